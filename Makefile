@@ -1,0 +1,111 @@
+# Bare `make` lists the targets.
+
+PYTHON3 := $(or $(wildcard /usr/bin/python3),python3)
+PYTHON := .venv/bin/python
+READY := .venv/ready
+SKIPPED := .cache/skipped
+DEBIAN13_LOG := .cache/debian13.log
+LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
+
+# What a Debian system needs beside Python; the compiler and headers are for python-prctl.
+APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev
+PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+PACKAGES := policy ipc supervisor worker ctl bench tests.lab packaging
+
+.DEFAULT_GOAL := help
+# Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
+# reach them.
+demo bench test-debian13 packages incumbent-trees: export PYTHONPATH := $(CURDIR)/.importroot
+.PHONY: help setup demo test quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(READY) ## make .venv/ with the two programs in .venv/bin/ (and, as root, install what Debian packages they need)
+
+$(READY): pyproject.toml
+	@umask 022; $(MAKE) --no-print-directory system-packages
+	@umask 022; test -x $(PYTHON) || $(PYTHON3) -m venv .venv
+	umask 022; $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: system-packages
+system-packages:
+	@missing=; \
+	if command -v dpkg-query >/dev/null; then \
+	  for package in $(APT); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q '^install ok installed' || missing="$$missing $$package"; \
+	  done; \
+	  test -z "$$missing" || { \
+	    test $$(id -u) = 0 || { echo "Missing packages; as root: apt-get install$$missing" >&2; exit 1; }; \
+	    echo "Installing$$missing"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null; \
+	  }; \
+	else \
+	  for program in $(PROGRAMS); do \
+	    PATH=$$PATH:/usr/sbin:/sbin command -v $$program >/dev/null || missing="$$missing $$program"; \
+	  done; \
+	  test -z "$$missing" || { echo "Missing programs:$$missing" >&2; exit 1; }; \
+	fi
+
+demo: setup ## a tunnel from one namespace to another, step by step (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.lab.demo
+
+test: setup ## everything: check, unit and integration tests, the same in Debian 13 (root)
+	@mkdir -p .cache && rm -f $(SKIPPED) && touch $(SKIPPED)
+	@$(MAKE) --no-print-directory check
+	@# The two runs wait for events most of the time, and have nothing in common: side by side they take half as long.
+	@export OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED); \
+	$(MAKE) --no-print-directory test-debian13 >$(DEBIAN13_LOG) 2>&1 & debian13=$$!; \
+	$(PYTHON) -m pytest; here=$$?; \
+	wait $$debian13; there=$$?; \
+	echo "In Debian 13:"; cat $(DEBIAN13_LOG); \
+	test $$here = 0 && test $$there = 0
+	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
+
+quick: setup ## the unit tests, in seconds
+	@$(PYTHON) -m pytest -q tests/unit
+
+check: setup ## lint, types, generated files
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy $(PACKAGES:%=-p openvpn3_sessionmgr.%)
+	@$(PYTHON) -m openvpn3_sessionmgr.supervisor.bus.generate --check
+	@PYTHONPATH=.importroot $(PYTHON) -m openvpn3_sessionmgr.packaging.manual --check
+
+generated: setup ## rewrite the files made from the interface tables and command lines
+	@$(PYTHON) -m openvpn3_sessionmgr.supervisor.bus.generate
+	@PYTHONPATH=.importroot $(PYTHON) -m openvpn3_sessionmgr.packaging.manual
+
+bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
+
+test-debian13: setup ## the tests in a Debian 13 tree, with that release's libraries (root)
+	@$(LAB).debian13
+
+packages: setup ## the Debian packages, built in a Debian 13 tree, installed and tried in a fresh one (root)
+	@$(LAB).packages
+
+rpm: ## an RPM package and its source, into .cache/rpm/ (needs rpmbuild)
+	@mkdir -p .cache/rpm/SOURCES
+	@git ls-files -z | tar --create --gzip --null --files-from=- --transform='s,^,openvpn3-sessionmgr-$(VERSION)/,S' \
+	  --file=.cache/rpm/SOURCES/openvpn3-sessionmgr-$(VERSION).tar.gz
+	@rpmbuild -ba --nodeps --quiet --define '_topdir $(CURDIR)/.cache/rpm' packaging/rpm/openvpn3-sessionmgr.spec
+	@ls .cache/rpm/RPMS/*/*.rpm .cache/rpm/SRPMS/*.rpm
+
+contract: setup incumbent-trees ## the D-Bus contract: ours, then the same with OpenVPN 3 Linux 27 and 24 (root)
+	@$(PYTHON) -m pytest -q tests/contract
+	@SESSIONS_UNDER_TEST=incumbent $(PYTHON) -m pytest -q tests/contract
+	@SESSIONS_UNDER_TEST=incumbent24 $(PYTHON) -m pytest -q tests/contract
+
+frontends: setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
+	@$(PYTHON) -m pytest -q tests/frontends
+
+incumbent-trees: setup
+	@$(LAB).incumbent_tree
+
+clean: ## remove what the other targets made in this directory
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

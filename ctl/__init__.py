@@ -1,0 +1,1 @@
+"""`ovpnctl`, the command line."""

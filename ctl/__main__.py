@@ -1,0 +1,56 @@
+"""ovpnctl, the command line of the session manager."""
+
+import sys
+
+import click
+
+from .config_acl import config_acl
+from .config_commands import config_import, config_remove, configs_list
+from .config_dump import config_dump
+from .config_manage import config_manage
+from .exits import CommandError, help_epilog
+from .log_command import log
+from .session_acl import session_acl
+from .session_auth import session_auth
+from .session_commands import session_manage, session_stats, sessions_list
+from .session_start import session_start
+
+
+@click.group(epilog=help_epilog(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="openvpn3-sessionmgr", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Manage VPN sessions and their configuration profiles.
+
+    The subcommands are those of openvpn3.  Results go to standard output, everything else to standard error.
+    """
+
+
+for command in (
+    config_import,
+    configs_list,
+    config_manage,
+    config_acl,
+    config_dump,
+    config_remove,
+    session_start,
+    sessions_list,
+    session_manage,
+    session_acl,
+    session_auth,
+    session_stats,
+    log,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        cli(prog_name="ovpnctl")
+    except CommandError as error:
+        click.echo(error, err=True)
+        sys.exit(error.status)
+
+
+if __name__ == "__main__":
+    main()

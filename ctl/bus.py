@@ -1,0 +1,162 @@
+"""ovpnctl's connection to the bus, and what went wrong on it in words for users."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import AuthError, InvalidAddressError
+
+from .exits import CommandError, Exit, NotThere
+from .services import SESSIONS, Service
+
+CALL_TIMEOUT = 25.0  # seconds for one reply: the bus may have to start the service first
+CALLS_AT_ONCE = 32  # a bus refuses more than 128 calls under way
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+
+class Bus:
+    """A connection to the bus that the services are on."""
+
+    def __init__(self, connection: MessageBus) -> None:
+        self.connection = connection
+        self.owner: dict[str, str] = {}  # by name of a service: the connection that answered last
+
+    async def call(
+        self,
+        service: Service,
+        member: str,
+        signature: str = "",
+        *arguments: Any,
+        path: str = "",
+        interface: str = "",
+    ) -> Message:
+        """Call a method, by default on the service's root object; returns the reply.
+
+        Raises CommandError: UNREACHABLE if there is no answer, REFUSED if the answer is an error.
+        """
+        message = Message(
+            destination=service.name,
+            path=path or service.root,
+            interface=interface or service.name,
+            member=member,
+            signature=signature,
+            body=list(arguments),
+        )
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                reply = await self.connection.call(message)
+        except TimeoutError:
+            text = f"the {service.title} has not answered for {CALL_TIMEOUT:.0f} s"
+            raise CommandError(text, Exit.UNREACHABLE) from None
+        except (EOFError, OSError) as error:
+            raise CommandError(f"the connection to the bus was lost: {error}", Exit.UNREACHABLE) from error
+        if reply is None:
+            raise CommandError("the connection to the bus was lost", Exit.UNREACHABLE)
+        self.owner[service.name] = reply.sender or ""
+        if reply.message_type is MessageType.ERROR:
+            text = str(reply.body[0]) if reply.body else ""
+            raise failure(service, reply.error_name or "", text, path)
+        return reply
+
+    async def properties(self, service: Service, path: str) -> dict[str, Any]:
+        """All properties of an object that this user may read."""
+        reply = await self.call(service, "GetAll", "s", service.name, path=path, interface=PROPERTIES)
+        return {name: variant.value for name, variant in reply.body[0].items()}
+
+    async def all_properties(self, service: Service, paths: list[str]) -> dict[str, dict[str, Any]]:
+        """The properties of several objects, by path, without objects that vanished since they were listed."""
+        at_once = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def read(path: str) -> dict[str, Any] | None:
+            async with at_once:
+                try:
+                    return await self.properties(service, path)
+                except NotThere:
+                    return None
+
+        answers = await asyncio.gather(*map(read, paths))
+        return {path: answer for path, answer in zip(paths, answers, strict=True) if answer is not None}
+
+    async def property(self, service: Service, path: str, name: str) -> Any:
+        """One property of an object."""
+        reply = await self.call(service, "Get", "ss", service.name, name, path=path, interface=PROPERTIES)
+        return reply.body[0].value
+
+    async def set_property(self, service: Service, path: str, name: str, signature: str, value: Any) -> None:
+        """Set one property of an object."""
+        arguments = (service.name, name, Variant(signature, value))
+        await self.call(service, "Set", "ssv", *arguments, path=path, interface=PROPERTIES)
+
+    async def match(self, rule: str) -> None:
+        """Ask the bus for the signals that fit `rule`; they come to the connection's message handlers."""
+        reply = await self.connection.call(
+            Message(
+                destination="org.freedesktop.DBus",
+                path="/org/freedesktop/DBus",
+                interface="org.freedesktop.DBus",
+                member="AddMatch",
+                signature="s",
+                body=[rule],
+            )
+        )
+        if reply is None or reply.message_type is MessageType.ERROR:
+            raise CommandError(f"the bus refuses the match rule {rule}", Exit.UNEXPECTED)
+
+
+@asynccontextmanager
+async def system_bus() -> AsyncIterator[Bus]:
+    """Connect to the bus of DBUS_SYSTEM_BUS_ADDRESS, else the system bus; raises CommandError."""
+    try:
+        connection = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    except (OSError, EOFError, AuthError, InvalidAddressError) as error:
+        raise CommandError(
+            f"the system bus cannot be reached: {getattr(error, 'strerror', None) or error}",
+            Exit.UNREACHABLE,
+            "Is dbus-daemon (or dbus-broker) running, and DBUS_SYSTEM_BUS_ADDRESS right, if it is set?",
+        ) from error
+    try:
+        yield Bus(connection)
+    finally:
+        connection.disconnect()
+
+
+_DAEMON = "org.freedesktop.DBus.Error."
+_NOT_THERE = {_DAEMON + "ServiceUnknown", _DAEMON + "NameHasNoOwner"}
+_WENT_AWAY = {_DAEMON + "NoReply", _DAEMON + "Disconnected", _DAEMON + "Timeout", _DAEMON + "TimedOut"}
+
+# What to do about an answer that contains these words.
+_HINTS = (
+    ("already running", "`ovpnctl sessions-list` shows it, `ovpnctl session-manage --disconnect` ends it."),
+    ("Access denied", "It belongs to another user, who can share it."),
+    ("Access to the configuration profile is denied", "It belongs to another user, who can share it."),
+    ("Interface not found", "`ovpnctl sessions-list` shows the devices of your sessions."),
+    ("More than one interface found", "Name the session by --path instead."),
+)
+
+
+def failure(service: Service, error_name: str, text: str, path: str = "") -> CommandError:
+    """An error reply as a CommandError; `path` is the object that was called."""
+    text = re.sub(r"^(GDBus\.Error:\S+:\s*)+", "", text) or error_name
+    if error_name in _NOT_THERE:
+        return CommandError(
+            f"the {service.title} is not running, and the bus cannot start it ({service.name})",
+            Exit.UNREACHABLE,
+            "Is openvpn3-service-sessionmgr installed or started on this bus?",
+        )
+    if error_name.startswith(_DAEMON + "Spawn."):
+        return CommandError(
+            f"the bus could not start the {service.title}: {text}",
+            Exit.UNREACHABLE,
+            "The journal or system log has the reason.",
+        )
+    if error_name in _WENT_AWAY:
+        return CommandError(f"the {service.title} did not answer: {text}", Exit.UNREACHABLE)
+    if error_name == _DAEMON + "UnknownMethod" and "Object does not exist" in text:
+        hint = f"`ovpnctl {'sessions' if service is SESSIONS else 'configs'}-list` shows yours."
+        return NotThere(f"there is no {service.thing} {path}", Exit.REFUSED, hint)
+    hint = next((hint for words, hint in _HINTS if words in text), "")
+    return CommandError(text, Exit.REFUSED, hint)

@@ -1,0 +1,158 @@
+"""config-import, configs-list, config-remove."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .exits import CommandError, Exit, printable
+from .profile_file import read_profile
+from .run import on_bus, print_json, say
+from .services import CONFIGURATION
+from .show import profile_json, profiles_text
+
+if TYPE_CHECKING:
+    from .bus import Bus
+
+
+async def import_profile(bus: "Bus", name: str, text: str, *, single_use: bool, persistent: bool) -> str:
+    """Store a profile in the configuration service; returns its object path."""
+    reply = await bus.call(CONFIGURATION, "Import", "ssbb", name, text, single_use, persistent)
+    path: str = reply.body[0]
+    return path
+
+
+async def profiles_named(bus: "Bus", name: str) -> list[str]:
+    """Object paths of this user's profiles of a name."""
+    reply = await bus.call(CONFIGURATION, "LookupConfigName", "s", name)
+    paths: list[str] = reply.body[0]
+    return paths
+
+
+def the_only(paths: list[str], kind: str, name: str) -> str:
+    """The one path that a name stands for; raises CommandError if it is none or several."""
+    match paths:
+        case [path]:
+            return path
+        case []:
+            hint = f"`ovpnctl {kind}s-list` shows yours."
+            thing = "configuration profile" if kind == "config" else "session of a profile"
+            raise CommandError(f"there is no {thing} named {name}", Exit.REFUSED, hint)
+    raise CommandError(
+        f"{len(paths)} {kind}s have the name {name}", Exit.REFUSED, f"Name one by --path: {', '.join(paths)}"
+    )
+
+
+async def invalid_reason(bus: "Bus", path: str) -> str:
+    """What Validate says against a profile; empty if nothing."""
+    try:
+        await bus.call(CONFIGURATION, "Validate", path=path)
+    except CommandError as error:
+        if error.status != Exit.REFUSED:
+            raise
+        return error.message
+    return ""
+
+
+@click.command("config-import")
+@click.option("-c", "--config", "file", metavar="FILE", required=True, help="Profile to import, - for stdin.")
+@click.option("-n", "--name", help="Name of the profile; by default the name of the file.")
+@click.option("-p", "--persistent", is_flag=True, help="Keep the profile over a reboot.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Give it a tag; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"path": …, "name": …}.')
+def config_import(file: str, name: str | None, persistent: bool, tags: tuple[str, ...], as_json: bool) -> None:
+    """Store a configuration profile, to start sessions with it.
+
+    The certificates and keys that the profile names as files are put into it.
+    """
+    if not name:
+        if file == "-":
+            raise click.UsageError("A profile from standard input needs a --name.")
+        name = Path(file).name
+    text = read_profile(file)
+
+    async def work(bus: "Bus") -> str:
+        path = await import_profile(bus, name, text, single_use=False, persistent=persistent)
+        try:
+            for tag in tags:
+                await bus.call(CONFIGURATION, "AddTag", "s", tag, path=path)
+        except CommandError:
+            await bus.call(CONFIGURATION, "Remove", path=path)
+            raise
+        return path
+
+    path = on_bus(work)
+    if as_json:
+        print_json({"path": path, "name": name})
+    else:
+        click.echo(f"Configuration imported.  Configuration path: {path}")
+
+
+@click.command("configs-list", short_help="List the configuration profiles that you may use.")
+@click.option("--filter-config", "prefix", metavar="PREFIX", default="", help="Only names that start so.")
+@click.option("--filter-tag", "tag", metavar="TAG", help="Only those with this tag.")
+@click.option("--filter-owner", "owner", metavar="USER", help="Only those of this user, by name or number.")
+@click.option("--count", is_flag=True, help="Print only how many there are.")
+@click.option("-v", "--verbose", is_flag=True, help="Show path, owner and use of each.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object, the profiles by path.")
+def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, verbose: bool, as_json: bool) -> None:
+    """List the configuration profiles that you may use.
+
+    \b
+    --json prints an object whose keys are the D-Bus paths; each profile has
+      path, name, valid, invalid_reason (if it is not), persistent, single_use,
+      tags, dco, transfer_owner_session, use_count,
+      imported, lastused (local time), and both with _tstamp (seconds since 1970),
+      acl {owner, locked_down, public_access, granted_access}.
+    """
+    if as_json and (count or verbose):
+        raise click.UsageError("--json cannot be combined with --count or --verbose.")
+    if tag is not None and owner is not None:
+        raise click.UsageError("--filter-tag cannot be combined with --filter-owner.")
+
+    async def work(bus: "Bus") -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        if tag is not None:
+            reply = await bus.call(CONFIGURATION, "SearchByTag", "s", tag)
+        elif owner is not None:
+            reply = await bus.call(CONFIGURATION, "SearchByOwner", "s", owner)
+        else:
+            reply = await bus.call(CONFIGURATION, "FetchAvailableConfigs")
+        every = await bus.all_properties(CONFIGURATION, reply.body[0])
+        profiles = {path: one for path, one in every.items() if one.get("name", "").startswith(prefix)}
+        invalid = [path for path, one in profiles.items() if as_json and not one.get("valid", True)]
+        return profiles, {path: await invalid_reason(bus, path) for path in invalid}
+
+    profiles, reasons = on_bus(work)
+    if count:
+        click.echo(f"Configurations found: {len(profiles)}")
+    elif as_json:
+        print_json(
+            {
+                path: profile_json(path, one) | ({"invalid_reason": reasons[path]} if path in reasons else {})
+                for path, one in profiles.items()
+            }
+        )
+    else:
+        click.echo(profiles_text(profiles, verbose))
+
+
+@click.command("config-remove")
+@click.option("-c", "--config", "name", metavar="NAME", help="Name of the profile to remove.")
+@click.option("-o", "--path", "--config-path", "path", metavar="PATH", help="Its D-Bus path.")
+@click.option("--force", is_flag=True, help="Do not ask.")
+def config_remove(name: str | None, path: str | None, force: bool) -> None:
+    """Remove a configuration profile; sessions that use it go on."""
+    if (name is None) == (path is None):
+        raise click.UsageError("Name the profile by either --config or --path.")
+
+    async def find(bus: "Bus") -> str:
+        return path or the_only(await profiles_named(bus, str(name)), "config", str(name))
+
+    async def remove(bus: "Bus") -> None:
+        await bus.call(CONFIGURATION, "Remove", path=found)
+
+    found = on_bus(find)
+    if not force:
+        click.confirm(f"Remove the profile {printable(name or found)}?", abort=True, err=True)
+    on_bus(remove)
+    say("Configuration removed.")

@@ -1,0 +1,55 @@
+"""config-dump: the text of a profile."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .config_names import check_one_name, find_profile, names_a_profile, readable_properties
+from .exits import printable
+from .run import on_bus, print_json
+from .services import CONFIGURATION
+
+if TYPE_CHECKING:
+    from .bus import Bus
+
+_MEMBERS = (
+    *("owner", "name", "tags", "import_timestamp", "last_used_timestamp", "locked_down", "transfer_owner_session"),
+    *("readonly", "used_count", "dco", "public_access", "acl"),
+)
+
+
+@click.command("config-dump")
+@names_a_profile
+@click.option("-j", "--json", "as_json", is_flag=True, help="Print an object, with the options by name.")
+def config_dump(path: str | None, config: str | None, as_json: bool) -> None:
+    """Print the text of a profile, as it was imported.
+
+    \b
+    --json prints the members that openvpn3 config-dump --json has: object_path,
+    owner (number), name, tags, import_timestamp, last_used_timestamp,
+    locked_down, transfer_owner_session, readonly, used_count, dco,
+    public_access, acl (numbers), overrides {…}, profile [{options by name}].
+    """
+    check_one_name(path, config)
+
+    async def read_text(bus: "Bus") -> str:
+        reply = await bus.call(CONFIGURATION, "Fetch", path=await find_profile(bus, path, config))
+        return str(reply.body[0])
+
+    async def read_all(bus: "Bus") -> dict[str, Any]:
+        found = await find_profile(bus, path, config)
+        reply = await bus.call(CONFIGURATION, "FetchJSON", path=found)
+        properties = await readable_properties(bus, found)
+        overrides = {name: variant.value for name, variant in properties["overrides"].items()}
+        members = {name: properties[name] for name in _MEMBERS}
+        return {"object_path": found, **members, "overrides": overrides, "profile": [json.loads(reply.body[0])]}
+
+    if as_json:
+        print_json(on_bus(read_all))
+    else:
+        text = on_bus(read_text)
+        if sys.stdout.isatty():
+            text = "\n".join(printable(line.rstrip("\r").replace("\t", " " * 8)) for line in text.split("\n"))
+        click.echo(text, nl=not text.endswith("\n"))

@@ -1,0 +1,183 @@
+"""Waiting for a session to get where it should, and what to make of it when it does not."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..ipc.codes import StatusMajor, StatusMinor
+from .exits import CommandError, Exit
+from .run import say
+from .services import SESSIONS
+from .watch import Changed, Event, Gone, Interrupted, Lost, Watch
+from .words import Status
+
+if TYPE_CHECKING:
+    from .bus import Bus
+    from .credentials import Asker
+    from .progress import Progress
+
+# How a wait fails that reaches one of these statuses; any other one, but the one waited for, means to go on.
+FAILURE = {
+    StatusMinor.CFG_ERROR: Exit.REFUSED,
+    StatusMinor.CFG_INLINE_MISSING: Exit.REFUSED,
+    StatusMinor.CFG_REQUIRE_USER: Exit.AUTHENTICATION_FAILED,
+    StatusMinor.CONN_AUTH_FAILED: Exit.AUTHENTICATION_FAILED,
+    StatusMinor.CONN_FAILED: Exit.CONNECTION_FAILED,
+    StatusMinor.CONN_DISCONNECTED: Exit.CONNECTION_FAILED,
+    StatusMinor.CONN_DONE: Exit.CONNECTION_FAILED,
+    StatusMinor.PROC_STOPPED: Exit.CONNECTION_FAILED,
+    StatusMinor.PROC_KILLED: Exit.CONNECTION_FAILED,
+}
+
+# While the user types, these do not mean that the session has gone on without the answer.
+_STILL_ASKING = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER)
+
+
+async def until(
+    goal: StatusMinor,
+    watch: Watch,
+    path: str,
+    progress: "Progress",
+    *,
+    first: Status | None = None,
+    timeout: float | None = None,
+    asker: "Asker | None" = None,
+) -> Status:
+    """Wait until the session at `path` has the status `goal`, for at most `timeout` seconds (None: no limit).
+
+    `first` is a status that was read, and may be newer than news that wait already; None if what it was until
+    now does not count.  What the session asks meanwhile `asker` answers, and the time that takes does not count;
+    without it, being asked is a failure.
+    Raises CommandError with the status of FAILURE, TIMED_OUT, UNREACHABLE if the service goes away, or
+    INTERRUPTED.
+    """
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            return await _Wait(goal, watch, path, progress, asker, limit).until(first)
+    except TimeoutError:
+        wanted = "paused" if goal == StatusMinor.CONN_PAUSED else "connected"
+        raise CommandError(f"not {wanted} within {timeout:g} s", Exit.TIMED_OUT) from None
+
+
+async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -> Event | None:
+    """Do `work` that the user has a part in, unless something happens to the session at `path` that makes it pointless.
+
+    Returns the news that did, or None if the work was done.
+    """
+    working = asyncio.create_task(work)
+    try:
+        while True:
+            news = asyncio.create_task(watch.next(path))
+            await asyncio.wait((working, news), return_when=asyncio.FIRST_COMPLETED)
+            if not news.done():
+                news.cancel()
+                await working
+                return None
+            match news.result():
+                case Changed(_, status) if status.minor in _STILL_ASKING:
+                    pass
+                case event:
+                    return event
+    finally:
+        working.cancel()
+        with suppress(asyncio.CancelledError, CommandError):
+            await working
+
+
+def check_going_on(event: Event | None, status: Status | None = None) -> None:
+    """Raise CommandError if `event` means that there is no more to wait for; `status` was the session's last."""
+    match event:
+        case Gone():
+            raise CommandError(f"the session ended ({status or 'no status'})", Exit.CONNECTION_FAILED)
+        case Lost(text):
+            raise CommandError(f"{text} while ovpnctl waited for the session", Exit.UNREACHABLE)
+        case Interrupted(number):
+            text = "interrupted" if number == signal.SIGINT else "terminated"
+            raise CommandError(text, Exit(128 + number))
+
+
+class _Wait:
+    """One wait of `until`."""
+
+    def __init__(
+        self,
+        goal: StatusMinor,
+        watch: Watch,
+        path: str,
+        progress: "Progress",
+        asker: "Asker | None",
+        limit: asyncio.Timeout,
+    ) -> None:
+        self._goal = goal
+        self._watch = watch
+        self._path = path
+        self._progress = progress
+        self._asker = asker
+        self._limit = limit
+        self._url = ""  # that the user was told to open
+
+    async def until(self, first: Status | None) -> Status:
+        status = first
+        if status and self._reached(status):
+            return status
+        if status and status.minor == StatusMinor.SESS_AUTH_URL:
+            self._show(status)
+        event = await self._ask(self._asker) if status and self._asker and _asks(status) else None
+        while True:
+            event = event or await self._watch.next(self._path)
+            check_going_on(event, status)
+            if not isinstance(event, Changed):
+                event = None
+                continue
+            status, event = event.status, None
+            self._show(status)
+            if self._reached(status):
+                return status
+            if self._asker and _asks(status):
+                event = await self._ask(self._asker)
+
+    def _show(self, status: Status) -> None:
+        if status.minor != StatusMinor.SESS_AUTH_URL:
+            self._progress.show(str(status))
+        elif status.message != self._url:
+            self._url = status.message
+            with self._progress.hidden():  # it has to stay, to be opened
+                say(str(status))
+
+    async def _ask(self, asker: "Asker") -> Event | None:
+        loop = asyncio.get_running_loop()
+        deadline = self._limit.when()
+        began = loop.time()
+        self._limit.reschedule(None)
+        try:
+            return await attended(asker.answer_and_connect(self._path), self._watch, self._path)
+        finally:
+            self._limit.reschedule(None if deadline is None else deadline + loop.time() - began)
+
+    def _reached(self, status: Status) -> bool:
+        """Whether `status` is the one waited for; raises CommandError if that will not come any more."""
+        if self._asker and _asks(status):
+            return False
+        if outcome := FAILURE.get(status.minor):  # type: ignore[call-overload]  # an int equals its IntEnum
+            raise CommandError(_told(status), outcome)
+        return status.minor == self._goal
+
+
+def _asks(status: Status) -> bool:
+    return (status.major, status.minor) == (StatusMajor.CONNECTION, StatusMinor.CFG_REQUIRE_USER)
+
+
+def _told(status: Status) -> str:
+    if status.minor == StatusMinor.CFG_REQUIRE_USER:
+        return f"the session needs input that ovpnctl cannot ask for: {status.message}"
+    return f"{status.words()[1]}: {status.message}" if status.message else status.words()[1]
+
+
+async def end_session(bus: "Bus", path: str) -> None:
+    """Disconnect a session that did not work out; that it is gone already is fine."""
+    try:
+        await bus.call(SESSIONS, "Disconnect", path=path)
+    except CommandError:
+        pass

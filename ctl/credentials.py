@@ -1,0 +1,193 @@
+"""Asking the user for what a session wants: at the terminal, or else from standard input or a file."""
+
+import asyncio
+import os
+import stat
+import sys
+import termios
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .exits import CommandError, Exit, printable
+from .run import say
+from .services import SESSIONS
+
+if TYPE_CHECKING:
+    from .bus import Bus
+    from .progress import Progress
+
+_MAX_TRIES = 3  # at the terminal, for one answer
+_LOCAL_MODES = 3  # index in what tcgetattr gives
+_HINT = "Run ovpnctl at a terminal, or give the answers on standard input, one a line, or by --credentials-file."
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that a session wants to know; type, group and number say which of its questions it is."""
+
+    kind: int
+    group: int
+    number: int
+    name: str
+    label: str
+    hidden: bool
+
+    @property
+    def prompt(self) -> str:
+        """The label as it stands before an answer, as the openvpn3 command line has it."""
+        return f"{printable(self.label)}: "
+
+
+class Asker:
+    """Answers a session's questions with what the user says, which goes nowhere else.
+
+    `credentials` are answers that are known already, by the question's name; each is used once.
+    """
+
+    def __init__(self, bus: "Bus", progress: "Progress", credentials: dict[str, str] | None = None) -> None:
+        self._bus = bus
+        self._progress = progress
+        self._known = dict(credentials or {})
+        self._input = Input()
+
+    async def answer(self, path: str) -> bool:
+        """Answer everything that the session at `path` asks; whether there was anything.  Raises CommandError."""
+        asked = False
+        async for question in self._questions(path):
+            asked = True
+            await self._answer(path, question)
+        return asked
+
+    async def answer_and_connect(self, path: str) -> None:
+        """Answer what the session at `path` asks, and let it go on.  Raises CommandError."""
+        if await self.answer(path):
+            await self._bus.call(SESSIONS, "Connect", path=path)
+
+    async def _questions(self, path: str) -> AsyncIterator[Question]:
+        call = self._bus.call
+        groups = await call(SESSIONS, "UserInputQueueGetTypeGroup", path=path)
+        for kind, group in groups.body[0]:
+            for number in await self._open(path, kind, group):
+                fetched = await call(SESSIONS, "UserInputQueueFetch", "uuu", kind, group, number, path=path)
+                yield Question(*fetched.body)
+
+    async def _open(self, path: str, kind: int, group: int) -> list[int]:
+        numbers = await self._bus.call(SESSIONS, "UserInputQueueCheck", "uu", kind, group, path=path)
+        return list(numbers.body[0])
+
+    async def _answer(self, path: str, question: Question) -> None:
+        which = (question.kind, question.group, question.number)
+        for attempt in range(1, _MAX_TRIES + 1):
+            text = self._known.pop(question.name, None)
+            if text is None:
+                with self._progress.hidden():
+                    text = await self._input.line(question.prompt, hidden=question.hidden)
+            if text is None:
+                raise CommandError(f"the session asks: {question.label}", Exit.AUTHENTICATION_FAILED, _HINT)
+            try:
+                await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
+                return
+            except CommandError as error:
+                if question.number not in await self._open(path, question.kind, question.group):
+                    return  # another front-end was quicker
+                if not self._input.interactive or attempt == _MAX_TRIES:
+                    raise
+                say(printable(error.message))
+
+
+class Input:
+    """Lines of standard input, read without keeping the event loop from other things."""
+
+    def __init__(self) -> None:
+        self._descriptor = sys.stdin.fileno() if sys.stdin and not sys.stdin.closed else -1
+        self._buffer = b""
+        self.interactive = self._descriptor >= 0 and os.isatty(self._descriptor)
+
+    async def line(self, prompt: str, *, hidden: bool) -> str | None:
+        """The next line, asked for with `prompt` at a terminal; None if there is no more.
+
+        Raises CommandError if it is not UTF-8.
+        """
+        if self._descriptor < 0:
+            return None
+        if not self.interactive:
+            return await self._next()
+        if not hidden:
+            click.echo(prompt, err=True, nl=False)
+            return await self._next()
+        with _no_echo(self._descriptor):
+            click.echo(prompt, err=True, nl=False)
+            try:
+                return await self._next()
+            finally:
+                click.echo(err=True)
+
+    async def _next(self) -> str | None:
+        while b"\n" not in self._buffer:
+            data = await self._read()
+            if not data:
+                rest, self._buffer = self._buffer, b""
+                return _text(rest) if rest else None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return _text(line.removesuffix(b"\r"))
+
+    async def _read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        try:
+            loop.add_reader(self._descriptor, readable.set)
+        except PermissionError:  # a file: always readable
+            return os.read(self._descriptor, 4096)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+        return os.read(self._descriptor, 4096)
+
+
+@contextmanager
+def _no_echo(terminal: int) -> Iterator[None]:
+    """Within this block the terminal does not show what is typed."""
+    before = termios.tcgetattr(terminal)
+    silent = list(before)
+    silent[_LOCAL_MODES] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise CommandError("what was typed is not UTF-8", Exit.REFUSED) from None
+
+
+def read_credentials(file: str | None) -> dict[str, str]:
+    """User name and password, the first two lines of `file`, as OpenVPN's auth-user-pass has them; none without one.
+
+    Raises CommandError.
+    """
+    if file is None:
+        return {}
+    try:
+        with Path(file).open(encoding="utf-8") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            lines = [opened.readline().rstrip("\r\n") for _ in range(2)]
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}", Exit.REFUSED) from error
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is not UTF-8", Exit.REFUSED) from None
+    if not all(lines):
+        raise CommandError(f"{file} needs a user name and, on the next line, a password", Exit.REFUSED)
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        say(f"Warning: other users may read {printable(file)}")
+    return dict(zip(("username", "password"), lines, strict=True))

@@ -1,0 +1,98 @@
+"""log: what a session says, as it says it."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..ipc.codes import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
+from .exits import CommandError, Exit, printable
+from .run import on_bus, say
+from .services import SESSIONS
+from .session_names import check_one_name, find_session, names_a_session
+
+if TYPE_CHECKING:
+    from .bus import Bus
+    from .watch import Changed, Line
+
+
+@click.command("log", short_help="Show the log of a session as it is written.")
+@names_a_session
+@click.option(
+    "--log-level",
+    type=click.IntRange(0, MAX_LOG_LEVEL),
+    metavar=f"0-{MAX_LOG_LEVEL}",
+    help="Set how much the session logs, for all who read its log.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print an object a line.")
+def log(path: str | None, config: str | None, interface: str | None, log_level: int | None, as_json: bool) -> None:
+    """Show the log of a session as it is written, until the session ends or Ctrl-C.
+
+    Whom a session is shared with sees its status changes only, unless its owner allows more
+    (`ovpnctl session-acl --allow-log-access true`).
+
+    \b
+    --json prints for each line an object with time (seconds since 1970), type, and
+      of type log:    group, category, text;
+      of type status: major, minor, text, message.
+    """
+    check_one_name(path, config, interface)
+
+    async def work(bus: "Bus") -> None:
+        found = await find_session(bus, path, config, interface)
+        if log_level is not None:
+            await bus.set_property(SESSIONS, found, "log_verbosity", "u", log_level)
+        await _follow(bus, found, as_json)
+
+    on_bus(work)
+
+
+async def _follow(bus: "Bus", path: str, as_json: bool) -> None:
+    from .watch import Changed, Gone, Interrupted, Line, Lost, Watch
+
+    watch = await Watch.start(bus)
+    with watch.interruptible():
+        await bus.call(SESSIONS, "LogForward", "b", True, path=path)
+        say(f"Attached to session {printable(path)}")
+        while True:
+            match await watch.next(path):
+                case Line() | Changed() as event:
+                    click.echo(json.dumps(_object(event), ensure_ascii=False) if as_json else _text(event))
+                case Gone():
+                    say("The session has ended")
+                    return
+                case Lost(text):
+                    raise CommandError(text, Exit.UNREACHABLE)
+                case Interrupted():
+                    return
+
+
+def _text(event: "Line | Changed") -> str:
+    from .watch import Changed
+
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(event, Changed):
+        return f"{stamp} [STATUS] {event.status}"
+    lines = [printable(line) for line in event.text.split("\n")]
+    return f"{stamp} {_name(GROUP_NAMES, event.group)} {_name(CATEGORY_NAMES, event.category)}: " + "\n    ".join(lines)
+
+
+def _object(event: "Line | Changed") -> dict[str, Any]:
+    from .watch import Changed
+
+    if isinstance(event, Changed):
+        status = event.status
+        shown = {"major": status.major, "minor": status.minor, "text": str(status), "message": status.message}
+        return {"time": time.time(), "type": "status", **shown}
+    return {
+        "time": time.time(),
+        "type": "log",
+        "group": _name(GROUP_NAMES, event.group),
+        "category": _name(CATEGORY_NAMES, event.category),
+        "text": event.text,
+    }
+
+
+def _name(names: Any, number: int) -> str:
+    return str(names.get(number, number))

@@ -1,0 +1,83 @@
+"""What is going on while a command waits: a spinner on a terminal, plain lines elsewhere; on standard error."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
+from typing import Protocol
+
+from .run import say
+
+
+class Progress(AbstractContextManager["Progress"], Protocol):
+    """Shows one line of text at a time; remove it by leaving the context."""
+
+    def show(self, text: str) -> None:
+        """Replace what is shown."""
+
+    def hidden(self) -> AbstractContextManager[object]:
+        """Within this block nothing is shown, and others may write on standard error."""
+
+
+def progress() -> "Progress":
+    """The kind that suits standard error."""
+    return Spinner() if sys.stderr.isatty() else Lines()
+
+
+class Lines:
+    """Each new text on a line of its own."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, text: str) -> None:
+        """Print `text`, unless it was the last one."""
+        if text != self._last:
+            say(text)
+            self._last = text
+
+    def hidden(self) -> AbstractContextManager[object]:
+        """Lines are in nobody's way."""
+        return nullcontext()
+
+
+class Spinner:
+    """A spinner beside the present text."""
+
+    def __init__(self) -> None:
+        # Imported here, because only a terminal needs it.
+        from rich.console import Console
+
+        self._status = Console(stderr=True).status("")
+
+    def __enter__(self) -> "Spinner":
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def show(self, text: str) -> None:
+        """Replace the text beside the spinner."""
+        from rich.text import Text
+
+        self._status.update(Text(text))
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the spinner away for the time of a block."""
+        self._status.stop()
+        try:
+            yield
+        finally:
+            self._status.start()

@@ -1,0 +1,24 @@
+"""The services that ovpnctl talks to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of OpenVPN 3; its interface has the name of the service."""
+
+    name: str
+    root: str
+    title: str
+    thing: str  # what its objects are
+
+
+SESSIONS = Service("net.openvpn.v3.sessions", "/net/openvpn/v3/sessions", "session manager", "session")
+CONFIGURATION = Service(
+    "net.openvpn.v3.configuration",
+    "/net/openvpn/v3/configuration",
+    "configuration service",
+    "configuration profile",
+)
+
+FORWARDED = "net.openvpn.v3.backends"  # interface of the signals that LogForward asks for

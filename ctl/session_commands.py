@@ -1,0 +1,143 @@
+"""sessions-list, session-manage, session-stats."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..ipc.codes import StatusMinor
+from .progress import progress
+from .run import on_bus, print_json
+from .services import SESSIONS
+from .session_names import check_one_name, find_session, names_a_session
+from .show import session_json, sessions_text, statistics_text, status_json
+
+if TYPE_CHECKING:
+    from .bus import Bus
+    from .words import Status
+
+
+@click.command("sessions-list", short_help="List the sessions that you may use.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object, the sessions by path.")
+def sessions_list(as_json: bool) -> None:
+    """List the sessions that you may use.
+
+    \b
+    --json prints an object whose keys are the D-Bus paths; each session has
+      path, config_path, config_name, session_name, device, owner, owner_uid,
+      created (seconds since 1970), pid (of its worker),
+      connected_to {protocol, address, port},
+      status {major, minor, text, message};
+    null stands for what you may not read or what there is none of yet.
+    """
+
+    async def work(bus: "Bus") -> dict[str, dict[str, Any]]:
+        reply = await bus.call(SESSIONS, "FetchAvailableSessions")
+        return await bus.all_properties(SESSIONS, reply.body[0])
+
+    sessions = on_bus(work)
+    if as_json:
+        print_json({path: session_json(path, properties) for path, properties in sessions.items()})
+    else:
+        click.echo(sessions_text(sessions))
+
+
+@click.command("session-manage")
+@names_a_session
+@click.option("-P", "--pause", "action", flag_value="pause", help="Disconnect, to be resumed later.")
+@click.option("-R", "--resume", "action", flag_value="resume", help="Connect a paused session.")
+@click.option("--restart", "action", flag_value="restart", help="Disconnect and connect again.")
+@click.option("-D", "--disconnect", "action", flag_value="disconnect", help="End the session.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Wait so long until the session is paused or connected; without this option, do not wait.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as an object.")
+def session_manage(
+    path: str | None,
+    config: str | None,
+    interface: str | None,
+    action: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Pause, resume, restart or end a session.
+
+    With --timeout, what a session asks when it connects again is asked at the terminal, or read from standard input.
+    """
+    check_one_name(path, config, interface)
+    if action is None:
+        raise click.UsageError("One of --pause, --resume, --restart and --disconnect is needed.")
+
+    async def work(bus: "Bus") -> dict[str, Any]:
+        found = await find_session(bus, path, config, interface)
+        if action == "disconnect":
+            return {"path": found, "action": action, "statistics": await _disconnect(bus, found)}
+        status = await _change(bus, found, action, timeout)
+        return {"path": found, "action": action, "status": status_json(status) if status else None}
+
+    done = on_bus(work)
+    if as_json:
+        print_json(done)
+    elif action == "disconnect":
+        click.echo("Session disconnected.")
+        click.echo(statistics_text(done["statistics"]))
+    else:
+        click.echo(_SAID[action][timeout is not None])
+
+
+# What is said about an action that was begun, and about one that was waited for.
+_SAID = {
+    "pause": ("Initiated session pause", "Session paused"),
+    "resume": ("Initiated session resume", "Session connected"),
+    "restart": ("Initiated session restart", "Session connected"),
+}
+
+
+async def _disconnect(bus: "Bus", path: str) -> dict[str, int]:
+    """End a session; returns its last statistics."""
+    statistics = await _statistics(bus, path)
+    await bus.call(SESSIONS, "Disconnect", path=path)
+    return statistics
+
+
+async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> "Status | None":
+    """Pause, resume or restart a session and, given a timeout, wait for that; returns the status then."""
+    from .connect import until
+    from .credentials import Asker
+    from .watch import Watch
+
+    watch = await Watch.start(bus)
+    goal = StatusMinor.CONN_CONNECTED
+    if action == "pause":
+        goal = StatusMinor.CONN_PAUSED
+        await bus.call(SESSIONS, "Pause", "s", "Front-end request", path=path)
+    else:
+        await bus.call(SESSIONS, action.capitalize(), path=path)
+    if timeout is None:
+        return None
+    with watch.interruptible(), progress() as shown:
+        return await until(goal, watch, path, shown, timeout=timeout, asker=Asker(bus, shown))
+
+
+async def _statistics(bus: "Bus", path: str) -> dict[str, int]:
+    statistics: dict[str, int] = await bus.property(SESSIONS, path, "statistics")
+    return statistics
+
+
+@click.command("session-stats")
+@names_a_session
+@click.option("-j", "--json", "as_json", is_flag=True, help="Print an object, the counters by name.")
+def session_stats(path: str | None, config: str | None, interface: str | None, as_json: bool) -> None:
+    """Show a session's traffic and event counters; those at zero are left out."""
+    check_one_name(path, config, interface)
+
+    async def work(bus: "Bus") -> dict[str, int]:
+        return await _statistics(bus, await find_session(bus, path, config, interface))
+
+    statistics = on_bus(work)
+    if as_json:
+        print_json(statistics)
+    else:
+        click.echo(statistics_text(statistics))

@@ -1,0 +1,40 @@
+"""How commands name one session."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from .config_commands import the_only
+from .services import SESSIONS
+
+if TYPE_CHECKING:
+    from .bus import Bus
+
+
+def names_a_session(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name one session, `path`, `config` and `interface`."""
+    for option in (
+        click.option("-I", "--interface", metavar="DEVICE", help="Name of its network device."),
+        click.option("-c", "--config", metavar="NAME", help="Name of the profile it was started with."),
+        click.option("-o", "--path", "--session-path", "path", metavar="PATH", help="Its D-Bus path."),
+    ):
+        command = option(command)
+    return command
+
+
+async def find_session(bus: "Bus", path: str | None, config: str | None, interface: str | None) -> str:
+    """The path of the session that the options name; raises CommandError."""
+    if path:
+        return path
+    if interface:
+        reply = await bus.call(SESSIONS, "LookupInterface", "s", interface)
+        return str(reply.body[0])
+    reply = await bus.call(SESSIONS, "LookupConfigName", "s", config)
+    return the_only(reply.body[0], "session", str(config))
+
+
+def check_one_name(path: str | None, config: str | None, interface: str | None) -> None:
+    """Raise UsageError unless exactly one of the three is given."""
+    if sum(value is not None for value in (path, config, interface)) != 1:
+        raise click.UsageError("Name the session by one of --path, --config and --interface.")

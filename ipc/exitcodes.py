@@ -1,0 +1,36 @@
+"""Exit statuses of the processes, and what an ended process's status means."""
+
+import os
+import signal
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Why a process of this project ended itself.
+
+    dbus-daemon's launch helper has meanings of its own for 1 to 11, which callers would be told instead.
+    """
+
+    OK = 0
+    USAGE = 2
+    ALREADY_RUNNING = 20  # the names or the runtime directory belong to another instance
+    BUS_LOST = 21
+    CANNOT_START = 22  # a privilege, account, directory or program is missing; the message says which
+    CONFINEMENT = 71  # a step of giving up privileges failed or could not be verified
+    PROTOCOL = 72  # the other process broke the protocol
+    INTERNAL = 73  # a fault of ours; the traceback went to standard error
+
+
+def describe(wait_status: int) -> str:
+    """An ended child in words, from its wait status (waitpid(2)): "was killed by SIGKILL", "exited with 2 (USAGE)"."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"was killed by {name}"
+    try:
+        return f"exited with {code} ({Exit(code).name})"
+    except ValueError:
+        return f"exited with {code}"

@@ -1,0 +1,106 @@
+"""What the supervisor says to its two helper processes, the spawner and the resolver.
+
+Both inherit their end of a SOCK_SEQPACKET pair under a fixed descriptor number.
+"""
+
+import struct
+from typing import Any, Union
+
+import msgspec
+
+from ..policy.limits import MAX_FRAME
+from .codec import BadFrame
+
+SPAWNER_FD = 3
+RESOLVER_FD = 4
+
+# The one request a spawner reads: "start one" with this user id.  Fixed size and layout, since code execution in the
+# spawner is root: there is nothing here to parse.  It carries one descriptor, the worker's end of its channel.
+_SPAWN = struct.Struct("=4sII")
+_SPAWNED = struct.Struct("=4sIi")
+_MAGIC = b"spw1"
+
+
+def pack_spawn(serial: int, uid: int) -> bytes:
+    """The request to start one worker as user and group `uid`; the answer repeats `serial`."""
+    return _SPAWN.pack(_MAGIC, serial, uid)
+
+
+def unpack_spawn(data: bytes) -> tuple[int, int]:
+    """Serial number and user id of a request.  Raises BadFrame."""
+    if len(data) != _SPAWN.size or not data.startswith(_MAGIC):
+        raise BadFrame(f"{len(data)} bytes are no spawn request")
+    _, serial, uid = _SPAWN.unpack(data)
+    return serial, uid
+
+
+def pack_spawned(serial: int, pid: int) -> bytes:
+    """The answer: the worker asked for has process id `pid`; a negative `pid` is an errno.
+
+    With a process id it carries one descriptor, the worker's pidfd.
+    """
+    return _SPAWNED.pack(_MAGIC, serial, pid)
+
+
+def unpack_spawned(data: bytes) -> tuple[int, int]:
+    """Serial number and process id (or negative errno) of an answer.  Raises BadFrame."""
+    if len(data) != _SPAWNED.size or not data.startswith(_MAGIC):
+        raise BadFrame(f"{len(data)} bytes are no answer of a spawner")
+    _, serial, pid = _SPAWNED.unpack(data)
+    return serial, pid
+
+
+class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """To the resolver: turn `host` into addresses."""
+
+    number: int
+    host: str
+
+
+class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """To the resolver: the answer to this look-up is no longer wanted."""
+
+    number: int
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """From the resolver: the addresses in getaddrinfo(3) order, or why there are none."""
+
+    number: int
+    addresses: tuple[str, ...]
+    error: str = ""
+
+
+ToResolver = Lookup | Cancel
+
+_encoder = msgspec.msgpack.Encoder()
+_to_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[Lookup, Cancel])  # noqa: UP007
+_answer = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(message: ToResolver | Answer) -> bytes:
+    """One message to or from the resolver as a frame."""
+    return _encoder.encode(message)
+
+
+def decode_to_resolver(frame: bytes) -> ToResolver:
+    """A frame read by the resolver.  Raises BadFrame."""
+    request = _decode(_to_resolver, frame)
+    assert isinstance(request, Lookup | Cancel)
+    return request
+
+
+def decode_answer(frame: bytes) -> Answer:
+    """A frame read from the resolver.  Raises BadFrame."""
+    answer = _decode(_answer, frame)
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes) -> object:
+    if len(frame) > MAX_FRAME:
+        raise BadFrame(f"{len(frame)} bytes exceed a frame of {MAX_FRAME}")
+    try:
+        return decoder.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadFrame(f"{len(frame)} bytes are no message: {error}") from None

@@ -1,0 +1,239 @@
+"""Every message between the supervisor and a worker, declared once; the base class is the direction.
+
+The first frames each way are a hello and a snapshot, so that first start and taking over a running worker are one
+path.  Which message may be sent in which state is the receiver's business: supervisor/workers/requests.py and
+worker/requests.py.  A message that carries a file descriptor says so.
+"""
+
+import msgspec
+
+from ..policy.network import NetworkSettings
+from .codes import InputGroup, LogCategory
+
+# A change of MAJOR makes old and new unable to talk; MINOR counts additions.
+MAJOR = 1
+MINOR = 0
+
+
+class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Sent by the supervisor."""
+
+
+class ToSupervisor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Sent by a worker."""
+
+
+class SupervisorHello(ToWorker, frozen=True):
+    """First frame to a worker: the protocol the supervisor speaks."""
+
+    major: int
+    minor: int
+
+
+class SupervisorSnapshot(ToWorker, frozen=True):
+    """Second frame to a worker: the session it serves.  Carries the profile as a sealed memfd."""
+
+    session: str  # last element of the session's object path
+    owner: str  # account name, for the process title
+    config_name: str
+    device: str  # tun device made for this session
+    connect_deadline: float  # seconds from Connect to the first connection
+    overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
+
+
+class Connect(ToWorker, frozen=True):
+    """Release the held engine.  `turn` counts requests of this kind; reports say which one they come after."""
+
+    turn: int
+
+
+class Pause(ToWorker, frozen=True):
+    """Stop all traffic, keep keys and credentials."""
+
+    turn: int
+    reason: str
+
+
+class Resume(ToWorker, frozen=True):
+    """Go on after Pause."""
+
+    turn: int
+
+
+class Restart(ToWorker, frozen=True):
+    """Connect anew, with the credentials kept."""
+
+    turn: int
+
+
+class Disconnect(ToWorker, frozen=True):
+    """End the engine, then yourself."""
+
+
+class Answer(ToWorker, frozen=True):
+    """What the user typed for the question `name` of `group`; kept nowhere on the way."""
+
+    group: InputGroup
+    name: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Answer(group={self.group!r}, name={self.name!r})"
+
+
+class Resolved(ToWorker, frozen=True):
+    """Answer to Resolve: addresses in the order to try them, or why there are none."""
+
+    host: str
+    addresses: tuple[str, ...]
+    error: str = ""
+
+
+class SetLogLevel(ToWorker, frozen=True):
+    """Send log lines of this level and below."""
+
+    level: int
+
+
+class LogCredit(ToWorker, frozen=True):
+    """Permission for this many more log lines."""
+
+    lines: int
+
+
+class WorkerHello(ToSupervisor, frozen=True):
+    """First frame of a worker: the protocol it speaks."""
+
+    major: int
+    minor: int
+
+
+class WorkerSnapshot(ToSupervisor, frozen=True):
+    """Second frame of a worker: how far its engine is ("new" before it has a profile)."""
+
+    phase: str
+
+
+class Accepted(ToSupervisor, frozen=True):
+    """The profile is usable and the engine waits for Connect."""
+
+    log_level: int  # 0 to 6, as the profile wants it
+
+
+class Refused(ToSupervisor, frozen=True):
+    """The profile or the engine is not usable; the worker ends itself."""
+
+    reason: str
+
+
+class InputSlot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One question to the user; front-ends recognise `name` and `label`."""
+
+    name: str
+    label: str
+    hidden: bool
+
+
+class InputNeeded(ToSupervisor, frozen=True):
+    """The user has to answer these before the session goes on."""
+
+    turn: int
+    group: InputGroup
+    slots: tuple[InputSlot, ...]
+    attention: str  # text of the AttentionRequired signal
+    status: str  # text of the status; empty: neither signal nor status, they come with another group
+
+
+class UrlNeeded(ToSupervisor, frozen=True):
+    """The user has to open this URL before the session goes on."""
+
+    turn: int
+    url: str
+
+
+class Connecting(ToSupervisor, frozen=True):
+    """The engine has begun to connect for the first time."""
+
+    turn: int
+
+
+class Connected(ToSupervisor, frozen=True):
+    """The tunnel is up; the network asked for before is in place when the supervisor reads this."""
+
+    turn: int
+    proto: str  # "udp" or "tcp"
+    address: str  # the server's
+    port: int
+    name: str  # the server as the profile names it
+
+
+class Reconnecting(ToSupervisor, frozen=True):
+    """An established connection was lost or given up, and is being made again."""
+
+    turn: int
+    reason: str
+
+
+class Paused(ToSupervisor, frozen=True):
+    """All traffic has stopped."""
+
+    turn: int
+
+
+class AuthenticationFailed(ToSupervisor, frozen=True):
+    """The server refused the credentials; the worker ends itself."""
+
+    reason: str
+
+
+class Failed(ToSupervisor, frozen=True):
+    """The connection failed for good; the worker ends itself."""
+
+    reason: str
+
+
+class Ended(ToSupervisor, frozen=True):
+    """The connection ended in an orderly way that nobody asked the supervisor for."""
+
+    reason: str
+
+
+class ApplyNetwork(ToSupervisor, frozen=True):
+    """Put these settings on the session's device."""
+
+    settings: NetworkSettings
+
+
+class ClearNetwork(ToSupervisor, frozen=True):
+    """Take all settings off the session's device."""
+
+
+class Resolve(ToSupervisor, frozen=True):
+    """Turn this host name into addresses."""
+
+    host: str
+
+
+class Traffic(ToSupervisor, frozen=True):
+    """Bytes on the wire since the session began, over all its connections."""
+
+    bytes_in: int
+    bytes_out: int
+
+
+class LogLine(ToSupervisor, frozen=True):
+    """One log line; costs one line of credit."""
+
+    category: LogCategory
+    text: str
+
+
+# What changes the engine's course; and reports of its course, each with the number of the latest request known then.
+TURN_REQUESTS = (Connect, Pause, Resume, Restart)
+TURN_REPORTS = (InputNeeded, UrlNeeded, Connecting, Connected, Reconnecting, Paused)
+
+TO_WORKER: tuple[type[ToWorker], ...] = tuple(ToWorker.__subclasses__())
+TO_SUPERVISOR: tuple[type[ToSupervisor], ...] = tuple(ToSupervisor.__subclasses__())
+
+# Messages that come with exactly this many file descriptors; all others with none.
+DESCRIPTORS: dict[type[ToWorker] | type[ToSupervisor], int] = {SupervisorSnapshot: 1}

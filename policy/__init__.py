@@ -1,0 +1,1 @@
+"""Who may do what: pure data and pure functions, without I/O.  Imports nothing of this project."""

@@ -1,0 +1,63 @@
+"""Who may call what: the caller as the bus vouches for it, and the rules a declaration row names."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A connection on the bus, identified by the bus daemon."""
+
+    name: str  # unique bus name, ":1.42"
+    uid: int
+
+
+@dataclass(slots=True)
+class Acl:
+    """Whose an object is, and whom its owner let in."""
+
+    owner: int
+    granted: set[int] = field(default_factory=set)
+    public: bool = False
+
+    @property
+    def granted_uids(self) -> list[int]:
+        """The granted users in the order of their numbers."""
+        return sorted(self.granted)
+
+
+class Who(Enum):
+    """The rule in the `who` column of an interface table."""
+
+    ANYBODY = "anybody on the bus"
+    READERS = "owner, granted users, root; everybody if the object is public"
+    USERS = "owner, granted users, root"
+    HOLDERS = "owner, granted users, the account the services run as; not root"
+    OWNER = "owner only"
+    ROOT = "root only"
+    SERVICE = "the account the services run as"
+
+
+def permitted(who: Who, caller: Caller, acl: Acl | None, service_uid: int) -> bool:
+    """Whether `caller` satisfies `who` on an object with `acl` (None: the object belongs to nobody).
+
+    `service_uid` is the account the services run as; it may read what owners may read, since the
+    services of OpenVPN 3 Linux read each other's objects.
+    """
+    match who:
+        case Who.ANYBODY:
+            return True
+        case Who.ROOT:
+            return caller.uid == 0
+        case Who.SERVICE:
+            return caller.uid == service_uid
+        case _ if acl is None:
+            return False
+        case Who.OWNER:
+            return caller.uid == acl.owner
+        case Who.USERS:
+            return caller.uid in (0, acl.owner) or caller.uid in acl.granted
+        case Who.HOLDERS:
+            return caller.uid in (acl.owner, service_uid) or caller.uid in acl.granted
+        case Who.READERS:
+            return acl.public or caller.uid in (0, acl.owner, service_uid) or caller.uid in acl.granted

@@ -1,0 +1,48 @@
+"""Every bound in one place: sizes in bytes, times in seconds."""
+
+# Sizes
+MAX_PROFILE = 4 * 1024 * 1024  # a profile with its embedded certificates
+MAX_PROFILE_NAME = 255  # characters of a profile's name
+MAX_FRAME = 64 * 1024  # one IPC message; the profile travels in a memfd instead
+MAX_LOG_LINE = 2048  # one log line of a worker or engine; longer ones are cut
+MAX_STATUS_TEXT = 512  # text of a public status
+MAX_ADDRESSES = 8  # of one session's device
+MAX_ROUTES = 1024  # of one session
+MAX_RESOLVED = 32  # addresses kept of one name
+MAX_BUS_MESSAGE = 32 * 1024 * 1024  # what a system bus accepts; more, and it closes the connection
+BUS_BACKLOG_SOFT = 1024 * 1024  # outgoing queue from which signals that may be lost are dropped
+BUS_BACKLOG_HARD = 64 * 1024 * 1024  # outgoing queue from which the bus counts as dead
+MAX_INPUT = 255  # one thing a user types; a parameter of the engine's management commands holds no more
+MAX_PENDING_INPUT = MAX_INPUT // 4 * 3  # the same, where base64 makes four bytes of three
+MAX_URL = 4096  # of web authentication
+
+# Counts
+MAX_SLOTS = 1000  # questions of one kind over the life of a session
+MAX_SESSIONS = 200
+MAX_SESSIONS_PER_USER = 50
+MAX_PROFILES_PER_USER = 500
+MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run
+MAX_HELD_CALLS = 4096  # calls that came before the service was ready
+MAX_LOOKUPS_PER_SESSION = 2  # names being resolved at once
+MAX_WATCHERS = 64  # connections that hear of one session's progress
+MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
+MAX_GRANTED_USERS = 200  # that a session is shared with
+MAX_ATTACHED = 64  # other services that log through ours
+LOG_CREDIT = 200  # log lines a worker may have under way
+
+# Deadlines of the phases of a session
+SPAWN_DEADLINE = 2.0  # request to the spawner → a worker process
+NAME_LOOKUP_DEADLINE = 1.0  # name of the owner's account, for the process title
+VERDICT_DEADLINE = 4.0  # session begun → profile accepted and engine held; D-Bus clients give up after 5 s
+CONNECT_DEADLINE = 120.0  # hold released → tunnel up, or the session fails
+NETWORK_DEADLINE = 10.0  # settings asked for → in place
+RESOLVE_DEADLINE = 10.0  # one name look-up
+PAUSE_DEADLINE = 5.0  # traffic to be stopped → the engine holds
+WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too
+GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine → gone, or it is killed
+FAILED_READABLE = 10.0  # a failed session's object stays on the bus this long
+PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its facts
+BUS_CALL_DEADLINE = 10.0  # a call of ours to another service → its reply
+
+# User ids of sessions: a range that systemd's table of user ids leaves unassigned.
+SESSION_UIDS = range(60706, 61184)

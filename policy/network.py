@@ -1,0 +1,158 @@
+"""Which addresses and routes a worker may ask for on its session's own device.
+
+The supervisor refuses settings that break these rules (check); the worker leaves out the routes that a server
+pushed against them, and says so (acceptable_route).
+"""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import msgspec
+
+from .limits import MAX_ADDRESSES, MAX_ROUTES
+
+MTU_RANGE = range(576, 65536)  # bytes; a tun device takes no more
+MIN_MTU_IPV6 = 1280  # bytes; RFC 8200, section 5
+MAX_METRIC = 2**31 - 1
+
+# Shorter prefixes redirect all traffic, be it in one piece (0.0.0.0/0) or in two (0.0.0.0/1 and 128.0.0.0/1).
+MIN_PREFIX = {4: 8, 6: 16}
+
+
+def _range(network: str) -> tuple[int, int]:
+    """First and last address, as numbers: a thousand routes are compared with these in no time."""
+    parsed = ip_network(network)
+    return int(parsed[0]), int(parsed[-1])
+
+
+_UNIQUE_LOCAL = _range("fc00::/7")  # private networks are routed as a whole, whatever the prefix
+# What can never be behind a tunnel; a route to it would take the machine from itself.
+_NEVER = {
+    4: {
+        _range("0.0.0.0/8"): "this network",
+        _range("127.0.0.0/8"): "loopback",
+        _range("169.254.0.0/16"): "link-local",
+        _range("224.0.0.0/4"): "multicast",
+        _range("240.0.0.0/4"): "reserved",
+    },
+    6: {
+        _range("::/96"): "loopback",
+        _range("::ffff:0:0/96"): "IPv4-mapped",
+        _range("fe80::/10"): "link-local",
+        _range("ff00::/8"): "multicast",
+    },
+}
+
+
+class PolicyViolation(ValueError):
+    """What was asked for is not permitted; the text says what and why."""
+
+
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One address of the session's device."""
+
+    local: str  # "198.18.0.2" or "2001:db8::2"
+    prefix: int  # bits of the network part
+    peer: str | None = None  # the other end, on a point-to-point (net30, p2p) link
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One route through the session's device."""
+
+    destination: str  # "203.0.113.0/24"
+    metric: int = 0  # 0: the kernel's default
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that a session wants set on its device; replaces what was set before."""
+
+    mtu: int  # bytes
+    addresses: tuple[Address, ...]
+    routes: tuple[Route, ...]
+    server: str  # address the engine talks to; no route may cover it
+
+
+def check(settings: NetworkSettings) -> None:
+    """Raise PolicyViolation unless everything in `settings` is permitted."""
+    try:
+        server = _server(settings.server)
+    except ValueError as error:
+        raise PolicyViolation(f"server {settings.server!r} is not an address") from error
+    if settings.mtu not in MTU_RANGE:
+        raise PolicyViolation(f"MTU {settings.mtu} is not between {MTU_RANGE[0]} and {MTU_RANGE[-1]}")
+    if len(settings.addresses) > MAX_ADDRESSES:
+        raise PolicyViolation(f"{len(settings.addresses)} addresses are more than {MAX_ADDRESSES}")
+    if len(settings.routes) > MAX_ROUTES:
+        raise PolicyViolation(f"{len(settings.routes)} routes are more than {MAX_ROUTES}")
+    for address in settings.addresses:
+        if reason := _unacceptable_address(address, server, settings.mtu):
+            raise PolicyViolation(f"address {address.local}/{address.prefix}: {reason}")
+    for route in settings.routes:
+        if reason := acceptable_route(route, settings.server):
+            raise PolicyViolation(f"route {route.destination}: {reason}")
+
+
+def acceptable_route(route: Route, server: str) -> str | None:
+    """Why `route` cannot be had while the engine talks to the address `server`; None if it can."""
+    if not 0 <= route.metric <= MAX_METRIC:
+        return f"metric {route.metric} is out of range"
+    try:
+        host = _server(server)
+    except ValueError:
+        return f"the server {server!r} is not an address"
+    return _unacceptable_network(route.destination, host)
+
+
+@lru_cache(maxsize=4)
+def _server(text: str) -> IPv4Address | IPv6Address:
+    """The server's address; an IPv4 server seen through an IPv6 socket is an IPv4 server."""
+    address = ip_address(text)
+    return (address.version == 6 and address.ipv4_mapped) or address
+
+
+def _unacceptable_network(text: str, server: IPv4Address | IPv6Address) -> str | None:
+    length = text.partition("/")[2]
+    if not (length.isascii() and length.isdigit()):
+        return "is not NETWORK/BITS"
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        return str(error)
+    version, first = network.version, int(network.network_address)
+    last = first | int(network.hostmask)
+    unique_local = version == 6 and _UNIQUE_LOCAL[0] <= first and last <= _UNIQUE_LOCAL[1]
+    if network.prefixlen < MIN_PREFIX[version] and not unique_local:
+        return "redirecting the default route is not supported yet"
+    if reason := _overlap(version, first, last):
+        return f"overlaps {reason} addresses"
+    if server.version == version and first <= int(server) <= last:
+        return f"covers the server's own address {server}"
+    return None
+
+
+def _unacceptable_address(address: Address, server: IPv4Address | IPv6Address, mtu: int) -> str | None:
+    try:
+        local = ip_address(address.local)
+        peer = ip_address(address.peer) if address.peer is not None else local
+    except ValueError as error:
+        return str(error)
+    if local.version != peer.version:
+        return f"its peer {peer} is of another family"
+    if not 0 <= address.prefix <= local.max_prefixlen:
+        return "the prefix is out of range"
+    if local.version == 6 and mtu < MIN_MTU_IPV6:
+        return f"IPv6 needs an MTU of {MIN_MTU_IPV6}, not {mtu}"
+    for host in (local, peer):
+        if reason := _overlap(host.version, int(host), int(host)):
+            return f"{host} is no unicast address ({reason})"
+        if "%" in str(host):
+            return f"{host} names a scope"
+    # The kernel makes a route to the address's network, so that has to be acceptable as one.
+    return _unacceptable_network(str(ip_network((peer, address.prefix), strict=False)), server)
+
+
+def _overlap(version: int, first: int, last: int) -> str | None:
+    for (start, end), what in _NEVER[version].items():
+        if first <= end and start <= last:
+            return what
+    return None

@@ -1,0 +1,246 @@
+"""The text of a profile, read and written exactly as OpenVPN's own option reader does.
+
+A profile is hostile input.  What OpenVPN reads differently from how it looks (a line that is too long, a
+seventeenth parameter, a closing tag in the middle of a line) is an error here, never guessed at.  Rules
+from openvpn(8) and from the option reader of OpenVPN 2.6 and 2.7; everything is linear in the text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+MAX_LINE = 254  # bytes; the engine reads 256 with the newline and the final NUL, and refuses a full buffer
+MAX_WORDS = 16  # option name and parameters; the engine drops what follows
+MAX_LINES = 200_000  # of a profile; 4 MiB of base64 are 65,000
+MAX_OPTIONS = 10_000  # of a profile
+
+_CHUNK = 255  # bytes the engine reads at once inside a block; each such piece may be taken for the closing tag
+_SPACE = " \t\v\f\r"
+
+_SKIP = re.compile(rf"[{_SPACE}]*")
+_BARE = re.compile(rf"""(?:[^{_SPACE}\\]|\\[\\"{_SPACE}])+""")
+_DOUBLE = re.compile(rf"""(?:[^"\\]|\\[\\"{_SPACE}])*""")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff\ufffd]")
+_NEEDS_LEXER = re.compile(r"""["'\\\x1c-\x1f]""")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,!*~^&()\[\]{}$|?-]+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+class ProfileTextError(Exception):
+    """A profile that OpenVPN could not read, or would misread; the text names the line."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line}: {problem}")
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: `name parameters…`, or a `<name>` block with its content."""
+
+    name: str  # without leading dashes
+    params: tuple[str, ...] = ()
+    block: str | None = None  # lines of the block, each ended by a newline
+    line: int = 0  # where it stands, from 1
+    optional: bool = False  # "setenv opt …": may be unknown to the engine
+
+
+def decode(profile: bytes) -> str:
+    """The text of `profile`, without a byte order mark; bytes that are not UTF-8 become U+FFFD.
+
+    Such characters are common in comments and certificates, and harmless there; `tokenize` refuses them in
+    parameters.
+    """
+    return profile.decode("utf-8", "replace")
+
+
+def tokenize(text: str, first_line: int = 1, nested: bool = False) -> list[Option]:
+    """The options of `text`, in order.
+
+    `first_line` is the number of its first line; `nested` says that it is the content of a <connection>
+    block, which the engine reads with tighter limits.  Raises ProfileTextError.
+    """
+    if "\0" in text:
+        at = text.count("\n", 0, text.index("\0")) + first_line
+        raise ProfileTextError(at, "contains a NUL byte; is this a profile?")
+    if text.count("\n") > MAX_LINES:
+        raise ProfileTextError(first_line + MAX_LINES, f"more than {MAX_LINES} lines")
+    if first_line == 1:
+        text = text.removeprefix("\ufeff")
+    options: list[Option] = []
+    lines = enumerate(text.split("\n"), first_line)
+    for number, line in lines:
+        words = _words(line, number)
+        if not words:
+            continue
+        if len(options) == MAX_OPTIONS:
+            raise ProfileTextError(number, f"more than {MAX_OPTIONS} options")
+        name = _without_dashes(words[0])
+        if len(words) == 1 and len(name) > 1 and name[0] == "<" and name[-1] == ">":
+            if name[1] == "/":
+                raise ProfileTextError(number, f"{name[:60]!a} closes a block that is not open")
+            block = _block(lines, name[1:-1], number, nested)
+            options.append(Option(name[1:-1], (), block, number))
+        elif name == "setenv" and len(words) > 2 and words[1] == "opt":
+            options.append(Option(words[2], tuple(words[3:]), None, number, optional=True))
+        else:
+            options.append(Option(name, tuple(words[1:]), None, number))
+    return options
+
+
+def render(option: Option) -> str:
+    """The line or block that `tokenize`, and the engine, read as `option`; ends with a newline.
+
+    Raises ValueError for a name that is not one of an option, and ProfileTextError if the option cannot be
+    written within the engine's limits.
+    """
+    if not _NAME.fullmatch(option.name):
+        raise ValueError(f"not an option name: {option.name!r}")
+    if option.block is not None:
+        return f"<{option.name}>\n{option.block}</{option.name}>\n"
+    line = " ".join([option.name, *map(_quoted, option.params)])
+    if len(option.params) >= MAX_WORDS or len(line.encode()) > MAX_LINE:
+        raise ProfileTextError(option.line, f"{option.name} is too long for OpenVPN")
+    return line + "\n"
+
+
+def server_locked(options: Iterable[Option]) -> bool:
+    """Whether this is a profile without a user's certificate, for any user of one server."""
+    return any(option.name == "setenv" and option.params[:1] == ("GENERIC_CONFIG",) for option in options)
+
+
+def missing_required(options: Iterable[Option]) -> tuple[str, ...]:
+    """What a client's profile needs and `options` lack, in the words of OpenVPN 3 Linux; empty if nothing."""
+    names = {option.name for option in options}
+    if "connection" in names:
+        names.add("remote")  # its blocks are read, and checked, where the whole profile is judged
+    needed = {
+        "--ca": {"ca", "pkcs12", "peer-fingerprint"},
+        "--client or --tls-client": {"client", "tls-client"},
+        "--dev": {"dev", "dev-type"},
+        "--remote": {"remote"},
+    }
+    return tuple(text for text, any_of in needed.items() if names.isdisjoint(any_of))
+
+
+def problem(options: Iterable[Option]) -> str | None:
+    """Why `options` cannot be a usable profile, in the words of OpenVPN 3 Linux, which front-ends show."""
+    options = list(options)
+    if server_locked(options):
+        return "Server locked profiles are unsupported"
+    if missing := missing_required(options):
+        return f"Configuration profile is missing required options: {', '.join(missing)}"
+    return None
+
+
+def _without_dashes(word: str) -> str:
+    return word[2:] if len(word) > 2 and word.startswith("--") else word
+
+
+def _words(line: str, number: int) -> list[str]:
+    """Option name and parameters of one line; empty for a blank line or a comment."""
+    start = line.lstrip(_SPACE)
+    if not start or start[0] in "#;":
+        return []
+    if len(line) > MAX_LINE // 4 and len(line.encode("utf-8", "replace")) > MAX_LINE:
+        raise ProfileTextError(number, f"longer than the {MAX_LINE} bytes that OpenVPN reads")
+    words = _split(line) if line.isascii() and not _NEEDS_LEXER.search(line) else _lex(line, number)
+    if len(words) > MAX_WORDS:
+        raise ProfileTextError(number, f"more than {MAX_WORDS - 1} parameters; put texts in quotes")
+    if any(map(_CONTROL.search, words)):
+        raise ProfileTextError(number, "contains a control character, or text that is not UTF-8")
+    return words
+
+
+def _split(line: str) -> list[str]:
+    """As `_words`, for plain ASCII without quotes and backslashes: most lines."""
+    words = line.split()
+    for index, word in enumerate(words):
+        if word[0] in "#;":
+            return words[:index]
+    return words
+
+
+def _lex(line: str, number: int) -> list[str]:
+    """As `_words`, for a line with quotes or backslashes.
+
+    A backslash stands before a backslash, a double quote or a space, outside single quotes; a quote counts
+    only at the start of a parameter, and a parameter ends with its closing quote.
+    """
+    words: list[str] = []
+    at = 0
+    while True:
+        at = _SKIP.match(line, at).end()  # type: ignore[union-attr]  # matches the empty string
+        first = line[at : at + 1]
+        if not first or first in "#;":
+            return words
+        if first == "'":
+            end = line.find("'", at + 1)
+            word = line[at + 1 : end]
+        elif first == '"':
+            end = _DOUBLE.match(line, at + 1).end()  # type: ignore[union-attr]  # matches the empty string
+            word = _unescaped(line[at + 1 : end])
+            _check_backslash(line, end, number)
+            end = end if end < len(line) else -1
+        else:
+            bare = _BARE.match(line, at)
+            end = bare.end() if bare else at
+            _check_backslash(line, end, number)
+            if line[at : at + 2].strip(_SPACE) == "\\":
+                raise ProfileTextError(number, "a parameter starts with an escaped space; put it in quotes")
+            words.append(_unescaped(line[at:end]))
+            at = end
+            continue
+        if end < 0:
+            raise ProfileTextError(number, f"no closing quote ({first})")
+        words.append(word)
+        at = end + 1
+
+
+def _unescaped(word: str) -> str:
+    """`word` with each backslash taken away that stands before another character."""
+    if "\\" not in word:
+        return word
+    return "\\".join(piece.replace("\\", "") for piece in word.split("\\\\"))
+
+
+def _check_backslash(line: str, at: int, number: int) -> None:
+    if line[at : at + 1] == "\\":
+        raise ProfileTextError(number, 'a backslash may only stand before a backslash, " or space; double it')
+
+
+def _block(lines: Iterator[tuple[int, str]], name: str, opened: int, nested: bool) -> str:
+    """Read from `lines` the content of block `name` and its closing tag."""
+    tag = f"</{name}>"
+    content: list[str] = []
+    for number, line in lines:
+        start = line.lstrip(_SPACE)
+        if start.startswith(tag):
+            rest = start[len(tag) :].lstrip(_SPACE)
+            if (rest and rest[0] not in "#;") or len(line.encode("utf-8", "replace")) > MAX_LINE:
+                raise ProfileTextError(number, f"text after {tag[:60]!a}")
+            return "".join(content)
+        if len(line) > MAX_LINE // 4:
+            _check_long(line, tag, number, nested)
+        content.append(line.rstrip("\r") + "\n")
+    raise ProfileTextError(opened, f"{tag[:60]!a} is missing")
+
+
+def _check_long(line: str, tag: str, number: int, nested: bool) -> None:
+    """Refuse a line of a block of which the engine could take a later piece for the closing tag."""
+    raw = line.encode("utf-8", "replace")
+    if len(raw) <= MAX_LINE:
+        return
+    if nested:
+        raise ProfileTextError(number, f"longer than the {MAX_LINE} bytes that OpenVPN reads")
+    for at in range(_CHUNK, len(raw), _CHUNK):
+        if raw[at : at + _CHUNK].lstrip(_SPACE.encode()).startswith(tag.encode("utf-8", "replace")):
+            raise ProfileTextError(number, f"{tag[:60]!a} inside a line")
+
+
+def _quoted(word: str) -> str:
+    if _PLAIN.fullmatch(word):
+        return word
+    if "'" not in word:
+        return f"'{word}'"
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,88 @@
+"""Who is calling: the user id behind a bus name, as the bus vouches for it."""
+
+import asyncio
+from collections.abc import Callable
+
+from dbus_fast import Message, MessageType
+
+from ...policy.access import Caller
+from .writer import BUS, BUS_PATH, BusRefused, Connection
+
+_VANISHED_RULE = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged',arg2=''"
+_NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
+
+
+class CallerGone(Exception):
+    """The connection left the bus before it could be identified: there is nobody to answer."""
+
+
+class Callers:
+    """The callers seen on `connection`; the bus is asked once for each, until its name vanishes.
+
+    The bus never gives a unique name twice, so an identity stays true for as long as it is kept.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[str, Caller] = {}
+        self._asked: dict[str, asyncio.Task[Caller]] = {}
+        self._on_vanished: list[Callable[[str], None]] = []
+        connection.add_message_handler(self._signalled)
+
+    async def start(self) -> None:
+        """Have the bus report vanished names; before the first `identify`.
+
+        Raises BusRefused, BusLost.
+        """
+        await self._connection.ask_bus("AddMatch", "s", _VANISHED_RULE)
+
+    def known(self, name: str) -> Caller | None:
+        """The caller of this unique name, if the bus has been asked before."""
+        return self._known.get(name)
+
+    async def identify(self, name: str) -> Caller:
+        """The caller of this unique name.
+
+        Raises CallerGone if the name has vanished, BusRefused if the bus does not tell, BusLost.
+        """
+        if caller := self._known.get(name):
+            return caller
+        task = self._asked.get(name)
+        if task is None:
+            task = self._asked[name] = asyncio.create_task(self._ask(name))
+        # Shielded, since others may wait for the same answer.
+        return await asyncio.shield(task)
+
+    def vanished(self, callback: Callable[[str], None]) -> None:
+        """Have `callback(name)` called whenever a connection, of whoever, leaves the bus."""
+        self._on_vanished.append(callback)
+
+    async def _ask(self, name: str) -> Caller:
+        try:
+            (credentials,) = await self._connection.ask_bus("GetConnectionCredentials", "s", name)
+        except BusRefused as error:
+            if error.name == _NO_OWNER:
+                raise CallerGone(name) from None
+            raise
+        finally:
+            # Gone from the table already: the name vanished after the bus had answered.
+            still_there = self._asked.pop(name, None) is not None
+        if "UnixUserID" not in credentials:
+            raise BusRefused("org.freedesktop.DBus.Error.AccessDenied", f"the bus does not tell who {name} is")
+        caller = Caller(name, credentials["UnixUserID"].value)
+        if still_there:
+            self._known[name] = caller
+        return caller
+
+    def _signalled(self, message: Message) -> None:
+        if message.message_type is not MessageType.SIGNAL or message.member != "NameOwnerChanged":
+            return
+        if message.sender != BUS or message.signature != "sss":
+            return
+        name, _, new_owner = message.body
+        if new_owner or not name.startswith(":"):
+            return
+        self._known.pop(name, None)
+        self._asked.pop(name, None)
+        for callback in self._on_vanished:
+            callback(name)

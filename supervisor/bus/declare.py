@@ -1,0 +1,154 @@
+"""How a D-Bus interface is declared: rows, from which everything else about it comes.
+
+Dispatch and access checks (receive.py), introspection XML (introspect.py), the D-Bus policy file and
+docs/api.md (generate.py) all read these rows; nothing about a member is written down a second time.
+
+A method row `Method("NewTunnel", ...)` is answered by the served object's `new_tunnel(caller, *arguments)`, a
+property row `Property("device_name", ...)` by its attribute of that name, setting it by `set_device_name(caller,
+value)`.  A row with `supported=False` is declared, so that clients see the whole interface, and answered "not
+supported yet"; a property with `settable=False` can be read, and says so when it is set.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...policy.access import Who
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One named argument of a method or signal; `signature` is a single complete D-Bus type."""
+
+    name: str
+    signature: str
+
+
+def parse_arguments(text: str) -> tuple[Argument, ...]:
+    """Read "reason:s uids:au" as arguments.
+
+    Raises ValueError for a word that is not NAME:TYPE.
+    """
+    arguments = []
+    for word in text.split():
+        name, colon, signature = word.partition(":")
+        if not (name and colon and signature):
+            raise ValueError(f"argument {word!r} is not NAME:TYPE")
+        arguments.append(Argument(name, signature))
+    return tuple(arguments)
+
+
+def snake_case(member: str) -> str:
+    """The Python name that answers a D-Bus member: "NewTunnel" → "new_tunnel"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", member).lower()
+
+
+class _Row:
+    """What method and signal rows have in common: named arguments."""
+
+    name: str
+    takes: str
+    doc: str
+    supported: bool
+
+    @cached_property
+    def arguments(self) -> tuple[Argument, ...]:
+        return parse_arguments(self.takes)
+
+    @cached_property
+    def signature(self) -> str:
+        return "".join(argument.signature for argument in self.arguments)
+
+
+@dataclass(frozen=True)
+class Method(_Row):
+    """A method; `takes` and `gives` are words of NAME:TYPE."""
+
+    name: str
+    takes: str
+    gives: str
+    who: Who
+    doc: str
+    supported: bool = True
+
+    @cached_property
+    def results(self) -> tuple[Argument, ...]:
+        return parse_arguments(self.gives)
+
+    @cached_property
+    def result_signature(self) -> str:
+        return "".join(result.signature for result in self.results)
+
+    @cached_property
+    def handler(self) -> str:
+        return snake_case(self.name)
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property; `who` may read it, `writable_by` may set it (None: read-only).
+
+    `attribute` is where on the served object the value is, dotted if it is deeper (default: the name).
+    `wire_signature` is what the value is sent as where that differs from the declared type: the original
+    declares `device_path` a string and sends an object path, and clients rely on both.
+    """
+
+    name: str
+    signature: str
+    who: Who
+    doc: str
+    writable_by: Who | None = None
+    supported: bool = True
+    wire_signature: str = ""
+    settable: bool = True
+    attribute: str = ""
+
+    @property
+    def sent_as(self) -> str:
+        return self.wire_signature or self.signature
+
+    @property
+    def read_from(self) -> str:
+        return self.attribute or self.name
+
+    @property
+    def setter(self) -> str:
+        return f"set_{self.name}"
+
+
+@dataclass(frozen=True)
+class Signal(_Row):
+    """A signal; whom it is sent to stands in `doc`."""
+
+    name: str
+    takes: str
+    doc: str
+    supported: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Interface:
+    """One interface as one kind of object has it; each is itself only, and hashable.
+
+    `denied` is what those are told who may not call or read a member, `denied_setting` who may not set it.
+    """
+
+    name: str
+    title: str  # what the object is, for docs/api.md
+    methods: tuple[Method, ...]
+    properties: tuple[Property, ...]
+    signals: tuple[Signal, ...] = ()
+    denied: str = "Access denied"
+    denied_setting: str = "Access denied"
+
+    @cached_property
+    def method(self) -> dict[str, Method]:
+        return {row.name: row for row in self.methods}
+
+    @cached_property
+    def property(self) -> dict[str, Property]:
+        return {row.name: row for row in self.properties}
+
+    @cached_property
+    def signal(self) -> dict[str, Signal]:
+        return {row.name: row for row in self.signals}

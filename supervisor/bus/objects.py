@@ -1,0 +1,166 @@
+"""The objects we have on the bus: which row answers what on which path."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Protocol
+
+from dbus_fast.signature import SignatureTree, get_signature_tree
+
+from ...policy.access import Acl, Who
+from ..errors import NoSuchObject
+from .declare import Interface, Method, Property
+from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
+from .introspect import node_xml
+
+
+class Target(Protocol):
+    """What is served; has besides a method for each method row and an attribute for each property row."""
+
+    @property
+    def acl(self) -> Acl | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMethod:
+    """A method row and what answers it (None: not supported yet)."""
+
+    row: Method
+    handler: Callable[..., Any] | None
+    signature: str
+    results: SignatureTree
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A property row and how its value is read from a target."""
+
+    row: Property
+    read: Callable[[Any], Any]
+    sent_as: SignatureTree
+
+
+@cache
+def readers(interface: Interface) -> dict[str, Reader]:
+    """The readers of all properties of `interface`, by name."""
+    return {
+        row.name: Reader(row, attrgetter(row.read_from), get_signature_tree(row.sent_as))
+        for row in interface.properties
+    }
+
+
+@cache
+def runs(interface: Interface) -> tuple[tuple[Who, tuple[Reader, ...]], ...]:
+    """The readable properties in their order, those beside each other with the same `who` taken together."""
+    readable = [reader for reader in readers(interface).values() if reader.row.supported]
+    return tuple((who, tuple(run)) for who, run in groupby(readable, lambda reader: reader.row.who))
+
+
+class Served:
+    """One object on the bus."""
+
+    __slots__ = ("bus_name", "interface", "methods", "path", "readers", "target")
+
+    def __init__(self, path: str, interface: Interface, target: Target, bus_name: str | None) -> None:
+        self.path = path
+        self.interface = interface
+        self.target = target
+        self.bus_name = bus_name
+        self.readers = readers(interface)
+        self.methods = {
+            row.name: BoundMethod(
+                row,
+                getattr(target, row.handler) if row.supported else None,
+                row.signature,
+                get_signature_tree(row.result_signature),
+            )
+            for row in interface.methods
+        }
+
+    def visible_at(self, destination: str | None) -> bool:
+        """Whether a call to the bus name `destination` is meant for this object."""
+        return not destination or destination[0] == ":" or self.bus_name in (None, destination)
+
+    def method(self, interface: str, member: str, signature: str) -> BoundMethod:
+        """The row for a call.
+
+        Raises CallRejected as GDBus words it.
+        """
+        if interface != self.interface.name:
+            raise CallRejected(UNKNOWN_METHOD, f"No such interface “{interface}” on object at path {self.path}")
+        method = self.methods.get(member)
+        if method is None:
+            raise CallRejected(UNKNOWN_METHOD, f"No such method “{member}”")
+        check_signature(signature, method.signature)
+        return method
+
+    def reader(self, interface: str, name: str) -> Reader:
+        """The property `name`; raises CallRejected as GDBus words it."""
+        self.check_interface(interface)
+        reader = self.readers.get(name)
+        if reader is None:
+            raise CallRejected(INVALID_ARGS, f"No such property “{name}”")
+        return reader
+
+    def check_interface(self, interface: str) -> None:
+        """Raise CallRejected unless `interface`, named in a call for properties, is ours or left open."""
+        if interface not in ("", self.interface.name):
+            raise CallRejected(INVALID_ARGS, f"No such interface “{interface}”")
+
+
+def check_signature(signature: str, expected: str) -> None:
+    """Raise CallRejected, as GDBus words it, if a call's arguments are not those expected."""
+    if signature != expected:
+        raise CallRejected(
+            INVALID_ARGS, f"Type of message, “({signature})”, does not match expected type “({expected})”"
+        )
+
+
+class ObjectTree:
+    """All objects, by path."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, Served] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._objects)
+
+    def add(self, served: Served) -> None:
+        """Put an object on the bus; raises ValueError if its path is taken."""
+        if served.path in self._objects:
+            raise ValueError(f"{served.path} is on the bus already")
+        self._objects[served.path] = served
+
+    def remove(self, path: str) -> None:
+        """Take an object off the bus; no effect if it is not there."""
+        self._objects.pop(path, None)
+
+    def at(self, path: str, destination: str | None) -> Served:
+        """The object at `path`, as seen by a call to `destination`.
+
+        Raises NoSuchObject.
+        """
+        served = self._objects.get(path)
+        if served is None or not served.visible_at(destination):
+            raise NoSuchObject(path)
+        return served
+
+    def introspect(self, path: str, destination: str | None) -> str:
+        """The XML of the node at `path`: an object, or between objects.
+
+        Raises NoSuchObject.
+        """
+        prefix = path if path == "/" else path + "/"
+        start = len(prefix)
+        children: dict[str, None] = {}
+        for other, served in self._objects.items():
+            if other.startswith(prefix) and len(other) > start and served.visible_at(destination):
+                children[other[start:].partition("/")[0]] = None
+        here = self._objects.get(path)
+        if here is not None and not here.visible_at(destination):
+            here = None
+        if here is None and not children and path != "/":
+            raise NoSuchObject(path)
+        return node_xml(here.interface if here else None, children)

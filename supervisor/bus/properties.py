@@ -1,0 +1,133 @@
+"""Reading and setting properties, with the errors of GDBus."""
+
+from collections.abc import Awaitable
+from inspect import isawaitable
+
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast.signature import get_signature_tree
+
+from ...policy.access import Caller, permitted
+from ..errors import AccessDenied, NotSupported
+from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
+from .objects import Reader, Served, check_signature, runs
+from .replies import PROPERTIES, PROPERTY_CALLS, FaultLog, Replies
+from .wire import fits
+from .writer import Connection
+
+_VARIANT = get_signature_tree("v")
+_DICTIONARY = get_signature_tree("a{sv}")
+_NOTHING = get_signature_tree("")
+_STANDARD_INTERFACES = {
+    PROPERTIES,
+    "org.freedesktop.DBus.Introspectable",
+    "org.freedesktop.DBus.Peer",
+}
+
+
+def check_property_call(call: Message) -> None:
+    """Raise CallRejected unless `call` is Get, GetAll or Set with their arguments."""
+    signature = PROPERTY_CALLS.get(call.member or "")
+    if signature is None:
+        raise CallRejected(UNKNOWN_METHOD, f"No such method “{call.member}”")
+    check_signature(call.signature, signature)
+
+
+class PropertyCalls:
+    """Answers the calls of org.freedesktop.DBus.Properties."""
+
+    def __init__(self, connection: Connection, replies: Replies, service_uid: int, log: FaultLog) -> None:
+        self._connection = connection
+        self._replies = replies
+        self._service_uid = service_uid
+        self._log = log
+
+    def run(self, served: Served, call: Message, caller: Caller) -> Awaitable[None] | None:
+        """Answer `call`, which check_property_call has passed; or return what to await before an empty answer.
+
+        Raises CallRejected, CallerError, whatever a target raises.
+        """
+        match call.member:
+            case "Get":
+                self._get(served, call, caller)
+            case "GetAll":
+                self._get_all(served, call, caller)
+            case _:
+                return self._set(served, call, caller)
+        return None
+
+    def _get(self, served: Served, call: Message, caller: Caller) -> None:
+        interface, name = call.body
+        reader = served.reader(interface, name)
+        if not permitted(reader.row.who, caller, served.target.acl, self._service_uid):
+            raise AccessDenied(served.interface.denied)
+        if not reader.row.supported:
+            raise NotSupported(name)
+        # Not verified: that costs more than the rest, and marshalling notices what the bus would mind.
+        value = Variant(reader.sent_as, reader.read(served.target), False)
+        self._replies.give(call, _VARIANT, [value])
+
+    def _get_all(self, served: Served, call: Message, caller: Caller) -> None:
+        if call.body[0] in _STANDARD_INTERFACES:
+            self._replies.give(call, _DICTIONARY, [{}])
+            return
+        served.check_interface(call.body[0])
+        target = served.target
+        acl = target.acl
+        values: dict[str, Variant] = {}
+        for who, run in runs(served.interface):
+            if not permitted(who, caller, acl, self._service_uid):
+                continue
+            for reader in run:
+                try:
+                    values[reader.row.name] = Variant(reader.sent_as, reader.read(target), False)
+                except Exception as error:
+                    self._left_out(served, reader, error)
+        try:
+            self._replies.give(call, _DICTIONARY, [values])
+        except Exception as error:
+            # Clients take a GetAll that fails for an object that does not exist: leave out what cannot be sent.
+            sound = {name: value for name, value in values.items() if fits("v", [value])}
+            for name in values.keys() - sound.keys():
+                self._left_out(served, served.readers[name], error)
+            self._replies.give(call, _DICTIONARY, [sound])
+
+    def _set(self, served: Served, call: Message, caller: Caller) -> Awaitable[None] | None:
+        interface, name, value = call.body
+        row = served.reader(interface, name).row
+        if row.writable_by is None:
+            raise CallRejected(INVALID_ARGS, f"Property “{name}” is not writable")
+        if value.signature != row.signature:
+            raise CallRejected(
+                INVALID_ARGS,
+                f"Error setting property “{name}”: Expected type “{row.signature}” but got “{value.signature}”",
+            )
+        if not permitted(row.writable_by, caller, served.target.acl, self._service_uid):
+            raise AccessDenied(served.interface.denied_setting)
+        if not (row.supported and row.settable):
+            raise NotSupported(f"Setting {name}")
+        result = getattr(served.target, row.setter)(caller, value.value)
+        if isawaitable(result):
+            return self._finish_set(served, name, result)
+        self._announce(served, name)
+        self._replies.give(call, _NOTHING, [])
+        return None
+
+    async def _finish_set(self, served: Served, name: str, result: Awaitable[None]) -> None:
+        await result
+        self._announce(served, name)
+
+    def _announce(self, served: Served, name: str) -> None:
+        """Broadcast that a property has changed; its value stays with those who may read it."""
+        self._connection.post(
+            Message(
+                path=served.path,
+                interface=PROPERTIES,
+                member="PropertiesChanged",
+                message_type=MessageType.SIGNAL,
+                signature="sa{sv}as",
+                body=[served.interface.name, {}, [name]],
+            )
+        )
+
+    def _left_out(self, served: Served, reader: Reader, error: Exception) -> None:
+        self._log.error(f"property {reader.row.name} of {served.path} cannot be read: {error!r}")

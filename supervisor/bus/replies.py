@@ -1,0 +1,74 @@
+"""What goes back to a caller: a result, or an error by the table of errors.py."""
+
+import traceback
+from typing import Any, Protocol
+
+from dbus_fast import Message, MessageFlag, MessageType
+from dbus_fast.signature import SignatureTree
+
+from ..errors import CallerError, SupervisorError
+from .errors import FAILED, UNEXPECTED, CallRejected, describe
+from .writer import Connection
+
+_NO_REPLY = MessageFlag.NO_REPLY_EXPECTED.value
+
+PROPERTIES = "org.freedesktop.DBus.Properties"
+PROPERTY_CALLS = {"Get": "ss", "GetAll": "s", "Set": "ssv"}
+
+
+class FaultLog(Protocol):
+    """Where faults of ours go."""
+
+    def error(self, text: str) -> None: ...
+
+
+class Replies:
+    """Answers calls on `connection`; one whose caller wants no reply gets none."""
+
+    def __init__(self, connection: Connection, log: FaultLog) -> None:
+        self._connection = connection
+        self._log = log
+
+    def give(self, call: Message, signature: SignatureTree, body: list[Any]) -> None:
+        """Answer with results.
+
+        Raises ValueError or dbus-fast's own errors if `body` does not fit `signature`.
+        """
+        if expects_reply(call):
+            self._connection.post(
+                Message(
+                    destination=call.sender,
+                    message_type=MessageType.METHOD_RETURN,
+                    reply_serial=call.serial,
+                    signature=signature,
+                    body=body,
+                    validate=False,
+                )
+            )
+
+    def refuse(self, call: Message, error: BaseException) -> None:
+        """Answer with the D-Bus error for `error`; a fault of ours goes to the log as well."""
+        if isinstance(error, CallRejected):
+            self.error(call, error.name, str(error))
+        elif isinstance(error, SupervisorError):
+            if not isinstance(error, CallerError):
+                self._log.error(f"{_name(call)}: {error}")
+            self.error(call, *describe(error, of_property=call.member in PROPERTY_CALLS))
+        else:
+            # The caller learns nothing of our insides.
+            self._log.error(f"{_name(call)} failed:\n{''.join(traceback.format_exception(error))}")
+            self.error(call, FAILED, UNEXPECTED)
+
+    def error(self, call: Message, name: str, text: str) -> None:
+        """Answer with the error `name`."""
+        if expects_reply(call):
+            self._connection.post(Message.new_error(call, name, text.replace("\0", "")))
+
+
+def expects_reply(call: Message) -> bool:
+    """Whether the caller wants an answer."""
+    return not call.flags.value & _NO_REPLY
+
+
+def _name(call: Message) -> str:
+    return f"{call.interface or ''}.{call.member} on {call.path}"

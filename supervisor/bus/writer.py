@@ -1,0 +1,288 @@
+"""The connection to the bus, with an outgoing queue of our own.
+
+dbus-fast gives up the bus when the socket takes no more (EAGAIN), which a burst of signals is enough for.  Here
+messages wait in a queue instead.  One that comes by itself is written at once, for latency; those of a burst go out
+together at the end of the turn of the event loop, many to a system call.
+
+When the bus goes away, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Awaitable, Iterable
+from itertools import islice
+from typing import Any
+
+from dbus_fast import AuthError, InvalidAddressError, Message, MessageType, NameFlag
+from dbus_fast.aio import MessageBus
+
+from ...policy.limits import BUS_BACKLOG_HARD, BUS_BACKLOG_SOFT, BUS_CALL_DEADLINE, MAX_BUS_MESSAGE
+from ..errors import SystemFault
+from .wire import check_body
+
+BUS = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+
+_MESSAGES_A_WRITE = 512  # buffers given to one sendmsg; the kernel takes up to 1024
+_BURST = 0.0001  # seconds; messages closer than this to the last one are written together
+_OWNED = (1, 4)  # RequestName's reply: primary owner, already owner
+
+
+class BusLost(SystemFault):
+    """The connection to the bus has ended."""
+
+
+class BusRefused(SystemFault):
+    """The bus, or a service on it, answered a call of ours with an error."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+        self.text = text
+
+
+class Connection(MessageBus):
+    """A connection to the bus at `address`.
+
+    Use `post` to send, `ask` to call, `drain` to keep pace when sending much.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Raises BusLost if `address` cannot be understood or, with dbus-fast before 5.0, connected to."""
+        try:
+            super().__init__(bus_address=address)
+        except (OSError, InvalidAddressError) as error:
+            if self._sock is not None:
+                self._sock.close()
+            raise BusLost(_cannot_connect(error)) from error
+        self._link: socket.socket
+        self._queue: deque[memoryview] = deque()
+        self._flush_due = True  # nothing is written before `connect` is done
+        self._written_at = 0.0
+        self._watched = False
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._sent: asyncio.Future[None] = self._loop.create_future()
+        self._sent.set_result(None)
+        self.backlog = 0  # bytes waiting to be written
+        self.dropped = 0  # signals dropped since the start
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+
+    async def connect(self) -> "Connection":
+        """Join the bus.
+
+        Raises BusLost with the reason if that fails.
+        """
+        try:
+            async with asyncio.timeout(BUS_CALL_DEADLINE):
+                await super().connect()
+        except Exception as error:
+            reason = _cannot_connect(error)
+            self._give_up(reason)
+            raise BusLost(reason) from error
+        assert self._sock is not None
+        self._link = self._sock
+        # dbus-fast leaves a writer of its own behind, which would take the place of ours.
+        self._loop.remove_writer(self._link)
+        self._flush_turn()
+        return self
+
+    async def _auth_readline(self) -> str:
+        """Read a line of the handshake; dbus-fast 2.44 never returns when the bus hangs up instead."""
+        assert self._sock is not None
+        line = b""
+        while not line.endswith(b"\r\n"):
+            chunk = await self._loop.sock_recv(self._sock, 1024)
+            if not chunk:
+                raise AuthError("the bus closed the connection")
+            line += chunk
+        return line[:-2].decode()
+
+    def close(self) -> None:
+        """Leave the bus now; `drain` first if what was sent last matters."""
+        self._give_up("closed")
+
+    # Sending
+
+    def post(self, message: Message, *, droppable: bool = False) -> bool:
+        """Send `message`; never waits.
+
+        Returns whether it was queued: not if it is `droppable` and too much waits already, or if the bus is lost.
+        Raises ValueError or dbus-fast's own errors for a body that does not fit its signature.
+        """
+        check_body(message.signature, message.body)
+        if not message.serial:
+            message.serial = self.next_serial()
+        data = message._marshall(False)
+        size = len(data)
+        if size > MAX_BUS_MESSAGE:
+            raise ValueError(f"a message of {size} bytes")
+        if self.lost.done():
+            return False
+        if droppable and self.backlog + size > BUS_BACKLOG_SOFT:
+            self.dropped += 1
+            return False
+        self._queue.append(memoryview(data))
+        self.backlog += size
+        if not self._flush_due and not self._watched:
+            now = self._loop.time()
+            if now - self._written_at > _BURST:
+                self._written_at = now
+                self._write()
+            else:
+                self._flush_due = True
+                self._loop.call_soon(self._flush_turn)
+        elif self.backlog > BUS_BACKLOG_HARD:
+            self._give_up(f"the bus takes no data: {self.backlog} bytes are waiting")
+        return not self.lost.done()
+
+    # dbus-fast annotates the method this overrides as giving nothing, and its own override gives a future.
+    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
+        """Send `msg`; dbus-fast's own code sends by this."""
+        self.post(msg)
+        return self._sent
+
+    async def drain(self) -> None:
+        """Wait until all that was sent has been taken by the bus, and let others run.
+
+        Raises BusLost.
+        """
+        await asyncio.sleep(0)
+        self._write()
+        if self._queue:
+            self._drained.clear()
+            await self._drained.wait()
+        self._check_alive()
+
+    def _flush_turn(self) -> None:
+        self._flush_due = False
+        self._write()
+
+    def _write(self) -> None:
+        queue = self._queue
+        if not queue or self.lost.done():
+            return
+        try:
+            while queue:
+                taken = self._link.sendmsg(islice(queue, _MESSAGES_A_WRITE))
+                self.backlog -= taken
+                while taken:
+                    if taken < len(queue[0]):
+                        queue[0] = queue[0][taken:]
+                        break
+                    taken -= len(queue.popleft())
+        except BlockingIOError:
+            if not self._watched:
+                self._watched = True
+                self._loop.add_writer(self._link, self._write)
+            return
+        except OSError as error:
+            self._give_up(f"writing to the bus failed: {error}")
+            return
+        if self._watched:
+            self._watched = False
+            self._loop.remove_writer(self._link)
+        self._drained.set()
+
+    # Calling
+
+    async def call(self, msg: Message) -> Message:
+        """Send a call that expects a reply, and return the reply, which may be an error message.
+
+        Raises BusLost.
+        """
+        self._check_alive()
+        return await super().call(msg)
+
+    async def ask(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Iterable[Any] = (),
+        *,
+        deadline: float = BUS_CALL_DEADLINE,
+    ) -> list[Any]:
+        """Call a method and return what it gives; `deadline` in seconds.
+
+        Raises BusRefused for an error reply or none in time, BusLost.
+        """
+        message = Message(destination, path, interface, member, signature=signature, body=list(body))
+        try:
+            async with asyncio.timeout(deadline):
+                reply = await self.call(message)
+        except TimeoutError:
+            self._method_return_handlers.pop(message.serial, None)
+            raise BusRefused(
+                "org.freedesktop.DBus.Error.NoReply", f"{destination} did not answer {member} in {deadline:g} s"
+            ) from None
+        if reply.message_type is MessageType.ERROR:
+            text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
+            raise BusRefused(str(reply.error_name), text)
+        return list(reply.body)
+
+    def ask_bus(self, member: str, signature: str = "", *body: Any) -> Awaitable[list[Any]]:
+        """Call a method of the bus itself, as `ask`."""
+        return self.ask(BUS, BUS_PATH, BUS, member, signature, body)
+
+    async def request_names(self, names: Iterable[str]) -> dict[str, bool]:
+        """Ask for all `names` in one batch; the result tells which ones are ours.
+
+        Raises BusRefused if the bus' policy keeps one from us, BusLost.
+        """
+        replies = await self._ask_for_each(names, "RequestName", "su", NameFlag.DO_NOT_QUEUE.value)
+        return {name: code in _OWNED for name, code in replies.items()}
+
+    async def release_names(self, names: Iterable[str]) -> None:
+        """Give `names` back; what had been sent to them has arrived when this returns.
+
+        Raises BusLost.
+        """
+        await self._ask_for_each(names, "ReleaseName", "s")
+
+    async def round_trip(self) -> None:
+        """Wait until the bus has handled all that we sent, and we have received what it sent before that."""
+        await self.ask_bus("GetId")
+
+    async def _ask_for_each(self, names: Iterable[str], member: str, signature: str, *more: Any) -> dict[str, int]:
+        names = list(names)
+        replies = await asyncio.gather(*(self.ask_bus(member, signature, name, *more) for name in names))
+        return {name: reply[0] for name, reply in zip(names, replies, strict=True)}
+
+    # The end
+
+    def _check_alive(self) -> None:
+        if self.lost.done():
+            raise BusLost(self.lost.result())
+
+    def _finalize(self, err: Exception | None = None) -> None:
+        """Called by dbus-fast when reading ends."""
+        if err is None or isinstance(err, EOFError):
+            self._give_up("the bus closed the connection")
+        else:
+            self._give_up(f"the connection to the bus failed: {err}")
+
+    def _give_up(self, reason: str) -> None:
+        if self.lost.done():
+            return
+        self.lost.set_result(reason)
+        self._queue.clear()
+        self.backlog = 0
+        self._drained.set()
+        link, stream = self._sock, self._stream
+        if link is None or stream is None:
+            return
+        self._user_disconnect = True  # dbus-fast is to report no error of its own: `lost` does
+        super()._finalize(BusLost(reason))
+        # dbus-fast 2.44 leaves them open.
+        with contextlib.suppress(OSError):
+            stream.close()
+        link.close()
+
+
+def _cannot_connect(error: Exception) -> str:
+    return f"cannot connect to the bus: {str(error) or type(error).__name__}"

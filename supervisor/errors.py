@@ -1,0 +1,80 @@
+"""What can go wrong, and who is told.
+
+    SupervisorError
+    ├── CallerError        the caller asked for something that cannot be had: answered, never logged as a fault
+    │   ├── AccessDenied       … because of who they are
+    │   ├── NotSupported       … because this version does not do it yet
+    │   ├── NoSuchObject       … because it is not, or no longer, there
+    │   ├── NotReady           … because the session waits for something first (Ready's own error)
+    │   ├── LogServiceError    … in the words of the log service
+    │   ├── RequestRefused     … in the words of the session's worker
+    │   └── InvalidValue       … because a property value is out of range
+    ├── WorkerFault        a worker broke the rules or failed: it is killed, its session fails
+    ├── SystemFault        the kernel, the bus or a helper process refused: logged once, where it is handled
+    └── StartError         the service cannot start: printed, with its own exit status
+
+supervisor/bus/errors.py maps CallerErrors to D-Bus error names and texts; nothing else does.
+A function either raises or logs, never both.
+"""
+
+
+class SupervisorError(Exception):
+    """Base of all errors of the supervisor; the text is fit to be shown to a user."""
+
+
+class CallerError(SupervisorError):
+    """A request that cannot be fulfilled; the text goes to the caller."""
+
+
+class AccessDenied(CallerError):
+    """The caller may not do this."""
+
+    def __init__(self, text: str = "Access denied") -> None:
+        super().__init__(text)
+
+
+class NotSupported(CallerError):
+    """Declared in the interface, not done by this version."""
+
+    def __init__(self, member: str) -> None:
+        super().__init__(f"{member} is not supported yet")
+
+
+class NoSuchObject(CallerError):
+    """No object at that path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class NotReady(CallerError):
+    """The session needs something from its user first."""
+
+
+class RequestRefused(CallerError):
+    """The session cannot do this in its present state."""
+
+
+class LogServiceError(CallerError):
+    """The log service cannot do this."""
+
+
+class InvalidValue(CallerError):
+    """A property cannot be set to this value."""
+
+
+class WorkerFault(SupervisorError):
+    """A worker sent what it must not, did not answer in time, or ended."""
+
+
+class SystemFault(SupervisorError):
+    """The kernel, the bus or a helper process refused what the supervisor needs."""
+
+
+class StartError(SupervisorError):
+    """The service cannot start."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status

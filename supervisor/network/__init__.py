@@ -1,0 +1,1 @@
+"""Devices, addresses and routes, applied on behalf of sessions and undone after them."""

@@ -1,0 +1,256 @@
+"""What sessions have set on the machine's network: their devices, addresses and routes.
+
+All of it happens in two threads, so that the event loop never waits for the kernel: one does everything in
+order, a few requests of each session in turn; the other only removes devices, which takes the kernel so long
+that other sessions would notice.
+"""
+
+import asyncio
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from ...ipc.codes import LogGroup
+from ...policy.limits import NETWORK_DEADLINE
+from ...policy.network import Address, NetworkSettings, Route, check
+from ..errors import SystemFault
+from ..log import Log
+from . import tun
+from .journal import Entry, Journal, current_namespace
+from .lane import Lane, limited
+from .netlink import IPv6Off, Netlink, family
+
+STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
+
+
+@dataclass(slots=True)
+class _Device:
+    """A device of ours and what is set on it."""
+
+    entry: Entry
+    change: object | None = None  # the last apply, finished or not; None when clear
+    addresses: set[Address] = field(default_factory=set)
+    routes: set[Route] = field(default_factory=set)
+
+
+class Network:
+    """The devices of all sessions."""
+
+    def __init__(self, journal_directory: Path, log: Log) -> None:
+        """Raises OSError if the directory cannot be made."""
+        self._journal = Journal(journal_directory)
+        self._log = log
+        self._lane = Lane("network")
+        self._removals = Lane("devices")
+        self._netlink = Netlink()  # used in self._lane only, as are the devices
+        self._devices: dict[str, _Device] = {}
+        self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
+
+    def warm_up(self) -> None:
+        """Load what the first session would have to wait for (about 60 ms and 5 MB)."""
+        self._lane.submit(self._netlink.open)
+
+    async def create_device(self, session: str, uid: int) -> str:
+        """Make a device that user `uid` can open; its name.  Raises SystemFault."""
+        job = self._lane.submit(self._create, session, uid)
+        try:
+            async with limited("making a device", NETWORK_DEADLINE):
+                return await asyncio.shield(asyncio.wrap_future(job))
+        except (asyncio.CancelledError, SystemFault):
+            # Nobody knows its name, should there be one in the end.
+            job.add_done_callback(lambda done: self._lane.submit(self._discard, done))
+            raise
+
+    async def apply(self, device: str, settings: NetworkSettings) -> list[str]:
+        """Set addresses, MTU and routes on a device, in place of those set before; what to warn the user of.
+
+        Raises PolicyViolation, and nothing has changed; or SystemFault, and nothing is set any more.  That is
+        so too when it is cancelled, for whatever is asked of this object afterwards.
+        """
+        warnings: list[str] = []
+        steps = self._replace(device, settings, warnings)
+        try:
+            async with limited(f"setting up {device}", NETWORK_DEADLINE):
+                while await self._lane.run(_advance, steps):
+                    pass
+        finally:
+            self._lane.submit(steps.close)
+        return warnings
+
+    async def clear(self, device: str) -> None:
+        """Switch a device off and take everything off it; does nothing if it is clear or gone.
+
+        The engine may go on holding the device.  Raises SystemFault.
+        """
+        async with limited(f"clearing {device}", NETWORK_DEADLINE):
+            await self._lane.run(self._clear_named, device)
+
+    async def delete_device(self, device: str) -> None:
+        """Remove a device, after the engine has ended; does nothing if it is gone.  Raises SystemFault.
+
+        A device that a process still holds is cleared, and removed at a later opportunity.
+        """
+        async with limited(f"clearing {device}", NETWORK_DEADLINE):
+            entry = await self._lane.run(self._take, device)
+        if entry:
+            await self._remove(entry)
+
+    async def recover(self) -> list[str]:
+        """Remove what an earlier instance left behind; the names of the devices.  To be called first."""
+        async with limited("clearing what an earlier run left", NETWORK_DEADLINE):
+            left = await self._lane.run(self._clear_leftovers)
+        await self._remove_all(left)
+        return [entry.name for entry in left]
+
+    async def close(self) -> None:
+        """Remove devices that were held up to now, and end; the devices of sessions stay."""
+        await self._remove_all(list(self._lingering.values()))
+        async with limited("closing the network", NETWORK_DEADLINE):
+            await self._lane.run(self._netlink.close)
+            # A device that was given up while it was made is discarded after that, and removed after that again.
+            await self._lane.run(_nothing)
+            await self._removals.run(_nothing)
+        self._lane.stop()
+        self._removals.stop()
+
+    async def _remove_all(self, entries: list[Entry]) -> None:
+        for outcome in await asyncio.gather(*map(self._remove, entries), return_exceptions=True):
+            if isinstance(outcome, SystemFault):
+                self._log.error(str(outcome), group=LogGroup.NETCFG)
+            elif outcome is not None:
+                raise outcome
+
+    async def _remove(self, entry: Entry) -> None:
+        try:
+            async with limited(f"removing {entry.name}", NETWORK_DEADLINE):
+                await self._removals.run(self._destroy, entry)
+        except tun.DeviceBusy as busy:
+            self._log.warn(f"{busy}: to be removed later", group=LogGroup.NETCFG, session=entry.session)
+
+    # What follows runs in the threads.
+
+    def _create(self, session: str, uid: int) -> str:
+        for entry in list(self._lingering.values()):
+            self._removals.submit(self._destroy, entry)
+        namespace = current_namespace()
+
+        def announce(name: str, index: int) -> None:
+            self._journal.write(Entry(name, index, namespace, uid, session))
+
+        # A device that an administrator removed under its session left its name free, but not to us.
+        name, index = tun.create(uid, self._devices, announce)
+        self._devices[name] = _Device(Entry(name, index, namespace, uid, session))
+        return name
+
+    def _discard(self, job: Future[str]) -> None:
+        if job.exception() is None and (entry := self._take(job.result())):
+            self._removals.submit(self._destroy, entry)
+
+    def _replace(self, name: str, settings: NetworkSettings, warnings: list[str]) -> Generator[None, None, None]:
+        """Apply settings, request by request; clears the device if it fails or is closed before its end."""
+        check(settings)
+        device = self._devices.get(name)
+        if device is None:
+            raise SystemFault(f"there is no device {name}")
+        device.change = change = object()
+        try:
+            for _ in self._requests(device, settings, warnings):
+                yield
+                if device.change is not change:
+                    raise SystemFault(f"setting up {name} was overtaken")
+        except BaseException:
+            if device.change is change:
+                self._clear(device)
+            raise
+
+    def _requests(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> Iterator[None]:
+        netlink, index = self._netlink, device.entry.index
+        stale = device.addresses.difference(settings.addresses)
+        # With an address the kernel drops what depends on it: other addresses of its network, routes.
+        # So after one has gone, everything of its family is set again.
+        disturbed = {family(address.local) for address in stale}
+        netlink.set_up(index, settings.mtu)
+        yield
+        wanted = set(settings.routes)
+        for route in list(device.routes):
+            if route not in wanted or family(route.destination) in disturbed:
+                netlink.remove_route(index, route)
+                device.routes.discard(route)
+                yield
+        for address in stale:
+            netlink.remove_address(index, address)
+            device.addresses.discard(address)
+            yield
+        for address in dict.fromkeys(settings.addresses):
+            if address not in device.addresses or family(address.local) in disturbed:
+                try:
+                    netlink.add_address(index, address)
+                    device.addresses.add(address)
+                except IPv6Off:
+                    warnings.append(f"IPv6 is off on this machine: {address.local}/{address.prefix} is not set")
+                yield
+        for route in dict.fromkeys(settings.routes):
+            if route not in device.routes:
+                try:
+                    if netlink.add_route(index, route):
+                        device.routes.add(route)
+                    else:
+                        warnings.append(f"route {route.destination} exists already and is left as it is")
+                except IPv6Off:
+                    warnings.append(f"IPv6 is off on this machine: route {route.destination} is not set")
+                yield
+
+    def _clear(self, device: _Device) -> None:
+        if device.change is None:
+            return
+        if self._netlink.set_down(device.entry.index):
+            for address in device.addresses:
+                self._netlink.remove_address(device.entry.index, address)
+        device.change = None
+        device.addresses.clear()
+        device.routes.clear()
+
+    def _clear_named(self, name: str) -> None:
+        if device := self._devices.get(name):
+            self._clear(device)
+
+    def _take(self, name: str) -> Entry | None:
+        device = self._devices.get(name)
+        if device is None:
+            return None
+        self._clear(device)
+        del self._devices[name]
+        return device.entry
+
+    def _clear_leftovers(self) -> list[Entry]:
+        left = []
+        for entry in self._journal.entries():
+            if isinstance(entry, str):
+                self._log.warn(entry, group=LogGroup.NETCFG)
+            elif entry.namespace != current_namespace() or tun.index_of(entry.name) != entry.index:
+                self._journal.remove(entry)
+            else:
+                if self._netlink.set_down(entry.index):
+                    self._netlink.remove_all_addresses(entry.index)
+                left.append(entry)
+        return left
+
+    def _destroy(self, entry: Entry) -> None:
+        try:
+            tun.destroy(entry.name, entry.index)
+        except tun.DeviceBusy:
+            self._lingering[entry.index] = entry
+            raise
+        self._lingering.pop(entry.index, None)
+        self._journal.remove(entry)
+
+
+def _advance(steps: Iterator[None]) -> bool:
+    """Take some steps; whether there may be more."""
+    return sum(1 for _ in islice(steps, STEPS_AT_ONCE)) == STEPS_AT_ONCE
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,73 @@
+"""What would have to be undone if this process died now: one file for each device.
+
+Addresses and routes live on the device and go with it, so the device is all there is to remember.  A file is
+there before the device can outlive this process, and until it is gone.  Nothing is synced to disk: a crash of
+the machine takes the devices too.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+_SUFFIX = ".device"
+_NEW = ".new"
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device that this service made."""
+
+    name: str
+    index: int  # of the interface; the kernel does not use one twice
+    namespace: str  # boot and network namespace in which name and index mean something
+    uid: int  # who may open it
+    session: str
+
+
+def current_namespace() -> str:
+    """The network namespace of this process, told apart from those of other boots."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot} {Path('/proc/self/ns/net').stat().st_ino}"
+
+
+class Journal:
+    """The entries, in a directory that only this service can enter."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make the directory if need be; raises OSError."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+
+    def write(self, entry: Entry) -> None:
+        """Note a device; raises OSError."""
+        path = self._path(entry)
+        new = path.with_suffix(_NEW)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(entry))
+        new.rename(path)
+
+    def remove(self, entry: Entry) -> None:
+        """Forget a device; does nothing if it is not noted."""
+        self._path(entry).unlink(missing_ok=True)
+
+    def entries(self) -> Iterator[Entry | str]:
+        """Every device noted; for a file that cannot be read, which is removed, a sentence about it."""
+        for path in sorted(self._directory.iterdir()):
+            if path.suffix == _NEW:  # never finished: the device did not become persistent
+                path.unlink()
+            elif path.suffix == _SUFFIX:
+                try:
+                    entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+                    if self._path(entry) != path:
+                        raise ValueError(f"it speaks of {entry.name!r}")
+                except (OSError, ValueError, msgspec.MsgspecError) as error:
+                    path.unlink()
+                    yield f"{path.name} is not readable and was removed: {error}"
+                else:
+                    yield entry
+
+    def _path(self, entry: Entry) -> Path:
+        # With the index, since a name that somebody else freed is given to the next device.
+        return self._directory / f"{entry.name}-{entry.index}{_SUFFIX}"

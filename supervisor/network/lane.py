@@ -1,0 +1,67 @@
+"""A thread that does, one after the other, what would hold up the event loop."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from ..errors import SystemFault
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Lane:
+    """Runs jobs in order in one daemon thread, which starts with the first and has that moment's privileges.
+
+    A job that hangs holds up the jobs behind it, never the loop, and not the end of the process.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a job; it is done whether or not somebody waits for its result."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        result: Future[T] = Future()
+        self._jobs.put(partial(_run, result, partial(function, *args, **kwargs)))
+        return result
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Queue a job and wait for its result or exception; when cancelled, the job is done all the same."""
+        return await asyncio.shield(asyncio.wrap_future(self.submit(function, *args, **kwargs)))
+
+    def stop(self) -> None:
+        """End the thread when the jobs queued so far are done."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        for job in iter(self._jobs.get, None):
+            job()
+
+
+@asynccontextmanager
+async def limited(what: str, deadline: float) -> AsyncIterator[None]:
+    """Raise SystemFault when the body, in words `what`, takes more than `deadline` seconds."""
+    try:
+        async with asyncio.timeout(deadline):
+            yield
+    except TimeoutError:
+        raise SystemFault(f"{what} takes more than {deadline:g} s") from None
+
+
+def _run(result: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        value = function()
+    except BaseException as error:  # whatever it is, it belongs to who asked for the job
+        result.set_exception(error)
+    else:
+        result.set_result(value)

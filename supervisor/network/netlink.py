@@ -1,0 +1,153 @@
+"""Links, addresses and routes, through pyroute2's synchronous interface.
+
+To be used from one thread only, one without an event loop.  pyroute2 is imported there at first use: it takes
+5 MB and 60 ms, which a supervisor that only lists sessions need not spend.
+"""
+
+import errno
+import importlib.util
+import os
+import socket
+import sys
+from types import ModuleType
+from typing import Any
+
+from ...policy.network import Address, Route
+from ..errors import SystemFault
+
+_IPV6_IS_OFF = {
+    errno.EACCES,
+    errno.EOPNOTSUPP,
+    errno.EAFNOSUPPORT,
+}  # what disable_ipv6, and no IPv6 at all, give
+_GONE = {errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENETDOWN}
+
+
+class Refused(SystemFault):
+    """The kernel refused a request, with this errno."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what}: {os.strerror(number)}")
+        self.errno = number
+
+
+class IPv6Off(SystemFault):
+    """IPv6 is switched off on this machine or device."""
+
+
+def family(text: str) -> socket.AddressFamily:
+    """The family of an address or network in text form."""
+    return socket.AF_INET6 if ":" in text else socket.AF_INET
+
+
+class Netlink:
+    """One netlink socket; every method raises Refused, or SystemFault if there is no answer at all."""
+
+    def __init__(self) -> None:
+        self._ip: Any = None
+
+    def open(self) -> None:
+        """Import pyroute2 and open the socket, which the first request does otherwise."""
+        if self._ip is None:
+            self._ip = _import_iproute()()
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._ip is not None:
+            self._ip.close()
+            self._ip = None
+
+    def set_up(self, index: int, mtu: int) -> None:
+        """Set the MTU and switch the link on."""
+        self._request(f"cannot set the link up with MTU {mtu}", "link", "set", index=index, mtu=mtu, state="up")
+
+    def set_down(self, index: int) -> bool:
+        """Switch the link off, which removes its routes and IPv6 addresses; False if it is gone."""
+        return self._remove("cannot set the link down", "link", "set", index=index, state="down")
+
+    def add_address(self, index: int, address: Address) -> None:
+        """Set an address, or find it set; raises IPv6Off where that is the reason."""
+        self._add(f"cannot set address {address.local}/{address.prefix}", "addr", _address(index, address))
+
+    def remove_address(self, index: int, address: Address) -> bool:
+        """Take an address off; False if it was not there."""
+        what = f"cannot remove address {address.local}/{address.prefix}"
+        return self._remove(what, "addr", "del", **_address(index, address))
+
+    def remove_all_addresses(self, index: int) -> None:
+        """Take every address off."""
+        self._request("cannot remove the addresses", "flush_addr", index=index)
+
+    def add_route(self, index: int, route: Route) -> bool:
+        """Add a route; False if there is one to the same destination with the same metric, by whatever way.
+
+        Raises IPv6Off where that is the reason.
+        """
+        return self._add(f"cannot add route {route.destination}", "route", _route(index, route))
+
+    def remove_route(self, index: int, route: Route) -> bool:
+        """Remove a route by this device; False if it was not there."""
+        return self._remove(f"cannot remove route {route.destination}", "route", "del", **_route(index, route))
+
+    def _add(self, what: str, method: str, fields: dict[str, Any]) -> bool:
+        try:
+            self._request(what, method, "add", **fields)
+        except Refused as refused:
+            if refused.errno == errno.EEXIST:
+                return False
+            if refused.errno in _IPV6_IS_OFF and fields["family"] == socket.AF_INET6:
+                raise IPv6Off(str(refused)) from refused
+            raise
+        return True
+
+    def _remove(self, what: str, method: str, command: str, **fields: Any) -> bool:
+        try:
+            self._request(what, method, command, **fields)
+        except Refused as refused:
+            if refused.errno in _GONE:
+                return False
+            raise
+        return True
+
+    def _request(self, what: str, method: str, *command: str, **fields: Any) -> None:
+        self.open()
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        try:
+            getattr(self._ip, method)(*command, **fields)
+        except NetlinkError as error:
+            raise Refused(what, error.code) from error
+        except OSError as error:
+            self.close()  # the next request gets a fresh socket
+            raise SystemFault(f"{what}: {error}") from error
+
+
+def _import_iproute() -> Any:
+    """pyroute2's IPRoute, without the rest of pyroute2.
+
+    Importing the package runs its __init__, which loads everything in it: twice the memory (11 instead of 5 MB) for
+    what this service never uses. A package object that only knows where its modules are does not.
+    """
+    if "pyroute2" not in sys.modules:
+        spec = importlib.util.find_spec("pyroute2")
+        if spec is None or spec.submodule_search_locations is None:
+            raise SystemFault("pyroute2 is not installed")
+        package = ModuleType("pyroute2")
+        package.__path__ = list(spec.submodule_search_locations)
+        package.__spec__ = spec
+        sys.modules["pyroute2"] = package
+    return importlib.import_module("pyroute2.iproute.linux").IPRoute
+
+
+def _address(index: int, address: Address) -> dict[str, Any]:
+    ends = {"local": address.local, "address": address.peer} if address.peer else {"address": address.local}
+    return {"index": index, "family": family(address.local), "prefixlen": address.prefix, **ends}
+
+
+def _route(index: int, route: Route) -> dict[str, Any]:
+    fields: dict[str, Any] = {"dst": route.destination, "oif": index, "family": family(route.destination)}
+    if route.metric:
+        fields["priority"] = route.metric
+    if fields["family"] == socket.AF_INET:
+        fields["scope"] = 253  # RT_SCOPE_LINK: there is no gateway
+    return fields

@@ -1,0 +1,101 @@
+"""Persistent tun devices (the kernel's Documentation/networking/tuntap.rst)."""
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable, Container
+from contextlib import ExitStack
+from pathlib import Path
+
+from ..errors import SystemFault
+
+NODE = Path("/dev/net/tun")
+
+# linux/if_tun.h
+_TUNSETIFF = 0x400454CA
+_TUNSETPERSIST = 0x400454CB
+_TUNSETOWNER = 0x400454CC
+_IFF_TUN = 0x0001
+_IFF_NO_PI = 0x1000
+_IFREQ = struct.Struct("16sH22x")
+
+_HELP = {
+    errno.ENOENT: "the kernel module is not loaded (modprobe tun)",
+    errno.ENODEV: "the kernel module is not loaded (modprobe tun)",
+    errno.ENXIO: "the kernel module is not loaded (modprobe tun)",
+    errno.EACCES: "it must be open to all users (chmod 0666 /dev/net/tun)",
+    errno.EPERM: "the sandbox or container of this service forbids it (systemd: DeviceAllow=/dev/net/tun)",
+}
+
+
+class DeviceBusy(SystemFault):
+    """A process still holds the device."""
+
+
+def index_of(name: str) -> int | None:
+    """The interface index of a device, None if there is no such device."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
+def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]) -> tuple[str, int]:
+    """Make a tun device that user `uid` may open, and return its name, not one of `taken`, and its index.
+
+    `announce` is called with both before the device becomes one that outlives this process; if it raises,
+    the device is gone again.  Raises SystemFault.
+    """
+    with ExitStack() as unwanted:  # open until the end, so that the kernel does not choose their names again
+        while True:
+            node = _opened()
+            unwanted.callback(os.close, node)
+            try:
+                name = _attach(node, "tun%d")
+                if name in taken:
+                    continue
+                index = socket.if_nametoindex(name)
+                announce(name, index)
+                fcntl.ioctl(node, _TUNSETOWNER, uid)
+                fcntl.ioctl(node, _TUNSETPERSIST, 1)
+                return name, index
+            except OSError as error:
+                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror
+                raise SystemFault(f"cannot make a tun device: {reason}") from error
+
+
+def destroy(name: str, index: int) -> None:
+    """Remove the device `name` if it still is the one with `index`; the kernel takes some 25 ms for it.
+
+    Raises DeviceBusy if a process has it open (an engine whose device vanishes spins), else SystemFault.
+    """
+    if index_of(name) != index:
+        return
+    node = _opened()
+    try:
+        _attach(node, name)
+        # Had it been removed meanwhile, attaching has made a new one, which goes when the node is closed.
+        if index_of(name) == index:
+            fcntl.ioctl(node, _TUNSETPERSIST, 0)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise DeviceBusy(f"{name} is still in use") from error
+        raise SystemFault(f"cannot remove {name}: {error.strerror}") from error
+    finally:
+        os.close(node)
+
+
+def _opened() -> int:
+    try:
+        return os.open(NODE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        help_text = _HELP.get(error.errno or 0, error.strerror)
+        raise SystemFault(f"cannot open {NODE}: {help_text}") from error
+
+
+def _attach(node: int, name: str) -> str:
+    answer = fcntl.ioctl(node, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI))
+    encoded: bytes = _IFREQ.unpack(answer)[0]
+    return encoded.rstrip(b"\0").decode()

@@ -1,0 +1,298 @@
+"""The running service: from joining the bus to leaving it."""
+
+import asyncio
+import gc
+import os
+import signal
+import traceback
+from typing import Any
+
+from ..ipc.codes import LogGroup
+from ..ipc.exitcodes import Exit
+from . import startup
+from .bus import configuration_api, log_api, manager_api
+from .bus.callers import Callers
+from .bus.receive import Receiver
+from .bus.signals import Signals
+from .bus.writer import BusLost, BusRefused, Connection
+from .errors import StartError, SystemFault
+from .idle import IdleTimer
+from .instance import InstanceLock
+from .log import Log
+from .network.apply import Network
+from .options import PROGRAM
+from .services.configuration import ConfigurationService
+from .services.external_configuration import ExternalConfiguration, choose
+from .services.log_service import LogService
+from .services.profile_store import ProfileStore
+from .services.profiles import Profiles
+from .services.stubs import export_stubs, names_without_service
+from .sessions.forwarding import Forwarder
+from .sessions.journal import SessionJournal
+from .sessions.launch import Launcher
+from .sessions.manager import SessionManager
+from .sessions.uids import UserIds
+from .version import API_VERSION, VERSION
+from .workers.reap import Reaper
+from .workers.resolver_client import ResolverClient
+from .workers.spawner_client import SpawnerClient
+
+_SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+
+
+class Service:
+    """Everything that runs, and the order in which it starts and ends."""
+
+    def __init__(self, prepared: startup.Prepared, connection: Connection) -> None:
+        options = prepared.options
+        self._options = options
+        self._log: Log = prepared.log
+        self._helpers = prepared.helpers
+        self._connection = connection
+        self._stop = asyncio.Event()
+        self._callers = Callers(connection)
+        self._receiver = Receiver(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
+        self._names = [manager_api.BUS_NAME]
+        self._embedded = choose(options.configuration) == "embedded"
+        if self._embedded:
+            self._names.append(configuration_api.BUS_NAME)
+        # Those we can do without: others of OpenVPN 3 Linux may be there.
+        self._more_names = [log_api.BUS_NAME, *names_without_service()]
+        self._lock = InstanceLock(options.runtime_dir)
+        self._reaper = Reaper()
+        user_ids = UserIds(prepared.session_uids)
+        self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
+        self._resolver = ResolverClient(prepared.helpers.resolver)
+        self._network = Network(options.runtime_dir / "devices", self._log)
+        self._journal = SessionJournal(options.runtime_dir / "sessions")
+        signals = Signals(connection)
+        self._configuration: ConfigurationService | None = None
+        profiles: Profiles
+        if self._embedded:
+            profiles = self._configuration = ConfigurationService(
+                ProfileStore(options.runtime_dir, options.state_dir),
+                self._receiver,
+                signals,
+                self._log,
+                service_uid=prepared.account.pw_uid,
+                version=API_VERSION,
+            )
+        else:
+            profiles = ExternalConfiguration(connection, self._log)
+        self._manager = SessionManager(
+            version=API_VERSION,
+            engine=options.engine,
+            engine_was_there=prepared.engine_was_there,
+            connect_deadline=options.connect_timeout,
+            log=self._log,
+            receiver=self._receiver,
+            signals=signals,
+            profiles=profiles,
+            network=self._network,
+            resolver=self._resolver,
+            forwarder=Forwarder(connection, self._receiver, signals),
+            launcher=Launcher(
+                log=self._log,
+                network=self._network,
+                spawner=self._spawner,
+                reaper=self._reaper,
+                user_ids=user_ids,
+                journal=self._journal,
+                connect_deadline=options.connect_timeout,
+            ),
+        )
+        self._log_service = LogService(connection, self._callers, self._receiver, self._log, version=API_VERSION)
+        self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._receiver.busy)
+
+    async def start(self) -> None:
+        """Own the names, put right what an earlier instance left, and serve.  Raises StartError, BusLost."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._log_fault)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+        await self._claim_names()
+        await self._lock.acquire()
+        self._reaper.start()
+        self._reaper.watch(self._helpers.pid, self._helpers_ended)
+        loop.add_reader(self._helpers.complaints, self._read_complaints)
+        self._spawner.start()
+        self._resolver.start()
+        await self._callers.start()
+        self._callers.vanished(self._manager.caller_vanished)
+        await self._clean_up()
+        if self._configuration is not None:
+            await self._configuration.start()
+        self._manager.start()
+        self._log_service.start()
+        export_stubs(self._receiver, API_VERSION)
+        self._manager.on_fewer = self._log_service.on_change = self._idle.look
+        gc.freeze()
+        self._receiver.open()
+        self._idle.look()
+        self._network.warm_up()
+        self._log.info(
+            f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
+            f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
+        )
+
+    async def run(self) -> Exit:
+        """Serve until there is a reason to end; the exit status."""
+        while True:
+            reason = await self._await_reason()
+            if reason is self._connection.lost:
+                self._log.fatal(f"The bus is gone ({self._connection.lost.result()}): ending all sessions")
+                await self._manager.disconnect_all()
+                return Exit.BUS_LOST
+            try:
+                if await self._leave(for_good=reason is self._stop):
+                    return Exit.OK
+            except BusLost:
+                pass  # which is the next reason
+            except BusRefused as error:
+                self._log.fatal(f"The bus does not answer ({error}): ending all sessions")
+                await self._manager.disconnect_all()
+                return Exit.BUS_LOST
+
+    async def close(self) -> None:
+        """Release what is left, the helpers last."""
+        self._receiver.close()
+        self._connection.close()
+        await self._network.close()
+        self._spawner.close()
+        self._resolver.close()
+        self._reaper.stop()
+
+    # Starting
+
+    async def _claim_names(self) -> None:
+        try:
+            taken = await self._own_names()
+        except BusRefused as error:
+            raise StartError(
+                f"The bus does not let us own our names: {error}. Is the policy file for {manager_api.BUS_NAME} in "
+                "place, and has the bus read it?",
+                Exit.CANNOT_START,
+            ) from error
+        if taken == manager_api.BUS_NAME:
+            raise StartError(f"{PROGRAM} is running on this bus already", Exit.ALREADY_RUNNING)
+        if taken:
+            raise StartError(
+                f"Another service owns {taken}; to use its profiles, start with --configuration external",
+                Exit.ALREADY_RUNNING,
+            )
+
+    async def _own_names(self) -> str:
+        """Become the owner of our names; the first that is somebody else's, or "".
+
+        One after the other: dbus-daemon starts two instances when two names are called at once, and whatever it
+        delivers to the one that ends is lost.  Only the owner of the first name asks for the others, so the other
+        instance never owns any.
+        """
+        for name in self._names:
+            if not (await self._connection.request_names([name]))[name]:
+                return name
+        await self._own_more_names()
+        return ""
+
+    async def _own_more_names(self) -> None:
+        try:
+            owned = await self._connection.request_names(self._more_names)
+        except BusRefused as error:
+            self._log.warn(f"The bus does not let us own all of {', '.join(self._more_names)}: {error}")
+            return
+        self._manager.forwards_arrive = owned[log_api.BUS_NAME]
+        if not owned[log_api.BUS_NAME]:
+            self._log.warn(
+                f"Another service owns {log_api.BUS_NAME}: clients do not see what LogForward sends them. End that "
+                "service, then this one: it then starts with the name"
+            )
+
+    async def _clean_up(self) -> None:
+        try:
+            for pid in await asyncio.to_thread(self._journal.end_leftovers):
+                self._log.warn(f"Ended worker {pid} of an earlier instance")
+            for device in await self._network.recover():
+                self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
+        except (OSError, SystemFault) as error:
+            self._log.error(f"What an earlier instance left could not all be removed: {error}")
+
+    # Running
+
+    async def _await_reason(self) -> "asyncio.Event | asyncio.Future[str]":
+        idle = asyncio.ensure_future(self._idle.idle.wait())
+        stop = asyncio.ensure_future(self._stop.wait())
+        lost = self._connection.lost
+        waits: list[asyncio.Future[Any]] = [idle, stop, lost]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        stop.cancel()
+        if lost.done():
+            return lost
+        return self._stop if self._stop.is_set() else self._idle.idle
+
+    async def _leave(self, *, for_good: bool) -> bool:
+        """Give the names back, answer what had arrived before that, and tell whether to end now.
+
+        A call that the bus delivers later starts the next instance; so none is lost.
+        """
+        if for_good:
+            self._log.info("Asked to end: disconnecting all sessions")
+            await self._manager.disconnect_all()
+        self._lock.leaving()
+        # The first one last: who owns that can have the others.
+        await self._connection.release_names([*self._more_names, *reversed(self._names)])
+        # Something came at the last moment that makes a session, or may: stay, unless another instance waits already.
+        came = not for_good and (self._work() or self._receiver.busy)
+        if came and not await self._own_names():
+            self._lock.staying()
+            self._idle.restart()
+            return False
+        while self._receiver.busy:
+            await self._connection.round_trip()
+        await self._manager.disconnect_all()
+        await self._connection.drain()
+        await self._connection.round_trip()
+        if not for_good:
+            self._log.verb1("No session for a while: leaving")
+        return True
+
+    def _work(self) -> int:
+        """What keeps the service: sessions, and services that log through it."""
+        return self._manager.count + self._log_service.num_attached
+
+    def _read_complaints(self) -> None:
+        """What the helpers print is ours to log: they print only before they serve, or when they fail."""
+        data = os.read(self._helpers.complaints, 65536)
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._helpers.complaints)
+        for line in data.decode(errors="replace").splitlines():
+            self._log.error(line, group=LogGroup.BACKENDSTART)
+
+    def _log_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
+        self._log.error(f"A fault of the service: {context.get('message')}\n{trace}")
+
+    def _helpers_ended(self, how: str) -> None:
+        if not self._stop.is_set():
+            text = f"The spawner's keeper {how}: restart the service, since nothing replaces the spawner when it ends"
+            self._log.crit(text, group=LogGroup.BACKENDSTART)
+
+
+async def serve(prepared: startup.Prepared) -> Exit:
+    """Join the bus, serve, leave; the exit status.  Raises StartError."""
+    # An empty variable counts as none; dbus-fast would look for a session bus.
+    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
+    try:
+        connection = Connection(address)
+        await connection.connect()
+    except BusLost as error:
+        raise StartError(f"No connection to the system bus at {address}: {error}", Exit.CANNOT_START) from error
+    service = Service(prepared, connection)
+    try:
+        await service.start()
+        return await service.run()
+    except BusLost as error:
+        raise StartError(f"The bus is gone: {error}", Exit.BUS_LOST) from error
+    finally:
+        await service.close()

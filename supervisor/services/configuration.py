@@ -1,0 +1,171 @@
+"""The embedded configuration service: net.openvpn.v3.configuration where nobody else provides it."""
+
+import asyncio
+import pwd
+import time
+from enum import IntEnum
+from typing import Any
+
+from ...ipc.codes import LogGroup
+from ...policy import limits, profile_text
+from ...policy.access import Acl, Caller
+from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
+from ..bus.receive import Receiver
+from ..bus.signals import Signals
+from ..errors import CallerError, NoSuchObject
+from ..log import Log
+from .profile_object import ProfileObject, acl_of, check_name
+from .profile_store import Facts, ProfileStore, StoredProfile
+from .profiles import Profile, may_use, no_profile_at, not_shared
+
+
+class ProfileEvent(IntEnum):
+    """Argument of ConfigurationManagerEvent."""
+
+    CREATED = 1
+    DESTROYED = 2
+
+
+class ConfigurationService:
+    """The root object of the service, and the session manager's source of profiles (`profiles.Profiles`).
+
+    `version` is what clients find out from what the service can do: "v22" and above has Validate and tags.
+    """
+
+    acl: Acl | None = None
+
+    def __init__(
+        self, store: ProfileStore, receiver: Receiver, signals: Signals, log: Log, *, service_uid: int, version: str
+    ) -> None:
+        self.version = version
+        self.service_uid = service_uid
+        self.store = store
+        self._receiver = receiver
+        self._signals = signals
+        self.log = log
+
+    async def start(self) -> None:
+        """Read the stored profiles and put all objects on the bus."""
+        for note in await self.store.load():
+            self.log.warn(note, group=LogGroup.CONFIGMGR)
+        self._receiver.export(ROOT_PATH, CONFIGURATION, self, bus_name=BUS_NAME)
+        for stored in self.store.profiles.values():
+            self._export(stored)
+
+    # D-Bus methods
+
+    async def import_profile(self, caller: Caller, name: str, text: str, single_use: bool, persistent: bool) -> str:
+        """Answers Import."""
+        check_name(name)
+        profile = text.encode()
+        if len(profile) > limits.MAX_PROFILE:
+            raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
+        problem = await asyncio.to_thread(_problem, text)
+        stored = await self.store.add(
+            name, profile, caller.uid, single_use=single_use, persistent=persistent, problem=problem
+        )
+        self._export(stored)
+        self._announce(stored, ProfileEvent.CREATED)
+        self.log.verb1(f"profile {stored.path} imported by user {caller.uid}", group=LogGroup.CONFIGMGR)
+        return stored.path
+
+    def fetch_available_configs(self, caller: Caller) -> list[str]:
+        """Answers FetchAvailableConfigs."""
+        return [path for path, stored in self.store.profiles.items() if may_use(caller, acl_of(stored.facts))]
+
+    def lookup_config_name(self, caller: Caller, name: str) -> list[str]:
+        """Answers LookupConfigName."""
+        profiles = self.store.profiles
+        return [path for path in self.fetch_available_configs(caller) if profiles[path].facts.name == name]
+
+    def search_by_tag(self, caller: Caller, tag: str) -> list[str]:
+        """Answers SearchByTag."""
+        profiles = self.store.profiles
+        return [path for path in self.fetch_available_configs(caller) if tag in profiles[path].facts.tags]
+
+    async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
+        """Answers SearchByOwner; nobody by that name has no profiles."""
+        uid = await asyncio.to_thread(_user_id, owner)
+        profiles = self.store.profiles
+        return [path for path in self.fetch_available_configs(caller) if profiles[path].facts.owner == uid]
+
+    async def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
+        """Answers TransferOwnership; who else may use the profile stays as it is."""
+        try:
+            await self.store.change(self.store.find(path), lambda _: {"owner": new_owner})
+        except NoSuchObject:
+            raise no_profile_at(path) from None
+        self.log.info(f"profile {path} given to user {new_owner}", group=LogGroup.CONFIGMGR)
+
+    # For the session manager
+
+    async def profile_for(self, path: str, caller: Caller) -> Profile:
+        """See `profiles.Profiles`."""
+        try:
+            stored = self.store.find(path)
+        except NoSuchObject:
+            raise no_profile_at(path) from None
+        facts = stored.facts
+        if not may_use(caller, acl_of(facts)):
+            raise not_shared(path)
+        return Profile(
+            path=path,
+            name=facts.name,
+            text=await self.store.text(stored),
+            owner=facts.owner,
+            transfer_owner=facts.transfer_owner,
+            overrides=dict(facts.overrides),
+            single_use=facts.single_use,
+        )
+
+    async def used(self, profile: Profile) -> None:
+        """See `profiles.Profiles`."""
+        try:
+            stored = self.store.find(profile.path)
+            if stored.facts.single_use:
+                await self.remove(stored)
+            else:
+                await self.store.change(stored, _count_use)
+        except NoSuchObject:
+            pass  # removed by its owner in the meantime
+        except CallerError as error:
+            self.log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
+
+    async def remove(self, stored: StoredProfile) -> None:
+        """Delete a profile and take its object off the bus; raises CallerError if it cannot be deleted."""
+        await self.store.remove(stored)
+        self._receiver.withdraw(stored.path)
+        self._announce(stored, ProfileEvent.DESTROYED)
+
+    def _export(self, stored: StoredProfile) -> None:
+        self._receiver.export(stored.path, PROFILE, ProfileObject(self, stored), bus_name=BUS_NAME)
+
+    def _announce(self, stored: StoredProfile, event: ProfileEvent) -> None:
+        body = [stored.path, event.value, stored.facts.owner]
+        self._signals.emit(ROOT_PATH, CONFIGURATION, "ConfigurationManagerEvent", body)
+
+
+# The row of Import asks for a method with a name that Python reserves.
+setattr(ConfigurationService, "import", ConfigurationService.import_profile)
+
+
+def _problem(text: str) -> str:
+    """Why no session can be started with a profile; raises CallerError if it is not a profile at all."""
+    try:
+        return profile_text.problem(profile_text.tokenize(text)) or ""
+    except profile_text.ProfileTextError as error:
+        raise CallerError(f"The profile cannot be read: {error}") from error
+
+
+def _count_use(facts: Facts) -> dict[str, Any]:
+    return {"used_count": facts.used_count + 1, "last_used": int(time.time())}
+
+
+def _user_id(user: str) -> int | None:
+    """The number of a user given by name or number; may ask a directory service.  None if there is none."""
+    if user.isascii() and user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):
+        return None

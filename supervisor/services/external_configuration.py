@@ -1,0 +1,112 @@
+"""Profiles from the configuration service of OpenVPN 3 Linux, where it is installed."""
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from dbus_fast import Variant
+
+from ...ipc.codes import LogGroup
+from ...policy import limits
+from ...policy.access import Acl, Caller
+from ..bus.configuration_api import BUS_NAME
+from ..bus.writer import BusRefused, Connection
+from ..errors import CallerError, SystemFault
+from ..log import Log
+from .activation import ACTIVATION_DIRECTORIES, started_by_another
+from .profiles import Profile, may_use, no_profile_at, not_shared
+
+Mode = Literal["auto", "embedded", "external"]
+
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_NO_OBJECT = "org.freedesktop.DBus.Error.UnknownMethod"
+_BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
+
+
+def choose(mode: Mode, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> Literal["embedded", "external"]:
+    """Which configuration service to use; "auto" takes another one if the bus can start it, else ours."""
+    if mode != "auto":
+        return mode
+    return "external" if started_by_another(BUS_NAME, directories) else "embedded"
+
+
+class ExternalConfiguration:
+    """The source of profiles (`profiles.Profiles`) that asks the other service."""
+
+    def __init__(self, connection: Connection, log: Log) -> None:
+        self._connection = connection
+        self._log = log
+        self._counting = asyncio.Lock()
+
+    async def profile_for(self, path: str, caller: Caller) -> Profile:
+        """See `profiles.Profiles`; takes `limits.PROFILE_DEADLINE` at most, most of it for starting the service.
+
+        The other service gives our account every profile, so that whether `caller` may use it is checked here.
+        """
+        try:
+            async with asyncio.timeout(limits.PROFILE_DEADLINE):
+                facts = await self._facts(path)
+                acl = Acl(facts["owner"], set(facts["acl"]), facts["public_access"])
+                if not may_use(caller, acl):
+                    raise not_shared(path)
+                text = await self._fetch(path)
+        except TimeoutError:
+            seconds = f"{limits.PROFILE_DEADLINE:g} s"
+            raise CallerError(f"The configuration service has not answered for {seconds}") from None
+        except KeyError as missing:
+            raise CallerError(f"The configuration service does not tell {missing} of {path}") from missing
+        except SystemFault as error:
+            raise CallerError(f"The configuration service does not give the profile: {error}") from error
+        if len(text) > limits.MAX_PROFILE:
+            raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
+        return Profile(
+            path=path,
+            name=facts["name"],
+            text=text,
+            owner=facts["owner"],
+            transfer_owner=facts.get("transfer_owner_session", False),
+            overrides=_plain(facts.get("overrides", {})),
+            single_use=facts.get("single_use", False),
+        )
+
+    async def used(self, profile: Profile) -> None:
+        """See `profiles.Profiles`.
+
+        The other service counts a Fetch, and removes a single-use profile at it, if the caller owns the name of
+        a backend process: so fetch once more with that name.
+        """
+        name = f"{_BACKEND_NAME}{os.getpid()}"
+        async with self._counting:
+            try:
+                if not (await self._connection.request_names([name]))[name]:
+                    raise SystemFault(f"somebody else owns {name}")
+                try:
+                    await self._fetch(profile.path)
+                finally:
+                    await self._connection.release_names([name])
+            except SystemFault as error:
+                self._log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
+
+    async def _facts(self, path: str) -> dict[str, Any]:
+        """The properties of a profile; raises CallerError if there is none."""
+        try:
+            (properties,) = await self._connection.ask(BUS_NAME, path, _PROPERTIES, "GetAll", "s", [BUS_NAME])
+        except BusRefused as error:
+            if error.name == _NO_OBJECT:
+                raise no_profile_at(path) from error
+            raise
+        return _values(properties)
+
+    async def _fetch(self, path: str) -> bytes:
+        (text,) = await self._connection.ask(BUS_NAME, path, BUS_NAME, "Fetch")
+        return str(text).encode()
+
+
+def _values(properties: dict[str, Variant]) -> dict[str, Any]:
+    return {name: variant.value for name, variant in properties.items()}
+
+
+def _plain(overrides: dict[str, Variant]) -> dict[str, bool | str]:
+    return {name: value.value for name, value in overrides.items() if isinstance(value.value, bool | str)}

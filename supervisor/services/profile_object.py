@@ -1,0 +1,272 @@
+"""A configuration profile on the bus: what its owner may change, and what others see."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dbus_fast import Variant
+
+from ...ipc.codes import LogGroup
+from ...policy import overrides
+from ...policy.access import Acl, Caller
+from ...policy.limits import MAX_PROFILE_NAME
+from ..bus.configuration_api import PROFILE_DENIED
+from ..errors import AccessDenied, CallerError, InvalidValue
+from ..log import Log
+from .profile_json import profile_json
+from .profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS, Facts, ProfileStore, StoredProfile
+
+
+class Service(Protocol):
+    """What a profile needs of the service it belongs to."""
+
+    store: ProfileStore
+    service_uid: int
+    log: Log
+
+    async def remove(self, stored: StoredProfile) -> None: ...
+
+
+class ProfileObject:
+    """Answers a profile's rows: methods by name, properties as attributes, setting them by `set_…`.
+
+    Texts of errors are those of OpenVPN 3 Linux, where it has one.
+    """
+
+    dco = False  # the engine always runs without it
+
+    def __init__(self, service: Service, stored: StoredProfile) -> None:
+        self._service = service
+        self._stored = stored
+
+    # Reading
+
+    def validate(self, caller: Caller) -> None:
+        """Answers Validate."""
+        if self._facts.problem:
+            raise CallerError(self._facts.problem)
+
+    async def fetch(self, caller: Caller) -> str:
+        """Answers Fetch; a locked-down profile is for its owner and the services alone."""
+        return (await self._text(caller)).decode()
+
+    async def fetch_json(self, caller: Caller) -> str:
+        """Answers FetchJSON, for the same callers."""
+        return await asyncio.to_thread(profile_json, await self._text(caller))
+
+    async def _text(self, caller: Caller) -> bytes:
+        facts = self._facts
+        if facts.locked_down and caller.uid not in (facts.owner, self._service.service_uid):
+            raise AccessDenied(PROFILE_DENIED)
+        return await self._service.store.text(self._stored)
+
+    # Changing: each raises AccessDenied if the profile is sealed, CallerError if the change cannot be stored
+
+    async def set_override(self, caller: Caller, name: str, value: Variant) -> None:
+        """Answers SetOverride."""
+        try:
+            plain = overrides.read(name, value.signature, value.value)
+        except overrides.InvalidOverride as error:
+            raise CallerError(str(error)) from error
+        await self._change(caller, f"override {name} set", lambda facts: _with_override(facts, name, plain))
+
+    async def unset_override(self, caller: Caller, name: str) -> None:
+        """Answers UnsetOverride."""
+        await self._change(caller, f"override {name!a} unset", lambda facts: _without_override(facts, name))
+
+    async def add_tag(self, caller: Caller, tag: str) -> None:
+        """Answers AddTag."""
+        _check_tag(tag)
+        await self._change(caller, f"tag {tag} added", lambda facts: _with_tag(facts, tag))
+
+    async def remove_tag(self, caller: Caller, tag: str) -> None:
+        """Answers RemoveTag."""
+        _check_tag(tag)
+        await self._change(caller, f"tag {tag} removed", lambda facts: _without_tag(facts, tag))
+
+    async def access_grant(self, caller: Caller, uid: int) -> None:
+        """Answers AccessGrant."""
+        await self._change(caller, f"shared with user {uid}", lambda facts: _with_user(facts, uid))
+
+    async def access_revoke(self, caller: Caller, uid: int) -> None:
+        """Answers AccessRevoke."""
+        await self._change(caller, f"no longer shared with user {uid}", lambda facts: _without_user(facts, uid))
+
+    async def set_name(self, caller: Caller, name: str) -> None:
+        """Sets the property."""
+        check_name(name)
+        await self._change(caller, "renamed", lambda _: {"name": name})
+
+    async def set_locked_down(self, caller: Caller, value: bool) -> None:
+        """Sets the property."""
+        await self._change(caller, f"locked down: {value}", lambda _: {"locked_down": value})
+
+    async def set_public_access(self, caller: Caller, value: bool) -> None:
+        """Sets the property."""
+        await self._change(caller, f"public: {value}", lambda _: {"public": value})
+
+    async def set_transfer_owner_session(self, caller: Caller, value: bool) -> None:
+        """Sets the property."""
+        await self._change(caller, f"gives its owner to sessions: {value}", lambda _: {"transfer_owner": value})
+
+    def set_dco(self, caller: Caller, value: bool) -> None:
+        """Sets the property, to false; raises InvalidValue for true."""
+        _check_not_sealed(self._facts)
+        if value:
+            raise InvalidValue("Data channel offload needs privileges that no session has here")
+
+    def set_option(self, caller: Caller, option: str, value: str) -> None:
+        """Answers SetOption, which has no effect in the original either."""
+        _check_not_sealed(self._facts)
+
+    async def seal(self, caller: Caller) -> None:
+        """Answers Seal."""
+        if self._facts.problem:
+            raise CallerError("Configuration is not currently valid")
+        await self._service.store.change(self._stored, lambda _: {"readonly": True})
+        self._log(caller, "sealed")
+
+    async def remove(self, caller: Caller) -> None:
+        """Answers Remove; a sealed profile can be removed too."""
+        await self._service.remove(self._stored)
+
+    async def _change(self, caller: Caller, what: str, change: Callable[[Facts], dict[str, Any]]) -> None:
+        def unless_sealed(facts: Facts) -> dict[str, Any]:
+            _check_not_sealed(facts)
+            return change(facts)
+
+        await self._service.store.change(self._stored, unless_sealed)
+        self._log(caller, what)
+
+    def _log(self, caller: Caller, what: str) -> None:
+        self._service.log.verb1(f"profile {self._stored.path} {what} by user {caller.uid}", group=LogGroup.CONFIGMGR)
+
+    # Properties
+
+    @property
+    def _facts(self) -> Facts:
+        return self._stored.facts
+
+    @property
+    def acl(self) -> Acl:
+        return acl_of(self._facts)
+
+    @property
+    def name(self) -> str:
+        return self._facts.name
+
+    @property
+    def import_timestamp(self) -> int:
+        return self._facts.imported
+
+    @property
+    def last_used_timestamp(self) -> int:
+        return self._facts.last_used
+
+    @property
+    def used_count(self) -> int:
+        return self._facts.used_count
+
+    @property
+    def single_use(self) -> bool:
+        return self._facts.single_use
+
+    @property
+    def persistent(self) -> bool:
+        return self._stored.persistent
+
+    @property
+    def locked_down(self) -> bool:
+        return self._facts.locked_down
+
+    @property
+    def transfer_owner_session(self) -> bool:
+        return self._facts.transfer_owner
+
+    @property
+    def readonly(self) -> bool:
+        return self._facts.readonly
+
+    @property
+    def valid(self) -> bool:
+        return not self._facts.problem
+
+    @property
+    def tags(self) -> list[str]:
+        return list(self._facts.tags)
+
+    @property
+    def overrides(self) -> dict[str, Variant]:
+        # Names that an older or newer version knew make the original's command line refuse the whole profile.
+        return {
+            name: Variant(overrides.OVERRIDES[name].type, value)
+            for name, value in self._facts.overrides.items()
+            if name in overrides.OVERRIDES
+        }
+
+
+def acl_of(facts: Facts) -> Acl:
+    """Who may do what with a profile."""
+    return Acl(facts.owner, set(facts.granted), facts.public)
+
+
+def check_name(name: str) -> None:
+    """Raise CallerError for what cannot be a profile's name."""
+    if not name.strip():
+        raise CallerError("A configuration profile needs a name")
+    if len(name) > MAX_PROFILE_NAME:
+        raise CallerError(f"The name is longer than {MAX_PROFILE_NAME} characters")
+    if not name.isprintable():
+        raise CallerError("The name contains control characters")
+
+
+def _check_not_sealed(facts: Facts) -> None:
+    if facts.readonly:
+        raise AccessDenied("Configuration profile is sealed and read-only")
+
+
+def _check_tag(tag: str) -> None:
+    if not tag:
+        raise CallerError("Tag value cannot be empty")
+    if len(tag) > MAX_TAG:
+        raise CallerError("Tag value too long")
+    if not tag.isprintable():
+        raise CallerError("Tag value contains control characters")
+
+
+def _with_tag(facts: Facts, tag: str) -> dict[str, Any]:
+    if tag in facts.tags:
+        raise CallerError("Tag already exists")
+    if len(facts.tags) >= MAX_TAGS:
+        raise CallerError(f"A profile may have {MAX_TAGS} tags: remove one first")
+    return {"tags": (*facts.tags, tag)}
+
+
+def _without_tag(facts: Facts, tag: str) -> dict[str, Any]:
+    if tag not in facts.tags:
+        raise CallerError("Non-existing tag")
+    return {"tags": tuple(one for one in facts.tags if one != tag)}
+
+
+def _with_user(facts: Facts, uid: int) -> dict[str, Any]:
+    if uid in facts.granted:
+        raise CallerError("UID already granted access")
+    if len(facts.granted) >= MAX_GRANTED:
+        raise CallerError(f"A profile may be shared with {MAX_GRANTED} users: revoke one first, or make it public")
+    return {"granted": (*facts.granted, uid)}
+
+
+def _without_user(facts: Facts, uid: int) -> dict[str, Any]:
+    if uid not in facts.granted:
+        raise CallerError("UID not granted access")
+    return {"granted": tuple(one for one in facts.granted if one != uid)}
+
+
+def _with_override(facts: Facts, name: str, value: bool | str) -> dict[str, Any]:
+    return {"overrides": {**facts.overrides, name: value}}
+
+
+def _without_override(facts: Facts, name: str) -> dict[str, Any]:
+    if name not in facts.overrides:
+        raise CallerError(f"Override '{name}' has not been set")
+    return {"overrides": {one: value for one, value in facts.overrides.items() if one != name}}

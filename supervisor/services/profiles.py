@@ -1,0 +1,51 @@
+"""What the session manager needs of a configuration service, whichever one there is."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...policy.access import Acl, Caller
+from ..errors import AccessDenied, CallerError
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A configuration profile that a caller may start a session with."""
+
+    path: str
+    name: str
+    text: bytes
+    owner: int
+    transfer_owner: bool  # the session belongs to the profile's owner, whoever starts it
+    overrides: dict[str, bool | str]
+    single_use: bool
+
+
+class Profiles(Protocol):
+    """A source of profiles."""
+
+    async def profile_for(self, path: str, caller: Caller) -> Profile:
+        """The profile at an object path.
+
+        Raises AccessDenied if `caller` may not use it, CallerError if there is none or it cannot be had.
+        """
+
+    async def used(self, profile: Profile) -> None:
+        """A session was started with `profile`: count that, and remove a single-use one.
+
+        Does not raise: the session is good without it.  The session keeps its own copy of the profile.
+        """
+
+
+def may_use(caller: Caller, acl: Acl) -> bool:
+    """Whether `caller` may start a session with a profile; root is not special, as with sessions."""
+    return acl.public or caller.uid == acl.owner or caller.uid in acl.granted
+
+
+def no_profile_at(path: str) -> CallerError:
+    """The error for a path that no profile has."""
+    return CallerError(f"No configuration profile at {path}")
+
+
+def not_shared(path: str) -> AccessDenied:
+    """The error for a profile that the caller may not use."""
+    return AccessDenied(f"Access denied: the configuration profile {path} is not shared with you")

@@ -1,0 +1,1 @@
+"""The life of a session, as the supervisor keeps it."""

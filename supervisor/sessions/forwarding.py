@@ -1,0 +1,170 @@
+"""Log forwards: the lines and statuses of a session, sent to each connection that called LogForward.
+
+They go, each to its receiver alone, from the session's path with the interface that clients look for.  What a slow
+bus does not take, or a receiver does not read, is dropped and counted; the count goes out about where lines are
+missing.  How much a session has to say in the first place is bounded by its worker's credit.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dbus_fast import Message, MessageType
+
+from ...ipc.codes import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
+from ...policy.access import Acl, Caller
+from ...policy.limits import MAX_FORWARDS
+from ..bus.log_api import BUS_NAME, FORWARDED, PROXIES_PATH, PROXY
+from ..bus.receive import Receiver
+from ..bus.signals import Signals
+from ..bus.writer import Connection
+from ..errors import CallerError
+from ..services.log_service import check_log_level
+
+# What the original's session manager says by itself, and does not forward.
+_MANAGERS_OWN = (StatusMinor.PROC_STARTED, StatusMinor.PROC_STOPPED, StatusMinor.PROC_KILLED)
+_TRACKED = 4096  # signals whose rejection by the bus is still noticed; it comes within milliseconds
+_BACK_OFF = 1.0  # seconds without lines for a receiver that does not read: each costs the bus a line of its own log
+
+
+class Forward:
+    """One receiver's forward: the object of the log service that stands for it."""
+
+    def __init__(self, session_path: str, receiver: Caller, remove: Callable[[Caller], None]) -> None:
+        self.path = f"{PROXIES_PATH}/{str(uuid.uuid4()).replace('-', 'l')}"
+        self.session_path = session_path
+        self.receiver = receiver
+        self.target = receiver.name
+        self.acl = Acl(receiver.uid)
+        self.log_level = MAX_LOG_LEVEL
+        self.lost = 0  # lines that did not arrive since the last one that did
+        self.silent_until = 0.0  # time.monotonic()
+        self._remove = remove
+
+    def set_log_level(self, caller: Caller, level: int) -> None:
+        check_log_level(level)
+        self.log_level = level
+
+    def remove(self, caller: Caller) -> None:
+        """Answers Remove, which anybody of the receiver's user may call."""
+        self._remove(self.receiver)
+
+    def rejected(self, lines: int) -> None:
+        """The bus could not deliver a signal that stood for so many lines."""
+        self.lost += lines
+        self.silent_until = time.monotonic() + _BACK_OFF
+
+
+class Forwarder:
+    """Forwards on the bus, and what it says of those whose receivers do not read."""
+
+    def __init__(self, connection: Connection, receiver: Receiver, signals: Signals) -> None:
+        self._receiver = receiver
+        self._signals = signals
+        self._sent: dict[int, tuple[Forward, int]] = {}  # by serial number: for whom, and how many lines it stands for
+        connection.add_message_handler(self._received)
+
+    def export(self, forward: Forward) -> None:
+        """Put the forward's object on the bus."""
+        self._receiver.export(forward.path, PROXY, forward, bus_name=BUS_NAME)
+
+    def withdraw(self, forward: Forward) -> None:
+        """Take it off."""
+        self._receiver.withdraw(forward.path)
+
+    def send(self, forward: Forward, member: str, body: Sequence[Any], lines: int = 0) -> bool:
+        """Send a signal that stands for so many lines of the log; whether it is on its way."""
+        serial = self._signals.emit(forward.session_path, FORWARDED, member, body, to=forward.target, droppable=True)
+        if serial:
+            self._sent[serial] = (forward, lines)
+            if len(self._sent) > _TRACKED:
+                del self._sent[next(iter(self._sent))]
+        return bool(serial)
+
+    def _received(self, message: Message) -> bool:
+        # dbus-daemon answers a signal to a connection whose queue is full with an error, as if it were a call.
+        if message.message_type is not MessageType.ERROR or message.reply_serial not in self._sent:
+            return False
+        forward, lines = self._sent.pop(message.reply_serial)
+        forward.rejected(lines)
+        return True
+
+
+class Forwards:
+    """The forwards of one session, by the receiver's unique name."""
+
+    def __init__(self, session_path: str, acl: Acl, forwarder: Forwarder) -> None:
+        self.restricted = True  # lines go to the owner only, statuses to all
+        self._session_path = session_path
+        self._acl = acl
+        self._forwarder = forwarder
+        self._forwards: dict[str, Forward] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._forwards
+
+    @property
+    def paths(self) -> list[str]:
+        """Object paths of the forwards in force."""
+        return [forward.path for forward in self._forwards.values()]
+
+    def add(self, receiver: Caller) -> None:
+        """Forward to `receiver` from now on; no effect if that is done already.  Raises CallerError."""
+        if receiver.name in self._forwards:
+            return
+        if len(self._forwards) >= MAX_FORWARDS:
+            raise CallerError(f"The log of this session is forwarded to {MAX_FORWARDS} connections already")
+        forward = self._forwards[receiver.name] = Forward(self._session_path, receiver, self.remove)
+        self._forwarder.export(forward)
+
+    def remove(self, receiver: Caller) -> None:
+        """End the forward to `receiver`, if there is one."""
+        self.drop(receiver.name)
+
+    def drop(self, name: str) -> None:
+        """End the forward to the connection of this unique name, if there is one."""
+        forward = self._forwards.pop(name, None)
+        if forward is not None:
+            self._forwarder.withdraw(forward)
+
+    def keep(self, wanted: Callable[[int], bool]) -> None:
+        """End the forwards to users whose id is not `wanted`."""
+        for forward in list(self._forwards.values()):
+            if not wanted(forward.receiver.uid):
+                self.drop(forward.target)
+
+    def end(self) -> None:
+        """End all."""
+        self.keep(lambda uid: False)
+
+    def status(self, status: tuple[int, int, str]) -> None:
+        """Forward a status."""
+        if status[1] not in _MANAGERS_OWN:
+            for forward in self._forwards.values():
+                self._forwarder.send(forward, "StatusChange", status)
+
+    def line(self, group: LogGroup, category: LogCategory, text: str) -> None:
+        """Forward a line of the log to those who may read it."""
+        for forward in self._forwards.values():
+            if shown(category, forward.log_level) and self._may_read(forward.receiver):
+                self._send_line(forward, group, category, text)
+
+    def _may_read(self, receiver: Caller) -> bool:
+        return not self.restricted or receiver.uid == self._acl.owner
+
+    def _send_line(self, forward: Forward, group: LogGroup, category: LogCategory, text: str) -> None:
+        body = (group, category, text)
+        awake = forward.silent_until <= time.monotonic()
+        if not (awake and self._send_notice(forward) and self._forwarder.send(forward, "Log", body, lines=1)):
+            forward.lost += 1
+
+    def _send_notice(self, forward: Forward) -> bool:
+        """Say how many lines are missing here, if any are; whether nothing remains to be said."""
+        if forward.lost:
+            notice = f"{forward.lost} log lines were lost here, faster than they were read"
+            body = (LogGroup.LOGGER, LogCategory.WARN, notice)
+            if not self._forwarder.send(forward, "Log", body, lines=forward.lost):
+                return False
+            forward.lost = 0
+        return True

@@ -1,0 +1,120 @@
+"""What it takes to start a session: a user id, a device, a worker process; and what is given back after it."""
+
+import asyncio
+import fcntl
+import os
+
+from ...ipc import messages
+from ...policy.limits import NAME_LOOKUP_DEADLINE
+from ..accounts import account_name
+from ..errors import SystemFault
+from ..log import Log
+from ..network.apply import Network
+from ..services.profiles import Profile
+from ..workers import requests
+from ..workers.reap import Reaper
+from ..workers.relay import Worker
+from ..workers.spawner_client import SpawnerClient
+from .journal import SessionJournal
+from .session import Session
+from .uids import UserIds
+
+
+class Launcher:
+    """Starts the workers of sessions."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        network: Network,
+        spawner: SpawnerClient,
+        reaper: Reaper,
+        user_ids: UserIds,
+        journal: SessionJournal,
+        connect_deadline: float,
+    ) -> None:
+        """`connect_deadline` is in seconds, from Connect to the first connection."""
+        self._log = log
+        self._network = network
+        self._spawner = spawner
+        self._reaper = reaper
+        self._user_ids = user_ids
+        self._journal = journal
+        self._connect_deadline = connect_deadline
+
+    async def launch(self, session: Session, profile: Profile) -> None:
+        """Make device and worker, and hand the worker its session; its verdict comes later.
+
+        Raises SystemFault.  What there is of device and worker then, or when cancelled, the session has noted.
+        """
+        session.uid = self._user_ids.take()
+        outcomes = await asyncio.gather(
+            self._make_device(session), self._spawn(session), _name_of(session.acl.owner), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert session.worker is not None
+        session.worker.send(messages.SupervisorHello(messages.MAJOR, messages.MINOR))
+        snapshot = messages.SupervisorSnapshot(
+            session=session.name,
+            owner=str(outcomes[2]),
+            config_name=session.config_name,
+            device=session.device,
+            connect_deadline=self._connect_deadline,
+            overrides=tuple(profile.overrides.items()),
+        )
+        memfd = _sealed_memfd(profile.text)
+        try:
+            session.worker.send(snapshot, memfd)
+        finally:
+            os.close(memfd)
+
+    def take_back(self, session: Session) -> None:
+        """Worker and device of a session are gone."""
+        try:
+            self._journal.remove(session.name)
+        except OSError as error:
+            self._log.error(f"The note of a worker cannot be removed: {error.strerror}", session=session.name)
+        if session.uid and not self._spawner.owes(session.uid):
+            self._user_ids.give_back(session.uid)
+
+    async def _make_device(self, session: Session) -> None:
+        session.device = await self._network.create_device(session.name, session.uid)
+
+    async def _spawn(self, session: Session) -> None:
+        pid, pidfd, channel = await self._spawner.spawn(session.uid)
+        session.worker = Worker(
+            pid,
+            pidfd,
+            channel,
+            self._reaper,
+            handle=lambda message: requests.handle(session, message),
+            ended=session.worker_ended,
+            fault=session.worker_at_fault,
+        )
+        try:
+            self._journal.add(session.name, pid, session.uid)
+        except FileNotFoundError:
+            pass  # it has ended already, and its end tells why
+        except OSError as error:
+            raise SystemFault(f"The session cannot be noted on disk: {error.strerror}") from error
+
+
+async def _name_of(uid: int) -> str:
+    try:
+        async with asyncio.timeout(NAME_LOOKUP_DEADLINE):
+            return await asyncio.to_thread(account_name, uid)
+    except TimeoutError:
+        return str(uid)
+
+
+def _sealed_memfd(content: bytes) -> int:
+    """A file in memory that nobody can change any more (memfd_create(2), fcntl(2))."""
+    descriptor = os.memfd_create("profile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    return descriptor

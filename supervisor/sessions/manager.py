@@ -1,0 +1,239 @@
+"""All sessions: the root object of net.openvpn.v3.sessions."""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ...ipc.codes import CREDENTIALS, InputGroup, SessionEvent
+from ...policy.access import Acl, Caller
+from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
+from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
+from ..bus.receive import Receiver
+from ..bus.session_api import SESSION
+from ..bus.signals import Signals
+from ..errors import CallerError, SystemFault
+from ..log import Log
+from ..network.apply import Network
+from ..services.profiles import Profiles
+from ..workers.resolver_client import ResolverClient
+from . import sharing
+from .forwarding import Forwarder
+from .launch import Launcher
+from .session import Session, Surroundings
+from .session_object import SessionObject
+from .states import Event, State
+
+
+class SessionManager:
+    """Starts sessions and finds them; the D-Bus methods are those of the manager's table."""
+
+    acl: Acl | None = None
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        engine: Path,
+        engine_was_there: bool,
+        connect_deadline: float,
+        log: Log,
+        receiver: Receiver,
+        signals: Signals,
+        profiles: Profiles,
+        network: Network,
+        resolver: ResolverClient,
+        launcher: Launcher,
+        forwarder: Forwarder,
+    ) -> None:
+        """`engine_was_there` tells whether the workers' root directory was built with the engine in it."""
+        self.version = version
+        self.on_fewer: Callable[[], None] | None = None  # called when a session is wholly gone
+        self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
+        self._engine = engine
+        self._engine_was_there = engine_was_there
+        self._log = log
+        self._receiver = receiver
+        self._signals = signals
+        self._profiles = profiles
+        self._launcher = launcher
+        self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
+        self._leaving: set[Session] = set()  # off the bus, but something of them is left
+        self._surroundings = Surroundings(
+            log,
+            network,
+            resolver,
+            connect_deadline,
+            self._accepted,
+            self._attention,
+            self._announce,
+            self._leave,
+            self._finished,
+            forwarder,
+        )
+
+    def start(self) -> None:
+        """Put the root object on the bus."""
+        self._receiver.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
+
+    @property
+    def count(self) -> int:
+        """Sessions of which anything is left."""
+        return len(self._sessions) + len(self._leaving)
+
+    def caller_vanished(self, name: str) -> None:
+        """A connection has left the bus: nothing more is sent to it."""
+        for session in self._sessions.values():
+            session.watchers.pop(name, None)
+            session.forwards.drop(name)
+
+    async def disconnect_all(self) -> None:
+        """End every session in an orderly way, and wait until nothing is left of any."""
+        ending = [*self._sessions.values(), *self._leaving]
+        for session in ending:
+            if session.state is not State.GONE:
+                session.happened(Event.DISCONNECT)
+        for session in ending:
+            await session.wound_down.wait()
+
+    # D-Bus methods
+
+    async def new_tunnel(self, caller: Caller, config_path: str) -> str:
+        """Answers NewTunnel: the session's object answers before this returns."""
+        profile = await self._profiles.profile_for(config_path, caller)
+        self._check_limits(caller, config_path)
+        self._check_engine()
+        path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
+        owner = profile.owner if profile.transfer_owner else caller.uid
+        session = Session(path, config_path, profile.name, Acl(owner), self._surroundings)
+        session.watch(caller)
+        self._sessions[path] = session
+        self._log.debug(f"Starting a session for {profile.name!r}, owner {owner}", session=session.name)
+        began = time.monotonic()
+        try:
+            session.start(self._launcher.launch(session, profile))
+            async with asyncio.timeout(VERDICT_DEADLINE):
+                await asyncio.shield(session.verdict)
+        except BaseException as error:
+            # Nothing of the attempt is left when the caller learns of it.
+            session.give_up()
+            await session.wound_down.wait()
+            self._log.verb1(f"No session for {profile.name!r}: {error}")
+            if isinstance(error, TimeoutError):
+                raise SystemFault(f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s") from None
+            raise
+        took = (time.monotonic() - began) * 1000
+        self._log.info(
+            f"Session for {profile.name!r}, owner {owner}, worker {session.backend_pid}, {took:.0f} ms",
+            session=session.name,
+        )
+        await self._profiles.used(profile)
+        return path
+
+    def fetch_available_sessions(self, caller: Caller) -> list[str]:
+        """Answers FetchAvailableSessions; root may do with all of them what their owners may."""
+        if caller.uid == 0:
+            return [session.path for session in self._sessions.values() if session.state is not State.STARTING]
+        return [session.path for session in self._seen_by(caller)]
+
+    def fetch_managed_interfaces(self, caller: Caller) -> list[str]:
+        """Answers FetchManagedInterfaces."""
+        return [session.device_name for session in self._seen_by(caller)]
+
+    def lookup_config_name(self, caller: Caller, config_name: str) -> list[str]:
+        """Answers LookupConfigName; failed sessions no longer count."""
+        return [
+            session.path for session in self._seen_by(caller) if session.running and session.config_name == config_name
+        ]
+
+    def lookup_interface(self, caller: Caller, device_name: str) -> str:
+        """Answers LookupInterface."""
+        having = (session for session in self._seen_by(caller) if session.device_name == device_name)
+        paths = [session.path for session in having] if device_name else []
+        if not paths:
+            raise CallerError("Interface not found")
+        if len(paths) > 1:
+            raise CallerError("More than one interface found")
+        return paths[0]
+
+    def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
+        """Answers TransferOwnership."""
+        session = self._sessions.get(path)
+        if session is None or not session.was_on_bus:
+            raise CallerError(f"No session at {path}")
+        sharing.transfer(session, new_owner)
+
+    # Before a session is started
+
+    def _check_limits(self, caller: Caller, config_path: str) -> None:
+        if any(
+            session.running and session.config_path == config_path for session in self._seen_by(caller, starting=True)
+        ):
+            raise CallerError("A session with this configuration profile is already running")
+        everything = [*self._sessions.values(), *self._leaving]
+        if sum(session.acl.owner == caller.uid for session in everything) >= MAX_SESSIONS_PER_USER:
+            raise CallerError(f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first")
+        if len(everything) >= MAX_SESSIONS:
+            raise CallerError(f"There are {MAX_SESSIONS} sessions already on this machine")
+
+    def _check_engine(self) -> None:
+        if not os.access(self._engine, os.X_OK):
+            raise CallerError(f"There is no openvpn program at {self._engine}: install openvpn, or give --openvpn")
+        if not self._engine_was_there:
+            raise CallerError(
+                f"{self._engine} was installed after the service started; end the service, and it starts with it"
+            )
+
+    # What sessions report
+
+    def _seen_by(self, caller: Caller, *, starting: bool = False) -> Iterator[Session]:
+        for session in self._sessions.values():
+            if (starting or session.state is not State.STARTING) and _may_use(caller, session):
+                yield session
+
+    def _accepted(self, session: Session) -> None:
+        self._receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME)
+        session.happened(Event.ACCEPTED)
+        self._signal(session, SessionEvent.CREATED)
+
+    def _attention(self, session: Session, group: InputGroup, text: str) -> None:
+        for watcher in session.watchers:
+            body = [CREDENTIALS, group, text]
+            self._signals.emit(session.path, SESSION, "AttentionRequired", body, to=watcher, droppable=True)
+
+    def _announce(self, session: Session) -> None:
+        session.forwards.status(session.status)
+        for watcher in session.watchers:
+            # To whom it is forwarded it would come twice, and clients that look at its path only take both.
+            if not (self.forwards_arrive and watcher in session.forwards):
+                self._signals.emit(session.path, SESSION, "StatusChange", session.status, to=watcher, droppable=True)
+
+    def _signal(self, session: Session, event: SessionEvent) -> None:
+        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, session.acl.owner])
+
+    def _leave(self, session: Session) -> None:
+        del self._sessions[session.path]
+        if not session.wound_down.is_set():
+            self._leaving.add(session)
+        if session.was_on_bus:
+            self._receiver.withdraw(session.path)
+            self._signal(session, SessionEvent.DESTROYED)
+        self._fewer()
+
+    def _finished(self, session: Session) -> None:
+        """Worker and device are gone; so is the session, unless its failure is still to be read."""
+        self._launcher.take_back(session)
+        self._leaving.discard(session)
+        self._fewer()
+
+    def _fewer(self) -> None:
+        if self.on_fewer is not None:
+            self.on_fewer()
+
+
+def _may_use(caller: Caller, session: Session) -> bool:
+    # Root finds nobody else's sessions by name: openvpn3-systemd, which runs as root, would stop the wrong one.
+    acl = session.acl
+    return acl.public or caller.uid == acl.owner or caller.uid in acl.granted

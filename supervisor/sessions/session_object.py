@@ -1,0 +1,179 @@
+"""The D-Bus object of a session: its methods and properties are attributes of these names.
+
+Everything is answered from what the supervisor keeps; nothing here waits for the worker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbus_fast import Variant
+
+from ...ipc import messages
+from ...ipc.codes import InputGroup, LogCategory
+from ...policy.access import Acl, Caller
+from ..errors import InvalidValue, NotReady, RequestRefused
+from ..services.log_service import check_log_level
+from . import sharing
+from .states import Event, NotNow, State
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_BEFORE_CONNECT = (State.READY, State.PARKED, State.NEEDS_INPUT)
+_NOT_NOW = {
+    Event.PAUSE: "Connection is already paused",
+    Event.RESUME: "Connection is not paused",
+}
+
+
+class SessionObject:
+    """What clients see of a session and can do with it."""
+
+    dco = False
+    device_path = "/"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        # Plain attributes that never change; the others are looked up.
+        self.session_created = session.created
+        self.config_path = session.config_path
+        self.config_name = session.config_name
+
+    # Properties
+
+    @property
+    def acl(self) -> Acl:
+        return self._session.acl
+
+    def set_public_access(self, caller: Caller, value: bool) -> None:
+        self._session.acl.public = value
+
+    @property
+    def status(self) -> tuple[int, int, str]:
+        return self._session.status
+
+    @property
+    def backend_pid(self) -> int:
+        return self._session.backend_pid
+
+    @property
+    def device_name(self) -> str:
+        return self._session.device_name
+
+    @property
+    def connected_to(self) -> tuple[str, str, int]:
+        return self._session.connected_to
+
+    @property
+    def session_name(self) -> str:
+        return self._session.session_name
+
+    def set_dco(self, caller: Caller, value: bool) -> None:
+        if self._session.state not in _BEFORE_CONNECT:
+            raise InvalidValue("DCO mode cannot be changed now")
+        if value:
+            # openvpn2 sets it at every start, and takes a refusal as the end.
+            self._session.log(LogCategory.WARN, "Data channel offload is not used: it takes privileges no session has")
+
+    @property
+    def log_verbosity(self) -> int:
+        return self._session.log_verbosity
+
+    def set_log_verbosity(self, caller: Caller, level: int) -> None:
+        check_log_level(level)
+        self._session.set_log_verbosity(level)
+
+    @property
+    def restrict_log_access(self) -> bool:
+        return self._session.forwards.restricted
+
+    def set_restrict_log_access(self, caller: Caller, value: bool) -> None:
+        self._session.forwards.restricted = value
+
+    @property
+    def log_forwards(self) -> list[str]:
+        return self._session.forwards.paths
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        return self._session.statistics.values(self._session.device_name)
+
+    @property
+    def last_log(self) -> dict[str, Variant]:
+        group, category, text = self._session.last_log
+        return {
+            "log_group": Variant("u", group),
+            "log_category": Variant("u", category),
+            "log_message": Variant("s", text),
+        }
+
+    # Methods
+
+    def ready(self, caller: Caller) -> None:
+        self._session.watch(caller)
+        if self._session.user_input.missing:
+            raise NotReady("Missing user credentials")
+        if self._session.state is State.WEB_AUTH:
+            raise NotReady("Pending web authentication")
+
+    def connect(self, caller: Caller) -> None:
+        self._request(caller, Event.CONNECT)
+
+    def pause(self, caller: Caller, reason: str) -> None:
+        self._request(caller, Event.PAUSE, reason)
+
+    def resume(self, caller: Caller) -> None:
+        self._request(caller, Event.RESUME)
+
+    def restart(self, caller: Caller) -> None:
+        self._request(caller, Event.RESTART)
+
+    async def disconnect(self, caller: Caller) -> None:
+        """End the session; returns when its object is gone and its network settings are undone."""
+        self._request(caller, Event.DISCONNECT)
+        await self._session.network_gone.wait()
+
+    def access_grant(self, caller: Caller, uid: int) -> None:
+        sharing.grant(self._session, uid)
+
+    def access_revoke(self, caller: Caller, uid: int) -> None:
+        sharing.revoke(self._session, uid)
+
+    def log_forward(self, caller: Caller, enable: bool) -> None:
+        """Answers LogForward; whoever may not read the log gets statuses, since clients do not expect a denial."""
+        self._session.watch(caller)
+        if enable:
+            self._session.forwards.add(caller)
+        else:
+            self._session.forwards.remove(caller)
+
+    def user_input_queue_get_type_group(self, caller: Caller) -> list[tuple[int, int]]:
+        self._session.watch(caller)
+        return self._session.user_input.groups()
+
+    def user_input_queue_check(self, caller: Caller, kind: int, group: int) -> list[int]:
+        return self._session.user_input.open_numbers(kind, group)
+
+    def user_input_queue_fetch(
+        self, caller: Caller, kind: int, group: int, number: int
+    ) -> tuple[int, int, int, str, str, bool]:
+        return self._session.user_input.question(kind, group, number)
+
+    def user_input_provide(self, caller: Caller, kind: int, group: int, number: int, value: str) -> None:
+        self._session.watch(caller)
+
+        def forward(name: str) -> None:
+            self._session.answered(messages.Answer(InputGroup(group), name, value))
+
+        self._session.user_input.answer(kind, group, number, value, forward)
+
+    def _request(self, caller: Caller, event: Event, text: str = "") -> None:
+        self._session.watch(caller)
+        held = self._session.state in _BEFORE_CONNECT
+        if event in (Event.CONNECT, Event.RESTART) and held and self._session.user_input.missing:
+            raise RequestRefused("Required user input not provided")
+        try:
+            self._session.happened(event, text)
+        except NotNow:
+            raise RequestRefused(_NOT_NOW.get(event, "Backend service is not initialized")) from None

@@ -1,0 +1,51 @@
+"""Whose a session is, and whom its owner lets in: what changing that means for those who follow it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...ipc.codes import LogCategory
+from ...policy.limits import MAX_GRANTED_USERS
+from ..errors import CallerError
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def grant(session: Session, uid: int) -> None:
+    """Let a user use the session.  Raises CallerError, in the original's words."""
+    granted = session.acl.granted
+    if uid in granted:
+        raise CallerError("UID already granted access")
+    if len(granted) >= MAX_GRANTED_USERS:
+        raise CallerError(f"A session may be shared with {MAX_GRANTED_USERS} users: revoke one first")
+    granted.add(uid)
+    session.log(LogCategory.VERB1, f"Access granted to user {uid}")
+
+
+def revoke(session: Session, uid: int) -> None:
+    """Undo `grant`; the user's connections hear no more of it.  Raises CallerError, in the original's words."""
+    if uid not in session.acl.granted:
+        raise CallerError("UID not granted access")
+    session.acl.granted.discard(uid)
+    session.log(LogCategory.VERB1, f"Access revoked from user {uid}")
+    _part_from_strangers(session)
+
+
+def transfer(session: Session, uid: int) -> None:
+    """Give the session to another user; whom it is shared with stays."""
+    before = session.acl.owner
+    session.acl.owner = uid
+    session.log(LogCategory.INFO, f"Ownership transferred from user {before} to user {uid}")
+    _part_from_strangers(session)
+
+
+def _part_from_strangers(session: Session) -> None:
+    acl = session.acl
+
+    def may_use(uid: int) -> bool:
+        return uid in (0, acl.owner) or uid in acl.granted
+
+    session.forwards.keep(may_use)
+    for name in [name for name, uid in session.watchers.items() if not may_use(uid)]:
+        del session.watchers[name]

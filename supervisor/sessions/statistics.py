@@ -1,0 +1,64 @@
+"""A session's counters, by the names that front-ends of OpenVPN 3 Linux know; they never go backwards."""
+
+import time
+from collections import Counter
+
+from ..errors import WorkerFault
+from ..network.counters import counters
+
+_DEVICE_INTERVAL = 0.1  # seconds between looks at the device's counters, however often somebody asks
+
+# Reasons of the engine that have a counter (the error names of the OpenVPN 3 core).
+_COUNTED_REASONS = {
+    "ping-restart": "KEEPALIVE_TIMEOUT",
+    "tls-error": "HANDSHAKE_TIMEOUT",
+    "server_poll": "CONNECTION_TIMEOUT",
+    "network-unreachable": "NETWORK_UNAVAILABLE",
+}
+
+
+class Statistics:
+    """What a session has counted so far."""
+
+    def __init__(self) -> None:
+        self._wire = (0, 0)  # bytes in and out, over all connections
+        self._device: dict[str, int] = {}
+        self._look_at_device_after = 0.0  # time.monotonic()
+        self._events: Counter[str] = Counter()
+
+    def values(self, device: str = "") -> dict[str, int]:
+        """All counters that are not zero; those of `device`, if there is one, as they are now."""
+        if device:
+            self._look_at(device)
+        wire = {"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1]}
+        return {name: value for name, value in (wire | self._device | self._events).items() if value}
+
+    def paused(self) -> None:
+        """Traffic was stopped on request."""
+        self._events["N_PAUSE"] += 1
+
+    def reconnected(self) -> None:
+        """The connection was given up or lost, to be made again."""
+        self._events["N_RECONNECT"] += 1
+
+    def lost(self, reason: str) -> None:
+        """The engine lost its connection; `reason` in its words."""
+        if reason in _COUNTED_REASONS:
+            self._events[_COUNTED_REASONS[reason]] += 1
+
+    def report(self, bytes_in: int, bytes_out: int, device: str) -> None:
+        """The worker's counters of encrypted bytes; those of the device are looked up.
+
+        Raises WorkerFault if they go backwards.
+        """
+        now = (bytes_in, bytes_out)
+        if any(not before <= count < 2**63 for before, count in zip(self._wire, now, strict=True)):
+            raise WorkerFault("its byte counters go backwards")
+        self._wire = now
+        self._look_at(device)
+
+    def _look_at(self, device: str) -> None:
+        moment = time.monotonic()
+        if moment >= self._look_at_device_after:
+            self._look_at_device_after = moment + _DEVICE_INTERVAL
+            self._device = counters(device) or self._device

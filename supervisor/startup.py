@@ -1,0 +1,90 @@
+"""From root to an ordinary process with two helpers: what must happen before anything is read from anybody."""
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..ipc.exitcodes import Exit
+from . import privileges
+from .accounts import service_account
+from .errors import StartError
+from .log import Log
+from .log_destinations import open_log
+from .options import Options
+from .sessions.uids import check_unused
+from .workers.helpers import Helpers, start_helpers
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the privileged part of the start leaves to the rest."""
+
+    options: Options
+    account: pwd.struct_passwd
+    log: Log
+    helpers: Helpers
+    session_uids: range  # without the resolver's
+    engine_was_there: bool  # the workers' root directory has the engine in it
+
+
+def prepare(options: Options) -> Prepared:
+    """Make directories, open the log, start the helpers, and give up root.  Raises StartError."""
+    privileges.check_start()
+    account = service_account()
+    check_unused(options.session_uids)
+    _make_directory(options.runtime_dir, account)
+    _make_directory(options.state_dir, account)
+    for name in ("profiles", "sessions", "devices", "template"):
+        _make_directory(options.runtime_dir / name, account)
+    _make_directory(options.state_dir / "profiles", account)
+    log = open_log(options.log_level, options.log_file, options.colour)
+    engine = str(options.engine) if options.engine.is_file() else ""
+    try:
+        helpers = start_helpers(engine, options.runtime_dir / "template", options.session_uids)
+    except OSError as error:
+        raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
+    privileges.drop(account)
+    log.start()
+    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine))
+
+
+def _make_directory(directory: Path, account: pwd.struct_passwd) -> None:
+    """Make sure of a directory that only the service's account can enter.
+
+    Raises StartError, also where a link, a file or somebody's directory is in its place: root must not be made to
+    give away something else.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _take_over(descriptor, directory, account)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        reason = "it is a symbolic link" if directory.is_symlink() else error.strerror
+        raise StartError(f"The directory {directory} cannot be used: {reason}", Exit.CANNOT_START) from error
+
+
+def _take_over(descriptor: int, directory: Path, account: pwd.struct_passwd) -> None:
+    found = os.fstat(descriptor)
+    owner = found.st_uid
+    if owner not in (0, account.pw_uid):
+        raise StartError(
+            f"The directory {directory} belongs to user {owner}; remove it, or choose another",
+            Exit.CANNOT_START,
+        )
+    # Never /run itself, or whatever else a slip of the pen may name.
+    if owner == 0 and os.listdir(descriptor):
+        raise StartError(
+            f"The directory {directory} is root's, and not empty; choose another, or if it is this service's: "
+            f"chown -R {account.pw_name}: {directory}",
+            Exit.CANNOT_START,
+        )
+    # Not without need: each takes a capability.
+    if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
+        os.fchmod(descriptor, stat.S_IRWXU)
+    if (found.st_uid, found.st_gid) != (account.pw_uid, account.pw_gid):
+        os.fchown(descriptor, account.pw_uid, account.pw_gid)

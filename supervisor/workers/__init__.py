@@ -1,0 +1,1 @@
+"""The supervisor's end of its worker processes: starting, relaying, reaping."""

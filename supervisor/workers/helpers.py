@@ -1,0 +1,60 @@
+"""Starting the helper processes: one interpreter, exec'd before any outside input is read (worker/spawner.py)."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...ipc import helpers
+from ...ipc.channel import Channel, channel_pair
+
+_CODE = "from openvpn3_sessionmgr.worker.spawner import main; main()"
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+# Process titles are written over the arguments, and a worker's shows session, owner and profile.
+_ROOM_FOR_TITLES = " " * 200
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """The helpers as the supervisor holds them."""
+
+    pid: int  # the spawner's keeper; the resolver is its child
+    spawner: Channel
+    resolver: Channel
+    complaints: int  # read end of the helpers' standard error
+
+
+def start_helpers(engine: str, directory: Path, uids: range) -> Helpers:
+    """Start the spawner and the resolver; call while still root, and with no other thread.
+
+    `directory` is where the spawner mounts its template, in a mount namespace of its own; the first of `uids` becomes
+    the resolver's, the others may be asked for.  Raises OSError.
+    """
+    spawner, spawner_theirs = channel_pair()
+    resolver, resolver_theirs = channel_pair()
+    complaints, complaints_theirs = os.pipe()
+    arguments = [engine, str(directory), str(uids.start), str(uids.stop), _ROOM_FOR_TITLES]
+    # In two steps: a target number may be the number of a descriptor that is still to be copied.
+    ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), complaints_theirs)
+    above = max(*ours, helpers.SPAWNER_FD, helpers.RESOLVER_FD) + 1
+    targets = (helpers.SPAWNER_FD, helpers.RESOLVER_FD, 2)
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-c", _CODE, *arguments],
+        _ENVIRONMENT,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            *((os.POSIX_SPAWN_DUP2, number, above + index) for index, number in enumerate(ours)),
+            *((os.POSIX_SPAWN_DUP2, above + index, target) for index, target in enumerate(targets)),
+            *((os.POSIX_SPAWN_CLOSE, above + index) for index in range(len(ours))),
+        ],
+    )
+    spawner_theirs.close()
+    resolver_theirs.close()
+    os.close(complaints_theirs)
+    for channel in (spawner, resolver):
+        channel.socket.setblocking(False)
+    os.set_blocking(complaints, False)
+    return Helpers(pid, spawner, resolver, complaints)

@@ -1,0 +1,167 @@
+"""The supervisor's end of one worker: frames in and out, its death."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+
+from ...ipc import messages
+from ...ipc.channel import Channel, ChannelClosed
+from ...ipc.codec import BadFrame, decode_to_supervisor, encode
+from ...policy.limits import LOG_CREDIT
+from ..errors import WorkerFault
+from .reap import Reaper
+
+_FRAMES_A_TURN = 16  # read before others get the loop
+_LAST_FRAMES = LOG_CREDIT + 64  # read of a worker that has ended
+_CLOSED_GRACE = 1.0  # seconds from the end of its channel to the end of the process
+_LAST_WORDS = (
+    messages.LogLine,
+    messages.Refused,
+    messages.AuthenticationFailed,
+    messages.Failed,
+    messages.Ended,
+)
+
+# Handles one message; an awaitable result holds back the frames that follow it.
+Handler = Callable[[messages.ToSupervisor], Awaitable[None] | None]
+
+
+class Worker:
+    """A running worker process.
+
+    Frames are handled strictly in order: while one takes time, no more is read, and a worker that goes on sending
+    waits in its own send call.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        channel: Channel,
+        reaper: Reaper,
+        *,
+        handle: Handler,
+        ended: Callable[[str], None],
+        fault: Callable[[str], None],
+    ) -> None:
+        """`ended` is called once with the exit in words, `fault` when the worker broke the rules and was killed."""
+        self.pid = pid
+        self._pidfd = pidfd
+        self._channel = channel
+        self._handle = handle
+        self._ended = ended
+        self._fault = fault
+        self._loop = asyncio.get_running_loop()
+        self._reading = False
+        self._busy: asyncio.Future[None] | None = None
+        self._failed = False
+        self.alive = True
+        self.gone = asyncio.Event()
+        reaper.watch(pid, self._reaped)
+        self._resume_reading()
+
+    def send(self, message: messages.ToWorker, *descriptors: int) -> None:
+        """Send a message; a worker that does not read is at fault, one that has ended is left to its end."""
+        if not self.alive:
+            return
+        try:
+            self._channel.send(encode(message), descriptors)
+        except BlockingIOError:
+            self._fail("it does not read what it is sent")
+        except ChannelClosed:
+            pass
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send the process a signal; by pidfd, so that it cannot hit a stranger."""
+        if self.alive:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def cancel_busy(self) -> None:
+        """Give up the frame being handled, if any, and go on with the next."""
+        if self._busy is not None:
+            self._busy.cancel()
+
+    def _resume_reading(self) -> None:
+        if not self._reading and self.alive and not self._failed:
+            self._reading = True
+            self._loop.add_reader(self._channel.fileno(), self._readable)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._channel.fileno())
+
+    def _readable(self) -> None:
+        for _ in range(_FRAMES_A_TURN):
+            try:
+                pending = self._handle(self._receive())
+            except BlockingIOError:
+                return
+            except ChannelClosed:
+                # It is about to end; one that only closed its channel is not.
+                self._stop_reading()
+                self._loop.call_later(_CLOSED_GRACE, self.kill)
+                return
+            except (BadFrame, WorkerFault) as error:
+                self._fail(str(error))
+                return
+            except Exception as error:  # a fault of ours must not outlive the session that it showed in
+                self._fail(f"a message of it could not be handled: {error!r}")
+                return
+            if pending is not None:
+                self._stop_reading()
+                self._busy = asyncio.ensure_future(pending)
+                self._busy.add_done_callback(self._finished)
+                return
+
+    def _receive(self) -> messages.ToSupervisor:
+        packet = self._channel.receive()
+        if packet.descriptors:
+            fault = WorkerFault(f"it sent {len(packet.descriptors)} descriptors")
+            # In a thread: closing what a stranger sent may take as long as they like (SO_LINGER, socket(7)).
+            threading.Thread(target=packet.close, daemon=True).start()
+            raise fault
+        return decode_to_supervisor(packet.data, 0)
+
+    def _finished(self, busy: asyncio.Future[None]) -> None:
+        self._busy = None
+        if not busy.cancelled() and (error := busy.exception()) is not None:
+            ours = "" if isinstance(error, WorkerFault) else "a message of it could not be handled: "
+            self._fail(f"{ours}{error if not ours else repr(error)}")
+        self._resume_reading()
+
+    def _fail(self, reason: str) -> None:
+        if self.alive and not self._failed:
+            self._failed = True
+            self._stop_reading()
+            self.kill()
+            # Not now: this may be called in the middle of a change of the session's state.
+            self._loop.call_soon(self._fault, reason)
+
+    def _reaped(self, how: str) -> None:
+        try:
+            self.cancel_busy()
+            self._stop_reading()
+            if not self._failed:
+                self._read_last_words()
+        finally:
+            self.alive = False
+            self._channel.close()
+            os.close(self._pidfd)
+            self.gone.set()
+            self._loop.call_soon(self._ended, how)
+
+    def _read_last_words(self) -> None:
+        """What it said before it died explains its death; nothing else counts any more."""
+        try:
+            for _ in range(_LAST_FRAMES):
+                message = self._receive()
+                if isinstance(message, _LAST_WORDS):
+                    self._handle(message)
+        except (BlockingIOError, ChannelClosed, BadFrame, WorkerFault):
+            return

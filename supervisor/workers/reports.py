@@ -1,0 +1,127 @@
+"""What is done on what a worker reports: one function a message, called from the table in requests.py.
+
+Every value comes from a process that parses a stranger's packets, so what goes on to clients is checked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import TYPE_CHECKING
+
+from ...ipc import messages
+from ...ipc.codes import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
+from ...policy.network import PolicyViolation
+from ..errors import SystemFault, WorkerFault
+from ..sessions.states import Event, State
+
+if TYPE_CHECKING:
+    from ..sessions.session import Session
+
+_CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
+
+
+def accepted(session: Session, message: messages.Accepted) -> None:
+    """The profile is usable."""
+    if not 0 <= message.log_level <= MAX_LOG_LEVEL:
+        raise WorkerFault(f"its profile wants the log level {message.log_level}")
+    session.log_verbosity = message.log_level
+    session.accepted()
+
+
+def input_needed(session: Session, message: messages.InputNeeded) -> None:
+    """The user has to type something; what is asked goes to those who use the session."""
+    for slot in message.slots:
+        if not (slot.name.isidentifier() and len(slot.label) <= MAX_STATUS_TEXT and slot.label.isprintable()):
+            raise WorkerFault("it asks something that cannot be shown")
+    session.user_input.ask(message.group, message.slots)
+    session.need(message)
+
+
+def url_needed(session: Session, message: messages.UrlNeeded) -> None:
+    """The user has to open a URL."""
+    url = message.url
+    if not (url.startswith(("https://", "http://")) and url.isprintable() and len(url) <= MAX_URL):
+        raise WorkerFault("it wants its user to open something that is no web page")
+    session.around.attention(session, InputGroup.OPEN_URL, url)
+    session.happened(Event.URL_NEEDED, url)
+
+
+def connected(session: Session, message: messages.Connected) -> None:
+    """The engine is connected, and the network it asked for before is in place."""
+    if not (message.proto in ("udp", "tcp") and 0 < message.port < 65536 and _is_host_name(message.name)):
+        raise WorkerFault(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
+    try:
+        ipaddress.ip_address(message.address)
+    except ValueError as error:
+        raise WorkerFault(f"it is connected to no address: {error}"[:MAX_STATUS_TEXT]) from None
+    session.connected_to = (message.proto, message.address, message.port)
+    session.session_name = message.name
+    session.happened(Event.ENGINE_CONNECTED)
+    where = f"{message.address}:{message.port} ({message.name}) over {message.proto} on {session.device}"
+    session.log(LogCategory.INFO, f"Connected: {where}", LogGroup.CLIENT)
+
+
+def reconnecting(session: Session, message: messages.Reconnecting) -> None:
+    """The engine lost its connection."""
+    session.statistics.lost(message.reason)
+    session.log(LogCategory.INFO, f"Reconnecting ({message.reason})", LogGroup.CLIENT)
+    session.happened(Event.ENGINE_RECONNECTING, message.reason)
+
+
+def ended(session: Session, message: messages.Ended) -> None:
+    """The engine ended in an orderly way by itself."""
+    if session.state is State.STARTING:
+        session.refused(message.reason)
+    else:
+        session.happened(Event.ENGINE_ENDED, message.reason)
+
+
+async def apply_network(session: Session, message: messages.ApplyNetwork) -> None:
+    """Put the settings in place; the worker's next message is read after that."""
+    try:
+        warnings = await session.around.network.apply(session.device, message.settings)
+    except PolicyViolation as error:
+        raise WorkerFault(f"it asked for network settings that are not allowed: {error}") from None
+    except SystemFault as error:
+        if session.running:
+            session.happened(Event.ENGINE_FAILED, f"The network settings cannot be applied: {error}")
+    else:
+        for warning in warnings:
+            session.log(LogCategory.WARN, warning, LogGroup.NETCFG)
+
+
+def resolve(session: Session, message: messages.Resolve) -> None:
+    """Have a name looked up; the answer goes to the worker when it comes."""
+    if len(session.lookups) >= MAX_LOOKUPS_PER_SESSION:
+        raise WorkerFault(f"it asked for more than {MAX_LOOKUPS_PER_SESSION} names at once")
+    task = asyncio.create_task(_resolve(session, message.host))
+    session.lookups.add(task)
+    task.add_done_callback(session.lookups.discard)
+
+
+async def _resolve(session: Session, host: str) -> None:
+    addresses, error = await session.around.resolver.resolve(session.name, host)
+    if session.running and session.worker is not None:
+        session.worker.send(messages.Resolved(host, addresses, error))
+
+
+def log_line(session: Session, message: messages.LogLine) -> None:
+    """Write a line of the worker's, and give credit for more in a while; one beyond the credit is a fault."""
+    if session.lines_logged == 0:
+        asyncio.get_running_loop().call_later(_CREDIT_INTERVAL, _give_credit, session)
+    session.lines_logged += 1
+    if session.lines_logged > LOG_CREDIT:
+        raise WorkerFault("it sent log lines beyond its credit")
+    session.log(message.category, message.text, LogGroup.CLIENT)
+
+
+def _give_credit(session: Session) -> None:
+    lines, session.lines_logged = session.lines_logged, 0
+    if session.worker is not None:
+        session.worker.send(messages.LogCredit(lines))
+
+
+def _is_host_name(text: str) -> bool:
+    return 0 < len(text) <= 253 and text.isascii() and text.isprintable()

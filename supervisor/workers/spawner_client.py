@@ -1,0 +1,154 @@
+"""The supervisor's end of the spawner: one worker process on request."""
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from ...ipc import helpers
+from ...ipc.channel import Channel, ChannelClosed, Packet, channel_pair
+from ...ipc.codec import BadFrame
+from ...policy.limits import SPAWN_DEADLINE
+from ..errors import SystemFault
+from .reap import Reaper
+
+
+@dataclass(slots=True)
+class _Request:
+    uid: int
+    answer: asyncio.Future[tuple[int, int]]  # pid and pidfd
+    abandoned: bool = False  # nobody waits for the answer any more
+
+
+class SpawnerClient:
+    """Asks for workers.
+
+    A request that nobody waits for any more, because it took too long or its session was given up, may still be
+    answered: that worker is killed, and only then is its user id free (`uid_is_free` is called with it).
+    """
+
+    def __init__(self, channel: Channel, reaper: Reaper, uid_is_free: Callable[[int], None]) -> None:
+        self._channel = channel
+        self._reaper = reaper
+        self._uid_is_free = uid_is_free
+        self._serials = count(1)
+        self._waiting: dict[int, _Request] = {}
+        self._owed: set[int] = set()
+        self.gone = False
+
+    def start(self) -> None:
+        """Listen for answers.  Needs a running loop."""
+        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._readable)
+
+    def close(self) -> None:
+        """The spawner ends when it sees this."""
+        if not self.gone:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+        self._channel.close()
+
+    def owes(self, uid: int) -> bool:
+        """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
+        return uid in self._owed
+
+    async def spawn(self, uid: int) -> tuple[int, int, Channel]:
+        """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
+
+        Raises SystemFault if there is no spawner, or no worker within SPAWN_DEADLINE.
+        """
+        if self.gone:
+            raise SystemFault("The spawner has ended; restart the service to start sessions again")
+        serial = next(self._serials)
+        ours, theirs = channel_pair()
+        try:
+            ours.socket.setblocking(False)
+            ours.refuse_descriptors()
+            request = _Request(uid, asyncio.get_running_loop().create_future())
+            self._send(serial, request, theirs)
+            try:
+                async with asyncio.timeout(SPAWN_DEADLINE):
+                    pid, pidfd = await asyncio.shield(request.answer)
+            except BaseException:
+                self._abandon(request)
+                raise
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, TimeoutError):
+                raise SystemFault(f"The spawner did not start a worker within {SPAWN_DEADLINE:g} s") from error
+            raise
+        finally:
+            theirs.close()
+        return pid, pidfd, ours
+
+    def _send(self, serial: int, request: _Request, theirs: Channel) -> None:
+        try:
+            self._channel.send(helpers.pack_spawn(serial, request.uid), [theirs.fileno()])
+        except (BlockingIOError, ChannelClosed) as error:
+            raise SystemFault("The spawner takes no requests") from error
+        self._waiting[serial] = request
+        self._reaper.expect()
+
+    def _abandon(self, request: _Request) -> None:
+        if not request.answer.done():
+            request.abandoned = True
+            self._owed.add(request.uid)
+        elif request.answer.exception() is None:
+            self._dispose(request.uid, *request.answer.result())
+
+    def _dispose(self, uid: int, pid: int, pidfd: int) -> None:
+        """Kill a worker that nobody wants, and wait for its end."""
+        self._owed.add(uid)
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.close(pidfd)
+        self._reaper.watch(pid, lambda how: self._settle(uid))
+
+    def _settle(self, uid: int) -> None:
+        self._owed.discard(uid)
+        self._uid_is_free(uid)
+
+    def _readable(self) -> None:
+        try:
+            packet = self._channel.receive()
+        except BlockingIOError:
+            return
+        except ChannelClosed:
+            self._spawner_gone()
+            return
+        try:
+            self._answered(packet)
+        except (BadFrame, KeyError):
+            pass  # an answer to nothing that was asked; its descriptors are closed below
+        finally:
+            packet.close()
+
+    def _answered(self, packet: Packet) -> None:
+        serial, pid = helpers.unpack_spawned(packet.data)
+        request = self._waiting.pop(serial)
+        if pid > 0 and len(packet.descriptors) == 1:
+            if request.abandoned:
+                self._dispose(request.uid, pid, packet.take())
+            else:
+                request.answer.set_result((pid, packet.take()))
+        elif request.abandoned:
+            self._settle(request.uid)
+        else:
+            reason = os.strerror(-pid) if -pid in errno.errorcode else "unknown"
+            request.answer.set_exception(SystemFault(f"The spawner could not start a worker: {reason}"))
+        self._reaper.expect_no_more()
+
+    def _spawner_gone(self) -> None:
+        """What it was about to start sees its channel closed, and ends."""
+        self.gone = True
+        asyncio.get_running_loop().remove_reader(self._channel.fileno())
+        for request in self._waiting.values():
+            self._reaper.expect_no_more()
+            if request.abandoned:
+                self._settle(request.uid)
+            else:
+                request.answer.set_exception(SystemFault("The spawner has ended while it was starting a worker"))
+        self._waiting.clear()

@@ -1,0 +1,75 @@
+"""For all tests: the lab's surroundings, and skips that nobody overlooks.
+
+A test may only be skipped because this machine cannot run it, and says so through `cannot_run_here`; any other skip
+fails the run.  With OPENVPN3_SESSIONMGR_SKIPPED set, the reasons are appended to that file.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+_TESTS = Path(__file__).resolve().parent
+_UNIT = _TESTS / "unit"
+_IMPORT_ROOT = str(_TESTS.parent / ".importroot")
+if _IMPORT_ROOT not in sys.path:
+    sys.path.insert(0, _IMPORT_ROOT)
+
+from openvpn3_sessionmgr.tests.lab import enter  # noqa: E402  (importable by the lines above)
+
+_REASON = "cannot run here: "
+_skipped: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Move the whole run into the lab's surroundings, unless only unit tests are asked for."""
+    chosen = [Path(argument.split("::", 1)[0]).resolve() for argument in config.args]
+    if enter.inside() or all(path.is_relative_to(_UNIT) for path in chosen):
+        return
+    if os.geteuid() != 0:
+        raise pytest.UsageError("the integration tests need root; without it there is `pytest tests/unit`")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.stop_global_capturing()
+    environment = {**os.environ, "PYTHONPATH": _IMPORT_ROOT}
+    run = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+    os.execve(sys.executable, [sys.executable, "-m", enter.__name__, *run], environment)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note each skipped test."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _note(report.nodeid, report.longrepr)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note each skipped file."""
+    if report.skipped:
+        _note(report.nodeid, report.longrepr)
+
+
+def _note(where: str, why: object) -> None:
+    reason = why[2] if isinstance(why, tuple) else str(why)
+    _skipped.append(f"{where}: {reason.removeprefix('Skipped: ')}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Report the skipped ones, and fail if one had no good reason."""
+    if (report := os.environ.get("OPENVPN3_SESSIONMGR_SKIPPED")) and _skipped:
+        with Path(report).open("a") as file:
+            file.writelines(f"{line}\n" for line in _skipped)
+    if any(f": {_REASON}" not in line for line in _skipped) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
+    """Say which skips made the run fail."""
+    for line in _skipped:
+        if f": {_REASON}" not in line:
+            terminalreporter.write_line(f"FAILED: skipped without need: {line}", red=True)
+
+
+def cannot_run_here(reason: str) -> None:
+    """Skip the running test because this machine lacks what it needs."""
+    pytest.skip(_REASON + reason)

@@ -1,0 +1,143 @@
+"""One set of services for each file of tests, with users who leave nothing behind from test to test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+from openvpn3_sessionmgr.tests.lab.connection import (
+    CONFIGURATION,
+    CONFIGURATION_PATH,
+    SESSIONS_PATH,
+    BusError,
+    Connection,
+)
+from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.openvpn import Server
+
+from ..conftest import cannot_run_here
+from .not_yet import NOT_YET
+from .subject import SUBJECT, Session
+
+_HERE = "tests/contract/"
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Leave these out of a run of all tests: they are asked for by name."""
+    return None if any(_HERE.rstrip("/") in argument for argument in config.args) else True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """Mark what is not done yet."""
+    if not SUBJECT.ours:
+        return
+    used = set[str]()
+    whole = set[str]()  # files of which no part was left out
+    for item in items:
+        if not item.nodeid.startswith(_HERE):
+            continue
+        case = item.nodeid.removeprefix(_HERE)
+        whole.add(case.partition("::")[0])
+        for name in {case, case.partition("[")[0]} & NOT_YET.keys():
+            used.add(name)
+            item.add_marker(pytest.mark.xfail(reason=f"not yet: {NOT_YET[name]}", strict=True))
+    chosen = any("::" in argument for argument in config.args)
+    unknown = {name for name in NOT_YET.keys() - used if name.partition("::")[0] in whole}
+    if unknown and not chosen:
+        raise pytest.UsageError(f"not_yet.py names tests that are not there: {sorted(unknown)}")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """The lab with the services under test, and a server that lets everybody in who has a certificate."""
+    if SUBJECT.release is None:
+        with Lab() as made:
+            made.supervisor()
+            yield made
+        return
+    if not SUBJECT.release.tree.exists():
+        cannot_run_here(f"{SUBJECT.release.tree} is missing; `make incumbent-trees` makes it")
+    with IncumbentLab(SUBJECT.release) as incumbent:
+        incumbent.start_services()
+        yield incumbent
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab) -> Server:
+    """A server that lets everybody in who has a certificate."""
+    return lab.server()
+
+
+Connect = Callable[[str], Connection]
+
+
+@pytest.fixture
+def users(lab: Lab) -> Iterator[Connect]:
+    """Connections by user name; what the users made is taken away with them."""
+    with ExitStack() as parts:
+        made: dict[str, Connection] = {}
+
+        def connect(user: str) -> Connection:
+            if user not in made:
+                made[user] = lab.connection(user)
+                parts.callback(_leave, made[user])
+            return made[user]
+
+        yield connect
+
+
+def _leave(user: Connection) -> None:
+    for path in user.session(SESSIONS_PATH, "FetchAvailableSessions"):
+        with suppress(BusError):  # not theirs, or just gone
+            user.session(path, "Disconnect")
+    for path in user.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs"):
+        with suppress(BusError):
+            user.call(path, CONFIGURATION, "Remove")
+    user.close()
+
+
+@pytest.fixture
+def alice(users: Connect) -> Connection:
+    """Alice, who owns things."""
+    return users("alice")
+
+
+@pytest.fixture
+def bob(users: Connect) -> Connection:
+    """Bob, with whom nothing is shared."""
+    return users("bob")
+
+
+@pytest.fixture
+def root(users: Connect) -> Connection:
+    """The administrator."""
+    return users("root")
+
+
+Begin = Callable[..., Session]
+
+
+@pytest.fixture
+def begin(lab: Lab, alice: Connection) -> Begin:
+    """Makes a session of a new profile, not connected yet; options are those of `Lab.profile`."""
+
+    def make(name: str = "work", user: Connection = alice, **options: Any) -> Session:
+        profile = user.import_profile(name, lab.profile(**options))
+        return Session(user, profile, user.new_tunnel(profile))
+
+    return make
+
+
+@pytest.fixture
+def session(begin: Begin) -> Session:
+    """Alice's session, not connected."""
+    return begin()
+
+
+@pytest.fixture
+def connected(server: Server, session: Session) -> Session:
+    """Alice's session, connected."""
+    assert server
+    session.connect()
+    return session

@@ -1,0 +1,151 @@
+"""What the contract's tests run against, and the words of the contract: names of errors, codes, domains."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError, Connection, Signal
+from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
+
+INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+PEER = "org.freedesktop.DBus.Peer"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+DBUS_ERROR = "org.freedesktop.DBus.Error."
+ALICE, BOB = 4001, 4002  # user ids
+
+MANAGER = "net.openvpn.gdbuspp"
+REQUEST = "net.openvpn.gdbuspp.request"  # asked of the process behind a session
+READY = "net.openvpn.v3.error.ready"
+
+CREATED, DESTROYED = 1, 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The services under test: this project's, or a release of OpenVPN 3 Linux."""
+
+    release: Release | None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is this project."""
+        return self.release is None
+
+    @property
+    def v24(self) -> bool:
+        """Whether it is the older release, whose contract differs here and there from that of 27."""
+        return self.release is V24
+
+
+SUBJECT = Subject({"ours": None, "incumbent": V27, "incumbent24": V24}[os.environ.get("SESSIONS_UNDER_TEST", "ours")])
+
+
+def gdbus_error(domain: str, text: str) -> tuple[str, str]:
+    """Name and text of an error that a method of OpenVPN 3 Linux gives: clients match on both."""
+    mangled = domain.replace(".", "_2e")
+    gap = "  " if domain == REQUEST else " "
+    return f"org.gtk.GDBus.UnmappedGError.Quark._{mangled}.Code36", f"GDBus.Error:{domain}:{gap}{text}"
+
+
+def error_of(user: Connection, path: str, member: str, signature: str = "", *arguments: Any) -> tuple[str, str]:
+    """Name and text of the error that a method of the object gives, or a failed test."""
+    interface = ".".join(path.split("/")[1:5])
+    return error_of_call(user, path, interface, member, signature, *arguments)
+
+
+def error_of_call(
+    user: Connection, path: str, interface: str, member: str, signature: str = "", *arguments: Any, to: str = ""
+) -> tuple[str, str]:
+    """Name and text of the error that any call gives, or a failed test."""
+    with pytest.raises(BusError) as caught:
+        user.call(path, interface, member, signature, *arguments, to=to)
+    return caught.value.name, caught.value.text
+
+
+def error_of_set(user: Connection, path: str, name: str, signature: str, value: Any) -> tuple[str, str]:
+    """Name and text of the error that setting a property gives."""
+    with pytest.raises(BusError) as caught:
+        user.set(path, name, signature, value)
+    return caught.value.name, caught.value.text
+
+
+def error_of_get(user: Connection, path: str, name: str) -> tuple[str, str]:
+    """Name and text of the error that reading a property gives."""
+    with pytest.raises(BusError) as caught:
+        user.get(path, name)
+    return caught.value.name, caught.value.text
+
+
+def missing(path: str) -> tuple[str, str]:
+    """The error for an object that is not there."""
+    text = f"Object does not exist at path “{path}”"
+    if SUBJECT.ours:
+        # Clients look for "No such interface" and give up at once; without it they retry for 1.5 s.
+        text += " (No such interface)"
+    return DBUS_ERROR + "UnknownMethod", text
+
+
+@dataclass
+class Session:
+    """A session and its owner's connection."""
+
+    user: Connection
+    profile: str
+    path: str
+
+    def call(self, member: str, signature: str = "", *arguments: Any) -> Any:
+        """Call a method of it."""
+        return self.user.session(self.path, member, signature, *arguments)
+
+    def get(self, name: str) -> Any:
+        """Read a property of it."""
+        return self.user.get(self.path, name)
+
+    def watch(self) -> None:
+        """Have its status changes sent to its owner."""
+        if not SUBJECT.ours:
+            # Ours sends them to everybody who uses the session; the original to nobody who has not asked.
+            self.call("LogForward", "b", True)
+
+    def connect(self) -> None:
+        """Connect, and wait until it is."""
+        self.watch()
+        self.call("Connect")
+        self.wait(7)
+
+    def wait(self, minor: int, since: int = 0) -> tuple[int, int, str]:
+        """Wait for a status."""
+        return self.user.wait_status(self.path, minor, since=since)
+
+    @property
+    def seen(self) -> int:
+        """How many signals have come so far, to look at later ones only."""
+        return len(self.user.signals())
+
+    def statuses(self, since: int = 0) -> list[tuple[int, int]]:
+        """Major and minor codes of the statuses."""
+        return [status[:2] for status in self.user.statuses(self.path, since)]
+
+
+def events(user: Connection, path: str) -> list[Signal]:
+    """The session manager's events about a session that have reached a user."""
+    return [
+        one
+        for one in user.signals()
+        if one.interface == SESSIONS and one.member == "SessionManagerEvent" and one.arguments[0] == path
+    ]
+
+
+def wait_event(user: Connection, path: str, kind: int) -> Signal:
+    """Wait for one of them."""
+    return user.wait_signal(
+        lambda one: one.member == "SessionManagerEvent" and one.arguments[:2] == [path, kind], what=f"event {kind}"
+    )
+
+
+def only(values: Sequence[Any]) -> Any:
+    """The only one of them."""
+    [value] = values
+    return value

@@ -1,0 +1,152 @@
+"""Sessions that need something from their user: the queue, its errors, and what follows the answers."""
+
+from collections.abc import Iterator
+
+import pytest
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, Connection
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.openvpn import Server
+
+from .conftest import Begin
+from .subject import READY, REQUEST, SUBJECT, Session, error_of, gdbus_error
+
+USER, PASSWORD = (1, 1, 0), (1, 1, 1)
+NEEDED = "Username/password credentials needed"
+
+
+@pytest.fixture
+def asking(begin: Begin) -> Session:
+    """A session whose profile says auth-user-pass; there is no server."""
+    return begin(more=["auth-user-pass"])
+
+
+@pytest.fixture
+def trusting(lab: Lab) -> Iterator[Server]:
+    """A server that asks for a user's name and password and takes any."""
+    yield from _checking(lab, "/bin/true")
+
+
+@pytest.fixture
+def refusing(lab: Lab) -> Iterator[Server]:
+    """A server that refuses every password."""
+    yield from _checking(lab, "/bin/false")
+
+
+def _checking(lab: Lab, program: str) -> Iterator[Server]:
+    made = lab.server(port=1196, more=["script-security 3", f"auth-user-pass-verify {program} via-env"])
+    yield made
+    made.stop()
+
+
+def _answer(session: Session, name: str = "alice", password: str = "good") -> None:
+    session.call("UserInputProvide", "uuus", *USER, name)
+    session.call("UserInputProvide", "uuus", *PASSWORD, password)
+
+
+def test_what_is_asked_for(asking: Session) -> None:
+    assert asking.get("status") == [2, 4, NEEDED]
+    assert asking.call("UserInputQueueGetTypeGroup") == [[1, 1]]
+    assert asking.call("UserInputQueueCheck", "uu", 1, 1) == [0, 1]
+    assert asking.call("UserInputQueueFetch", "uuu", *USER) == [*USER, "username", "Auth User name", False]
+    assert asking.call("UserInputQueueFetch", "uuu", *PASSWORD) == [*PASSWORD, "password", "Auth Password", True]
+    assert asking.call("UserInputQueueCheck", "uu", 1, 2) == []
+
+
+def test_nothing_goes_on_without_the_answers(asking: Session) -> None:
+    alice = asking.user
+    assert error_of(alice, asking.path, "Ready") == gdbus_error(READY, "Missing user credentials")
+    assert error_of(alice, asking.path, "Connect") == gdbus_error(REQUEST, "Required user input not provided")
+
+
+def test_answers_are_taken_once(asking: Session) -> None:
+    alice = asking.user
+    asking.call("UserInputProvide", "uuus", *USER, "alice")
+    assert asking.call("UserInputQueueCheck", "uu", 1, 1) == [1]
+    assert error_of(alice, asking.path, "Ready") == gdbus_error(READY, "Missing user credentials")
+    expected = gdbus_error(REQUEST, "net.openvpn.v3.already-provided: User input already provided")
+    assert error_of(alice, asking.path, "UserInputQueueFetch", "uuu", *USER) == expected
+    asking.call("UserInputProvide", "uuus", *PASSWORD, "good")
+    assert asking.call("UserInputQueueGetTypeGroup") == []
+    asking.call("Ready")
+
+
+def test_an_empty_answer(asking: Session) -> None:
+    expected = gdbus_error(REQUEST, "net.openvpn.v3.error.invalid-input: No value provided for RequiresSlot ID 0")
+    assert error_of(asking.user, asking.path, "UserInputProvide", "uuus", *USER, "") == expected
+    assert asking.call("UserInputQueueCheck", "uu", 1, 1) == [0, 1]
+
+
+def test_questions_that_are_not_asked(asking: Session) -> None:
+    expected = gdbus_error(REQUEST, "net.openvpn.v3.element-not-found: No requires queue element found")
+    for slot in ((1, 1, 7), (1, 2, 0), (9, 9, 9)):
+        assert error_of(asking.user, asking.path, "UserInputQueueFetch", "uuu", *slot) == expected
+
+
+def test_a_session_that_asks_for_nothing(session: Session) -> None:
+    assert session.call("UserInputQueueGetTypeGroup") == []
+    assert session.call("UserInputQueueCheck", "uu", 1, 1) == []
+    expected = gdbus_error(REQUEST, "net.openvpn.v3.element-not-found: No requires queue element found")
+    assert error_of(session.user, session.path, "UserInputQueueFetch", "uuu", *USER) == expected
+    expected = gdbus_error(REQUEST, "User input not required")
+    assert error_of(session.user, session.path, "UserInputProvide", "uuus", *USER, "x") == expected
+
+
+def test_attention_is_drawn(asking: Session, bob: Connection) -> None:
+    signal = asking.user.wait_signal(lambda one: one.member == "AttentionRequired")
+    assert (signal.path, signal.interface) == (asking.path, SESSIONS)
+    assert signal.arguments == [1, 1, NEEDED]
+
+
+def test_the_answers_let_it_connect(trusting: Server, begin: Begin) -> None:
+    assert trusting
+    session = begin(remotes=["198.51.100.1 1196"], more=["auth-user-pass"])
+    session.watch()
+    _answer(session)
+    session.call("Ready")
+    before = session.seen
+    session.call("Connect")
+    session.wait(7, before)
+    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 7)]
+    before = session.seen
+    session.call("Restart")
+    session.wait(7, before)
+
+
+def test_wrong_answers(refusing: Server, begin: Begin) -> None:
+    assert refusing
+    session = begin(remotes=["198.51.100.1 1196"], more=["auth-user-pass"])
+    session.watch()
+    _answer(session, password="bad")
+    before = session.seen
+    session.call("Connect")
+    assert session.wait(11, before) == (2, 11, "Authentication failed")
+    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 11)]
+    assert session.get("status") == [2, 11, "Authentication failed"]
+    before = session.seen
+    session.call("Disconnect")
+    session.user.wait_signal(lambda one: one.member == "SessionManagerEvent" and one.arguments[1] == 2)
+    assert session.statuses(before)[:2] == [(2, 8), (2, 16)]
+
+
+def test_a_static_challenge(begin: Begin) -> None:
+    session = begin(more=["auth-user-pass", 'static-challenge "What is the token?" 1'])
+    assert session.get("status") == [2, 4, NEEDED]
+    assert session.call("UserInputQueueGetTypeGroup") == [[1, 1], [1, 4]]
+    fetched = session.call("UserInputQueueFetch", "uuu", 1, 4, 0)
+    assert fetched == [1, 4, 0, "static_challenge", "What is the token?", False]
+
+
+def test_an_encrypted_key(lab: Lab, begin: Begin) -> None:
+    session = begin(identity=lab.pki.authority.issue("locked", passphrase="open sesame"))
+    assert session.get("status") == [2, 4, "Private key passphrase needed to connect"]
+    assert session.call("UserInputQueueGetTypeGroup") == [[1, 3]]
+    fetched = session.call("UserInputQueueFetch", "uuu", 1, 3, 0)
+    assert fetched == [1, 3, 0, "pk_passphrase", "Private key passphrase", True]
+
+
+def test_the_answer_reaches_nobodys_signals(asking: Session, bob: Connection) -> None:
+    _answer(asking, password="a very secret word")
+    for user in (asking.user, bob):
+        assert "a very secret word" not in str(user.signals())
+    assert "a very secret word" not in str(asking.user.get_all(asking.path))
+    assert SUBJECT

@@ -1,0 +1,20 @@
+"""Fixtures of the tests on real processes."""
+
+from collections.abc import Iterator
+
+import pytest
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.pki import Pki
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """Certificates, made once a run."""
+    return Pki()
+
+
+@pytest.fixture
+def lab(pki: Pki) -> Iterator[Lab]:
+    """Two machines and a cable.  The test fails if something is left in them at its end."""
+    with Lab(pki) as made:
+        yield made

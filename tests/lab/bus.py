@@ -1,0 +1,101 @@
+"""A private message bus of type `system`, with this project's policy and activation files.
+
+Without a `<servicehelper>` the daemon starts an activated service itself, as the user it runs as; ours runs as root
+like the helper of a real system bus, and the service changes to its own user anyway.  The helper clears the
+environment but for the bus that starts it, so the activation command here does the same.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .network import Namespace
+from .processes import Process, clean_environment
+from .surroundings import PROJECT
+
+POLICIES = PROJECT / "policy" / "dbus"
+
+# The rules of an ordinary system bus: own nothing and call nobody, except where a service's policy file says so.
+_CONFIGURATION = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <auth>EXTERNAL</auth>
+  <listen>unix:path={socket}</listen>
+  <servicedir>{services}</servicedir>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"
+          send_member="UpdateActivationEnvironment"/>
+  </policy>
+  <policy user="root">
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
+  </policy>
+  <includedir>{policies}</includedir>
+</busconfig>
+"""
+
+
+class Bus:
+    """The daemon, in a namespace; its output is also that of the services it started."""
+
+    def __init__(self, namespace: Namespace, directory: Path) -> None:
+        directory.mkdir()
+        self._namespace = namespace
+        self._directory = directory
+        self._services = directory / "services"
+        self._services.mkdir()
+        self.address = f"unix:path={directory / 'socket'}"
+        self._configuration = directory / "bus.conf"
+        self._configuration.write_text(
+            _CONFIGURATION.format(socket=directory / "socket", services=self._services, policies=POLICIES)
+        )
+        self._process: Process | None = None
+
+    @property
+    def process(self) -> Process:
+        """The daemon's process."""
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        """Start the daemon; it accepts connections when this returns."""
+        argv = [
+            "dbus-daemon",
+            f"--config-file={self._configuration}",
+            "--nofork",
+            "--nopidfile",
+            "--nosyslog",
+        ]
+        self._process = self._namespace.start("dbus-daemon", [*argv, "--print-address=1"])
+        self._process.wait_line("^unix:path=")
+
+    def activatable(self, names: Sequence[str], argv: Sequence[str]) -> None:
+        """Have the daemon run `argv` when one of `names` is called; before `start`."""
+        cleared = clean_environment(DBUS_SYSTEM_BUS_ADDRESS=self.address, DBUS_STARTER_BUS_TYPE="system")
+        command = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in cleared.items()), *argv]
+        for name in names:
+            (self._services / f"{name}.service").write_text(
+                f"[D-BUS Service]\nName={name}\nUser=root\nExec={' '.join(command)}\n"
+            )
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that is to use this bus as the system bus."""
+        return clean_environment(DBUS_SYSTEM_BUS_ADDRESS=self.address)
+
+    def stop(self) -> None:
+        """End the daemon, and so every connection."""
+        if self._process is not None:
+            self._process.stop()

@@ -1,0 +1,275 @@
+"""`Lab`: everything that is tried, put up when asked for and taken down in reverse order."""
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from . import enter, service
+from .auth_server import AuthServer, Judge
+from .bus import Bus
+from .connection import Connection
+from .network import SERVER_ADDRESS, Namespace, join
+from .openvpn import OpenVpn, Server, client_profile
+from .pki import Authority, Identity, Pki
+from .processes import LabError, Process, describe, helper, pids, until_gone
+from .service import Service, service_command
+from .surroundings import ACCOUNTS, RESOLV_CONF
+
+ECHO_PORT = 7000
+PROXY_PORT = 3128
+_LEAVING = 6.0  # seconds that processes may take to end after the one that is responsible for them
+
+
+class Lab:
+    """Two machines, `client_side` and `server_side`, their papers, and whatever is put on them.
+
+    A context manager.  Leaving it takes everything down and raises LabError if anything was left behind by what
+    ran in it: a process (within `patience` seconds), a network device, a mount.
+    """
+
+    def __init__(self, pki: Pki | None = None, *, patience: float = _LEAVING) -> None:
+        if not enter.inside():
+            raise LabError(
+                "the lab's surroundings are missing: as root, run `make`'s targets, pytest, or a command by enter.py"
+            )
+        self.pki = pki or Pki()
+        self._left: list[str] = []
+        self._patience = patience
+        self._numbers = itertools.count(1)
+        self._parts = contextlib.ExitStack()
+        self._ground = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._processes = pids()
+        with contextlib.ExitStack() as ground:
+            self.directory = Path(ground.enter_context(tempfile.TemporaryDirectory(prefix="lab-")))
+            self.directory.chmod(0o755)
+            self.server_side = _closing(ground, Namespace("server"))
+            self.client_side = _closing(ground, Namespace("client"))
+            join(self.client_side, self.server_side)
+            self._ground = ground.pop_all()
+        self._devices = self._all_devices()
+        self._mounts = _mounts()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._parts.close()
+        finally:
+            if kind is None:
+                self._note_leftovers()
+            for pid in pids() - self._processes:
+                os.kill(pid, signal.SIGKILL)  # so that one failure does not become the next test's
+            self._ground.close()
+        if self._left and kind is None:
+            raise LabError("left behind: " + "; ".join(self._left))
+
+    def _all_devices(self) -> set[str]:
+        sides = (self.client_side, self.server_side)
+        return {f"{device} of the {side.name}" for side in sides for device in side.devices()}
+
+    def _note_leftovers(self) -> None:
+        for pid in until_gone(lambda: pids() - self._processes, self._patience):
+            self._left.append(f"process {describe(pid)}")
+        self._left += [f"device {one}" for one in self._all_devices() - self._devices]
+        self._left += [f"mount {place}" for number, place in _mounts().items() if number not in self._mounts]
+
+    def _place(self, kind: str) -> Path:
+        """A directory name not used yet."""
+        return self.directory / f"{kind}{next(self._numbers)}"
+
+    # --- the world behind the VPN ---
+
+    def server(self, *, authority: Authority | None = None, identity: Identity | None = None, **options: Any) -> Server:
+        """Start an OpenVPN server; `options` are those of `openvpn.Server`."""
+        papers = (authority or self.pki.authority, identity or self.pki.server)
+        made = Server(self.server_side, self._place("server"), *papers, **options)
+        self._parts.callback(made.stop)
+        made.start()
+        return made
+
+    def auth_server(self, judge: Judge, **options: Any) -> AuthServer:
+        """Start an OpenVPN server that lets in whom `judge` does; `options` are those of `openvpn.Server`."""
+        papers = (self.pki.authority, self.pki.server)
+        made = AuthServer(self.server_side, self._place("server"), *papers, judge=judge, **options)
+        self._parts.callback(made.stop)
+        made.start()
+        return made
+
+    def proxy(self, scheme: str, address: str = SERVER_ADDRESS, **passwords: str) -> Process:
+        """Start an HTTP proxy at `address`, PROXY_PORT, for users with these passwords.
+
+        `scheme` is Basic or Digest.  Each request is a line "NAME: connected" or "NAME: refused" of the process.
+        """
+        behaviour = json.dumps({"scheme": scheme, "users": passwords})
+        program = helper("auth_proxy.py", address, str(PROXY_PORT), behaviour)
+        made = self.server_side.start(f"{scheme} proxy", program)
+        self._parts.callback(made.stop)
+        made.wait_line("^ready$")
+        return made
+
+    @functools.cached_property
+    def _echo(self) -> Process:
+        made = self.server_side.start("echo", helper("echo.py", "serve", str(ECHO_PORT)))
+        self._parts.callback(made.stop)
+        made.wait_line("^ready$")
+        return made
+
+    def echo(
+        self, address: str, data: bytes, *, protocol: str = "tcp", user: str = "alice", deadline: float = 30.0
+    ) -> bytes:
+        """Send `data` from the client's machine, as `user`, to the echo service at `address`; what came back.
+
+        LabError when nothing does.
+        """
+        assert self._echo
+        done = subprocess.run(
+            self.client_side.command(helper("echo.py", "send", protocol, address, str(ECHO_PORT)), user),
+            input=data,
+            capture_output=True,
+            timeout=deadline,
+            check=False,
+        )
+        if done.returncode:
+            raise LabError(done.stderr.decode("utf-8", "replace").strip())
+        return done.stdout
+
+    def dns(
+        self,
+        records: Mapping[str, Sequence[str]] | None = None,
+        *,
+        delay: float = 0.0,
+        dead: bool = False,
+        address: str = SERVER_ADDRESS,
+    ) -> Process:
+        """Start a name server at `address` of the server's machine and make it the only one in resolv.conf.
+
+        Each name that it is asked for is a line "asked NAME" of the process.
+        """
+        behaviour = json.dumps({"records": records or {}, "delay": delay, "dead": dead})
+        made = self.server_side.start(f"name server {address}", helper("dns_server.py", address, behaviour))
+        self._parts.callback(made.stop)
+        made.wait_line("^ready$")
+        self._parts.callback(RESOLV_CONF.write_text, RESOLV_CONF.read_text())
+        RESOLV_CONF.write_text(f"nameserver {address}\n")
+        return made
+
+    # --- the client's machine ---
+
+    def profile(
+        self,
+        *,
+        authority: Authority | None = None,
+        identity: Identity | None = None,
+        certified: bool = True,
+        **options: Any,
+    ) -> str:
+        """A profile that fits `server()`; `options` are those of `openvpn.client_profile`.
+
+        Without `certified` it has no certificate and no key.
+        """
+        trusted = authority or self.pki.authority
+        shown = (identity or self.pki.client) if certified else None
+        return client_profile(trusted.certificate, shown, **options)
+
+    def file(self, name: str, text: str, user: str = "alice") -> Path:
+        """A file of a user's own, mode 0600, in a directory of their own."""
+        account = ACCOUNTS[user]
+        path = self._place(f"{user}-") / name
+        path.parent.mkdir(mode=0o755)
+        path.write_text(text)
+        path.chmod(0o600)
+        for one in (path.parent, path):
+            shutil.chown(one, account.uid, account.uid)
+        return path
+
+    def plain_openvpn(self, profile: str, **deadline: float) -> OpenVpn:
+        """Start plain openvpn with a profile, as root; it is connected when this returns."""
+        made = OpenVpn("plain openvpn", self.client_side, self._place("client"), profile)
+        self._parts.callback(made.stop)
+        made.start(**deadline)
+        return made
+
+    @functools.cached_property
+    def bus(self) -> Bus:
+        """The private system bus, started when first asked for."""
+        return self.start_bus()
+
+    def start_bus(self, activation: Sequence[str] | None = None) -> Bus:
+        """Start the bus; with `activation`, these options are those of a service that the bus starts by itself."""
+        if "bus" in self.__dict__:
+            raise LabError("the bus runs already: ask for activation before anything that uses it")
+        made = Bus(self.client_side, self._place("bus"))
+        if activation is not None:
+            made.activatable(service.NAMES, service_command(self._service_directory, *activation))
+        self._parts.callback(made.stop)
+        made.start()
+        self.__dict__["bus"] = made
+        return made
+
+    @functools.cached_property
+    def _service_directory(self) -> Path:
+        place = self._place("service")
+        place.mkdir()
+        return place
+
+    def supervisor(self, *options: str, idle_exit: float = 0, log_level: int = 6, wait: bool = True) -> Service:
+        """Start the service; it owns its names when this returns (at once with `wait=False`)."""
+        argv = service_command(self._service_directory, *options, idle_exit=idle_exit, log_level=log_level)
+        made = Service(self.client_side, self.bus, argv, self.watcher)
+        self._parts.callback(self._end, made)
+        if wait:
+            made.wait_ready()
+        return made
+
+    def _end(self, made: Service) -> None:
+        if made.process.running() and (status := made.stop()):
+            self._left.append(f"the service ended with status {status}; its last lines:\n{made.log[-2000:]}")
+
+    @functools.cached_property
+    def watcher(self) -> Connection:
+        """Root's connection, for what is about the bus itself."""
+        return self.connection("root")
+
+    def connection(self, user: str) -> Connection:
+        """A new connection of a user to the bus."""
+        made = Connection(self.client_side, user, self.bus.environment())
+        self._parts.callback(made.close)
+        return made
+
+    def as_user(
+        self, user: str, argv: Sequence[str], *, stdin: str = "", deadline: float = 60.0
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command on the client's machine to its end; its status, output and errors, whatever they are."""
+        environment = self.bus.environment()
+        return self.client_side.run(argv, user, stdin=stdin, deadline=deadline, environment=environment)
+
+    def ovpnctl(self, user: str, *arguments: str, deadline: float = 60.0) -> "subprocess.CompletedProcess[str]":
+        """Run `ovpnctl` as a user."""
+        return self.as_user(user, [service.OVPNCTL, *arguments], deadline=deadline)
+
+    def start_as_user(self, user: str, argv: Sequence[str]) -> Process:
+        """Start a command on the client's machine; it is stopped with the lab."""
+        made = self.client_side.start(Path(argv[0]).name, argv, user, self.bus.environment())
+        self._parts.callback(made.stop)
+        return made
+
+
+def _closing(stack: contextlib.ExitStack, namespace: Namespace) -> Namespace:
+    stack.callback(namespace.close)
+    return namespace
+
+
+def _mounts() -> dict[str, str]:
+    """All mounts: number and place.  The number, since a directory that is renamed moves the mounts in it."""
+    rows = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return {row[0]: row[4] for row in rows}

@@ -1,0 +1,65 @@
+"""The service under test, started by hand or by the bus."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .bus import Bus
+from .connection import CONFIGURATION, LOG, SESSIONS, Connection
+from .network import Namespace
+from .processes import DEADLINE, PROGRAMS, LabError, Process
+
+SERVICE_PROGRAM = str(PROGRAMS / "openvpn3-service-sessionmgr")
+OVPNCTL = str(PROGRAMS / "ovpnctl")
+NAMES = (SESSIONS, CONFIGURATION, LOG, "net.openvpn.v3.backends", "net.openvpn.v3.netcfg")  # that start it when called
+ENDING = 15.0  # seconds from SIGTERM to the end, with engines that say goodbye first
+
+
+def service_command(directory: Path, *options: str, idle_exit: float = 0, log_level: int = 6) -> list[str]:
+    """The command line of a service that keeps its files below `directory` and logs to standard output.
+
+    `idle_exit` is in minutes, 0 for never.  `options` come last and override.
+    """
+    return [
+        SERVICE_PROGRAM,
+        f"--log-level={log_level}",
+        "--log-file=stdout:",
+        f"--idle-exit={idle_exit:g}",
+        f"--state-dir={directory / 'state'}",
+        f"--runtime-dir={directory / 'runtime'}",
+        "--configuration=embedded",
+        *options,
+    ]
+
+
+class Service:
+    """`openvpn3-service-sessionmgr`, running in a namespace on a bus."""
+
+    def __init__(self, namespace: Namespace, bus: Bus, argv: Sequence[str], watcher: Connection) -> None:
+        self._watcher = watcher
+        embedded = [option for option in argv if option.startswith("--configuration=")][-1].endswith("=embedded")
+        self._names = NAMES if embedded else (SESSIONS,)
+        self.process: Process = namespace.start("service", argv, environment=bus.environment())
+
+    @property
+    def pid(self) -> int:
+        """Process id, as seen inside."""
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything it logged so far."""
+        return self.process.text
+
+    def wait_ready(self, deadline: float = DEADLINE) -> None:
+        """Wait until it owns its names on the bus; LabError with its log if it ends first or takes too long."""
+        with self.process.ending(lambda: self._watcher.interrupt("the service ended")):
+            try:
+                for name in self._names:
+                    self._watcher.wait_owner(name, deadline)
+            except LabError as error:
+                status = self.stop()
+                raise LabError(f"{error}; status {status}; its log:\n{self.log}") from None
+
+    def stop(self) -> int:
+        """End it as an administrator would; its exit status."""
+        return self.process.stop(ENDING)

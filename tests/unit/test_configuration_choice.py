@@ -1,0 +1,25 @@
+"""Which configuration service is used."""
+
+from pathlib import Path
+
+import pytest
+from openvpn3_sessionmgr.supervisor.services.external_configuration import choose
+
+
+@pytest.mark.parametrize(
+    ("files", "choice"),
+    [
+        ({}, "embedded"),
+        ({"net.openvpn.v3.configuration.service": "Exec=/usr/bin/openvpn3-service-sessionmgr"}, "embedded"),
+        ({"net.openvpn.v3.configuration.service": "Exec=/usr/libexec/openvpn3-service-configmgr"}, "external"),
+        ({"net.openvpn.v3.sessions.service": "Exec=/usr/libexec/other"}, "embedded"),
+        ({"net.openvpn.v3.configuration.service": "\xff\xfe no command here"}, "embedded"),
+    ],
+)
+def test_choice_of_the_service(files: dict[str, str], choice: str, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(f"[D-BUS Service]\nName=x\n{text}\n".encode("latin-1"))
+    directories = [tmp_path / "missing", tmp_path]
+    assert choose("auto", directories) == choice
+    assert choose("embedded", directories) == "embedded"
+    assert choose("external", directories) == "external"

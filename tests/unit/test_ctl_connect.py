@@ -1,0 +1,149 @@
+"""Waiting for a session: which news ends the wait, and with which exit status."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from dbus_fast import Message, MessageType
+from openvpn3_sessionmgr.ctl.bus import Bus
+from openvpn3_sessionmgr.ctl.connect import FAILURE, until
+from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
+from openvpn3_sessionmgr.ctl.progress import Lines
+from openvpn3_sessionmgr.ctl.services import SESSIONS
+from openvpn3_sessionmgr.ctl.watch import Watch
+from openvpn3_sessionmgr.ctl.words import Status
+from openvpn3_sessionmgr.ipc.codes import StatusMajor, StatusMinor
+
+PATH = "/net/openvpn/v3/sessions/one"
+OTHER = "/net/openvpn/v3/sessions/other"
+SERVICE = ":1.5"
+CONNECTED = StatusMinor.CONN_CONNECTED
+
+
+def status_change(minor: int, text: str = "", path: str = PATH, sender: str = SERVICE) -> Message:
+    return signal_message(path, SESSIONS.name, "StatusChange", "uus", [2, minor, text], sender)
+
+
+def session_event(path: str, kind: int, sender: str = SERVICE) -> Message:
+    return signal_message(SESSIONS.root, SESSIONS.name, "SessionManagerEvent", "oqu", [path, kind, 1000], sender)
+
+
+def owner_changed(name: str, old: str, new: str, sender: str = "org.freedesktop.DBus") -> Message:
+    return signal_message(
+        "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged", "sss", [name, old, new], sender
+    )
+
+
+def signal_message(path: str, interface: str, member: str, signature: str, body: list, sender: str) -> Message:  # type: ignore[type-arg]  # of anything
+    return Message(
+        message_type=MessageType.SIGNAL,
+        path=path,
+        interface=interface,
+        member=member,
+        signature=signature,
+        body=body,
+        sender=sender,
+    )
+
+
+def wait(*news: Message, first: Status | None = None, during: Callable[[], None] | None = None) -> Status:
+    """Wait for CONNECTED while `news` arrive; at most a tenth of a second after the last of them."""
+
+    async def run() -> Status:
+        bus = Bus(None)  # type: ignore[arg-type]  # nothing is sent in these tests
+        bus.owner[SESSIONS.name] = SERVICE
+        watch = Watch(bus)
+        for message in news:
+            watch._receive(message)
+        with watch.interruptible(), Lines() as shown:
+            if during:
+                asyncio.get_running_loop().call_soon(during)
+            return await until(CONNECTED, watch, PATH, shown, first=first, timeout=0.1)
+
+    return asyncio.run(run())
+
+
+def failed(*news: Message, first: Status | None = None, during: Callable[[], None] | None = None) -> CommandError:
+    with pytest.raises(CommandError) as caught:
+        wait(*news, first=first, during=during)
+    return caught.value
+
+
+def test_connected_after_news_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    status = wait(status_change(2), status_change(6), status_change(6), status_change(7, "up"))
+    assert status == Status(2, 7, "up")
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "Connection, Configuration OK",
+        "Connection, Client connecting",
+        "Connection, Client connected: up",
+    ]
+
+
+def test_connected_already() -> None:
+    assert wait(first=Status(2, 7)) == Status(2, 7)
+
+
+@pytest.mark.parametrize(
+    ("minor", "expected"),
+    [
+        (StatusMinor.CONN_FAILED, Exit.CONNECTION_FAILED),
+        (StatusMinor.CONN_AUTH_FAILED, Exit.AUTHENTICATION_FAILED),
+        (StatusMinor.CONN_DISCONNECTED, Exit.CONNECTION_FAILED),
+        (StatusMinor.CONN_DONE, Exit.CONNECTION_FAILED),
+        (StatusMinor.CFG_ERROR, Exit.REFUSED),
+        (StatusMinor.CFG_REQUIRE_USER, Exit.AUTHENTICATION_FAILED),
+        (StatusMinor.PROC_KILLED, Exit.CONNECTION_FAILED),
+    ],
+)
+def test_statuses_that_end_the_wait(minor: StatusMinor, expected: Exit) -> None:
+    error = failed(status_change(6), status_change(minor, "because"), status_change(7))
+    assert error.status == expected and error.message.endswith(": because")
+    assert failed(first=Status(StatusMajor.CONNECTION, minor, "because")).status == expected
+
+
+@pytest.mark.parametrize("minor", sorted(set(StatusMinor) - FAILURE.keys() - {CONNECTED}))
+def test_all_other_statuses_go_on(minor: StatusMinor) -> None:
+    assert wait(status_change(minor), status_change(7)).minor == CONNECTED
+
+
+def test_gone_session_says_its_last_status() -> None:
+    error = failed(status_change(8, "bye"), session_event(PATH, 2))
+    assert error.status == Exit.CONNECTION_FAILED and "Client disconnecting: bye" in error.message
+
+
+def test_service_that_vanishes() -> None:
+    error = failed(status_change(6), owner_changed(SESSIONS.name, SERVICE, ""))
+    assert error.status == Exit.UNREACHABLE and "session manager went away" in error.message
+
+
+def test_timeout() -> None:
+    assert failed(status_change(6)).status == Exit.TIMED_OUT
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(number: signal.Signals) -> None:
+    error = failed(status_change(6), during=lambda: os.kill(os.getpid(), number))
+    assert error.status == 128 + number
+
+
+def test_news_that_do_not_count() -> None:
+    """Of other sessions, from other senders, of no interest, or malformed."""
+    stranger = ":1.666"
+    status = wait(
+        status_change(10, path=OTHER),
+        status_change(10, sender=stranger),
+        session_event(PATH, 2, sender=stranger),
+        session_event(OTHER, 2),
+        session_event(PATH, 1),
+        owner_changed(SESSIONS.name, SERVICE, "", sender=stranger),
+        owner_changed(SESSIONS.name, "", SERVICE),
+        owner_changed("org.example", ":1.1", ""),
+        signal_message(PATH, SESSIONS.name, "StatusChange", "s", ["10"], SERVICE),
+        signal_message(PATH, SESSIONS.name, "StatusChange", "", [], SERVICE),
+        status_change(7),
+    )
+    assert status.minor == CONNECTED

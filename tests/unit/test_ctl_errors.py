@@ -1,0 +1,110 @@
+"""Answers of the services in words for users; command lines and files that are refused before any call."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from openvpn3_sessionmgr.ctl.__main__ import cli
+from openvpn3_sessionmgr.ctl.bus import failure
+from openvpn3_sessionmgr.ctl.config_commands import the_only
+from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
+from openvpn3_sessionmgr.ctl.profile_file import read_profile
+from openvpn3_sessionmgr.ctl.services import CONFIGURATION, SESSIONS
+from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
+
+DAEMON = "org.freedesktop.DBus.Error."
+GDBUS = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected", "status"),
+    [
+        (GDBUS, "GDBus.Error:net.openvpn.gdbuspp: Access denied", "Access denied", Exit.REFUSED),
+        (GDBUS, "GDBus.Error:net.openvpn.gdbuspp.request:  Not paused", "Not paused", Exit.REFUSED),
+        (GDBUS, "a GDBus.Error:x: in the middle", "a GDBus.Error:x: in the middle", Exit.REFUSED),
+        ("org.example.Odd", "", "org.example.Odd", Exit.REFUSED),
+        (DAEMON + "ServiceUnknown", "The name …", "the session manager is not running", Exit.UNREACHABLE),
+        (DAEMON + "Spawn.ChildExited", "status 3", "could not start the session manager: status 3", Exit.UNREACHABLE),
+        (DAEMON + "NoReply", "disconnected", "did not answer: disconnected", Exit.UNREACHABLE),
+        (
+            DAEMON + "UnknownMethod",
+            "No such interface: Object does not exist at path “/s/1”",
+            "there is no session /s/1",
+            Exit.REFUSED,
+        ),
+        (DAEMON + "UnknownMethod", "No such method", "No such method", Exit.REFUSED),
+    ],
+)
+def test_error_replies(name: str, text: str, expected: str, status: Exit) -> None:
+    error = failure(SESSIONS, name, text, "/s/1")
+    assert expected in error.message and error.status == status
+    assert "GDBus.Error" not in error.message or "GDBus.Error" in expected
+
+
+def test_hints_say_what_to_do() -> None:
+    running = "A session with this configuration profile is already running"
+    assert "sessions-list" in failure(SESSIONS, GDBUS, running).hint
+    assert "configs-list" in failure(CONFIGURATION, DAEMON + "UnknownMethod", "Object does not exist").hint
+    assert "installed" in failure(SESSIONS, DAEMON + "ServiceUnknown", "").hint
+
+
+def test_a_name_must_be_of_one_thing() -> None:
+    assert the_only(["/a"], "config", "x") == "/a"
+    for paths in ([], ["/a", "/b"]):
+        with pytest.raises(CommandError) as caught:
+            the_only(paths, "config", "x")
+        assert caught.value.status == Exit.REFUSED
+        assert all(path in caught.value.hint for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"remote \xff\n", "not UTF-8 text (at byte 7)"),
+        (b"client\0\n", "NUL"),
+        (b"#" * (MAX_PROFILE + 1), "larger than 4 MiB"),
+        (None, "No such file"),
+    ],
+)
+def test_files_that_are_no_profile(content: bytes | None, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "profile"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CommandError) as caught:
+        read_profile(str(file))
+    assert words in caught.value.message and caught.value.status == Exit.REFUSED
+
+
+def test_the_largest_profile_is_read(tmp_path: Path) -> None:
+    (tmp_path / "profile").write_bytes(b"#" * MAX_PROFILE)
+    assert len(read_profile(str(tmp_path / "profile"))) == MAX_PROFILE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "no-such-command",
+        "config-import",
+        "config-import --config -",
+        "configs-list --json --count",
+        "config-remove",
+        "config-remove --config a --path /b",
+        "session-start",
+        "session-start --config a --config-path /b",
+        "session-start --config a --timeout 0",
+        "session-start --config a --timeout soon",
+        "session-manage --config a",
+        "session-manage --disconnect",
+        "session-manage --config a --interface tun0 --pause",
+        "session-stats",
+    ],
+)
+def test_wrong_command_lines(arguments: str) -> None:
+    result = CliRunner().invoke(cli, arguments.split())
+    assert result.exit_code == Exit.USAGE, result.output
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_help_of_each_command(command: str) -> None:
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0 and "Usage:" in result.output

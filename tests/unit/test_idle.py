@@ -1,0 +1,126 @@
+"""When the service counts as idle: by its children, with regard to calls under way."""
+
+import asyncio
+
+from openvpn3_sessionmgr.supervisor.idle import IdleTimer
+
+DEADLINE = 5.0  # seconds
+
+
+class Surroundings:
+    """Numbers of children and calls, set by the tests; `expired` is set each time the timer has looked at the calls."""
+
+    def __init__(self, seconds: float) -> None:
+        self.children = 0
+        self.calls = 0
+        self.looked = asyncio.Event()
+        self.timer = IdleTimer(seconds, lambda: self.children, self._count_calls)
+
+    def _count_calls(self) -> int:
+        self.looked.set()
+        return self.calls
+
+    async def idle(self) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await self.timer.idle.wait()
+
+    async def look(self) -> None:
+        self.looked.clear()
+        async with asyncio.timeout(DEADLINE):
+            await self.looked.wait()
+
+
+def test_idle_without_children() -> None:
+    async def main() -> None:
+        around = Surroundings(0.01)
+        around.timer.look()
+        await around.idle()
+
+    asyncio.run(main())
+
+
+def test_children_stop_the_clock_and_their_end_starts_it() -> None:
+    async def main() -> None:
+        around = Surroundings(0.01)
+        around.timer.look()
+        around.children = 1
+        around.timer.look()
+        await _pass(0.02)
+        assert not around.timer.idle.is_set()
+        around.children = 0
+        around.timer.look()
+        await around.idle()
+
+    asyncio.run(main())
+
+
+def test_a_child_that_nobody_announced_is_seen_at_the_end() -> None:
+    async def main() -> None:
+        around = Surroundings(0.01)
+        around.timer.look()
+        around.children = 1
+        await _pass(0.02)
+        assert not around.timer.idle.is_set()
+        around.children = 0
+        around.timer.look()
+        await around.idle()
+
+    asyncio.run(main())
+
+
+def test_a_call_under_way_delays_but_calls_do_not_restart_the_clock() -> None:
+    async def main() -> None:
+        around = Surroundings(0.01)
+        around.calls = 1
+        around.timer.look()
+        await around.look()
+        assert not around.timer.idle.is_set()
+        around.calls = 0
+        await around.idle()
+
+    asyncio.run(main())
+
+
+def test_looking_again_does_not_start_the_clock_again() -> None:
+    """A front-end that makes sessions come and go, or just looks, must not push the end away."""
+
+    async def main() -> None:
+        around = Surroundings(0.02)
+        began = asyncio.get_running_loop().time()
+        around.timer.look()
+        while not around.timer.idle.is_set():
+            assert asyncio.get_running_loop().time() - began < DEADLINE
+            around.timer.look()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+def test_zero_means_never() -> None:
+    async def main() -> None:
+        around = Surroundings(0)
+        around.timer.look()
+        await _pass(0.02)
+        assert not around.timer.idle.is_set()
+        assert not around.looked.is_set()
+
+    asyncio.run(main())
+
+
+def test_restarting_counts_from_now() -> None:
+    async def main() -> None:
+        around = Surroundings(0.01)
+        around.timer.look()
+        await around.idle()
+        around.timer.restart()
+        assert not around.timer.idle.is_set()
+        await around.idle()
+
+    asyncio.run(main())
+
+
+async def _pass(seconds: float) -> None:
+    """Let a timer of the loop run that was set after ours would have: no matter how slow the machine is."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, passed.set)
+    await passed.wait()

@@ -1,0 +1,171 @@
+"""Messages and packets: whatever is not a declared message of the right direction is refused."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openvpn3_sessionmgr.ipc import helpers, messages
+from openvpn3_sessionmgr.ipc.channel import Channel, ChannelClosed, channel_pair
+from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
+from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
+from openvpn3_sessionmgr.policy.limits import MAX_FRAME
+from openvpn3_sessionmgr.policy.network import Address, NetworkSettings, Route
+
+SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
+
+EXAMPLES = [
+    messages.SupervisorHello(1, 0),
+    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),)),
+    messages.Connect(1),
+    messages.Pause(1, "lunch"),
+    messages.Resume(1),
+    messages.Restart(1),
+    messages.Disconnect(),
+    messages.Resolved("vpn.example", ("198.51.100.1",), ""),
+    messages.SetLogLevel(6),
+    messages.LogCredit(10),
+    messages.Answer(InputGroup.USER_PASSWORD, "username", "alice"),
+    messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
+    messages.UrlNeeded(1, "https://login.example/"),
+    messages.WorkerHello(1, 0),
+    messages.WorkerSnapshot("new"),
+    messages.Accepted(3),
+    messages.Refused("no"),
+    messages.Connecting(1),
+    messages.Connected(1, "udp", "198.51.100.1", 1194, "vpn.example"),
+    messages.Reconnecting(1, "ping-restart"),
+    messages.Paused(1),
+    messages.AuthenticationFailed("no"),
+    messages.Failed("no"),
+    messages.Ended("done"),
+    messages.ApplyNetwork(SETTINGS),
+    messages.ClearNetwork(),
+    messages.Resolve("vpn.example"),
+    messages.Traffic(1, 2),
+    messages.LogLine(LogCategory.INFO, "hello"),
+]
+
+HELPER_DECODERS = (helpers.decode_to_resolver, helpers.decode_answer, helpers.unpack_spawn, helpers.unpack_spawned)
+
+
+def test_there_is_an_example_of_every_message() -> None:
+    assert {type(example) for example in EXAMPLES} == {*messages.TO_WORKER, *messages.TO_SUPERVISOR}
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_a_message_comes_back_as_it_was_and_only_in_its_direction(message: msgspec.Struct) -> None:
+    to_worker = isinstance(message, messages.ToWorker)
+    right, wrong = (decode_to_worker, decode_to_supervisor) if to_worker else (decode_to_supervisor, decode_to_worker)
+    descriptors = messages.DESCRIPTORS.get(type(message), 0)
+    frame = encode(message)
+    assert right(frame, descriptors) == message
+    with pytest.raises(BadFrame):
+        wrong(frame, descriptors)
+    with pytest.raises(BadFrame, match="descriptors"):
+        right(frame, descriptors + 1)
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_missing_extra_and_mistyped_fields_are_refused(message: msgspec.Struct) -> None:
+    decode = decode_to_worker if isinstance(message, messages.ToWorker) else decode_to_supervisor
+    descriptors = messages.DESCRIPTORS.get(type(message), 0)
+    fields = msgspec.msgpack.decode(encode(message))
+    broken = [{**fields, "extra": 1}]
+    for name in fields:
+        optional = name == "error"  # the only field with a default
+        broken += [] if optional else [{key: value for key, value in fields.items() if key != name}]
+        broken += [{**fields, name: [{}]}]
+    for wrong in broken:
+        with pytest.raises(BadFrame):
+            decode(msgspec.msgpack.encode(wrong), descriptors)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_a_message_or_refused(frame: bytes) -> None:
+    for decode in (decode_to_worker, decode_to_supervisor):
+        try:
+            decode(frame, 0)
+        except BadFrame:
+            pass
+    for helper_decode in HELPER_DECODERS:
+        try:
+            helper_decode(frame)
+        except BadFrame:
+            pass
+
+
+def test_a_frame_is_bounded_both_ways() -> None:
+    with pytest.raises(ValueError, match="exceeds a frame"):
+        encode(messages.Failed("x" * MAX_FRAME))
+    with pytest.raises(BadFrame, match="exceed a frame"):
+        decode_to_supervisor(b"\0" * (MAX_FRAME + 1), 0)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_spawn_requests_and_answers_come_back(serial: int, uid: int, pid: int) -> None:
+    assert helpers.unpack_spawn(helpers.pack_spawn(serial, uid)) == (serial, uid)
+    assert helpers.unpack_spawned(helpers.pack_spawned(serial, pid)) == (serial, pid)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Channel, Channel]]:
+    left, right = channel_pair()
+    yield left, right
+    left.close()
+    right.close()
+
+
+def test_a_descriptor_arrives_close_on_exec(pair: tuple[Channel, Channel]) -> None:
+    left, right = pair
+    with Path(os.devnull).open() as file:
+        left.send(b"take this", [file.fileno()])
+    packet = right.receive()
+    received = packet.take()
+    try:
+        assert not os.get_inheritable(received)
+    finally:
+        os.close(received)
+        packet.close()
+
+
+def _descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_an_end_that_wants_no_descriptors_gets_none_or_counts_them(pair: tuple[Channel, Channel]) -> None:
+    left, right = pair
+    right.refuse_descriptors()
+    before = _descriptors()
+    try:
+        left.send(b"flood", [0] * 20)
+    except PermissionError:
+        return  # the kernel is new enough to refuse
+    packet = right.receive()
+    assert len(packet.descriptors) == 20
+    packet.close()
+    assert _descriptors() == before
+
+
+def test_the_end_is_told_apart_from_silence(pair: tuple[Channel, Channel]) -> None:
+    left, right = pair
+    right.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        right.receive()
+    left.close()
+    with pytest.raises(ChannelClosed):
+        right.receive()
+    with pytest.raises(ChannelClosed):
+        right.send(b"anybody?")
+
+
+def test_a_packet_beyond_a_frame_is_refused_not_cut(pair: tuple[Channel, Channel]) -> None:
+    left, right = pair
+    left.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MAX_FRAME)
+    left.send(encode(messages.Connect(1)) + b"\0" * MAX_FRAME)
+    with pytest.raises(BadFrame, match="exceed a frame"):
+        decode_to_worker(right.receive().data, 0)

@@ -1,0 +1,89 @@
+"""The tree holds what the project says of it: packages, the direction of imports, the import root."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "openvpn3_sessionmgr"
+SHIPPED = ("policy", "ipc", "supervisor", "worker", "ctl")  # the others are for developers
+MAY_IMPORT = {
+    "policy": {"policy"},
+    "ipc": {"policy", "ipc"},
+    "supervisor": {"policy", "ipc", "supervisor"},
+    "worker": {"policy", "ipc", "worker"},
+    "ctl": {"policy", "ipc", "ctl"},
+}
+
+
+def imported_packages(source: Path, text: str) -> set[str]:
+    """The top-level packages of this project that a file imports."""
+    here = (PACKAGE, *source.relative_to(ROOT).parent.parts)
+    found = set[str]()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            start = here[: len(here) - node.level + 1] if node.level else ()
+            module = (*start, *(node.module.split(".") if node.module else ()))
+            modules = [(*module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [tuple(alias.name.split(".")) for alias in node.names]
+        else:
+            continue
+        found |= {module[1] for module in modules if module[0] == PACKAGE}
+    return found
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def test_every_package_is_installed() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    in_tree = {
+        ".".join((PACKAGE, *source.parent.relative_to(ROOT).parts)) for top in SHIPPED for source in sources(top)
+    }
+    assert set(declared) == in_tree
+    assert len(declared) == len(set(declared))
+
+
+def test_every_package_has_an_init() -> None:
+    """Without one, setuptools takes a directory for data."""
+    missing = {source.parent for top in SHIPPED for source in sources(top)}
+    assert not [directory for directory in missing if not (directory / "__init__.py").exists()]
+
+
+@pytest.mark.parametrize("package", SHIPPED)
+def test_imports_point_one_way(package: str) -> None:
+    for source in sources(package):
+        wrong = imported_packages(source, source.read_text()) - MAY_IMPORT[package]
+        assert not wrong, f"{source.relative_to(ROOT)} imports {wrong}"
+
+
+@pytest.mark.parametrize("package", SHIPPED)
+def test_imports_inside_are_relative(package: str) -> None:
+    absolute = re.compile(rf"^\s*(from|import)\s+{PACKAGE}\b", re.MULTILINE)
+    assert not [source for source in sources(package) if absolute.search(source.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from ..worker import engine", {"worker"}),
+        ("from .. import worker", {"worker"}),
+        ("from ..worker.engine import Engine", {"worker"}),
+        ("from . import reap", {"supervisor"}),
+        (f"import {PACKAGE}.ctl", {"ctl"}),
+        ("def f():\n    from ..ctl import show", {"ctl"}),
+        ("import os", set()),
+    ],
+)
+def test_the_import_rule_sees_every_form(text: str, found: set[str]) -> None:
+    assert imported_packages(ROOT / "supervisor" / "idle.py", text) == found
+
+
+def test_the_import_root_shows_every_top_level_package() -> None:
+    shown = {link.name: link.resolve() for link in (ROOT / ".importroot" / PACKAGE).iterdir()}
+    assert shown == {name: ROOT / name for name in (*SHIPPED, "tests", "bench", "packaging")}

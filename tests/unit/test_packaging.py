@@ -1,0 +1,92 @@
+"""What is installed beside the code: in step with it, and complete."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from openvpn3_sessionmgr.ipc.exitcodes import Exit
+from openvpn3_sessionmgr.packaging import manual
+from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
+from openvpn3_sessionmgr.supervisor.bus import generate
+from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
+from openvpn3_sessionmgr.supervisor.bus.policy_files import ACCOUNT, PROGRAM, UNIT
+from openvpn3_sessionmgr.supervisor.options import make_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+DEB = ROOT / "packaging" / "deb"
+SPEC = ROOT / "packaging" / "rpm" / "openvpn3-sessionmgr.spec"
+
+
+def unit_settings(key: str) -> list[str]:
+    """All values of a key in the unit, in order."""
+    text = (ROOT / "policy" / "systemd" / UNIT).read_text()
+    return [word for values in re.findall(rf"(?m)^{key}=(.*)$", text) for word in values.split()]
+
+
+def test_the_manual_pages_are_up_to_date() -> None:
+    assert generate.main(["--check"], generated=manual.PAGES) == 0
+
+
+@pytest.mark.parametrize("page", [page for page, _ in manual.PAGES])
+def test_the_manual_pages_are_right_to_man(page: str) -> None:
+    command = ["man", "--warnings", "--local-file", str(ROOT / page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not done.stderr
+    assert "--help" in done.stdout
+
+
+def test_the_manual_has_every_option_and_exit_status() -> None:
+    page = manual.service_manual().replace("\\", "")
+    for action in make_parser()._actions:
+        assert all(f"fB{name}fR" in page for name in action.option_strings)
+    assert manual.STATUSES.keys() == set(Exit)
+
+
+def test_the_unit_grants_what_starting_takes_and_no_more() -> None:
+    granted = [name.removeprefix("CAP_").lower() for name in unit_settings("CapabilityBoundingSet")]
+    assert sorted(granted) == sorted(START_CAPABILITIES)
+
+
+def test_the_unit_names_no_user() -> None:
+    """With one, systemd takes CAP_SETUID away."""
+    assert not unit_settings("User")
+
+
+def test_the_unit_starts_the_service_for_its_name_and_lets_it_write_to_its_directories() -> None:
+    assert unit_settings("ExecStart") == [PROGRAM]
+    assert unit_settings("BusName") == [BUS_NAME]
+    parser = make_parser()
+    directories = {str(parser.get_default(name)) for name in ("state_dir", "runtime_dir")}
+    assert set(unit_settings("ReadWritePaths")) == directories
+    made = (ROOT / "policy" / "tmpfiles" / "openvpn3-sessionmgr.conf").read_text()
+    assert set(re.findall(rf"(?m)^d (\S+) 0700 {ACCOUNT} {ACCOUNT} -$", made)) == directories
+
+
+def test_no_restart_after_what_a_restart_cannot_cure() -> None:
+    incurable = {Exit.USAGE, Exit.ALREADY_RUNNING, Exit.CANNOT_START}
+    assert {int(status) for status in unit_settings("RestartPreventExitStatus")} == incurable
+
+
+def test_the_account_is_made() -> None:
+    assert f"\nu {ACCOUNT} - " in (ROOT / "policy" / "sysusers" / "openvpn3-sessionmgr.conf").read_text()
+
+
+def test_one_version_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (DEB / "changelog").read_text().startswith(f"openvpn3-sessionmgr ({version}) ")
+    assert re.findall(r"(?m)^Version: +(\S+)$", SPEC.read_text()) == [version]
+
+
+def test_every_policy_file_is_in_one_debian_package() -> None:
+    shipped = list[str]()
+    for package in ("openvpn3-sessionmgr", "openvpn3-sessionmgr-services"):
+        for line in (DEB / f"{package}.install").read_text().splitlines():
+            shipped += [str(file.relative_to(ROOT)) for file in ROOT.glob(line.split()[0])]
+    in_tree = [
+        str(file.relative_to(ROOT))
+        for room in ("dbus", "systemd", "sysusers", "tmpfiles")
+        for file in (ROOT / "policy" / room).iterdir()
+    ]
+    assert sorted(shipped) == sorted(in_tree)

@@ -1,0 +1,314 @@
+"""Judging profiles: what the engine gets, what the user is told, what is refused."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
+from openvpn3_sessionmgr.policy.profile_options import ALLOWED, OPTIONS, REFUSED
+from openvpn3_sessionmgr.policy.profile_text import tokenize
+from openvpn3_sessionmgr.worker.profile import Need, ProfileRefused, Remote, StaticChallenge, judge
+
+BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
+START = "client\ndev tun\n<ca>\nCA\n</ca>\n"  # a line more is line 6
+
+
+def config(lines: str) -> str:
+    """What the engine gets of BASE and `lines`, without what it gets of BASE alone."""
+    judged = judge(BASE + lines).config
+    common = judge(BASE).config
+    assert judged.startswith(common)
+    return judged.removeprefix(common)
+
+
+def refusal(lines: str, base: str = START + "remote a\n") -> str:
+    with pytest.raises(ProfileRefused) as raised:
+        judge(base + lines)
+    return str(raised.value)
+
+
+def test_a_plain_profile() -> None:
+    judged = judge(BASE.encode())
+    assert judged.config == "client\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
+    assert judged.remotes == (Remote("vpn.example", 1194, "udp"),)
+    assert judged.warnings == () and judged.needs == frozenset()
+    assert judged.static_challenge is None
+    assert judged.verbosity == 3
+    assert "CA" not in repr(judged)
+
+
+def test_as_windows_writes_it() -> None:
+    assert judge(b"\xef\xbb\xbf" + BASE.replace("\n", "\r\n").encode()) == judge(BASE)
+
+
+@pytest.mark.parametrize(
+    ("lines", "rendered"),
+    [
+        ("--float # comment", "float\n"),
+        ("setenv opt float", "float\n"),
+        ("setenv opt float 1", ""),
+        ("verify-x509-name 'C=XX, CN=a b' subject", "verify-x509-name 'C=XX, CN=a b' subject\n"),
+        ('static-challenge "it\'s" 1 scrv1', 'static-challenge "it\'s" 1\n'),
+        ("static-challenge a 0 concat", "static-challenge a 0 concat\n"),
+        ("setenv UV_A 'b c'", "setenv UV_A 'b c'\n"),
+        ("setenv IV_PLAT_VER x", "setenv IV_PLAT_VER x\n"),
+        ("setenv IV_SSO webauth", ""),
+        ("setenv PATH /tmp", ""),
+        ("setenv LD_PRELOAD /tmp/x", ""),
+        ("setenv PUSH_PEER_INFO", "push-peer-info\n"),
+        ("setenv SERVER_POLL_TIMEOUT 4", "server-poll-timeout 4\n"),
+        ("setenv FORWARD_COMPATIBLE 1", ""),
+        ("tls-auth [inline] 1\n<tls-auth>\nK\n</tls-auth>", "key-direction 1\n<tls-auth>\nK\n</tls-auth>\n"),
+        ("cert [inline]\n<cert>\nC\n</cert>", "<cert>\nC\n</cert>\n"),
+        ("persist-tun\npersist-key", "persist-tun\npersist-key\n"),
+        ("redirect-gateway def1\ndhcp-option DNS 192.0.2.1", "redirect-gateway def1\ndhcp-option DNS 192.0.2.1\n"),
+        ("auth-user-pass stdin", "auth-user-pass\n"),
+        ("peer-fingerprint 00:11\n<peer-fingerprint>\n22\n</peer-fingerprint>", None),
+        ("auth-retry nointeract\nverb 4\ndev-type tun\ndisable-dco\nmode p2p\naskpass", ""),
+    ],
+)
+def test_what_the_engine_gets(lines: str, rendered: str | None) -> None:
+    assert config(lines) == (lines + "\n" if rendered is None else rendered)
+
+
+@pytest.mark.parametrize(
+    ("lines", "warnings"),
+    [
+        ("user nobody\ngroup x", ["user (line 7)", "group (line 8)"]),
+        ("up a\n--up b\n\nup c\n'up' d", ["up (lines 7, 8, 10, ...)"]),
+        ("setenv opt block-outside-dns", ["block-outside-dns (line 7)"]),
+        ("setenv PATH x\nsetenv-safe A b", ["setenv 'PATH' (line 7)", "setenv-safe (line 8)"]),
+        ("setenv opt --up x", ["'--up' (line 7)"]),
+        ("Up x", ["'Up' (line 7)"]),
+        ("<foo>\nup a\n</foo>\n<a b>\n</a b>", ["'foo' (line 7)", "'<a' (line 10)"]),
+        ("\u202etxt " + "y" * 90, ["'\\u202etxt' (line 7)"]),
+        ("verb 11", ["verb 11 (line 7)"]),
+        ("dev-type tun\ndev mytun", ["dev 'mytun' (line 8)"]),
+        ("http-proxy-option AGENT x", ["http-proxy-option (line 7)"]),
+        ("<dh>\nD\n</dh>", ["dh (line 7)"]),
+    ],
+)
+def test_what_the_user_is_told(lines: str, warnings: list[str]) -> None:
+    if "<a b>" in lines:  # not one word, so not a block: its lines are options
+        lines = lines.replace("</a b>", "")
+    judged = judge(BASE + lines)
+    assert [warning.partition(" is ignored: ")[0] for warning in judged.warnings] == warnings
+    assert judged.config.startswith(judge(BASE).config)
+
+
+def test_warnings_are_bounded() -> None:
+    warnings = judge(BASE + "".join(f"unknown-{i}\n" for i in range(9000))).warnings
+    assert len(warnings) == 101
+    assert warnings[-1] == "8900 further options are ignored"
+
+
+@pytest.mark.parametrize(
+    ("lines", "needs"),
+    [
+        ("auth-user-pass", {Need.USER_PASSWORD}),
+        ("auth-user-pass username-only", {Need.USER_PASSWORD}),
+        ("auth-user-pass\n<auth-user-pass>\nme\nsecret\n</auth-user-pass>", set()),
+        ("<auth-user-pass>\nme\nsecret\n</auth-user-pass>\nauth-user-pass", {Need.USER_PASSWORD}),
+        ("<auth-user-pass>\nme\n</auth-user-pass>", {Need.USER_PASSWORD}),
+        ("<auth-user-pass>\n\nsecret\n</auth-user-pass>", {Need.USER_PASSWORD}),
+        ("static-challenge OTP 1", {Need.STATIC_CHALLENGE}),
+        ("<key>\n-----BEGIN ENCRYPTED PRIVATE KEY-----\n</key>", {Need.KEY_PASSPHRASE}),
+        ("<key>\n-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n</key>", {Need.KEY_PASSPHRASE}),
+        ("<key>\n-----BEGIN PRIVATE KEY-----\n</key>\naskpass", set()),
+        ("<pkcs12>\nAAAA\n</pkcs12>", {Need.KEY_PASSPHRASE}),
+    ],
+)
+def test_what_the_user_must_type(lines: str, needs: set[Need]) -> None:
+    assert judge(BASE + lines).needs == needs
+
+
+def test_static_challenge() -> None:
+    assert judge(BASE + "static-challenge 'Your PIN' 0").static_challenge == StaticChallenge("Your PIN", False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "remotes"),
+    [
+        ("remote a", [("a", 1194, "udp")]),
+        ("remote a\nport 443\nproto tcp6", [("a", 443, "tcp")]),
+        ("remote a 80\nrport 443\nremote 2001:db8::1", [("a", 80, "udp"), ("2001:db8::1", 443, "udp")]),
+        ("remote a 1 tcp-client\nremote b 2 udp4\nproto-force tcp", [("a", 1, "tcp")]),
+        (
+            "proto tcp\n<connection>\nremote a\n</connection>\nport 5\n"
+            "<connection>\nremote b 7\nproto udp\n</connection>\nremote c",
+            [("a", 1194, "tcp"), ("b", 7, "udp")],
+        ),
+    ],
+)
+def test_remotes(lines: str, remotes: list[tuple[str, int, str]]) -> None:
+    found = judge(START + lines).remotes
+    assert [(remote.host, remote.port, remote.proto) for remote in found] == remotes
+
+
+def test_connection_blocks_are_written_anew() -> None:
+    judged = judge(
+        START + "<connection>\n--remote a 1 # x\nup b\nfoo\n <tls-crypt>\n K\n</tls-crypt>\n</connection>\nremote b\n"
+    )
+    assert judged.config.endswith("<connection>\nremote a 1\n<tls-crypt>\n K\n</tls-crypt>\n</connection>\n")
+    assert [warning.partition(" is")[0] for warning in judged.warnings] == [
+        "up (line 8)",
+        "'foo' (line 9)",
+        "remote (line 14)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("cert my.crt", "cert (line 7): names the file 'my.crt'"),
+        ("ca c.pem", "between <ca> and </ca>"),
+        ("tls-auth ta.key 1", "tls-auth (line 7)"),
+        ("crl-verify dir/ dir", "crl-verify (line 7)"),
+        ("auth-user-pass pw.txt", "between <auth-user-pass>"),
+        ("askpass f", "askpass (line 7): names the file 'f'"),
+        ("cert [inline]", "no block <cert>"),
+        ("<cert>\n\n</cert>", "empty block"),
+        ("<float>\n1\n</float>", "cannot be a block"),
+        ("dev tap0", "only tun"),
+        ("dev-type tap", "only tun"),
+        ("dev tun\ndev null", "only tun"),
+        ("remap-usr1 SIGHUP", "remap-usr1 (line 7)"),
+        ("setenv opt remap-usr1 SIGHUP", "remap-usr1 (line 7)"),
+        ("secret k", "static keys"),
+        ("<secret>\nk\n</secret>", "static keys"),
+        ("management 127.0.0.1 1", "management (line 7)"),
+        ("pkcs11-id x", "tokens"),
+        ("config other", "other files"),
+        ("mode server", "server"),
+        ("tls-verify x", "verify-x509-name"),
+        ("providers legacy /tmp/x.so", "default, fips, legacy"),
+        ("float 1", "takes 0 parameters, not 1"),
+        ("route", "takes 1 to 4 parameters, not 0"),
+        ("port 0", "not a port"),
+        ("port 65536", "not a port"),
+        ("port ²", "not a number"),
+        ("remote 'a b'", "not a host"),
+        ("proto tcp-server", "not udp or tcp-client"),
+        ("proto-force tcp", "no server"),
+        ("<connection>\nfloat\n</connection>", "exactly one remote"),
+        ("<connection>\nremote a\nremote b\n</connection>", "exactly one remote"),
+        ("<connection>\nremote a\nauth x\n</connection>", "auth (line 9): cannot stand in a <connection>"),
+        ("<connection>\nremote a\nremap-usr1 x\n</connection>", "remap-usr1 (line 9)"),
+        ("<connection>\nremote a\n<connection>\n</connection>\n</connection>", "line 11: '</connection>' closes"),
+        ("<connection>\nremote a\n<tls-auth>\n</connection>\n", "line 9: '</tls-auth>' is missing"),
+        ("<auth-user-pass>\n\udcff\n\ufffd\n</auth-user-pass>", "not UTF-8"),
+        ("x '", "line 7: no closing quote"),
+        ("setenv GENERIC_CONFIG 1", "Server locked"),
+    ],
+)
+def test_refusals(lines: str, said: str) -> None:
+    assert said in refusal(lines)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_every_refusal_names_option_and_line(name: str) -> None:
+    assert refusal(f"\n--{name} x").startswith(f"{name} (line 8): {REFUSED[name].reason}")
+
+
+def test_not_a_client() -> None:
+    assert "--client or --tls-client" in refusal("", "dev tun\nremote a\n<ca>\nx\n</ca>")
+
+
+def test_size() -> None:
+    room = MAX_PROFILE - len(BASE)
+    assert judge(BASE + "#" * room)
+    assert "larger than 4096 KiB" in refusal("#" * (room + 1), BASE)
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        "A" * 64 + "\n",
+        "#\n" * 8,
+        "route 192.0.2.1\n",
+        'setenv UV_A "' + "\\\\" * 110 + '"\n',
+        "<connection>\nremote a\n</connection>\n",
+        "\u00e9" * 100 + "\n",
+        " " * 1000,
+        "'" * 200 + "\n",
+    ],
+)
+@pytest.mark.parametrize("where", ["<ca>\n", "</ca>\n"])
+def test_the_largest_profile_takes_less_than_a_second(filling: str, where: str) -> None:
+    room = MAX_PROFILE - len(BASE)
+    text = BASE.replace(where, where + filling * (room // len(filling.encode())))
+    begin = time.process_time()
+    try:
+        judge(text)
+    except ProfileRefused:
+        pass  # most of these are; they too must be refused in time
+    assert time.process_time() - begin < 1
+
+
+NAMES = st.sampled_from([*OPTIONS, "unknown", "--up", "<ca>", "</ca>", "setenv opt", "'up'", '"<up>"'])
+WORDS = st.sampled_from(
+    ["", "a", "1", "tun", "tcp", "[inline]", "stdin", "'x y'", '"\\"', "opt", "up", "# c", "\\ ", "remap-usr1", "'"]
+)
+PLAIN_LINES = st.tuples(NAMES, st.lists(WORDS, max_size=4)).map(lambda line: " ".join([line[0], *line[1]]))
+BLOCK_LINES = st.tuples(NAMES, st.lists(PLAIN_LINES, max_size=4)).map(
+    lambda block: "\n".join([f"<{block[0]}>", *block[1], f"</{block[0]}>"])
+)
+PROFILES = st.lists(PLAIN_LINES | BLOCK_LINES, max_size=6).map("\n".join)
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+@given(PROFILES | st.text(), st.booleans())
+@example("<connection>\nremote a\n<up>\nx\n</up>\n</connection>", True)
+def test_nothing_forbidden_reaches_the_engine(lines: str, usable: bool) -> None:
+    try:
+        judged = judge(BASE + lines if usable else lines)
+    except ProfileRefused:
+        return
+    given_to_engine = tokenize(judged.config)
+    for option in given_to_engine:
+        if option.name == "connection":
+            given_to_engine += tokenize(option.block or "", option.line + 1, nested=True)
+        if option.name == "setenv":
+            assert option.params[0][:3] in ("UV_", "IV_")
+    assert {option.name for option in given_to_engine} <= set(ALLOWED)
+    assert judge("dev tun\n" + judged.config).config == judged.config
+    judged.config.encode()
+    assert all(warning.isprintable() and len(warning) < 300 for warning in judged.warnings)
+
+
+@given(st.binary())
+def test_any_bytes_are_judged_or_refused(profile: bytes) -> None:
+    for text in (profile, BASE.encode() + profile):
+        try:
+            judge(text)
+        except ProfileRefused as refused:
+            assert str(refused).isprintable() and len(str(refused)) < 400
+
+
+LATE_IMPORTS = """
+import sys
+from openvpn3_sessionmgr.worker.profile import ProfileRefused, judge
+before = set(sys.modules)
+for text in sys.argv[1:]:
+    try:
+        judge(text.encode("utf-8", "surrogateescape"))
+    except ProfileRefused as refused:
+        str(refused)
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_nothing_is_imported_late() -> None:
+    """In the sandbox there is nothing to import from."""
+    texts = [
+        BASE,
+        BASE + "x '\u00e9' \\x",
+        BASE + "# \udcff\n<connection>\nremote a\n</connection>",
+        "x \udcff",
+        "cert a",
+    ]
+    done = subprocess.run([sys.executable, "-c", LATE_IMPORTS, *texts], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

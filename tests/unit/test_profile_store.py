@@ -1,0 +1,267 @@
+"""The profile store on real files: what survives, what is refused, what is moved aside."""
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from openvpn3_sessionmgr.policy import limits
+from openvpn3_sessionmgr.supervisor.errors import CallerError, NoSuchObject
+from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore, StoredProfile
+
+TEXT = "client\ndev tun\nremote vpn.example.org # größer\n".encode()
+RUNTIME_ONLY = {"single_use": False, "persistent": False}
+PERSISTENT = {"single_use": False, "persistent": True}
+
+
+def store_in(directory: Path) -> ProfileStore:
+    return ProfileStore(directory / "run", directory / "state")
+
+
+async def loaded(directory: Path) -> tuple[ProfileStore, list[str]]:
+    store = store_in(directory)
+    return store, await store.load()
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.rglob("*") if file.is_file())
+
+
+def test_both_kinds_come_back_verbatim_in_a_new_process(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        kept = await store.add("on disk", TEXT, 1000, **PERSISTENT)
+        passing = await store.add("until reboot", b"\n\r\nno newline at end", 1001, **RUNTIME_ONLY)
+        await store.change(kept, lambda facts: {"used_count": facts.used_count + 2, "tags": ("home",)})
+
+        again, notes = await loaded(tmp_path)
+        assert notes == []
+        assert again.profiles.keys() == {kept.path, passing.path}
+        found = again.find(kept.path)
+        assert (found.facts.name, found.facts.owner, found.persistent) == ("on disk", 1000, True)
+        assert (found.facts.used_count, found.facts.tags) == (2, ("home",))
+        assert await again.text(found) == TEXT
+        assert await again.text(again.find(passing.path)) == b"\n\r\nno newline at end"
+        assert not again.find(passing.path).persistent
+
+    asyncio.run(run())
+
+
+def test_paths_and_modes(tmp_path: Path) -> None:
+    async def run() -> StoredProfile:
+        return await store_in(tmp_path).add("a", TEXT, 1, **PERSISTENT)
+
+    old = os.umask(0)
+    try:
+        profile = asyncio.run(run())
+    finally:
+        os.umask(old)
+    last = profile.path.removeprefix("/net/openvpn/v3/configuration/")
+    assert len(last) == 36 and last.count("x") == 4 and "-" not in last
+    assert stat.S_IMODE(profile.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(profile.file.parent.stat().st_mode) == 0o700
+    assert files(tmp_path / "run") == []
+
+
+def test_removed_is_gone_for_good(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        profile = await store.add("a", TEXT, 1, **PERSISTENT)
+        await store.remove(profile)
+        for attempt in (store.remove(profile), store.change(profile, lambda _: {"name": "b"})):
+            with pytest.raises(NoSuchObject):
+                await attempt
+        with pytest.raises(NoSuchObject):
+            store.find(profile.path)
+        assert files(tmp_path) == []
+
+    asyncio.run(run())
+
+
+def test_changes_at_the_same_time_all_count(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        profile = await store.add("a", TEXT, 1, **RUNTIME_ONLY)
+        await asyncio.gather(
+            *(store.change(profile, lambda facts: {"used_count": facts.used_count + 1}) for _ in range(20))
+        )
+        assert profile.facts.used_count == 20
+        again, _ = await loaded(tmp_path)
+        assert again.find(profile.path).facts.used_count == 20
+        assert await again.text(again.find(profile.path)) == TEXT
+
+    asyncio.run(run())
+
+
+def test_a_user_cannot_have_more_than_the_limit_even_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        surplus = 3
+        results = await asyncio.gather(
+            *(
+                store.add(f"p{number}", b"client\n", 1, **RUNTIME_ONLY)
+                for number in range(limits.MAX_PROFILES_PER_USER + surplus)
+            ),
+            return_exceptions=True,
+        )
+        refusals = [result for result in results if isinstance(result, CallerError)]
+        assert len(refusals) == surplus and "remove one first" in str(refusals[0])
+        await store.add("somebody else's", b"client\n", 2, **RUNTIME_ONLY)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data[:-1], id="cut short"),
+        pytest.param(lambda data: data[:20], id="cut in the facts"),
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: b"\0" * len(data), id="zeroes"),
+        pytest.param(lambda data: data + b"x", id="too long"),
+        pytest.param(lambda data: b"\xff" + data, id="not JSON"),
+        pytest.param(lambda data: b'{"name": 5}\n', id="wrong type"),
+        pytest.param(lambda data: b"a" * 200_000, id="endless first line"),
+    ],
+)
+def test_damaged_files_are_moved_aside_and_the_others_served(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # lambdas
+    async def run() -> None:
+        store = store_in(tmp_path)
+        bad = await store.add("bad", TEXT, 1, **PERSISTENT)
+        good = await store.add("good", TEXT, 1, **PERSISTENT)
+        content = damage(bad.file.read_bytes())
+        bad.file.write_bytes(content)
+        with pytest.raises(CallerError, match="damaged"):
+            await store.text(bad)
+
+        again, notes = await loaded(tmp_path)
+        assert again.profiles.keys() == {good.path}
+        assert len(notes) == 1 and str(bad.file) in notes[0] and "damaged" in notes[0]
+        aside = bad.file.with_name(f"damaged-{bad.file.name}")
+        assert aside.read_bytes() == content and not bad.file.exists()
+        assert (await loaded(tmp_path))[1] == []
+
+    asyncio.run(run())
+
+
+def test_what_is_not_a_profile_is_left_alone_or_named(tmp_path: Path) -> None:
+    directory = tmp_path / "state" / "profiles"
+    directory.mkdir(parents=True)
+    (directory / "README").write_text("hello")
+    (directory / "secret").write_text("x")
+    (directory / "0e4a8f2e-0000-4000-8000-000000000000.profile").symlink_to(directory / "secret")
+    (directory / "mine.profile").write_text("client\n")
+    os.mkfifo(directory / "0e4a8f2e-0000-4000-8000-000000000001.profile")
+    store, notes = asyncio.run(loaded(tmp_path))
+    assert not store.profiles and len(notes) == 3
+    assert (directory / "README").exists() and (directory / "damaged-mine.profile").exists()
+
+
+# Runs in a process of its own; PHASE says at which point it is killed with SIGKILL.
+_KILLED_WRITER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def run(phase):
+    directory = Path(sys.argv[1])
+    store = ProfileStore(directory / "run", directory / "state")
+    await store.load()
+    if phase == "import":
+        Path.rename = die
+        await store.add("new", b"client\\n", 1, single_use=False, persistent=True)
+    else:
+        (profile,) = store.profiles.values()
+        if phase == "change":
+            Path.rename = die
+        else:
+            os.fsync = die
+        await store.change(profile, lambda facts: {"name": "changed"})
+
+asyncio.run(run(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("phase", ["import", "change", "flush"])
+def test_killed_between_write_and_rename(phase: str, tmp_path: Path) -> None:
+    async def before() -> str:
+        return (await store_in(tmp_path).add("old", TEXT, 1, **PERSISTENT)).path
+
+    path = asyncio.run(before())
+    killed = subprocess.run([sys.executable, "-c", _KILLED_WRITER, str(tmp_path), phase], timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(files(tmp_path)) == 2, "the writer was not killed half-way"
+
+    async def after() -> None:
+        store, notes = await loaded(tmp_path)
+        assert notes == [] and store.profiles.keys() == {path}
+        assert store.find(path).facts.name == "old" and await store.text(store.find(path)) == TEXT
+        assert files(tmp_path) == [store.find(path).file], "the half-written file stays for ever"
+
+    asyncio.run(after())
+
+
+# Runs in a mount namespace of its own, as root: the tmpfs goes with it.
+_FULL_AND_READ_ONLY = """
+import asyncio, os, subprocess, sys
+from pathlib import Path
+from openvpn3_sessionmgr.supervisor.errors import CallerError
+from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
+
+directory = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory], check=True)
+TEXT = b"client\\n" * 2000
+
+def expect(error_text, attempt):
+    async def run():
+        try:
+            await attempt
+        except CallerError as error:
+            assert error_text in str(error), error
+        else:
+            sys.exit(f"no error, but {error_text} was expected")
+    return run()
+
+def files():
+    return sorted(directory.rglob("*.*"))
+
+async def run():
+    store = ProfileStore(directory / "run", directory / "state")
+    profile = await store.add("first", TEXT, 1, single_use=False, persistent=True)
+    for persistent in (True, False):
+        await expect("No space left", store.add("big", TEXT * 10, 1, single_use=False, persistent=persistent))
+    (directory / "ballast").write_bytes(b"x" * 40_000)
+    before = files()
+    await expect("No space left", store.change(profile, lambda facts: {"name": "second"}))
+    assert profile.facts.name == "first" and await store.text(profile) == TEXT
+    assert files() == before, "a half-written file was left"
+
+    subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
+    await expect("Read-only file system", store.add("new", b"client", 1, single_use=False, persistent=True))
+    await expect("Read-only file system", store.change(profile, lambda facts: {"name": "second"}))
+    await expect("Read-only file system", store.remove(profile))
+    again = ProfileStore(directory / "run", directory / "state")
+    assert await again.load() == []
+    assert again.find(profile.path).facts.name == "first" and await again.text(profile) == TEXT
+    assert store.find(profile.path) is profile
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small tmpfs")
+def test_full_and_read_only_disks_leave_the_old_state(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", _FULL_AND_READ_ONLY, str(tmp_path)],
+        timeout=30,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr

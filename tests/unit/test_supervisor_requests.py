@@ -1,0 +1,184 @@
+"""What a worker may say, and when: anything else is its fault, and no event comes where it has no place."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from openvpn3_sessionmgr.ipc import messages
+from openvpn3_sessionmgr.ipc.channel import channel_pair
+from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
+from openvpn3_sessionmgr.policy.access import Acl
+from openvpn3_sessionmgr.policy.network import NetworkSettings
+from openvpn3_sessionmgr.supervisor.errors import WorkerFault
+from openvpn3_sessionmgr.supervisor.log import Log
+from openvpn3_sessionmgr.supervisor.network.apply import Network
+from openvpn3_sessionmgr.supervisor.sessions.forwarding import Forwarder
+from openvpn3_sessionmgr.supervisor.sessions.session import Session, Surroundings
+from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
+from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
+from openvpn3_sessionmgr.supervisor.workers.resolver_client import ResolverClient
+
+OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
+TURN = 3  # of the session's latest request
+
+EXAMPLES: list[messages.ToSupervisor] = [
+    messages.WorkerHello(messages.MAJOR, 7),
+    messages.WorkerSnapshot("new"),
+    messages.Accepted(3),
+    messages.Refused("no"),
+    messages.InputNeeded(TURN, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
+    messages.UrlNeeded(TURN, "https://login.example/"),
+    messages.Connecting(TURN),
+    messages.Connected(TURN, "udp", "198.51.100.1", 1194, "vpn.example"),
+    messages.Reconnecting(TURN, "ping-restart"),
+    messages.Paused(TURN),
+    messages.AuthenticationFailed("no"),
+    messages.Failed("no"),
+    messages.Ended("done"),
+    messages.ApplyNetwork(NetworkSettings(1500, (), (), "198.51.100.1")),
+    messages.ClearNetwork(),
+    messages.Resolve("vpn.example"),
+    messages.Traffic(1, 2),
+    messages.LogLine(LogCategory.INFO, "hello"),
+]
+EVENTS = {
+    messages.InputNeeded: Event.INPUT_NEEDED,
+    messages.UrlNeeded: Event.URL_NEEDED,
+    messages.Connecting: Event.ENGINE_CONNECTING,
+    messages.Connected: Event.ENGINE_CONNECTED,
+    messages.Reconnecting: Event.ENGINE_RECONNECTING,
+    messages.Paused: Event.ENGINE_PAUSED,
+    messages.AuthenticationFailed: Event.ENGINE_REFUSED,
+    messages.Failed: Event.ENGINE_FAILED,
+    messages.Ended: Event.ENGINE_ENDED,
+}
+
+
+@contextmanager
+def session_in(state: State) -> Iterator[Session]:
+    """A session without worker, device and bus, as the supervisor keeps it."""
+    ours, resolvers = channel_pair()
+    resolver = ResolverClient(ours)
+    resolver.gone = True  # answers at once
+    callbacks = [lambda *_: None] * 5
+    forwarder = Forwarder.__new__(Forwarder)
+    around = Surroundings(Log(), Network.__new__(Network), resolver, 60.0, *callbacks, forwarder)
+    session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), around)
+    session.state = state
+    session.turn = TURN
+    session.greeted = True
+    yield session
+    if session.verdict.done():
+        session.verdict.exception()
+    ours.close()
+    resolvers.close()
+
+
+def test_every_message_has_a_row_and_an_example() -> None:
+    assert set(PERMITS) == set(messages.TO_SUPERVISOR) == {type(message) for message in EXAMPLES}
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, state: State) -> None:
+    async def say() -> None:
+        with session_in(state) as session:
+            session.greeted = not isinstance(message, messages.WorkerHello)
+            if state not in PERMITS[type(message)].states:
+                with pytest.raises(WorkerFault, match=f"{type(message).__name__} while {state.name}"):
+                    handle(session, message)
+                assert session.state is state
+                return
+            doing = handle(session, message)
+            if inspect.iscoroutine(doing):
+                doing.close()  # what it does to the kernel is another test's
+            if state in OVER:
+                assert doing is None and session.state is state
+            elif type(message) in EVENTS and state is not State.STARTING:
+                assert session.state is TABLE[state, EVENTS[type(message)]].next
+            else:
+                assert session.state is state
+
+    asyncio.run(say())
+
+
+@pytest.mark.parametrize(("kind", "event"), EVENTS.items())
+def test_an_event_is_permitted_exactly_where_the_table_has_it(kind: type[messages.ToSupervisor], event: Event) -> None:
+    in_table = {state for state, of in TABLE if of is event}
+    before_verdict = {State.STARTING} if kind in (messages.Ended, messages.InputNeeded) else set()
+    assert PERMITS[kind].states == in_table | before_verdict | OVER
+
+
+def test_any_message_may_cross_the_end() -> None:
+    assert all(permit.states >= OVER for permit in PERMITS.values())
+
+
+@pytest.mark.parametrize(
+    ("message", "state", "said"),
+    [
+        (messages.WorkerHello(messages.MAJOR + 1, 0), State.STARTING, "protocol"),
+        (messages.WorkerSnapshot("running"), State.STARTING, "running"),
+        (messages.Traffic(-1, 0), State.CONNECTED, "backwards"),
+        (messages.Traffic(2**63, 0), State.CONNECTED, "backwards"),
+    ],
+)
+def test_values_that_make_no_sense_are_a_fault(message: messages.ToSupervisor, state: State, said: str) -> None:
+    async def say() -> None:
+        with session_in(state) as session, pytest.raises(WorkerFault, match=said):
+            handle(session, message)
+
+    asyncio.run(say())
+
+
+def test_byte_counters_may_not_go_backwards() -> None:
+    async def say() -> None:
+        with session_in(State.CONNECTED) as session:
+            handle(session, messages.Traffic(5, 5))
+            handle(session, messages.Traffic(5, 6))
+            with pytest.raises(WorkerFault, match="backwards"):
+                handle(session, messages.Traffic(4, 6))
+            assert session.statistics.values()["BYTES_OUT"] == 6
+
+    asyncio.run(say())
+
+
+@pytest.mark.parametrize("message", [message for message in EXAMPLES if not isinstance(message, messages.WorkerHello)])
+def test_nothing_counts_before_the_hello(message: messages.ToSupervisor) -> None:
+    async def say() -> None:
+        with session_in(State.STARTING) as session:
+            session.greeted = False
+            with pytest.raises(WorkerFault, match="before its hello"):
+                handle(session, message)
+            handle(session, messages.WorkerHello(messages.MAJOR, 0))
+            with pytest.raises(WorkerFault, match="twice"):
+                handle(session, messages.WorkerHello(messages.MAJOR, 0))
+
+    asyncio.run(say())
+
+
+@pytest.mark.parametrize("state", [State.CONNECTING, State.PAUSING, State.PAUSED, State.CONNECTED])
+def test_a_report_that_crossed_a_request_is_no_event_and_one_from_the_future_a_fault(state: State) -> None:
+    async def say() -> None:
+        with session_in(state) as session:
+            for kind in (messages.Connecting, messages.Paused):
+                handle(session, kind(TURN - 1))
+                assert session.state is state
+                with pytest.raises(WorkerFault, match="answered request 4 of 3"):
+                    handle(session, kind(TURN + 1))
+
+    asyncio.run(say())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("sctp", "198.51.100.1", 1, "x"), ("udp", "nowhere", 1, "x"), ("udp", "198.51.100.1", 0, "x"),
+     ("udp", "198.51.100.1", 65536, "x"), ("udp", "198.51.100.1", 1, "a\0b"), ("udp", "198.51.100.1", 1, "")],
+)  # fmt: skip
+def test_an_impossible_server_is_a_fault(wrong: tuple[str, str, int, str]) -> None:
+    async def say() -> None:
+        with session_in(State.CONNECTING) as session, pytest.raises(WorkerFault, match="connected to"):
+            handle(session, messages.Connected(TURN, *wrong))
+
+    asyncio.run(say())

@@ -1,0 +1,162 @@
+"""What the supervisor may ask of a worker, and when."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from openvpn3_sessionmgr.ipc import messages
+from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
+from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, encode
+from openvpn3_sessionmgr.ipc.codes import InputGroup
+from openvpn3_sessionmgr.worker.requests import PERMITS, handle
+from openvpn3_sessionmgr.worker.session import Phase, Session
+from openvpn3_sessionmgr.worker.timers import Timers
+
+RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
+
+# The phases in which each message is acted upon; while STOPPING it is ignored, else it is against the protocol.
+ALLOWED = {
+    messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): {Phase.NEW},
+    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),)): {Phase.NEW},
+    messages.Connect(1): {Phase.HELD, Phase.WAITING},
+    messages.Pause(1, "lunch"): {Phase.RUNNING, Phase.WAITING},
+    messages.Resume(1): {Phase.PAUSING, Phase.PAUSED},
+    messages.Restart(1): RUNS,
+    messages.Disconnect(): set(Phase),
+    messages.Answer(InputGroup.USER_PASSWORD, "username", "alice"): RUNS,
+    messages.Resolved("vpn.example", ("198.51.100.1",), ""): RUNS,
+    messages.SetLogLevel(6): set(Phase),
+    messages.LogCredit(10): set(Phase),
+}
+
+
+@pytest.fixture
+def channels() -> Iterator[tuple[Channel, Channel]]:
+    """The supervisor's end, and the worker's."""
+    supervisor, worker = channel_pair()
+    supervisor.socket.setblocking(False)
+    yield supervisor, worker
+    supervisor.close()
+    worker.close()
+
+
+def session_in(phase: Phase, worker: Channel) -> Session:
+    session = Session(worker, Timers())
+    session.phase = phase
+    session.greeted = True
+    session.attempts.engine_holds = phase in (Phase.HELD, Phase.PAUSED)
+    session.attempts.looking_up.add("vpn.example")  # so that nothing is released
+    return session
+
+
+def packet(message: messages.ToWorker) -> Packet:
+    """The message as it arrives; a snapshot comes with an empty profile."""
+    descriptors = [os.memfd_create("profile") for _ in range(messages.DESCRIPTORS.get(type(message), 0))]
+    return Packet(encode(message), descriptors)
+
+
+def said(supervisor: Channel) -> list[messages.ToSupervisor]:
+    found = []
+    while True:
+        try:
+            found.append(decode_to_supervisor(supervisor.receive().data, 0))
+        except BlockingIOError:
+            return found
+
+
+def test_every_message_has_a_row() -> None:
+    assert set(PERMITS) == set(messages.TO_WORKER) == {type(message) for message in ALLOWED}
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("message", ALLOWED, ids=lambda message: type(message).__name__)
+def test_a_message_is_acted_upon_or_against_the_protocol(
+    message: messages.ToWorker, phase: Phase, channels: tuple[Channel, Channel]
+) -> None:
+    supervisor, worker = channels
+    session = session_in(phase, worker)
+    arrived = packet(message)
+    try:
+        if phase in ALLOWED[message] or phase is Phase.STOPPING:
+            handle(session, arrived)
+        else:
+            with pytest.raises(BadFrame, match=f"{type(message).__name__} while {phase}"):
+                handle(session, arrived)
+            assert session.phase is phase
+    finally:
+        arrived.close()
+    if phase is Phase.STOPPING:
+        assert said(supervisor) == [] and session.phase is Phase.STOPPING
+
+
+@pytest.mark.parametrize(
+    ("message", "before", "after"),
+    [
+        (messages.Connect(1), Phase.HELD, Phase.RUNNING),
+        (messages.Pause(1, "lunch"), Phase.RUNNING, Phase.PAUSING),
+        (messages.Resume(1), Phase.PAUSING, Phase.RUNNING),
+        (messages.Resume(1), Phase.PAUSED, Phase.RUNNING),
+        (messages.Restart(1), Phase.PAUSED, Phase.RUNNING),
+        (messages.Disconnect(), Phase.RUNNING, Phase.STOPPING),
+        (messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, ()), Phase.NEW, Phase.STOPPING),
+    ],
+)
+def test_what_is_done(
+    message: messages.ToWorker, before: Phase, after: Phase, channels: tuple[Channel, Channel]
+) -> None:
+    supervisor, worker = channels
+    session = session_in(before, worker)
+    arrived = packet(message)
+    handle(session, arrived)
+    arrived.close()
+    assert session.phase is after
+    if before is Phase.NEW:  # an empty profile
+        refused = said(supervisor)
+        assert [type(one) for one in refused] == [messages.Refused]
+
+
+@pytest.mark.parametrize(
+    "message", [messages.SupervisorHello(messages.MAJOR + 1, 0), messages.SetLogLevel(7), messages.SetLogLevel(-1)]
+)
+def test_values_out_of_range_are_against_the_protocol(
+    message: messages.ToWorker, channels: tuple[Channel, Channel]
+) -> None:
+    with pytest.raises(BadFrame):
+        handle(session_in(Phase.NEW, channels[1]), packet(message))
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", encode(messages.Accepted(3))])
+def test_what_is_no_message_is_against_the_protocol(data: bytes, channels: tuple[Channel, Channel]) -> None:
+    with pytest.raises(BadFrame):
+        handle(session_in(Phase.RUNNING, channels[1]), Packet(data, []))
+
+
+@pytest.mark.parametrize(
+    "message", [message for message in ALLOWED if not isinstance(message, messages.SupervisorHello)]
+)
+def test_nothing_counts_before_the_hello(message: messages.ToWorker, channels: tuple[Channel, Channel]) -> None:
+    session = Session(channels[1], Timers())
+    with pytest.raises(BadFrame, match="before the hello"):
+        handle(session, packet(message))
+    handle(session, packet(messages.SupervisorHello(messages.MAJOR, 0)))
+    assert session.greeted
+
+
+def test_reports_carry_the_number_of_the_latest_request(channels: tuple[Channel, Channel]) -> None:
+    supervisor, worker = channels
+    session = session_in(Phase.RUNNING, worker)
+    session.attempts.engine_holds = True
+    handle(session, packet(messages.Pause(7, "lunch")))
+    assert [one for one in said(supervisor) if isinstance(one, messages.Paused)] == [messages.Paused(7)]
+
+
+@pytest.mark.parametrize("phase", [Phase.PAUSING, Phase.PAUSED])
+def test_what_the_engine_asked_before_it_was_paused_does_not_end_the_pause(
+    phase: Phase, channels: tuple[Channel, Channel]
+) -> None:
+    supervisor, worker = channels
+    session = session_in(phase, worker)
+    session.input_wanted("Need 'Auth' username/password")
+    session.open_url("https://login.example/")
+    assert session.phase is phase
+    assert said(supervisor) == []

@@ -1,0 +1,135 @@
+"""The engine: one `openvpn` process, without privileges, held on its management socket until it may connect."""
+
+import os
+import signal
+import socket
+from collections import deque
+
+from ..ipc.exitcodes import describe
+from .management import Connection
+from .template import ENGINE_PATH, HOSTS_PATH, PRIVATE_DIRECTORY
+
+_PROFILE = f"{PRIVATE_DIRECTORY}/profile"
+_SOCKET = f"{PRIVATE_DIRECTORY}/management"
+_OUTPUT_LINES_KEPT = 20
+
+# Seconds without any answer after which the engine turns to the next address; openvpn's own default is 120.
+_CONNECT_TIMEOUT = "10"
+
+# The whole environment of the engine; the names it would pick up (OPENSSL_CONF …) are absent on purpose.
+_ENVIRONMENT = {"PATH": "/usr/sbin", "LC_ALL": "C"}
+
+
+class Engine:
+    """Starts, feeds and ends the process; what it says is read by others from `management` and `output`."""
+
+    def __init__(self, device: str, verbosity: int) -> None:
+        self._arguments = [
+            "openvpn",
+            "--connect-timeout", _CONNECT_TIMEOUT,  # before the profile, which may set its own
+            "--config", _PROFILE,
+            "--dev", device,
+            "--dev-type", "tun",
+            "--management", _SOCKET, "unix",
+            "--management-client",
+            "--management-hold",
+            "--management-query-passwords",
+            "--management-up-down",
+            "--auth-retry", "interact",
+            "--ifconfig-noexec",
+            "--route-noexec",
+            "--script-security", "0",
+            "--disable-dco",
+            "--resolv-retry", "0",  # a name without an address is the worker's to look up again
+            "--tmp-dir", PRIVATE_DIRECTORY,
+            "--suppress-timestamps",
+            "--verb", str(verbosity),
+            "--setenv", "IV_SSO", "webauth,openurl,crtext",
+        ]  # fmt: skip
+        self.pid = 0
+        self.pidfd = -1
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.management: Connection | None = None
+        self.output = -1  # standard output and error of the process
+        self.last_output: deque[str] = deque(maxlen=_OUTPUT_LINES_KEPT)
+        self.proxy_sees_credentials = False  # in the request under way
+
+    def start(self, config: str) -> None:
+        """Write the profile and start the process.  Raises OSError."""
+        _write(_PROFILE, config, 0o400)
+        self.listener.bind(_SOCKET)
+        self.listener.listen(1)
+        self.output, output_of_engine = os.pipe()
+        os.set_blocking(self.output, False)
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._become_engine(null, output_of_engine)
+        self.pidfd = os.pidfd_open(self.pid)
+        os.close(null)
+        os.close(output_of_engine)
+
+    def _become_engine(self, null: int, output: int) -> None:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            os.dup2(null, 0)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.closerange(3, 64)
+            os.execve(ENGINE_PATH, self._arguments, _ENVIRONMENT)
+        except OSError as error:
+            os.write(2, f"cannot execute {ENGINE_PATH}: {error.strerror}\n".encode())
+        finally:
+            os._exit(127)
+
+    def write_hosts(self, content: str) -> None:
+        """Replace what the engine resolves names with (hosts(5)).  Raises OSError."""
+        _write(f"{HOSTS_PATH}.new", content, 0o600)
+        os.rename(f"{HOSTS_PATH}.new", HOSTS_PATH)
+
+    def accept(self) -> Connection:
+        """Take the engine's management connection, and no second one."""
+        sock, _ = self.listener.accept()
+        self.listener.close()
+        os.unlink(_SOCKET)
+        self.management = Connection(sock)
+        return self.management
+
+    def read_output(self) -> tuple[list[str], bool]:
+        """The lines that the process printed since, the last of which are kept, and whether this was the end."""
+        lines: list[str] = []
+        while True:
+            try:
+                data = os.read(self.output, 16384)
+            except BlockingIOError:
+                data = None
+            if not data:
+                self.last_output.extend(lines)
+                return lines, data is not None
+            lines += [line for line in data.decode(errors="replace").splitlines() if line.strip()]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal; nothing if it has ended."""
+        if self.pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self.pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def reap(self) -> str | None:
+        """Collect the ended process; how it ended, in words, or None while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        os.close(self.pidfd)
+        self.pidfd = -1
+        self.read_output()
+        return describe(status)
+
+
+def _write(path: str, content: str, mode: int) -> None:
+    """Make or replace a file of this mode."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)

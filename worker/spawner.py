@@ -1,0 +1,170 @@
+"""The spawner: makes one confined process per session on request, and does nothing else.
+
+Exec'd by the supervisor as root, before any outside input is read.  It forks the resolver, builds the template root,
+keeps four capabilities, and becomes two processes: a keeper that only waits, and the serving one, which the keeper
+forks again on the same socket when it dies.  Code execution in either is still root's power; that is why the serving
+one reads nothing but a request of fixed size.
+
+A worker is forked twice: A leaves the namespaces, so that its child B is the first process of a pid namespace; A
+tells the supervisor about B and ends, whereby B becomes the supervisor's child (it is the subreaper, prctl(2)).
+"""
+
+import errno
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+import prctl
+
+from ..ipc import helpers, privileges
+from ..ipc.channel import Channel, ChannelClosed
+from ..ipc.codec import BadFrame
+from ..ipc.exitcodes import Exit, describe
+from ..policy.confinement import HELPER_RLIMITS, SPAWNER_CAPABILITIES
+from . import confine, kernel, resolver, serve, template
+
+_COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
+_FORK_RETRY = 0.5  # seconds
+_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+
+
+def main() -> None:
+    """Arguments: the openvpn program ("" if there is none), a directory to build on, the range of user ids.
+
+    The first id of the range is the resolver's, the others are for sessions.
+    """
+    engine, directory, uids = sys.argv[1], sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4]))
+    # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    gc.set_threshold(_COLLECT_AFTER)
+    gc.collect()
+    gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
+    if os.fork() == 0:
+        _end_with(lambda: _be_resolver(uids[0]))
+    os.close(helpers.RESOLVER_FD)
+    _end_with(lambda: _be_spawner(engine, directory, uids[1:]))
+
+
+def _be_resolver(uid: int) -> None:
+    os.close(helpers.SPAWNER_FD)
+    prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
+    privileges.run_steps(
+        [*privileges.set_rlimits(HELPER_RLIMITS), *privileges.drop_to(uid, uid), *privileges.forbid_new_privileges()]
+    )
+    keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
+
+
+def _be_spawner(engine: str, directory: str, uids: range) -> None:
+    prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.make_mounts_private()
+    template.build_and_enter(engine, directory)
+    privileges.run_steps(
+        [
+            *privileges.set_rlimits(HELPER_RLIMITS),
+            *privileges.lock_securebits(),
+            *privileges.drop_to(0, 0, SPAWNER_CAPABILITIES),
+            *privileges.forbid_new_privileges(),
+        ]
+    )
+    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids))
+
+
+def keep_serving(serve_requests: Callable[[], None]) -> None:
+    """Fork a process that runs `serve_requests`, and fork it again when it dies; return when it ended in order.
+
+    The process that calls this reads nothing from anybody.
+    """
+    while True:
+        try:
+            child = os.fork()
+        except OSError as error:  # no process or memory to be had: there is no event for when there is
+            print(f"cannot fork: {error.strerror}; trying again", file=sys.stderr, flush=True)
+            time.sleep(_FORK_RETRY)
+            continue
+        if child == 0:
+            _end_with(serve_requests)
+        while True:
+            ended, status = os.waitpid(-1, 0)
+            if ended == child:
+                break
+        if status == 0:
+            return
+        print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
+
+
+def _serve(requests: Channel, uids: range) -> None:
+    prctl.set_proctitle("openvpn3-service-sessionmgr: spawner, serving")
+    while True:
+        try:
+            packet = requests.receive()
+        except ChannelClosed:
+            return
+        try:
+            serial, uid = helpers.unpack_spawn(packet.data)
+            if uid not in uids or len(packet.descriptors) != 1:
+                raise BadFrame(f"a request for user id {uid} with {len(packet.descriptors)} descriptors")
+            with socket.socket(fileno=packet.take()) as worker_end:
+                failure = _spawn(requests, serial, uid, Channel(worker_end))
+            if failure:
+                requests.send(helpers.pack_spawned(serial, -failure))
+        except BadFrame as error:
+            print(f"spawner: {error}", file=sys.stderr, flush=True)
+        finally:
+            packet.close()
+
+
+def _spawn(requests: Channel, serial: int, uid: int, worker_end: Channel) -> int:
+    """Make a worker, which answers the request by itself; an errno if there is none."""
+    try:
+        intermediate = os.fork()
+    except OSError as error:
+        return error.errno or errno.EAGAIN
+    if intermediate == 0:
+        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end))
+    _, status = os.waitpid(intermediate, 0)
+    return 0 if status == 0 else errno.ECHILD
+
+
+def _unshare_and_fork(requests: Channel, serial: int, uid: int, worker_end: Channel) -> None:
+    try:
+        kernel.unshare(_NAMESPACES)
+        pid = os.fork()
+    except OSError as error:
+        requests.send(helpers.pack_spawned(serial, -(error.errno or errno.EAGAIN)))
+        return
+    if pid == 0:
+        requests.close()
+        confine.confine_worker(uid)
+        serve.run(worker_end)
+        return
+    pidfd = os.pidfd_open(pid)
+    requests.send(helpers.pack_spawned(serial, pid), [pidfd])
+
+
+def _inherited_channel(descriptor: int) -> Channel:
+    return Channel(socket.socket(fileno=descriptor))
+
+
+def _end_with(body: Callable[[], None]) -> None:
+    """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
+    try:
+        body()
+        status = Exit.OK
+    except privileges.ConfinementError as error:
+        print(f"openvpn3-service-sessionmgr: cannot confine a process: {error}", file=sys.stderr, flush=True)
+        status = Exit.CONFINEMENT
+    except BaseException:
+        traceback.print_exc()
+        status = Exit.INTERNAL
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

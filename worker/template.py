@@ -1,0 +1,71 @@
+"""The root directory that every worker sees: only what the engine needs, read-only, built once by the spawner.
+
+Without /proc, /sys, /home, and with an /etc that knows no name server: a name resolves by the worker's own hosts file,
+or not at all.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from . import kernel
+
+ENGINE_PATH = "/usr/sbin/openvpn"  # where the engine is inside, wherever it is outside
+PRIVATE_DIRECTORY = "/run"  # the worker's own tmpfs
+HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its servers' names with
+_PRIVATE_SIZE = "16m"  # the profile in two forms, a socket; the engine's temporary files
+
+# Character devices the engine opens: name, major, minor (the kernel's admin-guide/devices.txt).
+_DEVICES = (("null", 1, 3), ("random", 1, 8), ("urandom", 1, 9), ("net/tun", 10, 200))
+
+
+def build_and_enter(engine: str, directory: str) -> None:
+    """Build the template on `directory` and make it this process's root.
+
+    The caller has a mount namespace of its own.  `engine` is the path of the openvpn program outside, "" for none.
+    Raises OSError.
+    """
+    kernel.mount("template", directory, "tmpfs", kernel.MS_NOSUID, "mode=0755,size=1m")
+    root = Path(directory)
+    for name in ("usr/lib", "usr/sbin", "dev/net", "etc", PRIVATE_DIRECTORY.lstrip("/")):
+        (root / name).mkdir(parents=True)
+    for library_directory in _library_directories():
+        target = root / library_directory.relative_to("/")
+        target.mkdir(parents=True, exist_ok=True)
+        kernel.bind_read_only(str(library_directory), str(target))
+    if engine:
+        inside = root / ENGINE_PATH.lstrip("/")
+        inside.touch()
+        kernel.bind_read_only(engine, str(inside))
+    for link, destination in (("lib", "usr/lib"), ("lib64", "usr/lib64"), ("bin", "usr/bin"), ("sbin", "usr/sbin")):
+        (root / link).symlink_to(destination)
+    (root / "etc/hosts").symlink_to(HOSTS_PATH)
+    (root / "etc/nsswitch.conf").write_text("hosts: files\n")
+    _make_devices(root / "dev")
+    kernel.pivot_into(directory)
+    kernel.mount("none", "/", flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)
+
+
+def mount_private_directory(uid: int) -> None:
+    """Give the calling worker its own writable directory; call in its own mount namespace."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    options = f"mode=0700,uid={uid},gid={uid},size={_PRIVATE_SIZE},nr_inodes=64"
+    kernel.mount("private", PRIVATE_DIRECTORY, "tmpfs", flags, options)
+
+
+def _library_directories() -> list[Path]:
+    """Debian keeps libraries in /usr/lib/<triplet>, others in /usr/lib64; the loader is in one of the two."""
+    candidates = [*Path("/usr/lib").glob("*-linux-gnu*"), Path("/usr/lib64")]
+    return [candidate for candidate in candidates if candidate.is_dir()]
+
+
+def _make_devices(directory: Path) -> None:
+    for name, major, minor in _DEVICES:
+        node = directory / name
+        try:
+            os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+            node.chmod(0o666)  # the umask took bits away
+        except PermissionError:
+            # Containers often lack CAP_MKNOD: use the host's node instead.
+            node.touch()
+            kernel.mount(f"/dev/{name}", str(node), flags=kernel.MS_BIND)

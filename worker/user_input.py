@@ -1,0 +1,244 @@
+"""What the engine wants its user to type: which questions that makes, and what the engine is told in the end.
+
+Answers live here only: those for one use until they are used, those that a reconnect needs again until the session
+ends.  (openvpn's management-notes.txt, sections on challenge/response protocols.)
+"""
+
+import base64
+from dataclasses import dataclass
+
+from ..ipc.codes import InputGroup
+from ..ipc.messages import InputSlot
+from .management import quote
+from .profile_values import Judgement, Need
+
+USERNAME = InputSlot("username", "Auth User name", False)
+PASSWORD = InputSlot("password", "Auth Password", True)
+PROXY_USER = InputSlot("http_proxy_user", "HTTP proxy username", False)
+PROXY_PASSWORD = InputSlot("http_proxy_pass", "HTTP proxy password", True)
+PASSPHRASE = InputSlot("pk_passphrase", "Private key passphrase", True)
+_STATIC = "static_challenge"
+_DYNAMIC = "dynamic_challenge"
+PENDING = "auth_pending"
+
+_CONCATENATED = 2  # flag of SC: password and response in one string
+_ECHO = 1  # flag of SC: the response may be seen
+_MAX_PARAMETER = 255  # bytes of one parameter of a management command
+_NO_TEXT = "Please answer the server's question"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions of one group, and the texts that go with them."""
+
+    group: InputGroup
+    slots: tuple[InputSlot, ...]
+    attention: str
+    status: str
+
+
+class CannotAnswer(Exception):
+    """The engine asks for something that there is no way to answer; the text says why."""
+
+
+@dataclass(frozen=True)
+class _Challenge:
+    """A dynamic challenge (CRV1) that the server answered a login with."""
+
+    state: str
+    user: str
+    wants_response: bool
+
+
+class UserInput:
+    """The answers of one session's user."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, bytearray] = {}
+        self._challenge: _Challenge | None = None
+        self._one_time = False  # the engine keeps a login that the server takes only once
+        self._used = False  # … and has taken
+        self.query = ""  # what the engine asked for and still waits for
+        self._proxy_answered = False
+
+    @property
+    def challenged(self) -> bool:
+        """Whether the server's refusal was a question."""
+        return self._challenge is not None
+
+    def login_accepted(self) -> None:
+        """The server let the engine in."""
+        self._used = self._one_time
+
+    def token_received(self) -> None:
+        """The engine has a token, which will do in place of the login."""
+        self._one_time = False
+
+    def before_attempt(self) -> list[str]:
+        """Commands that make the engine ask again for what the server would not take a second time."""
+        used, self._used = self._used, False
+        return ["forget-passwords"] if used else []
+
+    def take(self, name: str, value: str) -> None:
+        """The user's answer."""
+        self._forget(name)
+        self._answers[name] = bytearray(value.encode())
+
+    def forget_all(self) -> None:
+        """Overwrite all answers."""
+        for name in list(self._answers):
+            self._forget(name)
+
+    def before_connecting(self, judgement: Judgement) -> list[Questions]:
+        """What a profile needs from its user before it can connect."""
+        asked = []
+        if Need.USER_PASSWORD in judgement.needs:
+            text = "Username/password credentials needed"
+            asked.append(Questions(InputGroup.USER_PASSWORD, (USERNAME, PASSWORD), text, text))
+        if judgement.static_challenge is not None:
+            asked.append(_static(judgement.static_challenge.text, judgement.static_challenge.echo))
+        if Need.KEY_PASSPHRASE in judgement.needs:
+            asked.append(_passphrase())
+        if Need.PROXY_CREDENTIALS in judgement.needs:
+            asked.append(_proxy())
+        return asked
+
+    def refused_with(self, challenge: str) -> tuple[Questions | None, str]:
+        """The server refused a login with "CRV1:flags:state:user:text": the question, if it wants an answer; the text.
+
+        Raises CannotAnswer.
+        """
+        fields = challenge.split(":", 4)
+        if len(fields) != 5:
+            raise CannotAnswer("the server's challenge makes no sense")
+        _, flags, state, user, text = fields
+        try:
+            name = base64.b64decode(user, validate=True).decode()
+        except ValueError:
+            raise CannotAnswer("the server's challenge names no user") from None
+        wanted = flags.split(",")
+        self._challenge = _Challenge(state, name, "R" in wanted)
+        if "R" not in wanted:
+            return None, text
+        slot = InputSlot(_DYNAMIC, _label(text), "E" not in wanted)
+        return Questions(InputGroup.CHALLENGE_DYNAMIC, (slot,), _label(text), "Dynamic Challenge"), text
+
+    def pending(self, flags: str, text: str) -> Questions:
+        """The question of CR_TEXT, asked while a login is under way."""
+        slot = InputSlot(PENDING, _label(text), "E" not in flags.split(","))
+        return Questions(InputGroup.CHALLENGE_AUTH_PENDING, (slot,), _label(text), _label(text))
+
+    def pending_response(self) -> str:
+        """The command that answers it."""
+        response = base64.b64encode(self._use(PENDING)).decode()
+        return f"cr-response {response}"
+
+    def wanted(self, query: str) -> list[str] | Questions:
+        """The commands that answer "Need 'Auth' username/password …", or what to ask the user for that.
+
+        Raises CannotAnswer.
+        """
+        self.query = query
+        kind = query.split("'")[1] if query.count("'") >= 2 else ""
+        match kind:
+            case "Auth":
+                reply = self._auth(query)
+            case "Private Key":
+                reply = self._private_key()
+            case "HTTP Proxy" | "SOCKS Proxy":
+                reply = self._proxy(kind)
+            case _:
+                raise CannotAnswer(
+                    f"the engine asks for {kind or query.partition(':')[0]!r}, which is not supported yet"
+                )
+        if isinstance(reply, list):
+            self.query = ""
+        return reply
+
+    def _auth(self, query: str) -> list[str] | Questions:
+        static = query.partition(" SC:")[2]
+        self._one_time = bool(static) or self._challenge is not None
+        if self._challenge is not None:
+            challenge, self._challenge = self._challenge, None
+            response = self._use(_DYNAMIC).decode() if challenge.wants_response else ""
+            return _login("Auth", challenge.user, f"CRV1::{challenge.state}::{response}")
+        missing = tuple(slot for slot in (USERNAME, PASSWORD) if slot.name not in self._answers)
+        if missing:
+            text = "Username/password credentials needed"
+            return Questions(InputGroup.USER_PASSWORD, missing, text, text)
+        user, password = (self._answers[slot.name].decode() for slot in (USERNAME, PASSWORD))
+        if not static:
+            return _login("Auth", user, password)
+        number, _, text = static.partition(",")
+        flags = int(number) if number.isdigit() else 0
+        if _STATIC not in self._answers:
+            asked = _static(text, bool(flags & _ECHO))
+            return Questions(asked.group, asked.slots, _label(text), "Static Challenge")
+        response = self._use(_STATIC).decode()
+        if flags & _CONCATENATED:
+            return _login("Auth", user, password + response)
+        encoded = (base64.b64encode(part.encode()).decode() for part in (password, response))
+        return _login("Auth", user, "SCRV1:" + ":".join(encoded))
+
+    def _private_key(self) -> list[str] | Questions:
+        if PASSPHRASE.name not in self._answers:
+            return _passphrase()
+        # Kept: an engine that was told to forget, or not to remember, reads the key anew at each connection.
+        return [f"password {quote('Private Key')} {_parameter(self._answers[PASSPHRASE.name].decode())}"]
+
+    def _proxy(self, kind: str) -> list[str] | Questions:
+        names = (PROXY_USER.name, PROXY_PASSWORD.name)
+        if self._proxy_answered:  # asked again, they were wrong
+            self._proxy_answered = False
+            for name in names:
+                self._forget(name)
+        if any(name not in self._answers for name in names):
+            return _proxy()
+        self._proxy_answered = True
+        user, password = (self._answers[name].decode() for name in names)
+        return _login(kind, user, password)
+
+    def _use(self, name: str) -> bytes:
+        """An answer for one use: it is forgotten."""
+        value = bytes(self._answers.get(name, b""))
+        self._forget(name)
+        return value
+
+    def _forget(self, name: str) -> None:
+        value = self._answers.pop(name, None)
+        if value is not None:
+            value[:] = bytes(len(value))
+
+
+def _login(kind: str, user: str, password: str) -> list[str]:
+    return [f"username {quote(kind)} {_parameter(user)}", f"password {quote(kind)} {_parameter(password)}"]
+
+
+def _parameter(value: str) -> str:
+    if len(value.encode()) > _MAX_PARAMETER:
+        raise CannotAnswer(f"what was typed makes more than the {_MAX_PARAMETER} bytes that OpenVPN takes")
+    return quote(value)
+
+
+def _passphrase() -> Questions:
+    return Questions(
+        InputGroup.PK_PASSPHRASE,
+        (PASSPHRASE,),
+        "Private key passphrase needed",
+        "Private key passphrase needed to connect",
+    )
+
+
+def _proxy() -> Questions:
+    return Questions(InputGroup.HTTP_PROXY_CREDS, (PROXY_USER, PROXY_PASSWORD), "", "HTTP proxy credentials")
+
+
+def _static(text: str, echo: bool) -> Questions:
+    """Asked together with user name and password, whose signal and status stand for both."""
+    return Questions(InputGroup.CHALLENGE_STATIC, (InputSlot(_STATIC, _label(text), not echo),), "", "")
+
+
+def _label(text: str) -> str:
+    """The server's text as one printable line."""
+    line = "".join(character if character.isprintable() else " " for character in text)[:_MAX_PARAMETER]
+    return line.strip() or _NO_TEXT
