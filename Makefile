@@ -4,7 +4,6 @@ PYTHON3 := $(or $(wildcard /usr/bin/python3),python3)
 PYTHON := .venv/bin/python
 READY := .venv/ready
 SKIPPED := .cache/skipped
-DEBIAN13_LOG := .cache/debian13.log
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What a Debian system needs beside Python; the compiler and headers are for python-prctl.
@@ -18,7 +17,7 @@ PACKAGES := policy ipc supervisor worker ctl bench tests.lab packaging
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 demo bench test-debian13 packages incumbent-trees: export PYTHONPATH := $(CURDIR)/.importroot
-.PHONY: help setup demo test quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees clean
+.PHONY: help setup demo test test-here quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,17 +52,16 @@ system-packages:
 demo: setup ## a tunnel from one namespace to another, step by step (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.lab.demo
 
-test: setup ## everything: check, unit and integration tests, the same in Debian 13 (root)
+test: setup ## everything: check, all tests, the same in Debian 13, the contract, the front-ends (root)
 	@mkdir -p .cache && rm -f $(SKIPPED) && touch $(SKIPPED)
 	@$(MAKE) --no-print-directory check
-	@# The two runs wait for events most of the time, and have nothing in common: side by side they take half as long.
-	@export OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED); \
-	$(MAKE) --no-print-directory test-debian13 >$(DEBIAN13_LOG) 2>&1 & debian13=$$!; \
-	$(PYTHON) -m pytest; here=$$?; \
-	wait $$debian13; there=$$?; \
-	echo "In Debian 13:"; cat $(DEBIAN13_LOG); \
-	test $$here = 0 && test $$there = 0
+	@# These wait for events most of the time and have nothing in common: side by side they take half as long.
+	@OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED) $(MAKE) --no-print-directory --keep-going \
+	  --jobs=3 --output-sync=target test-here test-debian13 contract frontends
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
+
+test-here: setup ## unit and integration tests (root)
+	@$(PYTHON) -m pytest -q
 
 quick: setup ## the unit tests, in seconds
 	@$(PYTHON) -m pytest -q tests/unit
@@ -83,7 +81,7 @@ bench: setup ## measure speed and memory on real sessions, beside their yardstic
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
 
 test-debian13: setup ## the tests in a Debian 13 tree, with that release's libraries (root)
-	@$(LAB).debian13
+	@$(LAB).debian13 -q
 
 packages: setup ## the Debian packages, built in a Debian 13 tree, installed and tried in a fresh one (root)
 	@$(LAB).packages

@@ -161,8 +161,8 @@ class Connected(ToSupervisor, frozen=True):
     """The tunnel is up; the network asked for before is in place when the supervisor reads this."""
 
     turn: int
-    proto: str  # "udp" or "tcp"
-    address: str  # the server's
+    proto: str  # "udp", "tcp", or one of HTTP_PROXIED
+    address: str  # the server's; through an HTTP proxy, its name or address as in the profile
     port: int
     name: str  # the server as the profile names it
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ipc import messages
-from ..ipc.codes import LogCategory
+from ..ipc.codes import HTTP_PROXIED, LogCategory
 from ..policy.limits import MAX_URL
 from ..policy.network import PolicyViolation, check
 from . import management, settings
+from .profile_values import Remote
+from .remotes import version_of
 from .session import Phase, Session
 from .user_input import CannotAnswer
 
@@ -137,8 +139,15 @@ def _connected(session: Session, event: management.State) -> None:
     if event.detail != "SUCCESS":
         session.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
-    session.connected = messages.Connected(session.turn, remote.proto, event.remote, event.port, remote.host)
+    session.connected = messages.Connected(session.turn, *_endpoint(remote, event), remote.host)
     session.command("load-stats")
+
+
+def _endpoint(remote: Remote, event: management.State) -> tuple[str, str, int]:
+    """Protocol, address and port that a connection is to; those of the server, where the engine speaks of a proxy's."""
+    if remote.proxy and remote.proxy.kind == "http":
+        return HTTP_PROXIED[version_of(event.remote) or 4], remote.host, remote.port
+    return remote.proto, event.remote, event.port
 
 
 def _reconnecting(session: Session, reason: str) -> None:

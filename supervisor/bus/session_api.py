@@ -112,7 +112,8 @@ SESSION = Interface(
             "dco",
             "b",
             Who.READERS,
-            "Whether the kernel moves the data: always false, and cannot be set to true.",
+            "Whether the kernel moves the data: always false. Setting it to true before Connect changes nothing; the "
+            "session's log says why.",
             writable_by=Who.USERS,
         ),
         Property(

@@ -10,7 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from ...ipc import messages
-from ...ipc.codes import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...ipc.codes import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
 from ...policy.network import PolicyViolation
 from ..errors import SystemFault, WorkerFault
@@ -50,12 +50,14 @@ def url_needed(session: Session, message: messages.UrlNeeded) -> None:
 
 def connected(session: Session, message: messages.Connected) -> None:
     """The engine is connected, and the network it asked for before is in place."""
-    if not (message.proto in ("udp", "tcp") and 0 < message.port < 65536 and _is_host_name(message.name)):
+    proxied = message.proto in HTTP_PROXIED.values()
+    if not (
+        (proxied or message.proto in ("udp", "tcp"))
+        and (_is_host_name if proxied else _is_address)(message.address)
+        and 0 < message.port < 65536
+        and _is_host_name(message.name)
+    ):
         raise WorkerFault(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
-    try:
-        ipaddress.ip_address(message.address)
-    except ValueError as error:
-        raise WorkerFault(f"it is connected to no address: {error}"[:MAX_STATUS_TEXT]) from None
     session.connected_to = (message.proto, message.address, message.port)
     session.session_name = message.name
     session.happened(Event.ENGINE_CONNECTED)
@@ -121,6 +123,14 @@ def _give_credit(session: Session) -> None:
     lines, session.lines_logged = session.lines_logged, 0
     if session.worker is not None:
         session.worker.send(messages.LogCredit(lines))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_host_name(text: str) -> bool:

@@ -19,6 +19,7 @@ from .subject import (
     MANAGER,
     SUBJECT,
     Session,
+    come_about,
     error_of,
     events,
     gdbus_error,
@@ -42,7 +43,7 @@ def test_the_session_is_there_before_newtunnel_returns(session: Session) -> None
     alice = session.user
     assert "<interface" in alice.call(session.path, INTROSPECTABLE, "Introspect")
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [session.path]
-    assert session.get("status") == [2, 2, f"config_path={session.profile}"]
+    assert session.begun(2) == [2, 2, f"config_path={session.profile}"]
 
 
 def test_the_status_comes_before_the_event_and_the_event_before_the_reply(session: Session) -> None:
@@ -152,5 +153,9 @@ def test_two_sessions_two_devices(server: Server, begin: Begin) -> None:
 def test_a_profile_for_one_use_is_gone_with_its_first_session(alice: Connection, lab: Lab, flag: bool) -> None:
     profile = alice.import_profile("once", lab.profile(), single_use=flag)
     alice.new_tunnel(profile)
-    left = alice.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
-    assert (profile in left) is not flag
+
+    def is_there() -> bool:
+        return profile in alice.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
+
+    come_about(lambda: is_there() is not flag)
+    assert is_there() is not flag

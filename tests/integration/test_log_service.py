@@ -198,8 +198,8 @@ def test_properties(lab: Lab) -> None:
 
 
 def test_who_logs_through_it_keeps_it(lab: Lab) -> None:
-    service = lab.supervisor(idle_exit=IDLE / 60)
     other = lab.connection(SERVICE.name)
+    service = lab.supervisor(idle_exit=IDLE / 60)
     other.call(LOG_PATH, LOG, "Attach", "s", NETCFG)
     with pytest.raises(LabError):
         lab.watcher.wait_no_owner(SESSIONS, 2 * IDLE)

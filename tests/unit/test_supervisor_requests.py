@@ -174,7 +174,8 @@ def test_a_report_that_crossed_a_request_is_no_event_and_one_from_the_future_a_f
 @pytest.mark.parametrize(
     "wrong",
     [("sctp", "198.51.100.1", 1, "x"), ("udp", "nowhere", 1, "x"), ("udp", "198.51.100.1", 0, "x"),
-     ("udp", "198.51.100.1", 65536, "x"), ("udp", "198.51.100.1", 1, "a\0b"), ("udp", "198.51.100.1", 1, "")],
+     ("udp", "198.51.100.1", 65536, "x"), ("udp", "198.51.100.1", 1, "a\0b"), ("udp", "198.51.100.1", 1, ""),
+     ("tcpv4-via-http", "", 1, "x"), ("tcpv5-via-http", "vpn.example", 1, "x"), ("tcp", "vpn.example", 1, "x")],
 )  # fmt: skip
 def test_an_impossible_server_is_a_fault(wrong: tuple[str, str, int, str]) -> None:
     async def say() -> None:
