@@ -4,6 +4,7 @@ Making one needs the package archive, so it is done before a run enters the lab.
 that is said and counted as one skipped item.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -41,9 +42,15 @@ class DebianTree:
 
     def make(self) -> Path:
         """Make it if need be; its path.  Raises Unreachable, or SurroundingsError when it cannot be made."""
-        if self.path.exists():
-            return self.path
         CACHE.mkdir(exist_ok=True)
+        # One at a time: what runs side by side would install packages, or make the same tree, twice.
+        with (CACHE / "trees.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.path.exists():
+                self._make()
+        return self.path
+
+    def _make(self) -> None:
         if shutil.which("mmdebstrap") is None:
             _run("apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap")
         for stale in CACHE.glob(f"{self.name}-*"):
@@ -59,7 +66,6 @@ class DebianTree:
             growing.rename(self.path)
         finally:
             shutil.rmtree(growing, ignore_errors=True)
-        return self.path
 
 
 def note_unreachable(what: str) -> None:
