@@ -106,7 +106,8 @@ def read_lines(option: Option) -> list[str]:
 
 def shown(text: str) -> str:
     """`text` of a hostile profile, fit for a message."""
-    return ascii(text if len(text) <= 60 else text[:60] + "...")
+    said = ascii(text[:61])  # which makes up to ten characters of one
+    return said if len(said) <= 62 else f"{said[:61]}...{said[-1]}"
 
 
 def places(lines: list[int]) -> str:

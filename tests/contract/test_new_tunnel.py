@@ -43,7 +43,7 @@ def test_the_session_is_there_before_newtunnel_returns(session: Session) -> None
     alice = session.user
     assert "<interface" in alice.call(session.path, INTROSPECTABLE, "Introspect")
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [session.path]
-    assert session.begun(2) == [2, 2, f"config_path={session.profile}"]
+    assert session.get("status") == [2, 2, f"config_path={session.profile}"]
 
 
 def test_the_status_comes_before_the_event_and_the_event_before_the_reply(session: Session) -> None:

@@ -48,7 +48,6 @@ def test_types_on_the_wire_when_connected(lab: Lab, connected: Session) -> None:
 
 
 def test_a_session_before_connect(session: Session) -> None:
-    session.begun(2)
     values = session.user.get_all(session.path)
     if SUBJECT.v24:
         values["device_path"] = "/"  # the older release has none before Connect

@@ -262,6 +262,7 @@ PROFILES = st.lists(PLAIN_LINES | BLOCK_LINES, max_size=6).map("\n".join)
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @given(PROFILES | st.text(), st.booleans())
 @example("<connection>\nremote a\n<up>\nx\n</up>\n</connection>", True)
+@example("\x80" * 21 + "Ā" * 28, True)
 def test_nothing_forbidden_reaches_the_engine(lines: str, usable: bool) -> None:
     try:
         judged = judge(BASE + lines if usable else lines)
