@@ -26,7 +26,7 @@ setup: $(READY) ## make .venv/ with the two programs in .venv/bin/ (and, as root
 
 $(READY): pyproject.toml
 	@umask 022; $(MAKE) --no-print-directory system-packages
-	@umask 022; test -x $(PYTHON) || $(PYTHON3) -m venv .venv
+	@umask 022; $(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON3) -m venv --clear .venv
 	umask 022; $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 

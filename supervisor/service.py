@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ipc.codes import LogGroup
 from ..ipc.exitcodes import Exit
+from ..policy.limits import LEAVING_DEADLINE
 from . import startup
 from .bus import configuration_api, log_api, manager_api
 from .bus.callers import Callers
@@ -62,7 +63,7 @@ class Service:
         self._reaper = Reaper()
         user_ids = UserIds(prepared.session_uids)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
-        self._resolver = ResolverClient(prepared.helpers.resolver)
+        self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
         self._network = Network(options.runtime_dir / "devices", self._log)
         self._journal = SessionJournal(options.runtime_dir / "sessions")
         signals = Signals(connection)
@@ -247,8 +248,11 @@ class Service:
             self._lock.staying()
             self._idle.restart()
             return False
-        while self._receiver.busy:
-            await self._connection.round_trip()
+        try:
+            async with asyncio.timeout(LEAVING_DEADLINE):
+                await self._receiver.settled()
+        except TimeoutError:
+            self._log.warn(f"{self._receiver.busy} calls have no answer yet, and get none")
         await self._manager.disconnect_all()
         await self._connection.drain()
         await self._connection.round_trip()
@@ -272,6 +276,10 @@ class Service:
         error = context.get("exception")
         trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
         self._log.error(f"A fault of the service: {context.get('message')}\n{trace}")
+
+    def _resolver_ended(self) -> None:
+        text = "The resolver has ended: sessions find no server by its name until the service is restarted"
+        self._log.crit(text, group=LogGroup.BACKENDSTART)
 
     def _helpers_ended(self, how: str) -> None:
         if not self._stop.is_set():

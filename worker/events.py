@@ -132,14 +132,17 @@ def _state(session: Session, event: management.State) -> None:
 
 def _connected(session: Session, event: management.State) -> None:
     remote = session.attempts.remotes.connected(event.remote, event.port)
-    session.established = True
     session.user_input.login_accepted()
     session.proxy_refusals = 0
+    if session.phase not in (Phase.RUNNING, Phase.WAITING):
+        return  # Pause came first: the engine is about to give the connection up
+    session.phase = Phase.RUNNING  # the server may let it in without waiting for an answer
+    session.established = True
     session.timers.cancel("connect")
     if event.detail != "SUCCESS":
         session.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
-    session.connected = messages.Connected(session.turn, *_endpoint(remote, event), remote.host)
+    session.endpoint, session.endpoint_told = (*_endpoint(remote, event), remote.host), False
     session.command("load-stats")
 
 
@@ -151,14 +154,14 @@ def _endpoint(remote: Remote, event: management.State) -> tuple[str, str, int]:
 
 
 def _reconnecting(session: Session, reason: str) -> None:
-    session.connected = None
+    session.endpoint = None
     session.attempts.remotes.attempt_failed()
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
             session.authentication_failed("Authentication failed")
     elif reason == "private-key-password-failure":
-        session.fail(_WRONG_PASSPHRASE)
+        _key_refused(session)
     elif session.phase != Phase.RUNNING:
         pass  # the interruption that Pause asked for
     elif session.established:
@@ -206,9 +209,16 @@ def _device_down(session: Session, event: management.DeviceDown) -> None:
     session.tell(messages.ClearNetwork())
 
 
+def _key_refused(session: Session) -> None:
+    if session.user_input.passphrase_given:
+        session.fail(_WRONG_PASSPHRASE)
+    else:
+        session.fail("The private key of the profile is damaged, or not one that OpenVPN can use")
+
+
 def _verification_failed(session: Session, event: management.VerificationFailed) -> None:
     if event.kind == "Private Key":
-        session.fail(_WRONG_PASSPHRASE)
+        _key_refused(session)
         return
     said = event.text.partition("['")[2].removesuffix("']")
     if event.kind != "Auth" or not said.startswith("CRV1:"):
@@ -252,9 +262,8 @@ def _reply(session: Session, event: management.Reply) -> None:
     counted = _LOAD_STATS.search(event.text)
     if counted:
         session.count_bytes(int(counted[1]), int(counted[2]))
-    if session.connected is not None and (counted or not event.ok):
-        connected, session.connected = session.connected, None
-        session.tell(connected)
+    if session.endpoint is not None and not session.endpoint_told and (counted or not event.ok):
+        session.tell_connected()
     if not event.ok:
         session.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")
 

@@ -65,7 +65,8 @@ class Session:
         self.engine: Engine | None = None
         self.established = False  # was connected once
         self.connecting_announced = False
-        self.connected: messages.Connected | None = None  # to be told when the bytes so far are counted
+        self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
+        self.endpoint_told = False  # not before the bytes so far are counted
         self.attempts = Attempts(self)
         self.overrides = SessionOverrides()
         self.user_input = UserInput()
@@ -164,6 +165,10 @@ class Session:
 
     def connect(self) -> None:
         """Let the held engine go, or go on with what was typed meanwhile."""
+        if self.phase == Phase.RUNNING:  # the server had not waited for what was typed
+            if self.endpoint_told:
+                self.tell_connected()
+            return
         self.phase = Phase.RUNNING
         self.connecting_announced = False
         self._await_connection()
@@ -200,11 +205,18 @@ class Session:
 
     def answered(self, answer: messages.Answer) -> None:
         """The user typed something."""
+        pending = answer.group is InputGroup.CHALLENGE_AUTH_PENDING
+        if pending and self.phase != Phase.WAITING:
+            return  # the login that it is for is over
         self.user_input.take(answer.name, answer.value)
-        if answer.group is InputGroup.CHALLENGE_AUTH_PENDING:
+        if pending:
+            response = self.user_input.pending_response()
             self.phase = Phase.RUNNING
             self._await_connection()
-            self.command(self.user_input.pending_response())
+            if self.attempts.engine_holds:
+                self.attempts.begin()  # the server has given up that login; it asks anew in the next
+            else:
+                self.command(response)
 
     def open_url(self, url: str) -> None:
         """The user has to open a URL; the server goes on when that is done."""
@@ -266,7 +278,14 @@ class Session:
 
     def interrupt(self) -> None:
         """Have the engine drop its connection or attempt, and hold before the next."""
+        self.endpoint = None
         self.command("signal SIGUSR1")
+
+    def tell_connected(self) -> None:
+        """Report the connection there is."""
+        assert self.endpoint is not None
+        self.endpoint_told = True
+        self.tell(messages.Connected(self.turn, *self.endpoint))
 
     def _await_connection(self) -> None:
         if not self.established and self.snapshot is not None:

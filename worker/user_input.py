@@ -66,6 +66,11 @@ class UserInput:
         """Whether the server's refusal was a question."""
         return self._challenge is not None
 
+    @property
+    def passphrase_given(self) -> bool:
+        """Whether the user has typed the passphrase of the private key."""
+        return PASSPHRASE.name in self._answers
+
     def login_accepted(self) -> None:
         """The server let the engine in."""
         self._used = self._one_time

@@ -6,7 +6,7 @@ call that can be answered at once, and that is nearly all of them, is answered w
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,10 @@ class _Lane:
 class Receiver:
     """Serves objects on `connection`; holds the calls that come before `open`.
 
-    `service_uid` is the account the services run as; `on_activity` is called for each call that arrives.
+    `service_uid` is the account the services run as.
     """
 
     def __init__(self, connection: Connection, callers: Callers, *, service_uid: int, log: FaultLog) -> None:
-        self.on_activity: Callable[[], None] | None = None
         self._connection = connection
         self._callers = callers
         self._service_uid = service_uid
@@ -107,11 +106,14 @@ class Receiver:
         held = len(self._held) if self._held else 0
         return held + len(self._lanes) + sum(len(lane.calls) for lane in self._lanes.values())
 
+    async def settled(self) -> None:
+        """Wait until no call is being handled or waits for it."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
             return False
-        if self.on_activity is not None:
-            self.on_activity()
         if self._held is None:
             self._accept(call)
         elif len(self._held) < MAX_HELD_CALLS:

@@ -5,7 +5,6 @@ import fcntl
 import os
 
 from ...ipc import messages
-from ...policy.limits import NAME_LOOKUP_DEADLINE
 from ..accounts import account_name
 from ..errors import SystemFault
 from ..log import Log
@@ -50,7 +49,7 @@ class Launcher:
         """
         session.uid = self._user_ids.take()
         outcomes = await asyncio.gather(
-            self._make_device(session), self._spawn(session), _name_of(session.acl.owner), return_exceptions=True
+            self._make_device(session), self._spawn(session), account_name(session.acl.owner), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -100,14 +99,6 @@ class Launcher:
             pass  # it has ended already, and its end tells why
         except OSError as error:
             raise SystemFault(f"The session cannot be noted on disk: {error.strerror}") from error
-
-
-async def _name_of(uid: int) -> str:
-    try:
-        async with asyncio.timeout(NAME_LOOKUP_DEADLINE):
-            return await asyncio.to_thread(account_name, uid)
-    except TimeoutError:
-        return str(uid)
 
 
 def _sealed_memfd(content: bytes) -> int:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ..workers.resolver_client import ResolverClient
 
 _GOODBYE_GRACE = 2.0  # seconds the worker has to end, beyond those it gives its engine
-_CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
 
 _WITH_DEVICE = (
     State.CONNECTED,
@@ -197,6 +196,9 @@ class Session:
 
     def _tell_worker(self, event: Event, text: str) -> None:
         assert self.worker is not None
+        if event in (Event.PAUSE, Event.RESTART):
+            # It was about the login that is now given up; the next one asks anew.
+            self.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
         self.turn += 1
         self.worker.send(
             {

@@ -35,7 +35,8 @@ def start_helpers(engine: str, directory: Path, uids: range) -> Helpers:
     resolver, resolver_theirs = channel_pair()
     complaints, complaints_theirs = os.pipe()
     arguments = [engine, str(directory), str(uids.start), str(uids.stop), _ROOM_FOR_TITLES]
-    # In two steps: a target number may be the number of a descriptor that is still to be copied.
+    # In two steps: a target number may be the number of a descriptor that is still to be copied (even 0, where the
+    # service was started without it).
     ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), complaints_theirs)
     above = max(*ours, helpers.SPAWNER_FD, helpers.RESOLVER_FD) + 1
     targets = (helpers.SPAWNER_FD, helpers.RESOLVER_FD, 2)
@@ -44,9 +45,9 @@ def start_helpers(engine: str, directory: Path, uids: range) -> Helpers:
         [sys.executable, "-I", "-c", _CODE, *arguments],
         _ENVIRONMENT,
         file_actions=[
+            *((os.POSIX_SPAWN_DUP2, number, above + index) for index, number in enumerate(ours)),
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
-            *((os.POSIX_SPAWN_DUP2, number, above + index) for index, number in enumerate(ours)),
             *((os.POSIX_SPAWN_DUP2, above + index, target) for index, target in enumerate(targets)),
             *((os.POSIX_SPAWN_CLOSE, above + index) for index in range(len(ours))),
         ],

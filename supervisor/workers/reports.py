@@ -60,6 +60,7 @@ def connected(session: Session, message: messages.Connected) -> None:
         raise WorkerFault(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
     session.connected_to = (message.proto, message.address, message.port)
     session.session_name = message.name
+    session.user_input.withdraw()
     session.happened(Event.ENGINE_CONNECTED)
     where = f"{message.address}:{message.port} ({message.name}) over {message.proto} on {session.device}"
     session.log(LogCategory.INFO, f"Connected: {where}", LogGroup.CLIENT)
@@ -68,6 +69,7 @@ def connected(session: Session, message: messages.Connected) -> None:
 def reconnecting(session: Session, message: messages.Reconnecting) -> None:
     """The engine lost its connection."""
     session.statistics.lost(message.reason)
+    session.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
     session.log(LogCategory.INFO, f"Reconnecting ({message.reason})", LogGroup.CLIENT)
     session.happened(Event.ENGINE_RECONNECTING, message.reason)
 
@@ -105,6 +107,8 @@ def resolve(session: Session, message: messages.Resolve) -> None:
 
 async def _resolve(session: Session, host: str) -> None:
     addresses, error = await session.around.resolver.resolve(session.name, host)
+    # No longer under way: the worker may ask for the next one as soon as it reads this.
+    session.lookups.discard(asyncio.current_task())
     if session.running and session.worker is not None:
         session.worker.send(messages.Resolved(host, addresses, error))
 

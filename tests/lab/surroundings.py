@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -128,7 +129,7 @@ def _open_ways(targets: list[Path]) -> None:
         if not sample.stat().st_mode & stat.S_IROTH:
             raise SurroundingsError(
                 f"{sample} cannot be read by ordinary users, who run parts of the tests and the demo.\n"
-                f"Cure: chmod -R o+rX {PROJECT}"
+                f"Cure: chmod -R o+rX {shlex.quote(str(PROJECT))}"
             )
 
 

@@ -13,8 +13,8 @@ from openvpn3_sessionmgr.ipc import helpers, messages
 from openvpn3_sessionmgr.ipc.channel import Channel, ChannelClosed, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
-from openvpn3_sessionmgr.policy.limits import MAX_FRAME
-from openvpn3_sessionmgr.policy.network import Address, NetworkSettings, Route
+from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
+from openvpn3_sessionmgr.policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
 
@@ -51,6 +51,16 @@ EXAMPLES = [
 ]
 
 HELPER_DECODERS = (helpers.decode_to_resolver, helpers.decode_answer, helpers.unpack_spawn, helpers.unpack_spawned)
+
+
+def test_the_largest_settings_that_are_allowed_fit_a_frame() -> None:
+    address = Address("2001:db8:1234:5678:9abc:def0:1234:5678", 128, "2001:db8:1234:5678:9abc:def0:1234:5679")
+    routes = tuple(
+        Route(f"2001:db8:1234:5678:9abc:def0:1234:{0x1000 + i:x}/128", MAX_METRIC) for i in range(MAX_ROUTES)
+    )
+    settings = NetworkSettings(1500, (address,) * MAX_ADDRESSES, routes, "192.0.2.1")
+    check(settings)
+    assert decode_to_supervisor(encode(messages.ApplyNetwork(settings)), 0) == messages.ApplyNetwork(settings)
 
 
 def test_there_is_an_example_of_every_message() -> None:
