@@ -9,8 +9,8 @@ from ..ipc.codes import LogCategory
 from ..policy.limits import MAX_URL
 from ..policy.network import PolicyViolation, check
 from . import management, settings
+from .questions import CannotAnswer
 from .session import Phase, Session
-from .user_input import CannotAnswer
 
 # States of the engine on its way to a connection: what to log, and how prominently.
 _PROGRESS = {
@@ -234,6 +234,10 @@ def _server_asks(session: Session, event: management.ServerAsks) -> None:
         session.fail("The server wants its user to open something that is no web page")
 
 
+def _certificate(session: Session, event: management.CertificateCount | management.CertificateEntry) -> None:
+    session.reply(session.user_input.listed(event))
+
+
 def _fatal(session: Session, event: management.Fatal) -> None:
     session.last_error = event.text
     session.log(LogCategory.FATAL, event.text)
@@ -265,6 +269,8 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     management.Message: _message,
     management.DeviceUp: _device_up,
     management.DeviceDown: _device_down,
+    management.CertificateCount: _certificate,
+    management.CertificateEntry: _certificate,
     management.Fatal: _fatal,
     management.Reply: _reply,
     management.Other: _other,

@@ -64,6 +64,7 @@ class Judgement:
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    token: str = ""  # label of the PKCS#11 token whose PIN the engine will ask for
 
 
 def read_host(option: Option, text: str) -> str:
