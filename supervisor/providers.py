@@ -2,6 +2,7 @@
 
 import asyncio
 import grp
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,12 +28,14 @@ class Providers:
 
 def _problem(provider: Provider) -> str:
     for path in (provider.module, *provider.paths):
-        if not Path(path).exists():
-            return f"there was no {path} when the service started; when there is, restart the service"
-    if not Path(provider.module).is_file():
-        return f"its module {provider.module} is no file"
+        try:
+            found = Path(path).stat()
+        except OSError as error:
+            return f"{path} was not there when the service started ({error.strerror}); mend that and restart it"
+        if path == provider.module and not stat.S_ISREG(found.st_mode):
+            return f"its module {path} is not a file"
     if provider.group and _gid(provider.group) is None:
-        return f"there was no group {provider.group} when the service started"
+        return f"there was no group {provider.group} when the service started; add it and restart the service"
     return ""
 
 

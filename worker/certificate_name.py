@@ -8,7 +8,8 @@ from collections.abc import Iterator
 _CONTEXT_0 = 0xA0  # the version, which old certificates lack
 _COMMON_NAME = bytes((0x06, 3, 0x55, 0x04, 0x03))  # object identifier 2.5.4.3
 _SUBJECT = 4  # serial number, algorithm, issuer and validity come first
-_TEXTS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1E: "utf-16-be"}
+# The encodings of string types; a worker has no files to load others from.
+_TEXTS = {0x0C: "utf-8", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii"}
 
 
 def common_name(certificate: bytes) -> str:

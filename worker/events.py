@@ -43,6 +43,9 @@ _HOPELESS = (
     " alert ",
 )
 
+# Lines that tell of an error, whatever their flags say.
+_ERRORS = ("VERIFY ERROR", "TLS Error", "OpenSSL", "Cannot load certificate")
+
 # The server will most likely not answer, and will not say why.
 _OWN_CERTIFICATE_EXPIRED = "WARNING: Your certificate has expired"
 
@@ -148,10 +151,11 @@ def _reconnecting(session: Session, reason: str) -> None:
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
             session.authentication_failed("Authentication failed")
-    elif reason == "private-key-password-failure":
-        session.fail(_WRONG_PASSPHRASE)
     elif session.phase != Phase.RUNNING:
         pass  # the interruption that Pause asked for
+    elif reason == "private-key-password-failure":
+        on_token = session.judgement is not None and session.judgement.on_token
+        session.fail(f"The token is of no use: {session.last_error}" if on_token else _WRONG_PASSPHRASE)
     elif session.established:
         session.attempts.remotes.lost()
         session.tell(messages.Reconnecting(session.turn, reason))
@@ -167,7 +171,7 @@ def _message(session: Session, event: management.Message) -> None:
         return  # the engine repeats what passes over its management interface, secrets among it
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")
     category = _CATEGORY_OF_FLAG.get(flag, LogCategory.VERB2)
-    is_error = category >= LogCategory.ERROR or text.startswith(("VERIFY ERROR", "TLS Error", "OpenSSL"))
+    is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)
     if is_error and not any(mark in session.last_error for mark in _HOPELESS):
         session.last_error = text
     session.attempts.remotes.heard(text)

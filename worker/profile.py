@@ -116,6 +116,7 @@ class _Judge:
             needs=frozenset(need for need, asked in self.asks.items() if asked),
             static_challenge=self.static_challenge,
             verbosity=self.verbosity,
+            on_token=bool(token_lines),
             token=token,
         )
 

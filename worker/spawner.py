@@ -112,7 +112,8 @@ def _serve(requests: Channel, uids: range, staged: Sequence[helpers.StagedProvid
         try:
             serial, uid, numbers = helpers.unpack_spawn(packet.data)
             if uid not in uids or len(packet.descriptors) != 1 or not numbers <= set(range(len(staged))):
-                raise BadFrame(f"a request for user id {uid} with {len(packet.descriptors)} descriptors")
+                what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
+                raise BadFrame(f"a request for {what}")
             with socket.socket(fileno=packet.take()) as worker_end:
                 failure = _spawn(requests, serial, uid, Providers(staged, numbers), Channel(worker_end))
             if failure:

@@ -152,6 +152,37 @@ def test_a_token_that_is_not_there(lab: Lab, token: Token) -> None:
     wait_gone(processes)
 
 
+@pytest.mark.parametrize("question_of", ["certificate", "token", "PIN"])
+def test_a_pause_while_something_is_asked(lab: Lab, token: Token, question_of: str) -> None:
+    """The engine stands in the middle of its question, and asks it again after the pause."""
+    lab.tokens.add("spare", "1234", *([lab.pki.client] if question_of == "certificate" else []))
+    started(lab)
+    if question_of == "token":
+        session = with_token(lab, token.identities[0].replace("/alice/", "/missing/"))
+        answer(session, pkcs11_pin=PIN)
+    else:
+        session = with_token(lab)
+    _, _, text = connect(session, REQUIRE_USER)
+    before = session.seen
+    session.call("Pause", "s", "lunch")
+    session.wait(PAUSED, before)
+    session.call("Resume")
+    assert session.wait(REQUIRE_USER, before) == (2, REQUIRE_USER, text)
+    assert [one.name for one in questions(session)] == [
+        {"certificate": "pkcs11_id", "token": "pkcs11_token", "PIN": "pkcs11_pin"}[question_of]
+    ]
+    if question_of == "PIN":
+        connect(session, pkcs11_pin=PIN)
+
+
+def test_a_certificate_that_is_not_on_the_token(lab: Lab, token: Token) -> None:
+    started(lab)
+    missing = token.identities[0].removesuffix("01") + "99"
+    session = with_token(lab, missing)
+    _, _, text = connect(session, FAILED, pkcs11_pin=PIN)
+    assert text == f'The token is of no use: Cannot load certificate "{missing}" using PKCS#11 interface'
+
+
 def test_the_path_of_a_listed_module_is_as_good_as_its_name(lab: Lab, token: Token) -> None:
     started(lab)
     connect(with_token(lab, token.identities[0], provider=MODULE), pkcs11_pin=PIN)
@@ -176,8 +207,9 @@ def test_without_any_provider(lab: Lab) -> None:
 def test_a_provider_that_is_not_there_costs_only_its_own_sessions(lab: Lab, token: Token) -> None:
     missing = lab.directory / "vendor.so"
     made = started(lab, f"--pkcs11-provider=vendor={missing}")
-    made.process.wait_line(f"The PKCS#11 provider vendor cannot be used: there was no {missing}")
-    with pytest.raises(BusError, match=f"the provider vendor cannot be used: there was no {missing}"):
+    problem = f"provider vendor cannot be used: {missing} was not there when the service started"
+    made.process.wait_line(f"The PKCS#11 {problem}")
+    with pytest.raises(BusError, match=problem):
         with_token(lab, provider="vendor")
     connect(with_token(lab, token.identities[0]), pkcs11_pin=PIN)
 
@@ -263,13 +295,14 @@ def test_another_sessions_pin_is_out_of_sight(lab: Lab, token: Token) -> None:
     }.items():
         with pytest.raises(BusError, match="Access denied"):
             other.user.session(session.path, member, *arguments)
-    connect(session, pkcs11_pin=PIN)
-    connect(other, pkcs11_pin=OTHER_PIN)
+    answer(session, pkcs11_pin=PIN)
+    answer(other, pkcs11_pin=OTHER_PIN)
+    assert PIN.encode() in memory_of(session.worker), "where it waits to be used"
+    for one in (session, other):
+        connect(one)
     assert heard_nothing(other.user, session.path)
     for process in (other.worker, other.engine):
-        memory = memory_of(process)
-        assert b"/run/management" in memory, "its memory is not seen"
-        assert PIN.encode() not in memory, process
+        assert PIN.encode() not in memory_of(process), process
     assert refusal(session, "UserInputProvide", "uuus", 1, 3, 0, PIN), "it was answered"
 
 

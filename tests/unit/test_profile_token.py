@@ -17,6 +17,7 @@ def judged(lines: str) -> tuple[str, str]:
     """What the engine gets of `lines`, and the label of the token whose PIN is asked for."""
     judgement = judge(BASE + lines, LISTED)
     assert not judgement.warnings and not judgement.needs
+    assert judgement.on_token and not judge(BASE).on_token
     return judgement.config.removeprefix(judge(BASE).config), judgement.token
 
 

@@ -1,6 +1,8 @@
 """What the engine asks about a PKCS#11 token: who answers, and what is never done by itself."""
 
 import base64
+import subprocess
+import sys
 
 import pytest
 from cryptography import x509
@@ -88,7 +90,13 @@ def test_a_server_cannot_ask_for_a_pin() -> None:
 
 
 def test_what_is_not_known_is_no_pin() -> None:
-    for query in ("Need 'alice' password", "Need 'alice token' username/password", "PK_SIGN:abc", "NEED-OK:Need 'x'"):
+    for query in (
+        "Need 'alice' password",
+        "Need 'alice token' username/password",
+        "Do Need 'alice token' password",
+        "PK_SIGN:abc",
+        "NEED-OK:Need 'x'",
+    ):
         with pytest.raises(CannotAnswer, match="not supported"):
             UserInput().wanted(query)
 
@@ -156,7 +164,15 @@ def test_the_name_in_a_certificate(name: str) -> None:
 
 
 def test_certificates_without_a_name() -> None:
-    for nothing in (b"", b"\x30", b"\x30\x80", b"\x30\x02\x30\x00", b"\x30\x84\xff\xff\xff\xff", der("x")[:100]):
+    for nothing in (
+        b"",
+        b"\x30",
+        b"\x30\x80",
+        b"\x30\x02\x30\x00",
+        b"\x30\x84\xff\xff\xff\xff",
+        der("x")[:100],
+        der("x")[:-1],
+    ):
         assert common_name(nothing) == ""
 
 
@@ -174,3 +190,16 @@ def test_a_damaged_certificate_has_a_name_or_none(at: int, byte: int) -> None:
 
 
 CERTIFICATE = der("alice")
+
+
+def test_no_codec_is_loaded_for_a_name() -> None:
+    """In a worker there would be no file to load it from."""
+    code = (
+        "import sys\n"
+        "from openvpn3_sessionmgr.worker.certificate_name import _TEXTS\n"
+        "before = set(sys.modules)\n"
+        "[b'x'.decode(text) for text in _TEXTS.values()]\n"
+        "print(*(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
