@@ -6,8 +6,9 @@ READY := .venv/ready
 SKIPPED := .cache/skipped
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
-# What a Debian system needs beside Python; the compiler and headers are for python-prctl.
-APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev
+# What a Debian system needs beside Python; the compiler and headers are for python-prctl, the second line for tests.
+APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev \
+  softhsm2 opensc openssl
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

@@ -8,6 +8,7 @@ worker/requests.py.  A message that carries a file descriptor says so.
 import msgspec
 
 from ..policy.network import NetworkSettings
+from ..policy.pkcs11 import ListedProvider
 from .codes import InputGroup, LogCategory
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
@@ -39,6 +40,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     device: str  # tun device made for this session
     connect_deadline: float  # seconds from Connect to the first connection
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
+    providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
 
 
 class Connect(ToWorker, frozen=True):

@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from ..ipc.codes import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ..policy.limits import CONNECT_DEADLINE, SESSION_UIDS
+from ..policy.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from .version import API_VERSION, VERSION
 
 PROGRAM = "openvpn3-service-sessionmgr"
@@ -31,6 +32,7 @@ class Options:
     engine: Path
     configuration: Literal["auto", "embedded", "external"]
     session_uids: range
+    pkcs11_providers: tuple[Provider, ...]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -105,12 +107,26 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FIRST-LAST",
         help="user ids that sessions run as; nobody else may use them (default %(default)s)",
     )
+    parser.add_argument(
+        "--pkcs11-provider",
+        dest="pkcs11_providers",
+        type=_provider,
+        action="append",
+        default=[],
+        metavar="NAME=MODULE[,PATH...][,group=GROUP]",
+        help="let profiles use keys on PKCS#11 tokens: pkcs11-providers NAME loads MODULE. Only the sessions that do "
+        "see it, and the files and directories PATH that it needs (configuration, files of tokens, /run/pcscd), all "
+        "read-only, and are members of GROUP; can be repeated",
+    )
     return parser
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read the command line; prints help, version or what is wrong, and raises SystemExit for those."""
-    chosen = make_parser().parse_args(arguments)
+    parser = make_parser()
+    chosen = parser.parse_args(arguments)
+    if problem := _providers_problem(chosen.pkcs11_providers):
+        parser.error(f"argument --pkcs11-provider: {problem}")
     return Options(
         log_level=chosen.log_level,
         log_file=chosen.log_file,
@@ -122,6 +138,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         engine=chosen.engine,
         configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
         session_uids=chosen.session_uids,
+        pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
 
@@ -148,6 +165,21 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
     return Path(text).absolute()
+
+
+def _provider(text: str) -> Provider:
+    try:
+        return parse_provider(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _providers_problem(providers: Sequence[Provider]) -> str:
+    """What is wrong with them together, if anything is."""
+    names = [provider.name for provider in providers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"{twice[0]!r} is listed more than once"
+    return f"more than {MAX_PROVIDERS} providers" if len(names) > MAX_PROVIDERS else ""
 
 
 def _uids(text: str) -> range:

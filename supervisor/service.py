@@ -49,6 +49,7 @@ class Service:
         self._options = options
         self._log: Log = prepared.log
         self._helpers = prepared.helpers
+        self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
         self._callers = Callers(connection)
@@ -100,6 +101,7 @@ class Service:
                 user_ids=user_ids,
                 journal=self._journal,
                 connect_deadline=options.connect_timeout,
+                providers=prepared.providers,
             ),
         )
         self._log_service = LogService(connection, self._callers, self._receiver, self._log, version=API_VERSION)
@@ -135,6 +137,9 @@ class Service:
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
         )
+        for provider in self._providers.listed:
+            if provider.problem:
+                self._log.warn(f"The PKCS#11 provider {provider.name} cannot be used: {provider.problem}")
 
     async def run(self) -> Exit:
         """Serve until there is a reason to end; the exit status."""

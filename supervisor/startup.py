@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ipc.exitcodes import Exit
+from ..ipc.helpers import pack_providers
 from . import privileges
 from .accounts import service_account
 from .errors import StartError
 from .log import Log
 from .log_destinations import open_log
 from .options import Options
+from .providers import Providers
 from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
 
@@ -27,6 +29,7 @@ class Prepared:
     helpers: Helpers
     session_uids: range  # without the resolver's
     engine_was_there: bool  # the workers' root directory has the engine in it
+    providers: Providers
 
 
 def prepare(options: Options) -> Prepared:
@@ -41,13 +44,16 @@ def prepare(options: Options) -> Prepared:
     _make_directory(options.state_dir / "profiles", account)
     log = open_log(options.log_level, options.log_file, options.colour)
     engine = str(options.engine) if options.engine.is_file() else ""
+    providers = Providers(options.pkcs11_providers)
     try:
-        helpers = start_helpers(engine, options.runtime_dir / "template", options.session_uids)
+        helpers = start_helpers(
+            engine, options.runtime_dir / "template", options.session_uids, pack_providers(providers.staged)
+        )
     except OSError as error:
         raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
     privileges.drop(account)
     log.start()
-    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine))
+    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), providers)
 
 
 def _make_directory(directory: Path, account: pwd.struct_passwd) -> None:

@@ -12,12 +12,13 @@ import prctl
 from ..ipc import privileges
 from ..policy.confinement import WORKER_RLIMITS
 from . import template
+from .providers import Providers
 
 HOSTNAME = "session"
 
 
-def confine_worker(uid: int) -> None:
-    """Give the calling process its private directory and take everything else away.
+def confine_worker(uid: int, shown: Providers) -> None:
+    """Give the calling process its private directory and its PKCS#11 providers, and take everything else away.
 
     It is the first process of new mount, pid, ipc and uts namespaces, inside the template root.
     Raises ConfinementError.
@@ -28,11 +29,12 @@ def confine_worker(uid: int) -> None:
             ("set the host name", lambda: socket.sethostname(HOSTNAME), lambda: socket.gethostname() == HOSTNAME),
             (
                 "mount the private directory",
-                lambda: template.mount_private_directory(uid),
+                lambda: template.mount_private_directory(uid, open_to_root=shown.in_private_directory),
                 lambda: os.stat(template.PRIVATE_DIRECTORY).st_uid == uid,
             ),
+            ("show the PKCS#11 providers", shown.show, shown.others_are_hidden),
             *privileges.set_rlimits(WORKER_RLIMITS),
-            *privileges.drop_to(uid, uid),
+            *privileges.drop_to(uid, uid, groups=shown.groups),
             *privileges.forbid_new_privileges(),
             ("find the root directory read-only", lambda: None, lambda: bool(os.statvfs("/").f_flag & os.ST_RDONLY)),
         ]

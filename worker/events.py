@@ -10,9 +10,9 @@ from ..policy.limits import MAX_URL
 from ..policy.network import PolicyViolation, check
 from . import management, settings
 from .profile_values import Remote
+from .questions import CannotAnswer
 from .remotes import version_of
 from .session import Phase, Session
-from .user_input import CannotAnswer
 
 # States of the engine on its way to a connection: what to log, and how prominently.
 _PROGRESS = {
@@ -44,6 +44,9 @@ _HOPELESS = (
     ":ssl/tls alert ",
     " alert ",
 )
+
+# Lines that tell of an error, whatever their flags say.
+_ERRORS = ("VERIFY ERROR", "TLS Error", "OpenSSL", "Cannot load certificate")
 
 # The server will most likely not answer, and will not say why.
 _OWN_CERTIFICATE_EXPIRED = "WARNING: Your certificate has expired"
@@ -160,10 +163,10 @@ def _reconnecting(session: Session, reason: str) -> None:
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
             session.authentication_failed("Authentication failed")
-    elif reason == "private-key-password-failure":
-        _key_refused(session)
     elif session.phase != Phase.RUNNING:
         pass  # the interruption that Pause asked for
+    elif reason == "private-key-password-failure":
+        _key_refused(session)
     elif session.established:
         session.attempts.remotes.lost()
         session.tell(messages.Reconnecting(session.turn, reason))
@@ -179,7 +182,7 @@ def _message(session: Session, event: management.Message) -> None:
         return  # the engine repeats what passes over its management interface, secrets among it
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")
     category = _CATEGORY_OF_FLAG.get(flag, LogCategory.VERB2)
-    is_error = category >= LogCategory.ERROR or text.startswith(("VERIFY ERROR", "TLS Error", "OpenSSL"))
+    is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)
     if is_error and not any(mark in session.last_error for mark in _HOPELESS):
         session.last_error = text
     session.attempts.remotes.heard(text)
@@ -210,7 +213,9 @@ def _device_down(session: Session, event: management.DeviceDown) -> None:
 
 
 def _key_refused(session: Session) -> None:
-    if session.user_input.passphrase_given:
+    if session.judgement is not None and session.judgement.on_token:
+        session.fail(f"The token is of no use: {session.last_error}")
+    elif session.user_input.passphrase_given:
         session.fail(_WRONG_PASSPHRASE)
     else:
         session.fail("The private key of the profile is damaged, or not one that OpenVPN can use")
@@ -253,6 +258,10 @@ def _server_asks(session: Session, event: management.ServerAsks) -> None:
         session.fail("The server wants its user to open something that is no web page")
 
 
+def _certificate(session: Session, event: management.CertificateCount | management.CertificateEntry) -> None:
+    session.reply(session.user_input.listed(event))
+
+
 def _fatal(session: Session, event: management.Fatal) -> None:
     session.last_error = event.text
     session.log(LogCategory.FATAL, event.text)
@@ -283,6 +292,8 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     management.Message: _message,
     management.DeviceUp: _device_up,
     management.DeviceDown: _device_down,
+    management.CertificateCount: _certificate,
+    management.CertificateEntry: _certificate,
     management.Fatal: _fatal,
     management.Reply: _reply,
     management.Other: _other,

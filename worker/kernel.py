@@ -61,6 +61,11 @@ def bind_read_only(source: str, target: str, flags: int = 0) -> None:
     mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
 
 
+def detach(target: str) -> None:
+    """Unmount `target` and all that is mounted below it, also while it is in use (umount2(2), MNT_DETACH)."""
+    _checked(_libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
 def make_mounts_private() -> None:
     """Keep later mounts of this namespace out of all others, and theirs out of it."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)

@@ -64,6 +64,8 @@ class Judgement:
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    on_token: bool = False  # the key is on a PKCS#11 token
+    token: str = ""  # label of the one whose PIN the engine will ask for
 
 
 def read_host(option: Option, text: str) -> str:

@@ -30,9 +30,11 @@ from .attempts import Attempts
 from .engine import Engine
 from .judging import judge_apart
 from .profile import Judgement, ProfileRefused
+from .questions import CannotAnswer, Questions
 from .remotes import Remotes
 from .timers import Timers
-from .user_input import CannotAnswer, Questions, UserInput
+from .token import WrongPin
+from .user_input import UserInput
 
 _LEAST_VERBOSITY = 3
 _PATIENCE = 10.0  # seconds for a first connection that is expected to fail
@@ -125,7 +127,7 @@ class Session:
         prctl.set_proctitle(title)
         overrides = dict(snapshot.overrides)
         try:
-            self.judgement = judge_apart(_read_memfd(profile), overrides)
+            self.judgement = judge_apart(_read_memfd(profile), overrides, snapshot.providers)
         except ProfileRefused as error:
             self.refuse(str(error))
             return
@@ -194,10 +196,14 @@ class Session:
     def input_wanted(self, query: str) -> None:
         """The engine asks for something a user types: answer from memory, or ask the user."""
         try:
-            reply = self.user_input.wanted(query)
+            self.reply(self.user_input.wanted(query))
+        except WrongPin as error:
+            self.fail(str(error))
         except CannotAnswer as error:
             self.fail(f"The session cannot go on: {error}")
-            return
+
+    def reply(self, reply: list[str] | Questions) -> None:
+        """Give the engine the commands that answer it, or ask the user."""
         if isinstance(reply, Questions):
             self.ask(reply)
         else:

@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import prctl
 
@@ -27,6 +27,7 @@ from ..ipc.codec import BadFrame
 from ..ipc.exitcodes import Exit, describe
 from ..policy.confinement import HELPER_RLIMITS, SPAWNER_CAPABILITIES
 from . import confine, kernel, resolver, serve, template
+from .providers import Providers
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
 _FORK_RETRY = 0.5  # seconds
@@ -34,11 +35,13 @@ _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | k
 
 
 def main() -> None:
-    """Arguments: the openvpn program ("" if there is none), a directory to build on, the range of user ids.
+    """Arguments: the openvpn program ("" if none), a directory to build on, the range of user ids, the providers.
 
-    The first id of the range is the resolver's, the others are for sessions.
+    The first id of the range is the resolver's, the others are for sessions.  The providers are those of PKCS#11
+    (helpers.pack_providers).
     """
     engine, directory, uids = sys.argv[1], sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4]))
+    staged = helpers.unpack_providers(sys.argv[5])
     # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -48,7 +51,7 @@ def main() -> None:
     if os.fork() == 0:
         _end_with(lambda: _be_resolver(uids[0]))
     os.close(helpers.RESOLVER_FD)
-    _end_with(lambda: _be_spawner(engine, directory, uids[1:]))
+    _end_with(lambda: _be_spawner(engine, directory, uids[1:], staged))
 
 
 def _be_resolver(uid: int) -> None:
@@ -60,11 +63,11 @@ def _be_resolver(uid: int) -> None:
     keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
 
 
-def _be_spawner(engine: str, directory: str, uids: range) -> None:
+def _be_spawner(engine: str, directory: str, uids: range, staged: Sequence[helpers.StagedProvider]) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.make_mounts_private()
-    template.build_and_enter(engine, directory)
+    template.build_and_enter(engine, directory, staged)
     privileges.run_steps(
         [
             *privileges.set_rlimits(HELPER_RLIMITS),
@@ -73,7 +76,7 @@ def _be_spawner(engine: str, directory: str, uids: range) -> None:
             *privileges.forbid_new_privileges(),
         ]
     )
-    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids))
+    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, staged))
 
 
 def keep_serving(serve_requests: Callable[[], None]) -> None:
@@ -99,7 +102,7 @@ def keep_serving(serve_requests: Callable[[], None]) -> None:
         print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
 
 
-def _serve(requests: Channel, uids: range) -> None:
+def _serve(requests: Channel, uids: range, staged: Sequence[helpers.StagedProvider]) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner, serving")
     while True:
         try:
@@ -107,11 +110,12 @@ def _serve(requests: Channel, uids: range) -> None:
         except ChannelClosed:
             return
         try:
-            serial, uid = helpers.unpack_spawn(packet.data)
-            if uid not in uids or len(packet.descriptors) != 1:
-                raise BadFrame(f"a request for user id {uid} with {len(packet.descriptors)} descriptors")
+            serial, uid, numbers = helpers.unpack_spawn(packet.data)
+            if uid not in uids or len(packet.descriptors) != 1 or not numbers <= set(range(len(staged))):
+                what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
+                raise BadFrame(f"a request for {what}")
             with socket.socket(fileno=packet.take()) as worker_end:
-                failure = _spawn(requests, serial, uid, Channel(worker_end))
+                failure = _spawn(requests, serial, uid, Providers(staged, numbers), Channel(worker_end))
             if failure:
                 requests.send(helpers.pack_spawned(serial, -failure))
         except BadFrame as error:
@@ -120,19 +124,19 @@ def _serve(requests: Channel, uids: range) -> None:
             packet.close()
 
 
-def _spawn(requests: Channel, serial: int, uid: int, worker_end: Channel) -> int:
+def _spawn(requests: Channel, serial: int, uid: int, shown: Providers, worker_end: Channel) -> int:
     """Make a worker, which answers the request by itself; an errno if there is none."""
     try:
         intermediate = os.fork()
     except OSError as error:
         return error.errno or errno.EAGAIN
     if intermediate == 0:
-        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end))
+        _end_with(lambda: _unshare_and_fork(requests, serial, uid, shown, worker_end))
     _, status = os.waitpid(intermediate, 0)
     return 0 if status == 0 else errno.ECHILD
 
 
-def _unshare_and_fork(requests: Channel, serial: int, uid: int, worker_end: Channel) -> None:
+def _unshare_and_fork(requests: Channel, serial: int, uid: int, shown: Providers, worker_end: Channel) -> None:
     try:
         kernel.unshare(_NAMESPACES)
         pid = os.fork()
@@ -141,7 +145,7 @@ def _unshare_and_fork(requests: Channel, serial: int, uid: int, worker_end: Chan
         return
     if pid == 0:
         requests.close()
-        confine.confine_worker(uid)
+        confine.confine_worker(uid, shown)
         serve.run(worker_end)
         return
     pidfd = os.pidfd_open(pid)

@@ -9,6 +9,7 @@ from ..accounts import account_name
 from ..errors import SystemFault
 from ..log import Log
 from ..network.apply import Network
+from ..providers import Providers
 from ..services.profiles import Profile
 from ..workers import requests
 from ..workers.reap import Reaper
@@ -32,6 +33,7 @@ class Launcher:
         user_ids: UserIds,
         journal: SessionJournal,
         connect_deadline: float,
+        providers: Providers,
     ) -> None:
         """`connect_deadline` is in seconds, from Connect to the first connection."""
         self._log = log
@@ -41,6 +43,7 @@ class Launcher:
         self._user_ids = user_ids
         self._journal = journal
         self._connect_deadline = connect_deadline
+        self._providers = providers
 
     async def launch(self, session: Session, profile: Profile) -> None:
         """Make device and worker, and hand the worker its session; its verdict comes later.
@@ -48,8 +51,12 @@ class Launcher:
         Raises SystemFault.  What there is of device and worker then, or when cancelled, the session has noted.
         """
         session.uid = self._user_ids.take()
+        providers = await self._providers.wanted_by(profile.text)
         outcomes = await asyncio.gather(
-            self._make_device(session), self._spawn(session), account_name(session.acl.owner), return_exceptions=True
+            self._make_device(session),
+            self._spawn(session, providers),
+            account_name(session.acl.owner),
+            return_exceptions=True,
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -63,6 +70,7 @@ class Launcher:
             device=session.device,
             connect_deadline=self._connect_deadline,
             overrides=tuple(profile.overrides.items()),
+            providers=self._providers.listed,
         )
         memfd = _sealed_memfd(profile.text)
         try:
@@ -82,8 +90,8 @@ class Launcher:
     async def _make_device(self, session: Session) -> None:
         session.device = await self._network.create_device(session.name, session.uid)
 
-    async def _spawn(self, session: Session) -> None:
-        pid, pidfd, channel = await self._spawner.spawn(session.uid)
+    async def _spawn(self, session: Session, providers: frozenset[int]) -> None:
+        pid, pidfd, channel = await self._spawner.spawn(session.uid, providers)
         session.worker = Worker(
             pid,
             pidfd,

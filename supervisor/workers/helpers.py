@@ -25,16 +25,17 @@ class Helpers:
     complaints: int  # read end of the helpers' standard error
 
 
-def start_helpers(engine: str, directory: Path, uids: range) -> Helpers:
+def start_helpers(engine: str, directory: Path, uids: range, providers: str) -> Helpers:
     """Start the spawner and the resolver; call while still root, and with no other thread.
 
     `directory` is where the spawner mounts its template, in a mount namespace of its own; the first of `uids` becomes
-    the resolver's, the others may be asked for.  Raises OSError.
+    the resolver's, the others may be asked for.  `providers` are those of PKCS#11 (helpers.pack_providers).
+    Raises OSError.
     """
     spawner, spawner_theirs = channel_pair()
     resolver, resolver_theirs = channel_pair()
     complaints, complaints_theirs = os.pipe()
-    arguments = [engine, str(directory), str(uids.start), str(uids.stop), _ROOM_FOR_TITLES]
+    arguments = [engine, str(directory), str(uids.start), str(uids.stop), providers, _ROOM_FOR_TITLES]
     # In two steps: a target number may be the number of a descriptor that is still to be copied (even 0, where the
     # service was started without it).
     ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), complaints_theirs)

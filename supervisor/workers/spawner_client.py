@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
 
@@ -53,9 +53,10 @@ class SpawnerClient:
         """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
         return uid in self._owed
 
-    async def spawn(self, uid: int) -> tuple[int, int, Channel]:
+    async def spawn(self, uid: int, providers: Collection[int] = ()) -> tuple[int, int, Channel]:
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
+        It sees the PKCS#11 `providers` of these numbers.
         Raises SystemFault if there is no spawner, or no worker within SPAWN_DEADLINE.
         """
         if self.gone:
@@ -66,7 +67,7 @@ class SpawnerClient:
             ours.socket.setblocking(False)
             ours.refuse_descriptors()
             request = _Request(uid, asyncio.get_running_loop().create_future())
-            self._send(serial, request, theirs)
+            self._send(serial, request, providers, theirs)
             try:
                 async with asyncio.timeout(SPAWN_DEADLINE):
                     pid, pidfd = await asyncio.shield(request.answer)
@@ -82,9 +83,9 @@ class SpawnerClient:
             theirs.close()
         return pid, pidfd, ours
 
-    def _send(self, serial: int, request: _Request, theirs: Channel) -> None:
+    def _send(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
         try:
-            self._channel.send(helpers.pack_spawn(serial, request.uid), [theirs.fileno()])
+            self._channel.send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
         except (BlockingIOError, ChannelClosed) as error:
             raise SystemFault("The spawner takes no requests") from error
         self._waiting[serial] = request

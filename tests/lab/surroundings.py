@@ -44,6 +44,10 @@ ACCOUNTS = {
 }
 
 
+TOKEN_GROUP = "softhsm"  # whose members may read the files of software tokens
+_TOKEN_GID = 4010
+
+
 @dataclass(frozen=True)
 class OtherRoot:
     """Another system's tree to run in.
@@ -166,7 +170,8 @@ def _bring_accounts() -> None:
     passwd = SHARED / "passwd"
     passwd.write_text("".join(f"{a.name}:x:{a.uid}:{a.uid}:{a.name}:{a.home}:/bin/sh\n" for a in ACCOUNTS.values()))
     group = SHARED / "group"
-    group.write_text("tty:x:5:\n" + "".join(f"{a.name}:x:{a.uid}:\n" for a in ACCOUNTS.values()))
+    groups = {"tty": 5, TOKEN_GROUP: _TOKEN_GID, **{account.name: account.uid for account in ACCOUNTS.values()}}
+    group.write_text("".join(f"{name}:x:{gid}:\n" for name, gid in groups.items()))
     kernel.bind(passwd, Path("/etc/passwd"))
     kernel.bind(group, Path("/etc/group"))
 

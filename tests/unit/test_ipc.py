@@ -15,12 +15,14 @@ from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
 from openvpn3_sessionmgr.policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
+from openvpn3_sessionmgr.policy.pkcs11 import MAX_PROVIDERS, ListedProvider
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
+PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
 EXAMPLES = [
     messages.SupervisorHello(1, 0),
-    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),)),
+    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),), (PROVIDER,)),
     messages.Connect(1),
     messages.Pause(1, "lunch"),
     messages.Resume(1),
@@ -116,9 +118,14 @@ def test_a_frame_is_bounded_both_ways() -> None:
         decode_to_supervisor(b"\0" * (MAX_FRAME + 1), 0)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
-def test_spawn_requests_and_answers_come_back(serial: int, uid: int, pid: int) -> None:
-    assert helpers.unpack_spawn(helpers.pack_spawn(serial, uid)) == (serial, uid)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.frozensets(st.integers(0, MAX_PROVIDERS - 1)),
+    st.integers(-(2**31), 2**31 - 1),
+)
+def test_spawn_requests_and_answers_come_back(serial: int, uid: int, providers: frozenset[int], pid: int) -> None:
+    assert helpers.unpack_spawn(helpers.pack_spawn(serial, uid, providers)) == (serial, uid, providers)
     assert helpers.unpack_spawned(helpers.pack_spawned(serial, pid)) == (serial, pid)
 
 

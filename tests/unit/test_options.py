@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from openvpn3_sessionmgr.policy.pkcs11 import Provider
 from openvpn3_sessionmgr.supervisor.options import PROGRAM, parse
 from openvpn3_sessionmgr.supervisor.version import VERSION
 
@@ -26,6 +27,12 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert (options.state_dir, options.runtime_dir) == (tmp_path / "state", Path("/r"))
     assert (options.engine, options.configuration) == (tmp_path / "o", "external")
     assert options.session_uids == range(2000, 2011)
+
+
+def test_providers_are_listed_one_by_one() -> None:
+    assert parse([]).pkcs11_providers == ()
+    options = parse(["--pkcs11-provider", "b=/b.so,/etc/b", "--pkcs11-provider=a=/a.so"])
+    assert options.pkcs11_providers == (Provider("b", "/b.so", ("/etc/b",)), Provider("a", "/a.so"))
 
 
 @pytest.mark.parametrize(("minutes", "seconds"), [("3", 180), ("0.5", 30), (".01", 0.6), ("0", 0), ("1e3", 60000)])
@@ -55,6 +62,9 @@ def test_idle_exit_takes_fractions_of_minutes(minutes: str, seconds: float) -> N
         ("--session-uids 999-2000", "from 1000 to"),
         ("--session-uids 2000-4294967294", "to 4294967293"),
         ("--session-uids a-b", "'a-b' is not FIRST-LAST"),
+        ("--pkcs11-provider card", "--pkcs11-provider: 'card' is not NAME=MODULE"),
+        ("--pkcs11-provider a=/a --pkcs11-provider a=/b", "--pkcs11-provider: 'a' is listed more than once"),
+        (" ".join(f"--pkcs11-provider n{number}=/a" for number in range(33)), "more than 32 providers"),
         ("--log-lev 3", "unrecognized arguments: --log-lev 3"),
         ("more", "unrecognized arguments: more"),
     ],
