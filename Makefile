@@ -11,14 +11,18 @@ APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc lib
   softhsm2 opensc openssl
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
 
+# What `make fuzz` needs besides, which Debian does not have.
+FUZZER := atheris>=3
+
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-PACKAGES := policy ipc supervisor worker ctl bench tests.lab packaging
+PACKAGES := policy ipc supervisor worker ctl bench tests.lab tests.fuzz packaging
 
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
-demo bench test-debian13 packages incumbent-trees: export PYTHONPATH := $(CURDIR)/.importroot
-.PHONY: help setup demo test test-here quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees clean
+demo bench test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/.importroot
+.PHONY: help setup demo test test-here quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees \
+  fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -101,6 +105,10 @@ contract: setup incumbent-trees ## the D-Bus contract: ours, then the same with 
 
 frontends: setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
 	@$(PYTHON) -m pytest -q tests/frontends
+
+fuzz: setup ## fuzz what reads hostile input: two minutes each under atheris (installed into .venv/), then 10 million frames
+	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check '$(FUZZER)'
+	@$(PYTHON) -m openvpn3_sessionmgr.tests.fuzz.run
 
 incumbent-trees: setup
 	@$(LAB).incumbent_tree

@@ -30,6 +30,8 @@ MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
 MAX_GRANTED_USERS = 200  # that a session is shared with
 MAX_ATTACHED = 64  # other services that log through ours
 LOG_CREDIT = 200  # log lines a worker may have under way
+MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included
+MAX_WORKER_REPORTS = 32  # changes of the engine's course that a worker reports in a second without being asked
 
 # Deadlines of the phases of a session
 SPAWN_DEADLINE = 2.0  # request to the spawner → a worker process

@@ -6,7 +6,7 @@ call that can be answered at once, and that is nearly all of them, is answered w
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ...policy.limits import MAX_CALLS_PER_SENDER, MAX_HELD_CALLS
-from ..errors import AccessDenied, NotSupported
+from ..errors import AccessDenied, NotSupported, SystemFault
 from .callers import CallerGone, Callers
 from .declare import Interface
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
@@ -189,11 +189,28 @@ class Receiver:
             raise AccessDenied(served.interface.denied)
         if method.handler is None:
             raise NotSupported(method.row.name)
+        if method.row.secret:
+            return self._finish(call, self._run_secretly(method.handler, caller, call), method.results)
         result = method.handler(caller, *call.body)
         if isawaitable(result):
             return self._finish(call, result, method.results)
         self._answer_result(call, method.results, result)
         return None
+
+    async def _run_secretly(self, handler: Callable[..., Any], caller: Caller, call: Message) -> Any:
+        """What `handler` gives, once nothing of the call's arguments is left but what the handler itself keeps.
+
+        dbus-fast keeps each message until the next one comes; so one is asked for.
+        """
+        try:
+            result = handler(caller, *call.body)
+            return await result if isawaitable(result) else result
+        finally:
+            call.body.clear()
+            try:
+                await self._connection.round_trip()
+            except SystemFault:
+                pass  # the bus is gone or about to be; what was done is done
 
     async def _finish(self, call: Message, pending: Awaitable[Any], results: SignatureTree) -> None:
         try:

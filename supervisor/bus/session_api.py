@@ -86,6 +86,7 @@ SESSION = Interface(
             gives="",
             who=Who.USERS,
             doc="Answer one question.",
+            secret=True,
         ),
     ),
     properties=(

@@ -94,6 +94,7 @@ class Session:
         self.user_input = UserInput()
         self._needs: list[messages.InputNeeded] = []  # to be announced when it is on the bus
         self.lines_logged = 0  # since credit was last given
+        self.reports = (0, 0.0, 0)  # of the engine's course: for which request, since when (time.monotonic()), how many
         self.lookups: set[asyncio.Task[None]] = set()
         self._expiry: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None

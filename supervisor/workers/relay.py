@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
-from ...policy.limits import LOG_CREDIT
+from ...policy.limits import LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import WorkerFault
 from .reap import Reaper
 
@@ -57,6 +57,8 @@ class Worker:
         self._reading = False
         self._busy: asyncio.Future[None] | None = None
         self._failed = False
+        self._second = 0.0  # when the second began that frames are counted in
+        self._frames = 0
         self.alive = True
         self.gone = asyncio.Event()
         reaper.watch(pid, self._reaped)
@@ -97,9 +99,16 @@ class Worker:
             self._loop.remove_reader(self._channel.fileno())
 
     def _readable(self) -> None:
+        now = self._loop.time()
+        if now - self._second >= 1:
+            self._second, self._frames = now, 0
         for _ in range(_FRAMES_A_TURN):
             try:
-                pending = self._handle(self._receive())
+                message = self._receive()
+                self._frames += 1
+                if self._frames > MAX_WORKER_FRAMES:
+                    raise WorkerFault(f"it sent more than {MAX_WORKER_FRAMES} messages in a second")
+                pending = self._handle(message)
             except BlockingIOError:
                 return
             except ChannelClosed:

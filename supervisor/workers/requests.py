@@ -6,11 +6,13 @@ and its session fails.  A session that is off the bus only listens to log lines.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...ipc import messages
+from ...policy.limits import MAX_WORKER_REPORTS
 from ..errors import WorkerFault
 from ..sessions.states import TABLE, Event, State
 from . import reports
@@ -44,7 +46,20 @@ def handle(session: Session, message: messages.ToSupervisor) -> Awaitable[None] 
         raise WorkerFault(f"it sent {type(message).__name__} while {session.state.name}")
     if session.state in _OVER and not isinstance(message, messages.LogLine):
         return None
+    if isinstance(message, messages.TURN_REPORTS):
+        _count_report(session)
     return permit.act(session, message)
+
+
+def _count_report(session: Session) -> None:
+    """Bound what others hear of the session: each report is a status, signals to its users, and lines of the log."""
+    now = time.monotonic()
+    turn, began, count = session.reports
+    if turn != session.turn or now - began >= 1:
+        began, count = now, 0
+    session.reports = (session.turn, began, count + 1)
+    if count >= MAX_WORKER_REPORTS:
+        raise WorkerFault(f"it reported more than {MAX_WORKER_REPORTS} events in a second")
 
 
 def _hello(session: Session, message: messages.WorkerHello) -> None:

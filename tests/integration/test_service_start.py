@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from openvpn3_sessionmgr.ipc.exitcodes import Exit
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
+from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
 from openvpn3_sessionmgr.tests.lab import bus
 from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
@@ -42,6 +43,8 @@ def test_root_becomes_an_ordinary_user_with_two_capabilities(lab: Lab) -> None:
     assert Path(f"/proc/{service.pid}/environ").stat().st_uid == 0
     [core] = [line for line in Path(f"/proc/{service.pid}/limits").read_text().splitlines() if "core file" in line]
     assert core.split()[4:6] == ["0", "0"]
+    environment = Path(f"/proc/{service.pid}/environ").read_bytes().split(b"\0")
+    assert {f"{name}={value}".encode() for name, value in SETTINGS.items()} <= set(environment)
     line = service.process.wait_line("runs as user")
     assert f"user {SERVICE.uid} with CAP_NET_ADMIN and CAP_KILL only" in line
 

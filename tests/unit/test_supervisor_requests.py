@@ -10,6 +10,7 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import channel_pair
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.access import Acl
+from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.policy.network import NetworkSettings
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
 from openvpn3_sessionmgr.supervisor.log import Log
@@ -167,6 +168,19 @@ def test_a_report_that_crossed_a_request_is_no_event_and_one_from_the_future_a_f
                 assert session.state is state
                 with pytest.raises(WorkerFault, match="answered request 4 of 3"):
                     handle(session, kind(TURN + 1))
+
+    asyncio.run(say())
+
+
+def test_events_that_nobody_asked_for_are_bounded() -> None:
+    async def say() -> None:
+        with session_in(State.RECONNECTING) as session:
+            for _ in range(MAX_WORKER_REPORTS):
+                handle(session, messages.Connecting(TURN))
+            with pytest.raises(WorkerFault, match="events in a second"):
+                handle(session, messages.Connecting(TURN))
+            session.turn += 1  # its user asked for something: what comes of that counts for itself
+            handle(session, messages.Connecting(TURN + 1))
 
     asyncio.run(say())
 
