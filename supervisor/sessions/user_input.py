@@ -43,6 +43,12 @@ class UserInput:
             raise WorkerFault(f"it asked more than {MAX_SLOTS} questions")
         slots += [_Slot(len(slots) + number, question) for number, question in enumerate(questions)]
 
+    def withdraw(self) -> None:
+        """Ask nothing of what has no answer yet: who asked is gone."""
+        for slots in self._slots.values():
+            for slot in slots:
+                slot.answered = True
+
     # D-Bus methods of the session object; `kind` is their `type` argument.
 
     def groups(self) -> list[tuple[int, int]]:
