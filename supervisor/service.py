@@ -10,7 +10,7 @@ from typing import Any
 from ..ipc.codes import LogGroup
 from ..ipc.exitcodes import Exit
 from . import startup
-from .bus import configuration_api, log_api, manager_api
+from .bus import configuration_api, device_api, log_api, manager_api
 from .bus.callers import Callers
 from .bus.receive import Receiver
 from .bus.signals import Signals
@@ -201,6 +201,7 @@ class Service:
             self._log.warn(f"The bus does not let us own all of {', '.join(self._more_names)}: {error}")
             return
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
+        self._manager.devices.served = owned.get(device_api.DEVICE.name, False)
         if not owned[log_api.BUS_NAME]:
             self._log.warn(
                 f"Another service owns {log_api.BUS_NAME}: clients do not see what LogForward sends them. End that "

@@ -21,6 +21,7 @@ from ..network.apply import Network
 from ..services.profiles import Profiles
 from ..workers.resolver_client import ResolverClient
 from . import sharing
+from .device_object import DeviceObjects
 from .forwarding import Forwarder
 from .launch import Launcher, Outfit
 from .session import Session, Surroundings
@@ -53,6 +54,7 @@ class SessionManager:
         self.version = version
         self.on_fewer: Callable[[], None] | None = None  # called when a session is wholly gone
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
+        self.devices = DeviceObjects(receiver)
         self._engine = engine
         self._engine_was_there = engine_was_there
         self._log = log
@@ -72,6 +74,7 @@ class SessionManager:
             self._announce,
             self._leave,
             self._finished,
+            self.devices.follow,
             forwarder,
         )
 

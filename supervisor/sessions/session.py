@@ -28,6 +28,7 @@ from ..errors import RequestRefused, SystemFault
 from ..log import Log, printable
 from ..workers.spawner_client import NoSpawner
 from .backing import Backing
+from .device_object import NO_DEVICE
 from .forwarding import Forwarder, Forwards
 from .restarts import Restarts
 from .states import TABLE, Action, Event, State, transition
@@ -63,6 +64,7 @@ class Surroundings:
     announce: Callable[[Session], None]  # the status of a session changed
     leave: Callable[[Session], None]  # a session leaves the bus
     finished: Callable[[Session], None]  # nothing of a session is left
+    follow_device: Callable[[Session], None]  # a session may have a device to show now, or none any more
     forwarder: Forwarder
 
 
@@ -94,6 +96,7 @@ class Session:
         self.session_name = ""
         self.log_verbosity = DEFAULT_LOG_LEVEL  # until the worker knows what the profile says
         self.device = ""  # set before the worker has its snapshot
+        self.device_path = NO_DEVICE
         self.uid = 0  # of worker and engine
         self.worker: Worker | None = None
         self.greeted = False  # the worker speaks our protocol
@@ -174,6 +177,7 @@ class Session:
         self.state = cell.next
         self._note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         self._watch_state(before, event)
+        self.around.follow_device(self)
         self.restarts.follow(self.state is State.CONNECTED, time.monotonic())
         if event is Event.PAUSE:
             self.statistics.paused()

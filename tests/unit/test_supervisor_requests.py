@@ -75,7 +75,7 @@ def session_in(state: State) -> Iterator[Session]:
     ours, resolvers = channel_pair()
     resolver = ResolverClient(ours)
     resolver.gone = True  # answers at once
-    callbacks = [lambda *_: None] * 5
+    callbacks = [lambda *_: None] * 6
     forwarder = Forwarder.__new__(Forwarder)
     around = Surroundings(Log(), Network.__new__(Network), resolver, 60.0, *callbacks, forwarder)
     session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), around)
