@@ -13,7 +13,7 @@ from .codes import InputGroup, LogCategory
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 0
+MINOR = 1
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -190,6 +190,12 @@ class AuthenticationFailed(ToSupervisor, frozen=True):
 
 class Failed(ToSupervisor, frozen=True):
     """The connection failed for good; the worker ends itself."""
+
+    reason: str
+
+
+class EngineDied(ToSupervisor, frozen=True):
+    """The engine died without being asked to; the worker ends itself."""
 
     reason: str
 

@@ -48,5 +48,11 @@ PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends → answered
 BUS_CALL_DEADLINE = 10.0  # a call of ours to another service → its reply
 
+# Starting a session again whose worker or engine died; as OpenVPN 3 Linux does.
+MAX_RESTARTS = 10  # without having been connected for RESTART_FORGOTTEN meanwhile
+RESTART_PAUSE = 3.0  # before the first try; twice as long before each further one
+MAX_RESTART_PAUSE = 768.0
+RESTART_FORGOTTEN = 90.0  # connected for this long, and earlier tries do not count
+
 # User ids of sessions: a range that systemd's table of user ids leaves unassigned.
 SESSION_UIDS = range(60706, 61184)

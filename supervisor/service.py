@@ -11,7 +11,7 @@ from ..ipc.codes import LogGroup
 from ..ipc.exitcodes import Exit
 from ..policy.limits import LEAVING_DEADLINE
 from . import startup
-from .bus import configuration_api, log_api, manager_api
+from .bus import configuration_api, device_api, log_api, manager_api
 from .bus.callers import Callers
 from .bus.receive import Receiver
 from .bus.signals import Signals
@@ -207,6 +207,7 @@ class Service:
             self._log.warn(f"The bus does not let us own all of {', '.join(self._more_names)}: {error}")
             return
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
+        self._manager.devices.served = owned.get(device_api.DEVICE.name, False)
         if not owned[log_api.BUS_NAME]:
             self._log.warn(
                 f"Another service owns {log_api.BUS_NAME}: clients do not see what LogForward sends them. End that "

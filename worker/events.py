@@ -100,7 +100,8 @@ def engine_ended(session: Session, how: str) -> None:
     assert engine is not None
     reason = session.exit_reason
     printed = next((line for line in reversed(engine.last_output) if not line.startswith("Use --help")), "")
-    if session.phase == Phase.STARTING:
+    killed = how.startswith("was killed")
+    if session.phase == Phase.STARTING and not killed:
         session.refuse(f"The engine does not accept the profile: {printed or session.last_error or how}")
     elif reason.startswith("auth-failure"):
         session.authentication_failed("Authentication failed")
@@ -111,7 +112,12 @@ def engine_ended(session: Session, how: str) -> None:
     elif reason in _ASKED_TO_EXIT or how == "exited with 0 (OK)":
         session.ended(f"The engine was asked to end ({reason or 'exit'})")
     else:
-        session.fail(f"The engine {how}" + (f": {session.last_error}" if session.last_error else ""))
+        text = f"The engine {how}" + (f": {session.last_error}" if session.last_error else "")
+        # One that gives up before its first connection does so because of its profile or its server.
+        if killed or session.established:
+            session.engine_died(text)
+        else:
+            session.fail(text)
 
 
 def _hold(session: Session, event: management.Hold) -> None:

@@ -319,6 +319,12 @@ class Session:
             self.tell(messages.Failed(reason[:MAX_STATUS_TEXT]))
             self.stop()
 
+    def engine_died(self, reason: str) -> None:
+        """Report that the engine died without being asked to, and end."""
+        if self.phase != Phase.STOPPING:
+            self.tell(messages.EngineDied(reason[:MAX_STATUS_TEXT]))
+            self.stop()
+
     def authentication_failed(self, reason: str) -> None:
         if self.phase != Phase.STOPPING:
             self.tell(messages.AuthenticationFailed(reason[:MAX_STATUS_TEXT]))

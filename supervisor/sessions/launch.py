@@ -20,6 +20,22 @@ from .session import Session
 from .uids import UserIds
 
 
+class Outfit:
+    """What every worker of a session is given: the profile, in a memory file of its own, and what goes with it."""
+
+    def __init__(self, profile: Profile, providers: frozenset[int]) -> None:
+        """`providers` are the numbers of the PKCS#11 providers that it is to see.  Raises OSError."""
+        self.overrides = tuple(profile.overrides.items())
+        self.providers = providers
+        self.profile = _sealed_memfd(profile.text)
+
+    def close(self) -> None:
+        """Nobody is given it any more."""
+        if self.profile >= 0:
+            os.close(self.profile)
+            self.profile = -1
+
+
 class Launcher:
     """Starts the workers of sessions."""
 
@@ -45,16 +61,19 @@ class Launcher:
         self._connect_deadline = connect_deadline
         self._providers = providers
 
-    async def launch(self, session: Session, profile: Profile) -> None:
+    async def outfit(self, profile: Profile) -> Outfit:
+        """What the workers of a session of `profile` are given.  Raises OSError."""
+        return Outfit(profile, await self._providers.wanted_by(profile.text))
+
+    async def launch(self, session: Session, outfit: Outfit) -> None:
         """Make device and worker, and hand the worker its session; its verdict comes later.
 
         Raises SystemFault.  What there is of device and worker then, or when cancelled, the session has noted.
         """
         session.uid = self._user_ids.take()
-        providers = await self._providers.wanted_by(profile.text)
         outcomes = await asyncio.gather(
             self._make_device(session),
-            self._spawn(session, providers),
+            self._spawn(session, outfit.providers),
             account_name(session.acl.owner),
             return_exceptions=True,
         )
@@ -69,23 +88,22 @@ class Launcher:
             config_name=session.config_name,
             device=session.device,
             connect_deadline=self._connect_deadline,
-            overrides=tuple(profile.overrides.items()),
+            overrides=outfit.overrides,
             providers=self._providers.listed,
         )
-        memfd = _sealed_memfd(profile.text)
-        try:
-            session.worker.send(snapshot, memfd)
-        finally:
-            os.close(memfd)
+        session.worker.send(snapshot, outfit.profile)
+        if not session.restarts.wanted:
+            outfit.close()
 
     def take_back(self, session: Session) -> None:
-        """Worker and device of a session are gone."""
+        """Worker and device of a session are gone; it may be launched again."""
         try:
             self._journal.remove(session.name)
         except OSError as error:
             self._log.error(f"The note of a worker cannot be removed: {error.strerror}", session=session.name)
         if session.uid and not self._spawner.owes(session.uid):
             self._user_ids.give_back(session.uid)
+        session.uid = 0
 
     async def _make_device(self, session: Session) -> None:
         session.device = await self._network.create_device(session.name, session.uid)

@@ -31,7 +31,6 @@ class SessionObject:
     """What clients see of a session and can do with it."""
 
     dco = False
-    device_path = "/"
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -56,6 +55,10 @@ class SessionObject:
     @property
     def backend_pid(self) -> int:
         return self._session.backend_pid
+
+    @property
+    def device_path(self) -> str:
+        return self._session.device_path
 
     @property
     def device_name(self) -> str:

@@ -21,11 +21,16 @@ _LAST_WORDS = (
     messages.Refused,
     messages.AuthenticationFailed,
     messages.Failed,
+    messages.EngineDied,
     messages.Ended,
 )
 
 # Handles one message; an awaitable result holds back the frames that follow it.
 Handler = Callable[[messages.ToSupervisor], Awaitable[None] | None]
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 class Worker:
@@ -82,6 +87,12 @@ class Worker:
                 signal.pidfd_send_signal(self._pidfd, number)
             except ProcessLookupError:
                 pass
+
+    def dismiss(self) -> None:
+        """Kill it; nothing that it says or does from now on concerns anybody, only `gone` is set in the end."""
+        self._handle = self._ended = self._fault = _ignore
+        self.kill()
+        self.cancel_busy()
 
     def cancel_busy(self) -> None:
         """Give up the frame being handled, if any, and go on with the next."""
@@ -150,7 +161,7 @@ class Worker:
             self._stop_reading()
             self.kill()
             # Not now: this may be called in the middle of a change of the session's state.
-            self._loop.call_soon(self._fault, reason)
+            self._loop.call_soon(lambda: self._fault(reason))
 
     def _reaped(self, how: str) -> None:
         try:
@@ -163,7 +174,7 @@ class Worker:
             self._channel.close()
             os.close(self._pidfd)
             self.gone.set()
-            self._loop.call_soon(self._ended, how)
+            self._loop.call_soon(lambda: self._ended(how))
 
     def _read_last_words(self) -> None:
         """What it said before it died explains its death; nothing else counts any more."""

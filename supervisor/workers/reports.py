@@ -26,8 +26,7 @@ def accepted(session: Session, message: messages.Accepted) -> None:
     """The profile is usable."""
     if not 0 <= message.log_level <= MAX_LOG_LEVEL:
         raise WorkerFault(f"its profile wants the log level {message.log_level}")
-    session.log_verbosity = message.log_level
-    session.accepted()
+    session.accepted(message.log_level)
 
 
 def input_needed(session: Session, message: messages.InputNeeded) -> None:
@@ -74,6 +73,14 @@ def reconnecting(session: Session, message: messages.Reconnecting) -> None:
     session.happened(Event.ENGINE_RECONNECTING, message.reason)
 
 
+def engine_died(session: Session, message: messages.EngineDied) -> None:
+    """The engine died without being asked to."""
+    if session.state is State.STARTING:
+        session.refused(message.reason)
+    else:
+        session.engine_died(message.reason)
+
+
 def ended(session: Session, message: messages.Ended) -> None:
     """The engine ended in an orderly way by itself."""
     if session.state is State.STARTING:
@@ -94,6 +101,11 @@ async def apply_network(session: Session, message: messages.ApplyNetwork) -> Non
     else:
         for warning in warnings:
             session.log(LogCategory.WARN, warning, LogGroup.NETCFG)
+
+
+def traffic(session: Session, message: messages.Traffic) -> None:
+    """The engine's counters."""
+    session.statistics.report(message.bytes_in, message.bytes_out, session.device)
 
 
 def resolve(session: Session, message: messages.Resolve) -> None:

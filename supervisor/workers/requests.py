@@ -103,10 +103,12 @@ _RELEASED = (
 )
 
 PERMITS: dict[type[messages.ToSupervisor], _Permit] = {
-    messages.WorkerHello: _permit(State.STARTING, act=_hello),
-    messages.WorkerSnapshot: _permit(State.STARTING, act=_snapshot),
-    messages.Accepted: _permit(State.STARTING, act=reports.accepted),
-    messages.Refused: _permit(State.STARTING, act=lambda session, message: session.refused(message.reason)),
+    messages.WorkerHello: _permit(State.STARTING, State.REVIVING, act=_hello),
+    messages.WorkerSnapshot: _permit(State.STARTING, State.REVIVING, act=_snapshot),
+    messages.Accepted: _event(Event.ACCEPTED, reports.accepted),
+    messages.Refused: _permit(
+        State.STARTING, State.REVIVING, act=lambda session, message: session.refused(message.reason)
+    ),
     messages.InputNeeded: _event(Event.INPUT_NEEDED, reports.input_needed, State.STARTING),
     messages.UrlNeeded: _event(Event.URL_NEEDED, reports.url_needed),
     messages.Connecting: _event(Event.ENGINE_CONNECTING),
@@ -115,15 +117,11 @@ PERMITS: dict[type[messages.ToSupervisor], _Permit] = {
     messages.Paused: _event(Event.ENGINE_PAUSED),
     messages.AuthenticationFailed: _event(Event.ENGINE_REFUSED),
     messages.Failed: _event(Event.ENGINE_FAILED),
-    messages.Ended: _permit(*(state for state in State if state not in _OVER), act=reports.ended),
+    messages.EngineDied: _event(Event.ENGINE_FAILED, reports.engine_died, State.STARTING),
+    messages.Ended: _event(Event.ENGINE_ENDED, reports.ended, State.STARTING),
     messages.ApplyNetwork: _permit(*_RELEASED, act=reports.apply_network),
     messages.ClearNetwork: _permit(*_RELEASED, act=lambda session, message: session.clear_network()),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
-    messages.Traffic: _permit(
-        State.READY,
-        State.PARKED,
-        *_RELEASED,
-        act=lambda session, message: session.statistics.report(message.bytes_in, message.bytes_out, session.device),
-    ),
+    messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
     messages.LogLine: _permit(*State, act=reports.log_line),
 }

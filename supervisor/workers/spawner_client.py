@@ -16,6 +16,10 @@ from ..errors import SystemFault
 from .reap import Reaper
 
 
+class NoSpawner(SystemFault):
+    """The spawner has ended: there will be no worker any more."""
+
+
 @dataclass(slots=True)
 class _Request:
     uid: int
@@ -57,10 +61,10 @@ class SpawnerClient:
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
         It sees the PKCS#11 `providers` of these numbers.
-        Raises SystemFault if there is no spawner, or no worker within SPAWN_DEADLINE.
+        Raises NoSpawner, or another SystemFault if there is no worker within SPAWN_DEADLINE.
         """
         if self.gone:
-            raise SystemFault("The spawner has ended; restart the service to start sessions again")
+            raise NoSpawner("The spawner has ended; restart the service to start sessions again")
         serial = next(self._serials)
         ours, theirs = channel_pair()
         try:
@@ -151,5 +155,5 @@ class SpawnerClient:
             if request.abandoned:
                 self._settle(request.uid)
             else:
-                request.answer.set_exception(SystemFault("The spawner has ended while it was starting a worker"))
+                request.answer.set_exception(NoSpawner("The spawner has ended while it was starting a worker"))
         self._waiting.clear()

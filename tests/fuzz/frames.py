@@ -113,6 +113,7 @@ class FrameMaker:
 
     def _ill_typed(self) -> dict[str, Any]:
         plain = dict(self.random.choice(self._plain))
-        wrong = (None, [], {}, b"bytes", 1.5, float("nan"), True, [[[]]], {"type": "Failed"}, 2**64 - 1)
+        numbers = (1.5, float("nan"), True, 2**64 - 1)
+        wrong: tuple[Any, ...] = (None, [], {}, b"bytes", [[[]]], {"type": "Failed"}, *numbers)
         plain[self.random.choice([*plain, "extra"])] = self.random.choice(wrong)
         return plain

@@ -7,7 +7,6 @@ finding.  Inputs that were findings once are kept in tests/fuzz/kept/TARGET.
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
@@ -21,7 +20,8 @@ from ...supervisor.network.apply import Network
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.session import Session, Surroundings
-from ...supervisor.sessions.states import State
+from ...supervisor.sessions.states import Event, State
+from ...supervisor.workers.relay import Worker
 from ...supervisor.workers.requests import handle
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...worker import events
@@ -38,6 +38,19 @@ TURN = 3  # of the session's latest request
 _FRAMES_A_SESSION = 64
 
 
+def _nothing(*_: object) -> None:
+    pass
+
+
+def ended_worker() -> Worker:
+    """What a session holds of a worker that cannot be told anything any more."""
+    worker = Worker.__new__(Worker)
+    worker.alive = False
+    worker._busy = None
+    worker.gone = asyncio.Event()
+    return worker
+
+
 class Frames:
     """Frames of a worker, through decoding and permission, each in a state of its session.
 
@@ -48,10 +61,20 @@ class Frames:
         ours, self._theirs = channel_pair()
         resolver = ResolverClient(ours, lambda: None)
         resolver.gone = True  # answers at once
-        callbacks: list[Any] = [lambda *_: None] * 5
         # What would reach the kernel or the bus is another test's: these sessions have no device and no clients.
-        unused: Any = (Forwarder.__new__(Forwarder), Network.__new__(Network))
-        self._around = Surroundings(Log(), unused[1], resolver, 60.0, *callbacks, unused[0])
+        self._around = Surroundings(
+            Log(),
+            Network.__new__(Network),
+            resolver,
+            connect_deadline=60.0,
+            accepted=lambda session: session.happened(Event.ACCEPTED),
+            attention=_nothing,
+            announce=_nothing,
+            leave=_nothing,
+            finished=_nothing,
+            follow_device=_nothing,
+            forwarder=Forwarder.__new__(Forwarder),
+        )
         self._sessions: dict[State, tuple[Session, int]] = {}
         self.outcomes = {"no message": 0, "not permitted": 0, "done": 0}
 
@@ -61,6 +84,8 @@ class Frames:
         session.state = state
         session.turn = TURN
         session.greeted = True
+        if state is State.REVIVING:
+            session.worker = ended_worker()
         return session
 
     def take(self, frame: bytes, state: State) -> None:

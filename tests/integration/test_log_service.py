@@ -221,6 +221,7 @@ def test_a_name_that_is_taken(lab: Lab, name: str) -> None:
         session.call("LogForward", "b", True)
         session.connect()
         assert session.get("status") == [2, CONNECTED, ""]
+        assert (session.get("device_path") == "/") == (name == "netcfg")
         assert ("Another service owns net.openvpn.v3.log" in service.text) == (name == "log")
         assert service.stop() == Exit.OK
     assert lab.watcher.owner_of(full) == other.unique_name

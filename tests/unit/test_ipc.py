@@ -44,6 +44,7 @@ EXAMPLES = [
     messages.Paused(1),
     messages.AuthenticationFailed("no"),
     messages.Failed("no"),
+    messages.EngineDied("no"),
     messages.Ended("done"),
     messages.ApplyNetwork(SETTINGS),
     messages.ClearNetwork(),

@@ -20,6 +20,7 @@ from openvpn3_sessionmgr.supervisor.sessions.session import Session, Surrounding
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
 from openvpn3_sessionmgr.supervisor.workers.resolver_client import ResolverClient
+from openvpn3_sessionmgr.tests.fuzz.targets import ended_worker
 
 OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
 TURN = 3  # of the session's latest request
@@ -37,6 +38,7 @@ EXAMPLES: list[messages.ToSupervisor] = [
     messages.Paused(TURN),
     messages.AuthenticationFailed("no"),
     messages.Failed("no"),
+    messages.EngineDied("no"),
     messages.Ended("done"),
     messages.ApplyNetwork(NetworkSettings(1500, (), (), "198.51.100.1")),
     messages.ClearNetwork(),
@@ -53,6 +55,8 @@ EVENTS = {
     messages.Paused: Event.ENGINE_PAUSED,
     messages.AuthenticationFailed: Event.ENGINE_REFUSED,
     messages.Failed: Event.ENGINE_FAILED,
+    messages.EngineDied: Event.ENGINE_FAILED,
+    messages.Accepted: Event.ACCEPTED,
     messages.Ended: Event.ENGINE_ENDED,
 }
 
@@ -63,13 +67,15 @@ def session_in(state: State) -> Iterator[Session]:
     ours, resolvers = channel_pair()
     resolver = ResolverClient(ours, lambda: None)
     resolver.gone = True  # answers at once
-    callbacks = [lambda *_: None] * 5
+    callbacks = [lambda *_: None] * 6
     forwarder = Forwarder.__new__(Forwarder)
     around = Surroundings(Log(), Network.__new__(Network), resolver, 60.0, *callbacks, forwarder)
     session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), around)
     session.state = state
     session.turn = TURN
     session.greeted = True
+    if state is State.REVIVING:
+        session.worker = ended_worker()
     yield session
     if session.verdict.done():
         session.verdict.exception()
@@ -79,6 +85,15 @@ def session_in(state: State) -> Iterator[Session]:
 
 def test_every_message_has_a_row_and_an_example() -> None:
     assert set(PERMITS) == set(messages.TO_SUPERVISOR) == {type(message) for message in EXAMPLES}
+
+
+def after(message: messages.ToSupervisor, state: State) -> State:
+    """The state of a session that was in `state` when it heard the message."""
+    if state is State.STARTING or (state is State.REVIVING and isinstance(message, messages.InputNeeded)):
+        return state  # what is needed is told once the profile is accepted
+    if isinstance(message, messages.Refused):
+        return State.FAILED
+    return TABLE[state, EVENTS[type(message)]].next if type(message) in EVENTS else state
 
 
 @pytest.mark.parametrize("state", State)
@@ -97,10 +112,8 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
                 doing.close()  # what it does to the kernel is another test's
             if state in OVER:
                 assert doing is None and session.state is state
-            elif type(message) in EVENTS and state is not State.STARTING:
-                assert session.state is TABLE[state, EVENTS[type(message)]].next
             else:
-                assert session.state is state
+                assert session.state is after(message, state)
 
     asyncio.run(say())
 
@@ -108,7 +121,7 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
 @pytest.mark.parametrize(("kind", "event"), EVENTS.items())
 def test_an_event_is_permitted_exactly_where_the_table_has_it(kind: type[messages.ToSupervisor], event: Event) -> None:
     in_table = {state for state, of in TABLE if of is event}
-    before_verdict = {State.STARTING} if kind in (messages.Ended, messages.InputNeeded) else set()
+    before_verdict = {State.STARTING} if kind in (messages.Ended, messages.EngineDied, messages.InputNeeded) else set()
     assert PERMITS[kind].states == in_table | before_verdict | OVER
 
 
@@ -141,6 +154,21 @@ def test_byte_counters_may_not_go_backwards() -> None:
             with pytest.raises(WorkerFault, match="backwards"):
                 handle(session, messages.Traffic(4, 6))
             assert session.statistics.values()["BYTES_OUT"] == 6
+
+    asyncio.run(say())
+
+
+def test_counters_go_on_when_another_worker_begins_at_0() -> None:
+    async def say() -> None:
+        with session_in(State.CONNECTED) as session:
+            handle(session, messages.Traffic(5, 6))
+            session.statistics.begin_anew("")
+            assert session.statistics.values() == {"BYTES_IN": 5, "BYTES_OUT": 6}
+            handle(session, messages.Traffic(1, 0))
+            session.statistics.begin_anew("")
+            assert session.statistics.values() == {"BYTES_IN": 6, "BYTES_OUT": 6}
+            with pytest.raises(WorkerFault):  # the sum is no D-Bus integer any more
+                handle(session, messages.Traffic(2**63 - 6, 0))
 
     asyncio.run(say())
 

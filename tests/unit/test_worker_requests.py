@@ -22,7 +22,7 @@ ALLOWED = {
     messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): {Phase.NEW},
     messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),), ()): {Phase.NEW},
     messages.Connect(1): {Phase.HELD, Phase.WAITING, Phase.RUNNING},
-    messages.Pause(1, "lunch"): {Phase.RUNNING, Phase.WAITING},
+    messages.Pause(1, "lunch"): {Phase.HELD, Phase.RUNNING, Phase.WAITING},
     messages.Resume(1): {Phase.PAUSING, Phase.PAUSED},
     messages.Restart(1): RUNS,
     messages.Disconnect(): set(Phase),
@@ -97,6 +97,7 @@ def test_a_message_is_acted_upon_or_against_the_protocol(
     [
         (messages.Connect(1), Phase.HELD, Phase.RUNNING),
         (messages.Pause(1, "lunch"), Phase.RUNNING, Phase.PAUSING),
+        (messages.Pause(1, "lunch"), Phase.HELD, Phase.PAUSED),
         (messages.Resume(1), Phase.PAUSING, Phase.RUNNING),
         (messages.Resume(1), Phase.PAUSED, Phase.RUNNING),
         (messages.Restart(1), Phase.PAUSED, Phase.RUNNING),
