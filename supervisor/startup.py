@@ -17,6 +17,10 @@ from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
 
 
+_OTHERS_READ = 0o022
+_NOBODY_ELSE_READS = 0o077
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What the privileged part of the start leaves to the rest."""
@@ -32,6 +36,7 @@ class Prepared:
 def prepare(options: Options) -> Prepared:
     """Make directories, open the log, start the helpers, and give up root.  Raises StartError."""
     privileges.check_start()
+    os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
     account = service_account()
     check_unused(options.session_uids)
     _make_directory(options.runtime_dir, account)
@@ -45,6 +50,7 @@ def prepare(options: Options) -> Prepared:
         helpers = start_helpers(engine, options.runtime_dir / "template", options.session_uids)
     except OSError as error:
         raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
+    os.umask(_NOBODY_ELSE_READS)
     privileges.drop(account)
     log.start()
     return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine))
