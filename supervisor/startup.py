@@ -16,7 +16,6 @@ from .options import Options
 from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
 
-
 _OTHERS_READ = 0o022
 _NOBODY_ELSE_READS = 0o077
 
