@@ -22,7 +22,7 @@ PACKAGES := policy ipc supervisor worker ctl bench tests.lab tests.fuzz packagin
 # reach them.
 demo bench test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/.importroot
 .PHONY: help setup demo test test-here quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees \
-  fuzz clean
+  fuzz exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -105,6 +105,9 @@ contract: setup incumbent-trees ## the D-Bus contract: ours, then the same with 
 
 frontends: setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
 	@$(PYTHON) -m pytest -q tests/frontends
+
+exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)
+	@PYTHONPATH=.importroot $(PYTHON) -m openvpn3_sessionmgr.packaging.exposure
 
 fuzz: setup ## fuzz what reads hostile input: two minutes each under atheris (installed into .venv/), then 10 million frames
 	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check '$(FUZZER)'

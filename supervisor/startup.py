@@ -18,6 +18,9 @@ from .providers import Providers
 from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
 
+_OTHERS_READ = 0o022
+_NOBODY_ELSE_READS = 0o077
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -35,6 +38,7 @@ class Prepared:
 def prepare(options: Options) -> Prepared:
     """Make directories, open the log, start the helpers, and give up root.  Raises StartError."""
     privileges.check_start()
+    os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
     account = service_account()
     check_unused(options.session_uids)
     _make_directory(options.runtime_dir, account)
@@ -51,6 +55,7 @@ def prepare(options: Options) -> Prepared:
         )
     except OSError as error:
         raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
+    os.umask(_NOBODY_ELSE_READS)
     privileges.drop(account)
     log.start()
     return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), providers)

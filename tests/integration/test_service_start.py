@@ -126,6 +126,20 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
             assert service.stop() == Exit.OK
 
 
+@pytest.mark.parametrize("mask", ["0077", "0000"])
+def test_who_starts_it_does_not_decide_who_reads_its_files(lab: Lab, mask: str) -> None:
+    """Nor whether sessions can read their own root directory."""
+    directory = lab.directory / "own"
+    with started(lab, through=["sh", "-c", f'umask {mask}; exec "$@"', "sh"], directory=directory) as service:
+        service.wait_line("runs as user")
+        assert int(field(service.pid, "Umask"), 8) == 0o077
+        alice = lab.connection("alice")
+        path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
+        for file in directory.rglob("*"):
+            assert not file.stat().st_mode & 0o077 or file.is_socket(), file
+        alice.session(path, "Disconnect")
+
+
 def test_a_missing_account_is_named(lab: Lab) -> None:
     accounts = lab.directory / "passwd"
     accounts.write_text("root:x:0:0::/root:/bin/sh\nmessagebus:x:4003:4003::/:/bin/sh\n")
