@@ -146,7 +146,10 @@ _WENT_AWAY = {_DAEMON + "NoReply", _DAEMON + "Disconnected", _DAEMON + "Timeout"
 
 # What to do about an answer that contains these words.
 _HINTS = (
-    ("already running", "`ovpnctl sessions-list` shows it, `ovpnctl session-manage --disconnect` ends it."),
+    (
+        "already running",
+        "`ovpnctl sessions-list` shows it; `ovpnctl session-manage` with its name resumes, restarts or ends it.",
+    ),
     ("Access denied", "It belongs to another user, who can share it."),
     ("Access to the configuration profile is denied", "It belongs to another user, who can share it."),
     ("Interface not found", "`ovpnctl sessions-list` shows the devices of your sessions."),

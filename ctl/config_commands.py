@@ -42,9 +42,8 @@ def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> 
             hint = f"`ovpnctl {kind}s-list` shows yours."
             thing = "configuration profile" if kind == "config" else "session of a profile"
             raise CommandError(f"there is no {thing} named {name}", Exit.REFUSED, hint)
-    raise CommandError(
-        f"{len(paths)} {kind}s have the name {name}", Exit.REFUSED, f"Name one by {option}: {', '.join(paths)}"
-    )
+    things = "configuration profiles are" if kind == "config" else "sessions are of profiles"
+    raise CommandError(f"{len(paths)} {things} named {name}", Exit.REFUSED, f"Name one by {option}: {', '.join(paths)}")
 
 
 async def invalid_reason(bus: "Bus", path: str) -> str:

@@ -76,7 +76,7 @@ def config_manage(
     """Change or show a profile's name, tags and overrides.
 
     Overrides are settings laid over what the profile says, for sessions to come.  Changes are made in the order of
-    the options above; the first that is refused ends the command.
+    the options below; the first that is refused ends the command.
 
     \b
     --json prints path, name, tags, readonly, persistent, dco, valid,

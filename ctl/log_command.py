@@ -11,6 +11,7 @@ from .exits import CommandError, Exit, printable
 from .run import on_bus, put, say
 from .services import SESSIONS
 from .session_names import check_one_name, find_session, names_a_session
+from .show import status_json
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -82,9 +83,7 @@ def _object(event: "Line | Changed") -> dict[str, Any]:
     from .watch import Changed
 
     if isinstance(event, Changed):
-        status = event.status
-        shown = {"major": status.major, "minor": status.minor, "text": str(status), "message": status.message}
-        return {"time": time.time(), "type": "status", **shown}
+        return {"time": time.time(), "type": "status", **status_json(event.status)}
     return {
         "time": time.time(),
         "type": "log",

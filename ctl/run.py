@@ -72,7 +72,10 @@ def ask(question: str) -> str:
     say(f"{question} ", newline=False)
     # click.prompt would write to standard output too, in some versions.
     try:
-        return sys.stdin.readline().strip() if sys.stdin else ""
+        line = sys.stdin.readline() if sys.stdin else ""
+        if not line.endswith("\n"):  # nobody has ended the line of the question
+            say()
+        return line.strip()
     except OSError:  # the terminal is gone
         return ""
     except UnicodeDecodeError:

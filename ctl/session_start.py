@@ -10,7 +10,7 @@ import click
 from ..ipc.codes import StatusMinor
 from .arguments import file, object_path, seconds, text
 from .config_commands import import_profile, profiles_named, the_only
-from .exits import CommandError, Exit, help_epilog
+from .exits import CommandError, Exit, help_epilog, printable
 from .profile_file import read_profile
 from .progress import Progress, progress
 from .run import on_bus, print_json, put
@@ -89,10 +89,9 @@ async def _new_session(bus: "Bus", config: str | None, config_path: str | None, 
         found = await profiles_named(bus, config)
         # Path.is_file raises for what is no file name at all.
         if not found and ("/" in config or os.path.isfile(config)):  # noqa: PTH113
-            shown.show(f"Using configuration profile from file: {config}")
-            imported = await import_profile(
-                bus, Path(config).name, read_profile(config), single_use=True, persistent=False
-            )
+            profile = read_profile(config)
+            shown.show(f"Using configuration profile from file: {printable(config)}")
+            imported = await import_profile(bus, Path(config).name, profile, single_use=True, persistent=False)
         config_path = imported or the_only(found, "config", config, "--config-path")
     try:
         reply = await bus.call(SESSIONS, "NewTunnel", "o", config_path)

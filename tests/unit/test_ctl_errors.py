@@ -58,6 +58,7 @@ def test_a_name_must_be_of_one_thing() -> None:
         assert all(path in caught.value.hint for path in paths)
     with pytest.raises(CommandError) as caught:
         the_only(["/a", "/b"], "config", "x", "--config-path")
+    assert caught.value.message == "2 configuration profiles are named x"
     assert caught.value.hint == "Name one by --config-path: /a, /b"
 
 
