@@ -53,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log-file",
+        type=_given,
         metavar="FILE",
         help="log to FILE, or to standard output with stdout:, besides journald or syslog",
     )
@@ -160,11 +161,15 @@ def _seconds(text: str) -> float:
     return _number(text, lowest=1)
 
 
-def _path(text: str) -> Path:
-    # An empty one, of a variable that is not set, would mean wherever the service was started.
+def _given(text: str) -> str:
+    # An empty one, of a variable that is not set, would mean wherever the service was started, or no log.
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
-    return Path(text).absolute()
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text)).absolute()
 
 
 def _provider(text: str) -> Provider:

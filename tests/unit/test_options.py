@@ -54,6 +54,7 @@ def test_idle_exit_takes_fractions_of_minutes(minutes: str, seconds: float) -> N
         ("--connect-timeout ''", "--connect-timeout: \"''\" is not a number from 1"),
         ("--runtime-dir=", "--runtime-dir: it is empty"),
         ("--state-dir=", "--state-dir: it is empty"),
+        ("--log-file=", "--log-file: it is empty"),
         ("--openvpn=", "--openvpn: it is empty"),
         ("--configuration none", "--configuration: invalid choice: 'none'"),
         ("--session-uids 70000", "--session-uids: '70000' is not FIRST-LAST"),
