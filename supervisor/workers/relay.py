@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -79,6 +80,15 @@ class Worker:
             self._fail("it does not read what it is sent")
         except ChannelClosed:
             pass
+
+    @property
+    def congested(self) -> bool:
+        """Whether a good part of what fits has been sent and not read yet (unix(7): no longer writable to poll(2))."""
+        if not self.alive:
+            return False
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLOUT)
+        return not poll.poll(0)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the process a signal; by pidfd, so that it cannot hit a stranger."""
