@@ -109,7 +109,7 @@ class Input:
     async def line(self, prompt: str, *, hidden: bool) -> str | None:
         """The next line, asked for with `prompt` at a terminal; None if there is no more.
 
-        Raises CommandError if it is not UTF-8.
+        Raises CommandError if it cannot be read, or is not text.
         """
         if self._descriptor < 0:
             return None
@@ -141,15 +141,20 @@ class Input:
         try:
             loop.add_reader(self._descriptor, readable.set)
         except PermissionError:  # a file: always readable
-            return os.read(self._descriptor, 4096)
+            return self._read_now()
         try:
             await readable.wait()
         finally:
             loop.remove_reader(self._descriptor)
+        return self._read_now()
+
+    def _read_now(self) -> bytes:
         try:
             return os.read(self._descriptor, 4096)
-        except OSError:  # the terminal is gone
-            return b""
+        except OSError as error:
+            if self.interactive:  # the terminal is gone
+                return b""
+            raise CommandError(f"standard input cannot be read: {error.strerror}", Exit.REFUSED) from error
 
 
 @contextmanager

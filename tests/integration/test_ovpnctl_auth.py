@@ -245,6 +245,14 @@ def test_asked_by_resume_of_a_session_that_was_never_connected(lab: Lab) -> None
     assert session.get("status") == [2, CONNECTED, ""]
 
 
+def test_standard_input_that_cannot_be_read(lab: Lab) -> None:
+    lab.supervisor()
+    done = lab.as_user("alice", ["sh", "-c", 'exec "$@" 0>/dev/null', "sh", service.OVPNCTL, *start(lab)])
+    assert done.returncode == Exit.REFUSED
+    assert "Error: standard input cannot be read: Bad file descriptor\n" in done.stderr
+    assert sessions(lab) == []
+
+
 def test_text_with_a_nul_byte(lab: Lab) -> None:
     lab.supervisor()
     status, _, errors = piped(lab, "ali\0ce\n", *start(lab))
