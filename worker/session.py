@@ -152,7 +152,7 @@ class Session:
         self.tell(messages.Refused(reason[:MAX_STATUS_TEXT]))
         self.stop()
 
-    def command(self, *commands: str) -> None:
+    def command(self, *commands: str | bytearray) -> None:
         """Give the engine management commands; one that is gone is found out by its exit."""
         if self.engine is not None and self.engine.management is not None:
             try:

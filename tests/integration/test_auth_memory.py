@@ -2,6 +2,7 @@
 
 import itertools
 import stat
+import time
 from base64 import b64encode
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 from .authentication import REQUIRE_USER, provide, questions
 from .files import files_of
 from .sessions import CONNECTED, UserSession, begin, wait_gone
+
+MOMENT = 2.0  # seconds
 
 TYPED = {
     "pk_passphrase": "passphrase-8c55e1",
@@ -64,9 +67,14 @@ def secrets_in(process: psutil.Process, wanted: dict[bytes, str]) -> dict[str, l
 
 
 def assert_in_none(processes: list[psutil.Process], wanted: dict[bytes, str]) -> None:
+    """Nothing is left a moment later: who has the answer may be quicker than the service is at letting go."""
     assert processes
+    until = time.monotonic() + MOMENT
     for process in processes:
-        assert secrets_in(process, wanted) == {}, process
+        found = secrets_in(process, wanted)
+        while found and time.monotonic() < until:
+            found = secrets_in(process, wanted)
+        assert found == {}, process
 
 
 def test_what_was_typed_is_in_worker_and_engine_only(lab: Lab) -> None:
@@ -102,6 +110,7 @@ def test_what_was_typed_is_in_worker_and_engine_only(lab: Lab) -> None:
         session.wait(CONNECTED if answered == set(answers) else REQUIRE_USER, before)
     in_worker = secrets_in(session.worker, wanted)
     assert {"password", "pk_passphrase", "http_proxy_pass"} <= set(in_worker), "the search finds nothing"
+    assert "static_challenge" not in in_worker, "what is used once is overwritten then"
     assert_in_none(elsewhere, wanted)
     processes = [session.worker, session.engine]
     session.call("Disconnect")
