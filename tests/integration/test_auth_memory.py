@@ -23,10 +23,11 @@ from .sessions import CONNECTED, UserSession, begin, wait_gone
 MOMENT = 2.0  # seconds
 
 TYPED = {
-    "pk_passphrase": "passphrase-8c55e1",
-    "http_proxy_pass": "proxy-4b0e77",
-    "password": "Geheim-日本-77a9d2",
-    "static_challenge": "otp-e0124b",
+    "pk_passphrase": "passphrase-8c55e1-and-4d11f0",
+    "http_proxy_pass": "proxy-4b0e77-and-90ce13-and-1f",
+    "password": "Geheim-日本-77a9d2-und-5530be",
+    # Long: memory of the usual sizes is used again at once, and would hide what is not overwritten.
+    "static_challenge": "otp-" + "".join(f"{number:x}," for number in range(57, 90)),
 }
 
 
@@ -39,7 +40,9 @@ def forms_of(secret: str) -> list[bytes]:
     """A text as it travels, as Python keeps it, and as it goes to servers in base64."""
     plain = secret.encode()
     wide = [] if secret.isascii() else [secret.encode("utf-16-le"), secret.encode("utf-32-le")]
-    return [plain, *wide, *(b64encode(b"x" * shift + plain)[4 if shift else 0 : -4] for shift in range(3))]
+    in_base64 = [b64encode(b"x" * shift + plain)[4:-4] for shift in range(3)]
+    # The end of each: where memory is free, its first bytes are the allocator's.
+    return [form[len(form) // 3 :] for form in (plain, *wide, *in_base64)]
 
 
 def key_forms(pem: str) -> dict[bytes, str]:
