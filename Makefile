@@ -8,7 +8,7 @@ DEBIAN13_LOG := .cache/debian13.log
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What a Debian system needs beside Python; the compiler and headers are for python-prctl.
-APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev
+APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev libseccomp2
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

@@ -7,12 +7,13 @@ worker/requests.py.  A message that carries a file descriptor says so.
 
 import msgspec
 
+from ..policy.layers import Layer
 from ..policy.network import NetworkSettings
 from .codes import InputGroup, LogCategory
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 0
+MINOR = 1
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -112,6 +113,12 @@ class WorkerSnapshot(ToSupervisor, frozen=True):
     """Second frame of a worker: how far its engine is ("new" before it has a profile)."""
 
     phase: str
+
+
+class Confined(ToSupervisor, frozen=True):
+    """All that confines worker and engine is in effect."""
+
+    layers: tuple[Layer, ...]  # that are on
 
 
 class Accepted(ToSupervisor, frozen=True):

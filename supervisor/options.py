@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from ..ipc.codes import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
+from ..policy.layers import Layer
 from ..policy.limits import CONNECT_DEADLINE, SESSION_UIDS
+from . import sandbox
 from .version import API_VERSION, VERSION
 
 PROGRAM = "openvpn3-service-sessionmgr"
@@ -31,6 +33,7 @@ class Options:
     engine: Path
     configuration: Literal["auto", "embedded", "external"]
     session_uids: range
+    sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -105,6 +108,14 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FIRST-LAST",
         help="user ids that sessions run as; nobody else may use them (default %(default)s)",
     )
+    parser.add_argument(
+        "--sandbox",
+        type=_sandbox,
+        default=sandbox.AVAILABLE,
+        metavar="available|strict|LAYER,LAYER…",
+        help="confine sessions by all layers that this machine has, and log which it lacks (available, the default), "
+        "refuse to start when it lacks any (strict), or for tests by exactly these layers, or none",
+    )
     return parser
 
 
@@ -122,6 +133,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         engine=chosen.engine,
         configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
         session_uids=chosen.session_uids,
+        sandbox=chosen.sandbox,
     )
 
 
@@ -148,6 +160,13 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
     return Path(text).absolute()
+
+
+def _sandbox(text: str) -> str | frozenset[Layer]:
+    try:
+        return sandbox.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _uids(text: str) -> range:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ipc.codes import LogGroup
 from ..ipc.exitcodes import Exit
+from ..policy.layers import Layer
 from . import startup
 from .bus import configuration_api, log_api, manager_api
 from .bus.callers import Callers
@@ -47,6 +48,7 @@ class Service:
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
+        self._sandbox = prepared.sandbox
         self._helpers = prepared.helpers
         self._connection = connection
         self._stop = asyncio.Event()
@@ -60,7 +62,7 @@ class Service:
         self._more_names = [log_api.BUS_NAME, *names_without_service()]
         self._lock = InstanceLock(options.runtime_dir)
         self._reaper = Reaper()
-        user_ids = UserIds(prepared.session_uids)
+        user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
         self._resolver = ResolverClient(prepared.helpers.resolver)
         self._network = Network(options.runtime_dir / "devices", self._log)
@@ -134,6 +136,8 @@ class Service:
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
         )
+        for line in self._sandbox.describe():
+            self._log.warn(line)
 
     async def run(self) -> Exit:
         """Serve until there is a reason to end; the exit status."""

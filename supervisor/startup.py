@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ipc.exitcodes import Exit
-from . import privileges
+from ..policy.layers import Layer
+from . import cgroups, privileges, sandbox
 from .accounts import service_account
 from .errors import StartError
 from .log import Log
 from .log_destinations import open_log
 from .options import Options
+from .sandbox import Sandbox
 from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
 
@@ -27,6 +29,7 @@ class Prepared:
     helpers: Helpers
     session_uids: range  # without the resolver's
     engine_was_there: bool  # the workers' root directory has the engine in it
+    sandbox: Sandbox
 
 
 def prepare(options: Options) -> Prepared:
@@ -40,14 +43,30 @@ def prepare(options: Options) -> Prepared:
         _make_directory(options.runtime_dir / name, account)
     _make_directory(options.state_dir / "profiles", account)
     log = open_log(options.log_level, options.log_file, options.colour)
+    missing: dict[Layer, str] = {}
+    missing[Layer.FIREWALL] = "it is not made yet"
+    cgroup = _prepare_cgroup(options, missing)
+    confined = sandbox.choose(options.sandbox, missing, options.session_uids[1:])
     engine = str(options.engine) if options.engine.is_file() else ""
     try:
-        helpers = start_helpers(engine, options.runtime_dir / "template", options.session_uids)
+        template = options.runtime_dir / "template"
+        helpers = start_helpers(engine, template, options.session_uids, confined, cgroup)
     except OSError as error:
         raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
+    os.close(cgroup)
     privileges.drop(account)
     log.start()
-    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine))
+    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), confined)
+
+
+def _prepare_cgroup(options: Options, missing: dict[Layer, str]) -> int:
+    """A descriptor of the group that sessions get theirs in; of something else where there is none, or none wanted."""
+    if isinstance(options.sandbox, str) or Layer.CGROUP in options.sandbox:
+        try:
+            return cgroups.prepare()
+        except (OSError, cgroups.NotDelegated) as error:
+            missing[Layer.CGROUP] = str(error)
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _make_directory(directory: Path, account: pwd.struct_passwd) -> None:

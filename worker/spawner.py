@@ -18,27 +18,31 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 import prctl
 
-from ..ipc import helpers, privileges
+from ..ipc import helpers, privileges, restrictions
 from ..ipc.channel import Channel, ChannelClosed
 from ..ipc.codec import BadFrame
 from ..ipc.exitcodes import Exit, describe
-from ..policy.confinement import HELPER_RLIMITS, SPAWNER_CAPABILITIES
-from . import confine, kernel, resolver, serve, template
+from ..policy import layers
+from ..policy.layers import Layer
+from . import cgroup, confine, kernel, resolver, serve, template
+from .confine import Confinement
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
 _FORK_RETRY = 0.5  # seconds
-_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
 
 def main() -> None:
-    """Arguments: the openvpn program ("" if there is none), a directory to build on, the range of user ids.
+    """Arguments: the openvpn program ("" if there is none), a directory to build on, the range of user ids, layers.
 
-    The first id of the range is the resolver's, the others are for sessions.
+    The first id of the range is the resolver's, the others are for sessions.  The layers are those of
+    policy/layers.py that are to be on; ipc/helpers.py says what descriptors there are.
     """
     engine, directory, uids = sys.argv[1], sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4]))
+    confinement = Confinement(layers.split(sys.argv[5]), _read_filters())
     # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -46,34 +50,40 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
     if os.fork() == 0:
-        _end_with(lambda: _be_resolver(uids[0]))
+        _end_with(lambda: _be_resolver(uids[0], confinement))
     os.close(helpers.RESOLVER_FD)
-    _end_with(lambda: _be_spawner(engine, directory, uids[1:]))
+    _end_with(lambda: _be_spawner(engine, directory, uids[1:], confinement))
 
 
-def _be_resolver(uid: int) -> None:
+def _read_filters() -> helpers.Filters:
+    with os.fdopen(helpers.FILTERS_FD, "rb") as file:
+        return helpers.decode_filters(file.read())
+
+
+def _be_resolver(uid: int, confinement: Confinement) -> None:
     os.close(helpers.SPAWNER_FD)
+    os.close(helpers.CGROUP_FD)
     prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
-    privileges.run_steps(
-        [*privileges.set_rlimits(HELPER_RLIMITS), *privileges.drop_to(uid, uid), *privileges.forbid_new_privileges()]
-    )
+    confine.confine_resolver(uid, confinement)
     keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
 
 
-def _be_spawner(engine: str, directory: str, uids: range) -> None:
+def _be_spawner(engine: str, directory: str, uids: range, confinement: Confinement) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
-    kernel.unshare(kernel.CLONE_NEWNS)
+    restrictions.unshare(restrictions.CLONE_NEWNS)
     kernel.make_mounts_private()
-    template.build_and_enter(engine, directory)
-    privileges.run_steps(
-        [
-            *privileges.set_rlimits(HELPER_RLIMITS),
-            *privileges.lock_securebits(),
-            *privileges.drop_to(0, 0, SPAWNER_CAPABILITIES),
-            *privileges.forbid_new_privileges(),
-        ]
-    )
-    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids))
+    if Layer.ROOT in confinement.layers:
+        template.build_and_enter(engine, directory)
+        engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
+    else:
+        base = directory
+    if Layer.MOUNT not in confinement.layers:
+        template.share_private_directory(base)
+    template.write_texts(engine, base)
+    places = {"ENGINE": (engine,), "LOADER": template.loaders()}
+    confinement = replace(confinement, base=base, places=places)
+    confine.confine_spawner(confinement)
+    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement))
 
 
 def keep_serving(serve_requests: Callable[[], None]) -> None:
@@ -99,7 +109,7 @@ def keep_serving(serve_requests: Callable[[], None]) -> None:
         print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
 
 
-def _serve(requests: Channel, uids: range) -> None:
+def _serve(requests: Channel, uids: range, confinement: Confinement) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner, serving")
     while True:
         try:
@@ -111,7 +121,7 @@ def _serve(requests: Channel, uids: range) -> None:
             if uid not in uids or len(packet.descriptors) != 1:
                 raise BadFrame(f"a request for user id {uid} with {len(packet.descriptors)} descriptors")
             with socket.socket(fileno=packet.take()) as worker_end:
-                failure = _spawn(requests, serial, uid, Channel(worker_end))
+                failure = _spawn(requests, serial, uid, Channel(worker_end), confinement)
             if failure:
                 requests.send(helpers.pack_spawned(serial, -failure))
         except BadFrame as error:
@@ -120,29 +130,31 @@ def _serve(requests: Channel, uids: range) -> None:
             packet.close()
 
 
-def _spawn(requests: Channel, serial: int, uid: int, worker_end: Channel) -> int:
+def _spawn(requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement) -> int:
     """Make a worker, which answers the request by itself; an errno if there is none."""
     try:
         intermediate = os.fork()
     except OSError as error:
         return error.errno or errno.EAGAIN
     if intermediate == 0:
-        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end))
+        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement))
     _, status = os.waitpid(intermediate, 0)
     return 0 if status == 0 else errno.ECHILD
 
 
-def _unshare_and_fork(requests: Channel, serial: int, uid: int, worker_end: Channel) -> None:
+def _unshare_and_fork(requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement) -> None:
     try:
-        kernel.unshare(_NAMESPACES)
+        if Layer.CGROUP in confinement.layers:
+            cgroup.enter(helpers.CGROUP_FD, uid)
+        restrictions.unshare(layers.namespace_flags(confinement.layers))
         pid = os.fork()
     except OSError as error:
         requests.send(helpers.pack_spawned(serial, -(error.errno or errno.EAGAIN)))
         return
     if pid == 0:
         requests.close()
-        confine.confine_worker(uid)
-        serve.run(worker_end)
+        os.close(helpers.CGROUP_FD)
+        serve.run(worker_end, confine.confine_worker(uid, serial, confinement))
         return
     pidfd = os.pidfd_open(pid)
     requests.send(helpers.pack_spawned(serial, pid), [pidfd])

@@ -8,11 +8,12 @@ import os
 import stat
 from pathlib import Path
 
+from ..policy import texts
 from . import kernel
 
 ENGINE_PATH = "/usr/sbin/openvpn"  # where the engine is inside, wherever it is outside
 PRIVATE_DIRECTORY = "/run"  # the worker's own tmpfs
-HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its servers' names with
+_HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its servers' names with
 _PRIVATE_SIZE = "16m"  # the profile in two forms, a socket; the engine's temporary files
 
 # Character devices the engine opens: name, major, minor (the kernel's admin-guide/devices.txt).
@@ -39,18 +40,34 @@ def build_and_enter(engine: str, directory: str) -> None:
         kernel.bind_read_only(engine, str(inside))
     for link, destination in (("lib", "usr/lib"), ("lib64", "usr/lib64"), ("bin", "usr/bin"), ("sbin", "usr/sbin")):
         (root / link).symlink_to(destination)
-    (root / "etc/hosts").symlink_to(HOSTS_PATH)
+    (root / "etc/hosts").symlink_to(_HOSTS_PATH)
     (root / "etc/nsswitch.conf").write_text("hosts: files\n")
     _make_devices(root / "dev")
     kernel.pivot_into(directory)
     kernel.mount("none", "/", flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)
 
 
+def write_texts(engine: str, base: str) -> None:
+    """Put the texts of policy/texts.py in their place: the engine's path, and where private directories are mounted."""
+    contents = {texts.ENGINE: engine.encode(), texts.PRIVATE: base.encode(), texts.TMPFS: b"tmpfs"}
+    kernel.map_texts(texts.AT, texts.SIZE, contents)
+
+
 def mount_private_directory(uid: int) -> None:
     """Give the calling worker its own writable directory; call in its own mount namespace."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     options = f"mode=0700,uid={uid},gid={uid},size={_PRIVATE_SIZE},nr_inodes=64"
-    kernel.mount("private", PRIVATE_DIRECTORY, "tmpfs", flags, options)
+    kernel.mount_texts(texts.PRIVATE, texts.TMPFS, flags, options)
+
+
+def share_private_directory(base: str) -> None:
+    """Where workers have no mounts of their own: let each make a directory in `base`."""
+    kernel.mount("private", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "mode=1777")
+
+
+def loaders() -> tuple[str, ...]:
+    """The dynamic loaders, one of which the kernel executes when it executes the engine (ld.so(8))."""
+    return tuple(str(file) for directory in _library_directories() for file in directory.glob("ld*.so*"))
 
 
 def _library_directories() -> list[Path]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...ipc import messages
 from ...ipc.codes import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...policy.layers import join
 from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
 from ...policy.network import PolicyViolation
 from ..errors import SystemFault, WorkerFault
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from ..sessions.session import Session
 
 _CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
+
+
+def confined(session: Session, message: messages.Confined) -> None:
+    """Worker and engine are confined by these layers, and by those that are not theirs to report."""
+    session.layers = frozenset(message.layers)
+    session.log(LogCategory.DEBUG, f"Confined by {join(session.layers)}")
 
 
 def accepted(session: Session, message: messages.Accepted) -> None:

@@ -90,6 +90,7 @@ _RELEASED = (
 PERMITS: dict[type[messages.ToSupervisor], _Permit] = {
     messages.WorkerHello: _permit(State.STARTING, act=_hello),
     messages.WorkerSnapshot: _permit(State.STARTING, act=_snapshot),
+    messages.Confined: _permit(State.STARTING, act=reports.confined),
     messages.Accepted: _permit(State.STARTING, act=reports.accepted),
     messages.Refused: _permit(State.STARTING, act=lambda session, message: session.refused(message.reason)),
     messages.InputNeeded: _event(Event.INPUT_NEEDED, reports.input_needed, State.STARTING),

@@ -1,0 +1,48 @@
+"""What of the sandbox this machine has, by trying it; to be run as root in a process that ends then."""
+
+import struct
+from collections.abc import Callable
+from functools import partial
+
+from ..ipc import privileges, restrictions
+from ..ipc.helpers import Filters
+from ..policy.layers import NAMESPACES, Layer
+from . import filters
+from .sandbox import Tried
+
+_ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+
+
+def probe(layers: frozenset[Layer], session_uids: range) -> Tried:
+    """Try each of `layers` that a kernel or container may lack, and build the filters."""
+    tried = Tried({}, Filters())
+
+    def attempt(layer: Layer, body: Callable[[], object]) -> None:
+        if layer in layers:
+            try:
+                body()
+            except (OSError, filters.CannotBuild, privileges.ConfinementError) as error:
+                tried.missing[layer] = str(error)
+
+    for layer, flag in NAMESPACES.items():
+        attempt(layer, partial(restrictions.unshare, flag))
+    attempt(Layer.MDWE, restrictions.refuse_executable_memory)
+    attempt(Layer.NO_NEW_PRIVS, lambda: privileges.run_steps(privileges.forbid_new_privileges()))
+    attempt(Layer.LANDLOCK, restrictions.landlock_abi)
+    attempt(Layer.SCOPE, _find_scopes)
+    if Layer.SECCOMP in layers:
+        there = layers - tried.missing.keys()  # the filter admits the namespaces that have been found
+        try:
+            if struct.calcsize("P") != 8:
+                raise OSError("this is a 32-bit system")
+            built = filters.build_all(there, session_uids)
+            restrictions.load_filter(_ALLOW_ALL)
+            tried.filters = built
+        except (OSError, filters.CannotBuild) as error:
+            tried.missing[Layer.SECCOMP] = str(error)
+    return tried
+
+
+def _find_scopes() -> None:
+    if (abi := restrictions.landlock_abi()) < restrictions.SCOPES_SINCE:
+        raise OSError(f"Landlock {restrictions.SCOPES_SINCE} has it, this kernel has {abi}")
