@@ -8,7 +8,7 @@ DEBIAN13_LOG := .cache/debian13.log
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What a Debian system needs beside Python; the compiler and headers are for python-prctl.
-APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev libseccomp2
+APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev libseccomp2 strace
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -17,8 +17,8 @@ PACKAGES := policy ipc supervisor worker ctl bench tests.lab packaging
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
-demo bench test-debian13 packages incumbent-trees: export PYTHONPATH := $(CURDIR)/.importroot
-.PHONY: help setup demo test quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees clean
+demo bench denied test-debian13 packages incumbent-trees: export PYTHONPATH := $(CURDIR)/.importroot
+.PHONY: help setup demo test quick check generated bench denied test-debian13 packages rpm contract frontends incumbent-trees clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -81,6 +81,12 @@ generated: setup ## rewrite the files made from the interface tables and command
 
 bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
+
+STORIES := test_layers test_session_life test_session_failures test_session_names test_resolver test_network test_profiles \
+  test_service_helpers test_auth_password test_auth_challenges test_auth_keys test_auth_pending test_auth_proxy
+
+denied: setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)
+	@$(LAB).denied $(STORIES:%=tests/integration/%.py)
 
 test-debian13: setup ## the tests in a Debian 13 tree, with that release's libraries (root)
 	@$(LAB).debian13

@@ -63,7 +63,11 @@ def drop_to(uid: int, gid: int, keep: Collection[str] = ()) -> list[Step]:
         ("become the user", lambda: os.setresuid(uid, uid, uid), lambda: os.getresuid() == (uid, uid, uid)),
         ("stop keeping capabilities", lambda: prctl.set_keepcaps(False), lambda: not prctl.get_keepcaps()),
         *limit_capabilities(keep),
-        ("find that the old user is out of reach", _nothing, lambda: uid == 0 or not _can_become_root()),
+        (
+            "find that the old user is out of reach",
+            _nothing,
+            lambda: uid == 0 or "setuid" in keep or not _can_become_root(),
+        ),
     ]
 
 

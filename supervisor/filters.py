@@ -24,6 +24,11 @@ class CannotBuild(Exception):
     """There is no libseccomp, or it does not take a rule; the text says which."""
 
 
+def check() -> None:
+    """Make sure that there is a libseccomp; what is built later starts no program.  Raises CannotBuild."""
+    _binding()
+
+
 def build_all(layers: Collection[Layer], session_uids: range) -> Filters:
     """The filters of all processes that have one.  Raises CannotBuild."""
     return Filters(
@@ -53,6 +58,7 @@ def build(table: Table) -> tuple[bytes, ...]:
 
 
 def _binding() -> Any:
+    """libseccomp's Python binding; PyPI's starts programs to find the library when it is first imported."""
     reasons = []
     for name in _BINDINGS:
         try:

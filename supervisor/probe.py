@@ -24,13 +24,15 @@ def probe(layers: frozenset[Layer], session_uids: range) -> Tried:
             except (OSError, filters.CannotBuild, privileges.ConfinementError) as error:
                 tried.missing[layer] = str(error)
 
+    # First: in a new pid namespace this process could start only one other.
+    attempt(Layer.SECCOMP, filters.check)
     for layer, flag in NAMESPACES.items():
         attempt(layer, partial(restrictions.unshare, flag))
     attempt(Layer.MDWE, restrictions.refuse_executable_memory)
     attempt(Layer.NO_NEW_PRIVS, lambda: privileges.run_steps(privileges.forbid_new_privileges()))
     attempt(Layer.LANDLOCK, restrictions.landlock_abi)
     attempt(Layer.SCOPE, _find_scopes)
-    if Layer.SECCOMP in layers:
+    if Layer.SECCOMP in layers - tried.missing.keys():
         there = layers - tried.missing.keys()  # the filter admits the namespaces that have been found
         try:
             if struct.calcsize("P") != 8:

@@ -29,7 +29,6 @@ from ..policy.layers import Layer
 from . import template
 
 HOSTNAME = "session"
-_SECCOMP_MODE_FILTER = 2
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _is_filtered() -> bool:
     try:
         os.close(os.memfd_create("forbidden"))
     except PermissionError:
-        return bool(_prctl.prctl(_prctl.PR_GET_SECCOMP) == _SECCOMP_MODE_FILTER)
+        return bool(_prctl.prctl(_prctl.PR_GET_SECCOMP))
     return False
 
 

@@ -76,7 +76,7 @@ def _be_spawner(engine: str, directory: str, uids: range, confinement: Confineme
         template.build_and_enter(engine, directory)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
     else:
-        base = directory
+        base = template.OUTSIDE_DIRECTORY
     if Layer.MOUNT not in confinement.layers:
         template.share_private_directory(base)
     template.write_texts(engine, base)

@@ -13,6 +13,9 @@ from . import kernel
 
 ENGINE_PATH = "/usr/sbin/openvpn"  # where the engine is inside, wherever it is outside
 PRIVATE_DIRECTORY = "/run"  # the worker's own tmpfs
+OUTSIDE_DIRECTORY = (
+    "/mnt"  # in its place where workers keep the host's root; every system has it, and every user gets there
+)
 _HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its servers' names with
 _PRIVATE_SIZE = "16m"  # the profile in two forms, a socket; the engine's temporary files
 
