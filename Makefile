@@ -82,7 +82,7 @@ generated: setup ## rewrite the files made from the interface tables and command
 bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
 
-STORIES := test_layers test_session_life test_session_failures test_session_names test_resolver test_network test_profiles \
+STORIES := test_session_life test_session_failures test_session_names test_resolver test_network test_profiles \
   test_service_helpers test_auth_password test_auth_challenges test_auth_keys test_auth_pending test_auth_proxy
 
 denied: setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)

@@ -119,6 +119,7 @@ class Confined(ToSupervisor, frozen=True):
     """All that confines worker and engine is in effect."""
 
     layers: tuple[Layer, ...]  # that are on
+    local: bool  # the profile's server or proxy is on this machine, so the session has to connect to it
 
 
 class Accepted(ToSupervisor, frozen=True):

@@ -216,6 +216,7 @@ RESOLVER = Table((
     Row("fork vfork wait4 waitid pipe2", "a process for each look-up"),
     *_each("kill", "a look-up that is cancelled", 1, (_SIGKILL,)),
     Row("dup dup2 dup3 socketpair eventfd2 timerfd_create timerfd_settime", "modules of the name service"),
+    *_each("ioctl", "Python asks each file that it reads whether it is a terminal", 1, (_TCGETS,)),
     *_each("prctl", "modules of the name service", 0, (*_PR_QUERIES, _PR_SET_NAME)),
 ))  # fmt: skip
 

@@ -8,6 +8,8 @@ from ..ipc import privileges, restrictions
 from ..ipc.helpers import Filters
 from ..policy.layers import NAMESPACES, Layer
 from . import filters
+from .errors import SystemFault
+from .network import firewall
 from .sandbox import Tried
 
 _ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
@@ -21,7 +23,7 @@ def probe(layers: frozenset[Layer], session_uids: range) -> Tried:
         if layer in layers:
             try:
                 body()
-            except (OSError, filters.CannotBuild, privileges.ConfinementError) as error:
+            except (OSError, filters.CannotBuild, privileges.ConfinementError, SystemFault) as error:
                 tried.missing[layer] = str(error)
 
     # First: in a new pid namespace this process could start only one other.
@@ -29,6 +31,7 @@ def probe(layers: frozenset[Layer], session_uids: range) -> Tried:
     for layer, flag in NAMESPACES.items():
         attempt(layer, partial(restrictions.unshare, flag))
     attempt(Layer.MDWE, restrictions.refuse_executable_memory)
+    attempt(Layer.FIREWALL, partial(firewall.probe, session_uids))
     attempt(Layer.NO_NEW_PRIVS, lambda: privileges.run_steps(privileges.forbid_new_privileges()))
     attempt(Layer.LANDLOCK, restrictions.landlock_abi)
     attempt(Layer.SCOPE, _find_scopes)

@@ -49,6 +49,7 @@ class Service:
         self._options = options
         self._log: Log = prepared.log
         self._sandbox = prepared.sandbox
+        self._session_uids = prepared.session_uids
         self._helpers = prepared.helpers
         self._connection = connection
         self._stop = asyncio.Event()
@@ -122,6 +123,8 @@ class Service:
         await self._callers.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._clean_up()
+        if Layer.FIREWALL in self._sandbox.layers:
+            await self._protect()
         if self._configuration is not None:
             await self._configuration.start()
         self._manager.start()
@@ -219,6 +222,14 @@ class Service:
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
         except (OSError, SystemFault) as error:
             self._log.error(f"What an earlier instance left could not all be removed: {error}")
+
+    async def _protect(self) -> None:
+        try:
+            await self._network.protect(self._session_uids)
+        except SystemFault as error:  # it could be done a moment ago
+            raise StartError(
+                f"Sessions cannot be kept from this machine's services: {error}", Exit.CONFINEMENT
+            ) from error
 
     # Running
 

@@ -44,7 +44,6 @@ def prepare(options: Options) -> Prepared:
     _make_directory(options.state_dir / "profiles", account)
     log = open_log(options.log_level, options.log_file, options.colour)
     missing: dict[Layer, str] = {}
-    missing[Layer.FIREWALL] = "it is not made yet"
     cgroup = _prepare_cgroup(options, missing)
     confined = sandbox.choose(options.sandbox, missing, options.session_uids[1:])
     engine = str(options.engine) if options.engine.is_file() else ""

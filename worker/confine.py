@@ -44,6 +44,8 @@ class Confinement:
 
 def confine_resolver(uid: int, confinement: Confinement) -> None:
     """Take everything away from the calling process but looking up names.  Raises ConfinementError."""
+    # It has no capability left, with which seccomp and Landlock could do without.
+    confinement = replace(confinement, layers=confinement.layers | {Layer.NO_NEW_PRIVS})
     privileges.run_steps(
         [
             *privileges.set_rlimits(HELPER_RLIMITS),

@@ -111,7 +111,8 @@ class _Loop:
         management = self._session.engine.accept()
         # From here on there is nothing to open, start or connect; and what has come from the engine is not read yet.
         confine_serving(self._session.confinement)
-        self._session.tell(messages.Confined(tuple(sorted(self._session.confinement.layers))))
+        layers = tuple(sorted(self._session.confinement.layers))
+        self._session.tell(messages.Confined(layers, self._session.attempts.remotes.local))
         self._watch(management.fileno(), self._read_management)
         self._session.command(*_GREETING)
 

@@ -1,18 +1,24 @@
 """The layers of the sandbox, looked at from outside; and each alone."""
 
 import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from openvpn3_sessionmgr.ipc.exitcodes import Exit
 from openvpn3_sessionmgr.policy.confinement import SPAWNER_CAPABILITIES, SUPERVISOR_CAPABILITIES, WORKER_RLIMITS
-from openvpn3_sessionmgr.policy.layers import ALL, NAMESPACES, Layer
+from openvpn3_sessionmgr.policy.layers import ALL, NAMESPACES, Layer, join
 from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.network import CLIENT_ADDRESS
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
 from openvpn3_sessionmgr.tests.lab.service import Service
 
 from .service_life import field, parent, processes, refused
-from .sessions import UserSession, begin
+from .sessions import UserSession, begin, wait_gone
 
 SPAWNER = "openvpn3-service-sessionmgr: spawner"
 RESOLVER = "openvpn3-service-sessionmgr: resolver"
@@ -64,7 +70,6 @@ def filters(pid: int) -> int:
 def test_all_processes_from_outside(lab: Lab) -> None:
     service, session = started(lab, "available")
     worker, engine = session.worker.pid, session.engine.pid
-    print(service.log)
     keeper, serving = processes(SPAWNER)
     resolver_keeper, resolver = processes(RESOLVER)
     helpers = (keeper, serving, resolver_keeper, resolver)
@@ -94,7 +99,7 @@ def test_all_processes_from_outside(lab: Lab) -> None:
     # Not dumpable: proc(5) gives their files to root.
     for pid in (service.pid, *helpers, worker):
         assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
-    assert f"Confined by {','.join(layer for layer in Layer if layer in here() - {Layer.FIREWALL})}" in service.log
+    assert f"Confined by {join(here())}\n" in service.log
 
 
 _PROC_NAMES = {
@@ -125,6 +130,68 @@ def test_each_layer_alone(lab: Lab, layer: Layer | None) -> None:
         on |= {Layer.ROOT} if not Path(f"/proc/{pid}/root/etc/passwd").exists() else set()
         assert on == {layer} - {None, Layer.LANDLOCK, Layer.SCOPE, Layer.MDWE}
     assert f"Confined by {layer or 'none'}" in service.log
+
+
+def connects(lab: Lab, uid: int, address: str, port: int) -> bool:
+    """Whether a process of a user id on the client's machine reaches a service there."""
+    code = f"import socket; socket.create_connection(({address!r}, {port}), 5)"
+    identity = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    done = lab.client_side.run([*identity, sys.executable, "-I", "-c", code])
+    assert done.returncode == 0 or "ConnectionRefusedError" in done.stderr
+    return done.returncode == 0
+
+
+@contextmanager
+def local_service(lab: Lab) -> Iterator[int]:
+    """A service of the client's machine at all its addresses; its port."""
+    code = (
+        "import socket; s = socket.create_server(('::', 0), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+        "print('port', s.getsockname()[1], flush=True)\n"
+        "while True: s.accept()"
+    )
+    process = lab.client_side.start("local service", [sys.executable, "-I", "-c", code])
+    try:
+        yield int(process.wait_line("^port").split()[1])
+    finally:
+        process.stop()
+
+
+def test_sessions_do_not_reach_this_machines_services(lab: Lab) -> None:
+    lab.server()
+    resolver, first, last, beyond = 60706, 60707, 61183, 61184
+    with local_service(lab) as port:
+        service = lab.supervisor()
+        for address in ("127.0.0.1", "::1", CLIENT_ADDRESS):
+            for uid, wanted in ((resolver, True), (first, False), (last, False), (beyond, True)):
+                assert connects(lab, uid, address, port) is wanted, (address, uid)
+        # The server is elsewhere, and reached; the layer is reported.
+        session = begin(lab)
+        session.connect()
+        service.process.wait_line("Confined by .*firewall")
+        service.stop()
+        assert connects(lab, first, "127.0.0.1", port)
+
+
+def test_a_session_whose_server_is_here_is_exempt_while_it_lives(lab: Lab) -> None:
+    first, second = 60707, 60708
+    with local_service(lab) as port:
+        service = lab.supervisor()
+        local = begin(lab, "local", remotes=[f"localhost {port} tcp"])
+        begin(lab, "other", user="bob")
+        assert connects(lab, first, "127.0.0.1", port)
+        assert not connects(lab, second, "127.0.0.1", port)
+        said = [line for line in service.log.splitlines() if "Confined by" in line]
+        assert ["firewall" in line for line in said] == [False, True]
+        worker = local.worker
+        local.call("Disconnect")
+        wait_gone([worker])
+        until(lambda: not connects(lab, first, "127.0.0.1", port))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 def test_strict_names_each_layer_that_is_missing(lab: Lab) -> None:

@@ -35,7 +35,7 @@ EXAMPLES = [
     messages.UrlNeeded(1, "https://login.example/"),
     messages.WorkerHello(1, 0),
     messages.WorkerSnapshot("new"),
-    messages.Confined((Layer.SECCOMP, Layer.MDWE)),
+    messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
     messages.Accepted(3),
     messages.Refused("no"),
     messages.Connecting(1),

@@ -27,7 +27,7 @@ TURN = 3  # of the session's latest request
 EXAMPLES: list[messages.ToSupervisor] = [
     messages.WorkerHello(messages.MAJOR, 7),
     messages.WorkerSnapshot("new"),
-    messages.Confined((Layer.SECCOMP, Layer.MDWE)),
+    messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
     messages.Accepted(3),
     messages.Refused("no"),
     messages.InputNeeded(TURN, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
