@@ -1,6 +1,7 @@
 """ovpnctl, the command line of the session manager."""
 
 import sys
+from typing import IO
 
 import click
 
@@ -8,8 +9,9 @@ from .config_acl import config_acl
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
-from .exits import CommandError, help_epilog
+from .exits import CommandError, Exit, help_epilog
 from .log_command import log
+from .run import say, silence
 from .session_acl import session_acl
 from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
@@ -48,8 +50,23 @@ def main() -> None:
     try:
         cli(prog_name="ovpnctl")
     except CommandError as error:
-        click.echo(error, err=True)
+        say(str(error))
         sys.exit(error.status)
+    except OSError as error:  # of what click itself writes: help, and what is wrong with the command line
+        for stream in (sys.stdout, sys.stderr):
+            if not _flushes(stream):
+                silence(stream)
+        say(f"Error: {error.strerror}")
+        sys.exit(Exit.OTHER)
+
+
+def _flushes(stream: IO[str] | None) -> bool:
+    try:
+        if stream:
+            stream.flush()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -46,16 +46,7 @@ class Bus:
             signature=signature,
             body=list(arguments),
         )
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                reply = await self.connection.call(message)
-        except TimeoutError:
-            text = f"the {service.title} has not answered for {CALL_TIMEOUT:.0f} s"
-            raise CommandError(text, Exit.UNREACHABLE) from None
-        except (EOFError, OSError) as error:
-            raise CommandError(f"the connection to the bus was lost: {error}", Exit.UNREACHABLE) from error
-        if reply is None:
-            raise CommandError("the connection to the bus was lost", Exit.UNREACHABLE)
+        reply = await self._reply(message, service.title)
         self.owner[service.name] = reply.sender or ""
         if reply.message_type is MessageType.ERROR:
             text = str(reply.body[0]) if reply.body else ""
@@ -93,18 +84,43 @@ class Bus:
 
     async def match(self, rule: str) -> None:
         """Ask the bus for the signals that fit `rule`; they come to the connection's message handlers."""
-        reply = await self.connection.call(
-            Message(
-                destination="org.freedesktop.DBus",
-                path="/org/freedesktop/DBus",
-                interface="org.freedesktop.DBus",
-                member="AddMatch",
-                signature="s",
-                body=[rule],
-            )
+        reply = await self._ask_daemon("AddMatch", rule)
+        if reply.message_type is MessageType.ERROR:
+            raise CommandError(f"the bus refuses the match rule {rule}", Exit.OTHER)
+
+    async def owner_of(self, name: str) -> str:
+        """The connection that owns a name; empty if none does."""
+        reply = await self._ask_daemon("GetNameOwner", name)
+        return "" if reply.message_type is MessageType.ERROR else str(reply.body[0])
+
+    async def _ask_daemon(self, member: str, text: str) -> Message:
+        message = Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member=member,
+            signature="s",
+            body=[text],
         )
-        if reply is None or reply.message_type is MessageType.ERROR:
-            raise CommandError(f"the bus refuses the match rule {rule}", Exit.UNEXPECTED)
+        return await self._reply(message, "bus")
+
+    async def _reply(self, message: Message, whom: str) -> Message:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                reply = await self.connection.call(message)
+        except TimeoutError:
+            raise CommandError(f"the {whom} has not answered for {CALL_TIMEOUT:.0f} s", Exit.UNREACHABLE) from None
+        except (EOFError, OSError) as error:
+            raise CommandError(lost(error), Exit.UNREACHABLE) from error
+        if reply is None:
+            raise CommandError(lost(), Exit.UNREACHABLE)
+        return reply
+
+
+def lost(error: Exception | None = None) -> str:
+    """That there is no connection to the bus any more, with what is known of the reason."""
+    reason = getattr(error, "strerror", None) or (error and str(error))
+    return f"the connection to the bus was lost: {reason}" if reason else "the connection to the bus was lost"
 
 
 @asynccontextmanager
@@ -130,7 +146,10 @@ _WENT_AWAY = {_DAEMON + "NoReply", _DAEMON + "Disconnected", _DAEMON + "Timeout"
 
 # What to do about an answer that contains these words.
 _HINTS = (
-    ("already running", "`ovpnctl sessions-list` shows it, `ovpnctl session-manage --disconnect` ends it."),
+    (
+        "already running",
+        "`ovpnctl sessions-list` shows it; `ovpnctl session-manage` with its name resumes, restarts or ends it.",
+    ),
     ("Access denied", "It belongs to another user, who can share it."),
     ("Access to the configuration profile is denied", "It belongs to another user, who can share it."),
     ("Interface not found", "`ovpnctl sessions-list` shows the devices of your sessions."),

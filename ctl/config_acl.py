@@ -1,19 +1,21 @@
 """config-acl: who may use a profile, and how."""
 
 import pwd
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .arguments import text
 from .config_names import check_one_name, find_profile, names_a_profile, readable_properties, set_property
 from .exits import CommandError, Exit, printable
-from .run import on_bus, print_json, say
+from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import user_name
 
 if TYPE_CHECKING:
     from .bus import Bus
+
+_NOBODY = 2**32 - 1  # stands for "no user" in system calls
 
 # What is said when a switch is set to false, and to true.
 _SAID = {
@@ -31,8 +33,8 @@ _SAID = {
 
 @click.command("config-acl")
 @names_a_profile
-@click.option("-G", "--grant", metavar="USER", multiple=True, help="Share it with a user (name or number).")
-@click.option("-R", "--revoke", metavar="USER", multiple=True, help="No longer share it with a user.")
+@click.option("-G", "--grant", type=text, metavar="USER", multiple=True, help="Share it with a user (name or number).")
+@click.option("-R", "--revoke", type=text, metavar="USER", multiple=True, help="No longer share it with a user.")
 @click.option(
     "-T",
     "--transfer-owner-session",
@@ -81,7 +83,7 @@ def config_acl(
 
     def tell(text: str) -> None:
         if not as_json:
-            click.echo(text)
+            put(text)
 
     async def change(bus: "Bus") -> str:
         found = await find_profile(bus, path, config)
@@ -105,16 +107,16 @@ def config_acl(
             on_bus(seal_it)
             tell("Configuration has been sealed.")
         else:
-            raise CommandError("--seal was cancelled", Exit.UNEXPECTED)
+            raise CommandError("--seal was cancelled", Exit.OTHER)
     if as_json:
         print_json(on_bus(read))
     elif show:
-        click.echo(acl_text(on_bus(read)))
+        put(acl_text(on_bus(read)))
 
 
 def user_id(user: str) -> int:
     """The number of a user given by name or number; raises CommandError."""
-    if user.isascii() and user.isdecimal() and int(user) < 2**32 - 1:
+    if user.isascii() and user.isdecimal() and len(user) <= len(str(_NOBODY)) and int(user) < _NOBODY:
         return int(user)
     try:
         return pwd.getpwnam(user).pw_uid
@@ -124,9 +126,7 @@ def user_id(user: str) -> int:
 
 def _certain() -> bool:
     say("This operation CANNOT be undone and makes this configuration profile read-only.")
-    click.echo("Are you sure you want to do this? (enter yes in upper case) ", nl=False, err=True)
-    # click.prompt would write to standard output too, in some versions.
-    return sys.stdin.readline().strip() == "YES"
+    return ask("Are you sure you want to do this? (enter yes in upper case)") == "YES"
 
 
 def acl_json(path: str, properties: dict[str, Any]) -> dict[str, Any]:

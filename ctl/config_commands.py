@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .arguments import file, object_path, text, utf8
 from .exits import CommandError, Exit, printable
 from .profile_file import read_profile
-from .run import on_bus, print_json, say
+from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import profile_json, profiles_text
 
@@ -29,8 +30,11 @@ async def profiles_named(bus: "Bus", name: str) -> list[str]:
     return paths
 
 
-def the_only(paths: list[str], kind: str, name: str) -> str:
-    """The one path that a name stands for; raises CommandError if it is none or several."""
+def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> str:
+    """The one path that a name stands for; raises CommandError if it is none or several.
+
+    `option` is the one that takes a path instead.
+    """
     match paths:
         case [path]:
             return path
@@ -38,9 +42,8 @@ def the_only(paths: list[str], kind: str, name: str) -> str:
             hint = f"`ovpnctl {kind}s-list` shows yours."
             thing = "configuration profile" if kind == "config" else "session of a profile"
             raise CommandError(f"there is no {thing} named {name}", Exit.REFUSED, hint)
-    raise CommandError(
-        f"{len(paths)} {kind}s have the name {name}", Exit.REFUSED, f"Name one by --path: {', '.join(paths)}"
-    )
+    things = "configuration profiles are" if kind == "config" else "sessions are of profiles"
+    raise CommandError(f"{len(paths)} {things} named {name}", Exit.REFUSED, f"Name one by {option}: {', '.join(paths)}")
 
 
 async def invalid_reason(bus: "Bus", path: str) -> str:
@@ -55,24 +58,24 @@ async def invalid_reason(bus: "Bus", path: str) -> str:
 
 
 @click.command("config-import")
-@click.option("-c", "--config", "file", metavar="FILE", required=True, help="Profile to import, - for stdin.")
-@click.option("-n", "--name", help="Name of the profile; by default the name of the file.")
+@click.option(
+    "-c", "--config", "source", type=file, metavar="FILE", required=True, help="Profile to import, - for stdin."
+)
+@click.option("-n", "--name", type=text, metavar="NAME", help="Name of the profile; by default the name of the file.")
 @click.option("-p", "--persistent", is_flag=True, help="Keep the profile over a reboot.")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Give it a tag; may be repeated.")
+@click.option("--tag", "tags", type=text, metavar="TAG", multiple=True, help="Give it a tag; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"path": …, "name": …}.')
-def config_import(file: str, name: str | None, persistent: bool, tags: tuple[str, ...], as_json: bool) -> None:
+def config_import(source: str, name: str | None, persistent: bool, tags: tuple[str, ...], as_json: bool) -> None:
     """Store a configuration profile, to start sessions with it.
 
     The certificates and keys that the profile names as files are put into it.
     """
-    if not name:
-        if file == "-":
-            raise click.UsageError("A profile from standard input needs a --name.")
-        name = Path(file).name
-    text = read_profile(file)
+    if name is None:
+        name = _file_name(source)
+    profile = read_profile(source)
 
     async def work(bus: "Bus") -> str:
-        path = await import_profile(bus, name, text, single_use=False, persistent=persistent)
+        path = await import_profile(bus, name, profile, single_use=False, persistent=persistent)
         try:
             for tag in tags:
                 await bus.call(CONFIGURATION, "AddTag", "s", tag, path=path)
@@ -85,13 +88,22 @@ def config_import(file: str, name: str | None, persistent: bool, tags: tuple[str
     if as_json:
         print_json({"path": path, "name": name})
     else:
-        click.echo(f"Configuration imported.  Configuration path: {path}")
+        put(f"Configuration imported.  Configuration path: {path}")
+
+
+def _file_name(source: str) -> str:
+    if source == "-":
+        raise click.UsageError("A profile from standard input needs a --name.")
+    try:
+        return utf8(Path(source).name)
+    except click.BadParameter:
+        raise click.UsageError("The name of the file is not UTF-8: give the profile a --name.") from None
 
 
 @click.command("configs-list", short_help="List the configuration profiles that you may use.")
 @click.option("--filter-config", "prefix", metavar="PREFIX", default="", help="Only names that start so.")
-@click.option("--filter-tag", "tag", metavar="TAG", help="Only those with this tag.")
-@click.option("--filter-owner", "owner", metavar="USER", help="Only those of this user, by name or number.")
+@click.option("--filter-tag", "tag", type=text, metavar="TAG", help="Only those with this tag.")
+@click.option("--filter-owner", "owner", type=text, metavar="USER", help="Only those of this user, by name or number.")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 @click.option("-v", "--verbose", is_flag=True, help="Show path, owner and use of each.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, the profiles by path.")
@@ -124,7 +136,7 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
 
     profiles, reasons = on_bus(work)
     if count:
-        click.echo(f"Configurations found: {len(profiles)}")
+        put(f"Configurations found: {len(profiles)}")
     elif as_json:
         print_json(
             {
@@ -133,12 +145,12 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
             }
         )
     else:
-        click.echo(profiles_text(profiles, verbose))
+        put(profiles_text(profiles, verbose))
 
 
 @click.command("config-remove")
-@click.option("-c", "--config", "name", metavar="NAME", help="Name of the profile to remove.")
-@click.option("-o", "--path", "--config-path", "path", metavar="PATH", help="Its D-Bus path.")
+@click.option("-c", "--config", "name", type=text, metavar="NAME", help="Name of the profile to remove.")
+@click.option("-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="Its D-Bus path.")
 @click.option("--force", is_flag=True, help="Do not ask.")
 def config_remove(name: str | None, path: str | None, force: bool) -> None:
     """Remove a configuration profile; sessions that use it go on."""
@@ -153,6 +165,8 @@ def config_remove(name: str | None, path: str | None, force: bool) -> None:
 
     found = on_bus(find)
     if not force:
-        click.confirm(f"Remove the profile {printable(name or found)}?", abort=True, err=True)
+        answer = ask(f"Remove the profile {printable(name or found)}? [y/N]:")
+        if answer.lower() not in ("y", "yes"):
+            raise CommandError("config-remove was cancelled", Exit.OTHER)
     on_bus(remove)
     say("Configuration removed.")

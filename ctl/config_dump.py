@@ -8,7 +8,7 @@ import click
 
 from .config_names import check_one_name, find_profile, names_a_profile, readable_properties
 from .exits import printable
-from .run import on_bus, print_json
+from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 
 if TYPE_CHECKING:
@@ -52,4 +52,4 @@ def config_dump(path: str | None, config: str | None, as_json: bool) -> None:
         text = on_bus(read_text)
         if sys.stdout.isatty():
             text = "\n".join(printable(line.rstrip("\r").replace("\t", " " * 8)) for line in text.split("\n"))
-        click.echo(text, nl=not text.endswith("\n"))
+        put(text, newline=not text.endswith("\n"))

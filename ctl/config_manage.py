@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..policy.overrides import OVERRIDES
+from .arguments import text, utf8
 from .config_commands import invalid_reason
 from .config_names import (
     Command,
@@ -15,7 +16,7 @@ from .config_names import (
     set_property,
 )
 from .exits import printable
-from .run import on_bus, print_json
+from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 
 if TYPE_CHECKING:
@@ -34,16 +35,16 @@ def _override_options(command: Command) -> Command:
             choice = click.Choice(row.values)
             option = click.option(f"--{name}", type=choice, metavar="|".join(row.values), help=f"Override: {row.doc}.")
         else:
-            option = click.option(f"--{name}", metavar="TEXT", help=f"Override: {row.doc}.")
+            option = click.option(f"--{name}", type=utf8, metavar="TEXT", help=f"Override: {row.doc}.")
         command = option(command)
     return command
 
 
 @click.command("config-manage")
 @names_a_profile
-@click.option("-r", "--rename", metavar="NAME", help="Give the profile another name.")
-@click.option("--remove-tag", "removed", metavar="TAG", multiple=True, help="Remove a tag; may be repeated.")
-@click.option("--tag", "added", metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
+@click.option("-r", "--rename", type=text, metavar="NAME", help="Give the profile another name.")
+@click.option("--remove-tag", "removed", type=text, metavar="TAG", multiple=True, help="Remove a tag; may be repeated.")
+@click.option("--tag", "added", type=text, metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
 @click.option("--dco", type=bool, metavar="true|false", help="Have the kernel move the data; not supported yet.")
 @_override_options
 @click.option(
@@ -75,7 +76,7 @@ def config_manage(
     """Change or show a profile's name, tags and overrides.
 
     Overrides are settings laid over what the profile says, for sessions to come.  Changes are made in the order of
-    the options above; the first that is refused ends the command.
+    the options below; the first that is refused ends the command.
 
     \b
     --json prints path, name, tags, readonly, persistent, dco, valid,
@@ -113,8 +114,8 @@ def config_manage(
         print_json(settings)
     elif show:
         if changes and not quiet:
-            click.echo(f"\n{'-' * 60}")
-        click.echo(settings_text(settings))
+            put(f"\n{'-' * 60}")
+        put(settings_text(settings))
 
 
 class _Changes:
@@ -127,7 +128,7 @@ class _Changes:
 
     def say(self, text: str) -> None:
         if not self._quiet:
-            click.echo(printable(text))
+            put(printable(text))
 
     async def rename(self, name: str) -> None:
         await set_property(self._bus, self._path, "name", "s", name)

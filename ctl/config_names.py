@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .arguments import object_path, text
 from .config_commands import profiles_named, the_only
 from .exits import CommandError, Exit
 from .services import CONFIGURATION
@@ -18,8 +19,8 @@ Command = Callable[..., None]
 def names_a_profile(command: Command) -> Command:
     """Add the options that name one profile, `path` and `config`."""
     for option in (
-        click.option("-c", "--config", metavar="NAME", help="Name of the profile."),
-        click.option("-o", "--path", "--config-path", "path", metavar="PATH", help="Its D-Bus path."),
+        click.option("-c", "--config", type=text, metavar="NAME", help="Name of the profile."),
+        click.option("-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="Its D-Bus path."),
     ):
         command = option(command)
     return command

@@ -31,8 +31,14 @@ FAILURE = {
     StatusMinor.PROC_KILLED: Exit.CONNECTION_FAILED,
 }
 
+_INTERRUPTED = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "the terminal was closed",
+}
+
 # While the user types, these do not mean that the session has gone on without the answer.
-_STILL_ASKING = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER)
+_STILL_ASKING = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER, StatusMinor.CONN_RESUMING)
 
 
 async def until(
@@ -86,6 +92,19 @@ async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -
             await working
 
 
+async def connect(bus: "Bus", watch: Watch, path: str, asker: "Asker") -> Status:
+    """Answer what a session asks that was not connected yet, and connect it; returns its status then.
+
+    Where somebody else was quicker, there is nothing left to do.  Raises CommandError.
+    """
+    event = await attended(asker.answer(path), watch, path)
+    check_going_on(event)
+    if isinstance(event, Changed):
+        return event.status
+    await bus.call(SESSIONS, "Connect", path=path)
+    return Status(*await bus.property(SESSIONS, path, "status"))
+
+
 def check_going_on(event: Event | None, status: Status | None = None) -> None:
     """Raise CommandError if `event` means that there is no more to wait for; `status` was the session's last."""
     match event:
@@ -94,8 +113,7 @@ def check_going_on(event: Event | None, status: Status | None = None) -> None:
         case Lost(text):
             raise CommandError(f"{text} while ovpnctl waited for the session", Exit.UNREACHABLE)
         case Interrupted(number):
-            text = "interrupted" if number == signal.SIGINT else "terminated"
-            raise CommandError(text, Exit(128 + number))
+            raise CommandError(_INTERRUPTED[number], Exit(128 + number))
 
 
 class _Wait:

@@ -6,12 +6,10 @@ import stat
 import sys
 import termios
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
 
 from .exits import CommandError, Exit, printable
 from .run import say
@@ -111,21 +109,21 @@ class Input:
     async def line(self, prompt: str, *, hidden: bool) -> str | None:
         """The next line, asked for with `prompt` at a terminal; None if there is no more.
 
-        Raises CommandError if it is not UTF-8.
+        Raises CommandError if it cannot be read, or is not text.
         """
         if self._descriptor < 0:
             return None
         if not self.interactive:
             return await self._next()
         if not hidden:
-            click.echo(prompt, err=True, nl=False)
+            say(prompt, newline=False)
             return await self._next()
         with _no_echo(self._descriptor):
-            click.echo(prompt, err=True, nl=False)
+            say(prompt, newline=False)
             try:
                 return await self._next()
             finally:
-                click.echo(err=True)
+                say()
 
     async def _next(self) -> str | None:
         while b"\n" not in self._buffer:
@@ -143,12 +141,20 @@ class Input:
         try:
             loop.add_reader(self._descriptor, readable.set)
         except PermissionError:  # a file: always readable
-            return os.read(self._descriptor, 4096)
+            return self._read_now()
         try:
             await readable.wait()
         finally:
             loop.remove_reader(self._descriptor)
-        return os.read(self._descriptor, 4096)
+        return self._read_now()
+
+    def _read_now(self) -> bytes:
+        try:
+            return os.read(self._descriptor, 4096)
+        except OSError as error:
+            if self.interactive:  # the terminal is gone
+                return b""
+            raise CommandError(f"standard input cannot be read: {error.strerror}", Exit.REFUSED) from error
 
 
 @contextmanager
@@ -161,14 +167,18 @@ def _no_echo(terminal: int) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _text(line: bytes) -> str:
     try:
-        return line.decode()
+        text = line.decode()
     except UnicodeDecodeError:
         raise CommandError("what was typed is not UTF-8", Exit.REFUSED) from None
+    if "\0" in text:  # no text on a bus has one: the bus would cut the connection
+        raise CommandError("what was typed is not text: it contains a NUL byte", Exit.REFUSED)
+    return text
 
 
 def read_credentials(file: str | None) -> dict[str, str]:
@@ -186,6 +196,8 @@ def read_credentials(file: str | None) -> dict[str, str]:
         raise CommandError(f"{file} cannot be read: {error.strerror}", Exit.REFUSED) from error
     except UnicodeDecodeError:
         raise CommandError(f"{file} is not UTF-8", Exit.REFUSED) from None
+    if any("\0" in line for line in lines):
+        raise CommandError(f"{file} is not text: it contains a NUL byte", Exit.REFUSED)
     if not all(lines):
         raise CommandError(f"{file} needs a user name and, on the next line, a password", Exit.REFUSED)
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):

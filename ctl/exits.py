@@ -7,26 +7,28 @@ class Exit(IntEnum):
     """Exit statuses; `MEANING` is what the help says about them."""
 
     OK = 0
-    UNEXPECTED = 1
+    OTHER = 1
     USAGE = 2
     REFUSED = 3
     CONNECTION_FAILED = 4
     AUTHENTICATION_FAILED = 5
     TIMED_OUT = 6
     UNREACHABLE = 7
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 MEANING = {
     Exit.OK: "done; for session-start: connected",
-    Exit.UNEXPECTED: "something that ovpnctl does not know",
+    Exit.OTHER: "not confirmed, output that cannot be written, or something that ovpnctl does not know",
     Exit.USAGE: "wrong command line",
     Exit.REFUSED: "no such profile or session, access denied, unusable profile, or refused otherwise",
     Exit.CONNECTION_FAILED: "the connection failed or ended",
     Exit.AUTHENTICATION_FAILED: "the server did not accept the credentials, or they are missing",
     Exit.TIMED_OUT: "not done within --timeout; a session being started was disconnected",
     Exit.UNREACHABLE: "the service or the bus cannot be reached, or went away",
+    Exit.HUNG_UP: "the terminal was closed; a session being started was disconnected",
     Exit.INTERRUPTED: "Ctrl-C; a session being started was disconnected",
     Exit.TERMINATED: "SIGTERM; a session being started was disconnected",
 }

@@ -8,9 +8,10 @@ import click
 
 from ..ipc.codes import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
 from .exits import CommandError, Exit, printable
-from .run import on_bus, say
+from .run import on_bus, put, say
 from .services import SESSIONS
 from .session_names import check_one_name, find_session, names_a_session
+from .show import status_json
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -58,7 +59,7 @@ async def _follow(bus: "Bus", path: str, as_json: bool) -> None:
         while True:
             match await watch.next(path):
                 case Line() | Changed() as event:
-                    click.echo(json.dumps(_object(event), ensure_ascii=False) if as_json else _text(event))
+                    put(json.dumps(_object(event), ensure_ascii=False) if as_json else _text(event))
                 case Gone():
                     say("The session has ended")
                     return
@@ -82,9 +83,7 @@ def _object(event: "Line | Changed") -> dict[str, Any]:
     from .watch import Changed
 
     if isinstance(event, Changed):
-        status = event.status
-        shown = {"major": status.major, "minor": status.minor, "text": str(status), "message": status.message}
-        return {"time": time.time(), "type": "status", **shown}
+        return {"time": time.time(), "type": "status", **status_json(event.status)}
     return {
         "time": time.time(),
         "type": "log",

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -21,7 +21,7 @@ class Progress(AbstractContextManager["Progress"], Protocol):
 
 def progress() -> "Progress":
     """The kind that suits standard error."""
-    return Spinner() if sys.stderr.isatty() else Lines()
+    return Spinner() if sys.stderr and sys.stderr.isatty() else Lines()
 
 
 class Lines:
@@ -50,7 +50,7 @@ class Lines:
 
 
 class Spinner:
-    """A spinner beside the present text."""
+    """A spinner beside the present text.  That its terminal is closed changes nothing else."""
 
     def __init__(self) -> None:
         # Imported here, because only a terminal needs it.
@@ -59,13 +59,21 @@ class Spinner:
         self._status = Console(stderr=True).status("")
 
     def __enter__(self) -> "Spinner":
-        self._status.start()
+        self._start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._status.stop()
+        self._stop()
+
+    def _start(self) -> None:
+        with suppress(OSError):
+            self._status.start()
+
+    def _stop(self) -> None:
+        with suppress(OSError):
+            self._status.stop()
 
     def show(self, text: str) -> None:
         """Replace the text beside the spinner."""
@@ -76,8 +84,8 @@ class Spinner:
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Take the spinner away for the time of a block."""
-        self._status.stop()
+        self._stop()
         try:
             yield
         finally:
-            self._status.start()
+            self._start()

@@ -1,13 +1,14 @@
 """From a click command into the event loop and onto the bus."""
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .exits import Exit
+from .exits import CommandError, Exit
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -34,9 +35,51 @@ def on_bus(work: Callable[["Bus"], Awaitable[Result]]) -> Result:
 
 def print_json(value: Any) -> None:
     """Print `value` on standard output as JSON, and nothing else."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    put(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def say(text: str) -> None:
-    """A line of what is going on, on standard error."""
-    click.echo(text, err=True)
+def put(text: str, *, newline: bool = True) -> None:
+    """Print a result on standard output.
+
+    Raises CommandError if it cannot be written, and BrokenPipeError, which click makes a silent end, if nobody reads.
+    """
+    try:
+        click.echo(text, nl=newline)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        raise CommandError(f"standard output cannot be written: {error.strerror}", Exit.OTHER) from error
+
+
+def say(text: str = "", *, newline: bool = True) -> None:
+    """A line of what is going on, on standard error; what happens to it there changes nothing else."""
+    try:
+        click.echo(text, err=True, nl=newline)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: IO[str]) -> None:
+    """Let what `stream` still buffers, and all that follows, go nowhere: at its end Python would fail on it again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def ask(question: str) -> str:
+    """Ask on standard error; a line of standard input, empty at its end.  Raises CommandError at Ctrl-C."""
+    say(f"{question} ", newline=False)
+    # click.prompt would write to standard output too, in some versions.
+    try:
+        line = sys.stdin.readline() if sys.stdin else ""
+        if not line.endswith("\n"):  # nobody has ended the line of the question
+            say()
+        return line.strip()
+    except OSError:  # the terminal is gone
+        return ""
+    except UnicodeDecodeError:
+        return "?"
+    except KeyboardInterrupt:
+        say()
+        raise CommandError("interrupted", Exit.INTERRUPTED) from None

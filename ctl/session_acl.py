@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .arguments import text
 from .config_acl import user_id, yes_or_no
 from .exits import CommandError, Exit, printable
-from .run import on_bus, print_json
+from .run import on_bus, print_json, put
 from .services import SESSIONS
 from .session_names import check_one_name, find_session, names_a_session
 from .show import user_name
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 @click.command("session-acl", short_help="Change or show who may use a session.")
 @names_a_session
-@click.option("-G", "--grant", metavar="USER", multiple=True, help="Share it with a user (name or number).")
-@click.option("-R", "--revoke", metavar="USER", multiple=True, help="No longer share it with a user.")
+@click.option("-G", "--grant", type=text, metavar="USER", multiple=True, help="Share it with a user (name or number).")
+@click.option("-R", "--revoke", type=text, metavar="USER", multiple=True, help="No longer share it with a user.")
 @click.option("--public-access", type=bool, metavar="true|false", help="Let everybody look at it.")
 @click.option(
     "--allow-log-access", type=bool, metavar="true|false", help="Let those it is shared with read its log, too."
@@ -52,7 +53,7 @@ def session_acl(
 
     def tell(text: str) -> None:
         if not as_json:
-            click.echo(text)
+            put(text)
 
     async def work(bus: "Bus") -> dict[str, Any]:
         found = await find_session(bus, path, config, interface)
@@ -72,7 +73,7 @@ def session_acl(
     if as_json:
         print_json(acl)
     elif show:
-        click.echo(_acl_text(acl))
+        put(_acl_text(acl))
 
 
 async def _read(bus: "Bus", path: str) -> dict[str, Any]:

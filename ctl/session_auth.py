@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..ipc.codes import StatusMajor, StatusMinor
+from .arguments import seconds
 from .exits import CommandError, Exit, help_epilog, printable
 from .progress import progress
-from .run import on_bus, print_json
+from .run import on_bus, print_json, put
 from .services import SESSIONS
 from .show import RULE, connected_text, local_time, session_json, status_of
 
@@ -23,9 +24,7 @@ _WAITING = {
 
 @click.command("session-auth", short_help="List the sessions that wait for you, or answer one.", epilog=help_epilog())
 @click.option("--auth-req", metavar="ID", type=int, help="Answer the session with this authentication request.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Wait so long for the connection."
-)
+@click.option("--timeout", type=seconds, metavar="SECONDS", help="Wait so long for the connection.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, the sessions by path.")
 def session_auth(auth_req: int | None, timeout: float | None, as_json: bool) -> None:
     """List the sessions that wait for you to authenticate, or answer what one of them asks.
@@ -55,10 +54,10 @@ def session_auth(auth_req: int | None, timeout: float | None, as_json: bool) -> 
     if as_json:
         print_json({path: _json(path, properties) for path, properties in sessions.items()})
     elif auth_req is None:
-        click.echo(_text(sessions))
+        put(_text(sessions))
     else:
         [properties] = sessions.values()
-        click.echo(connected_text(properties))
+        put(connected_text(properties))
 
 
 def _waits(properties: Mapping[str, Any]) -> bool:

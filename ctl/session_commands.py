@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..ipc.codes import StatusMinor
+from .arguments import seconds
 from .progress import progress
-from .run import on_bus, print_json
+from .run import on_bus, print_json, put
 from .services import SESSIONS
 from .session_names import check_one_name, find_session, names_a_session
-from .show import session_json, sessions_text, statistics_text, status_json
+from .show import session_json, sessions_text, statistics_text, status_json, status_of
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -38,18 +39,18 @@ def sessions_list(as_json: bool) -> None:
     if as_json:
         print_json({path: session_json(path, properties) for path, properties in sessions.items()})
     else:
-        click.echo(sessions_text(sessions))
+        put(sessions_text(sessions))
 
 
 @click.command("session-manage")
 @names_a_session
-@click.option("-P", "--pause", "action", flag_value="pause", help="Disconnect, to be resumed later.")
-@click.option("-R", "--resume", "action", flag_value="resume", help="Connect a paused session.")
-@click.option("--restart", "action", flag_value="restart", help="Disconnect and connect again.")
-@click.option("-D", "--disconnect", "action", flag_value="disconnect", help="End the session.")
+@click.option("-P", "--pause", is_flag=True, help="Disconnect, to be resumed later.")
+@click.option("-R", "--resume", is_flag=True, help="Connect a paused session.")
+@click.option("--restart", is_flag=True, help="Disconnect and connect again.")
+@click.option("-D", "--disconnect", is_flag=True, help="End the session.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=seconds,
     metavar="SECONDS",
     help="Wait so long until the session is paused or connected; without this option, do not wait.",
 )
@@ -58,17 +59,25 @@ def session_manage(
     path: str | None,
     config: str | None,
     interface: str | None,
-    action: str | None,
     timeout: float | None,
     as_json: bool,
+    **actions: bool,
 ) -> None:
     """Pause, resume, restart or end a session.
 
     With --timeout, what a session asks when it connects again is asked at the terminal, or read from standard input.
+    A session that was paused before it was ever connected asks at --resume in any case.
+
+    \b
+    --json prints path, action, and status {major, minor, text, message}, null
+    without --timeout; for --disconnect instead of it statistics, the counters
+    by name.
     """
     check_one_name(path, config, interface)
-    if action is None:
-        raise click.UsageError("One of --pause, --resume, --restart and --disconnect is needed.")
+    try:
+        [action] = [name for name, given in actions.items() if given]
+    except ValueError:
+        raise click.UsageError("Give one of --pause, --resume, --restart and --disconnect.") from None
 
     async def work(bus: "Bus") -> dict[str, Any]:
         found = await find_session(bus, path, config, interface)
@@ -81,10 +90,10 @@ def session_manage(
     if as_json:
         print_json(done)
     elif action == "disconnect":
-        click.echo("Session disconnected.")
-        click.echo(statistics_text(done["statistics"]))
+        put("Session disconnected.")
+        put(statistics_text(done["statistics"]))
     else:
-        click.echo(_SAID[action][timeout is not None])
+        put(_SAID[action][timeout is not None])
 
 
 # What is said about an action that was begun, and about one that was waited for.
@@ -104,7 +113,7 @@ async def _disconnect(bus: "Bus", path: str) -> dict[str, int]:
 
 async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> "Status | None":
     """Pause, resume or restart a session and, given a timeout, wait for that; returns the status then."""
-    from .connect import until
+    from .connect import connect, until
     from .credentials import Asker
     from .watch import Watch
 
@@ -115,10 +124,24 @@ async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> 
         await bus.call(SESSIONS, "Pause", "s", "Front-end request", path=path)
     else:
         await bus.call(SESSIONS, action.capitalize(), path=path)
-    if timeout is None:
+    unconnected = action == "resume" and await _only_resumed(bus, path)
+    if timeout is None and not unconnected:
         return None
     with watch.interruptible(), progress() as shown:
-        return await until(goal, watch, path, shown, timeout=timeout, asker=Asker(bus, shown))
+        asker = Asker(bus, shown)
+        status = await connect(bus, watch, path, asker) if unconnected else None
+        if timeout is None:
+            return None
+        return await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
+
+
+async def _only_resumed(bus: "Bus", path: str) -> bool:
+    """Whether a session that was just resumed still waits for Connect, since it was paused before it ever got that.
+
+    One that was connecting or connected goes on at once to the next status.
+    """
+    status = status_of({"status": await bus.property(SESSIONS, path, "status")})
+    return status.minor == StatusMinor.CONN_RESUMING
 
 
 async def _statistics(bus: "Bus", path: str) -> dict[str, int]:
@@ -140,4 +163,4 @@ def session_stats(path: str | None, config: str | None, interface: str | None, a
     if as_json:
         print_json(statistics)
     else:
-        click.echo(statistics_text(statistics))
+        put(statistics_text(statistics))

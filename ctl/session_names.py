@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .arguments import object_path, text
 from .config_commands import the_only
 from .services import SESSIONS
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 def names_a_session(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that name one session, `path`, `config` and `interface`."""
     for option in (
-        click.option("-I", "--interface", metavar="DEVICE", help="Name of its network device."),
-        click.option("-c", "--config", metavar="NAME", help="Name of the profile it was started with."),
-        click.option("-o", "--path", "--session-path", "path", metavar="PATH", help="Its D-Bus path."),
+        click.option("-I", "--interface", type=text, metavar="DEVICE", help="Name of its network device."),
+        click.option("-c", "--config", type=text, metavar="NAME", help="Name of the profile it was started with."),
+        click.option(
+            "-o", "--path", "--session-path", "path", type=object_path, metavar="PATH", help="Its D-Bus path."
+        ),
     ):
         command = option(command)
     return command

@@ -1,5 +1,6 @@
 """session-start."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,25 +8,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..ipc.codes import StatusMinor
+from .arguments import file, object_path, seconds, text
 from .config_commands import import_profile, profiles_named, the_only
-from .exits import CommandError, Exit, help_epilog
+from .exits import CommandError, Exit, help_epilog, printable
 from .profile_file import read_profile
 from .progress import Progress, progress
-from .run import on_bus, print_json
+from .run import on_bus, print_json, put
 from .services import CONFIGURATION, SESSIONS
 from .show import connected_text, session_json
-from .words import Status
 
 if TYPE_CHECKING:
     from .bus import Bus
 
 
 @click.command("session-start", epilog=help_epilog())
-@click.option("-c", "--config", metavar="NAME|FILE", help="Profile by name, or a file to be used once.")
-@click.option("-p", "--config-path", metavar="PATH", help="D-Bus path of the profile.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Give up then.")
+@click.option("-c", "--config", type=text, metavar="NAME|FILE", help="Profile by name, or a file to be used once.")
+@click.option("-p", "--config-path", type=object_path, metavar="PATH", help="D-Bus path of the profile.")
+@click.option("--timeout", type=seconds, metavar="SECONDS", help="Give up then.")
 @click.option(
     "--credentials-file",
+    type=file,
     metavar="FILE",
     help="User name and password, one a line; what else the session asks for is asked.",
 )
@@ -44,15 +46,16 @@ def session_start(
     What it needs to know is asked at the terminal; without one, the answers are read from standard input, one a
     line, in the order of the questions. A web page to log in at is shown on standard error, and waited for.
 
-    A session that cannot be connected is removed again, and so is one that is interrupted by Ctrl-C.
+    A session that cannot be connected is removed again, and so is one that is interrupted, by Ctrl-C or because the
+    terminal is closed.
     """
     if (config is None) == (config_path is None):
         raise click.UsageError("Name the profile by either --config or --config-path.")
 
     async def work(bus: "Bus") -> tuple[str, dict[str, Any]]:
-        from .connect import attended, check_going_on, end_session, until
+        from .connect import connect, end_session, until
         from .credentials import Asker, read_credentials
-        from .watch import Changed, Watch
+        from .watch import Watch
 
         credentials = read_credentials(credentials_file)
         watch = await Watch.start(bus)
@@ -60,19 +63,13 @@ def session_start(
             path = await _new_session(bus, config, config_path, shown)
             try:
                 asker = Asker(bus, shown, credentials)
-                event = await attended(asker.answer(path), watch, path)
-                check_going_on(event)
-                if isinstance(event, Changed):  # somebody else answered, or ended it
-                    status = event.status
-                else:
-                    await bus.call(SESSIONS, "Connect", path=path)
-                    status = Status(*await bus.property(SESSIONS, path, "status"))
+                status = await connect(bus, watch, path, asker)
                 if not background:
                     goal = StatusMinor.CONN_CONNECTED
                     await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
-            except CommandError as error:
-                if error.status != Exit.UNREACHABLE:
+            except BaseException as error:  # whatever it is: this session would be nobody's
+                if not (isinstance(error, CommandError) and error.status == Exit.UNREACHABLE):
                     await end_session(bus, path)
                 raise
         return path, properties
@@ -81,8 +78,8 @@ def session_start(
     if as_json:
         print_json(session_json(path, properties))
     else:
-        click.echo(f"Session path: {path}")
-        click.echo("Connecting in the background" if background else connected_text(properties))
+        put(f"Session path: {path}")
+        put("Connecting in the background" if background else connected_text(properties))
 
 
 async def _new_session(bus: "Bus", config: str | None, config_path: str | None, shown: Progress) -> str:
@@ -90,12 +87,12 @@ async def _new_session(bus: "Bus", config: str | None, config_path: str | None, 
     imported = ""
     if config is not None:
         found = await profiles_named(bus, config)
-        if not found and Path(config).is_file():
-            shown.show(f"Using configuration profile from file: {config}")
-            imported = await import_profile(
-                bus, Path(config).name, read_profile(config), single_use=True, persistent=False
-            )
-        config_path = imported or the_only(found, "config", config)
+        # Path.is_file raises for what is no file name at all.
+        if not found and ("/" in config or os.path.isfile(config)):  # noqa: PTH113
+            profile = read_profile(config)
+            shown.show(f"Using configuration profile from file: {printable(config)}")
+            imported = await import_profile(bus, Path(config).name, profile, single_use=True, persistent=False)
+        config_path = imported or the_only(found, "config", config, "--config-path")
     try:
         reply = await bus.call(SESSIONS, "NewTunnel", "o", config_path)
     except CommandError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..ipc.codes import SessionEvent
 from . import services
+from .bus import lost
 from .services import SESSIONS
 from .words import Status
 
@@ -48,6 +49,7 @@ class Lost:
     """There will be no more news: the service or the bus went away."""
 
     text: str
+    owner: str = ""  # the service's connection that is no more; empty if it is ours
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Interrupted:
 
     signal: signal.Signals
 
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Event = Changed | Line | Gone | Lost | Interrupted
 
@@ -70,6 +74,7 @@ class Watch:
     def __init__(self, bus: "Bus") -> None:
         self._bus = bus
         self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._owner = ""  # who has the service's name; empty while nobody does
         self._disconnected: asyncio.Task[None] | None = None
 
     @classmethod
@@ -83,45 +88,57 @@ class Watch:
             f"type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{name}'",
         ):
             await bus.match(rule)
+        # From here on NameOwnerChanged tells; the bus may have to start the service first.
+        watch._owner = await bus.owner_of(name)
         watch._disconnected = asyncio.create_task(watch._until_disconnected())
         return watch
 
     async def next(self, path: str) -> Event:
         """The next event that concerns the session at `path`."""
         while True:
-            event = await self._events.get()
-            if not isinstance(event, Changed | Line | Gone) or event.path == path:
-                return event
+            match await self._events.get():
+                case Changed() | Line() | Gone() as event if event.path != path:
+                    pass
+                case Lost() as event if event.owner and event.owner != self._bus.owner.get(SESSIONS.name):
+                    pass  # it left before we called: the one that answered took its place
+                case event:
+                    return event
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Turn the first SIGINT or SIGTERM into an event; a second one ends ovpnctl at once."""
+        """Turn SIGINT, SIGTERM and SIGHUP into events; a second SIGINT or SIGTERM ends ovpnctl at once.
+
+        A terminal that is closed sends SIGHUP several times: the kernel does, and so does the shell.  What is
+        ignored, as nohup has it, stays so.
+        """
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
         def interrupt(number: signal.Signals) -> None:
-            restore()
-            self._events.put_nowait(Interrupted(number))
-
-        def restore() -> None:
-            for number in signals:
+            if number != signal.SIGHUP:
                 loop.remove_signal_handler(number)
+            self._events.put_nowait(Interrupted(number))
 
         for number in signals:
             loop.add_signal_handler(number, interrupt, number)
         try:
             yield
         finally:
-            restore()
+            for number in signals:
+                loop.remove_signal_handler(number)
 
     def _receive(self, message: "Message") -> None:
-        # Anybody on the bus may send such signals: only those of the process that answers us count.
-        if message.sender == self._bus.owner.get(SESSIONS.name):
+        # Anybody on the bus may send such signals: only those of the service count.  It is known by its name, since
+        # what a call brings about is told before the call is answered, and by its answer, since a service that is
+        # about to end gives its name back first.
+        if message.sender and message.sender in (self._owner, self._bus.owner.get(SESSIONS.name)):
             self._receive_from_service(message)
         elif message.sender == "org.freedesktop.DBus" and message.member == "NameOwnerChanged":
-            name, old, _ = message.body
+            name, old, new = message.body
+            if name == SESSIONS.name:
+                self._owner = new
             if name == SESSIONS.name and old:
-                self._events.put_nowait(Lost(f"the {SESSIONS.title} went away"))
+                self._events.put_nowait(Lost(f"the {SESSIONS.title} went away", old))
 
     def _receive_from_service(self, message: "Message") -> None:
         match message.interface, message.member, message.body:
@@ -136,6 +153,6 @@ class Watch:
         try:
             await self._bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
         except Exception as error:
-            self._events.put_nowait(Lost(f"the connection to the bus was lost: {error}"))
+            self._events.put_nowait(Lost(lost(error)))
         else:
-            self._events.put_nowait(Lost("the connection to the bus was lost"))
+            self._events.put_nowait(Lost(lost()))

@@ -130,6 +130,9 @@ CATEGORY_NAMES = {
     LogCategory.FATAL: "**!! FATAL !!**",
 }
 
+# What a connection through an HTTP proxy is called in connected_to, by the version of the proxy's address.
+HTTP_PROXIED = {4: "tcpv4-via-http", 6: "tcpv6-via-http"}
+
 MAX_LOG_LEVEL = 6
 DEFAULT_LOG_LEVEL = 3
 

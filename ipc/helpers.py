@@ -4,11 +4,13 @@ Both inherit their end of a SOCK_SEQPACKET pair under a fixed descriptor number.
 """
 
 import struct
+from collections.abc import Collection, Sequence
 from typing import Any, Union
 
 import msgspec
 
 from ..policy.limits import MAX_FRAME
+from ..policy.pkcs11 import MAX_PROVIDERS
 from .codec import BadFrame
 
 SPAWNER_FD = 3
@@ -16,24 +18,45 @@ RESOLVER_FD = 4
 FILTERS_FD = 5  # a memfd with Filters
 CGROUP_FD = 6  # the directory of the cgroup that sessions get theirs in, or /dev/null where there is none
 
-# The one request a spawner reads: "start one" with this user id.  Fixed size and layout, since code execution in the
-# spawner is root: there is nothing here to parse.  It carries one descriptor, the worker's end of its channel.
-_SPAWN = struct.Struct("=4sII")
+# The one request a spawner reads: "start one" with this user id and these PKCS#11 providers, one bit each.  Fixed size
+# and layout, since code execution in the spawner is root: there is nothing here to parse.  It carries one descriptor,
+# the worker's end of its channel.
+_SPAWN = struct.Struct("=4sIII")
 _SPAWNED = struct.Struct("=4sIi")
 _MAGIC = b"spw1"
 
 
-def pack_spawn(serial: int, uid: int) -> bytes:
-    """The request to start one worker as user and group `uid`; the answer repeats `serial`."""
-    return _SPAWN.pack(_MAGIC, serial, uid)
+class StagedProvider(msgspec.Struct, frozen=True):
+    """A PKCS#11 provider as the spawner needs it: it learns of all there are before it reads any request."""
+
+    places: tuple[str, ...]  # files and directories to show to a worker; none if the provider cannot be used
+    gid: int | None = None  # group that the worker joins
 
 
-def unpack_spawn(data: bytes) -> tuple[int, int]:
-    """Serial number and user id of a request.  Raises BadFrame."""
+def pack_providers(providers: Sequence[StagedProvider]) -> str:
+    """The spawner's argument that lists all providers."""
+    return msgspec.json.encode(providers).decode()
+
+
+def unpack_providers(text: str) -> tuple[StagedProvider, ...]:
+    """The same, read by the spawner."""
+    return msgspec.json.decode(text, type=tuple[StagedProvider, ...])
+
+
+def pack_spawn(serial: int, uid: int, providers: Collection[int] = ()) -> bytes:
+    """The request to start one worker as user and group `uid`; the answer repeats `serial`.
+
+    `providers` are the numbers of those that the worker is to see.
+    """
+    return _SPAWN.pack(_MAGIC, serial, uid, sum(1 << number for number in set(providers)))
+
+
+def unpack_spawn(data: bytes) -> tuple[int, int, frozenset[int]]:
+    """Serial number, user id and numbers of providers of a request.  Raises BadFrame."""
     if len(data) != _SPAWN.size or not data.startswith(_MAGIC):
         raise BadFrame(f"{len(data)} bytes are no spawn request")
-    _, serial, uid = _SPAWN.unpack(data)
-    return serial, uid
+    _, serial, uid, bits = _SPAWN.unpack(data)
+    return serial, uid, frozenset(number for number in range(MAX_PROVIDERS) if bits >> number & 1)
 
 
 def pack_spawned(serial: int, pid: int) -> bytes:
@@ -58,6 +81,7 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spawner: tuple[bytes, ...] = ()
     worker: tuple[bytes, ...] = ()
     engine: tuple[bytes, ...] = ()
+    token_engine: tuple[bytes, ...] = ()  # of sessions that use PKCS#11 providers
     resolver: tuple[bytes, ...] = ()
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from ..policy.layers import Layer
 from ..policy.network import NetworkSettings
+from ..policy.pkcs11 import ListedProvider
 from .codes import InputGroup, LogCategory
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
@@ -40,6 +41,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     device: str  # tun device made for this session
     connect_deadline: float  # seconds from Connect to the first connection
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
+    providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
 
 
 class Connect(ToWorker, frozen=True):
@@ -169,8 +171,8 @@ class Connected(ToSupervisor, frozen=True):
     """The tunnel is up; the network asked for before is in place when the supervisor reads this."""
 
     turn: int
-    proto: str  # "udp" or "tcp"
-    address: str  # the server's
+    proto: str  # "udp", "tcp", or one of HTTP_PROXIED
+    address: str  # the server's; through an HTTP proxy, its name or address as in the profile
     port: int
     name: str  # the server as the profile names it
 
@@ -196,6 +198,12 @@ class AuthenticationFailed(ToSupervisor, frozen=True):
 
 class Failed(ToSupervisor, frozen=True):
     """The connection failed for good; the worker ends itself."""
+
+    reason: str
+
+
+class EngineDied(ToSupervisor, frozen=True):
+    """The engine died without being asked to; the worker ends itself."""
 
     reason: str
 

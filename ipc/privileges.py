@@ -44,8 +44,10 @@ def missing_capabilities(wanted: Collection[str]) -> list[str]:
     return [name for name in wanted if not getattr(prctl.cap_effective, name)]
 
 
-def drop_to(uid: int, gid: int, keep: Collection[str] = ()) -> list[Step]:
+def drop_to(uid: int, gid: int, keep: Collection[str] = (), *, groups: Collection[int] = ()) -> list[Step]:
     """Steps to become `uid`:`gid` for good, keeping only the capabilities `keep`, in every set.
+
+    `groups` are all others that the process is in afterwards.
 
     Order matters: the bounding set while CAP_SETPCAP is held; the ids while capabilities are kept over the change.
     Changing between two ids other than 0 keeps all capabilities, so each set is cleared explicitly.
@@ -58,7 +60,7 @@ def drop_to(uid: int, gid: int, keep: Collection[str] = ()) -> list[Step]:
             lambda: prctl.set_keepcaps(bool(keep)),
             lambda: bool(prctl.get_keepcaps()) == bool(keep),
         ),
-        ("leave all groups", lambda: os.setgroups([]), lambda: os.getgroups() == []),
+        ("leave all other groups", lambda: os.setgroups([*groups]), lambda: set(os.getgroups()) == set(groups)),
         ("become the group", lambda: os.setresgid(gid, gid, gid), lambda: os.getresgid() == (gid, gid, gid)),
         ("become the user", lambda: os.setresuid(uid, uid, uid), lambda: os.getresuid() == (uid, uid, uid)),
         ("stop keeping capabilities", lambda: prctl.set_keepcaps(False), lambda: not prctl.get_keepcaps()),

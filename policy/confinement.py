@@ -57,13 +57,15 @@ class Files(NamedTuple):
     reason: str
 
 
-# Landlock's rules of workers and their engines, by path in the workers' root directory.  "ENGINE", "LOADER" and
-# "PRIVATE" stand for the engine's program, the dynamic loaders and the session's private directory.
+# Landlock's rules of workers and their engines, by path in the workers' root directory.  "ENGINE", "LOADER",
+# "PROVIDERS" and "PRIVATE" stand for the engine's program, the dynamic loaders, what is shown to the session of PKCS#11
+# providers, and the session's private directory.
 WORKER_FILES = {
     "/usr": Files("read list", "libraries of the engine"),
     "/etc": Files("read list", "nsswitch.conf, hosts"),
     "ENGINE": Files("read execute", "the engine; the worker executes nothing else"),
     "LOADER": Files("read execute", "what the kernel executes to load the engine's libraries"),
+    "PROVIDERS": Files("read list", "modules (loaded, not executed), their configuration and tokens"),
     "/dev/null": Files("read write truncate", "standard input and output"),
     "/dev/random": Files("read", "random numbers"),
     "/dev/urandom": Files("read", "random numbers"),

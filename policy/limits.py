@@ -23,16 +23,19 @@ MAX_SESSIONS_PER_USER = 50
 MAX_PROFILES_PER_USER = 500
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run
 MAX_HELD_CALLS = 4096  # calls that came before the service was ready
+MAX_ACCOUNT_LOOKUPS = 8  # under way at once; a directory that does not answer holds each for long
 MAX_LOOKUPS_PER_SESSION = 2  # names being resolved at once
 MAX_WATCHERS = 64  # connections that hear of one session's progress
 MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
 MAX_GRANTED_USERS = 200  # that a session is shared with
 MAX_ATTACHED = 64  # other services that log through ours
 LOG_CREDIT = 200  # log lines a worker may have under way
+MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included
+MAX_WORKER_REPORTS = 32  # changes of the engine's course that a worker reports in a second without being asked
 
 # Deadlines of the phases of a session
 SPAWN_DEADLINE = 2.0  # request to the spawner → a worker process
-NAME_LOOKUP_DEADLINE = 1.0  # name of the owner's account, for the process title
+ACCOUNT_DEADLINE = 1.0  # the name or number of an account, which may be in a directory far away
 VERDICT_DEADLINE = 4.0  # session begun → profile accepted and engine held; D-Bus clients give up after 5 s
 CONNECT_DEADLINE = 120.0  # hold released → tunnel up, or the session fails
 NETWORK_DEADLINE = 10.0  # settings asked for → in place
@@ -42,7 +45,14 @@ WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker kee
 GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine → gone, or it is killed
 FAILED_READABLE = 10.0  # a failed session's object stays on the bus this long
 PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its facts
+LEAVING_DEADLINE = 5.0  # calls that came before the service ends → answered
 BUS_CALL_DEADLINE = 10.0  # a call of ours to another service → its reply
+
+# Starting a session again whose worker or engine died; as OpenVPN 3 Linux does.
+MAX_RESTARTS = 10  # without having been connected for RESTART_FORGOTTEN meanwhile
+RESTART_PAUSE = 3.0  # before the first try; twice as long before each further one
+MAX_RESTART_PAUSE = 768.0
+RESTART_FORGOTTEN = 90.0  # connected for this long, and earlier tries do not count
 
 # User ids of sessions: a range that systemd's table of user ids leaves unassigned.
 SESSION_UIDS = range(60706, 61184)

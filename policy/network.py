@@ -56,8 +56,8 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peer: str | None = None  # the other end, on a point-to-point (net30, p2p) link
 
 
-class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One route through the session's device."""
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """One route through the session's device; without the names of its fields, as many as are allowed fit a frame."""
 
     destination: str  # "203.0.113.0/24"
     metric: int = 0  # 0: the kernel's default

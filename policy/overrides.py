@@ -84,7 +84,7 @@ OVERRIDES: dict[str, Override] = {
     "proxy-password": _text("password for proxy-host"),
     "proxy-auth-cleartext": _switch("proxy-host may have the password in clear text"),
     "enterprise-profile": _text("device posture checks, which are not supported: no session starts with it"),
-    "automatic-restart": _choice("whether a session whose engine has died is started again", "no on-failure"),
+    "automatic-restart": _choice("whether a session whose worker or engine has died is started again", "no on-failure"),
 }
 
 

@@ -8,9 +8,21 @@ is unknown: profiles carry options of other clients, and those are dropped with 
 from .profile_options_allowed import ALLOWED
 from .profile_options_rule import Embed, Rule, Treatment, ignored, refused, taken_over
 
-__all__ = ["ALLOWED", "IGNORED", "OPTIONS", "REFUSED", "TAKEN_OVER", "Embed", "Rule", "Treatment"]
+__all__ = ["ALLOWED", "IGNORED", "OPTIONS", "REFUSED", "TAKEN_OVER", "TOKEN_OPTIONS", "Embed", "Rule", "Treatment"]
+
+# Read together: worker/profile_token.py.
+TOKEN_OPTIONS: dict[str, Rule] = {
+    "pkcs11-providers": taken_over(1, 15, "only those that the administrator lists"),
+    "pkcs11-id": taken_over(1, 1, "which certificate and key"),
+    "pkcs11-id-management": taken_over(0, 0, "which of them is asked for"),
+    "pkcs11-cert-private": taken_over(1, 15, "the certificate is seen only with the PIN"),
+    "pkcs11-pin-cache": taken_over(1, 1, "how long the engine may keep the PIN"),
+    "pkcs11-private-mode": taken_over(1, 15, "how the key is used"),
+    "pkcs11-protected-authentication": taken_over(1, 15, "the PIN is typed at the reader"),
+}
 
 TAKEN_OVER: dict[str, Rule] = {
+    **TOKEN_OPTIONS,
     "dev": taken_over(1, 1, "the session manager makes the device"),
     "dev-type": taken_over(1, 1, "always tun"),
     "verb": taken_over(1, 1, "set over the management interface"),
@@ -112,16 +124,12 @@ IGNORED: dict[str, Rule] = {
     "gremlin": ignored("it damages packets for tests"),
 }
 
-_PKCS11 = "keys on tokens are not supported yet; embed certificate and key in <cert> and <key>"
+_PKCS11 = "it was removed from OpenVPN; name the certificate with pkcs11-id"
 
 REFUSED: dict[str, Rule] = {
     **dict.fromkeys(("server", "server-ipv6", "server-bridge", "tls-server"), refused("this is a server's profile")),
     **dict.fromkeys(
-        (
-            *("pkcs11-providers", "pkcs11-id", "pkcs11-id-management", "pkcs11-cert-private", "pkcs11-pin-cache"),
-            *("pkcs11-private-mode", "pkcs11-protected-authentication", "pkcs11-id-type", "pkcs11-sign-mode"),
-            *("pkcs11-slot", "pkcs11-slot-type"),
-        ),
+        (*("pkcs11-id-type", "pkcs11-sign-mode", "pkcs11-slot", "pkcs11-slot-type"),),
         refused(_PKCS11),
     ),
     "config": refused("other files are not read; put their text into the profile"),

@@ -78,6 +78,12 @@ _SOCK_STREAM, _SOCK_DGRAM, _SOCK_RAW, _SOCK_TYPE = 1, 2, 3, 0xF
 _F_SAFE = (1, 2, 3, 4, 1030)  # F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: none sends signals
 _FIONBIO, _FIONREAD, _FIOCLEX, _TCGETS, _TIOCGWINSZ = 0x5421, 0x541B, 0x5451, 0x5401, 0x5413
 _MS_PRIVATE_DIRECTORY = 0x2 | 0x4 | 0x8  # MS_NOSUID, MS_NODEV, MS_NOEXEC
+_MS_BIND = 0x1000
+_MS_READ_ONLY = _MS_BIND | 0x20 | 0x1 | 0x2 | 0x4  # MS_REMOUNT, MS_RDONLY, MS_NOSUID, MS_NODEV
+_MNT_DETACH = 0x2
+_F_LOCKS = (6, 7)  # F_SETLK, F_SETLKW
+# CLONE_VM, _FS, _FILES, _SIGHAND, _THREAD, _SYSVSEM, _SETTLS, _PARENT_SETTID, _CHILD_CLEARTID: the C library's threads.
+_CLONE_THREAD = 0x3D0F00
 _O_CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 _TUN_REQUESTS = (
@@ -197,6 +203,17 @@ ENGINE = Table((
     Row("capget", "what privileges it has (libcap-ng)"),
 ))  # fmt: skip
 
+# Of a session that uses PKCS#11 providers, whose modules the engine loads; the paths are those of the providers that
+# the session is shown (worker/providers.py).
+_MODULES = (
+    *_each("fcntl", "locks on files of tokens (SoftHSM)", 1, _F_LOCKS),
+    *_each("clone", "a thread that waits for cards (OpenSC, by pcscd)", _CLONE_FLAGS, (_CLONE_THREAD,)),
+    Row("eventfd2", "the same"),
+    *_each("sched_getattr sched_setattr", "the same, of the thread itself (GLib)", 0, (0,)),
+)  # fmt: skip
+
+TOKEN_ENGINE = Table((*ENGINE.admitted, *_MODULES))
+
 # From the moment on that it has accepted the engine's management connection.
 WORKER = Table((
     *_ANY_PROCESS,
@@ -221,10 +238,11 @@ RESOLVER = Table((
 ))  # fmt: skip
 
 
-def spawner(layers: Collection[Layer], uids: range) -> Table:
+def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None = None) -> Table:
     """The spawner's, when its template is built: its own, its workers' until they load theirs, the engine's.
 
-    `uids` are the ids that a process may become.
+    `uids` are the ids that a process may become.  `provider_groups` is how many groups a worker may join for PKCS#11
+    providers; None where there is no provider.
     """
     mount = (
         Condition(1, Is.EQUAL, texts.PRIVATE),
@@ -240,6 +258,7 @@ def spawner(layers: Collection[Layer], uids: range) -> Table:
         Row("sethostname", "a worker's host name; in the namespace of its own"),
         Row("setsid", "a worker's session"),
         Row("setgroups", "giving up supplementary groups", _equal(0, 0)),
+        *(() if provider_groups is None else _shows_providers(provider_groups)),
         Row("getgroups getsid", "read-back"),
         Row("setresuid setresgid", "becoming a session's user, see below"),
         Row("capset", "giving up capabilities"),
@@ -259,3 +278,17 @@ def spawner(layers: Collection[Layer], uids: range) -> Table:
     page = Condition(0, Is.MASKED, texts.AT, 2**64 - texts.SIZE)
     relied_on = Row("mprotect", "the texts that the filters rely on", (page,))
     return Table((*own, *ENGINE.admitted, *WORKER.admitted), (*outside, relied_on))
+
+
+def _shows_providers(groups: int) -> tuple[Row, ...]:
+    """What it takes to show a worker the files of its PKCS#11 providers, and what their engines do besides."""
+    to_place = Condition(1, Is.MASKED, texts.PATHS, 2**64 - texts.PATHS_SIZE)
+    from_stage = Condition(0, Is.MASKED, texts.PATHS, 2**64 - texts.PATHS_SIZE)
+    return (
+        Row("mount", "a file of a provider in its place, both paths as the administrator lists them",
+            (from_stage, to_place, Condition(3, Is.EQUAL, _MS_BIND))),
+        Row("mount", "the same made read-only", (to_place, Condition(3, Is.EQUAL, _MS_READ_ONLY))),
+        Row("umount2", "the files of all providers", (*_equal(0, texts.STAGE), *_equal(1, _MNT_DETACH))),
+        *_each("setgroups", "groups of providers; a filter sees how many, not which", 0, range(1, groups + 1)),
+        *_MODULES,
+    )  # fmt: skip

@@ -1,9 +1,18 @@
-"""Accounts of the system: the one the service runs as, and names to show for user ids."""
+"""Accounts of the system: the one the service runs as, and the names and numbers of users'.
 
+Users may be kept in a directory far away (nsswitch.conf(5)) that does not answer.
+"""
+
+import asyncio
 import pwd
-from functools import lru_cache
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import TypeVar
 
 from ..ipc.exitcodes import Exit
+from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
 from .errors import StartError
 
 # Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
@@ -24,10 +33,55 @@ def service_account() -> pwd.struct_passwd:
     )
 
 
-@lru_cache(maxsize=256)
-def account_name(uid: int) -> str:
-    """The name of an account, or its number; may ask a directory service, so call it off the loop."""
+async def account_name(uid: int) -> str:
+    """The name of an account; its number if it has none, or none within ACCOUNT_DEADLINE."""
     try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
+        return await look_up(lambda: _name(uid))
+    except (KeyError, TimeoutError):
         return str(uid)
+
+
+async def account_id(name: str) -> int:
+    """The user id of an account.  Raises KeyError, or TimeoutError after ACCOUNT_DEADLINE."""
+    return await look_up(lambda: pwd.getpwnam(name).pw_uid)
+
+
+@lru_cache(maxsize=256)
+def _name(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name
+
+
+T = TypeVar("T")
+
+_free = threading.BoundedSemaphore(MAX_ACCOUNT_LOOKUPS)
+
+
+async def look_up(ask: Callable[[], T]) -> T:
+    """What `ask` gives, in a thread of its own: one that hangs keeps nobody else's work waiting, nor the end.
+
+    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, or at once while too many hang.
+    """
+    if not _free.acquire(blocking=False):
+        raise TimeoutError
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[T] = loop.create_future()
+
+    def settle(outcome: Callable[[], None]) -> None:
+        if not found.done():
+            outcome()
+
+    def run() -> None:
+        try:
+            result = ask()
+        except Exception as error:
+            outcome = partial(found.set_exception, error)
+        else:
+            outcome = partial(found.set_result, result)
+        finally:
+            _free.release()
+        with suppress(RuntimeError):  # the service has ended meanwhile
+            loop.call_soon_threadsafe(settle, outcome)
+
+    threading.Thread(target=run, name="account look-up", daemon=True).start()
+    async with asyncio.timeout(ACCOUNT_DEADLINE):
+        return await found

@@ -29,12 +29,13 @@ def check() -> None:
     _binding()
 
 
-def build_all(layers: Collection[Layer], session_uids: range) -> Filters:
+def build_all(layers: Collection[Layer], session_uids: range, provider_groups: int | None) -> Filters:
     """The filters of all processes that have one.  Raises CannotBuild."""
     return Filters(
-        spawner=build(system_calls.spawner(layers, session_uids)),
+        spawner=build(system_calls.spawner(layers, session_uids, provider_groups)),
         worker=build(system_calls.WORKER),
         engine=build(system_calls.ENGINE),
+        token_engine=() if provider_groups is None else build(system_calls.TOKEN_ENGINE),
         resolver=build(system_calls.RESOLVER),
     )
 

@@ -10,6 +10,7 @@ from typing import Literal, cast
 from ..ipc.codes import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ..policy.layers import Layer
 from ..policy.limits import CONNECT_DEADLINE, SESSION_UIDS
+from ..policy.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from . import sandbox
 from .version import API_VERSION, VERSION
 
@@ -34,6 +35,7 @@ class Options:
     configuration: Literal["auto", "embedded", "external"]
     session_uids: range
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
+    pkcs11_providers: tuple[Provider, ...]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -54,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log-file",
+        type=_given,
         metavar="FILE",
         help="log to FILE, or to standard output with stdout:, besides journald or syslog",
     )
@@ -116,12 +119,26 @@ def make_parser() -> argparse.ArgumentParser:
         help="confine sessions by all layers that this machine has, and log which it lacks (available, the default), "
         "refuse to start when it lacks any (strict), or for tests by exactly these layers, or none",
     )
+    parser.add_argument(
+        "--pkcs11-provider",
+        dest="pkcs11_providers",
+        type=_provider,
+        action="append",
+        default=[],
+        metavar="NAME=MODULE[,PATH...][,group=GROUP]",
+        help="let profiles use keys on PKCS#11 tokens: pkcs11-providers NAME loads MODULE. Only the sessions that do "
+        "see it, and the files and directories PATH that it needs (configuration, files of tokens, /run/pcscd), all "
+        "read-only, and are members of GROUP; can be repeated",
+    )
     return parser
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read the command line; prints help, version or what is wrong, and raises SystemExit for those."""
-    chosen = make_parser().parse_args(arguments)
+    parser = make_parser()
+    chosen = parser.parse_args(arguments)
+    if problem := _providers_problem(chosen.pkcs11_providers):
+        parser.error(f"argument --pkcs11-provider: {problem}")
     return Options(
         log_level=chosen.log_level,
         log_file=chosen.log_file,
@@ -134,6 +151,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
         session_uids=chosen.session_uids,
         sandbox=chosen.sandbox,
+        pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
 
@@ -155,11 +173,30 @@ def _seconds(text: str) -> float:
     return _number(text, lowest=1)
 
 
-def _path(text: str) -> Path:
-    # An empty one, of a variable that is not set, would mean wherever the service was started.
+def _given(text: str) -> str:
+    # An empty one, of a variable that is not set, would mean wherever the service was started, or no log.
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
-    return Path(text).absolute()
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text)).absolute()
+
+
+def _provider(text: str) -> Provider:
+    try:
+        return parse_provider(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _providers_problem(providers: Sequence[Provider]) -> str:
+    """What is wrong with them together, if anything is."""
+    names = [provider.name for provider in providers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"{twice[0]!r} is listed more than once"
+    return f"more than {MAX_PROVIDERS} providers" if len(names) > MAX_PROVIDERS else ""
 
 
 def _sandbox(text: str) -> str | frozenset[Layer]:

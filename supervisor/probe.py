@@ -15,7 +15,7 @@ from .sandbox import Tried
 _ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
 
 
-def probe(layers: frozenset[Layer], session_uids: range) -> Tried:
+def probe(layers: frozenset[Layer], session_uids: range, provider_groups: int | None) -> Tried:
     """Try each of `layers` that a kernel or container may lack, and build the filters."""
     tried = Tried({}, Filters())
 
@@ -40,7 +40,7 @@ def probe(layers: frozenset[Layer], session_uids: range) -> Tried:
         try:
             if struct.calcsize("P") != 8:
                 raise OSError("this is a 32-bit system")
-            built = filters.build_all(there, session_uids)
+            built = filters.build_all(there, session_uids, provider_groups)
             restrictions.load_filter(_ALLOW_ALL)
             tried.filters = built
         except (OSError, filters.CannotBuild) as error:

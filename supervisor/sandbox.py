@@ -47,13 +47,19 @@ class Tried(msgspec.Struct):
     filters: Filters
 
 
-def choose(wanted: str | frozenset[Layer], missing: Mapping[Layer, str], session_uids: range) -> Sandbox:
+def choose(
+    wanted: str | frozenset[Layer],
+    missing: Mapping[Layer, str],
+    session_uids: range,
+    provider_groups: int | None = None,
+) -> Sandbox:
     """Find out what there is, and choose; `missing` is what is known to be missing, with reasons.
 
-    `wanted` is STRICT, AVAILABLE, or exactly these layers.  Raises StartError naming each layer that is missing.
+    `wanted` is STRICT, AVAILABLE, or exactly these layers; `provider_groups` is as in system_calls.spawner.
+    Raises StartError naming each layer that is missing.
     """
     layers = wanted if isinstance(wanted, frozenset) else ALL
-    tried = _try_apart(layers - missing.keys(), session_uids)
+    tried = _try_apart(layers - missing.keys(), session_uids, provider_groups)
     missing = {layer: why for layer, why in ({**missing, **tried.missing}).items() if layer in layers}
     if missing and wanted != AVAILABLE:
         rows = "; ".join(f"{layer}, which needs {LAYERS[layer].needs} ({why})" for layer, why in missing.items())
@@ -81,7 +87,7 @@ def parse(text: str) -> str | frozenset[Layer]:
     return chosen
 
 
-def _try_apart(layers: frozenset[Layer], session_uids: range) -> Tried:
+def _try_apart(layers: frozenset[Layer], session_uids: range, provider_groups: int | None) -> Tried:
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -90,7 +96,7 @@ def _try_apart(layers: frozenset[Layer], session_uids: range) -> Tried:
             from .probe import probe  # with what it imports, 5 MB that the service itself does not need
 
             with os.fdopen(write_end, "wb") as pipe:
-                pipe.write(msgspec.msgpack.encode(probe(layers, session_uids)))
+                pipe.write(msgspec.msgpack.encode(probe(layers, session_uids, provider_groups)))
             os._exit(0)
         except BaseException:
             traceback.print_exc()

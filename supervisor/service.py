@@ -10,8 +10,9 @@ from typing import Any
 from ..ipc.codes import LogGroup
 from ..ipc.exitcodes import Exit
 from ..policy.layers import Layer
+from ..policy.limits import LEAVING_DEADLINE
 from . import startup
-from .bus import configuration_api, log_api, manager_api
+from .bus import configuration_api, device_api, log_api, manager_api
 from .bus.callers import Callers
 from .bus.receive import Receiver
 from .bus.signals import Signals
@@ -51,6 +52,7 @@ class Service:
         self._sandbox = prepared.sandbox
         self._session_uids = prepared.session_uids
         self._helpers = prepared.helpers
+        self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
         self._callers = Callers(connection)
@@ -65,7 +67,7 @@ class Service:
         self._reaper = Reaper()
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
-        self._resolver = ResolverClient(prepared.helpers.resolver)
+        self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
         self._network = Network(options.runtime_dir / "devices", self._log)
         self._journal = SessionJournal(options.runtime_dir / "sessions")
         signals = Signals(connection)
@@ -102,6 +104,7 @@ class Service:
                 user_ids=user_ids,
                 journal=self._journal,
                 connect_deadline=options.connect_timeout,
+                providers=prepared.providers,
             ),
         )
         self._log_service = LogService(connection, self._callers, self._receiver, self._log, version=API_VERSION)
@@ -141,6 +144,9 @@ class Service:
         )
         for line in self._sandbox.describe():
             self._log.warn(line)
+        for provider in self._providers.listed:
+            if provider.problem:
+                self._log.warn(f"The PKCS#11 provider {provider.name} cannot be used: {provider.problem}")
 
     async def run(self) -> Exit:
         """Serve until there is a reason to end; the exit status."""
@@ -208,6 +214,7 @@ class Service:
             self._log.warn(f"The bus does not let us own all of {', '.join(self._more_names)}: {error}")
             return
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
+        self._manager.devices.served = owned.get(device_api.DEVICE.name, False)
         if not owned[log_api.BUS_NAME]:
             self._log.warn(
                 f"Another service owns {log_api.BUS_NAME}: clients do not see what LogForward sends them. End that "
@@ -262,8 +269,11 @@ class Service:
             self._lock.staying()
             self._idle.restart()
             return False
-        while self._receiver.busy:
-            await self._connection.round_trip()
+        try:
+            async with asyncio.timeout(LEAVING_DEADLINE):
+                await self._receiver.settled()
+        except TimeoutError:
+            self._log.warn(f"{self._receiver.busy} calls have no answer yet, and get none")
         await self._manager.disconnect_all()
         await self._connection.drain()
         await self._connection.round_trip()
@@ -287,6 +297,10 @@ class Service:
         error = context.get("exception")
         trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
         self._log.error(f"A fault of the service: {context.get('message')}\n{trace}")
+
+    def _resolver_ended(self) -> None:
+        text = "The resolver has ended: sessions find no server by its name until the service is restarted"
+        self._log.crit(text, group=LogGroup.BACKENDSTART)
 
     def _helpers_ended(self, how: str) -> None:
         if not self._stop.is_set():

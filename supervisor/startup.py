@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ipc.exitcodes import Exit
+from ..ipc.helpers import pack_providers
 from ..policy.layers import Layer
 from . import cgroups, privileges, sandbox
 from .accounts import service_account
@@ -14,9 +15,13 @@ from .errors import StartError
 from .log import Log
 from .log_destinations import open_log
 from .options import Options
+from .providers import Providers
 from .sandbox import Sandbox
 from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
+
+_OTHERS_READ = 0o022
+_NOBODY_ELSE_READS = 0o077
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,13 @@ class Prepared:
     session_uids: range  # without the resolver's
     engine_was_there: bool  # the workers' root directory has the engine in it
     sandbox: Sandbox
+    providers: Providers
 
 
 def prepare(options: Options) -> Prepared:
     """Make directories, open the log, start the helpers, and give up root.  Raises StartError."""
     privileges.check_start()
+    os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
     account = service_account()
     check_unused(options.session_uids)
     _make_directory(options.runtime_dir, account)
@@ -45,17 +52,19 @@ def prepare(options: Options) -> Prepared:
     log = open_log(options.log_level, options.log_file, options.colour)
     missing: dict[Layer, str] = {}
     cgroup = _prepare_cgroup(options, missing)
-    confined = sandbox.choose(options.sandbox, missing, options.session_uids[1:])
     engine = str(options.engine) if options.engine.is_file() else ""
+    providers = Providers(options.pkcs11_providers)
+    confined = sandbox.choose(options.sandbox, missing, options.session_uids[1:], providers.groups)
     try:
-        template = options.runtime_dir / "template"
-        helpers = start_helpers(engine, template, options.session_uids, confined, cgroup)
+        template, packed = options.runtime_dir / "template", pack_providers(providers.staged)
+        helpers = start_helpers(engine, template, options.session_uids, confined, cgroup, packed)
     except OSError as error:
         raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
     os.close(cgroup)
+    os.umask(_NOBODY_ELSE_READS)
     privileges.drop(account)
     log.start()
-    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), confined)
+    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), confined, providers)
 
 
 def _prepare_cgroup(options: Options, missing: dict[Layer, str]) -> int:

@@ -1,7 +1,7 @@
 """For all tests: the lab's surroundings, and skips that nobody overlooks.
 
 A test may only be skipped because this machine cannot run it, and says so through `cannot_run_here`; any other skip
-fails the run.  With OPENVPN3_SESSIONMGR_SKIPPED set, the reasons are appended to that file.
+fails the run.
 """
 
 import os
@@ -16,9 +16,8 @@ _IMPORT_ROOT = str(_TESTS.parent / ".importroot")
 if _IMPORT_ROOT not in sys.path:
     sys.path.insert(0, _IMPORT_ROOT)
 
-from openvpn3_sessionmgr.tests.lab import enter  # noqa: E402  (importable by the lines above)
+from openvpn3_sessionmgr.tests.lab import enter, skips  # noqa: E402  (importable by the lines above)
 
-_REASON = "cannot run here: "
 _skipped: list[str] = []
 
 
@@ -56,20 +55,18 @@ def _note(where: str, why: object) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Report the skipped ones, and fail if one had no good reason."""
-    if (report := os.environ.get("OPENVPN3_SESSIONMGR_SKIPPED")) and _skipped:
-        with Path(report).open("a") as file:
-            file.writelines(f"{line}\n" for line in _skipped)
-    if any(f": {_REASON}" not in line for line in _skipped) and session.exitstatus == pytest.ExitCode.OK:
+    skips.note(_skipped)
+    if any(f": {skips.CANNOT_RUN}" not in line for line in _skipped) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Say which skips made the run fail."""
     for line in _skipped:
-        if f": {_REASON}" not in line:
+        if f": {skips.CANNOT_RUN}" not in line:
             terminalreporter.write_line(f"FAILED: skipped without need: {line}", red=True)
 
 
 def cannot_run_here(reason: str) -> None:
     """Skip the running test because this machine lacks what it needs."""
-    pytest.skip(_REASON + reason)
+    pytest.skip(skips.CANNOT_RUN + reason)

@@ -8,7 +8,7 @@ has been read from anybody when this runs.
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import _prctl
@@ -27,6 +27,7 @@ from ..policy.confinement import (
 )
 from ..policy.layers import Layer
 from . import template
+from .providers import Providers
 
 HOSTNAME = "session"
 
@@ -40,6 +41,7 @@ class Confinement:
     base: str = template.PRIVATE_DIRECTORY  # where private directories are mounted
     places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of names in WORKER_FILES
     private: str = template.PRIVATE_DIRECTORY  # the worker's own
+    uses_tokens: bool = False  # the session is shown PKCS#11 providers
 
 
 def confine_resolver(uid: int, confinement: Confinement) -> None:
@@ -71,13 +73,24 @@ def confine_spawner(confinement: Confinement) -> None:
     )
 
 
-def confine_worker(uid: int, serial: int, confinement: Confinement) -> Confinement:
-    """Give the calling process its private directory and take everything else away; what confines it now.
+def shows_providers(layers: Collection[Layer]) -> bool:
+    """Whether each worker is shown its own PKCS#11 providers only.
+
+    It takes the root directory, in which they are on a stage, and mounts of the worker's own.
+    """
+    return Layer.ROOT in layers and Layer.MOUNT in layers
+
+
+def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Providers) -> Confinement:
+    """Give the calling process its private directory and its PKCS#11 providers, and take everything else away.
+
+    Returns what confines it now.
 
     It is the first process of its new namespaces, inside the template root.  `serial` is unlike that of any other
     worker.  Raises ConfinementError.
     """
     layers = confinement.layers
+    confinement = replace(confinement, uses_tokens=bool(shown.places))
     keep = () if Layer.CAPABILITIES in layers else tuple(SPAWNER_CAPABILITIES)
     steps: list[Step] = [("start a session of its own", os.setsid, lambda: os.getsid(0) == os.getpid())]
     if Layer.UTS in layers:
@@ -89,15 +102,17 @@ def confine_worker(uid: int, serial: int, confinement: Confinement) -> Confineme
         steps.append(
             (
                 "mount the private directory",
-                lambda: template.mount_private_directory(uid),
+                lambda: template.mount_private_directory(uid, open_to_root=shown.in_private_directory),
                 lambda: os.stat(confinement.private).st_uid == uid,
             )
         )
     else:
         confinement = replace(confinement, private=f"{confinement.base}/{serial}")
+    if shows_providers(layers):
+        steps.append(("show the PKCS#11 providers", shown.show, shown.others_are_hidden))
     if Layer.RLIMITS in layers:
         steps += privileges.set_rlimits(WORKER_RLIMITS)
-    steps += privileges.drop_to(uid, uid, keep)
+    steps += privileges.drop_to(uid, uid, keep, groups=shown.groups)
     if keep:
         steps += _pass_on(keep)
     if Layer.MOUNT not in layers:
@@ -106,7 +121,7 @@ def confine_worker(uid: int, serial: int, confinement: Confinement) -> Confineme
     if Layer.ROOT in layers:
         read_only = lambda: bool(os.statvfs("/").f_flag & os.ST_RDONLY)  # noqa: E731
         steps.append(("find the root directory read-only", lambda: None, read_only))
-    places = {**confinement.places, "PRIVATE": (confinement.private,)}
+    places = {**confinement.places, "PRIVATE": (confinement.private,), "PROVIDERS": shown.places}
     a_directory = f"{confinement.private}/forbidden"
     steps += _restrict_files(replace(confinement, places=places), WORKER_FILES, lambda: os.mkdir(a_directory))
     privileges.run_steps(steps)
@@ -120,7 +135,8 @@ def confine_engine(confinement: Confinement) -> None:
         restrictions.end_with_parent(signal.SIGKILL)
     if Layer.SCOPE in confinement.layers:
         restrictions.keep_signals_inside()
-    for program in confinement.filters.engine:
+    filters = confinement.filters
+    for program in filters.token_engine if confinement.uses_tokens else filters.engine:
         restrictions.load_filter(program)
 
 

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ipc import messages
-from ..ipc.codes import LogCategory
+from ..ipc.codes import HTTP_PROXIED, LogCategory
 from ..policy.limits import MAX_URL
 from ..policy.network import PolicyViolation, check
 from . import management, settings
+from .profile_values import Remote
+from .questions import CannotAnswer
+from .remotes import version_of
 from .session import Phase, Session
-from .user_input import CannotAnswer
 
 # States of the engine on its way to a connection: what to log, and how prominently.
 _PROGRESS = {
@@ -42,6 +44,9 @@ _HOPELESS = (
     ":ssl/tls alert ",
     " alert ",
 )
+
+# Lines that tell of an error, whatever their flags say.
+_ERRORS = ("VERIFY ERROR", "TLS Error", "OpenSSL", "Cannot load certificate")
 
 # The server will most likely not answer, and will not say why.
 _OWN_CERTIFICATE_EXPIRED = "WARNING: Your certificate has expired"
@@ -95,7 +100,8 @@ def engine_ended(session: Session, how: str) -> None:
     assert engine is not None
     reason = session.exit_reason
     printed = next((line for line in reversed(engine.last_output) if not line.startswith("Use --help")), "")
-    if session.phase == Phase.STARTING:
+    killed = how.startswith("was killed")
+    if session.phase == Phase.STARTING and not killed:
         session.refuse(f"The engine does not accept the profile: {printed or session.last_error or how}")
     elif reason.startswith("auth-failure"):
         session.authentication_failed("Authentication failed")
@@ -106,7 +112,12 @@ def engine_ended(session: Session, how: str) -> None:
     elif reason in _ASKED_TO_EXIT or how == "exited with 0 (OK)":
         session.ended(f"The engine was asked to end ({reason or 'exit'})")
     else:
-        session.fail(f"The engine {how}" + (f": {session.last_error}" if session.last_error else ""))
+        text = f"The engine {how}" + (f": {session.last_error}" if session.last_error else "")
+        # One that gives up before its first connection does so because of its profile or its server.
+        if killed or session.established:
+            session.engine_died(text)
+        else:
+            session.fail(text)
 
 
 def _hold(session: Session, event: management.Hold) -> None:
@@ -130,28 +141,38 @@ def _state(session: Session, event: management.State) -> None:
 
 def _connected(session: Session, event: management.State) -> None:
     remote = session.attempts.remotes.connected(event.remote, event.port)
-    session.established = True
     session.user_input.login_accepted()
     session.proxy_refusals = 0
+    if session.phase not in (Phase.RUNNING, Phase.WAITING):
+        return  # Pause came first: the engine is about to give the connection up
+    session.phase = Phase.RUNNING  # the server may let it in without waiting for an answer
+    session.established = True
     session.timers.cancel("connect")
     if event.detail != "SUCCESS":
         session.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
-    session.connected = messages.Connected(session.turn, remote.proto, event.remote, event.port, remote.host)
+    session.endpoint, session.endpoint_told = (*_endpoint(remote, event), remote.host), False
     session.command("load-stats")
 
 
+def _endpoint(remote: Remote, event: management.State) -> tuple[str, str, int]:
+    """Protocol, address and port that a connection is to; those of the server, where the engine speaks of a proxy's."""
+    if remote.proxy and remote.proxy.kind == "http":
+        return HTTP_PROXIED[version_of(event.remote) or 4], remote.host, remote.port
+    return remote.proto, event.remote, event.port
+
+
 def _reconnecting(session: Session, reason: str) -> None:
-    session.connected = None
+    session.endpoint = None
     session.attempts.remotes.attempt_failed()
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
             session.authentication_failed("Authentication failed")
-    elif reason == "private-key-password-failure":
-        session.fail(_WRONG_PASSPHRASE)
     elif session.phase != Phase.RUNNING:
         pass  # the interruption that Pause asked for
+    elif reason == "private-key-password-failure":
+        _key_refused(session)
     elif session.established:
         session.attempts.remotes.lost()
         session.tell(messages.Reconnecting(session.turn, reason))
@@ -167,7 +188,7 @@ def _message(session: Session, event: management.Message) -> None:
         return  # the engine repeats what passes over its management interface, secrets among it
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")
     category = _CATEGORY_OF_FLAG.get(flag, LogCategory.VERB2)
-    is_error = category >= LogCategory.ERROR or text.startswith(("VERIFY ERROR", "TLS Error", "OpenSSL"))
+    is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)
     if is_error and not any(mark in session.last_error for mark in _HOPELESS):
         session.last_error = text
     session.attempts.remotes.heard(text)
@@ -197,9 +218,18 @@ def _device_down(session: Session, event: management.DeviceDown) -> None:
     session.tell(messages.ClearNetwork())
 
 
+def _key_refused(session: Session) -> None:
+    if session.judgement is not None and session.judgement.on_token:
+        session.fail(f"The token is of no use: {session.last_error}")
+    elif session.user_input.passphrase_given:
+        session.fail(_WRONG_PASSPHRASE)
+    else:
+        session.fail("The private key of the profile is damaged, or not one that OpenVPN can use")
+
+
 def _verification_failed(session: Session, event: management.VerificationFailed) -> None:
     if event.kind == "Private Key":
-        session.fail(_WRONG_PASSPHRASE)
+        _key_refused(session)
         return
     said = event.text.partition("['")[2].removesuffix("']")
     if event.kind != "Auth" or not said.startswith("CRV1:"):
@@ -234,6 +264,10 @@ def _server_asks(session: Session, event: management.ServerAsks) -> None:
         session.fail("The server wants its user to open something that is no web page")
 
 
+def _certificate(session: Session, event: management.CertificateCount | management.CertificateEntry) -> None:
+    session.reply(session.user_input.listed(event))
+
+
 def _fatal(session: Session, event: management.Fatal) -> None:
     session.last_error = event.text
     session.log(LogCategory.FATAL, event.text)
@@ -243,9 +277,8 @@ def _reply(session: Session, event: management.Reply) -> None:
     counted = _LOAD_STATS.search(event.text)
     if counted:
         session.count_bytes(int(counted[1]), int(counted[2]))
-    if session.connected is not None and (counted or not event.ok):
-        connected, session.connected = session.connected, None
-        session.tell(connected)
+    if session.endpoint is not None and not session.endpoint_told and (counted or not event.ok):
+        session.tell_connected()
     if not event.ok:
         session.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")
 
@@ -265,6 +298,8 @@ _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     management.Message: _message,
     management.DeviceUp: _device_up,
     management.DeviceDown: _device_down,
+    management.CertificateCount: _certificate,
+    management.CertificateEntry: _certificate,
     management.Fatal: _fatal,
     management.Reply: _reply,
     management.Other: _other,

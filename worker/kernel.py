@@ -16,8 +16,10 @@ _libc.mount.argtypes = (
     ctypes.c_char_p,
 )
 
-_mount_by_address = _libc["mount"]  # a second function object, with other types
+_mount_by_address = _libc["mount"]  # a function object of its own, with other types
 _mount_by_address.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_char_p)
+_bind_by_address = _libc["mount"]
+_bind_by_address.argtypes = (*[ctypes.c_void_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 _libc.mmap.restype = ctypes.c_size_t
 
 MS_RDONLY = 0x1
@@ -91,6 +93,19 @@ def mount_texts(target: int, kind: int, flags: int, options: str) -> None:
     """mount(2) with target and type given by their addresses."""
     result = _mount_by_address(b"private", target, kind, flags, options.encode())
     _checked(result, f"mount {ctypes.string_at(target).decode()}")
+
+
+def bind_texts_read_only(source: int, target: int) -> None:
+    """`bind_read_only`, with both paths given by their addresses."""
+    for origin, flags in ((source, MS_BIND), (0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)):
+        described = f"bind {ctypes.string_at(source).decode()} on {ctypes.string_at(target).decode()}"
+        _checked(_bind_by_address(origin, target, None, flags, None), described)
+
+
+def detach_text(target: int) -> None:
+    """Unmount what is mounted on the path at an address, and below it, also while in use (umount2(2), MNT_DETACH)."""
+    path = ctypes.c_void_p(target)
+    _checked(_libc.umount2(path, MNT_DETACH), f"unmount {ctypes.string_at(target).decode()}")
 
 
 def execve_text(path: int, arguments: list[str], environment: dict[str, str]) -> None:

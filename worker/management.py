@@ -3,10 +3,13 @@
 Every line comes from a process that parses a stranger's packets: `parse` takes any line and never raises.
 """
 
+import re
 import socket
 from dataclasses import dataclass, field
 
 MAX_LINE = 64 * 1024  # bytes; openvpn's own lines are far shorter
+
+_ENTRY = re.compile(r"'[0-9]+', ID:'(.*)', BLOB:'([A-Za-z0-9+/=]*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,21 @@ class DeviceDown:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateCount:
+    """So many certificates are on the tokens."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEntry:
+    """One of them: what a pkcs11-id names it by, and itself in base64; both "" if it could not be read."""
+
+    identity: str = ""
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fatal:
     """The engine ends because of an error."""
 
@@ -107,7 +125,7 @@ class Other:
 
 Event = (
     Hold | State | InputWanted | ServerAsks | VerificationFailed | TokenReceived | ByteCount | Message
-    | DeviceUp | DeviceDown | Fatal | Reply | Other
+    | DeviceUp | DeviceDown | CertificateCount | CertificateEntry | Fatal | Reply | Other
 )  # fmt: skip
 
 
@@ -143,6 +161,11 @@ class Parser:
                 return Fatal(rest)
             case "INFOMSG":
                 return ServerAsks(rest)
+            case "PKCS11ID-COUNT":
+                return CertificateCount(_integer(rest))
+            case "PKCS11ID-ENTRY":
+                found = _ENTRY.fullmatch(rest)
+                return CertificateEntry(*found.groups()) if found else CertificateEntry()
             case "NEED-OK" | "NEED-STR" | "PK_SIGN" | "RSA_SIGN":
                 return InputWanted(f"{kind}:{rest}")
             case _:

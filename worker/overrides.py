@@ -5,10 +5,11 @@ override speaks of are replaced, and what is new follows at the end.  (A proxy m
 blocks that it applies to, as the engine reads them, and moves those down by one line.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..policy.overrides import OVERRIDES, SessionOverrides, for_session, problem
+from ..policy.pkcs11 import ListedProvider
 from ..policy.profile_text import Option, ProfileTextError, decode, render, tokenize
 from .profile import Judgement, ProfileRefused, judge
 
@@ -51,10 +52,12 @@ def apply(profile: bytes, overrides: Mapping[str, bool | str]) -> Overridden:
     return Overridden(edited.text().encode(), (*warnings, *edited.warnings), session)
 
 
-def judge_with(profile: bytes, overrides: Mapping[str, bool | str]) -> Judgement:
+def judge_with(
+    profile: bytes, overrides: Mapping[str, bool | str], providers: Sequence[ListedProvider] = ()
+) -> Judgement:
     """Judge `profile` with `overrides` laid over it.  Raises ProfileRefused, and nothing else."""
     overridden = apply(profile, overrides)
-    judgement = judge(overridden.profile)
+    judgement = judge(overridden.profile, providers)
     return replace(judgement, warnings=(*overridden.warnings, *judgement.warnings))
 
 

@@ -5,12 +5,16 @@ policy/profile_options.py allows; nothing of the profile's text is passed throug
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..policy.limits import MAX_PROFILE
-from ..policy.profile_options import OPTIONS, Embed, Rule, Treatment
+from ..policy.pkcs11 import ListedProvider
+from ..policy.profile_options import OPTIONS, TOKEN_OPTIONS, Embed, Rule, Treatment
 from ..policy.profile_text import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
-from .profile_proxy import ProxyOptions, check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .profile_connection import Connection
+from .profile_proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .profile_token import TokenOptions
 from .profile_values import (
     Judgement,
     Need,
@@ -21,7 +25,6 @@ from .profile_values import (
     family_of,
     names_file,
     places,
-    read_host,
     read_lines,
     read_number,
     read_port,
@@ -43,8 +46,11 @@ _OURS = ("IV_SSO", "IV_GUI_VER")  # set by the worker
 _QUIET_SETENV = ("FORWARD_COMPATIBLE", "CLIENT_CERT", "FRIENDLY_NAME", "PROFILE")  # other clients' settings
 
 
-def judge(profile: bytes | str) -> Judgement:
-    """Turn `profile` into what the engine gets.  Raises ProfileRefused, and nothing else."""
+def judge(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> Judgement:
+    """Turn `profile` into what the engine gets; `providers` are those of PKCS#11 on this machine.
+
+    Raises ProfileRefused, and nothing else.
+    """
     raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
     if len(raw) > MAX_PROFILE:
         raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
@@ -52,21 +58,9 @@ def judge(profile: bytes | str) -> Judgement:
         options = tokenize(decode(raw))
         if text := problem(options):
             raise ProfileRefused(text)
-        return _Judge(options).judgement()
+        return _Judge(options, providers).judgement()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
-
-
-@dataclass(slots=True)
-class _Connection:
-    """What applies to the servers named in one scope: the whole profile, or a <connection> block."""
-
-    proto: str = "udp"
-    family: int = 0
-    port: str = "1194"
-    proxy: ProxyOptions = field(default_factory=ProxyOptions)
-    remotes: list[Option] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)  # rendered
 
 
 class _Judge:
@@ -75,10 +69,11 @@ class _Judge:
     An option with something to it has a method of its name; all others are handed on as they are.
     """
 
-    def __init__(self, options: list[Option]) -> None:
+    def __init__(self, options: list[Option], providers: Sequence[ListedProvider]) -> None:
+        self.token = TokenOptions(providers)
         self.dropped: dict[str, tuple[str, list[int]]] = {}  # what → reason, lines
-        self.top = self.scope = _Connection()
-        self.connections: list[_Connection] = []
+        self.top = self.scope = Connection()
+        self.connections: list[Connection] = []
         self.inner = {
             option.line: tokenize(option.block, option.line + 1, nested=True)
             for option in options
@@ -106,20 +101,23 @@ class _Judge:
             if name not in self.blocks:
                 raise refusal(option, f"says [inline], but there is no block <{name}>")
         self.connections = self.connections or [self.top]
-        remotes = [_remote(option, scope) for scope in self.connections for option in scope.remotes]
+        remotes = [scope.remote(option) for scope in self.connections for option in scope.remotes]
         if self.proto_force:
             remotes = [remote for remote in remotes if remote.proto == self.proto_force]
         if not remotes:
             raise ProfileRefused("the profile names no server that could be used: check remote and proto-force")
         if any(remote.proxy and remote.proxy.kind == "http" and remote.proto == "udp" for remote in remotes):
             raise ProfileRefused("http-proxy carries only TCP: use proto tcp-client, or remove http-proxy")
+        token_lines, token = self.token.judged(self.names)
         return Judgement(
-            config=self._proxy() + "".join(self.top.lines),
+            config=self._proxy() + "".join(self.top.lines) + token_lines,
             warnings=self._warnings(),
             remotes=tuple(remotes),
             needs=frozenset(need for need, asked in self.asks.items() if asked),
             static_challenge=self.static_challenge,
             verbosity=self.verbosity,
+            on_token=bool(token_lines),
+            token=token,
         )
 
     def option(self, option: Option) -> None:
@@ -208,7 +206,7 @@ class _Judge:
         self.emit(option)
 
     def remote(self, option: Option) -> None:
-        _remote(option, self.scope)
+        self.scope.remote(option)
         if self.scope is self.top and self.inner:
             self.drop(option, "the <connection> blocks name the servers")
             return
@@ -313,6 +311,7 @@ class _Judge:
 
 
 _SPECIAL = {
+    **dict.fromkeys(TOKEN_OPTIONS, lambda judge, option: judge.token.read(option)),
     "dev": _Judge.dev,
     "dev-type": _Judge.dev_type,
     "mode": _Judge.mode,
@@ -335,14 +334,3 @@ _SPECIAL = {
     "providers": _Judge.providers,
     "setenv": _Judge.setenv,
 }
-
-
-def _remote(option: Option, scope: _Connection) -> Remote:
-    host, port, proto, *_ = [*option.params, "", ""]
-    return Remote(
-        read_host(option, host),
-        read_port(option, port or scope.port),
-        read_proto(option, proto) if proto else scope.proto,
-        scope.proxy.proxy,
-        family_of(proto) if proto else scope.family,
-    )

@@ -64,6 +64,8 @@ class Judgement:
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    on_token: bool = False  # the key is on a PKCS#11 token
+    token: str = ""  # label of the one whose PIN the engine will ask for
 
 
 def read_host(option: Option, text: str) -> str:
@@ -106,7 +108,8 @@ def read_lines(option: Option) -> list[str]:
 
 def shown(text: str) -> str:
     """`text` of a hostile profile, fit for a message."""
-    return ascii(text if len(text) <= 60 else text[:60] + "...")
+    said = ascii(text[:61])  # which makes up to ten characters of one
+    return said if len(said) <= 62 else f"{said[:61]}...{said[-1]}"
 
 
 def places(lines: list[int]) -> str:

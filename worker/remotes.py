@@ -122,8 +122,8 @@ class Remotes:
             if one.untried and one.untried[0] == address:
                 one.worked = address
                 hosts.add(one.name)
-        of_host = [remote for remote in self._remotes if remote.host in hosts]
-        of_port = [remote for remote in of_host if remote.port == port]
+        of_host = [remote for remote in self._remotes if (remote.proxy or remote).host in hosts]
+        of_port = [remote for remote in of_host if remote.proxy or remote.port == port]
         return (of_port or of_host or list(self._remotes))[0]
 
     def lost(self) -> None:

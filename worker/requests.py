@@ -65,8 +65,10 @@ PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.SupervisorHello: _permit(Phase.NEW, act=_hello),
     messages.SupervisorSnapshot: _permit(Phase.NEW, act=lambda session, message: None),
     messages.Answer: _permit(*_RUNS, act=lambda session, message: session.answered(message)),
-    messages.Connect: _permit(Phase.HELD, Phase.WAITING, act=lambda session, message: session.connect()),
-    messages.Pause: _permit(Phase.RUNNING, Phase.WAITING, act=lambda session, message: session.pause(message.reason)),
+    messages.Connect: _permit(Phase.HELD, Phase.WAITING, Phase.RUNNING, act=lambda session, message: session.connect()),
+    messages.Pause: _permit(
+        Phase.HELD, Phase.WAITING, Phase.RUNNING, act=lambda session, message: session.pause(message.reason)
+    ),
     messages.Resume: _permit(Phase.PAUSING, Phase.PAUSED, act=lambda session, message: session.resume()),
     messages.Restart: _permit(*_RUNS, act=lambda session, message: session.restart()),
     messages.Disconnect: _permit(*Phase, act=lambda session, message: session.stop()),

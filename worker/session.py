@@ -31,9 +31,11 @@ from .confine import Confinement
 from .engine import Engine
 from .judging import judge_apart
 from .profile import Judgement, ProfileRefused
+from .questions import CannotAnswer, Questions
 from .remotes import Remotes
 from .timers import Timers
-from .user_input import CannotAnswer, Questions, UserInput
+from .token import WrongPin
+from .user_input import UserInput
 
 _LEAST_VERBOSITY = 3
 _PATIENCE = 10.0  # seconds for a first connection that is expected to fail
@@ -67,7 +69,8 @@ class Session:
         self.engine: Engine | None = None
         self.established = False  # was connected once
         self.connecting_announced = False
-        self.connected: messages.Connected | None = None  # to be told when the bytes so far are counted
+        self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
+        self.endpoint_told = False  # not before the bytes so far are counted
         self.attempts = Attempts(self)
         self.overrides = SessionOverrides()
         self.user_input = UserInput()
@@ -126,7 +129,7 @@ class Session:
         prctl.set_proctitle(title)
         overrides = dict(snapshot.overrides)
         try:
-            self.judgement = judge_apart(_read_memfd(profile), overrides)
+            self.judgement = judge_apart(_read_memfd(profile), overrides, snapshot.providers)
         except ProfileRefused as error:
             self.refuse(str(error))
             return
@@ -166,6 +169,10 @@ class Session:
 
     def connect(self) -> None:
         """Let the held engine go, or go on with what was typed meanwhile."""
+        if self.phase == Phase.RUNNING:  # the server had not waited for what was typed
+            if self.endpoint_told:
+                self.tell_connected()
+            return
         self.phase = Phase.RUNNING
         self.connecting_announced = False
         self._await_connection()
@@ -191,10 +198,14 @@ class Session:
     def input_wanted(self, query: str) -> None:
         """The engine asks for something a user types: answer from memory, or ask the user."""
         try:
-            reply = self.user_input.wanted(query)
+            self.reply(self.user_input.wanted(query))
+        except WrongPin as error:
+            self.fail(str(error))
         except CannotAnswer as error:
             self.fail(f"The session cannot go on: {error}")
-            return
+
+    def reply(self, reply: list[str] | Questions) -> None:
+        """Give the engine the commands that answer it, or ask the user."""
         if isinstance(reply, Questions):
             self.ask(reply)
         else:
@@ -202,11 +213,18 @@ class Session:
 
     def answered(self, answer: messages.Answer) -> None:
         """The user typed something."""
+        pending = answer.group is InputGroup.CHALLENGE_AUTH_PENDING
+        if pending and self.phase != Phase.WAITING:
+            return  # the login that it is for is over
         self.user_input.take(answer.name, answer.value)
-        if answer.group is InputGroup.CHALLENGE_AUTH_PENDING:
+        if pending:
+            response = self.user_input.pending_response()
             self.phase = Phase.RUNNING
             self._await_connection()
-            self.command(self.user_input.pending_response())
+            if self.attempts.engine_holds:
+                self.attempts.begin()  # the server has given up that login; it asks anew in the next
+            else:
+                self.command(response)
 
     def open_url(self, url: str) -> None:
         """The user has to open a URL; the server goes on when that is done."""
@@ -268,7 +286,14 @@ class Session:
 
     def interrupt(self) -> None:
         """Have the engine drop its connection or attempt, and hold before the next."""
+        self.endpoint = None
         self.command("signal SIGUSR1")
+
+    def tell_connected(self) -> None:
+        """Report the connection there is."""
+        assert self.endpoint is not None
+        self.endpoint_told = True
+        self.tell(messages.Connected(self.turn, *self.endpoint))
 
     def _await_connection(self) -> None:
         if not self.established and self.snapshot is not None:
@@ -294,6 +319,12 @@ class Session:
             self.refuse(reason)
         elif self.phase != Phase.STOPPING:
             self.tell(messages.Failed(reason[:MAX_STATUS_TEXT]))
+            self.stop()
+
+    def engine_died(self, reason: str) -> None:
+        """Report that the engine died without being asked to, and end."""
+        if self.phase != Phase.STOPPING:
+            self.tell(messages.EngineDied(reason[:MAX_STATUS_TEXT]))
             self.stop()
 
     def authentication_failed(self, reason: str) -> None:

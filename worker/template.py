@@ -6,10 +6,12 @@ or not at all.
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..ipc.helpers import StagedProvider
 from ..policy import texts
-from . import kernel
+from . import kernel, providers
 
 ENGINE_PATH = "/usr/sbin/openvpn"  # where the engine is inside, wherever it is outside
 PRIVATE_DIRECTORY = "/run"  # the worker's own tmpfs
@@ -23,11 +25,11 @@ _PRIVATE_SIZE = "16m"  # the profile in two forms, a socket; the engine's tempor
 _DEVICES = (("null", 1, 3), ("random", 1, 8), ("urandom", 1, 9), ("net/tun", 10, 200))
 
 
-def build_and_enter(engine: str, directory: str) -> None:
+def build_and_enter(engine: str, directory: str, staged: Sequence[StagedProvider] = ()) -> None:
     """Build the template on `directory` and make it this process's root.
 
     The caller has a mount namespace of its own.  `engine` is the path of the openvpn program outside, "" for none.
-    Raises OSError.
+    `staged` are the PKCS#11 providers that a worker may be shown.  Raises OSError.
     """
     kernel.mount("template", directory, "tmpfs", kernel.MS_NOSUID, "mode=0755,size=1m")
     root = Path(directory)
@@ -46,20 +48,35 @@ def build_and_enter(engine: str, directory: str) -> None:
     (root / "etc/hosts").symlink_to(_HOSTS_PATH)
     (root / "etc/nsswitch.conf").write_text("hosts: files\n")
     _make_devices(root / "dev")
+    providers.stage(root, staged)
     kernel.pivot_into(directory)
+    providers.make_places(staged)
     kernel.mount("none", "/", flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)
 
 
-def write_texts(engine: str, base: str) -> None:
-    """Put the texts of policy/texts.py in their place: the engine's path, and where private directories are mounted."""
-    contents = {texts.ENGINE: engine.encode(), texts.PRIVATE: base.encode(), texts.TMPFS: b"tmpfs"}
+def write_texts(engine: str, base: str, staged: Sequence[StagedProvider]) -> None:
+    """Put the texts of policy/texts.py in their place.
+
+    They are the engine's path, where private directories are mounted, and the paths of PKCS#11 providers.
+    """
+    contents = {
+        texts.ENGINE: engine.encode(),
+        texts.PRIVATE: base.encode(),
+        texts.TMPFS: b"tmpfs",
+        texts.STAGE: providers.STAGE.encode(),
+        **providers.paths(staged),
+    }
     kernel.map_texts(texts.AT, texts.SIZE, contents)
 
 
-def mount_private_directory(uid: int) -> None:
-    """Give the calling worker its own writable directory; call in its own mount namespace."""
+def mount_private_directory(uid: int, *, open_to_root: bool = False) -> None:
+    """Give the calling worker its own writable directory; call in its own mount namespace.
+
+    With `open_to_root`, group 0 may write there too: root without CAP_DAC_OVERRIDE, which makes mount points in it.
+    """
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    options = f"mode=0700,uid={uid},gid={uid},size={_PRIVATE_SIZE},nr_inodes=64"
+    access = f"mode=0770,uid={uid},gid=0" if open_to_root else f"mode=0700,uid={uid},gid={uid}"
+    options = f"{access},size={_PRIVATE_SIZE},nr_inodes=64"
     kernel.mount_texts(texts.PRIVATE, texts.TMPFS, flags, options)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from ..ipc.codes import InputGroup
 from ..ipc.messages import InputSlot
-from .management import quote
+from . import token
+from .management import CertificateCount, CertificateEntry, quote
 from .profile_values import Judgement, Need
+from .questions import CannotAnswer, Questions, one_line
 
 USERNAME = InputSlot("username", "Auth User name", False)
 PASSWORD = InputSlot("password", "Auth Password", True)
@@ -24,21 +26,6 @@ PENDING = "auth_pending"
 _CONCATENATED = 2  # flag of SC: password and response in one string
 _ECHO = 1  # flag of SC: the response may be seen
 _MAX_PARAMETER = 255  # bytes of one parameter of a management command
-_NO_TEXT = "Please answer the server's question"
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Questions of one group, and the texts that go with them."""
-
-    group: InputGroup
-    slots: tuple[InputSlot, ...]
-    attention: str
-    status: str
-
-
-class CannotAnswer(Exception):
-    """The engine asks for something that there is no way to answer; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +47,22 @@ class UserInput:
         self._used = False  # … and has taken
         self.query = ""  # what the engine asked for and still waits for
         self._proxy_answered = False
+        self.token = token.Token()
 
     @property
     def challenged(self) -> bool:
         """Whether the server's refusal was a question."""
         return self._challenge is not None
 
+    @property
+    def passphrase_given(self) -> bool:
+        """Whether the user has typed the passphrase of the private key."""
+        return PASSPHRASE.name in self._answers
+
     def login_accepted(self) -> None:
         """The server let the engine in."""
         self._used = self._one_time
+        self.token.pin_is_settled()
 
     def token_received(self) -> None:
         """The engine has a token, which will do in place of the login."""
@@ -77,6 +71,7 @@ class UserInput:
     def before_attempt(self) -> list[str]:
         """Commands that make the engine ask again for what the server would not take a second time."""
         used, self._used = self._used, False
+        self.token.pin_is_settled()
         return ["forget-passwords"] if used else []
 
     def take(self, name: str, value: str) -> None:
@@ -99,6 +94,8 @@ class UserInput:
             asked.append(_static(judgement.static_challenge.text, judgement.static_challenge.echo))
         if Need.KEY_PASSPHRASE in judgement.needs:
             asked.append(_passphrase())
+        if judgement.token:
+            asked.append(self.token.pin_question(judgement.token))
         if Need.PROXY_CREDENTIALS in judgement.needs:
             asked.append(_proxy())
         return asked
@@ -120,13 +117,13 @@ class UserInput:
         self._challenge = _Challenge(state, name, "R" in wanted)
         if "R" not in wanted:
             return None, text
-        slot = InputSlot(_DYNAMIC, _label(text), "E" not in wanted)
-        return Questions(InputGroup.CHALLENGE_DYNAMIC, (slot,), _label(text), "Dynamic Challenge"), text
+        slot = InputSlot(_DYNAMIC, one_line(text), "E" not in wanted)
+        return Questions(InputGroup.CHALLENGE_DYNAMIC, (slot,), one_line(text), "Dynamic Challenge"), text
 
     def pending(self, flags: str, text: str) -> Questions:
         """The question of CR_TEXT, asked while a login is under way."""
-        slot = InputSlot(PENDING, _label(text), "E" not in flags.split(","))
-        return Questions(InputGroup.CHALLENGE_AUTH_PENDING, (slot,), _label(text), _label(text))
+        slot = InputSlot(PENDING, one_line(text), "E" not in flags.split(","))
+        return Questions(InputGroup.CHALLENGE_AUTH_PENDING, (slot,), one_line(text), one_line(text))
 
     def pending_response(self) -> str:
         """The command that answers it."""
@@ -147,11 +144,23 @@ class UserInput:
                 reply = self._private_key()
             case "HTTP Proxy" | "SOCKS Proxy":
                 reply = self._proxy(kind)
+            case token.INSERTION_REQUEST:
+                reply = self.token.insert(query, confirmed=bool(self._use(token.INSERTED)))
+            case token.IDENTITY_REQUEST:
+                self._forget(token.INSERTED)
+                reply = self.token.choose(self._use(token.IDENTITY).decode())
             case _:
-                raise CannotAnswer(
-                    f"the engine asks for {kind or query.partition(':')[0]!r}, which is not supported yet"
-                )
-        if isinstance(reply, list):
+                reply = self._pin(query)
+        if isinstance(reply, list) and not self.token.listing:
+            self.query = ""
+        return reply
+
+    def listed(self, event: CertificateCount | CertificateEntry) -> list[str] | Questions:
+        """The engine tells of a certificate on a token: the commands or questions that follow from that."""
+        if not self.token.listing or not self.query:
+            return []
+        reply = self.token.listed(event)
+        if isinstance(reply, list) and not self.token.listing:
             self.query = ""
         return reply
 
@@ -173,7 +182,7 @@ class UserInput:
         flags = int(number) if number.isdigit() else 0
         if _STATIC not in self._answers:
             asked = _static(text, bool(flags & _ECHO))
-            return Questions(asked.group, asked.slots, _label(text), "Static Challenge")
+            return Questions(asked.group, asked.slots, one_line(text), "Static Challenge")
         response = self._use(_STATIC).decode()
         if flags & _CONCATENATED:
             return _login("Auth", user, password + response)
@@ -197,6 +206,15 @@ class UserInput:
         self._proxy_answered = True
         user, password = (self._answers[name].decode() for name in names)
         return _login(kind, user, password)
+
+    def _pin(self, query: str) -> list[str] | Questions:
+        label = token.pin_request(query)
+        if label is None:
+            kind = query.split("'")[1] if query.count("'") >= 2 else ""
+            raise CannotAnswer(f"the engine asks for {kind or query.partition(':')[0]!r}, which is not supported")
+        if label != self.token.label:
+            self._forget(token.PIN)  # it is another token's
+        return self.token.asked_for(label, self._use(token.PIN))
 
     def _use(self, name: str) -> bytes:
         """An answer for one use: it is forgotten."""
@@ -235,10 +253,4 @@ def _proxy() -> Questions:
 
 def _static(text: str, echo: bool) -> Questions:
     """Asked together with user name and password, whose signal and status stand for both."""
-    return Questions(InputGroup.CHALLENGE_STATIC, (InputSlot(_STATIC, _label(text), not echo),), "", "")
-
-
-def _label(text: str) -> str:
-    """The server's text as one printable line."""
-    line = "".join(character if character.isprintable() else " " for character in text)[:_MAX_PARAMETER]
-    return line.strip() or _NO_TEXT
+    return Questions(InputGroup.CHALLENGE_STATIC, (InputSlot(_STATIC, one_line(text), not echo),), "", "")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from .configuration_api import CONFIGURATION, PROFILE
 from .configuration_api import ROOT_PATH as CONFIGURATION_PATH
 from .declare import Argument, Interface, Method, Property, Signal
+from .device_api import DEVICE, DEVICES_PATH
 from .log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
 from .log_api import ROOT_PATH as LOG_PATH
 from .manager_api import MANAGER
@@ -21,6 +22,7 @@ _OBJECTS = (
     (PROXY, f"{PROXIES_PATH}/…"),
     (FORWARDED, f"{MANAGER_PATH}/…"),
     *STUBS.items(),
+    (DEVICE, f"{DEVICES_PATH}/…"),
 )
 
 _INTRODUCTION = """\

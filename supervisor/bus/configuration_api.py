@@ -23,6 +23,7 @@ CONFIGURATION = Interface(
             who=Who.ANYBODY,
             doc="Store a profile with everything embedded that it refers to; the caller owns it. `single_use`: "
             "removed by its first session. `persistent`: kept over a reboot.",
+            secret=True,
         ),
         Method(
             "FetchAvailableConfigs",

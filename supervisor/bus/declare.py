@@ -62,7 +62,10 @@ class _Row:
 
 @dataclass(frozen=True)
 class Method(_Row):
-    """A method; `takes` and `gives` are words of NAME:TYPE."""
+    """A method; `takes` and `gives` are words of NAME:TYPE.
+
+    `secret`: what it takes may be one, and nothing of it is left in this process when the caller has its answer.
+    """
 
     name: str
     takes: str
@@ -70,6 +73,7 @@ class Method(_Row):
     who: Who
     doc: str
     supported: bool = True
+    secret: bool = False
 
     @cached_property
     def results(self) -> tuple[Argument, ...]:

@@ -14,17 +14,18 @@ from pathlib import Path
 from ..sessions import states
 from .api_doc import api_document
 from .configuration_api import CONFIGURATION, PROFILE
+from .device_api import DEVICE
 from .log_api import LOG, PROXY
 from .manager_api import MANAGER
 from .policy_files import activation_file, policy_file
 from .session_api import SESSION
-from .stub_api import STUBS
+from .stub_api import BACKENDS, NETCFG
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 # What is generated: path in the checkout, and what gives its content.
 Generated = Sequence[tuple[str, Callable[[], str]]]
-_SERVICES = ((MANAGER, SESSION), (CONFIGURATION, PROFILE), (LOG, PROXY), *((stub,) for stub in STUBS))
+_SERVICES = ((MANAGER, SESSION), (CONFIGURATION, PROFILE), (LOG, PROXY), (BACKENDS,), (NETCFG, DEVICE))
 GENERATED: Generated = [
     ("docs/api.md", api_document),
     ("docs/states.md", states.document),

@@ -16,7 +16,7 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ...policy.limits import MAX_CALLS_PER_SENDER, MAX_HELD_CALLS
-from ..errors import AccessDenied, NotSupported
+from ..errors import AccessDenied, NotSupported, SystemFault
 from .callers import CallerGone, Callers
 from .declare import Interface
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
@@ -53,11 +53,10 @@ class _Lane:
 class Receiver:
     """Serves objects on `connection`; holds the calls that come before `open`.
 
-    `service_uid` is the account the services run as; `on_activity` is called for each call that arrives.
+    `service_uid` is the account the services run as.
     """
 
     def __init__(self, connection: Connection, callers: Callers, *, service_uid: int, log: FaultLog) -> None:
-        self.on_activity: Callable[[], None] | None = None
         self._connection = connection
         self._callers = callers
         self._service_uid = service_uid
@@ -107,11 +106,14 @@ class Receiver:
         held = len(self._held) if self._held else 0
         return held + len(self._lanes) + sum(len(lane.calls) for lane in self._lanes.values())
 
+    async def settled(self) -> None:
+        """Wait until no call is being handled or waits for it."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
             return False
-        if self.on_activity is not None:
-            self.on_activity()
         if self._held is None:
             self._accept(call)
         elif len(self._held) < MAX_HELD_CALLS:
@@ -187,11 +189,28 @@ class Receiver:
             raise AccessDenied(served.interface.denied)
         if method.handler is None:
             raise NotSupported(method.row.name)
+        if method.row.secret:
+            return self._finish(call, self._run_secretly(method.handler, caller, call), method.results)
         result = method.handler(caller, *call.body)
         if isawaitable(result):
             return self._finish(call, result, method.results)
         self._answer_result(call, method.results, result)
         return None
+
+    async def _run_secretly(self, handler: Callable[..., Any], caller: Caller, call: Message) -> Any:
+        """What `handler` gives, once nothing of the call's arguments is left but what the handler itself keeps.
+
+        dbus-fast keeps each message until the next one comes; so one is asked for.
+        """
+        try:
+            result = handler(caller, *call.body)
+            return await result if isawaitable(result) else result
+        finally:
+            call.body.clear()
+            try:
+                await self._connection.round_trip()
+            except SystemFault:
+                pass  # the bus is gone or about to be; what was done is done
 
     async def _finish(self, call: Message, pending: Awaitable[Any], results: SignatureTree) -> None:
         try:

@@ -48,6 +48,12 @@ class Replies:
 
     def refuse(self, call: Message, error: BaseException) -> None:
         """Answer with the D-Bus error for `error`; a fault of ours goes to the log as well."""
+        try:
+            self._refuse(call, error)
+        finally:
+            _forget_locals(error)
+
+    def _refuse(self, call: Message, error: BaseException) -> None:
         if isinstance(error, CallRejected):
             self.error(call, error.name, str(error))
         elif isinstance(error, SupervisorError):
@@ -68,6 +74,16 @@ class Replies:
 def expects_reply(call: Message) -> bool:
     """Whether the caller wants an answer."""
     return not call.flags.value & _NO_REPLY
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Let go of the variables of the functions that `error` came through: a profile, or what a user typed.
+
+    Whoever keeps the error, often itself by way of those variables, would keep them too.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _name(call: Message) -> str:

@@ -86,6 +86,7 @@ SESSION = Interface(
             gives="",
             who=Who.USERS,
             doc="Answer one question.",
+            secret=True,
         ),
     ),
     properties=(
@@ -112,15 +113,16 @@ SESSION = Interface(
             "dco",
             "b",
             Who.READERS,
-            "Whether the kernel moves the data: always false, and cannot be set to true.",
+            "Whether the kernel moves the data: always false. Setting it to true before Connect changes nothing; the "
+            "session's log says why.",
             writable_by=Who.USERS,
         ),
         Property(
             "device_path",
             "s",
             Who.READERS,
-            "Object path of the network device, `/` while there is none. Declared a string, sent as an "
-            "object path, as the original does.",
+            "Object path of the network device, `/` while there is none, or another service owns "
+            "`net.openvpn.v3.netcfg`. Declared a string, sent as an object path, as the original does.",
             wire_signature="o",
         ),
         Property("device_name", "s", Who.READERS, "Name of the network device; empty before Connect."),
@@ -133,7 +135,7 @@ SESSION = Interface(
             'Protocol, address and port of the server; `("", "", 0)` until connected.',
         ),
         Property("session_name", "s", Who.READERS, "Host name of the server; empty until connected."),
-        Property("backend_pid", "u", Who.READERS, "Process id of the session's worker."),
+        Property("backend_pid", "u", Who.READERS, "Process id of the session's worker; 0 while it waits for another."),
         Property(
             "restrict_log_access",
             "b",

@@ -1,7 +1,6 @@
 """The embedded configuration service: net.openvpn.v3.configuration where nobody else provides it."""
 
 import asyncio
-import pwd
 import time
 from enum import IntEnum
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from ...ipc.codes import LogGroup
 from ...policy import limits, profile_text
 from ...policy.access import Acl, Caller
+from ..accounts import account_id
 from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
 from ..bus.receive import Receiver
 from ..bus.signals import Signals
@@ -85,7 +85,7 @@ class ConfigurationService:
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
         """Answers SearchByOwner; nobody by that name has no profiles."""
-        uid = await asyncio.to_thread(_user_id, owner)
+        uid = await _user_id(owner)
         profiles = self.store.profiles
         return [path for path in self.fetch_available_configs(caller) if profiles[path].facts.owner == uid]
 
@@ -161,11 +161,13 @@ def _count_use(facts: Facts) -> dict[str, Any]:
     return {"used_count": facts.used_count + 1, "last_used": int(time.time())}
 
 
-def _user_id(user: str) -> int | None:
-    """The number of a user given by name or number; may ask a directory service.  None if there is none."""
+async def _user_id(user: str) -> int | None:
+    """The number of a user given by name or number; None if there is none."""
     if user.isascii() and user.isdecimal():
         return int(user)
     try:
-        return pwd.getpwnam(user).pw_uid
+        return await account_id(user)
     except (KeyError, ValueError):
         return None
+    except TimeoutError:
+        raise CallerError(f"Nothing tells in time which user {user!a} is; give the number") from None

@@ -101,6 +101,7 @@ class ExternalConfiguration:
 
     async def _fetch(self, path: str) -> bytes:
         (text,) = await self._connection.ask(BUS_NAME, path, BUS_NAME, "Fetch")
+        await self._connection.round_trip()  # dbus-fast keeps each message until the next one comes
         return str(text).encode()
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins for services whose work is done inside this one.
+"""Stand-ins for services whose work is done inside this one; the devices of netcfg are sessions/device_object.py's.
 
 A client of OpenVPN 3 Linux waits 9 s for a name that nobody owns and the bus cannot start.
 """

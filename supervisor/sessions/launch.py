@@ -5,11 +5,11 @@ import fcntl
 import os
 
 from ...ipc import messages
-from ...policy.limits import NAME_LOOKUP_DEADLINE
 from ..accounts import account_name
 from ..errors import SystemFault
 from ..log import Log
 from ..network.apply import Network
+from ..providers import Providers
 from ..services.profiles import Profile
 from ..workers import requests
 from ..workers.reap import Reaper
@@ -18,6 +18,22 @@ from ..workers.spawner_client import SpawnerClient
 from .journal import SessionJournal
 from .session import Session
 from .uids import UserIds
+
+
+class Outfit:
+    """What every worker of a session is given: the profile, in a memory file of its own, and what goes with it."""
+
+    def __init__(self, profile: Profile, providers: frozenset[int]) -> None:
+        """`providers` are the numbers of the PKCS#11 providers that it is to see.  Raises OSError."""
+        self.overrides = tuple(profile.overrides.items())
+        self.providers = providers
+        self.profile = _sealed_memfd(profile.text)
+
+    def close(self) -> None:
+        """Nobody is given it any more."""
+        if self.profile >= 0:
+            os.close(self.profile)
+            self.profile = -1
 
 
 class Launcher:
@@ -33,6 +49,7 @@ class Launcher:
         user_ids: UserIds,
         journal: SessionJournal,
         connect_deadline: float,
+        providers: Providers,
     ) -> None:
         """`connect_deadline` is in seconds, from Connect to the first connection."""
         self._log = log
@@ -42,15 +59,23 @@ class Launcher:
         self._user_ids = user_ids
         self._journal = journal
         self._connect_deadline = connect_deadline
+        self._providers = providers
 
-    async def launch(self, session: Session, profile: Profile) -> None:
+    async def outfit(self, profile: Profile) -> Outfit:
+        """What the workers of a session of `profile` are given.  Raises OSError."""
+        return Outfit(profile, await self._providers.wanted_by(profile.text))
+
+    async def launch(self, session: Session, outfit: Outfit) -> None:
         """Make device and worker, and hand the worker its session; its verdict comes later.
 
         Raises SystemFault.  What there is of device and worker then, or when cancelled, the session has noted.
         """
         session.uid = self._user_ids.take()
         outcomes = await asyncio.gather(
-            self._make_device(session), self._spawn(session), _name_of(session.acl.owner), return_exceptions=True
+            self._make_device(session),
+            self._spawn(session, outfit.providers),
+            account_name(session.acl.owner),
+            return_exceptions=True,
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -63,16 +88,15 @@ class Launcher:
             config_name=session.config_name,
             device=session.device,
             connect_deadline=self._connect_deadline,
-            overrides=tuple(profile.overrides.items()),
+            overrides=outfit.overrides,
+            providers=self._providers.listed,
         )
-        memfd = _sealed_memfd(profile.text)
-        try:
-            session.worker.send(snapshot, memfd)
-        finally:
-            os.close(memfd)
+        session.worker.send(snapshot, outfit.profile)
+        if not session.restarts.wanted:
+            outfit.close()
 
     def take_back(self, session: Session) -> None:
-        """Worker and device of a session are gone."""
+        """Worker and device of a session are gone; it may be launched again."""
         try:
             self._journal.remove(session.name)
         except OSError as error:
@@ -80,12 +104,13 @@ class Launcher:
         self._network.end_exemption(session.uid)
         if session.uid and not self._spawner.owes(session.uid):
             self._user_ids.give_back(session.uid)
+        session.uid = 0
 
     async def _make_device(self, session: Session) -> None:
         session.device = await self._network.create_device(session.name, session.uid)
 
-    async def _spawn(self, session: Session) -> None:
-        pid, pidfd, channel = await self._spawner.spawn(session.uid)
+    async def _spawn(self, session: Session, providers: frozenset[int]) -> None:
+        pid, pidfd, channel = await self._spawner.spawn(session.uid, providers)
         session.worker = Worker(
             pid,
             pidfd,
@@ -101,14 +126,6 @@ class Launcher:
             pass  # it has ended already, and its end tells why
         except OSError as error:
             raise SystemFault(f"The session cannot be noted on disk: {error.strerror}") from error
-
-
-async def _name_of(uid: int) -> str:
-    try:
-        async with asyncio.timeout(NAME_LOOKUP_DEADLINE):
-            return await asyncio.to_thread(account_name, uid)
-    except TimeoutError:
-        return str(uid)
 
 
 def _sealed_memfd(content: bytes) -> int:

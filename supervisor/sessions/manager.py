@@ -10,6 +10,7 @@ from pathlib import Path
 from ...ipc.codes import CREDENTIALS, InputGroup, SessionEvent
 from ...policy.access import Acl, Caller
 from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
+from ...policy.overrides import for_session
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.receive import Receiver
 from ..bus.session_api import SESSION
@@ -20,6 +21,7 @@ from ..network.apply import Network
 from ..services.profiles import Profiles
 from ..workers.resolver_client import ResolverClient
 from . import sharing
+from .device_object import DeviceObjects
 from .forwarding import Forwarder
 from .launch import Launcher
 from .session import Session, Surroundings
@@ -52,6 +54,7 @@ class SessionManager:
         self.version = version
         self.on_fewer: Callable[[], None] | None = None  # called when a session is wholly gone
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
+        self.devices = DeviceObjects(receiver)
         self._engine = engine
         self._engine_was_there = engine_was_there
         self._log = log
@@ -71,6 +74,7 @@ class SessionManager:
             self._announce,
             self._leave,
             self._finished,
+            self.devices.follow,
             forwarder,
         )
 
@@ -107,13 +111,14 @@ class SessionManager:
         self._check_engine()
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
-        session = Session(path, config_path, profile.name, Acl(owner), self._surroundings)
+        restart = for_session(profile.overrides).restart_on_failure
+        session = Session(path, config_path, profile.name, Acl(owner), self._surroundings, restart_on_failure=restart)
         session.watch(caller)
         self._sessions[path] = session
         self._log.debug(f"Starting a session for {profile.name!r}, owner {owner}", session=session.name)
         began = time.monotonic()
         try:
-            session.start(self._launcher.launch(session, profile))
+            session.start(self._launcher, await self._launcher.outfit(profile))
             async with asyncio.timeout(VERDICT_DEADLINE):
                 await asyncio.shield(session.verdict)
         except BaseException as error:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...ipc import messages
 from ...ipc.codes import DEFAULT_LOG_LEVEL, InputGroup, LogCategory, LogGroup, StatusMinor, shown
@@ -17,17 +17,22 @@ from ...policy.access import Acl, Caller
 from ...policy.layers import Layer
 from ...policy.limits import (
     FAILED_READABLE,
-    GOODBYE_DEADLINE,
+    MAX_RESTARTS,
     MAX_STATUS_TEXT,
     MAX_URL,
     MAX_WATCHERS,
     PAUSE_DEADLINE,
+    VERDICT_DEADLINE,
     WORKER_GRACE,
 )
 from ..errors import RequestRefused, SystemFault
 from ..log import Log, printable
+from ..workers.spawner_client import NoSpawner
+from .backing import Backing
+from .device_object import NO_DEVICE
 from .forwarding import Forwarder, Forwards
-from .states import Action, Event, State, transition
+from .restarts import Restarts
+from .states import TABLE, Action, Event, State, transition
 from .statistics import Statistics
 from .user_input import UserInput
 
@@ -35,9 +40,7 @@ if TYPE_CHECKING:
     from ..network.apply import Network
     from ..workers.relay import Worker
     from ..workers.resolver_client import ResolverClient
-
-_GOODBYE_GRACE = 2.0  # seconds the worker has to end, beyond those it gives its engine
-_CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
+    from .launch import Launcher, Outfit
 
 _WITH_DEVICE = (
     State.CONNECTED,
@@ -62,13 +65,23 @@ class Surroundings:
     announce: Callable[[Session], None]  # the status of a session changed
     leave: Callable[[Session], None]  # a session leaves the bus
     finished: Callable[[Session], None]  # nothing of a session is left
+    follow_device: Callable[[Session], None]  # a session may have a device to show now, or none any more
     forwarder: Forwarder
 
 
 class Session:
     """A session: its state, and what its worker reported; session_object.py shows it to clients."""
 
-    def __init__(self, path: str, config_path: str, config_name: str, acl: Acl, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        path: str,
+        config_path: str,
+        config_name: str,
+        acl: Acl,
+        surroundings: Surroundings,
+        *,
+        restart_on_failure: bool = False,
+    ) -> None:
         self.path = path
         self.name = path.rpartition("/")[2]
         self.state = State.STARTING
@@ -84,6 +97,7 @@ class Session:
         self.session_name = ""
         self.log_verbosity = DEFAULT_LOG_LEVEL  # until the worker knows what the profile says
         self.device = ""  # set before the worker has its snapshot
+        self.device_path = NO_DEVICE
         self.uid = 0  # of worker and engine
         self.worker: Worker | None = None
         self.layers = frozenset[Layer]()  # that confine worker and engine, as the worker reports
@@ -95,13 +109,14 @@ class Session:
         self.last_log = (0, 0, "")  # group, category, text
         self.statistics = Statistics()
         self.user_input = UserInput()
-        self._needs: list[messages.InputNeeded] = []  # to be announced when it is on the bus
+        self.restarts = Restarts(restart_on_failure)
+        self.backing = Backing(self)
+        self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self.lines_logged = 0  # since credit was last given
+        self.reports = (0, 0.0, 0)  # of the engine's course: for which request, since when (time.monotonic()), how many
         self.lookups: set[asyncio.Task[None]] = set()
         self._expiry: asyncio.TimerHandle | None = None
-        self._starting: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None  # of the present state
-        self._winding_down: asyncio.Task[None] | None = None
         self.network_gone = asyncio.Event()
 
     @property
@@ -121,15 +136,18 @@ class Session:
 
     # Start
 
-    def start(self, launching: Coroutine[Any, Any, None]) -> None:
+    def start(self, launcher: Launcher, outfit: Outfit) -> None:
         """Begin; what becomes of it is told by `verdict`."""
-        self._starting = asyncio.create_task(self._launch(launching))
+        self.backing.start(launcher, outfit)
 
-    async def _launch(self, launching: Coroutine[Any, Any, None]) -> None:
-        try:
-            await launching
-        except Exception as error:
+    def start_failed(self, error: Exception) -> None:
+        """There is no worker, for this reason."""
+        if self.state is not State.REVIVING:
             self._fail_start(error)
+        elif isinstance(error, SystemFault) and not isinstance(error, NoSpawner):
+            self._lost(f"No worker could be started: {error}", Event.ENGINE_FAILED)
+        else:
+            self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
 
     def _fail_start(self, error: Exception) -> None:
         if not self.verdict.done():
@@ -162,9 +180,11 @@ class Session:
         self.state = cell.next
         self._note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         self._watch_state(before, event)
+        self.around.follow_device(self)
+        self.restarts.follow(self.state is State.CONNECTED, time.monotonic())
         if event is Event.PAUSE:
             self.statistics.paused()
-        if cell.next is State.RECONNECTING is not before:
+        if cell.next in (State.RECONNECTING, State.DOWN) and cell.next is not before:
             self.statistics.reconnected()
         if cell.action is Action.TELL_WORKER:
             self._tell_worker(event, text)
@@ -172,8 +192,13 @@ class Session:
             self.status = (row.major, row.minor, row.text.format(config_path=self.config_path, text=text))
             self._log_status()
             self.around.announce(self)
-        if cell.action in (Action.FAIL, Action.LEAVE):
-            self._wind_down()
+        if cell.action is Action.TAKE_DOWN:
+            self.backing.take_down()
+        elif cell.action is Action.START_AGAIN:
+            self.backing.start_again()
+        elif cell.action in (Action.FAIL, Action.LEAVE):
+            self._fail_start(RequestRefused("The session was ended while it was being started"))
+            self.backing.wind_down()
         if cell.action is Action.FAIL:
             self._expiry = asyncio.get_running_loop().call_later(FAILED_READABLE, self.happened, Event.EXPIRED)
         elif cell.action is Action.LEAVE:
@@ -189,16 +214,23 @@ class Session:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        later = asyncio.get_running_loop().call_later
+        if self.state is State.DOWN:
+            self._deadline = later(self.restarts.pause, self.happened, Event.DUE)
+        elif self.state is State.REVIVING:
+            late = f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s"
+            self._deadline = later(VERDICT_DEADLINE, self._lost, late, Event.ENGINE_FAILED)
         # The worker keeps the same deadlines and knows more about the cause: it goes first.
         limits = {State.CONNECTING: self.around.connect_deadline, State.PAUSING: PAUSE_DEADLINE}
         if self.state in limits:
             reason = f"The session's worker does not come to an end of {self.state.name}"
-            self._deadline = asyncio.get_running_loop().call_later(
-                limits[self.state] + WORKER_GRACE, self.happened, Event.ENGINE_FAILED, reason
-            )
+            self._deadline = later(limits[self.state] + WORKER_GRACE, self.happened, Event.ENGINE_FAILED, reason)
 
     def _tell_worker(self, event: Event, text: str) -> None:
         assert self.worker is not None
+        if event in (Event.PAUSE, Event.RESTART):
+            # It was about the login that is now given up; the next one asks anew.
+            self.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
         self.turn += 1
         self.worker.send(
             {
@@ -206,6 +238,7 @@ class Session:
                 Event.PAUSE: messages.Pause(self.turn, text),
                 Event.RESUME: messages.Resume(self.turn),
                 Event.RESTART: messages.Restart(self.turn),
+                Event.ACCEPTED: messages.Connect(self.turn),
             }[event]
         )
 
@@ -235,47 +268,6 @@ class Session:
         words = StatusMinor(minor).name.replace("_", " ").capitalize()
         self._note(LogCategory.ERROR if failed else LogCategory.VERB1, f"{words}: {text}" if text else words)
 
-    def _wind_down(self) -> None:
-        """Begin to take everything away that the session has, once."""
-        if self._winding_down is None:
-            self._fail_start(RequestRefused("The session was ended while it was being started"))
-            if self._starting is not None:
-                self._starting.cancel()
-            if self.worker is not None:
-                self.worker.cancel_busy()
-                self.worker.send(messages.Disconnect())
-            for lookup in self.lookups:
-                lookup.cancel()
-            self._winding_down = asyncio.create_task(self._undo())
-
-    async def _undo(self) -> None:
-        if self._starting is not None:
-            await asyncio.wait([self._starting])  # from here on, what there is of device and worker is known
-        try:
-            if self.device:
-                await self.clear_network()
-            self.network_gone.set()
-            if self.worker is not None:
-                await self._await_worker(self.worker)
-            # Only now: a device that is deleted under a running engine makes it spin.
-            if self.device:
-                await self.around.network.delete_device(self.device)
-        except SystemFault as error:
-            self.log(LogCategory.ERROR, f"Device {self.device} could not be removed: {error}", LogGroup.NETCFG)
-        finally:
-            self.network_gone.set()
-            self.wound_down.set()
-            self.around.finished(self)
-
-    async def _await_worker(self, worker: Worker) -> None:
-        try:
-            async with asyncio.timeout(GOODBYE_DEADLINE + _GOODBYE_GRACE):
-                await worker.gone.wait()
-        except TimeoutError:
-            self.log(LogCategory.WARN, "The worker did not end in time and is killed")
-            worker.kill()
-            await worker.gone.wait()
-
     async def clear_network(self) -> None:
         try:
             await self.around.network.clear(self.device)
@@ -284,24 +276,38 @@ class Session:
 
     # What the worker reports (workers/reports.py)
 
-    def accepted(self) -> None:
-        """The profile is usable: the session goes on the bus."""
-        if self.verdict.done():
-            return  # given up meanwhile
-        self.around.accepted(self)
+    def accepted(self, log_level: int) -> None:
+        """The profile is usable: the session goes on the bus, or on with what it was doing."""
         needs, self._needs = self._needs, []
+        if self.state is State.REVIVING:
+            self.set_log_verbosity(self.log_verbosity)
+            if not self.user_input.missing:
+                self.happened(Event.ACCEPTED)
+        elif self.verdict.done():
+            return  # given up meanwhile
+        else:
+            self.log_verbosity = log_level
+            self.around.accepted(self)
+            self.verdict.set_result(None)
         for need in needs:
-            self.need(need)
-        self.verdict.set_result(None)
+            self._announce_need(need)
 
     def refused(self, reason: str) -> None:
-        self._fail_start(RequestRefused(printable(reason)))
+        """The profile is not usable."""
+        if self.state is State.REVIVING:
+            self.happened(Event.ENGINE_FAILED, reason)
+        else:
+            self._fail_start(RequestRefused(printable(reason)))
 
     def need(self, need: messages.InputNeeded) -> None:
         """The user has to answer questions that were added to `user_input`."""
-        if self.state is State.STARTING:
+        if self.state in (State.STARTING, State.REVIVING):
             self._needs.append(need)
-        elif need.status:
+        else:
+            self._announce_need(need)
+
+    def _announce_need(self, need: messages.InputNeeded) -> None:
+        if need.status:
             self.around.attention(self, need.group, printable(need.attention[:MAX_STATUS_TEXT]))
             self.happened(Event.INPUT_NEEDED, need.status)
 
@@ -314,13 +320,30 @@ class Session:
 
     def worker_ended(self, how: str) -> None:
         """The worker's process has been reaped."""
-        self._worker_lost(f"The session's worker {how}")
+        text = f"The session's worker {how}"
+        self._fail_start(SystemFault(text))
+        self._lost(text, Event.WORKER_DIED)
+
+    def engine_died(self, reason: str) -> None:
+        """The engine died without being asked to, and the worker ends."""
+        self._lost(reason, Event.ENGINE_FAILED)
+
+    def _lost(self, text: str, otherwise: Event) -> None:
+        """Something the session cannot do without failed: there is another try, or `otherwise` happens."""
+        if (self.state, Event.CRASHED) not in TABLE:
+            self.happened(otherwise, text)
+        elif self.restarts.another():
+            self.log(LogCategory.WARN, text)
+            what = f"try {self.restarts.tries} of {MAX_RESTARTS} in {self.restarts.pause:g} s"
+            self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}")
+        else:
+            if self.restarts.used_up:
+                text += f", after {MAX_RESTARTS} restarts"
+            self.happened(otherwise, text)
 
     def worker_at_fault(self, reason: str) -> None:
         """The worker broke the rules and has been killed."""
         self.log(LogCategory.CRIT, f"Worker {self.backend_pid} is killed: {reason}")
-        self._worker_lost(f"The session's worker was killed: {reason}")
-
-    def _worker_lost(self, text: str) -> None:
+        text = f"The session's worker was killed: {reason}"
         self._fail_start(SystemFault(text))
         self.happened(Event.WORKER_DIED, text)

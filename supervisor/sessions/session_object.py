@@ -31,7 +31,6 @@ class SessionObject:
     """What clients see of a session and can do with it."""
 
     dco = False
-    device_path = "/"
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -58,6 +57,10 @@ class SessionObject:
         return self._session.backend_pid
 
     @property
+    def device_path(self) -> str:
+        return self._session.device_path
+
+    @property
     def device_name(self) -> str:
         return self._session.device_name
 
@@ -82,6 +85,7 @@ class SessionObject:
 
     def set_log_verbosity(self, caller: Caller, level: int) -> None:
         check_log_level(level)
+        self._check_turn()
         self._session.set_log_verbosity(level)
 
     @property
@@ -162,6 +166,7 @@ class SessionObject:
 
     def user_input_provide(self, caller: Caller, kind: int, group: int, number: int, value: str) -> None:
         self._session.watch(caller)
+        self._check_turn()
 
         def forward(name: str) -> None:
             self._session.answered(messages.Answer(InputGroup(group), name, value))
@@ -173,7 +178,15 @@ class SessionObject:
         held = self._session.state in _BEFORE_CONNECT
         if event in (Event.CONNECT, Event.RESTART) and held and self._session.user_input.missing:
             raise RequestRefused("Required user input not provided")
+        if event is not Event.DISCONNECT:
+            self._check_turn()
         try:
             self._session.happened(event, text)
         except NotNow:
             raise RequestRefused(_NOT_NOW.get(event, "Backend service is not initialized")) from None
+
+    def _check_turn(self) -> None:
+        """Raise RequestRefused while the worker has much left to read: a burst is not its fault."""
+        worker = self._session.worker
+        if worker is not None and worker.congested:
+            raise RequestRefused("The session has earlier requests left to do; try again in a moment")

@@ -24,6 +24,9 @@ class State(Enum):
     RECONNECTING = "was connected, and will be again"
     PAUSING = "asked to stop all traffic"
     PAUSED = "no traffic until Resume"
+    DOWN = "its worker or engine died; another worker is started after a pause"
+    DOWN_PAUSED = "paused, and its worker or engine died; Resume starts another worker"
+    REVIVING = "another worker judges the profile, and then connects"
     AUTH_FAILED = "the server refused the credentials; readable for a while"
     FAILED = "over because of a failure; readable for a while"
     GONE = "off the bus; its worker may still say goodbye"
@@ -48,7 +51,9 @@ class Event(Enum):
     ENGINE_REFUSED = "the server refuses the credentials"
     ENGINE_FAILED = "the engine, the network or a deadline fails"
     ENGINE_ENDED = "the engine ends in an orderly way by itself"
-    WORKER_DIED = "the worker died or broke the rules"
+    WORKER_DIED = "the worker died or broke the rules, for good"
+    CRASHED = "the worker or the engine died, and the override automatic-restart grants another try"
+    DUE = "the pause before the next try is over"
     EXPIRED = "a failed session was readable long enough"
 
 
@@ -57,6 +62,8 @@ class Action(Enum):
 
     NOTHING = "nothing"
     TELL_WORKER = "pass the request on to the worker"
+    TAKE_DOWN = "take away the network, the device, and what is left of the worker"
+    START_AGAIN = "start another worker"
     FAIL = "take the network away, keep the object for a while"
     LEAVE = "take the network and the object away, let the worker say goodbye"
 
@@ -93,6 +100,7 @@ _CONNECTED = _connection(StatusMinor.CONN_CONNECTED)
 _REQUIRE_USER = _connection(StatusMinor.CFG_REQUIRE_USER, "{text}")
 _OPEN_URL = Announcement(StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, "{text}")
 _RECONNECTING = _connection(StatusMinor.CONN_RECONNECTING)
+_LOST = _connection(StatusMinor.CONN_RECONNECTING, "{text}")
 _PAUSING = _connection(StatusMinor.CONN_PAUSING, "Reason: {text}")
 _PAUSED = _connection(StatusMinor.CONN_PAUSED)
 _RESUMING = _connection(StatusMinor.CONN_RESUMING)
@@ -124,6 +132,7 @@ def _row(
 _ON_THE_WAY = (State.CONNECTING, State.RECONNECTING)
 _WAITING = (State.NEEDS_INPUT, State.WEB_AUTH)
 _RUNNING = (*_ON_THE_WAY, *_WAITING, State.CONNECTED)
+_RESTARTING = (State.DOWN, State.DOWN_PAUSED, State.REVIVING)
 _WITH_ENGINE = (State.READY, State.PARKED, *_RUNNING, State.PAUSING, State.PAUSED)
 _OVER = (State.AUTH_FAILED, State.FAILED)
 
@@ -135,7 +144,7 @@ _row(State.STARTING, Event.WORKER_DIED, None)
 _row(State.READY, Event.CONNECT, State.CONNECTING, (_CFG_OK, _CONNECTING), Action.TELL_WORKER)
 _row(State.NEEDS_INPUT, Event.CONNECT, State.CONNECTING, (_CFG_OK, _CONNECTING), Action.TELL_WORKER)
 _row(
-    (State.PARKED, *_ON_THE_WAY, State.WEB_AUTH, State.CONNECTED, State.PAUSING, State.PAUSED, *_OVER),
+    (State.PARKED, *_ON_THE_WAY, State.WEB_AUTH, State.CONNECTED, State.PAUSING, State.PAUSED, *_RESTARTING, *_OVER),
     Event.CONNECT, None,
 )  # fmt: skip
 _row(State.READY, Event.PAUSE, State.PARKED, (_PAUSING, _PAUSED))
@@ -167,21 +176,36 @@ _row(State.NEEDS_INPUT, Event.ANSWERED, State.CONNECTING, (_CONNECTING,))
 _row((*_ON_THE_WAY, State.WEB_AUTH, State.CONNECTED), Event.ANSWERED, None)
 _row(State.PAUSING, Event.ENGINE_PAUSED, State.PAUSED, (_PAUSED,))
 
+# What the override automatic-restart does.  Before Connect there is no connection to keep up, and somebody waits for
+# the outcome of what they just asked for: there a death is the end, as it is without the override.
+_row((*_RUNNING, State.REVIVING), Event.CRASHED, State.DOWN, (_LOST,), Action.TAKE_DOWN)
+_row(State.PAUSING, Event.CRASHED, State.DOWN_PAUSED, (_PAUSED,), Action.TAKE_DOWN)
+_row(State.PAUSED, Event.CRASHED, State.DOWN_PAUSED, (), Action.TAKE_DOWN)
+_row(State.DOWN, Event.DUE, State.REVIVING, (), Action.START_AGAIN)
+_row(State.DOWN, Event.RESTART, State.REVIVING, (_RECONNECTING,), Action.START_AGAIN)
+_row(State.DOWN, Event.PAUSE, State.DOWN_PAUSED, (_PAUSING, _PAUSED))
+_row(State.REVIVING, Event.PAUSE, State.DOWN_PAUSED, (_PAUSING, _PAUSED), Action.TAKE_DOWN)
+_row(State.REVIVING, Event.RESTART, None, (_RECONNECTING,))
+_row(State.DOWN_PAUSED, Event.RESUME, State.REVIVING, (_RESUMING, _RECONNECTING), Action.START_AGAIN)
+_row(State.DOWN_PAUSED, Event.RESTART, State.REVIVING, (_RECONNECTING,), Action.START_AGAIN)
+_row(State.REVIVING, Event.ACCEPTED, State.CONNECTING, (_CONNECTING,), Action.TELL_WORKER)
+_row(State.REVIVING, Event.INPUT_NEEDED, State.NEEDS_INPUT, (_REQUIRE_USER,))
+
 # Ends.
 _row(_WITH_ENGINE, Event.ENGINE_REFUSED, State.AUTH_FAILED, (_AUTH_FAILED,), Action.FAIL)
-_row(_WITH_ENGINE, Event.ENGINE_FAILED, State.FAILED, (_FAILED,), Action.FAIL)
-_row(_WITH_ENGINE, Event.WORKER_DIED, State.FAILED, (_KILLED, _FAILED), Action.FAIL)
+_row((*_WITH_ENGINE, State.REVIVING), Event.ENGINE_FAILED, State.FAILED, (_FAILED,), Action.FAIL)
+_row((*_WITH_ENGINE, State.REVIVING), Event.WORKER_DIED, State.FAILED, (_KILLED, _FAILED), Action.FAIL)
 _row(
-    _WITH_ENGINE, Event.ENGINE_ENDED,
+    (*_WITH_ENGINE, State.REVIVING), Event.ENGINE_ENDED,
     State.GONE, (_DISCONNECTING, _DISCONNECTED, _ENDED, _CLOSED), Action.LEAVE,
 )  # fmt: skip
 _row(
-    (*_RUNNING, State.PAUSING, State.PAUSED), Event.DISCONNECT,
+    (*_RUNNING, State.PAUSING, State.PAUSED, *_RESTARTING), Event.DISCONNECT,
     State.GONE, (_DISCONNECTING, _DISCONNECTED, _DONE, _CLOSED), Action.LEAVE,
 )  # fmt: skip
 _row((State.READY, State.PARKED, *_OVER), Event.DISCONNECT, State.GONE, (_DISCONNECTING, _DONE, _CLOSED), Action.LEAVE)
 _row(_OVER, Event.EXPIRED, State.GONE, (_CLOSED,), Action.LEAVE)
-_row((*_OVER, State.GONE), Event.WORKER_DIED, None)
+_row((State.DOWN, State.DOWN_PAUSED, *_OVER, State.GONE), Event.WORKER_DIED, None)
 
 
 def transition(state: State, event: Event) -> Transition:

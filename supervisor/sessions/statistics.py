@@ -21,8 +21,9 @@ class Statistics:
     """What a session has counted so far."""
 
     def __init__(self) -> None:
-        self._wire = (0, 0)  # bytes in and out, over all connections
+        self._wire = (0, 0)  # bytes in and out, over all connections of the worker
         self._device: dict[str, int] = {}
+        self._before: Counter[str] = Counter()  # of earlier workers and devices
         self._look_at_device_after = 0.0  # time.monotonic()
         self._events: Counter[str] = Counter()
 
@@ -30,8 +31,20 @@ class Statistics:
         """All counters that are not zero; those of `device`, if there is one, as they are now."""
         if device:
             self._look_at(device)
-        wire = {"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1]}
-        return {name: value for name, value in (wire | self._device | self._events).items() if value}
+        total = self._counted()
+        total.update(self._before)
+        return {name: value for name, value in {**total, **self._events}.items() if value}
+
+    def begin_anew(self, device: str) -> None:
+        """Another worker and another device than `device`, which may still be there, count from 0."""
+        self._look_at_device_after = 0.0
+        self._look_at(device)
+        self._before.update(self._counted())
+        self._wire = (0, 0)
+        self._device = {}
+
+    def _counted(self) -> Counter[str]:
+        return Counter({"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1], **self._device})
 
     def paused(self) -> None:
         """Traffic was stopped on request."""
@@ -52,7 +65,8 @@ class Statistics:
         Raises WorkerFault if they go backwards.
         """
         now = (bytes_in, bytes_out)
-        if any(not before <= count < 2**63 for before, count in zip(self._wire, now, strict=True)):
+        earlier = (self._before["BYTES_IN"], self._before["BYTES_OUT"])
+        if any(not b <= n < 2**63 - e for b, n, e in zip(self._wire, now, earlier, strict=True)):
             raise WorkerFault("its byte counters go backwards")
         self._wire = now
         self._look_at(device)

@@ -43,6 +43,12 @@ class UserInput:
             raise WorkerFault(f"it asked more than {MAX_SLOTS} questions")
         slots += [_Slot(len(slots) + number, question) for number, question in enumerate(questions)]
 
+    def withdraw(self, *groups: InputGroup) -> None:
+        """Ask nothing any more of `groups`, or of any, that has no answer yet: nobody waits for one."""
+        for group in groups or self._slots:
+            for slot in self._slots.get(group, ()):
+                slot.answered = True
+
     # D-Bus methods of the session object; `kind` is their `type` argument.
 
     def groups(self) -> list[tuple[int, int]]:

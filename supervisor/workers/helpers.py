@@ -27,12 +27,12 @@ class Helpers:
     complaints: int  # read end of the helpers' standard error
 
 
-def start_helpers(engine: str, directory: Path, uids: range, sandbox: Sandbox, cgroup: int) -> Helpers:
+def start_helpers(engine: str, directory: Path, uids: range, sandbox: Sandbox, cgroup: int, providers: str) -> Helpers:
     """Start the spawner and the resolver; call while still root, and with no other thread.
 
     `directory` is where the spawner mounts its template, in a mount namespace of its own; the first of `uids` becomes
     the resolver's, the others may be asked for; `cgroup` is the directory of the group that sessions get theirs in, or
-    any file.  Raises OSError.
+    any file.  `providers` are those of PKCS#11 (helpers.pack_providers).  Raises OSError.
     """
     spawner, spawner_theirs = channel_pair()
     resolver, resolver_theirs = channel_pair()
@@ -41,8 +41,10 @@ def start_helpers(engine: str, directory: Path, uids: range, sandbox: Sandbox, c
     with open(filters, "wb", closefd=False) as file:
         file.write(helpers.encode(sandbox.filters))
     os.lseek(filters, 0, os.SEEK_SET)
-    arguments = [engine, str(directory), str(uids.start), str(uids.stop), join(sandbox.layers), _ROOM_FOR_TITLES]
-    # In two steps: a target number may be the number of a descriptor that is still to be copied.
+    arguments = [engine, str(directory), str(uids.start), str(uids.stop), join(sandbox.layers), providers]
+    arguments.append(_ROOM_FOR_TITLES)
+    # In two steps: a target number may be the number of a descriptor that is still to be copied (even 0, where the
+    # service was started without it).
     ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), filters, cgroup, complaints_theirs)
     targets = (helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.FILTERS_FD, helpers.CGROUP_FD, 2)
     above = max(*ours, *targets) + 1
@@ -51,9 +53,9 @@ def start_helpers(engine: str, directory: Path, uids: range, sandbox: Sandbox, c
         [sys.executable, "-I", "-c", _CODE, *arguments],
         _ENVIRONMENT,
         file_actions=[
+            *((os.POSIX_SPAWN_DUP2, number, above + index) for index, number in enumerate(ours)),
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
-            *((os.POSIX_SPAWN_DUP2, number, above + index) for index, number in enumerate(ours)),
             *((os.POSIX_SPAWN_DUP2, above + index, target) for index, target in enumerate(targets)),
             *((os.POSIX_SPAWN_CLOSE, above + index) for index in range(len(ours))),
         ],

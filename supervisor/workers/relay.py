@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
-from ...policy.limits import LOG_CREDIT
+from ...policy.limits import LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import WorkerFault
 from .reap import Reaper
 
@@ -21,11 +22,16 @@ _LAST_WORDS = (
     messages.Refused,
     messages.AuthenticationFailed,
     messages.Failed,
+    messages.EngineDied,
     messages.Ended,
 )
 
 # Handles one message; an awaitable result holds back the frames that follow it.
 Handler = Callable[[messages.ToSupervisor], Awaitable[None] | None]
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 class Worker:
@@ -57,6 +63,8 @@ class Worker:
         self._reading = False
         self._busy: asyncio.Future[None] | None = None
         self._failed = False
+        self._second = 0.0  # when the second began that frames are counted in
+        self._frames = 0
         self.alive = True
         self.gone = asyncio.Event()
         reaper.watch(pid, self._reaped)
@@ -73,6 +81,15 @@ class Worker:
         except ChannelClosed:
             pass
 
+    @property
+    def congested(self) -> bool:
+        """Whether a good part of what fits has been sent and not read yet (unix(7): no longer writable to poll(2))."""
+        if not self.alive:
+            return False
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLOUT)
+        return not poll.poll(0)
+
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the process a signal; by pidfd, so that it cannot hit a stranger."""
         if self.alive:
@@ -80,6 +97,12 @@ class Worker:
                 signal.pidfd_send_signal(self._pidfd, number)
             except ProcessLookupError:
                 pass
+
+    def dismiss(self) -> None:
+        """Kill it; nothing that it says or does from now on concerns anybody, only `gone` is set in the end."""
+        self._handle = self._ended = self._fault = _ignore
+        self.kill()
+        self.cancel_busy()
 
     def cancel_busy(self) -> None:
         """Give up the frame being handled, if any, and go on with the next."""
@@ -97,9 +120,16 @@ class Worker:
             self._loop.remove_reader(self._channel.fileno())
 
     def _readable(self) -> None:
+        now = self._loop.time()
+        if now - self._second >= 1:
+            self._second, self._frames = now, 0
         for _ in range(_FRAMES_A_TURN):
             try:
-                pending = self._handle(self._receive())
+                message = self._receive()
+                self._frames += 1
+                if self._frames > MAX_WORKER_FRAMES:
+                    raise WorkerFault(f"it sent more than {MAX_WORKER_FRAMES} messages in a second")
+                pending = self._handle(message)
             except BlockingIOError:
                 return
             except ChannelClosed:
@@ -141,7 +171,7 @@ class Worker:
             self._stop_reading()
             self.kill()
             # Not now: this may be called in the middle of a change of the session's state.
-            self._loop.call_soon(self._fault, reason)
+            self._loop.call_soon(lambda: self._fault(reason))
 
     def _reaped(self, how: str) -> None:
         try:
@@ -154,7 +184,7 @@ class Worker:
             self._channel.close()
             os.close(self._pidfd)
             self.gone.set()
-            self._loop.call_soon(self._ended, how)
+            self._loop.call_soon(lambda: self._ended(how))
 
     def _read_last_words(self) -> None:
         """What it said before it died explains its death; nothing else counts any more."""

@@ -10,7 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from ...ipc import messages
-from ...ipc.codes import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...ipc.codes import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.layers import Layer, join
 from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
 from ...policy.network import PolicyViolation
@@ -44,8 +44,7 @@ def accepted(session: Session, message: messages.Accepted) -> None:
     """The profile is usable."""
     if not 0 <= message.log_level <= MAX_LOG_LEVEL:
         raise WorkerFault(f"its profile wants the log level {message.log_level}")
-    session.log_verbosity = message.log_level
-    session.accepted()
+    session.accepted(message.log_level)
 
 
 def input_needed(session: Session, message: messages.InputNeeded) -> None:
@@ -68,14 +67,17 @@ def url_needed(session: Session, message: messages.UrlNeeded) -> None:
 
 def connected(session: Session, message: messages.Connected) -> None:
     """The engine is connected, and the network it asked for before is in place."""
-    if not (message.proto in ("udp", "tcp") and 0 < message.port < 65536 and _is_host_name(message.name)):
+    proxied = message.proto in HTTP_PROXIED.values()
+    if not (
+        (proxied or message.proto in ("udp", "tcp"))
+        and (_is_host_name if proxied else _is_address)(message.address)
+        and 0 < message.port < 65536
+        and _is_host_name(message.name)
+    ):
         raise WorkerFault(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
-    try:
-        ipaddress.ip_address(message.address)
-    except ValueError as error:
-        raise WorkerFault(f"it is connected to no address: {error}"[:MAX_STATUS_TEXT]) from None
     session.connected_to = (message.proto, message.address, message.port)
     session.session_name = message.name
+    session.user_input.withdraw()
     session.happened(Event.ENGINE_CONNECTED)
     where = f"{message.address}:{message.port} ({message.name}) over {message.proto} on {session.device}"
     session.log(LogCategory.INFO, f"Connected: {where}", LogGroup.CLIENT)
@@ -84,8 +86,17 @@ def connected(session: Session, message: messages.Connected) -> None:
 def reconnecting(session: Session, message: messages.Reconnecting) -> None:
     """The engine lost its connection."""
     session.statistics.lost(message.reason)
+    session.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
     session.log(LogCategory.INFO, f"Reconnecting ({message.reason})", LogGroup.CLIENT)
     session.happened(Event.ENGINE_RECONNECTING, message.reason)
+
+
+def engine_died(session: Session, message: messages.EngineDied) -> None:
+    """The engine died without being asked to."""
+    if session.state is State.STARTING:
+        session.refused(message.reason)
+    else:
+        session.engine_died(message.reason)
 
 
 def ended(session: Session, message: messages.Ended) -> None:
@@ -110,6 +121,11 @@ async def apply_network(session: Session, message: messages.ApplyNetwork) -> Non
             session.log(LogCategory.WARN, warning, LogGroup.NETCFG)
 
 
+def traffic(session: Session, message: messages.Traffic) -> None:
+    """The engine's counters."""
+    session.statistics.report(message.bytes_in, message.bytes_out, session.device)
+
+
 def resolve(session: Session, message: messages.Resolve) -> None:
     """Have a name looked up; the answer goes to the worker when it comes."""
     if len(session.lookups) >= MAX_LOOKUPS_PER_SESSION:
@@ -121,6 +137,8 @@ def resolve(session: Session, message: messages.Resolve) -> None:
 
 async def _resolve(session: Session, host: str) -> None:
     addresses, error = await session.around.resolver.resolve(session.name, host)
+    # No longer under way: the worker may ask for the next one as soon as it reads this.
+    session.lookups.discard(asyncio.current_task())
     if session.running and session.worker is not None:
         session.worker.send(messages.Resolved(host, addresses, error))
 
@@ -139,6 +157,14 @@ def _give_credit(session: Session) -> None:
     lines, session.lines_logged = session.lines_logged, 0
     if session.worker is not None:
         session.worker.send(messages.LogCredit(lines))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_host_name(text: str) -> bool:

@@ -6,11 +6,13 @@ and its session fails.  A session that is off the bus only listens to log lines.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...ipc import messages
+from ...policy.limits import MAX_WORKER_REPORTS
 from ..errors import WorkerFault
 from ..sessions.states import TABLE, Event, State
 from . import reports
@@ -44,7 +46,20 @@ def handle(session: Session, message: messages.ToSupervisor) -> Awaitable[None] 
         raise WorkerFault(f"it sent {type(message).__name__} while {session.state.name}")
     if session.state in _OVER and not isinstance(message, messages.LogLine):
         return None
+    if isinstance(message, messages.TURN_REPORTS):
+        _count_report(session)
     return permit.act(session, message)
+
+
+def _count_report(session: Session) -> None:
+    """Bound what others hear of the session: each report is a status, signals to its users, and lines of the log."""
+    now = time.monotonic()
+    turn, began, count = session.reports
+    if turn != session.turn or now - began >= 1:
+        began, count = now, 0
+    session.reports = (session.turn, began, count + 1)
+    if count >= MAX_WORKER_REPORTS:
+        raise WorkerFault(f"it reported more than {MAX_WORKER_REPORTS} events in a second")
 
 
 def _hello(session: Session, message: messages.WorkerHello) -> None:
@@ -88,11 +103,13 @@ _RELEASED = (
 )
 
 PERMITS: dict[type[messages.ToSupervisor], _Permit] = {
-    messages.WorkerHello: _permit(State.STARTING, act=_hello),
-    messages.WorkerSnapshot: _permit(State.STARTING, act=_snapshot),
-    messages.Confined: _permit(State.STARTING, act=reports.confined),
-    messages.Accepted: _permit(State.STARTING, act=reports.accepted),
-    messages.Refused: _permit(State.STARTING, act=lambda session, message: session.refused(message.reason)),
+    messages.WorkerHello: _permit(State.STARTING, State.REVIVING, act=_hello),
+    messages.WorkerSnapshot: _permit(State.STARTING, State.REVIVING, act=_snapshot),
+    messages.Confined: _permit(State.STARTING, State.REVIVING, act=reports.confined),
+    messages.Accepted: _event(Event.ACCEPTED, reports.accepted),
+    messages.Refused: _permit(
+        State.STARTING, State.REVIVING, act=lambda session, message: session.refused(message.reason)
+    ),
     messages.InputNeeded: _event(Event.INPUT_NEEDED, reports.input_needed, State.STARTING),
     messages.UrlNeeded: _event(Event.URL_NEEDED, reports.url_needed),
     messages.Connecting: _event(Event.ENGINE_CONNECTING),
@@ -101,15 +118,11 @@ PERMITS: dict[type[messages.ToSupervisor], _Permit] = {
     messages.Paused: _event(Event.ENGINE_PAUSED),
     messages.AuthenticationFailed: _event(Event.ENGINE_REFUSED),
     messages.Failed: _event(Event.ENGINE_FAILED),
-    messages.Ended: _permit(*(state for state in State if state not in _OVER), act=reports.ended),
+    messages.EngineDied: _event(Event.ENGINE_FAILED, reports.engine_died, State.STARTING),
+    messages.Ended: _event(Event.ENGINE_ENDED, reports.ended, State.STARTING),
     messages.ApplyNetwork: _permit(*_RELEASED, act=reports.apply_network),
     messages.ClearNetwork: _permit(*_RELEASED, act=lambda session, message: session.clear_network()),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
-    messages.Traffic: _permit(
-        State.READY,
-        State.PARKED,
-        *_RELEASED,
-        act=lambda session, message: session.statistics.report(message.bytes_in, message.bytes_out, session.device),
-    ),
+    messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
     messages.LogLine: _permit(*State, act=reports.log_line),
 }

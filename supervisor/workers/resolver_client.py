@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 
 from ...ipc import helpers
@@ -16,8 +17,10 @@ _MAX_NAME = 253  # characters of a host name (RFC 1035)
 class ResolverClient:
     """Asks for addresses; a look-up whose awaiting task is cancelled is cancelled in the resolver too."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, ended: Callable[[], None]) -> None:
+        """`ended` is called when the resolver ends without having been told to."""
         self._channel = channel
+        self._ended = ended
         self._waiting: dict[int, asyncio.Future[helpers.Answer]] = {}
         self._numbers = count(1)
         self._per_session: Counter[str] = Counter()
@@ -79,6 +82,7 @@ class ResolverClient:
         except ChannelClosed:
             self.gone = True
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._ended()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_result(helpers.Answer(0, (), "the resolver has ended; restart the service"))

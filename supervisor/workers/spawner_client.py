@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
 
@@ -14,6 +14,10 @@ from ...ipc.codec import BadFrame
 from ...policy.limits import SPAWN_DEADLINE
 from ..errors import SystemFault
 from .reap import Reaper
+
+
+class NoSpawner(SystemFault):
+    """The spawner has ended: there will be no worker any more."""
 
 
 @dataclass(slots=True)
@@ -53,20 +57,21 @@ class SpawnerClient:
         """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
         return uid in self._owed
 
-    async def spawn(self, uid: int) -> tuple[int, int, Channel]:
+    async def spawn(self, uid: int, providers: Collection[int] = ()) -> tuple[int, int, Channel]:
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
-        Raises SystemFault if there is no spawner, or no worker within SPAWN_DEADLINE.
+        It sees the PKCS#11 `providers` of these numbers.
+        Raises NoSpawner, or another SystemFault if there is no worker within SPAWN_DEADLINE.
         """
         if self.gone:
-            raise SystemFault("The spawner has ended; restart the service to start sessions again")
+            raise NoSpawner("The spawner has ended; restart the service to start sessions again")
         serial = next(self._serials)
         ours, theirs = channel_pair()
         try:
             ours.socket.setblocking(False)
             ours.refuse_descriptors()
             request = _Request(uid, asyncio.get_running_loop().create_future())
-            self._send(serial, request, theirs)
+            self._send(serial, request, providers, theirs)
             try:
                 async with asyncio.timeout(SPAWN_DEADLINE):
                     pid, pidfd = await asyncio.shield(request.answer)
@@ -82,9 +87,9 @@ class SpawnerClient:
             theirs.close()
         return pid, pidfd, ours
 
-    def _send(self, serial: int, request: _Request, theirs: Channel) -> None:
+    def _send(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
         try:
-            self._channel.send(helpers.pack_spawn(serial, request.uid), [theirs.fileno()])
+            self._channel.send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
         except (BlockingIOError, ChannelClosed) as error:
             raise SystemFault("The spawner takes no requests") from error
         self._waiting[serial] = request
@@ -150,5 +155,5 @@ class SpawnerClient:
             if request.abandoned:
                 self._settle(request.uid)
             else:
-                request.answer.set_exception(SystemFault("The spawner has ended while it was starting a worker"))
+                request.answer.set_exception(NoSpawner("The spawner has ended while it was starting a worker"))
         self._waiting.clear()

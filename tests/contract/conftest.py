@@ -18,7 +18,7 @@ from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
 from ..conftest import cannot_run_here
 from .not_yet import NOT_YET
-from .subject import SUBJECT, Session
+from .subject import SUBJECT, Session, come_about
 
 _HERE = "tests/contract/"
 
@@ -124,7 +124,9 @@ def begin(lab: Lab, alice: Connection) -> Begin:
 
     def make(name: str = "work", user: Connection = alice, **options: Any) -> Session:
         profile = user.import_profile(name, lab.profile(**options))
-        return Session(user, profile, user.new_tunnel(profile))
+        made = Session(user, profile, user.new_tunnel(profile))
+        come_about(lambda: bool(made.get("config_name") == name and made.get("status") != [0, 0, ""]))
+        return made
 
     return make
 

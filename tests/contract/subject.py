@@ -1,13 +1,15 @@
 """What the contract's tests run against, and the words of the contract: names of errors, codes, domains."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError, Connection, Signal
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"
@@ -87,6 +89,13 @@ def missing(path: str) -> tuple[str, str]:
     return DBUS_ERROR + "UnknownMethod", text
 
 
+def come_about(condition: Callable[[], bool]) -> None:
+    """Let the original, which on a busy machine replies before it has done all, come to where ours must be at once."""
+    until = time.monotonic() + DEADLINE
+    while not (SUBJECT.ours or condition() or time.monotonic() > until):
+        pass
+
+
 @dataclass
 class Session:
     """A session and its owner's connection."""
@@ -102,6 +111,12 @@ class Session:
     def get(self, name: str) -> Any:
         """Read a property of it."""
         return self.user.get(self.path, name)
+
+    def begun(self, minor: int) -> list[Any]:
+        """Its status, which has this minor code once the session has begun."""
+        come_about(lambda: bool(self.get("status")[1] == minor))
+        status: list[Any] = self.get("status")
+        return status
 
     def watch(self) -> None:
         """Have its status changes sent to its owner."""

@@ -19,6 +19,7 @@ from .subject import (
     MANAGER,
     SUBJECT,
     Session,
+    come_about,
     error_of,
     events,
     gdbus_error,
@@ -152,5 +153,9 @@ def test_two_sessions_two_devices(server: Server, begin: Begin) -> None:
 def test_a_profile_for_one_use_is_gone_with_its_first_session(alice: Connection, lab: Lab, flag: bool) -> None:
     profile = alice.import_profile("once", lab.profile(), single_use=flag)
     alice.new_tunnel(profile)
-    left = alice.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
-    assert (profile in left) is not flag
+
+    def is_there() -> bool:
+        return profile in alice.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
+
+    come_about(lambda: is_there() is not flag)
+    assert is_there() is not flag

@@ -88,6 +88,12 @@ def test_the_path_of_the_device(connected: Session) -> None:
     assert connected.get("device_path").startswith("/net/openvpn/v3/netcfg/")
 
 
+def test_the_device_that_the_path_leads_to(connected: Session, root: Connection) -> None:
+    values = root.get_all(connected.get("device_path"))
+    common = {name: values.get(name) for name in ("acl", "device_name", "layer", "mtu")}
+    assert common == {"acl": [], "device_name": "tun0", "layer": 3, "mtu": 1500}
+
+
 def test_statistics_are_there_as_soon_as_it_is_connected(connected: Session) -> None:
     statistics = connected.get("statistics")
     assert statistics["BYTES_IN"] > 0

@@ -44,7 +44,7 @@ def _answer(session: Session, name: str = "alice", password: str = "good") -> No
 
 
 def test_what_is_asked_for(asking: Session) -> None:
-    assert asking.get("status") == [2, 4, NEEDED]
+    assert asking.begun(4) == [2, 4, NEEDED]
     assert asking.call("UserInputQueueGetTypeGroup") == [[1, 1]]
     assert asking.call("UserInputQueueCheck", "uu", 1, 1) == [0, 1]
     assert asking.call("UserInputQueueFetch", "uuu", *USER) == [*USER, "username", "Auth User name", False]
@@ -130,7 +130,7 @@ def test_wrong_answers(refusing: Server, begin: Begin) -> None:
 
 def test_a_static_challenge(begin: Begin) -> None:
     session = begin(more=["auth-user-pass", 'static-challenge "What is the token?" 1'])
-    assert session.get("status") == [2, 4, NEEDED]
+    assert session.begun(4) == [2, 4, NEEDED]
     assert session.call("UserInputQueueGetTypeGroup") == [[1, 1], [1, 4]]
     fetched = session.call("UserInputQueueFetch", "uuu", 1, 4, 0)
     assert fetched == [1, 4, 0, "static_challenge", "What is the token?", False]
@@ -138,7 +138,7 @@ def test_a_static_challenge(begin: Begin) -> None:
 
 def test_an_encrypted_key(lab: Lab, begin: Begin) -> None:
     session = begin(identity=lab.pki.authority.issue("locked", passphrase="open sesame"))
-    assert session.get("status") == [2, 4, "Private key passphrase needed to connect"]
+    assert session.begun(4) == [2, 4, "Private key passphrase needed to connect"]
     assert session.call("UserInputQueueGetTypeGroup") == [[1, 3]]
     fetched = session.call("UserInputQueueFetch", "uuu", 1, 3, 0)
     assert fetched == [1, 3, 0, "pk_passphrase", "Private key passphrase", True]

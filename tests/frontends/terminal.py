@@ -34,7 +34,8 @@ class Terminal:
         if self._popen.poll() is None:
             os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     def _read(self, until: float) -> bool:
         """Read what has come; False at the end of the output."""
@@ -72,6 +73,13 @@ class Terminal:
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         os.killpg(self._popen.pid, signal.SIGINT)
+
+    def hang_up(self) -> int:
+        """Close the terminal, and wait for the end of the program; its exit status."""
+        os.killpg(self._popen.pid, signal.SIGHUP)
+        os.close(self._master)
+        self._master = -1
+        return self._popen.wait(_DEADLINE)
 
     def finish(self) -> int:
         """Wait for its end; its exit status."""

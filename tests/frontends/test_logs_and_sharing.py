@@ -1,9 +1,9 @@
 """Stories about logs, levels, sharing, and the other services; `openvpn2`."""
 
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import V27, Release
+from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 
-from .stage import Stage, assert_same, not_yet, tell, tell_both
+from .stage import Stage, assert_same, tell, tell_both
 
 
 def test_all_services_have_a_version(release: Release, pki: Pki) -> None:
@@ -31,12 +31,7 @@ def test_openvpn2(release: Release, pki: Pki) -> None:
         # The log lines between are each engine's own.
         return [(one.command, one.status) for one in tell(release, story, pki, ours=ours)]
 
-    original = told(False)
-    if release is V27:
-        with not_yet("it sets dco at every start, which is refused"):
-            assert told(True) == original
-    else:
-        assert told(True) == original
+    assert told(True) == told(False)
 
 
 def test_log(release: Release, pki: Pki) -> None:

@@ -163,6 +163,22 @@ async def client(bus: Bus, uid: int = 0) -> AsyncIterator[Client]:
         connection.disconnect()
 
 
+@asynccontextmanager
+async def patient_client(address: str, uid: int) -> AsyncIterator[Client]:
+    """A client as user `uid` that may send more than its socket takes at once: dbus-fast's own gives up then."""
+    os.seteuid(uid)
+    try:
+        connection = Connection(address)
+        connection._auth = AuthExternal(uid=uid)
+        await connection.connect()
+    finally:
+        os.seteuid(0)
+    try:
+        yield Client(connection)
+    finally:
+        connection.close()
+
+
 def error(reply: Message) -> tuple[str, str]:
     """Name and text of an error reply."""
     assert reply.message_type is MessageType.ERROR, reply

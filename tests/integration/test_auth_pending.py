@@ -1,6 +1,7 @@
 """What a server asks for once the password is right: opening a URL, or a text."""
 
 import base64
+import signal
 
 import pytest
 from openvpn3_sessionmgr.tests.lab.auth_server import Accept, AuthServer, Deny, Login, Pending, Verdict
@@ -22,7 +23,7 @@ from .authentication import (
     restart,
     story,
 )
-from .sessions import CONNECTED, FAILED, UserSession, begin
+from .sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin
 
 ASKS = ("auth-user-pass",)
 GOOD = {"username": "alice", "password": "open sesame"}
@@ -213,6 +214,64 @@ def test_the_text_again_at_the_next_connection(lab: Lab) -> None:
         [question] = questions(session)
         provide(session, question, "123456")
         session.wait(CONNECTED, before)
+
+
+def test_a_server_that_does_not_wait_for_the_answer(lab: Lab) -> None:
+    server = lab.auth_server(lambda login: Pending("CR_TEXT:R,E:The code, or tap on your phone"))
+    lab.supervisor()
+    session = begin(lab, more=ASKS)
+    connect(session, REQUIRE_USER, **GOOD)
+    before = session.seen
+    server.decide(server.logins[0], Accept())
+    session.wait(CONNECTED, before)
+    assert questions(session) == []
+    session.call("Ready")
+    # The session follows what its engine does as any other.
+    before = session.seen
+    session.engine.send_signal(signal.SIGUSR1)
+    session.wait(RECONNECTING, before)
+    session.wait(REQUIRE_USER, before)
+    server.decide(server.logins[1], Accept())
+    session.wait(CONNECTED, before)
+    assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
+
+
+def test_an_answer_after_the_server_has_given_up(lab: Lab) -> None:
+    def judge(login: Login) -> Verdict:
+        if login.response is None:
+            return Pending("CR_TEXT:R,E:Enter the code", timeout=4)
+        return Accept() if login.response == "2" else Deny()
+
+    lab.auth_server(judge)
+    service = lab.supervisor()
+    session = begin(lab, more=ASKS)
+    connect(session, REQUIRE_USER, **GOOD)
+    service.process.wait_line("Not connected yet|SIGUSR1.*received", 30.0)
+    [question] = questions(session)
+    before = session.seen
+    provide(session, question, "1")
+    session.wait(REQUIRE_USER, before)
+    [question] = questions(session)
+    provide(session, question, "2")
+    session.wait(CONNECTED, before)
+
+
+def test_the_question_of_a_login_that_is_given_up(lab: Lab) -> None:
+    lab.auth_server(Asking("123456"))
+    lab.supervisor()
+    session = begin(lab, more=ASKS)
+    connect(session, REQUIRE_USER, **GOOD)
+    before = session.seen
+    session.call("Pause", "s", "lunch")
+    session.wait(PAUSED, before)
+    assert questions(session) == []
+    assert refusal(session, "UserInputProvide", "uuus", 1, 6, 0, "123456") == REFUSED + "User input not required"
+    before = session.seen
+    session.call("Resume")
+    session.wait(REQUIRE_USER, before)
+    [question] = questions(session)
+    provide(session, question, "123456")
+    session.wait(CONNECTED, before)
 
 
 def test_a_url_of_the_greatest_length(lab: Lab) -> None:

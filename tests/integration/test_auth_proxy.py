@@ -4,7 +4,7 @@ import pytest
 from openvpn3_sessionmgr.tests.lab.auth_server import knows
 from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT, Lab
 from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
+from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
 
 from .authentication import BEGUN, ON_THE_WAY, REQUIRE_USER, Question, answer, connect, restart, story
 from .sessions import FAILED, UserSession, begin
@@ -82,6 +82,8 @@ def test_embedded_credentials_ask_nothing(lab: Lab) -> None:
     session = behind(lab, "auto", "<http-proxy-user-pass>\nalice\nopen: sesame\n</http-proxy-user-pass>")
     session.call("Ready")
     connect(session)
+    # Not the proxy's.
+    assert session.get("connected_to") == ["tcpv4-via-http", SERVER_ADDRESS, PORT]
 
 
 def test_a_password_for_the_proxy_and_one_for_the_server(lab: Lab) -> None:

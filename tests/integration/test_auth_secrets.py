@@ -1,9 +1,6 @@
 """What a user types reaches the server, and nobody and nothing else."""
 
-import os
-import stat
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +12,7 @@ from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
 from openvpn3_sessionmgr.tests.lab.service import Service
 
 from .authentication import OPEN_URL, REQUIRE_USER, connect, heard_nothing, provide, questions, restart
+from .files import files_of
 from .sessions import CONNECTED, PAUSED, begin, processes_of_sessions, wait_gone
 
 TOKEN = "token-6f1d"
@@ -110,22 +108,6 @@ def assert_nowhere(lab: Lab, service: Service) -> None:
     assert files, "the engine's own directory is not seen"
     for file in files:
         assert not found_in(file.read_bytes()), file
-
-
-def files_of(pid: int) -> Iterator[Path]:
-    """The files that a process may have written: those of each tmpfs in its mount namespace, /run and /tmp too."""
-    root = Path(f"/proc/{pid}/root")
-    for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
-        fields = line.split()
-        if fields[fields.index("-") + 1] == "tmpfs":
-            place = root / fields[4].lstrip("/")
-            device = place.stat().st_dev
-            for directory, inner, names in os.walk(place):
-                here = {name: (Path(directory) / name).lstat() for name in (*inner, *names)}
-                inner[:] = [name for name in inner if here[name].st_dev == device]
-                for name in names:
-                    if stat.S_ISREG(here[name].st_mode) and here[name].st_dev == device:
-                        yield Path(directory) / name
 
 
 def test_no_core_of_what_knows_secrets(lab: Lab) -> None:

@@ -434,15 +434,3 @@ def test_the_account_of_the_services_may_read(bus: Bus) -> None:
             assert ours.thing.label == "first"
 
     run(test())
-
-
-def test_activity_is_reported(bus: Bus) -> None:
-    async def test() -> None:
-        async with service(bus) as ours, client(bus) as root:
-            heard: list[int] = []
-            ours.receiver.on_activity = lambda: heard.append(1)
-            await root.call("Echo", "s", "x")
-            await root.call("Nope")
-            assert len(heard) == 2
-
-    run(test())

@@ -198,8 +198,8 @@ def test_properties(lab: Lab) -> None:
 
 
 def test_who_logs_through_it_keeps_it(lab: Lab) -> None:
-    service = lab.supervisor(idle_exit=IDLE / 60)
     other = lab.connection(SERVICE.name)
+    service = lab.supervisor(idle_exit=IDLE / 60)
     other.call(LOG_PATH, LOG, "Attach", "s", NETCFG)
     with pytest.raises(LabError):
         lab.watcher.wait_no_owner(SESSIONS, 2 * IDLE)
@@ -221,6 +221,7 @@ def test_a_name_that_is_taken(lab: Lab, name: str) -> None:
         session.call("LogForward", "b", True)
         session.connect()
         assert session.get("status") == [2, CONNECTED, ""]
+        assert (session.get("device_path") == "/") == (name == "netcfg")
         assert ("Another service owns net.openvpn.v3.log" in service.text) == (name == "log")
         assert service.stop() == Exit.OK
     assert lab.watcher.owner_of(full) == other.unique_name

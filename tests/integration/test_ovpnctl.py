@@ -41,7 +41,7 @@ def test_profiles_from_import_to_removal(lab: Lab, configuration: Configuration)
         done.stderr.startswith("Error: Access to the configuration profile is denied.\n") and "GDBus" not in done.stderr
     )
     done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn")
-    assert done.returncode == Exit.UNEXPECTED and "Aborted" in done.stderr
+    assert done.returncode == Exit.OTHER and done.stderr.endswith(": \nError: config-remove was cancelled\n")
     done = lab.as_user("alice", [service.OVPNCTL, "config-remove", "--config", "office.ovpn"], stdin="y\n")
     assert done.returncode == 0 and done.stdout.strip() == ""
     done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force")
@@ -90,6 +90,16 @@ def test_refusals_of_the_service_are_told(lab: Lab, configuration: Configuration
     assert done.stderr == "Error: The profile cannot be read: line 1: '</ca>' is missing\n"
     done = lab.ovpnctl("alice", "session-start", "--config", "office")
     assert done.returncode == Exit.REFUSED and "no configuration profile named office" in done.stderr
+    assert "no configuration profile named" in lab.ovpnctl("alice", "session-start", "--config", "x" * 300).stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("/nowhere/work.ovpn", "No such file or directory"), ("/root/x/work.ovpn", "Permission denied")],
+)
+def test_a_file_that_cannot_be_used(file: str, reason: str, lab: Lab, configuration: Configuration) -> None:
+    done = lab.ovpnctl("alice", "session-start", "--config", file)
+    assert (done.returncode, done.stderr) == (Exit.REFUSED, f"Error: {file} cannot be read: {reason}\n")
 
 
 def test_a_file_of_somebody_else(lab: Lab, configuration: Configuration) -> None:

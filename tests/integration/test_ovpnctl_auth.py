@@ -100,6 +100,19 @@ def test_ctrl_c_and_end_of_input_at_the_question(lab: Lab) -> None:
         assert sessions(lab) == []
 
 
+@pytest.mark.parametrize("more", [ASKS, ()])
+def test_a_terminal_that_is_closed(lab: Lab, more: Sequence[str]) -> None:
+    """At a question, and beside the spinner."""
+    lab.supervisor()
+    with terminal(lab, *start(lab, more)) as shown:
+        if more:
+            shown.answer("Auth User name: ", "alice")
+        shown.wait("Auth Password: " if more else "Client connecting")
+        # At a question, the end of the input may be seen first.
+        assert shown.hang_up() in ({Exit.HUNG_UP, Exit.AUTHENTICATION_FAILED} if more else {Exit.HUNG_UP})
+    assert sessions(lab) == []
+
+
 def test_a_session_that_ends_while_its_user_thinks(lab: Lab) -> None:
     lab.supervisor()
     with terminal(lab, *start(lab)) as shown:
@@ -213,6 +226,38 @@ def test_asked_again_by_restart_and_resume(lab: Lab) -> None:
     assert piped(lab, "", *manage, "--pause")[0] == 0
     status, output, _ = piped(lab, "123456\n", *manage, "--resume")
     assert (status, output) == (0, "Session connected\n")
+
+
+def test_asked_by_resume_of_a_session_that_was_never_connected(lab: Lab) -> None:
+    lab.auth_server(knows(alice="open sesame"))
+    lab.supervisor()
+    session = begin(lab, more=ASKS)
+    manage = ("session-manage", "--path", session.path)
+    assert piped(lab, "", *manage, "--pause", "--timeout", "15")[0] == 0
+    status, _, errors = piped(lab, "", *manage, "--resume")
+    assert status == Exit.AUTHENTICATION_FAILED and "Error: the session asks: Auth User name\n" in errors
+    assert piped(lab, "", *manage, "--pause")[0] == 0
+    with terminal(lab, *manage, "--resume", "--timeout", "15") as shown:
+        shown.answer("Auth User name: ", "alice")
+        shown.answer("Auth Password: ", "open sesame")
+        shown.wait("Session connected")
+        assert shown.finish() == 0
+    assert session.get("status") == [2, CONNECTED, ""]
+
+
+def test_standard_input_that_cannot_be_read(lab: Lab) -> None:
+    lab.supervisor()
+    done = lab.as_user("alice", ["sh", "-c", 'exec "$@" 0>/dev/null', "sh", service.OVPNCTL, *start(lab)])
+    assert done.returncode == Exit.REFUSED
+    assert "Error: standard input cannot be read: Bad file descriptor\n" in done.stderr
+    assert sessions(lab) == []
+
+
+def test_text_with_a_nul_byte(lab: Lab) -> None:
+    lab.supervisor()
+    status, _, errors = piped(lab, "ali\0ce\n", *start(lab))
+    assert status == Exit.REFUSED and "Error: what was typed is not text: it contains a NUL byte\n" in errors
+    assert sessions(lab) == []
 
 
 def test_session_auth(lab: Lab) -> None:

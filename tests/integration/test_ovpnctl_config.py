@@ -149,7 +149,7 @@ def test_access(lab: Lab, ovpnctl: Ovpnctl) -> None:
 def test_sealing_wants_to_be_certain(lab: Lab, ovpnctl: Ovpnctl) -> None:
     seal = [service.OVPNCTL, "config-acl", "--path", ovpnctl.path, "--seal"]
     done = lab.as_user("alice", seal, stdin="yes\n")
-    assert done.returncode == Exit.UNEXPECTED and "CANNOT be undone" in done.stderr and "cancelled" in done.stderr
+    assert done.returncode == Exit.OTHER and "CANNOT be undone" in done.stderr and "cancelled" in done.stderr
     assert not ovpnctl.json("config-manage")["readonly"]
     done = lab.as_user("alice", seal, stdin="YES\n")
     assert done.returncode == 0 and done.stdout == "Configuration has been sealed.\n"

@@ -56,6 +56,8 @@ def test_json_is_an_object_a_line(lab: Lab, session: UserSession) -> None:
     said = [json.loads(line) for line in log.text.splitlines() if line.startswith("{")]
     assert {one["type"] for one in said} == {"log", "status"}
     assert [one["minor"] for one in said if one["type"] == "status"] == [2, 6, 6, 7, 8, 9, 16]
+    begun = next(one for one in said if one["type"] == "status")
+    assert (begun["text"], begun["message"]) == ("Connection, Configuration OK", f"config_path={session.profile}")
     assert {"group": "Client", "category": "INFO"}.items() <= next(one for one in said if "group" in one).items()
 
 

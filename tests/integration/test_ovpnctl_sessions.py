@@ -14,6 +14,8 @@ from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.processes import Process
 
+from .sessions import begin
+
 
 def ctl(lab: Lab, *arguments: str, user: str = "alice") -> str:
     """What a command that succeeds prints."""
@@ -126,6 +128,7 @@ def test_a_profile_that_is_refused(lab: Lab) -> None:
     [
         (signal.SIGINT, Exit.INTERRUPTED, "Error: interrupted"),
         (signal.SIGTERM, Exit.TERMINATED, "Error: terminated"),
+        (signal.SIGHUP, Exit.HUNG_UP, "Error: the terminal was closed"),
     ],
 )
 def test_interrupted(lab: Lab, number: signal.Signals, status: Exit, words: str) -> None:
@@ -134,6 +137,42 @@ def test_interrupted(lab: Lab, number: signal.Signals, status: Exit, words: str)
     process.signal(number)
     assert process.wait() == status and words in process.text
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
+
+
+@pytest.mark.parametrize("standard_error", ["2>/dev/full", "2>&-", "2> >(true)"])
+def test_nothing_is_left_where_nobody_can_be_told(lab: Lab, standard_error: str) -> None:
+    lab.supervisor()
+    command = [service.OVPNCTL, "session-start", "--timeout", "0.5", "--config"]
+    shell = ["bash", "-c", f'exec "$@" {standard_error}', "bash"]
+    done = lab.as_user("alice", [*shell, *command, str(lab.file("office.ovpn", lab.profile()))])
+    assert (done.returncode, done.stdout, done.stderr) == (Exit.TIMED_OUT, "", "")
+    assert sessions(lab) == {}
+
+
+def test_results_that_cannot_be_written(lab: Lab) -> None:
+    lab.supervisor()
+    for command in ("sessions-list", "configs-list --json"):
+        done = lab.as_user("alice", ["bash", "-c", f"{service.OVPNCTL} {command} >/dev/full"])
+        assert done.returncode == Exit.OTHER
+        assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
+
+
+def test_paused_before_it_was_connected(lab: Lab) -> None:
+    """The first call of a command is the one that is waited for, and nobody else would connect the session."""
+    lab.server()
+    lab.supervisor()
+    session = begin(lab)
+    manage = ("session-manage", "--path", session.path)
+    assert ctl(lab, *manage, "--pause", "--timeout", "20") == "Session paused\n"
+    assert ctl(lab, *manage, "--resume", "--timeout", "20") == "Session connected\n"
+    assert lab.echo(TUNNEL_ADDRESS, b"resumed") == b"resumed"
+    session.call("Disconnect")
+
+    session = begin(lab, "other", connection=session.user)
+    session.call("Pause", "s", "")
+    before = session.seen
+    assert ctl(lab, "session-manage", "--path", session.path, "--resume") == "Initiated session resume\n"
+    session.wait(StatusMinor.CONN_CONNECTED, since=before)
 
 
 def test_somebody_else_ends_the_session(lab: Lab) -> None:

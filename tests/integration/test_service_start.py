@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from openvpn3_sessionmgr.ipc.exitcodes import Exit
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
+from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
 from openvpn3_sessionmgr.tests.lab import bus
 from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
@@ -42,6 +43,8 @@ def test_root_becomes_an_ordinary_user_with_two_capabilities(lab: Lab) -> None:
     assert Path(f"/proc/{service.pid}/environ").stat().st_uid == 0
     [core] = [line for line in Path(f"/proc/{service.pid}/limits").read_text().splitlines() if "core file" in line]
     assert core.split()[4:6] == ["0", "0"]
+    environment = Path(f"/proc/{service.pid}/environ").read_bytes().split(b"\0")
+    assert {f"{name}={value}".encode() for name, value in SETTINGS.items()} <= set(environment)
     line = service.process.wait_line("runs as user")
     assert f"user {SERVICE.uid} with CAP_NET_ADMIN and CAP_KILL only" in line
 
@@ -124,6 +127,20 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
             path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
             alice.session(path, "Disconnect")
             assert service.stop() == Exit.OK
+
+
+@pytest.mark.parametrize("mask", ["0077", "0000"])
+def test_who_starts_it_does_not_decide_who_reads_its_files(lab: Lab, mask: str) -> None:
+    """Nor whether sessions can read their own root directory."""
+    directory = lab.directory / "own"
+    with started(lab, through=["sh", "-c", f'umask {mask}; exec "$@"', "sh"], directory=directory) as service:
+        service.wait_line("runs as user")
+        assert int(field(service.pid, "Umask"), 8) == 0o077
+        alice = lab.connection("alice")
+        path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
+        for file in directory.rglob("*"):
+            assert not file.stat().st_mode & 0o077 or file.is_socket(), file
+        alice.session(path, "Disconnect")
 
 
 def test_a_missing_account_is_named(lab: Lab) -> None:

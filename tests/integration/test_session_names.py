@@ -96,3 +96,16 @@ def test_several_remotes_of_which_only_one_resolves_and_answers(lab: Lab) -> Non
     session.call("Connect")
     session.wait(CONNECTED, deadline=30)
     assert session.get("session_name") == "third.example"
+
+
+def test_many_names_of_which_most_do_not_resolve(lab: Lab) -> None:
+    """The limit of look-ups at once binds the worker, and a quick one does not come to exceed it."""
+    names = [f"vpn{number}.example" for number in range(8)]
+    lab.dns({name: [SERVER_ADDRESS] if name == names[-1] else [] for name in names})
+    lab.server()
+    service = lab.supervisor()
+    for _ in range(10):
+        session = begin(lab, remotes=[f"{name} 1194" for name in names])
+        session.connect()
+        session.call("Disconnect")
+    assert "is killed" not in service.log

@@ -113,3 +113,19 @@ def test_a_service_that_is_ended_while_a_session_starts_leaves_nothing(lab: Lab)
     assert service.process.wait() == 0
     assert "Traceback" not in service.log
     wait_gone(processes_of_sessions())
+
+
+def test_a_burst_of_requests_is_refused_and_its_session_lives(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    before = session.seen
+    session.worker.suspend()
+    with pytest.raises(BusError, match="earlier requests left to do"):
+        for _ in range(5000):
+            session.call("Restart")
+    session.worker.resume()
+    session.wait(CONNECTED, before)
+    assert "is killed" not in service.log
+    session.call("Disconnect")

@@ -5,6 +5,7 @@ like the helper of a real system bus, and the service changes to its own user an
 environment but for the bus that starts it, so the activation command here does the same.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class Bus:
         command = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in cleared.items()), *argv]
         for name in names:
             (self._services / f"{name}.service").write_text(
-                f"[D-BUS Service]\nName={name}\nUser=root\nExec={' '.join(command)}\n"
+                f"[D-BUS Service]\nName={name}\nUser=root\nExec={shlex.join(command)}\n"
             )
 
     def environment(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from .connection import SESSIONS, SESSIONS_PATH
+from .connection import SESSIONS, SESSIONS_PATH, BusError
 from .lab import Lab
 from .network import BEHIND_ADDRESS, SERVER_ADDRESS, Namespace
 from .openvpn import PORT, TUNNEL_ADDRESS, TUNNEL_ADDRESS6
@@ -327,10 +327,10 @@ def main() -> int:
             demo = Demo(lab, screen)
             try:
                 demo.run()
-            except (StepFailed, LabError):
+            except (StepFailed, LabError, BusError):
                 demo.show_log()
                 raise
-    except (StepFailed, LabError) as error:
+    except (StepFailed, LabError, BusError) as error:
         screen.bad(str(error))
         return 1
     except Interrupted as interrupted:

@@ -1,19 +1,12 @@
-"""Debian trees with OpenVPN 3 Linux in them, made once: `python -m openvpn3_sessionmgr.tests.lab.incumbent_tree`.
+"""Debian trees with OpenVPN 3 Linux in them: `python -m openvpn3_sessionmgr.tests.lab.incumbent_tree` makes them."""
 
-They are kept under .cache/ by their list of packages, and only read afterwards.  Making one needs the package archive,
-so it is done before a run enters the lab; when the archive cannot be reached, that is said and counted as one
-skipped item for each tree.
-"""
-
-import hashlib
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import debian13
-from .surroundings import CACHE, SurroundingsError
+from .debian_tree import DebianTree, Unreachable, note_unreachable
+from .surroundings import SurroundingsError
 
 # dbus and GObject introspection for Python are what openvpn2 and the Python module need; procps shows who runs.
 _PACKAGES = ("dbus", "openvpn3-client", "procps", "python3-dbus", "python3-gi")
@@ -25,45 +18,23 @@ class Release:
 
     version: int
     suite: str
-    # A release in the making is frozen in some archives, and its index then counts as expired.
-    options: tuple[str, ...] = ()
+    apt_options: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> DebianTree:
+        """What its tree is made from."""
+        return DebianTree(f"openvpn3-{self.version}", self.suite, _PACKAGES, apt_options=self.apt_options)
 
     @property
     def tree(self) -> Path:
         """Where its tree is, or will be."""
-        key = hashlib.sha256(" ".join((self.suite, *_PACKAGES)).encode()).hexdigest()[:12]
-        return CACHE / f"openvpn3-{self.version}-{key}"
+        return self.source.path
 
 
-V27 = Release(27, "forky", ('--aptopt=Acquire::Check-Valid-Until "false"',))
+# A release in the making is frozen in some archives, and its index then counts as expired.
+V27 = Release(27, "forky", ('Acquire::Check-Valid-Until "false"',))
 V24 = Release(24, "trixie")
 RELEASES = (V27, V24)
-
-
-def make(release: Release) -> None:
-    """Make the release's tree if need be.  Raises debian13.Unreachable, or SurroundingsError when it cannot be made."""
-    if release.tree.exists():
-        return
-    CACHE.mkdir(exist_ok=True)
-    if shutil.which("mmdebstrap") is None:
-        debian13._run(
-            ["apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"], "apt-get install mmdebstrap"
-        )
-    for stale in CACHE.glob(f"openvpn3-{release.version}-*"):
-        shutil.rmtree(stale)
-    print(
-        f"Making a tree with OpenVPN 3 Linux {release.version} in {release.tree} (once, about a minute) …", flush=True
-    )
-    # The name tells an unfinished tree from a finished one.
-    growing = release.tree.with_suffix(".part")
-    debian13._run(
-        [
-            "mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(_PACKAGES)}", *release.options,
-            release.suite, str(growing),
-        ],
-        "mmdebstrap",
-    )  # fmt: skip
-    growing.rename(release.tree)
 
 
 def main() -> int:
@@ -73,13 +44,9 @@ def main() -> int:
         return 1
     for release in RELEASES:
         try:
-            make(release)
-        except debian13.Unreachable:
-            reason = f"OpenVPN 3 Linux {release.version}: cannot run here: the package archive cannot be reached"
-            print(reason)
-            if report := os.environ.get("OPENVPN3_SESSIONMGR_SKIPPED"):
-                with Path(report).open("a") as file:
-                    file.write(f"{reason}\n")
+            release.source.make()
+        except Unreachable:
+            note_unreachable(f"OpenVPN 3 Linux {release.version}")
         except SurroundingsError as error:
             print(f"The tree of OpenVPN 3 Linux {release.version} cannot be made: {error}", file=sys.stderr)
             return 1

@@ -23,6 +23,7 @@ from .pki import Authority, Identity, Pki
 from .processes import LabError, Process, describe, helper, pids, until_gone
 from .service import Service, service_command
 from .surroundings import ACCOUNTS, RESOLV_CONF
+from .tokens import Tokens
 
 ECHO_PORT = 7000
 PROXY_PORT = 3128
@@ -164,6 +165,13 @@ class Lab:
         return made
 
     # --- the client's machine ---
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        """PKCS#11 tokens, none at first."""
+        made = Tokens(self._place("tokens"))
+        self._parts.callback(made.close)
+        return made
 
     def profile(
         self,

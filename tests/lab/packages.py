@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from . import debian13, enter
-from .debian13 import PROJECT_AT, Unreachable
+from .debian13 import PROJECT_AT
+from .debian_tree import DebianTree, Unreachable, note_unreachable
 from .surroundings import CACHE, PROJECT, OtherRoot, SurroundingsError
 
 BUILT = CACHE / "packages"
@@ -61,9 +62,8 @@ def main() -> int:
     if os.geteuid() != 0:
         print("Building and trying the packages needs root.", file=sys.stderr)
         return 1
-    CACHE.mkdir(exist_ok=True)
     try:
-        tree = debian13.tree("packages-tree", _PACKAGES, _FETCH_RIVAL)
+        tree = DebianTree("packages-tree", debian13.SUITE, _PACKAGES, _FETCH_RIVAL).make()
         there = OtherRoot(tree, PROJECT_AT)
         shutil.rmtree(BUILT, ignore_errors=True)
         BUILT.mkdir()
@@ -76,7 +76,8 @@ def main() -> int:
         finally:
             shutil.rmtree(source)
     except Unreachable:
-        return debian13.not_run("Packages")
+        note_unreachable("Packages")
+        return 0
     except SurroundingsError as error:
         print(f"The packages cannot be built: {error}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -41,6 +42,10 @@ ACCOUNTS = {
     account.name: account
     for account in (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, Account("nobody", 65534))
 }
+
+
+TOKEN_GROUP = "softhsm"  # whose members may read the files of software tokens
+_TOKEN_GID = 4010
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def _open_ways(targets: list[Path]) -> None:
         if not sample.stat().st_mode & stat.S_IROTH:
             raise SurroundingsError(
                 f"{sample} cannot be read by ordinary users, who run parts of the tests and the demo.\n"
-                f"Cure: chmod -R o+rX {PROJECT}"
+                f"Cure: chmod -R o+rX {shlex.quote(str(PROJECT))}"
             )
 
 
@@ -165,7 +170,8 @@ def _bring_accounts() -> None:
     passwd = SHARED / "passwd"
     passwd.write_text("".join(f"{a.name}:x:{a.uid}:{a.uid}:{a.name}:{a.home}:/bin/sh\n" for a in ACCOUNTS.values()))
     group = SHARED / "group"
-    group.write_text("tty:x:5:\n" + "".join(f"{a.name}:x:{a.uid}:\n" for a in ACCOUNTS.values()))
+    groups = {"tty": 5, TOKEN_GROUP: _TOKEN_GID, **{account.name: account.uid for account in ACCOUNTS.values()}}
+    group.write_text("".join(f"{name}:x:{gid}:\n" for name, gid in groups.items()))
     kernel.bind(passwd, Path("/etc/passwd"))
     kernel.bind(group, Path("/etc/group"))
 

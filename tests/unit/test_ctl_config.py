@@ -86,7 +86,7 @@ def test_users_by_name_and_number() -> None:
     ("command", "text"),
     [
         ("config-manage --show", "either --config or --path"),
-        ("config-manage -c a -o b --show", "either --config or --path"),
+        ("config-manage -c a -o /b --show", "either --config or --path"),
         ("config-manage -c a", "Nothing to do"),
         ("config-manage -c a --ipv6 maybe", "'maybe' is not one of"),
         ("config-manage -c a --persist-tun maybe", "'maybe' is not a valid boolean"),

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from dbus_fast import Message, MessageType
@@ -124,10 +124,49 @@ def test_timeout() -> None:
     assert failed(status_change(6)).status == Exit.TIMED_OUT
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(number: signal.Signals) -> None:
     error = failed(status_change(6), during=lambda: os.kill(os.getpid(), number))
     assert error.status == 128 + number
+
+
+def test_a_terminal_that_is_closed_says_so_more_than_once() -> None:
+    def close() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    assert failed(during=close).status == Exit.HUNG_UP
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        error = failed(status_change(6), during=lambda: os.kill(os.getpid(), signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert error.status == Exit.TIMED_OUT
+
+
+def test_what_is_told_before_the_first_answer() -> None:
+    """Of a service that was there already, or is started by the first call, in the place of one that leaves."""
+
+    async def run(owner: str, news: Sequence[Message], answered: str) -> Status:
+        bus = Bus(None)  # type: ignore[arg-type]  # nothing is sent in these tests
+        watch = Watch(bus)
+        watch._owner = owner
+        for message in news:
+            watch._receive(message)
+        bus.owner[SESSIONS.name] = answered
+        with Lines() as shown:
+            return await until(CONNECTED, watch, PATH, shown, timeout=0.1)
+
+    assert asyncio.run(run(SERVICE, [status_change(7)], SERVICE)).minor == CONNECTED
+    left = owner_changed(SESSIONS.name, ":1.4", "")
+    came = owner_changed(SESSIONS.name, "", SERVICE)
+    assert asyncio.run(run(":1.4", [left, came, status_change(7)], SERVICE)).minor == CONNECTED
+    assert asyncio.run(run("", [came, status_change(7)], SERVICE)).minor == CONNECTED
+    with pytest.raises(CommandError, match="went away"):
+        asyncio.run(run(SERVICE, [owner_changed(SESSIONS.name, SERVICE, "")], SERVICE))
 
 
 def test_news_that_do_not_count() -> None:

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.bus import failure
+from openvpn3_sessionmgr.ctl.config_acl import user_id
 from openvpn3_sessionmgr.ctl.config_commands import the_only
 from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
 from openvpn3_sessionmgr.ctl.profile_file import read_profile
@@ -55,6 +56,10 @@ def test_a_name_must_be_of_one_thing() -> None:
             the_only(paths, "config", "x")
         assert caught.value.status == Exit.REFUSED
         assert all(path in caught.value.hint for path in paths)
+    with pytest.raises(CommandError) as caught:
+        the_only(["/a", "/b"], "config", "x", "--config-path")
+    assert caught.value.message == "2 configuration profiles are named x"
+    assert caught.value.hint == "Name one by --config-path: /a, /b"
 
 
 @pytest.mark.parametrize(
@@ -93,8 +98,12 @@ def test_the_largest_profile_is_read(tmp_path: Path) -> None:
         "session-start --config a --config-path /b",
         "session-start --config a --timeout 0",
         "session-start --config a --timeout soon",
+        "session-start --config a --timeout nan",
+        "session-auth --timeout inf",
         "session-manage --config a",
         "session-manage --disconnect",
+        "session-manage --config a --pause --disconnect",
+        "session-manage --config a --resume --restart --timeout 5",
         "session-manage --config a --interface tun0 --pause",
         "session-stats",
     ],
@@ -102,6 +111,75 @@ def test_the_largest_profile_is_read(tmp_path: Path) -> None:
 def test_wrong_command_lines(arguments: str) -> None:
     result = CliRunner().invoke(cli, arguments.split())
     assert result.exit_code == Exit.USAGE, result.output
+
+
+# How commands name one profile or session, and what they need besides.
+_NAMED = {
+    "config-acl": ["--show"],
+    "config-dump": [],
+    "config-manage": ["--show"],
+    "config-remove": ["--force"],
+    "log": [],
+    "session-acl": ["--show"],
+    "session-manage": ["--disconnect"],
+    "session-start": [],
+    "session-stats": [],
+}
+
+
+@pytest.mark.parametrize("command", _NAMED)
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--path", "bad path", "'bad path' is not a D-Bus path"),
+        ("--path", "relative", "'relative' is not a D-Bus path"),
+        ("--path", "/a/", "'/a/' is not a D-Bus path"),
+        ("--path", "/a\n", "is not a D-Bus path"),
+        ("--path", "", "It is empty."),
+        ("--config", "", "It is empty."),
+        ("--config", "a\udcff", "It is not UTF-8."),
+    ],
+)
+def test_names_that_cannot_be(command: str, option: str, value: str, words: str) -> None:
+    if (command, option) == ("session-start", "--path"):
+        option = "--config-path"
+    result = CliRunner().invoke(cli, [command, option, value, *_NAMED[command]])
+    assert result.exit_code == Exit.USAGE and f"'{option}'" in result.output.splitlines()[-1]
+    assert words in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["session-manage", "-D", "--interface", ""], "'-I' / '--interface'"),
+        (["session-acl", "--config", "a", "--grant", "\udcff"], "'-G' / '--grant'"),
+        (["session-start", "--config", "a", "--credentials-file", ""], "'--credentials-file'"),
+        (["config-import", "--config", ""], "'-c' / '--config'"),
+        (["config-import", "--config", "/dev/null", "--name", ""], "'-n' / '--name'"),
+        (["config-import", "--config", "/dev/null", "--name", "\udcff"], "'-n' / '--name'"),
+        (["config-import", "--config", "/dev/null", "--tag", ""], "'--tag'"),
+        (["configs-list", "--filter-owner", "\udcff"], "'--filter-owner'"),
+        (["configs-list", "--filter-tag", ""], "'--filter-tag'"),
+        (["config-manage", "--config", "a", "--rename", ""], "'-r' / '--rename'"),
+        (["config-manage", "--config", "a", "--server-override", "\udcff"], "'--server-override'"),
+        (["config-acl", "--config", "a", "--revoke", ""], "'-R' / '--revoke'"),
+    ],
+)
+def test_texts_that_cannot_travel_on_the_bus(arguments: list[str], option: str) -> None:
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == Exit.USAGE and f"Invalid value for {option}: It is " in result.output
+
+
+def test_a_file_whose_name_is_not_utf8_needs_a_name() -> None:
+    result = CliRunner().invoke(cli, ["config-import", "--config", "/nowhere/\udcff.ovpn"])
+    assert result.exit_code == Exit.USAGE and "give the profile a --name" in result.output
+
+
+def test_numbers_of_users() -> None:
+    assert user_id("4001") == 4001
+    for user in ("4294967295", "9" * 5000, "nobody at all"):
+        with pytest.raises(CommandError, match="there is no user"):
+            user_id(user)
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))

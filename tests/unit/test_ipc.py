@@ -14,14 +14,16 @@ from openvpn3_sessionmgr.ipc.channel import Channel, ChannelClosed, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.layers import Layer
-from openvpn3_sessionmgr.policy.limits import MAX_FRAME
-from openvpn3_sessionmgr.policy.network import Address, NetworkSettings, Route
+from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
+from openvpn3_sessionmgr.policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
+from openvpn3_sessionmgr.policy.pkcs11 import MAX_PROVIDERS, ListedProvider
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
+PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
 EXAMPLES = [
     messages.SupervisorHello(1, 0),
-    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),)),
+    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),), (PROVIDER,)),
     messages.Connect(1),
     messages.Pause(1, "lunch"),
     messages.Resume(1),
@@ -44,6 +46,7 @@ EXAMPLES = [
     messages.Paused(1),
     messages.AuthenticationFailed("no"),
     messages.Failed("no"),
+    messages.EngineDied("no"),
     messages.Ended("done"),
     messages.ApplyNetwork(SETTINGS),
     messages.ClearNetwork(),
@@ -53,6 +56,16 @@ EXAMPLES = [
 ]
 
 HELPER_DECODERS = (helpers.decode_to_resolver, helpers.decode_answer, helpers.unpack_spawn, helpers.unpack_spawned)
+
+
+def test_the_largest_settings_that_are_allowed_fit_a_frame() -> None:
+    address = Address("2001:db8:1234:5678:9abc:def0:1234:5678", 128, "2001:db8:1234:5678:9abc:def0:1234:5679")
+    routes = tuple(
+        Route(f"2001:db8:1234:5678:9abc:def0:1234:{0x1000 + i:x}/128", MAX_METRIC) for i in range(MAX_ROUTES)
+    )
+    settings = NetworkSettings(1500, (address,) * MAX_ADDRESSES, routes, "192.0.2.1")
+    check(settings)
+    assert decode_to_supervisor(encode(messages.ApplyNetwork(settings)), 0) == messages.ApplyNetwork(settings)
 
 
 def test_there_is_an_example_of_every_message() -> None:
@@ -108,9 +121,14 @@ def test_a_frame_is_bounded_both_ways() -> None:
         decode_to_supervisor(b"\0" * (MAX_FRAME + 1), 0)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
-def test_spawn_requests_and_answers_come_back(serial: int, uid: int, pid: int) -> None:
-    assert helpers.unpack_spawn(helpers.pack_spawn(serial, uid)) == (serial, uid)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+    st.frozensets(st.integers(0, MAX_PROVIDERS - 1)),
+    st.integers(-(2**31), 2**31 - 1),
+)
+def test_spawn_requests_and_answers_come_back(serial: int, uid: int, providers: frozenset[int], pid: int) -> None:
+    assert helpers.unpack_spawn(helpers.pack_spawn(serial, uid, providers)) == (serial, uid, providers)
     assert helpers.unpack_spawned(helpers.pack_spawned(serial, pid)) == (serial, pid)
 
 

@@ -72,7 +72,7 @@ def finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def find(**missing: str) -> None:
         found = {Layer[name]: why for name, why in missing.items()}
-        monkeypatch.setattr(sandbox, "_try_apart", lambda layers, uids: Tried(found, Filters()))
+        monkeypatch.setattr(sandbox, "_try_apart", lambda *given: Tried(found, Filters()))
 
     return find
 

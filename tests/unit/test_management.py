@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from openvpn3_sessionmgr.worker.management import (
     MAX_LINE,
     ByteCount,
+    CertificateCount,
+    CertificateEntry,
     Connection,
     DeviceDown,
     DeviceUp,
@@ -29,7 +31,7 @@ from openvpn3_sessionmgr.worker.management import (
 
 KINDS = (
     *("HOLD", "STATE", "LOG", "BYTECOUNT", "UPDOWN", "PASSWORD", "FATAL", "NEED-OK", "NEED-STR", "PK_SIGN", "RSA_SIGN"),
-    *("INFOMSG", "INFO", "ECHO", "REMOTE", "PROXY", "CLIENT", "NOTIFY"),
+    *("INFOMSG", "INFO", "ECHO", "REMOTE", "PROXY", "CLIENT", "NOTIFY", "PKCS11ID-COUNT", "PKCS11ID-ENTRY"),
 )
 PIECES = st.sampled_from(
     [",", ":", "'", "=", "UP", "DOWN", "ENV,", "END", "Need", "Verification Failed: ", "CONNECTED", "9" * 30, "-1", "²"]
@@ -54,6 +56,13 @@ LINES = st.builds(lambda start, rest: start + "".join(rest), STARTS, st.lists(PI
         (">STATE:", State("", "")),
         (">PASSWORD:Need 'Auth' username/password", InputWanted("Need 'Auth' username/password")),
         (">PASSWORD:Need 'HTTP Proxy' username/password", InputWanted("Need 'HTTP Proxy' username/password")),
+        (">PKCS11ID-COUNT:2", CertificateCount(2)),
+        (">PKCS11ID-COUNT:many", CertificateCount(0)),
+        (
+            r">PKCS11ID-ENTRY:'0', ID:'a\x20b/o'neill/01', BLOB:'MIIB+/='",
+            CertificateEntry(r"a\x20b/o'neill/01", "MIIB+/="),
+        ),
+        (">PKCS11ID-ENTRY:'2'", CertificateEntry()),
         (">PASSWORD:Verification Failed: 'Private Key'", VerificationFailed("Private Key", "'Private Key'")),
         (
             ">PASSWORD:Verification Failed: 'Auth' ['CRV1:R,E:a:b:c']",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from openvpn3_sessionmgr.policy.pkcs11 import Provider
 from openvpn3_sessionmgr.supervisor.options import PROGRAM, parse
 from openvpn3_sessionmgr.supervisor.version import VERSION
 
@@ -28,6 +29,12 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert options.session_uids == range(2000, 2011)
 
 
+def test_providers_are_listed_one_by_one() -> None:
+    assert parse([]).pkcs11_providers == ()
+    options = parse(["--pkcs11-provider", "b=/b.so,/etc/b", "--pkcs11-provider=a=/a.so"])
+    assert options.pkcs11_providers == (Provider("b", "/b.so", ("/etc/b",)), Provider("a", "/a.so"))
+
+
 @pytest.mark.parametrize(("minutes", "seconds"), [("3", 180), ("0.5", 30), (".01", 0.6), ("0", 0), ("1e3", 60000)])
 def test_idle_exit_takes_fractions_of_minutes(minutes: str, seconds: float) -> None:
     assert parse(["--idle-exit", minutes]).idle_exit == pytest.approx(seconds)
@@ -47,6 +54,7 @@ def test_idle_exit_takes_fractions_of_minutes(minutes: str, seconds: float) -> N
         ("--connect-timeout ''", "--connect-timeout: \"''\" is not a number from 1"),
         ("--runtime-dir=", "--runtime-dir: it is empty"),
         ("--state-dir=", "--state-dir: it is empty"),
+        ("--log-file=", "--log-file: it is empty"),
         ("--openvpn=", "--openvpn: it is empty"),
         ("--configuration none", "--configuration: invalid choice: 'none'"),
         ("--session-uids 70000", "--session-uids: '70000' is not FIRST-LAST"),
@@ -55,6 +63,9 @@ def test_idle_exit_takes_fractions_of_minutes(minutes: str, seconds: float) -> N
         ("--session-uids 999-2000", "from 1000 to"),
         ("--session-uids 2000-4294967294", "to 4294967293"),
         ("--session-uids a-b", "'a-b' is not FIRST-LAST"),
+        ("--pkcs11-provider card", "--pkcs11-provider: 'card' is not NAME=MODULE"),
+        ("--pkcs11-provider a=/a --pkcs11-provider a=/b", "--pkcs11-provider: 'a' is listed more than once"),
+        (" ".join(f"--pkcs11-provider n{number}=/a" for number in range(33)), "more than 32 providers"),
         ("--log-lev 3", "unrecognized arguments: --log-lev 3"),
         ("more", "unrecognized arguments: more"),
     ],

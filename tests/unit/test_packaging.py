@@ -9,6 +9,7 @@ import pytest
 from openvpn3_sessionmgr.ipc.exitcodes import Exit
 from openvpn3_sessionmgr.packaging import manual
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
+from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
 from openvpn3_sessionmgr.supervisor.bus import generate
 from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
 from openvpn3_sessionmgr.supervisor.bus.policy_files import ACCOUNT, PROGRAM, UNIT
@@ -42,6 +43,10 @@ def test_the_manual_has_every_option_and_exit_status() -> None:
     for action in make_parser()._actions:
         assert all(f"fB{name}fR" in page for name in action.option_strings)
     assert manual.STATUSES.keys() == set(Exit)
+
+
+def test_the_unit_saves_the_service_a_second_start() -> None:
+    assert sorted(unit_settings("Environment")) == sorted(f"{name}={value}" for name, value in SETTINGS.items())
 
 
 def test_the_unit_grants_what_starting_takes_and_no_more() -> None:

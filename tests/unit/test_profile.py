@@ -180,7 +180,8 @@ def test_connection_blocks_are_written_anew() -> None:
         ("secret k", "static keys"),
         ("<secret>\nk\n</secret>", "static keys"),
         ("management 127.0.0.1 1", "management (line 7)"),
-        ("pkcs11-id x", "tokens"),
+        ("pkcs11-id x", "pkcs11-id (line 7): needs pkcs11-providers"),
+        ("pkcs11-slot-type x", "removed from OpenVPN"),
         ("config other", "other files"),
         ("mode server", "server"),
         ("tls-verify x", "verify-x509-name"),
@@ -262,6 +263,7 @@ PROFILES = st.lists(PLAIN_LINES | BLOCK_LINES, max_size=6).map("\n".join)
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @given(PROFILES | st.text(), st.booleans())
 @example("<connection>\nremote a\n<up>\nx\n</up>\n</connection>", True)
+@example("\x80" * 21 + "Ā" * 28, True)
 def test_nothing_forbidden_reaches_the_engine(lines: str, usable: bool) -> None:
     try:
         judged = judge(BASE + lines if usable else lines)

@@ -1,4 +1,4 @@
-"""The table of profile options, held against the engine that is installed here."""
+"""The table of profile options, held against the manual pages, and against the engine that is installed here."""
 
 import re
 import subprocess
@@ -23,17 +23,34 @@ CLASSES = {
     Treatment.REFUSED: REFUSED,
 }
 
+# The options that each manual page describes, one a line.
+LISTS = sorted(Path(__file__).with_name("openvpn_options").iterdir())
+
 # What must never reach the engine from a profile, whoever edits the table.
-DANGEROUS = """
-    up down route-up route-pre-down ipchange plugin tls-verify learn-address client-connect client-disconnect
-    auth-user-pass-verify tls-crypt-v2-verify client-crresponse dns-updown script-security setenv-safe log
-    log-append status writepid replay-persist ifconfig-pool-persist genkey memstats tls-export-cert
-    export-peer-cert-dir syslog user group chroot cd setcon daemon nice mlock config iproute remap-usr1
-    dev-node tmp-dir engine management management-client management-external-key management-hold
-    management-query-remote pkcs11-providers secret server tls-server mode dev dev-type capath mktun rmtun
-    route-noexec ifconfig-noexec show-pkcs11-ids test-crypto help version port-share client-config-dir verb
-    auth-retry mark
-"""
+DANGEROUS = {
+    "runs a program or loads code": """
+        up down route-up route-pre-down ipchange plugin tls-verify learn-address client-connect client-disconnect
+        auth-user-pass-verify tls-crypt-v2-verify client-crresponse dns-updown script-security setenv-safe iproute
+        up-delay up-restart down-pre engine pkcs11-providers""",
+    "reads a file or directory": """
+        config capath cd chroot client-config-dir show-pkcs11-ids askpass auth-gen-token-secret cryptoapicert dh
+        ifconfig-pool-persist""",
+    "writes a file": """
+        log log-append status writepid replay-persist genkey memstats tls-export-cert export-peer-cert-dir tmp-dir
+        syslog""",
+    "changes the identity of the process": "user group setcon daemon nice mlock",
+    "opens the management interface to others": """
+        management management-client management-external-key management-external-cert management-hold
+        management-query-remote management-query-proxy management-query-passwords management-log-cache
+        management-up-down management-signal management-client-user management-client-group
+        management-forget-disconnect""",
+    "makes the engine say what is secret": "verb echo parameter errors-to-stderr",
+    "sends packets without encryption, or makes SIGHUP do so": "remap-usr1 secret no-replay test-crypto",
+    "serves others": "server server-ipv6 server-bridge tls-server mode port-share",
+    "takes network or device out of our hands": """
+        dev dev-type dev-node mktun rmtun route-noexec ifconfig-noexec route-table mark lladdr txqueuelen auth-retry""",
+    "ends the engine at once": "help version",
+}
 
 # Options of which the engine ignores further parameters.
 ENGINE_TAKES_MORE = {"bind-dev", "compat-mode", "force-tls-key-material-export"}
@@ -53,6 +70,14 @@ def options_in_help() -> set[str]:
     text = subprocess.run(["openvpn", "--help"], capture_output=True, text=True, check=False).stdout
     # "--reneg-*" names several options at once.
     return set(re.findall(r"^ *--([a-z0-9][a-z0-9-]*[a-z0-9])(?![a-z0-9-])", text, re.MULTILINE))
+
+
+def described(file: Path) -> set[str]:
+    """The names in a list; its first line tells where they are from."""
+    source, *names = file.read_text().splitlines()
+    assert source.startswith("# ") and file.name in source
+    assert names == sorted(set(names))
+    return set(names)
 
 
 def options_in_manual() -> set[str]:
@@ -92,8 +117,28 @@ def test_no_undocumented_option_of_the_installed_engine_is_missing(tmp_path: Pat
     assert [line for number, line in enumerate(lines, 3) if number not in unknown] == []
 
 
-def test_dangerous_options_are_not_allowed() -> None:
-    dangerous = set(DANGEROUS.split())
+@pytest.mark.parametrize("file", LISTS, ids=lambda file: file.name)
+def test_every_option_of_the_manual_pages_is_in_the_table(file: Path) -> None:
+    names = described(file)
+    assert len(names) > 250
+    assert names - set(OPTIONS) == set()
+
+
+def test_there_is_a_list_for_each_version() -> None:
+    assert {file.name[:3] for file in LISTS} == {"2.6", "2.7"}
+
+
+def test_a_list_is_what_the_installed_manual_page_describes() -> None:
+    version = subprocess.run(["openvpn", "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
+    # Patch releases do not add options; of another minor version the test above has to do.
+    for file in LISTS:
+        if file.name[:3] == version[:3]:
+            assert options_in_manual() == described(file)
+
+
+@pytest.mark.parametrize("act", DANGEROUS)
+def test_dangerous_options_are_not_allowed(act: str) -> None:
+    dangerous = set(DANGEROUS[act].split())
     assert dangerous - set(OPTIONS) == set()
     assert dangerous & set(ALLOWED) == set()
 

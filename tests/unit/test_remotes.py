@@ -117,6 +117,12 @@ def test_through_a_proxy_its_name_is_looked_up_and_not_the_servers() -> None:
     assert servers.to_look_up() == ["proxy.example"]
     servers.learned("proxy.example", (A,))
     assert servers.connected(A, 8080).host == "a.example"
+    direct = Remote("b.example", 1194, "udp")
+    servers = Remotes([direct, Remote("a.example", 443, "tcp", Proxy("http", "proxy.example"))])
+    servers.learned("b.example", (B,))
+    servers.learned("proxy.example", (A,))
+    assert servers.connected(A, 8080).host == "a.example"
+    assert servers.connected(B, 1194) is direct
     assert not Remotes([Remote("a.example", 443, "tcp", Proxy("socks", A))]).to_look_up()
 
 

@@ -28,6 +28,10 @@ CONTRACT = {
     (State.CONNECTING, Event.ENGINE_REFUSED): [(2, 11)],
     (State.CONNECTING, Event.ENGINE_FAILED): [(2, 10)],
     (State.CONNECTED, Event.WORKER_DIED): [(3, 29), (2, 10)],
+    (State.CONNECTED, Event.CRASHED): [(2, 12)],
+    (State.DOWN, Event.DISCONNECT): [(2, 8), (2, 9), (2, 16), (3, 28)],
+    (State.DOWN, Event.PAUSE): [(2, 13), (2, 14)],
+    (State.DOWN_PAUSED, Event.RESUME): [(2, 15), (2, 12)],
 }
 
 
@@ -58,6 +62,15 @@ def test_every_session_can_be_disconnected_and_then_leaves(state: State) -> None
 def test_a_worker_may_die_at_any_time(state: State) -> None:
     cell = transition(state, Event.WORKER_DIED)
     assert cell.next in (state, State.FAILED)
+
+
+def test_a_session_without_worker_is_told_nothing_and_one_that_goes_down_keeps_none() -> None:
+    down = (State.DOWN, State.DOWN_PAUSED)
+    for (state, event), cell in TABLE.items():
+        if state in down:
+            assert cell.action is not Action.TELL_WORKER, (state, event)
+        if cell.next in down and state not in down:
+            assert cell.action is Action.TAKE_DOWN, (state, event)
 
 
 def test_leaving_and_failing_always_take_something_away() -> None:

@@ -11,6 +11,7 @@ from openvpn3_sessionmgr.ipc.channel import channel_pair
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.access import Acl
 from openvpn3_sessionmgr.policy.layers import Layer
+from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.policy.network import NetworkSettings
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
 from openvpn3_sessionmgr.supervisor.log import Log
@@ -20,6 +21,7 @@ from openvpn3_sessionmgr.supervisor.sessions.session import Session, Surrounding
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
 from openvpn3_sessionmgr.supervisor.workers.resolver_client import ResolverClient
+from openvpn3_sessionmgr.tests.fuzz.targets import ended_worker
 
 OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
 TURN = 3  # of the session's latest request
@@ -38,6 +40,7 @@ EXAMPLES: list[messages.ToSupervisor] = [
     messages.Paused(TURN),
     messages.AuthenticationFailed("no"),
     messages.Failed("no"),
+    messages.EngineDied("no"),
     messages.Ended("done"),
     messages.ApplyNetwork(NetworkSettings(1500, (), (), "198.51.100.1")),
     messages.ClearNetwork(),
@@ -54,6 +57,8 @@ EVENTS = {
     messages.Paused: Event.ENGINE_PAUSED,
     messages.AuthenticationFailed: Event.ENGINE_REFUSED,
     messages.Failed: Event.ENGINE_FAILED,
+    messages.EngineDied: Event.ENGINE_FAILED,
+    messages.Accepted: Event.ACCEPTED,
     messages.Ended: Event.ENGINE_ENDED,
 }
 
@@ -62,15 +67,17 @@ EVENTS = {
 def session_in(state: State) -> Iterator[Session]:
     """A session without worker, device and bus, as the supervisor keeps it."""
     ours, resolvers = channel_pair()
-    resolver = ResolverClient(ours)
+    resolver = ResolverClient(ours, lambda: None)
     resolver.gone = True  # answers at once
-    callbacks = [lambda *_: None] * 5
+    callbacks = [lambda *_: None] * 6
     forwarder = Forwarder.__new__(Forwarder)
     around = Surroundings(Log(), Network.__new__(Network), resolver, 60.0, *callbacks, forwarder)
     session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), around)
     session.state = state
     session.turn = TURN
     session.greeted = True
+    if state is State.REVIVING:
+        session.worker = ended_worker()
     yield session
     if session.verdict.done():
         session.verdict.exception()
@@ -80,6 +87,15 @@ def session_in(state: State) -> Iterator[Session]:
 
 def test_every_message_has_a_row_and_an_example() -> None:
     assert set(PERMITS) == set(messages.TO_SUPERVISOR) == {type(message) for message in EXAMPLES}
+
+
+def after(message: messages.ToSupervisor, state: State) -> State:
+    """The state of a session that was in `state` when it heard the message."""
+    if state is State.STARTING or (state is State.REVIVING and isinstance(message, messages.InputNeeded)):
+        return state  # what is needed is told once the profile is accepted
+    if isinstance(message, messages.Refused):
+        return State.FAILED
+    return TABLE[state, EVENTS[type(message)]].next if type(message) in EVENTS else state
 
 
 @pytest.mark.parametrize("state", State)
@@ -98,10 +114,8 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
                 doing.close()  # what it does to the kernel is another test's
             if state in OVER:
                 assert doing is None and session.state is state
-            elif type(message) in EVENTS and state is not State.STARTING:
-                assert session.state is TABLE[state, EVENTS[type(message)]].next
             else:
-                assert session.state is state
+                assert session.state is after(message, state)
 
     asyncio.run(say())
 
@@ -109,7 +123,7 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
 @pytest.mark.parametrize(("kind", "event"), EVENTS.items())
 def test_an_event_is_permitted_exactly_where_the_table_has_it(kind: type[messages.ToSupervisor], event: Event) -> None:
     in_table = {state for state, of in TABLE if of is event}
-    before_verdict = {State.STARTING} if kind in (messages.Ended, messages.InputNeeded) else set()
+    before_verdict = {State.STARTING} if kind in (messages.Ended, messages.EngineDied, messages.InputNeeded) else set()
     assert PERMITS[kind].states == in_table | before_verdict | OVER
 
 
@@ -146,6 +160,21 @@ def test_byte_counters_may_not_go_backwards() -> None:
     asyncio.run(say())
 
 
+def test_counters_go_on_when_another_worker_begins_at_0() -> None:
+    async def say() -> None:
+        with session_in(State.CONNECTED) as session:
+            handle(session, messages.Traffic(5, 6))
+            session.statistics.begin_anew("")
+            assert session.statistics.values() == {"BYTES_IN": 5, "BYTES_OUT": 6}
+            handle(session, messages.Traffic(1, 0))
+            session.statistics.begin_anew("")
+            assert session.statistics.values() == {"BYTES_IN": 6, "BYTES_OUT": 6}
+            with pytest.raises(WorkerFault):  # the sum is no D-Bus integer any more
+                handle(session, messages.Traffic(2**63 - 6, 0))
+
+    asyncio.run(say())
+
+
 @pytest.mark.parametrize("message", [message for message in EXAMPLES if not isinstance(message, messages.WorkerHello)])
 def test_nothing_counts_before_the_hello(message: messages.ToSupervisor) -> None:
     async def say() -> None:
@@ -173,10 +202,24 @@ def test_a_report_that_crossed_a_request_is_no_event_and_one_from_the_future_a_f
     asyncio.run(say())
 
 
+def test_events_that_nobody_asked_for_are_bounded() -> None:
+    async def say() -> None:
+        with session_in(State.RECONNECTING) as session:
+            for _ in range(MAX_WORKER_REPORTS):
+                handle(session, messages.Connecting(TURN))
+            with pytest.raises(WorkerFault, match="events in a second"):
+                handle(session, messages.Connecting(TURN))
+            session.turn += 1  # its user asked for something: what comes of that counts for itself
+            handle(session, messages.Connecting(TURN + 1))
+
+    asyncio.run(say())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [("sctp", "198.51.100.1", 1, "x"), ("udp", "nowhere", 1, "x"), ("udp", "198.51.100.1", 0, "x"),
-     ("udp", "198.51.100.1", 65536, "x"), ("udp", "198.51.100.1", 1, "a\0b"), ("udp", "198.51.100.1", 1, "")],
+     ("udp", "198.51.100.1", 65536, "x"), ("udp", "198.51.100.1", 1, "a\0b"), ("udp", "198.51.100.1", 1, ""),
+     ("tcpv4-via-http", "", 1, "x"), ("tcpv5-via-http", "vpn.example", 1, "x"), ("tcp", "vpn.example", 1, "x")],
 )  # fmt: skip
 def test_an_impossible_server_is_a_fault(wrong: tuple[str, str, int, str]) -> None:
     async def say() -> None:

@@ -8,6 +8,9 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, encode
 from openvpn3_sessionmgr.ipc.codes import InputGroup
+from openvpn3_sessionmgr.worker import events, management
+from openvpn3_sessionmgr.worker.profile_values import Remote
+from openvpn3_sessionmgr.worker.remotes import Remotes
 from openvpn3_sessionmgr.worker.requests import PERMITS, handle
 from openvpn3_sessionmgr.worker.session import Phase, Session
 from openvpn3_sessionmgr.worker.timers import Timers
@@ -17,9 +20,9 @@ RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
 # The phases in which each message is acted upon; while STOPPING it is ignored, else it is against the protocol.
 ALLOWED = {
     messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): {Phase.NEW},
-    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),)): {Phase.NEW},
-    messages.Connect(1): {Phase.HELD, Phase.WAITING},
-    messages.Pause(1, "lunch"): {Phase.RUNNING, Phase.WAITING},
+    messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),), ()): {Phase.NEW},
+    messages.Connect(1): {Phase.HELD, Phase.WAITING, Phase.RUNNING},
+    messages.Pause(1, "lunch"): {Phase.HELD, Phase.RUNNING, Phase.WAITING},
     messages.Resume(1): {Phase.PAUSING, Phase.PAUSED},
     messages.Restart(1): RUNS,
     messages.Disconnect(): set(Phase),
@@ -94,11 +97,12 @@ def test_a_message_is_acted_upon_or_against_the_protocol(
     [
         (messages.Connect(1), Phase.HELD, Phase.RUNNING),
         (messages.Pause(1, "lunch"), Phase.RUNNING, Phase.PAUSING),
+        (messages.Pause(1, "lunch"), Phase.HELD, Phase.PAUSED),
         (messages.Resume(1), Phase.PAUSING, Phase.RUNNING),
         (messages.Resume(1), Phase.PAUSED, Phase.RUNNING),
         (messages.Restart(1), Phase.PAUSED, Phase.RUNNING),
         (messages.Disconnect(), Phase.RUNNING, Phase.STOPPING),
-        (messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, ()), Phase.NEW, Phase.STOPPING),
+        (messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (), ()), Phase.NEW, Phase.STOPPING),
     ],
 )
 def test_what_is_done(
@@ -160,3 +164,51 @@ def test_what_the_engine_asked_before_it_was_paused_does_not_end_the_pause(
     session.open_url("https://login.example/")
     assert session.phase is phase
     assert said(supervisor) == []
+
+
+CONNECTED = management.State("CONNECTED", "SUCCESS", "198.51.100.1", 1194)
+COUNTED = management.Reply(True, "nclients=0,bytesin=1,bytesout=2")
+REMOTE = Remote("vpn.example", 1194, "udp")
+
+
+def connections(supervisor: Channel) -> list[int]:
+    """The turns with which connections were reported."""
+    return [message.turn for message in said(supervisor) if isinstance(message, messages.Connected)]
+
+
+def connecting(phase: Phase, worker: Channel) -> Session:
+    session = session_in(phase, worker)
+    session.attempts.remotes = Remotes([REMOTE])
+    session.turn = 1
+    return session
+
+
+@pytest.mark.parametrize("phase", [Phase.PAUSING, Phase.PAUSED])
+def test_a_connection_that_crossed_pause_is_not_reported(phase: Phase, channels: tuple[Channel, Channel]) -> None:
+    supervisor, worker = channels
+    session = connecting(phase, worker)
+    for event in (CONNECTED, COUNTED):
+        events.handle(session, event)
+    assert connections(supervisor) == [] and session.phase is phase
+
+
+@pytest.mark.parametrize("request_", [messages.Pause(2, "lunch"), messages.Restart(2)])
+def test_a_request_before_the_bytes_are_counted_overrules_the_connection(
+    request_: messages.ToWorker, channels: tuple[Channel, Channel]
+) -> None:
+    supervisor, worker = channels
+    session = connecting(Phase.RUNNING, worker)
+    events.handle(session, CONNECTED)
+    handle(session, packet(request_))
+    events.handle(session, COUNTED)
+    assert connections(supervisor) == []
+
+
+def test_connect_that_crossed_the_connection_has_it_reported_again(channels: tuple[Channel, Channel]) -> None:
+    supervisor, worker = channels
+    session = connecting(Phase.WAITING, worker)
+    events.handle(session, CONNECTED)
+    assert session.phase is Phase.RUNNING
+    events.handle(session, COUNTED)
+    handle(session, packet(messages.Connect(2)))
+    assert connections(supervisor) == [1, 2]

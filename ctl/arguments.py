@@ -1,0 +1,48 @@
+"""Types of option values: what cannot be meant, or cannot travel on the bus, is a wrong command line."""
+
+import math
+import re
+
+import click
+
+# "Valid Object Paths" of the D-Bus specification.
+_OBJECT_PATH = re.compile(r"/|(/[A-Za-z0-9_]+)+")
+
+
+def utf8(value: str) -> str:
+    """Text that may be empty.  Raises BadParameter."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("It is not UTF-8.") from None
+    return value
+
+
+def text(value: str) -> str:
+    """Text; an empty one, of a variable that is not set, names nothing.  Raises BadParameter."""
+    return utf8(file(value))
+
+
+def file(value: str) -> str:
+    """Name of a file, in any encoding.  Raises BadParameter."""
+    if not value:
+        raise click.BadParameter("It is empty.")
+    return value
+
+
+def object_path(value: str) -> str:
+    """A D-Bus path.  Raises BadParameter."""
+    if not _OBJECT_PATH.fullmatch(text(value)):
+        raise click.BadParameter(f"{value!r} is not a D-Bus path, like /net/openvpn/v3/….")
+    return value
+
+
+def seconds(value: str) -> float:
+    """A duration above 0.  Raises BadParameter."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise click.BadParameter(f"{value!r} is not a number of seconds above 0.")
+    return number

@@ -1,0 +1,38 @@
+"""What a process frees is overwritten: no password or key outlives its use in memory that Python calls free.
+
+Python's own allocator, and malloc's cache for each thread, leave freed memory as it is until somebody gets it.  With
+these settings every object comes from malloc, and goes back to it overwritten (mallopt(3), M_PERTURB; GNU libc manual,
+Memory Allocation Tunables; Python's command line, PYTHONMALLOC).  They are read when a program starts, and a bus starts
+services without environment: so the program starts itself anew with them.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+SETTINGS = {
+    "PYTHONMALLOC": "malloc",
+    "MALLOC_PERTURB_": "165",  # any byte that is neither 0 nor 255
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",  # what the cache takes is not overwritten
+}
+
+_ISOLATED = ("-P", "-s")  # not -I, which would have Python ignore its setting
+_INSTALLED_AS = "openvpn3-service-sessionmgr"
+_CODE = "from openvpn3_sessionmgr.supervisor.__main__ import main; main()"
+
+
+def overwrites_freed(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process, started with `environment`, runs with the settings."""
+    return not sys.flags.ignore_environment and environment.items() >= SETTINGS.items()
+
+
+def start_anew() -> None:
+    """Start the service's program in this process's place, with the settings and the same arguments.
+
+    Raises OSError.
+    """
+    # By its own name where it has one, so that it is found by that from the beginning.
+    installed = Path(sys.argv[0]).name == _INSTALLED_AS
+    program = [sys.argv[0]] if installed else ["-c", _CODE]
+    os.execve(sys.executable, [sys.executable, *_ISOLATED, *program, *sys.argv[1:]], {**os.environ, **SETTINGS})

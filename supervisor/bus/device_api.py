@@ -1,0 +1,23 @@
+"""A device object of net.openvpn.v3.netcfg: what a session's `device_path` leads to."""
+
+from ...policy.access import Who
+from .declare import Interface, Property
+from .stub_api import NETCFG, STUBS
+
+DEVICES_PATH = STUBS[NETCFG]
+
+# Names and types as OpenVPN 3 Linux 27 has them, and `active` as its documentation does.
+DEVICE = Interface(
+    name=NETCFG.name,
+    title="Network device of a session",
+    methods=(),
+    properties=(
+        Property("owner", "u", Who.READERS, "User id of the session's owner.", attribute="acl.owner"),
+        Property("acl", "au", Who.READERS, "User ids the session is shared with.", attribute="acl.granted_uids"),
+        Property("active", "b", Who.READERS, "Whether traffic can go through it: its session is connected."),
+        Property("device_name", "s", Who.READERS, "Name of the network device."),
+        Property("layer", "u", Who.READERS, "3: it carries IP packets."),
+        Property("mtu", "q", Who.READERS, "Largest packet it takes, in bytes."),
+        Property("txqueuelen", "q", Who.READERS, "How many packets may wait to be sent."),
+    ),
+)

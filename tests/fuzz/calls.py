@@ -1,0 +1,122 @@
+"""Calls that a local user may make: declared members and others, with the arguments they take and with any others."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from dbus_fast import Message, MessageFlag, Variant
+from dbus_fast.signature import SignatureTree, SignatureType
+
+from ...supervisor.bus.declare import Interface
+
+_STANDARD = {
+    "org.freedesktop.DBus.Properties": ("Get", "GetAll", "Set"),
+    "org.freedesktop.DBus.Introspectable": ("Introspect",),
+    "org.freedesktop.DBus.Peer": ("Ping", "GetMachineId"),
+}
+_STANDARD_SIGNATURES = {"Get": "ss", "GetAll": "s", "Set": "ssv"}
+_TEXTS = (
+    "",
+    "a",
+    "owner",
+    "status",
+    "\x01\x1b[2J",
+    "日本" * 50,
+    "x" * 5000,
+    "/",
+    "..",
+    "%s%n{config_path}",
+    "4001",
+    "-1",
+)
+_LARGE = "y" * 1_000_000
+_NUMBERS = {"y": 8, "n": 16, "q": 16, "i": 32, "u": 32, "x": 64, "t": 64}
+_SIGNED = "nix"
+
+
+class CallMaker:
+    """Calls by a seed; the same seed and objects make the same calls."""
+
+    def __init__(
+        self, seed: int, interfaces: Sequence[Interface], paths: Sequence[str], without: Sequence[str]
+    ) -> None:
+        """`paths` are those of the objects; members in `without` are never called."""
+        self.random = random.Random(seed)
+        self._paths = [*paths, "/", "/nowhere", "/net/openvpn/v3"]
+        self._names = sorted({interface.name for interface in interfaces})
+        self._properties = [row.name for interface in interfaces for row in interface.properties]
+        self._methods = [
+            (interface.name, row.name, row.signature)
+            for interface in interfaces
+            for row in interface.methods
+            if row.name not in without
+        ]
+        self._methods += [
+            (interface, member, _STANDARD_SIGNATURES.get(member, ""))
+            for interface, members in _STANDARD.items()
+            for member in members
+        ]
+
+    def call(self) -> Message:
+        """The next one."""
+        choose = self.random
+        interface, member, signature = choose.choice(self._methods)
+        owner = interface if interface in self._names else choose.choice(self._names)
+        if choose.random() < 0.3:
+            signature = self._signature()
+        body = [self._value(kind) for kind in SignatureTree(signature).types]
+        if interface == "org.freedesktop.DBus.Properties" and signature in ("ss", "s", "ssv"):
+            body[:2] = [owner, choose.choice(self._properties)][: len(body)]
+        same_service = [path for path in self._paths if path.startswith("/" + owner.replace(".", "/"))]
+        return Message(
+            choose.choice((owner, owner, owner, choose.choice(self._names))),
+            choose.choice(choose.choice((same_service or self._paths, self._paths))),
+            choose.choice((interface,) * 9 + (None,)),
+            choose.choice((member,) * 19 + ("Nonsense",)),
+            flags=choose.choice((MessageFlag.NONE,) * 9 + (MessageFlag.NO_AUTOSTART,)),
+            signature=signature,
+            body=body,
+        )
+
+    def _signature(self) -> str:
+        return "".join(self._type(3) for _ in range(self.random.randrange(5)))
+
+    def _type(self, depth: int) -> str:
+        kind = self.random.choice("ybnqiuxtdsogv" + ("aaaa((({" if depth else ""))
+        match kind:
+            case "a":
+                return "a" + self._type(depth - 1)
+            case "(":
+                return f"({self._type(depth - 1)}{self._type(depth - 1)})"
+            case "{":
+                return f"a{{s{self._type(depth - 1)}}}"
+        return kind
+
+    def _value(self, kind: SignatureType) -> Any:
+        choose = self.random
+        match kind.token:
+            case "s":
+                return _LARGE if choose.random() < 0.01 else choose.choice(_TEXTS)
+            case "o":
+                return choose.choice(self._paths)
+            case "g":
+                return choose.choice(("", "s", "a{sv}", "((((u))))"))
+            case "b":
+                return choose.random() < 0.5
+            case "d":
+                return choose.choice((0.0, -1.5, float("inf"), float("nan")))
+            case "v":
+                inner = self._type(1)
+                return Variant(inner, self._value(SignatureTree(inner).types[0]))
+            case "a":
+                child = kind.children[0]
+                count = choose.choice((0, 1, 3, 50))
+                if child.token == "{":
+                    return {str(number): self._value(child.children[1]) for number in range(count)}
+                values = [self._value(child) for _ in range(count)]
+                return bytes(values) if child.token == "y" else values
+            case "(":
+                return [self._value(child) for child in kind.children]
+        bits = _NUMBERS[kind.token]
+        least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if kind.token in _SIGNED else (0, 2**bits - 1)
+        return choose.choice((0, 1, 2, 3, 4002 % (most + 1), least, most))

@@ -1,0 +1,76 @@
+"""`make fuzz`: the fuzz targets under atheris, which looks for new paths through the code, then frames by the million.
+
+    python -m openvpn3_sessionmgr.tests.fuzz.run [--seconds N] [--frames N] [TARGET…]
+
+Each target runs in a process of its own.  A finding is written to .cache/fuzz/TARGET; kept in tests/fuzz/kept/TARGET,
+it is tried by the unit tests from then on.  Ends with status 1 if there was one.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ...ipc.codec import encode
+from ...policy.profile_options import OPTIONS
+from .frames import FrameMaker, examples
+from .targets import STATES, TARGETS, TURN, count_frames
+
+KEPT = Path(__file__).with_name("kept")
+FOUND = Path(__file__).resolve().parents[2] / ".cache" / "fuzz"
+_LONGEST = 4096  # bytes of an input
+_EVENTS = (
+    *(">HOLD:", ">STATE:1,", ">LOG:1,", ">BYTECOUNT:", ">UPDOWN:UP", ">UPDOWN:ENV,", ">PASSWORD:", ">FATAL:"),
+    *(">INFOMSG:", ">NEED-OK:", "SUCCESS:", "ERROR:", "Need 'Auth' username/password", "SC:1,", "CRV1:R,E:", "ENV,END"),
+    *("Verification Failed: 'Auth'", "CONNECTED,SUCCESS", "RECONNECTING,", "WEB_AUTH:", "CR_TEXT:", "OPEN_URL:"),
+    *("ifconfig_local=", "route_network_1=", "foreign_option_1=", "tun_mtu=", "trusted_ip=", "load-stats"),
+)
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit status."""
+    parser = argparse.ArgumentParser(description="Fuzz what reads hostile input.")
+    parser.add_argument("target", nargs="*", help=f"which: {', '.join(TARGETS)} (all)")
+    parser.add_argument("--seconds", type=int, default=120, help="time for each target (%(default)s)")
+    parser.add_argument("--frames", type=int, default=10_000_000, help="frames of a hostile worker (%(default)s)")
+    options = parser.parse_args()
+    if unknown := set(options.target) - set(TARGETS):
+        parser.error(f"no such target: {', '.join(sorted(unknown))}")
+    failed = [name for name in options.target or TARGETS if not _fuzz(name, options.seconds)]
+    _frames(options.frames)
+    if failed:
+        print(f"Findings in {', '.join(failed)}: see {FOUND}")
+    return 1 if failed else 0
+
+
+def _fuzz(name: str, seconds: int) -> bool:
+    """Fuzz one target, beginning with what was found interesting before; whether there was no finding."""
+    print(f"{name}: {seconds} s", flush=True)
+    corpus, found, words = FOUND / "corpus" / name, FOUND / name, FOUND / f"{name}.words"
+    for directory in (corpus, found):
+        directory.mkdir(parents=True, exist_ok=True)
+    words.write_text("".join(f'"{word}"\n' for word in (_EVENTS if name == "management" else OPTIONS)))
+    if name == "ipc":
+        for number, message in enumerate(examples(TURN)):
+            for state in range(len(STATES)):
+                (corpus / f"{number}-{state}").write_bytes(bytes([state]) + encode(message))
+    command = [
+        sys.executable, "-m", __package__ + ".guided", name, str(corpus), str(KEPT / name),
+        f"-max_total_time={seconds}", f"-max_len={_LONGEST}", "-timeout=10", f"-artifact_prefix={found}/",
+        f"-dict={words}", "-print_final_stats=1", "-verbosity=1",
+    ]  # fmt: skip
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def _frames(count: int) -> None:
+    print(f"{count:,} frames of a hostile worker", flush=True)
+    maker = FrameMaker(time.time_ns(), TURN)
+    began = time.monotonic()
+    outcomes = asyncio.run(count_frames(maker.frame() for _ in range(count)))
+    print(f"in {time.monotonic() - began:.0f} s: {outcomes}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""What is fuzzed: functions of bytes that raise if the code under test does what it must not do.
+
+Each takes any bytes.  A refusal is the expected outcome; any other exception, and a result that breaks a promise, is a
+finding.  Inputs that were findings once are kept in tests/fuzz/kept/TARGET.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable
+
+from ...ipc import messages
+from ...ipc.channel import Channel, ChannelClosed, channel_pair
+from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
+from ...policy.access import Acl
+from ...policy.profile_options import ALLOWED
+from ...policy.profile_text import ProfileTextError, decode, problem, tokenize
+from ...supervisor.errors import WorkerFault
+from ...supervisor.log import Log
+from ...supervisor.network.apply import Network
+from ...supervisor.services.profile_json import profile_json
+from ...supervisor.sessions.forwarding import Forwarder
+from ...supervisor.sessions.session import Session, Surroundings
+from ...supervisor.sessions.states import Event, State
+from ...supervisor.workers.relay import Worker
+from ...supervisor.workers.requests import handle
+from ...supervisor.workers.resolver_client import ResolverClient
+from ...worker import events
+from ...worker.management import Parser
+from ...worker.profile import ProfileRefused, judge
+from ...worker.remotes import Remotes
+from ...worker.session import Phase
+from ...worker.session import Session as WorkerSession
+from ...worker.timers import Timers
+
+STATES = tuple(State)
+PHASES = (Phase.STARTING, Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
+TURN = 3  # of the session's latest request
+_FRAMES_A_SESSION = 64
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def ended_worker() -> Worker:
+    """What a session holds of a worker that cannot be told anything any more."""
+    worker = Worker.__new__(Worker)
+    worker.alive = False
+    worker._busy = None
+    worker.gone = asyncio.Event()
+    return worker
+
+
+class Frames:
+    """Frames of a worker, through decoding and permission, each in a state of its session.
+
+    Needs a running loop.
+    """
+
+    def __init__(self) -> None:
+        ours, self._theirs = channel_pair()
+        resolver = ResolverClient(ours, lambda: None)
+        resolver.gone = True  # answers at once
+        # What would reach the kernel or the bus is another test's: these sessions have no device and no clients.
+        self._around = Surroundings(
+            Log(),
+            Network.__new__(Network),
+            resolver,
+            connect_deadline=60.0,
+            accepted=lambda session: session.happened(Event.ACCEPTED),
+            attention=_nothing,
+            announce=_nothing,
+            leave=_nothing,
+            finished=_nothing,
+            follow_device=_nothing,
+            forwarder=Forwarder.__new__(Forwarder),
+        )
+        self._sessions: dict[State, tuple[Session, int]] = {}
+        self.outcomes = {"no message": 0, "not permitted": 0, "done": 0}
+
+    def session(self, state: State) -> Session:
+        """A session in this state, with the worker greeted."""
+        session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), self._around)
+        session.state = state
+        session.turn = TURN
+        session.greeted = True
+        if state is State.REVIVING:
+            session.worker = ended_worker()
+        return session
+
+    def take(self, frame: bytes, state: State) -> None:
+        """One frame."""
+        for decode_frame in (decode_to_worker, decode_to_supervisor):
+            try:
+                message = decode_frame(frame, 0)
+            except BadFrame as refused:
+                assert str(refused)
+                self.outcomes["no message"] += 1
+                continue
+            if isinstance(message, messages.ToSupervisor):
+                self._handle(message, state)
+
+    def _handle(self, message: messages.ToSupervisor, state: State) -> None:
+        session, uses = self._sessions.get(state, (None, 0))
+        if session is None or session.state is not state or uses == _FRAMES_A_SESSION:
+            session, uses = self.session(state), 0
+        self._sessions[state] = (session, uses + 1)
+        try:
+            doing = handle(session, message)
+        except WorkerFault as fault:
+            assert str(fault)
+            assert session.state is state
+            self.outcomes["not permitted"] += 1
+            return
+        self.outcomes["done"] += 1
+        for text in (session.status[2], session.session_name, session.last_log[2]):
+            assert text.replace("\n", "").isprintable(), repr(text)
+        if inspect.iscoroutine(doing):
+            doing.close()
+
+
+async def count_frames(frames: Iterable[bytes], a_turn: int = 1000) -> dict[str, int]:
+    """Take all `frames`, in changing states, with turns of the loop between; the outcomes."""
+    taken = Frames()
+    for number, frame in enumerate(frames):
+        taken.take(frame, STATES[number % len(STATES)])
+        if number % a_turn == 0:
+            await _settle()
+    await _settle()
+    return taken.outcomes
+
+
+async def _settle() -> None:
+    """Let tasks that sessions left behind run, and forget what they come to."""
+    await asyncio.sleep(0)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def ipc(data: bytes) -> None:
+    """The first byte chooses the state, the rest is the frame."""
+    global _loop
+    if _loop is None:
+        _loop = asyncio.new_event_loop()
+    state, frame = data[:1], data[1:]
+
+    async def take() -> None:
+        Frames().take(frame, STATES[(state or b"\0")[0] % len(STATES)])
+        await _settle()
+
+    _loop.run_until_complete(take())
+
+
+def profile(data: bytes) -> None:
+    """A profile as it is imported, shown and judged."""
+    try:
+        options = tokenize(decode(data))
+        text = problem(options)
+        assert text is None or text.isprintable()
+        profile_json(data)
+    except ProfileTextError as error:
+        assert str(error).isprintable()
+    try:
+        judged = judge(data)
+    except ProfileRefused as refused:
+        assert str(refused).isprintable() and len(str(refused)) < 400
+        return
+    reached = tokenize(judged.config)
+    for option in reached:
+        if option.name == "connection":
+            reached += tokenize(option.block or "", option.line + 1, nested=True)
+    assert {option.name for option in reached} <= set(ALLOWED)
+    assert all(option.params[0][:3] in ("UV_", "IV_") for option in reached if option.name == "setenv")
+    assert judge("dev tun\n" + judged.config).config == judged.config
+    assert 0 <= judged.verbosity <= 6
+    assert all(warning.isprintable() and len(warning) < 300 for warning in judged.warnings)
+
+
+def management(data: bytes) -> None:
+    """What an engine says, after a byte that chooses the phase: whatever it makes the worker say is in order."""
+    phase = PHASES[(data[:1] or b"\0")[0] % len(PHASES)]
+    supervisor, ours = channel_pair()
+    supervisor.socket.setblocking(False)
+    session = WorkerSession(ours, Timers())
+    session.greeted = True
+    session.snapshot = messages.SupervisorSnapshot("s", "alice", "work", "tun0", 60.0, (), ())
+    session.judgement = judge("client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n")
+    session.attempts.remotes = Remotes(session.judgement.remotes)
+    session.phase = phase
+    parser = Parser()
+    try:
+        for line in data[1:].split(b"\n"):
+            event = parser.parse(line.rstrip(b"\r").decode(errors="replace"))
+            if event is not None:
+                events.handle(session, event)
+            _read_all(supervisor)
+    finally:
+        supervisor.close()
+        ours.close()
+
+
+def _read_all(supervisor: Channel) -> None:
+    while True:
+        try:
+            decode_to_supervisor(supervisor.receive().data, 0)
+        except (BlockingIOError, ChannelClosed):
+            return
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"profile": profile, "management": management, "ipc": ipc}

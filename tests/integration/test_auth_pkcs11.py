@@ -1,0 +1,331 @@
+"""Keys on PKCS#11 tokens: SoftHSM as the card, its PIN typed by the user."""
+
+import os
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
+from openvpn3_sessionmgr.tests.lab import service
+from openvpn3_sessionmgr.tests.lab.connection import BusError
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
+from openvpn3_sessionmgr.tests.lab.service import Service
+from openvpn3_sessionmgr.tests.lab.tokens import CONFIGURATION, MODULE, Token
+
+from .authentication import (
+    BEGUN,
+    ON_THE_WAY,
+    REQUIRE_USER,
+    Question,
+    answer,
+    connect,
+    heard_nothing,
+    provide,
+    questions,
+    refusal,
+    restart,
+    story,
+)
+from .sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin, processes_of_sessions, wait_gone
+from .test_auth_secrets import files_of
+
+PIN = "pin-5e1f-alice"
+OTHER_PIN = "pin-77b2-bob"
+NEEDED = "PIN of the token alice needed"
+ASKED = [*BEGUN, f"attention 1,3 {NEEDED}", f"2,4 {NEEDED}"]
+HOW_TO_ADD = "the administrator adds one with the service's option --pkcs11-provider NAME=MODULE"
+
+
+def question(number: int = 0, label: str = "alice") -> Question:
+    return Question(1, 3, number, "pkcs11_pin", f"{label} PIN", hidden=True)
+
+
+def started(lab: Lab, *options: str) -> Service:
+    """A server, and the service with the tokens as its provider."""
+    lab.server()
+    return lab.supervisor(lab.tokens.option, *options)
+
+
+def with_token(
+    lab: Lab, identity: str = "", user: str = "alice", provider: str = "soft", protocol: str = "udp"
+) -> UserSession:
+    """A new session of a profile that uses a token."""
+    lines = [f"pkcs11-providers {provider}", *([f"pkcs11-id '{identity}'"] if identity else [])]
+    return begin(lab, user=user, certified=False, protocol=protocol, more=lines)
+
+
+@pytest.fixture
+def token(lab: Lab) -> Token:
+    return lab.tokens.add("alice", PIN, lab.pki.client)
+
+
+def test_the_right_pin(lab: Lab, token: Token) -> None:
+    started(lab)
+    session = with_token(lab, token.identities[0])
+    assert story(session) == ASKED
+    assert answer(session, pkcs11_pin=PIN) == [question()]
+    before = session.seen
+    connect(session)
+    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
+
+
+def test_no_second_pin_when_it_connects_again(lab: Lab, token: Token) -> None:
+    server = lab.server(protocol="tcp")
+    lab.supervisor(lab.tokens.option)
+    session = with_token(lab, token.identities[0], protocol="tcp")
+    connect(session, pkcs11_pin=PIN)
+    restart(session)
+    session.call("Pause", "s", "lunch")
+    session.wait(PAUSED)
+    before = session.seen
+    session.call("Resume")
+    session.wait(CONNECTED, before)
+    before = session.seen
+    server.stop()
+    session.wait(RECONNECTING, before)
+    server.start()
+    session.wait(CONNECTED, before, deadline=30)
+    assert REQUIRE_USER not in [int(line[2:].split()[0]) for line in story(session, before) if line.startswith("2,")]
+    assert lab.echo(TUNNEL_ADDRESS, b"again") == b"again"
+
+
+def test_the_wrong_pin_is_tried_once(lab: Lab, token: Token) -> None:
+    started(lab)
+    session = with_token(lab, token.identities[0])
+    processes = [session.worker, session.engine]
+    before = session.seen
+    _, _, text = connect(session, FAILED, pkcs11_pin="0000")
+    assert text.startswith("PKCS11_PIN_FAIL: the token alice did not accept the PIN")
+    wait_gone(processes)
+    assert story(session, before) == [*ON_THE_WAY, f"2,10 {text}"]
+    session.call("Disconnect")
+    again = with_token(lab, token.identities[0])
+    connect(again, pkcs11_pin=PIN)
+
+
+def test_the_only_certificate_is_taken(lab: Lab, token: Token) -> None:
+    started(lab)
+    session = with_token(lab)
+    session.call("Ready")
+    assert connect(session, REQUIRE_USER) == (2, REQUIRE_USER, NEEDED)
+    assert answer(session, pkcs11_pin=PIN) == [question()]
+    connect(session)
+    restart(session)
+
+
+def test_one_of_many_certificates_is_chosen(lab: Lab) -> None:
+    lab.tokens.add("alice", PIN, lab.pki.stranger.issue("wrong one"), lab.pki.client)
+    lab.tokens.add("spare card", "1234", lab.pki.stranger.issue("another"))
+    started(lab)
+    session = with_token(lab)
+    assert connect(session, REQUIRE_USER) == (2, REQUIRE_USER, "Choose a certificate of your token")
+    [asked] = questions(session)
+    assert (asked.group, asked.name, asked.hidden) == (3, "pkcs11_id", False)
+    offered = dict(re.findall(r"([123]): ([^,)]+\([^)]+\))", asked.label))
+    assert sorted(offered.values()) == ["another (01 on spare card)", "client (02 on alice)", "wrong one (01 on alice)"]
+    [right] = [number for number, name in offered.items() if name.startswith("client ")]
+    before = session.seen
+    connect(session, REQUIRE_USER, pkcs11_id="4")
+    assert [one.name for one in questions(session)] == ["pkcs11_id"], "there is no fourth"
+    assert connect(session, REQUIRE_USER, pkcs11_id=right) == (2, REQUIRE_USER, NEEDED)
+    connect(session, pkcs11_pin=PIN)
+    before = session.seen
+    restart(session)
+    assert story(session, before) == ["2,12", "2,12", "2,7"]
+
+
+def test_a_token_that_is_not_there(lab: Lab, token: Token) -> None:
+    started(lab)
+    session = with_token(lab, token.identities[0].replace("/alice/", "/missing/"))
+    assert answer(session, pkcs11_pin=PIN) == [question(label="missing")]
+    text = "Insert token missing"
+    for number in (1, 2):  # it is asked for until it is there
+        assert connect(session, REQUIRE_USER) == (2, REQUIRE_USER, text)
+        insertion = Question(1, 3, number, "pkcs11_token", f"{text}, then answer yes", hidden=False)
+        assert answer(session, pkcs11_token="yes") == [insertion]
+    connect(session, REQUIRE_USER)
+    processes = [session.worker, session.engine]
+    session.call("Disconnect")
+    wait_gone(processes)
+
+
+@pytest.mark.parametrize("question_of", ["certificate", "token", "PIN"])
+def test_a_pause_while_something_is_asked(lab: Lab, token: Token, question_of: str) -> None:
+    """The engine stands in the middle of its question, and asks it again after the pause."""
+    lab.tokens.add("spare", "1234", *([lab.pki.client] if question_of == "certificate" else []))
+    started(lab)
+    if question_of == "token":
+        session = with_token(lab, token.identities[0].replace("/alice/", "/missing/"))
+        answer(session, pkcs11_pin=PIN)
+    else:
+        session = with_token(lab)
+    _, _, text = connect(session, REQUIRE_USER)
+    before = session.seen
+    session.call("Pause", "s", "lunch")
+    session.wait(PAUSED, before)
+    session.call("Resume")
+    assert session.wait(REQUIRE_USER, before) == (2, REQUIRE_USER, text)
+    assert [one.name for one in questions(session)] == [
+        {"certificate": "pkcs11_id", "token": "pkcs11_token", "PIN": "pkcs11_pin"}[question_of]
+    ]
+    if question_of == "PIN":
+        connect(session, pkcs11_pin=PIN)
+
+
+def test_a_certificate_that_is_not_on_the_token(lab: Lab, token: Token) -> None:
+    started(lab)
+    missing = token.identities[0].removesuffix("01") + "99"
+    session = with_token(lab, missing)
+    _, _, text = connect(session, FAILED, pkcs11_pin=PIN)
+    assert text == f'The token is of no use: Cannot load certificate "{missing}" using PKCS#11 interface'
+
+
+def test_the_path_of_a_listed_module_is_as_good_as_its_name(lab: Lab, token: Token) -> None:
+    started(lab)
+    connect(with_token(lab, token.identities[0], provider=MODULE), pkcs11_pin=PIN)
+
+
+@pytest.mark.parametrize("provider", ["/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so", "/tmp/evil.so", "hard"])
+def test_what_is_not_listed_is_refused(lab: Lab, token: Token, provider: str) -> None:
+    started(lab)
+    with pytest.raises(BusError) as error:
+        with_token(lab, token.identities[0], provider=provider)
+    assert f"'{provider}' is no provider of this machine; there are: soft; {HOW_TO_ADD}" in error.value.text
+    assert not processes_of_sessions()
+
+
+def test_without_any_provider(lab: Lab) -> None:
+    lab.supervisor()
+    with pytest.raises(BusError) as error:
+        with_token(lab, provider="soft")
+    assert f"there is none; {HOW_TO_ADD}" in error.value.text
+
+
+def test_a_provider_that_is_not_there_costs_only_its_own_sessions(lab: Lab, token: Token) -> None:
+    missing = lab.directory / "vendor.so"
+    made = started(lab, f"--pkcs11-provider=vendor={missing}")
+    problem = f"provider vendor cannot be used: {missing} was not there when the service started"
+    made.process.wait_line(f"The PKCS#11 {problem}")
+    with pytest.raises(BusError, match=problem):
+        with_token(lab, provider="vendor")
+    connect(with_token(lab, token.identities[0]), pkcs11_pin=PIN)
+
+
+def test_only_sessions_that_use_a_provider_see_it(lab: Lab, token: Token) -> None:
+    started(lab)
+    user = with_token(lab, token.identities[0])
+    other = begin(lab, "other")
+    module = Path(MODULE).resolve()
+    for path in (Path(MODULE), CONFIGURATION, lab.tokens.directory):
+        inside = seen_by(user, path)
+        assert os.path.samestat(inside.stat(), path.stat())
+        assert os.statvfs(inside).f_flag & os.ST_RDONLY
+        hidden = seen_by(other, path)
+        assert not (list(hidden.iterdir()) if hidden.is_dir() else hidden.read_bytes()) if hidden.exists() else True
+    assert not list(seen_by(user, Path("/providers")).iterdir()), "the stage is out of reach"
+    gid = lab.tokens.directory.stat().st_gid
+    for session, groups in ((user, [gid]), (other, [])):
+        for process in (session.worker, session.engine):
+            [line] = [
+                line
+                for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                if line.startswith("Groups:")
+            ]
+            assert [int(word) for word in line.split()[1:]] == groups
+    assert seen_by(other, module).exists(), "it lies among the libraries that every session sees"
+
+
+def test_a_module_among_the_libraries_is_hidden_when_it_is_listed(lab: Lab, token: Token) -> None:
+    module = Path(MODULE).resolve()
+    lab.server()
+    lab.supervisor(lab.tokens.option.replace(MODULE, str(module)))
+    user = with_token(lab, token.identities[0])
+    other = begin(lab, "other")
+    assert seen_by(user, module).read_bytes() == module.read_bytes()
+    assert seen_by(other, module).read_bytes() == b""
+    connect(user, pkcs11_pin=PIN)
+
+
+def seen_by(session: UserSession, path: Path) -> Path:
+    """What a session's processes see at `path`."""
+    return Path(f"/proc/{session.engine.pid}/root") / path.relative_to("/")
+
+
+def test_the_pin_is_nowhere_to_be_found(lab: Lab, token: Token) -> None:
+    made = started(lab)
+    session = begin(
+        lab, certified=False, more=["pkcs11-providers soft", f"pkcs11-id '{token.identities[0]}'", "verb 6"]
+    )
+    provide(session, questions(session)[0], PIN)
+    assert_nowhere(made)
+    connect(session)
+    restart(session)
+    assert_nowhere(made)
+    for one in session.user.signals():
+        assert PIN not in str(one.arguments), one
+    assert PIN not in str(session.user.get_all(session.path))
+
+
+def assert_nowhere(made: Service) -> None:
+    """The PIN is in no log, argument, environment or file."""
+    assert PIN not in made.log
+    files = set[Path]()
+    for process in (psutil.Process(made.pid), *psutil.Process(made.pid).children(recursive=True)):
+        for name in ("cmdline", "environ", "comm"):
+            assert PIN.encode() not in Path(f"/proc/{process.pid}/{name}").read_bytes(), f"{name} of {process}"
+        files.update(files_of(process.pid))
+    assert any(file.name == "profile" for file in files), "the engine's own directory is not seen"
+    for file in files:
+        assert PIN.encode() not in file.read_bytes(), file
+
+
+def test_another_sessions_pin_is_out_of_sight(lab: Lab, token: Token) -> None:
+    others = lab.tokens.add("bob", OTHER_PIN, lab.pki.authority.issue("bob"))
+    started(lab)
+    session = with_token(lab, token.identities[0])
+    other = with_token(lab, others.identities[0], "bob")
+    assert questions(session) == [question()]
+    assert questions(other) == [question(label="bob")]
+    for member, arguments in {
+        "UserInputQueueFetch": ("uuu", 1, 3, 0),
+        "UserInputProvide": ("uuus", 1, 3, 0, OTHER_PIN),
+    }.items():
+        with pytest.raises(BusError, match="Access denied"):
+            other.user.session(session.path, member, *arguments)
+    answer(session, pkcs11_pin=PIN)
+    answer(other, pkcs11_pin=OTHER_PIN)
+    assert PIN.encode() in memory_of(session.worker), "where it waits to be used"
+    for one in (session, other):
+        connect(one)
+    assert heard_nothing(other.user, session.path)
+    for process in (other.worker, other.engine):
+        assert PIN.encode() not in memory_of(process), process
+    assert refusal(session, "UserInputProvide", "uuus", 1, 3, 0, PIN), "it was answered"
+
+
+def memory_of(process: psutil.Process) -> bytes:
+    """All that a process can write to."""
+    content = b""
+    with Path(f"/proc/{process.pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines():
+            addresses, access, *_ = line.split()
+            if access.startswith("rw"):
+                first, _, last = addresses.partition("-")
+                memory.seek(int(first, 16))
+                content += memory.read(int(last, 16) - int(first, 16)) or b""
+    return content
+
+
+def test_ovpnctl_asks_for_the_pin(lab: Lab, token: Token) -> None:
+    started(lab)
+    profile = lab.file("work.ovpn", lab.profile(certified=False, more=["pkcs11-providers soft"]))
+    command = [service.OVPNCTL, "session-start", "--timeout", "15", "--config", str(profile)]
+    environment = {**lab.bus.environment(), "TERM": "xterm"}
+    with Terminal(lab.client_side.command(command, "alice"), environment) as shown:
+        shown.answer("alice PIN: ", PIN)
+        shown.wait("Connected to ")
+        assert shown.finish() == 0
+    assert PIN not in shown.text

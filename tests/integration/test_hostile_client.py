@@ -1,0 +1,196 @@
+"""A local user who sends anything at all: the real service goes on, and another user's session notices nothing."""
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+from dbus_fast import Message, MessageFlag, MessageType
+from openvpn3_sessionmgr.ipc.codes import SessionEvent
+from openvpn3_sessionmgr.policy.limits import MAX_SESSIONS_PER_USER
+from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from openvpn3_sessionmgr.supervisor.bus.log_api import LOG, PROXY
+from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
+from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
+from openvpn3_sessionmgr.supervisor.bus.stub_api import BACKENDS
+from openvpn3_sessionmgr.tests.fuzz.calls import CallMaker
+from openvpn3_sessionmgr.tests.lab.connection import (
+    CONFIGURATION_PATH,
+    LOG_PATH,
+    SESSIONS,
+    SESSIONS_PATH,
+    BusError,
+    Signal,
+)
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.processes import until_gone
+from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
+
+from .bus_fixture import Client, patient_client, run
+from .sessions import CONNECTED, UserSession, begin, processes_of_sessions
+
+CALLS = 2000
+FLOOD = 5000
+INTERFACES = (MANAGER, SESSION, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
+# Import stores what it is given, up to the user's quota, and the random texts are no secrets of a session.
+WITHOUT = ("Import",)
+_WINDOW = 50  # calls under way at once; the bus allows a connection 128
+
+
+@pytest.fixture
+def bystander(lab: Lab) -> Iterator[UserSession]:
+    """Bob's session; whatever alice does, it stays as it is, and the service has no fault."""
+    lab.server(pushes=())
+    service = lab.supervisor()
+    session = begin(lab, "quiet", "bob")
+    session.connect()
+    told = session.seen
+    yield session
+    assert session.get("status") == [2, CONNECTED, ""]
+    assert session.user.statuses(session.path, told) == []
+    for trouble in ("A fault of the service", "failed:\n", "Traceback"):
+        assert trouble not in service.log, service.log[service.log.index(trouble) - 500 :][:3000]
+
+
+async def answered(user: Client, call: Message) -> Message:
+    reply = await user.bus.call(call)
+    assert reply is not None
+    assert reply.message_type in (MessageType.METHOD_RETURN, MessageType.ERROR)
+    return reply
+
+
+def test_any_call(lab: Lab, bystander: UserSession) -> None:
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    own = alice.new_tunnel(profile)
+    paths = [SESSIONS_PATH, CONFIGURATION_PATH, LOG_PATH, own, bystander.path, profile, bystander.profile]
+
+    async def test() -> None:
+        maker = CallMaker(1, INTERFACES, paths, WITHOUT)
+        kinds: list[MessageType] = []
+        async with patient_client(lab.bus.address, ALICE.uid) as user:
+            for _ in range(CALLS // _WINDOW):
+                replies = await asyncio.gather(*(answered(user, maker.call()) for _ in range(_WINDOW)))
+                kinds += [reply.message_type for reply in replies]
+        # Not everything is refused: the calls reach what is behind the checks.
+        assert CALLS / 20 < kinds.count(MessageType.METHOD_RETURN) < CALLS
+
+    run(test())
+
+
+def latencies(bystander: UserSession, count: int) -> list[float]:
+    """Times of a property read by bob, in milliseconds."""
+    taken = []
+    for _ in range(count):
+        began = time.perf_counter()
+        assert bystander.get("status") == [2, CONNECTED, ""]
+        taken.append((time.perf_counter() - began) * 1000)
+    return taken
+
+
+def test_thousands_of_calls_whose_replies_nobody_awaits(lab: Lab, bystander: UserSession) -> None:
+    alice = lab.connection("alice")
+    own = alice.new_tunnel(alice.import_profile("work", lab.profile(more=["auth-user-pass"])))
+    quiet = latencies(bystander, 100)
+
+    def flood(user: Client) -> None:
+        for number in range(FLOOD):
+            member, signature, body = (
+                ("UserInputProvide", "uuus", [1, 1, number % 7, "x"])
+                if number % 2
+                else ("UserInputQueueCheck", "uu", [1, 1])
+            )
+            user.bus.send(
+                Message(
+                    SESSIONS, own, SESSIONS, member,
+                    flags=MessageFlag.NO_REPLY_EXPECTED, signature=signature, body=body,
+                )
+            )  # fmt: skip
+
+    async def test() -> list[float]:
+        async with patient_client(lab.bus.address, ALICE.uid) as user:
+            flood(user)
+            meanwhile = await asyncio.to_thread(latencies, bystander, 100)
+            assert (await user.call("FetchAvailableSessions", interface=SESSIONS, path=SESSIONS_PATH, to=SESSIONS)).body
+        return meanwhile
+
+    disturbed = run(test())
+    print(f"bob's Get: median {statistics.median(quiet):.2f} ms, in the flood {statistics.median(disturbed):.2f} ms")
+
+
+def test_a_flood_of_sessions_ends_at_the_quota(lab: Lab, bystander: UserSession) -> None:
+    connections = [lab.connection("alice") for _ in range(4)]
+    alice = connections[0]
+    profiles = [
+        alice.import_profile(f"profile {number}", lab.profile()) for number in range(MAX_SESSIONS_PER_USER + 10)
+    ]
+    calls = []
+    for number, profile in enumerate(profiles):
+        connection = connections[number % len(connections)]
+        calls.append((connection, connection.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)))
+    made, refusals = [], []
+    for connection, call in calls:
+        try:
+            made += connection.finish_call(call, 60)
+        except BusError as error:
+            refusals.append(error.text)
+    assert len(made) == MAX_SESSIONS_PER_USER
+    assert len(refusals) == 10
+    assert all(f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first" in one for one in refusals)
+    # Another user has room; and so has she, after one is gone.
+    other = begin(lab, "another", "bob")
+    other.connect()
+    worker = alice.get(made[0], "backend_pid")
+    alice.session(made[0], "Disconnect")
+    assert not until_gone(lambda: {worker} & {one.pid for one in processes_of_sessions()}, 10)
+    alice.new_tunnel(profiles[-1])
+
+
+def test_callers_that_leave_in_the_middle(lab: Lab, bystander: UserSession) -> None:
+    alice = lab.connection("alice")
+    profiles = [alice.import_profile(f"profile {number}", lab.profile()) for number in range(10)]
+    before = len(alice.signals())
+
+    async def test() -> None:
+        for profile in profiles:
+            async with patient_client(lab.bus.address, ALICE.uid) as user:
+                # Of somebody whom the service does not know yet, it could not tell any more who that was.
+                await user.call("FetchAvailableSessions", interface=SESSIONS, path=SESSIONS_PATH, to=SESSIONS)
+                call = Message(SESSIONS, SESSIONS_PATH, SESSIONS, "NewTunnel", signature="o", body=[profile])
+                waiting = asyncio.ensure_future(user.bus.call(call))
+                await user.bus_call("GetId")  # the bus has the call
+                waiting.cancel()
+
+    run(test())
+    # What they asked for was done; it is theirs, and can be ended by any connection of theirs.
+    created = set[str]()
+
+    def all_created(one: Signal) -> bool:
+        if one.member == "SessionManagerEvent" and one.arguments[1] == SessionEvent.CREATED:
+            created.add(one.arguments[0])
+        return len(created) == len(profiles)
+
+    alice.wait_signal(all_created, since=before, what="sessions")
+    assert set(alice.session(SESSIONS_PATH, "FetchAvailableSessions")) == created
+    for path in created:
+        alice.session(path, "Disconnect")
+
+
+def test_a_log_reader_that_never_reads(lab: Lab, bystander: UserSession) -> None:
+    reader = lab.connection("alice")
+    session = begin(lab, connection=reader, more=["verb 6"])
+    session.call("LogForward", "b", True)
+    other = lab.connection("alice")
+    os.kill(reader.pid, signal.SIGSTOP)
+    try:
+        for _ in range(20):
+            before = len(other.signals())
+            other.session(session.path, "Ready")
+            other.session(session.path, "Restart")
+            other.wait_status(session.path, CONNECTED, since=before)
+    finally:
+        os.kill(reader.pid, signal.SIGCONT)
+    session.call("Disconnect")

@@ -1,0 +1,82 @@
+"""The fuzz targets (tests/fuzz) in small numbers; `make fuzz` runs them in large ones."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openvpn3_sessionmgr.supervisor.workers import requests
+from openvpn3_sessionmgr.tests import fuzz
+from openvpn3_sessionmgr.tests.fuzz import targets
+from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker
+from openvpn3_sessionmgr.tests.fuzz.targets import TARGETS, TURN, Frames, count_frames
+
+KEPT = sorted(path for path in (Path(fuzz.__path__[0]) / "kept").rglob("*") if path.is_file())
+FRAMES = 30_000
+
+STARTS = st.sampled_from(
+    [
+        *(b">HOLD:", b">STATE:1,", b">LOG:1,", b">BYTECOUNT:", b">UPDOWN:", b">UPDOWN:ENV,", b">PASSWORD:", b">FATAL:"),
+        *(
+            b">INFOMSG:",
+            b">NEED-OK:",
+            b"SUCCESS:",
+            b"ERROR:",
+            b">PASSWORD:Need 'Auth' ",
+            b">PASSWORD:Verification Failed: ",
+        ),
+        *(
+            b">STATE:1,CONNECTED,SUCCESS,",
+            b">STATE:1,RECONNECTING,",
+            b">UPDOWN:ENV,END",
+            b">UPDOWN:UP",
+            b">INFOMSG:CR_TEXT:",
+        ),
+    ]
+)
+LINES = st.lists(st.tuples(STARTS, st.binary(max_size=40)).map(b"".join), max_size=8).map(b"\n".join)
+
+
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: f"{file.parent.name}-{file.name}")
+def test_what_was_found_once(file: Path) -> None:
+    TARGETS[file.parent.name](file.read_bytes())
+
+
+def test_frames_of_a_hostile_worker() -> None:
+    maker = FrameMaker(1, TURN)
+    outcomes = asyncio.run(count_frames(maker.frame() for _ in range(FRAMES)))
+    assert all(count > FRAMES / 20 for count in outcomes.values()), outcomes
+
+
+@given(st.integers(0, 2**32), st.integers(0, 255))
+def test_one_frame_in_any_state(seed: int, state: int) -> None:
+    TARGETS["ipc"](bytes([state]) + FrameMaker(seed, TURN).frame())
+
+
+@given(st.binary(max_size=1), LINES | st.binary())
+def test_what_an_engine_says_in_any_phase(phase: bytes, said: bytes) -> None:
+    TARGETS["management"](phase + said)
+
+
+@given(st.binary())
+def test_any_profile(profile: bytes) -> None:
+    TARGETS["profile"](profile)
+
+
+def test_targets_notice_what_should_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = b"client\ndev tun\nremote a\n<ca>\nx\n</ca>\n"
+    TARGETS["profile"](good)
+    monkeypatch.setattr(targets, "ALLOWED", {"client": None})
+    with pytest.raises(AssertionError):
+        TARGETS["profile"](good)
+    monkeypatch.setattr(requests, "PERMITS", {})
+    maker = FrameMaker(1, TURN)
+
+    async def frames() -> None:
+        taken = Frames()
+        for _ in range(50):
+            taken.take(maker.frame(broken=0), targets.STATES[0])
+
+    with pytest.raises(KeyError):
+        asyncio.run(frames())

@@ -1,0 +1,55 @@
+"""What the service makes of the PKCS#11 providers on its command line when it starts."""
+
+import asyncio
+import grp
+import os
+from pathlib import Path
+
+import pytest
+from openvpn3_sessionmgr.ipc.helpers import StagedProvider
+from openvpn3_sessionmgr.policy.pkcs11 import Provider
+from openvpn3_sessionmgr.supervisor.providers import Providers
+
+GROUP = grp.getgrgid(os.getgid())
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> str:
+    path = tmp_path / "module.so"
+    path.touch()
+    return str(path)
+
+
+def test_one_that_is_there(module: str, tmp_path: Path) -> None:
+    made = Providers([Provider("a", module), Provider("b", module, (str(tmp_path),), GROUP.gr_name)])
+    assert [one.problem for one in made.listed] == ["", ""]
+    assert made.staged == (StagedProvider((module,)), StagedProvider((module, str(tmp_path)), GROUP.gr_gid))
+
+
+def test_one_that_is_not_there_keeps_its_number(module: str, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    made = Providers(
+        [
+            Provider("no-module", missing),
+            Provider("no-path", module, (missing,)),
+            Provider("no-file", str(tmp_path)),
+            Provider("below-a-file", module + "/x"),
+            Provider("no-group", module, (), "no such group"),
+            Provider("good", module),
+        ]
+    )
+    assert [one.problem for one in made.listed] == [
+        f"{missing} was not there when the service started (No such file or directory); mend that and restart it",
+        f"{missing} was not there when the service started (No such file or directory); mend that and restart it",
+        f"its module {tmp_path} is not a file",
+        f"{module}/x was not there when the service started (Not a directory); mend that and restart it",
+        "there was no group no such group when the service started; add it and restart the service",
+        "",
+    ]
+    assert [one.places for one in made.staged] == [(), (), (), (), (), (module,)]
+    profile = b"pkcs11-providers no-module good\n"
+    assert asyncio.run(made.wanted_by(profile)) == {5}
+
+
+def test_none_at_all() -> None:
+    assert asyncio.run(Providers([]).wanted_by(b"pkcs11-providers x\n")) == frozenset()

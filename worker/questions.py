@@ -1,0 +1,29 @@
+"""Questions to a session's user, as the parts of a worker that ask them hand them on."""
+
+from dataclasses import dataclass
+
+from ..ipc.codes import InputGroup
+from ..ipc.messages import InputSlot
+
+MAX_LABEL = 255  # characters
+_NO_TEXT = "Please answer the server's question"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions of one group, and the texts that go with them."""
+
+    group: InputGroup
+    slots: tuple[InputSlot, ...]
+    attention: str
+    status: str
+
+
+class CannotAnswer(Exception):
+    """The engine asks for something that there is no way to answer; the text says why."""
+
+
+def one_line(text: str) -> str:
+    """A stranger's text as one printable line."""
+    line = "".join(character if character.isprintable() else " " for character in text)[:MAX_LABEL]
+    return line.strip() or _NO_TEXT
