@@ -3,7 +3,8 @@
 import array
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 from ..policy.limits import MAX_FRAME
 
@@ -21,13 +22,16 @@ class ChannelClosed(Exception):
     """The other end is gone."""
 
 
-class Packet:
+_Data = TypeVar("_Data", bytes, memoryview)
+
+
+class Packet(Generic[_Data]):
     """What one read gave: the bytes, and descriptors that belong to the reader until `take`n or closed."""
 
     __slots__ = ("data", "descriptors")
 
-    def __init__(self, data: bytes, descriptors: list[int]) -> None:
-        self.data = data
+    def __init__(self, data: _Data, descriptors: list[int]) -> None:
+        self.data: _Data = data
         self.descriptors = descriptors
 
     def take(self) -> int:
@@ -35,9 +39,11 @@ class Packet:
         return self.descriptors.pop(0)
 
     def close(self) -> None:
-        """Close the descriptors nobody took."""
+        """Close the descriptors nobody took, and overwrite the bytes if they are in a buffer of the reader's."""
         while self.descriptors:
             os.close(self.descriptors.pop())
+        if isinstance(self.data, memoryview):
+            self.data[:] = bytes(len(self.data))
 
 
 class Channel:
@@ -68,7 +74,7 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError):
             raise ChannelClosed from None
 
-    def receive(self) -> Packet:
+    def receive(self) -> Packet[bytes]:
         """Read one packet.
 
         A packet longer than MAX_FRAME or with more than MAX_DESCRIPTORS descriptors comes back longer than MAX_FRAME,
@@ -78,20 +84,38 @@ class Channel:
             data, ancillary, flags, _ = self.socket.recvmsg(MAX_FRAME + 1, _ANCILLARY_SPACE, _RECEIVE_FLAGS)
         except ConnectionResetError:
             raise ChannelClosed from None
-        descriptors: list[int] = []
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                received = array.array("i")
-                received.frombytes(content[: len(content) - len(content) % received.itemsize])
-                descriptors.extend(received)
+        descriptors = _descriptors_in(ancillary)
         if flags & socket.MSG_CTRUNC:
             data = b"\0" * (MAX_FRAME + 1)
         elif not data and not descriptors:
             raise ChannelClosed
         return Packet(data, descriptors)
 
+    def receive_into(self, buffer: memoryview) -> Packet[memoryview]:
+        """As `receive`, into `buffer` of MAX_FRAME + 1 bytes; closing the packet overwrites it there."""
+        try:
+            size, ancillary, flags, _ = self.socket.recvmsg_into([buffer], _ANCILLARY_SPACE, _RECEIVE_FLAGS)
+        except ConnectionResetError:
+            raise ChannelClosed from None
+        descriptors = _descriptors_in(ancillary)
+        if flags & socket.MSG_CTRUNC:
+            size = len(buffer)
+        elif not size and not descriptors:
+            raise ChannelClosed
+        return Packet(buffer[:size], descriptors)
+
     def close(self) -> None:
         self.socket.close()
+
+
+def _descriptors_in(ancillary: Iterable[tuple[int, int, bytes]]) -> list[int]:
+    descriptors: list[int] = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received = array.array("i")
+            received.frombytes(content[: len(content) - len(content) % received.itemsize])
+            descriptors.extend(received)
+    return descriptors
 
 
 def channel_pair() -> tuple[Channel, Channel]:

@@ -28,21 +28,21 @@ def encode(message: messages.ToWorker | messages.ToSupervisor) -> bytes:
     return frame
 
 
-def decode_to_worker(frame: bytes, descriptors: int) -> messages.ToWorker:
+def decode_to_worker(frame: bytes | memoryview, descriptors: int) -> messages.ToWorker:
     """The message in a frame from the supervisor.  Raises BadFrame."""
     message = _decode(_to_worker, frame, descriptors)
     assert isinstance(message, messages.ToWorker)
     return message
 
 
-def decode_to_supervisor(frame: bytes, descriptors: int) -> messages.ToSupervisor:
+def decode_to_supervisor(frame: bytes | memoryview, descriptors: int) -> messages.ToSupervisor:
     """The message in a frame from a worker.  Raises BadFrame."""
     message = _decode(_to_supervisor, frame, descriptors)
     assert isinstance(message, messages.ToSupervisor)
     return message
 
 
-def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes, descriptors: int) -> object:
+def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes | memoryview, descriptors: int) -> object:
     if len(frame) > MAX_FRAME:
         raise BadFrame(f"{len(frame)} bytes exceed a frame of {MAX_FRAME}")
     try:

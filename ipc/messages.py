@@ -74,11 +74,14 @@ class Disconnect(ToWorker, frozen=True):
 
 
 class Answer(ToWorker, frozen=True):
-    """What the user typed for the question `name` of `group`; kept nowhere on the way."""
+    """What the user typed for the question `name` of `group`, as UTF-8; kept nowhere on the way.
+
+    A reader finds `value` in the frame itself, which it can overwrite.
+    """
 
     group: InputGroup
     name: str
-    value: str
+    value: memoryview
 
     def __repr__(self) -> str:
         return f"Answer(group={self.group!r}, name={self.name!r})"

@@ -7,6 +7,8 @@ import re
 import socket
 from dataclasses import dataclass, field
 
+from . import secret
+
 MAX_LINE = 64 * 1024  # bytes; openvpn's own lines are far shorter
 
 _ENTRY = re.compile(r"'[0-9]+', ID:'(.*)', BLOB:'([A-Za-z0-9+/=]*)'")
@@ -227,15 +229,20 @@ class Connection:
     def fileno(self) -> int:
         return self.socket.fileno()
 
-    def send(self, *commands: str) -> None:
-        """Send commands, one line each.
+    def send(self, *commands: str | bytearray) -> None:
+        """Send commands, one line each; one in a bytearray holds what a user typed, and is overwritten.
 
         Raises BrokenPipeError, ConnectionResetError when the engine is gone, BlockingIOError when it does not read.
         """
-        for command in commands:
-            if "\n" in command or "\0" in command:
+        lines = [command.encode() if isinstance(command, str) else command for command in commands]
+        try:
+            if any(b"\n" in line or b"\0" in line for line in lines):
                 raise ValueError("a command is one line")
-        self.socket.sendall("".join(f"{command}\n" for command in commands).encode())
+            for line in lines:
+                self.socket.sendall(line)
+                self.socket.sendall(b"\n")
+        finally:
+            secret.overwrite(*(line for line in lines if isinstance(line, bytearray)))
 
     def read(self) -> tuple[list[Event], bool]:
         """The events that have arrived, and whether this was the end of the connection."""

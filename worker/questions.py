@@ -19,6 +19,10 @@ class Questions:
     status: str
 
 
+# Commands for the engine; those in a bytearray are overwritten when they are sent.
+Commands = list[str | bytearray]
+
+
 class CannotAnswer(Exception):
     """The engine asks for something that there is no way to answer; the text says why."""
 

@@ -22,7 +22,7 @@ class _Permit:
     act: Callable[[Session, Any], None]
 
 
-def handle(session: Session, packet: Packet) -> None:
+def handle(session: Session, packet: Packet[memoryview]) -> None:
     """Do what one packet from the supervisor asks.
 
     Raises BadFrame if it is not a message, or not one for this phase.

@@ -1,5 +1,6 @@
 """The loop of one worker: supervisor, engine, signals and deadlines, in one thread."""
 
+import mmap
 import os
 import selectors
 import signal
@@ -11,7 +12,7 @@ from ..ipc.channel import Channel, ChannelClosed
 from ..ipc.codec import BadFrame, encode
 from ..ipc.codes import LogCategory
 from ..ipc.exitcodes import Exit
-from ..policy.limits import MAX_LOG_LINE
+from ..policy.limits import MAX_FRAME, MAX_LOG_LINE
 from . import events, requests
 from .confine import Confinement, confine_serving
 from .session import Phase, Session
@@ -49,6 +50,8 @@ def _last_words(supervisor: Channel, text: str) -> None:
 class _Loop:
     def __init__(self, supervisor: Channel, confinement: Confinement) -> None:
         self._supervisor = supervisor
+        # Pages that take no memory before they are used; overwritten after each packet.
+        self._received = memoryview(mmap.mmap(-1, MAX_FRAME + 1))
         self._timers = Timers()
         self._session = Session(supervisor, self._timers, confinement)
         self._selector = selectors.DefaultSelector()
@@ -87,7 +90,7 @@ class _Loop:
 
     def _read_supervisor(self) -> None:
         try:
-            packet = self._supervisor.receive()
+            packet = self._supervisor.receive_into(self._received)
         except ChannelClosed:  # the supervisor is gone: say goodbye to the server, and end
             self._selector.unregister(self._supervisor.fileno())
             self._session.stop()

@@ -26,12 +26,13 @@ from ..policy.limits import (
     PAUSE_DEADLINE,
 )
 from ..policy.overrides import SessionOverrides, for_session
+from . import secret
 from .attempts import Attempts
 from .confine import Confinement
 from .engine import Engine
 from .judging import judge_apart
 from .profile import Judgement, ProfileRefused
-from .questions import CannotAnswer, Questions
+from .questions import CannotAnswer, Commands, Questions
 from .remotes import Remotes
 from .timers import Timers
 from .token import WrongPin
@@ -157,7 +158,7 @@ class Session:
         self.tell(messages.Refused(reason[:MAX_STATUS_TEXT]))
         self.stop()
 
-    def command(self, *commands: str) -> None:
+    def command(self, *commands: str | bytearray) -> None:
         """Give the engine management commands; one that is gone is found out by its exit."""
         if self.engine is not None and self.engine.management is not None:
             try:
@@ -204,7 +205,7 @@ class Session:
         except CannotAnswer as error:
             self.fail(f"The session cannot go on: {error}")
 
-    def reply(self, reply: list[str] | Questions) -> None:
+    def reply(self, reply: Commands | Questions) -> None:
         """Give the engine the commands that answer it, or ask the user."""
         if isinstance(reply, Questions):
             self.ask(reply)
@@ -222,7 +223,8 @@ class Session:
             self.phase = Phase.RUNNING
             self._await_connection()
             if self.attempts.engine_holds:
-                self.attempts.begin()  # the server has given up that login; it asks anew in the next
+                secret.overwrite(response)  # the server has given up that login; it asks anew in the next
+                self.attempts.begin()
             else:
                 self.command(response)
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from ..ipc.codes import InputGroup
 from ..ipc.messages import InputSlot
 from ..policy.pkcs11 import token_label
+from . import secret
 from .certificate_name import common_name
 from .management import CertificateCount, CertificateEntry, quote
-from .questions import CannotAnswer, Questions, one_line
+from .questions import CannotAnswer, Commands, Questions, one_line
 
 PIN = "pkcs11_pin"
 IDENTITY = "pkcs11_id"
@@ -56,8 +57,8 @@ class Token:
 
     # The PIN
 
-    def asked_for(self, label: str, pin: bytes) -> list[str] | Questions:
-        """The engine asks for the PIN of a token; `pin` is what the user has typed for it, or nothing.
+    def asked_for(self, label: str, pin: bytearray) -> Commands | Questions:
+        """The engine asks for the PIN of a token; `pin`, which is overwritten, is what the user typed, if anything.
 
         Raises WrongPin when it asks once more.
         """
@@ -70,7 +71,10 @@ class Token:
                 )
             return self.pin_question(label)
         self._pin_given = True
-        return [f"password {quote(f'{label} token')} {quote(pin.decode())}"]
+        parameter = secret.quoted(pin)
+        command = secret.joined(f"password {quote(f'{label} token')} ".encode(), parameter)
+        secret.overwrite(pin, parameter)
+        return [command]
 
     def pin_question(self, label: str) -> Questions:
         """The question for the PIN of a token."""
@@ -81,7 +85,7 @@ class Token:
 
     # The token itself
 
-    def insert(self, query: str, confirmed: bool) -> list[str] | Questions:
+    def insert(self, query: str, confirmed: bool) -> Commands | Questions:
         """The engine misses a token; `confirmed` tells that the user says it is there."""
         if confirmed:
             return [f"needok {quote(INSERTION_REQUEST)} ok"]
@@ -90,7 +94,7 @@ class Token:
 
     # The certificate
 
-    def choose(self, answer: str) -> list[str]:
+    def choose(self, answer: str) -> Commands:
         """The engine wants to know which certificate to use; `answer` is what the user chose, or nothing."""
         if answer.isascii() and answer.isdigit() and 0 < int(answer[:9]) <= len(self._certificates):
             self._identity = self._certificates[int(answer) - 1].identity
@@ -102,7 +106,7 @@ class Token:
         self._certificates = []
         return ["pkcs11-id-count"]
 
-    def listed(self, event: CertificateCount | CertificateEntry) -> list[str] | Questions:
+    def listed(self, event: CertificateCount | CertificateEntry) -> Commands | Questions:
         """The engine tells what certificates there are: go on asking it, ask the user, or take the only one."""
         if isinstance(event, CertificateCount):
             self._to_come = min(event.count, MAX_CERTIFICATES)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from ..ipc.codes import InputGroup
 from ..ipc.messages import InputSlot
-from . import token
+from . import secret, token
 from .management import CertificateCount, CertificateEntry, quote
 from .profile_values import Judgement, Need
-from .questions import CannotAnswer, Questions, one_line
+from .questions import CannotAnswer, Commands, Questions, one_line
 
 USERNAME = InputSlot("username", "Auth User name", False)
 PASSWORD = InputSlot("password", "Auth Password", True)
@@ -74,10 +74,10 @@ class UserInput:
         self.token.pin_is_settled()
         return ["forget-passwords"] if used else []
 
-    def take(self, name: str, value: str) -> None:
+    def take(self, name: str, value: memoryview) -> None:
         """The user's answer."""
         self._forget(name)
-        self._answers[name] = bytearray(value.encode())
+        self._answers[name] = bytearray(value)
 
     def forget_all(self) -> None:
         """Overwrite all answers."""
@@ -125,12 +125,15 @@ class UserInput:
         slot = InputSlot(PENDING, one_line(text), "E" not in flags.split(","))
         return Questions(InputGroup.CHALLENGE_AUTH_PENDING, (slot,), one_line(text), one_line(text))
 
-    def pending_response(self) -> str:
+    def pending_response(self) -> bytearray:
         """The command that answers it."""
-        response = base64.b64encode(self._use(PENDING)).decode()
-        return f"cr-response {response}"
+        typed = self._use(PENDING)
+        response = secret.in_base64(typed)
+        command = secret.joined(b"cr-response ", response)
+        secret.overwrite(typed, response)
+        return command
 
-    def wanted(self, query: str) -> list[str] | Questions:
+    def wanted(self, query: str) -> Commands | Questions:
         """The commands that answer "Need 'Auth' username/password …", or what to ask the user for that.
 
         Raises CannotAnswer.
@@ -155,7 +158,7 @@ class UserInput:
             self.query = ""
         return reply
 
-    def listed(self, event: CertificateCount | CertificateEntry) -> list[str] | Questions:
+    def listed(self, event: CertificateCount | CertificateEntry) -> Commands | Questions:
         """The engine tells of a certificate on a token: the commands or questions that follow from that."""
         if not self.token.listing or not self.query:
             return []
@@ -164,18 +167,18 @@ class UserInput:
             self.query = ""
         return reply
 
-    def _auth(self, query: str) -> list[str] | Questions:
+    def _auth(self, query: str) -> Commands | Questions:
         static = query.partition(" SC:")[2]
         self._one_time = bool(static) or self._challenge is not None
         if self._challenge is not None:
             challenge, self._challenge = self._challenge, None
-            response = self._use(_DYNAMIC).decode() if challenge.wants_response else ""
-            return _login("Auth", challenge.user, f"CRV1::{challenge.state}::{response}")
+            response = self._use(_DYNAMIC) if challenge.wants_response else bytearray()
+            return _login_once(challenge.user.encode(), f"CRV1::{challenge.state}::".encode(), response)
         missing = tuple(slot for slot in (USERNAME, PASSWORD) if slot.name not in self._answers)
         if missing:
             text = "Username/password credentials needed"
             return Questions(InputGroup.USER_PASSWORD, missing, text, text)
-        user, password = (self._answers[slot.name].decode() for slot in (USERNAME, PASSWORD))
+        user, password = (self._answers[slot.name] for slot in (USERNAME, PASSWORD))
         if not static:
             return _login("Auth", user, password)
         number, _, text = static.partition(",")
@@ -183,19 +186,20 @@ class UserInput:
         if _STATIC not in self._answers:
             asked = _static(text, bool(flags & _ECHO))
             return Questions(asked.group, asked.slots, one_line(text), "Static Challenge")
-        response = self._use(_STATIC).decode()
+        response = self._use(_STATIC)
         if flags & _CONCATENATED:
-            return _login("Auth", user, password + response)
-        encoded = (base64.b64encode(part.encode()).decode() for part in (password, response))
-        return _login("Auth", user, "SCRV1:" + ":".join(encoded))
+            return _login_once(user, secret.joined(password), response)
+        encoded = secret.in_base64(password), secret.in_base64(response)
+        secret.overwrite(response)
+        return _login_once(user, b"SCRV1:", encoded[0], b":", encoded[1])
 
-    def _private_key(self) -> list[str] | Questions:
+    def _private_key(self) -> Commands | Questions:
         if PASSPHRASE.name not in self._answers:
             return _passphrase()
         # Kept: an engine that was told to forget, or not to remember, reads the key anew at each connection.
-        return [f"password {quote('Private Key')} {_parameter(self._answers[PASSPHRASE.name].decode())}"]
+        return [_password("Private Key", self._answers[PASSPHRASE.name])]
 
-    def _proxy(self, kind: str) -> list[str] | Questions:
+    def _proxy(self, kind: str) -> Commands | Questions:
         names = (PROXY_USER.name, PROXY_PASSWORD.name)
         if self._proxy_answered:  # asked again, they were wrong
             self._proxy_answered = False
@@ -204,10 +208,10 @@ class UserInput:
         if any(name not in self._answers for name in names):
             return _proxy()
         self._proxy_answered = True
-        user, password = (self._answers[name].decode() for name in names)
+        user, password = (self._answers[name] for name in names)
         return _login(kind, user, password)
 
-    def _pin(self, query: str) -> list[str] | Questions:
+    def _pin(self, query: str) -> Commands | Questions:
         label = token.pin_request(query)
         if label is None:
             kind = query.split("'")[1] if query.count("'") >= 2 else ""
@@ -216,26 +220,42 @@ class UserInput:
             self._forget(token.PIN)  # it is another token's
         return self.token.asked_for(label, self._use(token.PIN))
 
-    def _use(self, name: str) -> bytes:
-        """An answer for one use: it is forgotten."""
-        value = bytes(self._answers.get(name, b""))
-        self._forget(name)
-        return value
+    def _use(self, name: str) -> bytearray:
+        """An answer for one use: it is forgotten here, and the user's to overwrite."""
+        return self._answers.pop(name, bytearray())
 
     def _forget(self, name: str) -> None:
-        value = self._answers.pop(name, None)
-        if value is not None:
-            value[:] = bytes(len(value))
+        secret.overwrite(self._use(name))
 
 
-def _login(kind: str, user: str, password: str) -> list[str]:
-    return [f"username {quote(kind)} {_parameter(user)}", f"password {quote(kind)} {_parameter(password)}"]
+def _login(kind: str, user: secret.Text, password: secret.Text) -> Commands:
+    parameter = _parameter(user)
+    command = secret.joined(f"username {quote(kind)} ".encode(), parameter)
+    secret.overwrite(parameter)
+    return [command, _password(kind, password)]
 
 
-def _parameter(value: str) -> str:
-    if len(value.encode()) > _MAX_PARAMETER:
+def _login_once(user: secret.Text, *password: secret.Text) -> Commands:
+    """Log in with a password of these parts, which are overwritten where they can be."""
+    whole = secret.joined(*password)
+    secret.overwrite(*(part for part in password if isinstance(part, bytearray)))
+    try:
+        return _login("Auth", user, whole)
+    finally:
+        secret.overwrite(whole)
+
+
+def _password(kind: str, password: secret.Text) -> bytearray:
+    parameter = _parameter(password)
+    command = secret.joined(f"password {quote(kind)} ".encode(), parameter)
+    secret.overwrite(parameter)
+    return command
+
+
+def _parameter(value: secret.Text) -> bytearray:
+    if len(value) > _MAX_PARAMETER:
         raise CannotAnswer(f"what was typed makes more than the {_MAX_PARAMETER} bytes that OpenVPN takes")
-    return quote(value)
+    return secret.quoted(value)
 
 
 def _passphrase() -> Questions:

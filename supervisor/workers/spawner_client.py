@@ -131,7 +131,7 @@ class SpawnerClient:
         finally:
             packet.close()
 
-    def _answered(self, packet: Packet) -> None:
+    def _answered(self, packet: Packet[bytes]) -> None:
         serial, pid = helpers.unpack_spawned(packet.data)
         request = self._waiting.pop(serial)
         if pid > 0 and len(packet.descriptors) == 1:

@@ -32,7 +32,7 @@ EXAMPLES = [
     messages.Resolved("vpn.example", ("198.51.100.1",), ""),
     messages.SetLogLevel(6),
     messages.LogCredit(10),
-    messages.Answer(InputGroup.USER_PASSWORD, "username", "alice"),
+    messages.Answer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")),
     messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
     messages.UrlNeeded(1, "https://login.example/"),
     messages.WorkerHello(1, 0),
@@ -155,6 +155,21 @@ def test_a_descriptor_arrives_close_on_exec(pair: tuple[Channel, Channel]) -> No
 
 def _descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_what_is_read_into_a_buffer_is_overwritten_there(pair: tuple[Channel, Channel]) -> None:
+    left, right = pair
+    buffer = bytearray(MAX_FRAME + 1)
+    message = messages.Answer(InputGroup.USER_PASSWORD, "password", memoryview(b"secret-7d10"))
+    left.send(encode(message))
+    packet = right.receive_into(memoryview(buffer))
+    assert decode_to_worker(packet.data, 0) == message
+    assert b"secret-7d10" in buffer
+    packet.close()
+    assert buffer == bytes(len(buffer))
+    left.close()
+    with pytest.raises(ChannelClosed):
+        right.receive_into(memoryview(buffer))
 
 
 def test_an_end_that_wants_no_descriptors_gets_none_or_counts_them(pair: tuple[Channel, Channel]) -> None:

@@ -25,6 +25,10 @@ FIRST, SECOND = r"maker/model/1/alice/01", r"maker/model/2/spare\x20card/0a"
 PIN = InputSlot("pkcs11_pin", "alice PIN", True)
 
 
+def typed(user: UserInput, name: str, value: str) -> None:
+    user.take(name, memoryview(value.encode()))
+
+
 def asked(reply: object) -> InputSlot:
     """The one question that a reply is."""
     assert isinstance(reply, Questions) and reply.group is InputGroup.PK_PASSPHRASE
@@ -45,8 +49,8 @@ def test_a_pin_is_asked_for_and_used_once() -> None:
     user = UserInput()
     assert asked(user.wanted(NEED_PIN)) == PIN
     assert user.query == NEED_PIN
-    user.take("pkcs11_pin", 'say "1234"')
-    assert user.wanted(NEED_PIN) == [r'password "alice token" "say \"1234\""']
+    typed(user, "pkcs11_pin", 'say "1234"')
+    assert user.wanted(NEED_PIN) == [rb'password "alice token" "say \"1234\""']
     assert user.query == ""
     with pytest.raises(WrongPin, match="PKCS11_PIN_FAIL: the token alice did not accept"):
         user.wanted(NEED_PIN)
@@ -55,10 +59,10 @@ def test_a_pin_is_asked_for_and_used_once() -> None:
 def test_a_pin_is_asked_for_again_when_the_first_one_was_right() -> None:
     user = UserInput()
     for settle in (user.login_accepted, user.before_attempt):
-        user.take("pkcs11_pin", "1234")
+        typed(user, "pkcs11_pin", "1234")
         user.wanted(NEED_PIN)  # forgets it, if it was for another token
-        user.take("pkcs11_pin", "1234")
-        assert user.wanted(NEED_PIN) == ['password "alice token" "1234"']
+        typed(user, "pkcs11_pin", "1234")
+        assert user.wanted(NEED_PIN) == [b'password "alice token" "1234"']
         settle()
         assert asked(user.wanted(NEED_PIN)) == PIN
 
@@ -66,7 +70,7 @@ def test_a_pin_is_asked_for_again_when_the_first_one_was_right() -> None:
 def test_a_pin_goes_to_no_other_token() -> None:
     user = UserInput()
     assert asked(user.wanted(NEED_PIN)) == PIN
-    user.take("pkcs11_pin", "1234")
+    typed(user, "pkcs11_pin", "1234")
     assert asked(user.wanted("Need 'bob token' password")).label == "bob PIN"
     assert asked(user.wanted(NEED_PIN)) == PIN, "it is forgotten"
 
@@ -76,15 +80,15 @@ def test_labels_of_all_kinds(label: str) -> None:
     user = UserInput()
     query = f"Need '{label} token' password"
     user.wanted(query)
-    user.take("pkcs11_pin", "1")
+    typed(user, "pkcs11_pin", "1")
     [command] = user.wanted(query)
     escaped = label.replace('"', r"\"")
-    assert command == f'password "{escaped} token" "1"'
+    assert command == f'password "{escaped} token" "1"'.encode()
 
 
 def test_a_server_cannot_ask_for_a_pin() -> None:
     user = UserInput()
-    user.take("pkcs11_pin", "1234")
+    typed(user, "pkcs11_pin", "1234")
     reply = user.wanted("Need 'Auth' username/password SC:1,x token' password")
     assert isinstance(reply, Questions) and reply.group is InputGroup.USER_PASSWORD
 
@@ -105,7 +109,7 @@ def test_a_missing_token_is_asked_for_until_it_is_there() -> None:
     user = UserInput()
     for _ in range(2):
         assert asked(user.wanted(NEED_TOKEN)) == InputSlot("pkcs11_token", "Insert token alice, then answer yes", False)
-        user.take("pkcs11_token", "whatever")
+        typed(user, "pkcs11_token", "whatever")
         assert user.wanted(NEED_TOKEN) == ['needok "token-insertion-request" ok']
 
 
@@ -121,7 +125,7 @@ def test_the_only_certificate_is_taken() -> None:
 def test_one_of_several_certificates_is_chosen() -> None:
     user = UserInput()
     for answer in ("", "0", "3", "x", "²", "1" * 40):
-        user.take("pkcs11_id", answer)
+        typed(user, "pkcs11_id", answer)
         assert user.wanted(NEED_ID) == ["pkcs11-id-count"]
         assert user.listed(CertificateCount(2)) == ["pkcs11-id-get 0", "pkcs11-id-get 1"]
         assert user.listed(entry(FIRST, "alice")) == []
@@ -129,7 +133,7 @@ def test_one_of_several_certificates_is_chosen() -> None:
         choice = "1: alice (01 on alice), 2: Alice, home (0a on spare card)"
         assert slot == InputSlot("pkcs11_id", f"Number of the certificate ({choice})", False)
         assert user.query == NEED_ID
-    user.take("pkcs11_id", "2")
+    typed(user, "pkcs11_id", "2")
     escaped = SECOND.replace("\\", "\\\\")
     assert user.wanted(NEED_ID) == [f'needstr "pkcs11-id-request" "{escaped}"']
 
@@ -140,7 +144,7 @@ def test_without_a_certificate_the_token_is_asked_for_and_looked_at_again() -> N
         assert user.wanted(NEED_ID) == ["pkcs11-id-count"]
         *_, reply = [user.listed(event) for event in found]
         assert asked(reply).name == "pkcs11_token"
-        user.take("pkcs11_token", "yes")
+        typed(user, "pkcs11_token", "yes")
 
 
 def test_what_is_told_unasked_means_nothing() -> None:
