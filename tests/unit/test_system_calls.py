@@ -7,6 +7,7 @@ import importlib.util
 import mmap
 import os
 import socket
+import threading
 from collections.abc import Callable
 
 import prctl
@@ -19,12 +20,17 @@ from openvpn3_sessionmgr.supervisor import filters
 
 UIDS = range(60707, 61184)
 SPAWNER = system_calls.spawner(ALL, UIDS)
+WITH_PROVIDERS = system_calls.spawner(ALL, UIDS, 2)
 TABLES = {
     "spawner": SPAWNER,
+    "spawner with providers": WITH_PROVIDERS,
     "worker": system_calls.WORKER,
     "engine": system_calls.ENGINE,
+    "token engine": system_calls.TOKEN_ENGINE,
     "resolver": system_calls.RESOLVER,
 }
+
+SPAWNERS, ENGINES = {"spawner", "spawner with providers"}, {"engine", "token engine"}
 
 # What nothing of ours does, and much of what a kernel can be attacked by.
 NEVER = [
@@ -149,6 +155,16 @@ def mapping(protection: int, flags: int = ANONYMOUS, address: int = 0, descripto
     return call("mmap", ctypes.c_void_p(address), size, protection, flags, descriptor, offset)
 
 
+def thread() -> None:
+    """A thread of the C library, which asks for clone3(2) first; OSError if there is none."""
+    try:
+        started = threading.Thread(target=int)
+        started.start()
+    except RuntimeError:
+        raise PermissionError(errno.EPERM, "clone") from None
+    started.join()
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_has_a_reason_and_can_be_built(name: str) -> None:
     rows = (*TABLES[name].admitted, *TABLES[name].refused)
@@ -156,7 +172,8 @@ def test_every_row_has_a_reason_and_can_be_built(name: str) -> None:
         assert row.reason
         arguments = [one.argument for one in row.conditions]
         assert len(set(arguments)) == len(arguments), row  # libseccomp takes one condition on each
-    assert not calls_of(TABLES[name]) & set(NEVER)
+    never = set(NEVER) - ({"umount2"} if name == "spawner with providers" else set())
+    assert not calls_of(TABLES[name]) & never
     assert [len(program) % 8 for program in filters.build(TABLES[name])] == [0] * (1 + bool(TABLES[name].refused))
 
 
@@ -165,6 +182,7 @@ def test_the_worker_is_given_least() -> None:
     # A filter binds what its process forks: the spawner's must not be in the way of the others'.
     for table in (system_calls.WORKER, system_calls.ENGINE):
         assert set(table.admitted) <= set(SPAWNER.admitted)
+    assert set(system_calls.TOKEN_ENGINE.admitted) <= set(WITH_PROVIDERS.admitted)
 
 
 def test_an_unknown_call_is_an_error() -> None:
@@ -225,15 +243,19 @@ def test_what_no_process_may_do(name: str, act: Callable[[], object], ends: str)
 @pytest.mark.parametrize(
     ("act", "admitted_to"),
     [
-        pytest.param(lambda: os.open("/dev/null", os.O_RDONLY), {"spawner", "engine", "resolver"}, id="open"),
-        pytest.param(lambda: os.open("/dev/null", os.O_RDWR), {"spawner", "engine"}, id="open to write"),
+        pytest.param(lambda: os.open("/dev/null", os.O_RDONLY), SPAWNERS | ENGINES | {"resolver"}, id="open"),
+        pytest.param(lambda: os.open("/dev/null", os.O_RDWR), SPAWNERS | ENGINES, id="open to write"),
         pytest.param(
-            lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), {"spawner", "engine", "resolver"}, id="socket"
+            lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), SPAWNERS | ENGINES | {"resolver"}, id="socket"
         ),
-        pytest.param(lambda: os.fork() or os._exit(0), {"spawner", "resolver"}, id="fork"),
+        pytest.param(lambda: os.fork() or os._exit(0), SPAWNERS | {"resolver"}, id="fork"),
         pytest.param(lambda: os.setresuid(-1, -1, -1), set(), id="setresuid to none"),
         pytest.param(call("sched_getaffinity", 0, 8, ctypes.create_string_buffer(8)),
-                     {"spawner", "engine", "resolver"}, id="affinity"),
+                     SPAWNERS | ENGINES | {"resolver"}, id="affinity"),
+        pytest.param(lambda: fcntl.lockf(os.open("/dev/null", os.O_RDWR), fcntl.LOCK_EX),
+                     {"spawner with providers", "token engine"}, id="lock"),
+        pytest.param(thread, SPAWNERS | {"resolver", "token engine"}, id="thread"),
+        pytest.param(lambda: os.eventfd(0), {"spawner with providers", "token engine", "resolver"}, id="eventfd"),
     ],
 )  # fmt: skip
 def test_who_may_what(act: Callable[[], object], admitted_to: set[str]) -> None:
@@ -258,6 +280,48 @@ def test_the_spawner_mounts_its_own_kind_only() -> None:
     assert outcome("spawner", call("mount", *right)) == "EFAULT"
     for index, other in ((1, b"/mnt"), (2, b"proc"), (3, ctypes.c_ulong(0))):
         assert outcome("spawner", call("mount", *right[:index], other, *right[index + 1 :])) == "EPERM"
+
+
+# mount(2)'s flags of a bind mount, and of making one read-only.
+BIND, READ_ONLY = 0x1000, 0x1000 | 0x20 | 0x1 | 0x2 | 0x4
+
+
+def test_the_spawner_binds_listed_paths_only() -> None:
+    """As above; what is admitted ends in the kernel, which finds nothing at the addresses."""
+    listed, last = ctypes.c_void_p(texts.PATHS), ctypes.c_void_p(texts.PATHS + texts.PATHS_SIZE - 1)
+    beyond = ctypes.c_void_p(texts.PATHS + texts.PATHS_SIZE)
+    for source, target, flags, wanted in (
+        (listed, last, BIND, "EFAULT"),
+        (listed, beyond, BIND, "EPERM"),
+        (beyond, listed, BIND, "EPERM"),
+        (ctypes.c_void_p(texts.PRIVATE), listed, BIND, "EPERM"),
+        (listed, ctypes.c_void_p(texts.PRIVATE), BIND, "EPERM"),
+        (b"/usr", listed, BIND, "EPERM"),
+        (listed, b"/mnt", BIND, "EPERM"),
+        (listed, listed, BIND | 0x4000, "EPERM"),  # MS_REC
+        (None, listed, READ_ONLY, "EFAULT"),
+        (None, b"/mnt", READ_ONLY, "EPERM"),
+        (None, listed, READ_ONLY & ~0x1, "EPERM"),  # not read-only any more
+        (None, listed, READ_ONLY & ~0x2, "EPERM"),  # with set-uid programs
+    ):
+        act = call("mount", source, target, None, ctypes.c_ulong(flags), None)
+        assert outcome("spawner with providers", act) == wanted, (source, target, flags)
+        assert outcome("spawner", act) == "EPERM"
+
+
+def test_the_spawner_detaches_the_stage_only() -> None:
+    stage = ctypes.c_void_p(texts.STAGE)
+    assert outcome("spawner with providers", call("umount2", stage, 2)) == "EFAULT"
+    for target, flags in ((stage, 0), (b"/proc", 2), (ctypes.c_void_p(texts.PATHS), 2)):
+        assert outcome("spawner with providers", call("umount2", target, flags)) == "EPERM"
+
+
+def test_the_spawner_joins_no_more_groups_than_are_listed() -> None:
+    may = "done" if os.geteuid() == 0 else "EPERM"
+    for name, most in (("spawner", 0), ("spawner with providers", 2)):
+        for count in range(4):
+            wanted = may if count <= most else "EPERM"
+            assert outcome(name, lambda count=count: os.setgroups([65533] * count)) == wanted, (name, count)
 
 
 def test_the_engine_becomes_one_program() -> None:
