@@ -3,13 +3,16 @@
 PYTHON3 := $(or $(wildcard /usr/bin/python3),python3)
 PYTHON := .venv/bin/python
 READY := .venv/ready
+TEST_READY := .venv/test-ready
 SKIPPED := .cache/skipped
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
-# What a Debian system needs beside Python; the compiler and headers are for python-prctl, the second line for tests.
-APT := openvpn dbus iproute2 procps util-linux mount python3-venv man-db gcc libc6-dev libcap-dev python3-dev \
-  softhsm2 opensc openssl
+# What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
+APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
+# What the tests take besides.
+TEST_APT := man-db strace softhsm2 opensc openssl
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
+TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl
 
 # What `make fuzz` needs besides, which Debian does not have.
 FUZZER := atheris>=3
@@ -20,9 +23,9 @@ PACKAGES := policy ipc supervisor worker ctl bench tests.lab tests.fuzz packagin
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
-demo bench test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/.importroot
-.PHONY: help setup demo test test-here quick check generated bench test-debian13 packages rpm contract frontends incumbent-trees \
-  fuzz exposure clean
+demo bench denied test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/.importroot
+.PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
+  incumbent-trees fuzz exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,16 +33,22 @@ help: ## list the targets
 setup: $(READY) ## make .venv/ with the two programs in .venv/bin/ (and, as root, install what Debian packages they need)
 
 $(READY): pyproject.toml
-	@umask 022; $(MAKE) --no-print-directory system-packages
+	@umask 022; $(MAKE) --no-print-directory system-packages PACKAGES_WANTED='$(APT)' PROGRAMS_WANTED='$(PROGRAMS)'
 	@umask 022; $(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON3) -m venv --clear .venv
 	umask 022; $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+test-setup: $(TEST_READY)
+
+$(TEST_READY): $(READY)
+	@umask 022; $(MAKE) --no-print-directory system-packages PACKAGES_WANTED='$(TEST_APT)' PROGRAMS_WANTED='$(TEST_PROGRAMS)'
 	@touch $@
 
 .PHONY: system-packages
 system-packages:
 	@missing=; \
 	if command -v dpkg-query >/dev/null; then \
-	  for package in $(APT); do \
+	  for package in $(PACKAGES_WANTED); do \
 	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q '^install ok installed' || missing="$$missing $$package"; \
 	  done; \
 	  test -z "$$missing" || { \
@@ -48,7 +57,7 @@ system-packages:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null; \
 	  }; \
 	else \
-	  for program in $(PROGRAMS); do \
+	  for program in $(PROGRAMS_WANTED); do \
 	    PATH=$$PATH:/usr/sbin:/sbin command -v $$program >/dev/null || missing="$$missing $$program"; \
 	  done; \
 	  test -z "$$missing" || { echo "Missing programs:$$missing" >&2; exit 1; }; \
@@ -57,7 +66,7 @@ system-packages:
 demo: setup ## a tunnel from one namespace to another, step by step (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.lab.demo
 
-test: setup ## everything: check, all tests, the same in Debian 13, the contract, the front-ends (root)
+test: test-setup ## everything: check, all tests, the same in Debian 13, the contract, the front-ends (root)
 	@mkdir -p .cache && rm -f $(SKIPPED) && touch $(SKIPPED)
 	@$(MAKE) --no-print-directory check
 	@# These wait for events most of the time and have nothing in common: side by side they take half as long.
@@ -65,10 +74,10 @@ test: setup ## everything: check, all tests, the same in Debian 13, the contract
 	  --jobs=3 --output-sync=target test-here test-debian13 contract frontends
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
 
-test-here: setup ## unit and integration tests (root)
+test-here: test-setup ## unit and integration tests (root)
 	@$(PYTHON) -m pytest -q
 
-quick: setup ## the unit tests, in seconds
+quick: test-setup ## the unit tests, in seconds
 	@$(PYTHON) -m pytest -q tests/unit
 
 check: setup ## lint, types, generated files
@@ -85,7 +94,13 @@ generated: setup ## rewrite the files made from the interface tables and command
 bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
 
-test-debian13: setup ## the tests in a Debian 13 tree, with that release's libraries (root)
+STORIES := test_session_life test_session_failures test_session_names test_resolver test_network test_profiles \
+  test_service_helpers test_auth_password test_auth_challenges test_auth_keys test_auth_pending test_auth_proxy
+
+denied: test-setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)
+	@$(LAB).denied $(STORIES:%=tests/integration/%.py)
+
+test-debian13: test-setup ## the tests in a Debian 13 tree, with that release's libraries (root)
 	@$(LAB).debian13 -q
 
 packages: setup ## the Debian packages, built in a Debian 13 tree, installed and tried in a fresh one (root)
@@ -98,7 +113,7 @@ rpm: ## an RPM package and its source, into .cache/rpm/ (needs rpmbuild)
 	@rpmbuild -ba --nodeps --quiet --define '_topdir $(CURDIR)/.cache/rpm' packaging/rpm/openvpn3-sessionmgr.spec
 	@ls .cache/rpm/RPMS/*/*.rpm .cache/rpm/SRPMS/*.rpm
 
-contract: setup incumbent-trees ## the D-Bus contract: ours, then the same with OpenVPN 3 Linux 27 and 24 (root)
+contract: test-setup incumbent-trees ## the D-Bus contract: ours, then the same with OpenVPN 3 Linux 27 and 24 (root)
 	@$(PYTHON) -m pytest -q tests/contract
 	@# On a busy machine the originals lose a signal now and then: what fails with them is tried a second time.
 	@for original in incumbent incumbent24; do \
@@ -106,7 +121,7 @@ contract: setup incumbent-trees ## the D-Bus contract: ours, then the same with 
 	  SESSIONS_UNDER_TEST=$$original $$run || SESSIONS_UNDER_TEST=$$original $$run --last-failed || exit 1; \
 	done
 
-frontends: setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
+frontends: test-setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
 	@$(PYTHON) -m pytest -q tests/frontends
 
 exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .meter import Meter
 from .yardsticks import PlainOpenVpn
 
 _LOG_LEVEL = 3  # what an installed service logs at
+_ROUNDS = 4  # with and without, in turns
 _WINDOW = 100  # calls under way at once; dbus-daemon allows a connection 128
 _PROPERTIES = ["status", "statistics", "device_name"]
 
@@ -32,11 +34,11 @@ class Counts:
 
 
 @contextmanager
-def _put_up(pki: Pki) -> Iterator[tuple[Lab, Service, Meter]]:
+def _put_up(pki: Pki, *options: str) -> Iterator[tuple[Lab, Service, Meter]]:
     """A laboratory with a server that pushes nothing (sessions must not quarrel over routes), service and client."""
     with Lab(pki) as lab:
         lab.server(pushes=())
-        service = lab.supervisor(log_level=_LOG_LEVEL)
+        service = lab.supervisor(*options, log_level=_LOG_LEVEL)
         with Meter(lab) as meter:
             yield lab, service, meter
 
@@ -52,6 +54,29 @@ def start(pki: Pki, counts: Counts) -> list[Figure]:
             ours.append(took)
             plain.append(openvpn.until_held())
     return [Figure("NewTunnel to usable object", "ms", ours, "openvpn, exec to >HOLD", plain, Wanted(25))]
+
+
+def sandbox(pki: Pki, counts: Counts) -> list[Figure]:
+    """What the layers cost: NewTunnel and memory with all that there are, beside none; in turns."""
+    took: dict[str, list[float]] = {"available": [], "none": []}
+    memories: dict[str, list[float]] = {"available": [], "none": []}
+    for _ in range(_ROUNDS):
+        for layers in took:
+            with _put_up(pki, f"--sandbox={layers}") as (lab, _, meter):
+                for number in range(max(counts.runs // _ROUNDS, 1)):
+                    one, session = meter.new_tunnel(meter.import_profile(f"profile {number}", lab.profile()))
+                    took[layers].append(one)
+                    meter.connect(session)
+                    worker = meter.get(session, "backend_pid")
+                    both = sum((memory.memory(pid) for pid in memory.children(worker)), memory.memory(worker))
+                    memories[layers].append(both.private_dirty)
+    without = statistics.median(memories["none"])
+    more = [one - without for one in memories["available"]]
+    wanted = Wanted(1.2, of_ratio=True)
+    return [
+        Figure("NewTunnel, all layers", "ms", took["available"], "no layer", took["none"], wanted),
+        Figure("a session's memory, more than without", "MB", more, wanted=Wanted(0.3)),
+    ]
 
 
 def connect(pki: Pki, counts: Counts) -> list[Figure]:
@@ -169,6 +194,7 @@ def beside_original(pki: Pki, counts: Counts) -> list[Figure]:
 
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
+    "sandbox": sandbox,
     "connect": connect,
     "activate": activate,
     "properties": properties,

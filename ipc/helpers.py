@@ -15,6 +15,8 @@ from .codec import BadFrame
 
 SPAWNER_FD = 3
 RESOLVER_FD = 4
+FILTERS_FD = 5  # a memfd with Filters
+CGROUP_FD = 6  # the directory of the cgroup that sessions get theirs in, or /dev/null where there is none
 
 # The one request a spawner reads: "start one" with this user id and these PKCS#11 providers, one bit each.  Fixed size
 # and layout, since code execution in the spawner is root: there is nothing here to parse.  It carries one descriptor,
@@ -73,6 +75,16 @@ def unpack_spawned(data: bytes) -> tuple[int, int]:
     return serial, pid
 
 
+class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seccomp filters in classic BPF (seccomp(2)), one or more programs a process; none: it is to have no filter."""
+
+    spawner: tuple[bytes, ...] = ()
+    worker: tuple[bytes, ...] = ()
+    engine: tuple[bytes, ...] = ()
+    token_engine: tuple[bytes, ...] = ()  # of sessions that use PKCS#11 providers
+    resolver: tuple[bytes, ...] = ()
+
+
 class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """To the resolver: turn `host` into addresses."""
 
@@ -101,8 +113,8 @@ _to_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[Looku
 _answer = msgspec.msgpack.Decoder(Answer)
 
 
-def encode(message: ToResolver | Answer) -> bytes:
-    """One message to or from the resolver as a frame."""
+def encode(message: ToResolver | Answer | Filters) -> bytes:
+    """One message to or from a helper as a frame; filters as what FILTERS_FD holds."""
     return _encoder.encode(message)
 
 
@@ -118,6 +130,11 @@ def decode_answer(frame: bytes) -> Answer:
     answer = _decode(_answer, frame)
     assert isinstance(answer, Answer)
     return answer
+
+
+def decode_filters(content: bytes) -> Filters:
+    """What FILTERS_FD holds.  Raises msgspec.DecodeError."""
+    return msgspec.msgpack.decode(content, type=Filters)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes) -> object:

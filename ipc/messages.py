@@ -7,6 +7,7 @@ worker/requests.py.  A message that carries a file descriptor says so.
 
 import msgspec
 
+from ..policy.layers import Layer
 from ..policy.network import NetworkSettings
 from ..policy.pkcs11 import ListedProvider
 from .codes import InputGroup, LogCategory
@@ -117,6 +118,13 @@ class WorkerSnapshot(ToSupervisor, frozen=True):
     """Second frame of a worker: how far its engine is ("new" before it has a profile)."""
 
     phase: str
+
+
+class Confined(ToSupervisor, frozen=True):
+    """All that confines worker and engine is in effect."""
+
+    layers: tuple[Layer, ...]  # that are on
+    local: bool  # the profile's server or proxy is on this machine, so the session has to connect to it
 
 
 class Accepted(ToSupervisor, frozen=True):

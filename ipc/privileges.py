@@ -10,6 +10,13 @@ from collections.abc import Callable, Collection, Iterable
 import _prctl
 import prctl
 
+from . import restrictions
+
+# Each with its lock (linux/securebits.h).
+_SECBIT_NOROOT = 1 << 0 | 1 << 1
+_SECBIT_NO_SETUID_FIXUP_LOCKED = 1 << 3
+_SECBIT_NO_CAP_AMBIENT_RAISE = 1 << 6 | 1 << 7
+
 
 class ConfinementError(Exception):
     """A step failed, or its effect is not there; the text names the step."""
@@ -58,13 +65,17 @@ def drop_to(uid: int, gid: int, keep: Collection[str] = (), *, groups: Collectio
         ("become the user", lambda: os.setresuid(uid, uid, uid), lambda: os.getresuid() == (uid, uid, uid)),
         ("stop keeping capabilities", lambda: prctl.set_keepcaps(False), lambda: not prctl.get_keepcaps()),
         *limit_capabilities(keep),
-        ("find that the old user is out of reach", _nothing, lambda: uid == 0 or not _can_become_root()),
+        (
+            "find that the old user is out of reach",
+            _nothing,
+            lambda: uid == 0 or "setuid" in keep or not _can_become_root(),
+        ),
     ]
 
 
 def limit_capabilities(keep: Collection[str]) -> list[Step]:
     """Steps to hold exactly `keep` as permitted and effective, and nothing as inheritable (so nothing as ambient)."""
-    kept = _numbers(keep)
+    kept = numbers(keep)
     others = [number for number in prctl.ALL_CAPS if number not in kept]
     return [
         # Effective before permitted: a capability that is effective cannot be taken from the permitted set.  A change
@@ -75,25 +86,31 @@ def limit_capabilities(keep: Collection[str]) -> list[Step]:
     ]
 
 
-def lock_securebits() -> list[Step]:
+def lock_securebits(*, ambient: bool = False) -> list[Step]:
     """Steps after which user id 0 means nothing to the kernel, irrevocably: no exec gives capabilities back.
 
-    Needs CAP_SETPCAP, so it comes before that is given up.
+    With `ambient`, capabilities may still be kept over an exec.  Needs CAP_SETPCAP, so it comes before that is given
+    up; the bit that keeps capabilities over the change of user, which comes later, stays open, and ends with it.
     """
+    bits = _SECBIT_NOROOT | _SECBIT_NO_SETUID_FIXUP_LOCKED | (0 if ambient else _SECBIT_NO_CAP_AMBIENT_RAISE)
 
-    def lock() -> None:
-        prctl.securebits.noroot = True
-        prctl.securebits.noroot_locked = True
-
-    return [("lock the secure bits", lock, lambda: prctl.securebits.noroot and prctl.securebits.noroot_locked)]
+    return [
+        (
+            "lock the secure bits",
+            lambda: restrictions.set_securebits(bits),
+            lambda: bool(_prctl.prctl(_prctl.PR_GET_SECUREBITS) == bits),
+        )
+    ]
 
 
 def forbid_new_privileges() -> list[Step]:
-    """Steps after which no exec can gain privileges (no_new_privs), and nobody of the same user may look inside."""
-    return [
-        ("set no_new_privs", lambda: prctl.set_no_new_privs(1), lambda: prctl.get_no_new_privs() == 1),
-        ("become undumpable", lambda: prctl.set_dumpable(0), lambda: prctl.get_dumpable() == 0),
-    ]
+    """Steps after which no exec can gain privileges (no_new_privs)."""
+    return [("set no_new_privs", lambda: prctl.set_no_new_privs(1), lambda: prctl.get_no_new_privs() == 1)]
+
+
+def hide_memory() -> list[Step]:
+    """Steps after which nobody of the same user may look inside, and no core is written."""
+    return [("become undumpable", lambda: prctl.set_dumpable(0), lambda: prctl.get_dumpable() == 0)]
 
 
 def set_rlimits(rows: Iterable[tuple[str, int, str]]) -> list[Step]:
@@ -114,19 +131,20 @@ def _nothing() -> None:
     pass
 
 
-def _numbers(names: Collection[str]) -> list[int]:
+def numbers(names: Collection[str]) -> list[int]:
+    """The kernel's numbers of capabilities."""
     return [getattr(_prctl, f"CAP_{name.upper()}") for name in names]
 
 
 def _limit_bounding_set(keep: Collection[str]) -> None:
-    kept = _numbers(keep)
+    kept = numbers(keep)
     for number in prctl.ALL_CAPS:
         if number not in kept:
             _prctl.prctl(_prctl.PR_CAPBSET_DROP, number)
 
 
 def _bounding_set_is(keep: Collection[str]) -> bool:
-    kept = _numbers(keep)
+    kept = numbers(keep)
     return all(_prctl.prctl(_prctl.PR_CAPBSET_READ, number) == (number in kept) for number in prctl.ALL_CAPS)
 
 

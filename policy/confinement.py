@@ -1,4 +1,9 @@
-"""What each kind of process keeps of root's power, one row each with its reason (capabilities(7))."""
+"""What each kind of process keeps of root's power, one row each with its reason (capabilities(7)).
+
+What it may call is in system_calls.py, the names of the layers in layers.py.
+"""
+
+from typing import NamedTuple
 
 # Capability names as python-prctl spells them.
 SUPERVISOR_CAPABILITIES = {
@@ -23,13 +28,53 @@ START_CAPABILITIES = {
 }
 
 # setrlimit(2) of workers and their engines: RLIMIT_ name, bound, reason.
+_MB = 1024 * 1024
 WORKER_RLIMITS = (
     ("CORE", 0, "a core file would hold keys"),
     ("NOFILE", 64, "a handful of sockets, the device, the profile"),
-    ("NPROC", 16, "the worker and its engine; counts all processes of the session's user id"),
-    ("FSIZE", 8 * 1024 * 1024, "the profile is the largest file it writes"),
+    ("NPROC", 8, "the worker and its engine, or the judge of its profile; counts all of the session's user id"),
+    ("FSIZE", 8 * _MB, "the profile is the largest file it writes"),
+    ("DATA", 192 * _MB, "judging the largest profile takes a third of that"),
+    ("AS", 512 * _MB, "address space that is only reserved; system_calls.py relies on its being little"),
     ("MEMLOCK", 0, "nothing is locked; mlock is not allowed in profiles"),
     ("MSGQUEUE", 0, "no message queues"),
 )
 
 HELPER_RLIMITS = (("CORE", 0, "memory of a helper tells about the sessions"),)
+
+# Files of cgroup v2 for each session as a whole: controller, file, bound, reason (the kernel's cgroup-v2.rst).
+CGROUP_BOUNDS = (
+    ("memory", "memory.max", 192 * _MB, "worker, engine and their private directory"),
+    ("memory", "memory.swap.max", 0, "keys are not written to disk"),
+    ("pids", "pids.max", 8, "as NPROC, but nobody else's processes count"),
+)
+
+
+class Files(NamedTuple):
+    """What Landlock lets a process do below a path; names as in worker/landlock.py."""
+
+    rights: str
+    reason: str
+
+
+# Landlock's rules of workers and their engines, by path in the workers' root directory.  "ENGINE", "LOADER",
+# "PROVIDERS" and "PRIVATE" stand for the engine's program, the dynamic loaders, what is shown to the session of PKCS#11
+# providers, and the session's private directory.
+WORKER_FILES = {
+    "/usr": Files("read list", "libraries of the engine"),
+    "/etc": Files("read list", "nsswitch.conf, hosts"),
+    "ENGINE": Files("read execute", "the engine; the worker executes nothing else"),
+    "LOADER": Files("read execute", "what the kernel executes to load the engine's libraries"),
+    "PROVIDERS": Files("read list", "modules (loaded, not executed), their configuration and tokens"),
+    "/dev/null": Files("read write truncate", "standard input and output"),
+    "/dev/random": Files("read", "random numbers"),
+    "/dev/urandom": Files("read", "random numbers"),
+    "/dev/net/tun": Files("read write device", "the session's device"),
+    "PRIVATE": Files("read list write truncate make remove", "profile, hosts file, management socket, temporary files"),
+}
+
+# The resolver reads what its modules want, and changes nothing.
+RESOLVER_FILES = {
+    "/": Files("read list", "resolv.conf, modules of the name service and their files"),
+    "/dev/null": Files("read write truncate", "standard input and output"),
+}

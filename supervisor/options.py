@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal, cast
 
 from ..ipc.codes import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
+from ..policy.layers import Layer
 from ..policy.limits import CONNECT_DEADLINE, SESSION_UIDS
 from ..policy.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
+from . import sandbox
 from .version import API_VERSION, VERSION
 
 PROGRAM = "openvpn3-service-sessionmgr"
@@ -32,6 +34,7 @@ class Options:
     engine: Path
     configuration: Literal["auto", "embedded", "external"]
     session_uids: range
+    sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -109,6 +112,14 @@ def make_parser() -> argparse.ArgumentParser:
         help="user ids that sessions run as; nobody else may use them (default %(default)s)",
     )
     parser.add_argument(
+        "--sandbox",
+        type=_sandbox,
+        default=sandbox.AVAILABLE,
+        metavar="available|strict|LAYER,LAYER…",
+        help="confine sessions by all layers that this machine has, and log which it lacks (available, the default), "
+        "refuse to start when it lacks any (strict), or for tests by exactly these layers, or none",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -139,6 +150,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         engine=chosen.engine,
         configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
         session_uids=chosen.session_uids,
+        sandbox=chosen.sandbox,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -185,6 +197,13 @@ def _providers_problem(providers: Sequence[Provider]) -> str:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         return f"{twice[0]!r} is listed more than once"
     return f"more than {MAX_PROVIDERS} providers" if len(names) > MAX_PROVIDERS else ""
+
+
+def _sandbox(text: str) -> str | frozenset[Layer]:
+    try:
+        return sandbox.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _uids(text: str) -> range:

@@ -56,6 +56,7 @@ def drop(account: pwd.struct_passwd) -> None:
                 *privileges.lock_securebits(),
                 *privileges.drop_to(account.pw_uid, account.pw_gid, SUPERVISOR_CAPABILITIES),
                 *privileges.forbid_new_privileges(),
+                *privileges.hide_memory(),
                 ("find the same in /proc/self/status", lambda: None, _kernel_agrees),
             ]
         )

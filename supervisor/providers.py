@@ -21,6 +21,13 @@ class Providers:
             for one, seen in zip(providers, self.listed, strict=True)
         )
 
+    @property
+    def groups(self) -> int | None:
+        """How many groups there are that a worker may join for them; None if there is no provider to be used."""
+        if not any(provider.places for provider in self.staged):
+            return None
+        return len({provider.gid for provider in self.staged} - {None})
+
     async def wanted_by(self, profile: bytes) -> frozenset[int]:
         """The numbers of those that a profile names and that can be used."""
         return await asyncio.to_thread(asked_for, profile, self.listed) if self.listed else frozenset()

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ipc.codes import LogGroup
 from ..ipc.exitcodes import Exit
+from ..policy.layers import Layer
 from ..policy.limits import LEAVING_DEADLINE
 from . import startup
 from .bus import configuration_api, device_api, log_api, manager_api
@@ -48,6 +49,8 @@ class Service:
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
+        self._sandbox = prepared.sandbox
+        self._session_uids = prepared.session_uids
         self._helpers = prepared.helpers
         self._providers = prepared.providers
         self._connection = connection
@@ -62,7 +65,7 @@ class Service:
         self._more_names = [log_api.BUS_NAME, *names_without_service()]
         self._lock = InstanceLock(options.runtime_dir)
         self._reaper = Reaper()
-        user_ids = UserIds(prepared.session_uids)
+        user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
         self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
         self._network = Network(options.runtime_dir / "devices", self._log)
@@ -123,6 +126,8 @@ class Service:
         await self._callers.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._clean_up()
+        if Layer.FIREWALL in self._sandbox.layers:
+            await self._protect()
         if self._configuration is not None:
             await self._configuration.start()
         self._manager.start()
@@ -137,6 +142,8 @@ class Service:
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
         )
+        for line in self._sandbox.describe():
+            self._log.warn(line)
         for provider in self._providers.listed:
             if provider.problem:
                 self._log.warn(f"The PKCS#11 provider {provider.name} cannot be used: {provider.problem}")
@@ -222,6 +229,14 @@ class Service:
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
         except (OSError, SystemFault) as error:
             self._log.error(f"What an earlier instance left could not all be removed: {error}")
+
+    async def _protect(self) -> None:
+        try:
+            await self._network.protect(self._session_uids)
+        except SystemFault as error:  # it could be done a moment ago
+            raise StartError(
+                f"Sessions cannot be kept from this machine's services: {error}", Exit.CONFINEMENT
+            ) from error
 
     # Running
 

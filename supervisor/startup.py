@@ -8,13 +8,15 @@ from pathlib import Path
 
 from ..ipc.exitcodes import Exit
 from ..ipc.helpers import pack_providers
-from . import privileges
+from ..policy.layers import Layer
+from . import cgroups, privileges, sandbox
 from .accounts import service_account
 from .errors import StartError
 from .log import Log
 from .log_destinations import open_log
 from .options import Options
 from .providers import Providers
+from .sandbox import Sandbox
 from .sessions.uids import check_unused
 from .workers.helpers import Helpers, start_helpers
 
@@ -32,6 +34,7 @@ class Prepared:
     helpers: Helpers
     session_uids: range  # without the resolver's
     engine_was_there: bool  # the workers' root directory has the engine in it
+    sandbox: Sandbox
     providers: Providers
 
 
@@ -47,18 +50,31 @@ def prepare(options: Options) -> Prepared:
         _make_directory(options.runtime_dir / name, account)
     _make_directory(options.state_dir / "profiles", account)
     log = open_log(options.log_level, options.log_file, options.colour)
+    missing: dict[Layer, str] = {}
+    cgroup = _prepare_cgroup(options, missing)
     engine = str(options.engine) if options.engine.is_file() else ""
     providers = Providers(options.pkcs11_providers)
+    confined = sandbox.choose(options.sandbox, missing, options.session_uids[1:], providers.groups)
     try:
-        helpers = start_helpers(
-            engine, options.runtime_dir / "template", options.session_uids, pack_providers(providers.staged)
-        )
+        template, packed = options.runtime_dir / "template", pack_providers(providers.staged)
+        helpers = start_helpers(engine, template, options.session_uids, confined, cgroup, packed)
     except OSError as error:
         raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
+    os.close(cgroup)
     os.umask(_NOBODY_ELSE_READS)
     privileges.drop(account)
     log.start()
-    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), providers)
+    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), confined, providers)
+
+
+def _prepare_cgroup(options: Options, missing: dict[Layer, str]) -> int:
+    """A descriptor of the group that sessions get theirs in; of something else where there is none, or none wanted."""
+    if isinstance(options.sandbox, str) or Layer.CGROUP in options.sandbox:
+        try:
+            return cgroups.prepare()
+        except (OSError, cgroups.NotDelegated) as error:
+            missing[Layer.CGROUP] = str(error)
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _make_directory(directory: Path, account: pwd.struct_passwd) -> None:

@@ -1,16 +1,17 @@
 """The engine: one `openvpn` process, without privileges, held on its management socket until it may connect."""
 
+import errno
 import os
 import signal
 import socket
 from collections import deque
 
 from ..ipc.exitcodes import describe
+from ..policy import texts
+from . import kernel
+from .confine import Confinement, confine_engine
 from .management import Connection
-from .template import ENGINE_PATH, HOSTS_PATH, PRIVATE_DIRECTORY
 
-_PROFILE = f"{PRIVATE_DIRECTORY}/profile"
-_SOCKET = f"{PRIVATE_DIRECTORY}/management"
 _OUTPUT_LINES_KEPT = 20
 
 # Seconds without any answer after which the engine turns to the next address; openvpn's own default is 120.
@@ -23,14 +24,17 @@ _ENVIRONMENT = {"PATH": "/usr/sbin", "LC_ALL": "C"}
 class Engine:
     """Starts, feeds and ends the process; what it says is read by others from `management` and `output`."""
 
-    def __init__(self, device: str, verbosity: int) -> None:
+    def __init__(self, device: str, verbosity: int, confinement: Confinement) -> None:
+        self._confinement = confinement
+        self._profile = f"{confinement.private}/profile"
+        self._socket = f"{confinement.private}/management"
         self._arguments = [
             "openvpn",
             "--connect-timeout", _CONNECT_TIMEOUT,  # before the profile, which may set its own
-            "--config", _PROFILE,
+            "--config", self._profile,
             "--dev", device,
             "--dev-type", "tun",
-            "--management", _SOCKET, "unix",
+            "--management", self._socket, "unix",
             "--management-client",
             "--management-hold",
             "--management-query-passwords",
@@ -41,7 +45,7 @@ class Engine:
             "--script-security", "0",
             "--disable-dco",
             "--resolv-retry", "0",  # a name without an address is the worker's to look up again
-            "--tmp-dir", PRIVATE_DIRECTORY,
+            "--tmp-dir", confinement.private,
             "--suppress-timestamps",
             "--verb", str(verbosity),
             "--setenv", "IV_SSO", "webauth,openurl,crtext",
@@ -50,14 +54,18 @@ class Engine:
         self.pidfd = -1
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.management: Connection | None = None
+        # What the engine resolves names with (hosts(5)): held open, since the worker opens no file later.
+        self._hosts = -1
         self.output = -1  # standard output and error of the process
         self.last_output: deque[str] = deque(maxlen=_OUTPUT_LINES_KEPT)
         self.proxy_sees_credentials = False  # in the request under way
 
     def start(self, config: str) -> None:
         """Write the profile and start the process.  Raises OSError."""
-        _write(_PROFILE, config, 0o400)
-        self.listener.bind(_SOCKET)
+        with open(_new_file(self._profile, 0o400), "w", encoding="utf-8") as file:
+            file.write(config)
+        self._hosts = _new_file(f"{self._confinement.private}/hosts", 0o600)
+        self.listener.bind(self._socket)
         self.listener.listen(1)
         self.output, output_of_engine = os.pipe()
         os.set_blocking(self.output, False)
@@ -77,22 +85,25 @@ class Engine:
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.closerange(3, 64)
-            os.execve(ENGINE_PATH, self._arguments, _ENVIRONMENT)
+            confine_engine(self._confinement)
+            kernel.execve_text(texts.ENGINE, self._arguments, _ENVIRONMENT)
         except OSError as error:
-            os.write(2, f"cannot execute {ENGINE_PATH}: {error.strerror}\n".encode())
+            os.write(2, f"cannot execute the engine: {error.strerror}\n".encode())
         finally:
             os._exit(127)
 
     def write_hosts(self, content: str) -> None:
-        """Replace what the engine resolves names with (hosts(5)).  Raises OSError."""
-        _write(f"{HOSTS_PATH}.new", content, 0o600)
-        os.rename(f"{HOSTS_PATH}.new", HOSTS_PATH)
+        """Replace what the engine, which holds, resolves names with (hosts(5)).  Raises OSError."""
+        data = content.encode()
+        if os.pwrite(self._hosts, data, 0) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(self._hosts, len(data))
 
     def accept(self) -> Connection:
         """Take the engine's management connection, and no second one."""
         sock, _ = self.listener.accept()
         self.listener.close()
-        os.unlink(_SOCKET)
+        os.unlink(self._socket)
         self.management = Connection(sock)
         return self.management
 
@@ -128,8 +139,6 @@ class Engine:
         return describe(status)
 
 
-def _write(path: str, content: str, mode: int) -> None:
-    """Make or replace a file of this mode."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
+def _new_file(path: str, mode: int) -> int:
+    """The descriptor of a file that did not exist, of this mode, to be written."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..ipc.helpers import StagedProvider
+from ..policy import texts
 from . import kernel
 
-_STAGE = "/providers"
-_NOTHING = f"{_STAGE}/nothing"  # an empty file
+STAGE = "/providers"
+_NOTHING = f"{STAGE}/nothing"  # an empty file
 _PRIVATE = "/run/"  # below it is a worker's own directory, where there is no place before there is a worker
 
 
@@ -22,7 +23,7 @@ def stage(root: Path, staged: Sequence[StagedProvider]) -> None:
 
     What cannot be bound is told on standard error and left out.  Raises OSError.
     """
-    directory = root / _STAGE.lstrip("/")
+    directory = root / STAGE.lstrip("/")
     directory.mkdir()
     if not any(provider.places for provider in staged):
         return
@@ -61,6 +62,22 @@ def make_places(staged: Sequence[StagedProvider]) -> None:
         kernel.mount("none", cover, flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)
 
 
+def paths(staged: Sequence[StagedProvider]) -> dict[int, bytes]:
+    """The address of each path that a worker may bind from or to (policy/texts.py).
+
+    The administrator's whole list is one argument of the spawner, so it is not longer than 128 KiB (execve(2)): there
+    is room for all.
+    """
+    found: dict[int, bytes] = {}
+    address = texts.PATHS
+    every = {path for pair in _numbered(staged, range(len(staged))) for path in pair}
+    for path in sorted(every):
+        found[address] = path.encode()
+        address += len(found[address]) + 1
+    assert address <= texts.PATHS + texts.PATHS_SIZE
+    return found
+
+
 class Providers:
     """The providers of one worker."""
 
@@ -81,17 +98,23 @@ class Providers:
         Needs CAP_SYS_ADMIN; call in the worker's own mount namespace, when it has its private directory.
         Raises OSError.
         """
+        addresses = {text: address for address, text in paths(self._staged).items()}
         for aside, place in self._shown():
             if not os.path.exists(aside):  # it could not be bound
                 continue
             if not os.path.exists(place):
                 _make(place, os.path.isdir(aside))
-            kernel.bind_read_only(aside, place)
+            kernel.bind_texts_read_only(addresses[aside.encode()], addresses[place.encode()])
         if any(provider.places for provider in self._staged):
-            kernel.detach(_STAGE)
+            kernel.detach_text(texts.STAGE)
 
     def others_are_hidden(self) -> bool:
-        return not os.listdir(_STAGE)
+        return not os.listdir(STAGE)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the files and directories are that the worker may see."""
+        return tuple(place for _, place in self._shown())
 
     def _shown(self) -> Iterator[tuple[str, str]]:
         return _numbered(self._staged, self._numbers)
@@ -100,7 +123,7 @@ class Providers:
 def _numbered(staged: Sequence[StagedProvider], numbers: Iterable[int]) -> Iterator[tuple[str, str]]:
     """Where each file or directory is on the stage, and where it belongs; those that contain others come first."""
     every = [
-        (place, f"{_STAGE}/{number}.{index}") for number in numbers for index, place in enumerate(staged[number].places)
+        (place, f"{STAGE}/{number}.{index}") for number in numbers for index, place in enumerate(staged[number].places)
     ]
     return ((aside, place) for place, aside in sorted(every))
 

@@ -31,6 +31,13 @@ def version_of(host: str) -> int:
         return 0
 
 
+def on_this_machine(host: str) -> bool:
+    """Whether `host` is an address of the loopback device, or the name of this machine for itself (RFC 6761)."""
+    if version_of(host):
+        return ipaddress.ip_address(host).is_loopback
+    return host.rstrip(".").lower().endswith("localhost")
+
+
 @dataclass(slots=True)
 class _Name:
     """A name as remotes of one address family want it."""
@@ -54,6 +61,11 @@ class Remotes:
         self._names = [_Name(host, family) for host, family in hosts if not version_of(host)]
         self._some_need_no_name = len(self._names) < len(hosts)
         self.tried = ""  # the address the engine last spoke of
+
+    @property
+    def local(self) -> bool:
+        """Whether the engine has to connect to this machine, to a server or a proxy."""
+        return any(on_this_machine(remote.proxy.host if remote.proxy else remote.host) for remote in self._remotes)
 
     def to_look_up(self) -> list[str]:
         """Names without an address left to try, that have not failed to resolve for this attempt."""

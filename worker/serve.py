@@ -14,6 +14,7 @@ from ..ipc.codes import LogCategory
 from ..ipc.exitcodes import Exit
 from ..policy.limits import MAX_FRAME, MAX_LOG_LINE
 from . import events, requests
+from .confine import Confinement, confine_serving
 from .session import Phase, Session
 from .timers import Timers
 
@@ -21,14 +22,14 @@ from .timers import Timers
 _GREETING = ("state on", "log on", "bytecount 1")
 
 
-def run(supervisor: Channel) -> None:
+def run(supervisor: Channel, confinement: Confinement) -> None:
     """Serve one session until it has ended, then end the process."""
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
     try:
-        _Loop(supervisor).run()
+        _Loop(supervisor, confinement).run()
         status = Exit.OK
     except BadFrame as error:
         _last_words(supervisor, f"The supervisor broke the protocol: {error}")
@@ -47,12 +48,12 @@ def _last_words(supervisor: Channel, text: str) -> None:
 
 
 class _Loop:
-    def __init__(self, supervisor: Channel) -> None:
+    def __init__(self, supervisor: Channel, confinement: Confinement) -> None:
         self._supervisor = supervisor
         # Pages that take no memory before they are used; overwritten after each packet.
         self._received = memoryview(mmap.mmap(-1, MAX_FRAME + 1))
         self._timers = Timers()
-        self._session = Session(supervisor, self._timers)
+        self._session = Session(supervisor, self._timers, confinement)
         self._selector = selectors.DefaultSelector()
         self._engine_watched = self._engine_gone = False
 
@@ -111,6 +112,10 @@ class _Loop:
         assert self._session.engine is not None
         self._selector.unregister(self._session.engine.listener.fileno())
         management = self._session.engine.accept()
+        # From here on there is nothing to open, start or connect; and what has come from the engine is not read yet.
+        confine_serving(self._session.confinement)
+        layers = tuple(sorted(self._session.confinement.layers))
+        self._session.tell(messages.Confined(layers, self._session.attempts.remotes.local))
         self._watch(management.fileno(), self._read_management)
         self._session.command(*_GREETING)
 

@@ -28,6 +28,7 @@ from ..policy.limits import (
 from ..policy.overrides import SessionOverrides, for_session
 from . import secret
 from .attempts import Attempts
+from .confine import Confinement
 from .engine import Engine
 from .judging import judge_apart
 from .profile import Judgement, ProfileRefused
@@ -57,9 +58,10 @@ class Phase(StrEnum):
 class Session:
     """The worker's side of one session."""
 
-    def __init__(self, supervisor: Channel, timers: Timers) -> None:
+    def __init__(self, supervisor: Channel, timers: Timers, confinement: Confinement = Confinement()) -> None:  # noqa: B008
         self._supervisor = supervisor
         self.timers = timers
+        self.confinement = confinement
         self.phase = Phase.NEW
         self.greeted = False  # the supervisor speaks our protocol
         self.turn = 0  # the number of the latest request that changes the engine's course
@@ -142,7 +144,7 @@ class Session:
             self.log(LogCategory.WARN, warning)
         self.redirected = "\nredirect-gateway" in self.judgement.config
         # Below that the engine would not say why it fails, nor what the server tells it to do.
-        self.engine = Engine(snapshot.device, max(self._log_level, _LEAST_VERBOSITY))
+        self.engine = Engine(snapshot.device, max(self._log_level, _LEAST_VERBOSITY), self.confinement)
         try:
             self.engine.start(self.judgement.config)
         except OSError as error:

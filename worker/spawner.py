@@ -18,30 +18,34 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import prctl
 
-from ..ipc import helpers, privileges
+from ..ipc import helpers, privileges, restrictions
 from ..ipc.channel import Channel, ChannelClosed
 from ..ipc.codec import BadFrame
 from ..ipc.exitcodes import Exit, describe
-from ..policy.confinement import HELPER_RLIMITS, SPAWNER_CAPABILITIES
-from . import confine, kernel, resolver, serve, template
+from ..policy import layers
+from ..policy.layers import Layer
+from . import cgroup, confine, kernel, resolver, serve, template
+from .confine import Confinement
 from .providers import Providers
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
 _FORK_RETRY = 0.5  # seconds
-_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
 
 def main() -> None:
-    """Arguments: the openvpn program ("" if none), a directory to build on, the range of user ids, the providers.
+    """Arguments: the openvpn program ("" if none), a directory to build on, the range of user ids, layers, providers.
 
-    The first id of the range is the resolver's, the others are for sessions.  The providers are those of PKCS#11
-    (helpers.pack_providers).
+    The first id of the range is the resolver's, the others are for sessions.  The layers are those of
+    policy/layers.py that are to be on, the providers those of PKCS#11 (helpers.pack_providers); ipc/helpers.py says
+    what descriptors there are.
     """
     engine, directory, uids = sys.argv[1], sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4]))
-    staged = helpers.unpack_providers(sys.argv[5])
+    confinement = Confinement(layers.split(sys.argv[5]), _read_filters())
+    staged = helpers.unpack_providers(sys.argv[6])
     # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -49,34 +53,53 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
     if os.fork() == 0:
-        _end_with(lambda: _be_resolver(uids[0]))
+        _end_with(lambda: _be_resolver(uids[0], confinement))
     os.close(helpers.RESOLVER_FD)
-    _end_with(lambda: _be_spawner(engine, directory, uids[1:], staged))
+    _end_with(lambda: _be_spawner(engine, directory, uids[1:], confinement, staged))
 
 
-def _be_resolver(uid: int) -> None:
+def _read_filters() -> helpers.Filters:
+    with os.fdopen(helpers.FILTERS_FD, "rb") as file:
+        return helpers.decode_filters(file.read())
+
+
+def _be_resolver(uid: int, confinement: Confinement) -> None:
     os.close(helpers.SPAWNER_FD)
+    os.close(helpers.CGROUP_FD)
     prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
-    privileges.run_steps(
-        [*privileges.set_rlimits(HELPER_RLIMITS), *privileges.drop_to(uid, uid), *privileges.forbid_new_privileges()]
-    )
+    confine.confine_resolver(uid, confinement)
     keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
 
 
-def _be_spawner(engine: str, directory: str, uids: range, staged: Sequence[helpers.StagedProvider]) -> None:
+def _be_spawner(
+    engine: str, directory: str, uids: range, confinement: Confinement, staged: Sequence[helpers.StagedProvider]
+) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
-    kernel.unshare(kernel.CLONE_NEWNS)
+    restrictions.unshare(restrictions.CLONE_NEWNS)
     kernel.make_mounts_private()
-    template.build_and_enter(engine, directory, staged)
-    privileges.run_steps(
-        [
-            *privileges.set_rlimits(HELPER_RLIMITS),
-            *privileges.lock_securebits(),
-            *privileges.drop_to(0, 0, SPAWNER_CAPABILITIES),
-            *privileges.forbid_new_privileges(),
-        ]
-    )
-    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, staged))
+    if Layer.ROOT in confinement.layers:
+        template.build_and_enter(engine, directory, staged)
+        engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
+    else:
+        base = template.OUTSIDE_DIRECTORY
+    if Layer.MOUNT not in confinement.layers:
+        template.share_private_directory(base)
+    template.write_texts(engine, base, staged)
+    if not confine.shows_providers(confinement.layers):
+        _show_to_all(confinement, staged)
+    places = {"ENGINE": (engine,), "LOADER": template.loaders()}
+    confinement = replace(confinement, base=base, places=places)
+    confine.confine_spawner(confinement)
+    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement, staged))
+
+
+def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
+    """Where a worker cannot be shown its own PKCS#11 providers only: let all see them, and say so."""
+    if not any(provider.places for provider in staged):
+        return
+    if Layer.ROOT in confinement.layers:  # otherwise they are where they belong
+        Providers(staged, range(len(staged))).show()
+    print("PKCS#11: the files of all providers can be seen by all sessions", file=sys.stderr, flush=True)
 
 
 def keep_serving(serve_requests: Callable[[], None]) -> None:
@@ -102,7 +125,7 @@ def keep_serving(serve_requests: Callable[[], None]) -> None:
         print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
 
 
-def _serve(requests: Channel, uids: range, staged: Sequence[helpers.StagedProvider]) -> None:
+def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner, serving")
     while True:
         try:
@@ -115,7 +138,8 @@ def _serve(requests: Channel, uids: range, staged: Sequence[helpers.StagedProvid
                 what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
                 raise BadFrame(f"a request for {what}")
             with socket.socket(fileno=packet.take()) as worker_end:
-                failure = _spawn(requests, serial, uid, Providers(staged, numbers), Channel(worker_end))
+                shown = Providers(staged, numbers)
+                failure = _spawn(requests, serial, uid, Channel(worker_end), confinement, shown)
             if failure:
                 requests.send(helpers.pack_spawned(serial, -failure))
         except BadFrame as error:
@@ -124,29 +148,34 @@ def _serve(requests: Channel, uids: range, staged: Sequence[helpers.StagedProvid
             packet.close()
 
 
-def _spawn(requests: Channel, serial: int, uid: int, shown: Providers, worker_end: Channel) -> int:
+def _spawn(
+    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: Providers
+) -> int:
     """Make a worker, which answers the request by itself; an errno if there is none."""
     try:
         intermediate = os.fork()
     except OSError as error:
         return error.errno or errno.EAGAIN
     if intermediate == 0:
-        _end_with(lambda: _unshare_and_fork(requests, serial, uid, shown, worker_end))
+        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement, shown))
     _, status = os.waitpid(intermediate, 0)
     return 0 if status == 0 else errno.ECHILD
 
 
-def _unshare_and_fork(requests: Channel, serial: int, uid: int, shown: Providers, worker_end: Channel) -> None:
+def _unshare_and_fork(
+    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: Providers
+) -> None:
     try:
-        kernel.unshare(_NAMESPACES)
+        if Layer.CGROUP in confinement.layers:
+            cgroup.enter(helpers.CGROUP_FD, uid)
+        restrictions.unshare(layers.namespace_flags(confinement.layers))
         pid = os.fork()
     except OSError as error:
         requests.send(helpers.pack_spawned(serial, -(error.errno or errno.EAGAIN)))
         return
     if pid == 0:
         requests.close()
-        confine.confine_worker(uid, shown)
-        serve.run(worker_end)
+        serve.run(worker_end, confine.confine_worker(uid, serial, confinement, shown))
         return
     pidfd = os.pidfd_open(pid)
     requests.send(helpers.pack_spawned(serial, pid), [pidfd])

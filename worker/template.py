@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..ipc.helpers import StagedProvider
+from ..policy import texts
 from . import kernel, providers
 
 ENGINE_PATH = "/usr/sbin/openvpn"  # where the engine is inside, wherever it is outside
 PRIVATE_DIRECTORY = "/run"  # the worker's own tmpfs
-HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its servers' names with
+OUTSIDE_DIRECTORY = (
+    "/mnt"  # in its place where workers keep the host's root; every system has it, and every user gets there
+)
+_HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its servers' names with
 _PRIVATE_SIZE = "16m"  # the profile in two forms, a socket; the engine's temporary files
 
 # Character devices the engine opens: name, major, minor (the kernel's admin-guide/devices.txt).
@@ -41,13 +45,28 @@ def build_and_enter(engine: str, directory: str, staged: Sequence[StagedProvider
         kernel.bind_read_only(engine, str(inside))
     for link, destination in (("lib", "usr/lib"), ("lib64", "usr/lib64"), ("bin", "usr/bin"), ("sbin", "usr/sbin")):
         (root / link).symlink_to(destination)
-    (root / "etc/hosts").symlink_to(HOSTS_PATH)
+    (root / "etc/hosts").symlink_to(_HOSTS_PATH)
     (root / "etc/nsswitch.conf").write_text("hosts: files\n")
     _make_devices(root / "dev")
     providers.stage(root, staged)
     kernel.pivot_into(directory)
     providers.make_places(staged)
     kernel.mount("none", "/", flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)
+
+
+def write_texts(engine: str, base: str, staged: Sequence[StagedProvider]) -> None:
+    """Put the texts of policy/texts.py in their place.
+
+    They are the engine's path, where private directories are mounted, and the paths of PKCS#11 providers.
+    """
+    contents = {
+        texts.ENGINE: engine.encode(),
+        texts.PRIVATE: base.encode(),
+        texts.TMPFS: b"tmpfs",
+        texts.STAGE: providers.STAGE.encode(),
+        **providers.paths(staged),
+    }
+    kernel.map_texts(texts.AT, texts.SIZE, contents)
 
 
 def mount_private_directory(uid: int, *, open_to_root: bool = False) -> None:
@@ -58,7 +77,17 @@ def mount_private_directory(uid: int, *, open_to_root: bool = False) -> None:
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     access = f"mode=0770,uid={uid},gid=0" if open_to_root else f"mode=0700,uid={uid},gid={uid}"
     options = f"{access},size={_PRIVATE_SIZE},nr_inodes=64"
-    kernel.mount("private", PRIVATE_DIRECTORY, "tmpfs", flags, options)
+    kernel.mount_texts(texts.PRIVATE, texts.TMPFS, flags, options)
+
+
+def share_private_directory(base: str) -> None:
+    """Where workers have no mounts of their own: let each make a directory in `base`."""
+    kernel.mount("private", base, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "mode=1777")
+
+
+def loaders() -> tuple[str, ...]:
+    """The dynamic loaders, one of which the kernel executes when it executes the engine (ld.so(8))."""
+    return tuple(str(file) for directory in _library_directories() for file in directory.glob("ld*.so*"))
 
 
 def _library_directories() -> list[Path]:

@@ -17,7 +17,7 @@ from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import Address, NetworkSettings, Route, check
 from ..errors import SystemFault
 from ..log import Log
-from . import tun
+from . import firewall, tun
 from .journal import Entry, Journal, current_namespace
 from .lane import Lane, limited
 from .netlink import IPv6Off, Netlink, family
@@ -36,7 +36,9 @@ class _Device:
 
 
 class Network:
-    """The devices of all sessions."""
+    """The devices of all sessions, and what keeps sessions from this machine's services."""
+
+    protected = range(0)  # user ids that may not connect to them
 
     def __init__(self, journal_directory: Path, log: Log) -> None:
         """Raises OSError if the directory cannot be made."""
@@ -45,8 +47,25 @@ class Network:
         self._lane = Lane("network")
         self._removals = Lane("devices")
         self._netlink = Netlink()  # used in self._lane only, as are the devices
+        self._exempt: set[int] = set()
         self._devices: dict[str, _Device] = {}
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
+
+    async def protect(self, uids: range) -> None:
+        """Keep the processes of `uids` from this machine's services.  Raises SystemFault."""
+        await self._lane.run(firewall.install, uids)
+        self.protected = uids
+
+    async def exempt(self, uid: int) -> None:
+        """Let the processes of one of them connect to this machine.  Raises SystemFault."""
+        self._exempt.add(uid)
+        await self._lane.run(firewall.install, self.protected, tuple(self._exempt))
+
+    def end_exemption(self, uid: int) -> None:
+        """Nothing is left of the session that had this user id."""
+        if uid in self._exempt:
+            self._exempt.discard(uid)
+            self._lane.submit(firewall.install, self.protected, tuple(self._exempt))
 
     def warm_up(self) -> None:
         """Load what the first session would have to wait for (about 60 ms and 5 MB)."""
@@ -108,6 +127,8 @@ class Network:
         """Remove devices that were held up to now, and end; the devices of sessions stay."""
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
+            if self.protected:
+                await self._lane.run(firewall.remove)
             await self._lane.run(self._netlink.close)
             # A device that was given up while it was made is discarded after that, and removed after that again.
             await self._lane.run(_nothing)

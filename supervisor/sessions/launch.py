@@ -101,6 +101,7 @@ class Launcher:
             self._journal.remove(session.name)
         except OSError as error:
             self._log.error(f"The note of a worker cannot be removed: {error.strerror}", session=session.name)
+        self._network.end_exemption(session.uid)
         if session.uid and not self._spawner.owes(session.uid):
             self._user_ids.give_back(session.uid)
         session.uid = 0

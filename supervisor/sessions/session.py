@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ...ipc import messages
 from ...ipc.codes import DEFAULT_LOG_LEVEL, InputGroup, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.access import Acl, Caller
+from ...policy.layers import Layer
 from ...policy.limits import (
     FAILED_READABLE,
     MAX_RESTARTS,
@@ -99,6 +100,7 @@ class Session:
         self.device_path = NO_DEVICE
         self.uid = 0  # of worker and engine
         self.worker: Worker | None = None
+        self.layers = frozenset[Layer]()  # that confine worker and engine, as the worker reports
         self.greeted = False  # the worker speaks our protocol
         self.turn = 0  # counts what the worker was told; its reports say which it had heard of
         self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()

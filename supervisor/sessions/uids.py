@@ -12,16 +12,20 @@ _SUBID_FORMAT = ("/etc/subuid", "/etc/subgid")  # name:first:count (subuid(5))
 class UserIds:
     """Hands out the ids of `ids`; one comes back only when nothing of its session is left."""
 
-    def __init__(self, ids: range) -> None:
+    def __init__(self, ids: range, *, shared: bool = False) -> None:
+        """With `shared`, all sessions get the same."""
         self._free = list(reversed(ids))
+        self._shared = shared
 
     def take(self) -> int:
         """The lowest free id.  Raises SystemFault if there is none."""
         if not self._free:
             raise SystemFault("All user ids for sessions are in use; end a session, or give a larger --session-uids")
-        return self._free.pop()
+        return self._free[-1] if self._shared else self._free.pop()
 
     def give_back(self, uid: int) -> None:
+        if self._shared:
+            return
         self._free.append(uid)
         self._free.sort(reverse=True)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...ipc import messages
 from ...ipc.codes import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...policy.layers import Layer, join
 from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
 from ...policy.network import PolicyViolation
 from ..errors import SystemFault, WorkerFault
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
     from ..sessions.session import Session
 
 _CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
+
+
+async def confined(session: Session, message: messages.Confined) -> None:
+    """Worker and engine are confined by these layers, and by one that is not theirs to report."""
+    network = session.around.network
+    layers = frozenset(message.layers) - {Layer.FIREWALL}
+    if session.uid in network.protected:
+        if message.local:
+            # Said before the engine has heard from any server; the profile's owner can connect there anyway.
+            try:
+                await network.exempt(session.uid)
+            except SystemFault as error:
+                session.log(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
+        else:
+            layers |= {Layer.FIREWALL}
+    session.layers = layers
+    session.log(LogCategory.DEBUG, f"Confined by {join(session.layers)}")
 
 
 def accepted(session: Session, message: messages.Accepted) -> None:

@@ -105,6 +105,7 @@ _RELEASED = (
 PERMITS: dict[type[messages.ToSupervisor], _Permit] = {
     messages.WorkerHello: _permit(State.STARTING, State.REVIVING, act=_hello),
     messages.WorkerSnapshot: _permit(State.STARTING, State.REVIVING, act=_snapshot),
+    messages.Confined: _permit(State.STARTING, State.REVIVING, act=reports.confined),
     messages.Accepted: _event(Event.ACCEPTED, reports.accepted),
     messages.Refused: _permit(
         State.STARTING, State.REVIVING, act=lambda session, message: session.refused(message.reason)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.connection import BusError
@@ -28,6 +29,7 @@ from .authentication import (
     restart,
     story,
 )
+from .service_life import field
 from .sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin, processes_of_sessions, wait_gone
 from .test_auth_secrets import files_of
 
@@ -70,6 +72,41 @@ def test_the_right_pin(lab: Lab, token: Token) -> None:
     connect(session)
     assert story(session, before) == [*ON_THE_WAY, "2,7"]
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
+
+
+def test_its_session_has_all_layers(lab: Lab, token: Token) -> None:
+    made = started(lab)
+    user = with_token(lab, token.identities[0])
+    connect(user, pkcs11_pin=PIN)
+    other = begin(lab, "other", user="bob")
+    said = [line.split("Confined by ")[1] for line in made.log.splitlines() if "Confined by " in line]
+    layers = join(ALL - {Layer.CGROUP})
+    assert [line.replace("cgroup,", "") for line in said] == [layers, layers]
+    for session in (user, other):
+        assert [field(one.pid, "Seccomp_filters") for one in (session.worker, session.engine)] == ["3", "3"]
+    assert lab.echo(TUNNEL_ADDRESS, b"confined") == b"confined"
+
+
+def test_a_module_that_starts_threads(lab: Lab) -> None:
+    """OpenSC ends the whole engine where it cannot; without a reader there is no card to be found."""
+    [module] = Path("/usr/lib").glob("*-linux-gnu*/opensc-pkcs11.so")
+    lab.server()
+    lab.supervisor(f"--pkcs11-provider=card={module},/etc/opensc")
+    session = with_token(lab, "OpenSC/PKCS\\x2315/0001/missing/01", provider="card")
+    connect(session, REQUIRE_USER, pkcs11_pin=PIN)
+    assert [one.label for one in questions(session)] == ["Insert token missing, then answer yes"]
+    assert Path(f"/proc/{session.engine.pid}/status").read_text().count("Seccomp:\t2") == 1
+
+
+@pytest.mark.parametrize("layers", ["none", "root", "mount", "mount,root"])
+def test_without_a_root_or_mounts_of_their_own_all_sessions_see_providers(lab: Lab, token: Token, layers: str) -> None:
+    made = started(lab, f"--sandbox={layers}")
+    connect(with_token(lab, token.identities[0]), pkcs11_pin=PIN)
+    other = begin(lab, "other", user="bob")
+    shown = layers != "mount,root"
+    assert seen_by(other, lab.tokens.directory).is_dir() is shown
+    said = "PKCS#11: the files of all providers can be seen by all sessions"
+    assert (said in made.log) is shown
 
 
 def test_no_second_pin_when_it_connects_again(lab: Lab, token: Token) -> None:

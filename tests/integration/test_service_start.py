@@ -52,16 +52,19 @@ def test_root_becomes_an_ordinary_user_with_two_capabilities(lab: Lab) -> None:
 def test_user_id_0_means_nothing_to_it(lab: Lab) -> None:
     """Only a process itself can read its secure bits, so this one drops privileges as the service does."""
     code = (
-        "import prctl, pwd\n"
+        "import _prctl, prctl, pwd, resource\n"
+        "from openvpn3_sessionmgr.ipc import restrictions\n"
         "from openvpn3_sessionmgr.supervisor import privileges\n"
         "privileges.drop(pwd.getpwnam('_openvpn'))\n"
-        "bits = prctl.securebits\n"
-        "print(bits.noroot, bits.noroot_locked, bits.keep_caps, prctl.get_dumpable(), prctl.get_child_subreaper())\n"
-        "try: bits.noroot = False\n"
-        "except PermissionError: print('locked')\n"
+        "bits = _prctl.prctl(_prctl.PR_GET_SECUREBITS)\n"
+        "print(bits, prctl.get_dumpable(), prctl.get_child_subreaper(), *resource.getrlimit(resource.RLIMIT_CORE))\n"
+        "for bit in range(8):\n"
+        "  try: restrictions.set_securebits(bits ^ 1 << bit)\n"
+        "  except PermissionError: print('locked')\n"
     )
     done = lab.client_side.run([sys.executable, "-c", code], environment=clean_environment(PYTHONPATH=str(IMPORT_ROOT)))
-    assert done.stdout.split() == ["True", "True", "False", "False", "1", "locked"], done.stderr
+    noroot, setuid_fixup, ambient = 0b11, 1 << 3, 0b11 << 6  # each with its lock (linux/securebits.h)
+    assert done.stdout.split() == [str(noroot | setuid_fixup | ambient), "False", "1", "0", "0", *["locked"] * 8]
 
 
 def test_ps_shows_it_by_its_name(lab: Lab) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import denied
 from .bus import Bus
 from .connection import CONFIGURATION, LOG, SESSIONS, Connection
 from .network import Namespace
@@ -20,6 +21,7 @@ def service_command(directory: Path, *options: str, idle_exit: float = 0, log_le
     `idle_exit` is in minutes, 0 for never.  `options` come last and override.
     """
     return [
+        *denied.tracer(),
         SERVICE_PROGRAM,
         f"--log-level={log_level}",
         "--log-file=stdout:",

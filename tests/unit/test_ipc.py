@@ -13,6 +13,7 @@ from openvpn3_sessionmgr.ipc import helpers, messages
 from openvpn3_sessionmgr.ipc.channel import Channel, ChannelClosed, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
+from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
 from openvpn3_sessionmgr.policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
 from openvpn3_sessionmgr.policy.pkcs11 import MAX_PROVIDERS, ListedProvider
@@ -36,6 +37,7 @@ EXAMPLES = [
     messages.UrlNeeded(1, "https://login.example/"),
     messages.WorkerHello(1, 0),
     messages.WorkerSnapshot("new"),
+    messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
     messages.Accepted(3),
     messages.Refused("no"),
     messages.Connecting(1),

@@ -10,6 +10,7 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import channel_pair
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.access import Acl
+from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.policy.network import NetworkSettings
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
@@ -28,6 +29,7 @@ TURN = 3  # of the session's latest request
 EXAMPLES: list[messages.ToSupervisor] = [
     messages.WorkerHello(messages.MAJOR, 7),
     messages.WorkerSnapshot("new"),
+    messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
     messages.Accepted(3),
     messages.Refused("no"),
     messages.InputNeeded(TURN, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),

@@ -1,0 +1,29 @@
+"""A cgroup for each session, with the bounds of policy/confinement.py (the kernel's cgroup-v2.rst)."""
+
+import os
+
+from ..policy.confinement import CGROUP_BOUNDS
+
+
+def enter(parent: int, uid: int) -> None:
+    """Make the calling process, with all that it will fork, a member of the group of the session of user `uid`.
+
+    `parent` is the directory of the group above.  A group is used again by the next session of the same user id, when
+    nothing is left of the one before.  Raises OSError.
+    """
+    name = f"session-{uid}"
+    try:
+        os.mkdir(name, dir_fd=parent)
+    except FileExistsError:
+        pass
+    for _, file, bound, _ in CGROUP_BOUNDS:
+        _write(parent, f"{name}/{file}", bound)
+    _write(parent, f"{name}/cgroup.procs", 0)  # the writer itself
+
+
+def _write(parent: int, path: str, value: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
