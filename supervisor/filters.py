@@ -3,6 +3,7 @@
 To be used in a process that ends soon: the library's Python binding takes 4 MB.
 """
 
+import ctypes.util
 import errno
 import importlib
 import os
@@ -18,6 +19,9 @@ _BINDINGS = (
     "seccomp",
     "pyseccomp",
 )  # Debian's python3-seccomp, which is libseccomp's own, and PyPI's: the same interface
+
+
+_SONAMES = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
 
 
 class CannotBuild(Exception):
@@ -59,12 +63,13 @@ def build(table: Table) -> tuple[bytes, ...]:
 
 
 def _binding() -> Any:
-    """libseccomp's Python binding; PyPI's starts programs to find the library when it is first imported."""
+    """libseccomp's Python binding.  Raises CannotBuild."""
+    ctypes.util.find_library = lambda name: _SONAMES.get(name)  # PyPI's would start a compiler and linker to find them
     reasons = []
     for name in _BINDINGS:
         try:
             found = importlib.import_module(name)
-        except (ImportError, RuntimeError) as error:  # the latter where the library itself is missing
+        except (ImportError, OSError, RuntimeError) as error:  # the latter where the library itself is missing
             reasons.append(f"{name}: {error}")
         else:
             if hasattr(found, "SyscallFilter"):
