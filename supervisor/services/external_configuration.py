@@ -1,6 +1,7 @@
 """Profiles from the configuration service of OpenVPN 3 Linux, where it is installed."""
 
 import asyncio
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ from ...policy import limits
 from ...policy.access import Acl, Caller
 from ..bus.configuration_api import BUS_NAME
 from ..bus.writer import BusRefused, Connection
-from ..errors import CallerError, SystemFault
+from ..errors import AccessDenied, CallerError, SystemFault
 from ..log import Log
 from .activation import ACTIVATION_DIRECTORIES, started_by_another
 from .profiles import Profile, may_use, no_profile_at, not_shared
@@ -22,6 +23,7 @@ Mode = Literal["auto", "embedded", "external"]
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _NO_OBJECT = "org.freedesktop.DBus.Error.UnknownMethod"
+_STATE_DIR = Path("/var/lib/openvpn3/configs")  # of the service as OpenVPN 3 Linux installs it
 _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
 
 
@@ -35,9 +37,11 @@ def choose(mode: Mode, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> 
 class ExternalConfiguration:
     """The source of profiles (`profiles.Profiles`) that asks the other service."""
 
-    def __init__(self, connection: Connection, log: Log) -> None:
+    def __init__(self, connection: Connection, log: Log, state_dir: Path = _STATE_DIR) -> None:
+        """`state_dir` is where the other service keeps persistent profiles."""
         self._connection = connection
         self._log = log
+        self._state_dir = state_dir
         self._counting = asyncio.Lock()
 
     async def profile_for(self, path: str, caller: Caller) -> Profile:
@@ -48,9 +52,9 @@ class ExternalConfiguration:
         try:
             async with asyncio.timeout(limits.PROFILE_DEADLINE):
                 facts = await self._facts(path)
-                acl = Acl(facts["owner"], set(facts["acl"]), facts["public_access"])
-                if not may_use(caller, acl):
-                    raise not_shared(path)
+                acl = await asyncio.to_thread(shared_with, path, facts["owner"], self._state_dir)
+                if not may_use(caller, acl or Acl(facts["owner"])):
+                    raise not_shared(path) if acl else _sharing_not_known(path)
                 text = await self._fetch(path)
         except TimeoutError:
             seconds = f"{limits.PROFILE_DEADLINE:g} s"
@@ -103,6 +107,27 @@ class ExternalConfiguration:
         (text,) = await self._connection.ask(BUS_NAME, path, BUS_NAME, "Fetch")
         await self._connection.round_trip()  # dbus-fast keeps each message until the next one comes
         return str(text).encode()
+
+
+def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:
+    """With whom a profile is shared, from its file; None for one that does not persist.
+
+    The other service tells that to nobody but the owner and whom it is shared with, so not to us.
+    """
+    try:
+        kept = json.loads((state_dir / f"{path.rpartition('/')[2]}.json").read_bytes())
+        if (kept["object_path"], kept["owner"]) != (path, owner):
+            return None
+        return Acl(owner, set(map(int, kept["acl"])), kept["public_access"] is True)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _sharing_not_known(path: str) -> AccessDenied:
+    return AccessDenied(
+        f"Access denied: the configuration profile {path} is not yours, and with whom it is shared is known only of "
+        "profiles that were imported as persistent"
+    )
 
 
 def _values(properties: dict[str, Variant]) -> dict[str, Any]:

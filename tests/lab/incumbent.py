@@ -149,6 +149,13 @@ class IncumbentLab(Lab):
         usual.symlink_to(self.bus.address.removeprefix("unix:path="))
         return made
 
+    def start_configuration(self) -> None:
+        """Start the release's configuration service alone, beside this project's session manager and log."""
+        made = self._service("configuration", "--state-dir=/var/lib/openvpn3/configs")
+        self.services = {"configuration": made}
+        self.watcher.wait_owner(f"{_PREFIX}.configuration")
+        self._wait_served(f"{_PREFIX}.configuration", until=time.monotonic() + DEADLINE)
+
     def start_services(self) -> float:
         """Start all services of the release; seconds until every one of them owned its name."""
         began = time.monotonic()
