@@ -72,13 +72,19 @@ def test_there_is_an_example_of_every_message() -> None:
     assert {type(example) for example in EXAMPLES} == {*messages.TO_WORKER, *messages.TO_SUPERVISOR}
 
 
+def plain(message: msgspec.Struct) -> tuple[type, dict[str, object]]:
+    """What a message says; a memoryview from some releases of msgspec is equal to no other."""
+    fields = msgspec.structs.asdict(message)
+    return type(message), {name: bytes(one) if isinstance(one, memoryview) else one for name, one in fields.items()}
+
+
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 def test_a_message_comes_back_as_it_was_and_only_in_its_direction(message: msgspec.Struct) -> None:
     to_worker = isinstance(message, messages.ToWorker)
     right, wrong = (decode_to_worker, decode_to_supervisor) if to_worker else (decode_to_supervisor, decode_to_worker)
     descriptors = messages.DESCRIPTORS.get(type(message), 0)
     frame = encode(message)
-    assert right(frame, descriptors) == message
+    assert plain(right(frame, descriptors)) == plain(message)
     with pytest.raises(BadFrame):
         wrong(frame, descriptors)
     with pytest.raises(BadFrame, match="descriptors"):
@@ -163,7 +169,7 @@ def test_what_is_read_into_a_buffer_is_overwritten_there(pair: tuple[Channel, Ch
     message = messages.Answer(InputGroup.USER_PASSWORD, "password", memoryview(b"secret-7d10"))
     left.send(encode(message))
     packet = right.receive_into(memoryview(buffer))
-    assert decode_to_worker(packet.data, 0) == message
+    assert plain(decode_to_worker(packet.data, 0)) == plain(message)
     assert b"secret-7d10" in buffer
     packet.close()
     assert buffer == bytes(len(buffer))
