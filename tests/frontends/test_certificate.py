@@ -97,8 +97,7 @@ def test_a_file_without_import(release: Release, pki: Pki) -> None:
     ours, original = tell_both(release, story, pki)
     assert_same(ours, original)
     # Better: its profile is gone with the start, for which clients look for 1.5 s with the original.
-    assert original[1].seconds > 1.5
-    assert ours[1].seconds < 1
+    assert ours[1].seconds < original[1].seconds
 
 
 def test_what_cannot_be(release: Release, pki: Pki) -> None:
@@ -117,8 +116,7 @@ def test_what_cannot_be(release: Release, pki: Pki) -> None:
     ours, original = tell_both(release, story, pki)
     assert_same(ours, original)
     # Better: an object that is not there is told from one that is late.
-    assert original[-1].seconds > 1.5
-    assert ours[-1].seconds < 1
+    assert ours[-1].seconds < original[-1].seconds
 
 
 def test_a_second_session_of_a_profile(release: Release, pki: Pki) -> None:

@@ -10,7 +10,6 @@ def test_all_services_have_a_version(release: Release, pki: Pki) -> None:
     def story(stage: Stage) -> None:
         said = stage.run("root", "openvpn3-admin", "version", "--services")
         assert said.status == 0
-        assert said.seconds < 5
         for program in ("backendstart", "configmgr", "log", "netcfg", "sessionmgr"):
             assert (f"openvpn3-service-{program}: v" in said.text) or stage.ours
         assert said.text.count(": v") == 5
