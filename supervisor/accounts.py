@@ -15,6 +15,8 @@ from ..ipc.exitcodes import Exit
 from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
 from .errors import StartError
 
+T = TypeVar("T")
+
 # Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
 _SERVICE_ACCOUNTS = ("_openvpn", "openvpn")
 
@@ -50,8 +52,6 @@ async def account_id(name: str) -> int:
 def _name(uid: int) -> str:
     return pwd.getpwuid(uid).pw_name
 
-
-T = TypeVar("T")
 
 _free = threading.BoundedSemaphore(MAX_ACCOUNT_LOOKUPS)
 
