@@ -64,6 +64,7 @@ class SessionManager:
         self._launcher = launcher
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
         self._leaving: set[Session] = set()  # off the bus, but something of them is left
+        self._one_left = asyncio.Event()  # set for a moment when nothing is left of one
         self._surroundings = Surroundings(
             log,
             network,
@@ -107,6 +108,7 @@ class SessionManager:
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
         profile = await self._profiles.profile_for(config_path, caller)
+        await self._wait_for_leaving(caller)
         self._check_limits(caller, config_path)
         self._check_engine()
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
@@ -172,15 +174,27 @@ class SessionManager:
 
     # Before a session is started
 
+    async def _wait_for_leaving(self, caller: Caller) -> None:
+        """Give a session that the caller has disconnected time to go, if only such ones keep them at their limit."""
+        try:
+            async with asyncio.timeout(VERDICT_DEADLINE):
+                while self._owned(caller, leaving=False) < MAX_SESSIONS_PER_USER <= self._owned(caller):
+                    await self._one_left.wait()
+        except TimeoutError:
+            pass  # what is left of them counts
+
+    def _owned(self, caller: Caller, *, leaving: bool = True) -> int:
+        everything = [*self._sessions.values(), *(self._leaving if leaving else ())]
+        return sum(session.acl.owner == caller.uid for session in everything)
+
     def _check_limits(self, caller: Caller, config_path: str) -> None:
         if any(
             session.running and session.config_path == config_path for session in self._seen_by(caller, starting=True)
         ):
             raise CallerError("A session with this configuration profile is already running")
-        everything = [*self._sessions.values(), *self._leaving]
-        if sum(session.acl.owner == caller.uid for session in everything) >= MAX_SESSIONS_PER_USER:
+        if self._owned(caller) >= MAX_SESSIONS_PER_USER:
             raise CallerError(f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first")
-        if len(everything) >= MAX_SESSIONS:
+        if self.count >= MAX_SESSIONS:
             raise CallerError(f"There are {MAX_SESSIONS} sessions already on this machine")
 
     def _check_engine(self) -> None:
@@ -231,6 +245,8 @@ class SessionManager:
         """Worker and device are gone; so is the session, unless its failure is still to be read."""
         self._launcher.take_back(session)
         self._leaving.discard(session)
+        self._one_left.set()
+        self._one_left.clear()
         self._fewer()
 
     def _fewer(self) -> None:
