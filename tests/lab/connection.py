@@ -1,15 +1,18 @@
 """Somebody's connection to the lab's bus, driven from the test's own process."""
 
 import json
-import subprocess
+import multiprocessing
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import Any, TypeVar
 
-from .network import Namespace
-from .processes import DEADLINE, LabError, helper
+from . import dbus_client
+from .processes import DEADLINE, LabError
+from .surroundings import ACCOUNTS
 
 SESSIONS = "net.openvpn.v3.sessions"
 SESSIONS_PATH = "/net/openvpn/v3/sessions"
@@ -18,10 +21,19 @@ CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
 LOG = "net.openvpn.v3.log"
 LOG_PATH = "/net/openvpn/v3/log"
 
+# Importing a D-Bus library takes most of a connection's time, so all are forked from one process that has done it.
+_forking = multiprocessing.get_context("forkserver")
+_forking.set_forkserver_preload([dbus_client.__name__])
+
 _T = TypeVar("_T")
 _BUS = "org.freedesktop.DBus"
 _BUS_PATH = "/org/freedesktop/DBus"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
+
+
+def prepare() -> None:
+    """Start the process that connections are forked from, which stays until this one ends."""
+    forkserver.ensure_running()
 
 
 class BusError(Exception):
@@ -47,15 +59,15 @@ class Signal:
 class Connection:
     """A user's connection.  All signals that reach it are kept in order, so that none can be missed."""
 
-    def __init__(self, namespace: Namespace, user: str, environment: dict[str, str]) -> None:
+    def __init__(self, user: str, environment: Mapping[str, str]) -> None:
         self.user = user
-        self._popen = subprocess.Popen(
-            namespace.command(helper("dbus_client.py"), user),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
+        self._socket, theirs = socket.socketpair()
+        self._lines = self._socket.makefile("r", encoding="utf-8")
+        with theirs:
+            self._process = _forking.Process(
+                target=dbus_client.main, args=(theirs, ACCOUNTS[user].uid, dict(environment)), daemon=True
+            )
+            self._process.start()
         self._changed = threading.Condition()
         self._replies: dict[int, dict[str, Any]] = {}
         self._signals: list[Signal] = []
@@ -68,18 +80,19 @@ class Connection:
         try:
             self._wait(lambda: self.unique_name or None, DEADLINE, f"connection of {user}")
         except BaseException:
-            self._popen.kill()
+            self._process.kill()
             self.close()
             raise
 
     @property
     def pid(self) -> int:
         """Process id of what reads from the bus."""
-        return self._popen.pid
+        pid = self._process.pid
+        assert pid is not None
+        return pid
 
     def _read(self) -> None:
-        assert self._popen.stdout is not None
-        for line in self._popen.stdout:
+        for line in self._lines:
             said = json.loads(line)
             with self._changed:
                 if "signal" in said:
@@ -133,9 +146,7 @@ class Connection:
             "id": self._calls, "destination": to or _destination(path), "path": path, "interface": interface,
             "member": member, "signature": signature, "arguments": arguments, "signal": signal,
         }  # fmt: skip
-        assert self._popen.stdin is not None
-        self._popen.stdin.write(json.dumps(order) + "\n")
-        self._popen.stdin.flush()
+        self._socket.sendall(json.dumps(order).encode() + b"\n")
         return self._calls
 
     def finish_call(self, number: int, deadline: float = DEADLINE) -> list[Any]:
@@ -251,19 +262,17 @@ class Connection:
 
     def close(self) -> None:
         """Leave the bus."""
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
         try:
-            self._popen.stdin.close()
-        except BrokenPipeError:
-            pass  # it had ended already
-        try:
-            self._popen.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it had ended already, or was closed before
+        self._process.join(DEADLINE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
         self._reader.join()
-        self._popen.stdout.close()
+        self._lines.close()
+        self._socket.close()
 
 
 def _destination(path: str) -> str:

@@ -1,7 +1,6 @@
-"""One user's connection to the bus, as a program: a JSON object a line in, replies and signals a line each out.
+"""One user's connection to the bus, in a process of its own: a JSON object a line in, a line each out.
 
 in:   {"id": 1, "destination": …, "path": …, "interface": …, "member": …, "signature": "…", "arguments": […]}
-      {"match": "a match rule"}: also report these signals
 out:  {"ready": ":1.5"}   {"id": 1, "reply": […]}   {"id": 1, "error": "name", "text": "…"}
       {"signal": member, "sender", "path", "interface", "arguments"}
 A variant is [signature, value] on the way in, and the bare value on the way out.
@@ -9,7 +8,10 @@ A variant is [signature, value] on the way in, and the bare value on the way out
 
 import asyncio
 import json
+import os
+import socket
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
@@ -17,6 +19,10 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.signature import SignatureTree, SignatureType
 
 _LARGEST_LINE = 64 * 1024 * 1024
+_MATCH_SIGNALS = {
+    "id": 0, "destination": "org.freedesktop.DBus", "path": "/org/freedesktop/DBus",
+    "interface": "org.freedesktop.DBus", "member": "AddMatch", "signature": "s", "arguments": ["type='signal'"],
+}  # fmt: skip
 
 
 def _outgoing(kind: SignatureType, value: Any) -> Any:
@@ -45,23 +51,17 @@ def _incoming(value: Any) -> Any:
     return list(value) if isinstance(value, bytes) else value
 
 
-def _say(**line: Any) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+def _as_line(signal: Message) -> dict[str, Any]:
+    return {
+        "signal": signal.member,
+        "sender": signal.sender,
+        "path": signal.path,
+        "interface": signal.interface,
+        "arguments": _incoming(signal.body),
+    }
 
 
-def _on_message(message: Message) -> None:
-    if message.message_type is MessageType.SIGNAL:
-        _say(
-            signal=message.member,
-            sender=message.sender,
-            path=message.path,
-            interface=message.interface,
-            arguments=_incoming(message.body),
-        )
-
-
-async def _call(bus: MessageBus, order: dict[str, Any]) -> None:
+async def _call(bus: MessageBus, order: dict[str, Any]) -> dict[str, Any]:
     kinds = SignatureTree(order["signature"]).types
     is_signal = order.get("signal", False)
     message = Message(
@@ -75,41 +75,49 @@ async def _call(bus: MessageBus, order: dict[str, Any]) -> None:
     )
     if is_signal:
         await bus.send(message)
-        _say(id=order["id"], reply=[])
-        return
+        return {"id": order["id"], "reply": []}
     reply = await bus.call(message)
     assert reply is not None
     if reply.message_type is MessageType.ERROR:
-        text = reply.body[0] if reply.body else ""
-        _say(id=order["id"], error=reply.error_name, text=text)
-    else:
-        _say(id=order["id"], reply=_incoming(reply.body))
+        return {"id": order["id"], "error": reply.error_name, "text": reply.body[0] if reply.body else ""}
+    return {"id": order["id"], "reply": _incoming(reply.body)}
 
 
-async def _match(bus: MessageBus, rule: str) -> None:
-    order = {"destination": "org.freedesktop.DBus", "path": "/org/freedesktop/DBus"}
-    order |= {"interface": "org.freedesktop.DBus", "member": "AddMatch", "signature": "s"}
-    await _call(bus, order | {"arguments": [rule], "id": 0})
-
-
-async def _main() -> None:
+async def _converse(orders: socket.socket) -> None:
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    bus.add_message_handler(_on_message)
-    await _match(bus, "type='signal'")
-    _say(ready=bus.unique_name)
-    orders = asyncio.StreamReader(limit=_LARGEST_LINE)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    reader, writer = await asyncio.open_connection(sock=orders, limit=_LARGEST_LINE)
+
+    def say(line: dict[str, Any]) -> None:
+        writer.write(json.dumps(line).encode() + b"\n")
+
+    def on_message(message: Message) -> None:
+        if message.message_type is MessageType.SIGNAL:
+            say(_as_line(message))
+
+    bus.add_message_handler(on_message)
+    await _call(bus, _MATCH_SIGNALS)
+    say({"ready": bus.unique_name})
     running = set[asyncio.Task[None]]()
-    while line := await orders.readline():
-        order = json.loads(line)
-        task = asyncio.ensure_future(_match(bus, order["match"]) if "match" in order else _call(bus, order))
+
+    async def obey(order: dict[str, Any]) -> None:
+        say(await _call(bus, order))
+
+    while line := await reader.readline():
+        task = asyncio.create_task(obey(json.loads(line)))
         running.add(task)
         task.add_done_callback(running.discard)
     bus.disconnect()
 
 
-if __name__ == "__main__":
+def main(orders: socket.socket, uid: int, environment: Mapping[str, str]) -> None:
+    """Connect as `uid` and do what `orders` says, until it is closed at the other end."""
+    os.environ.clear()
+    os.environ.update(environment)
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
     try:
-        asyncio.run(_main())
+        asyncio.run(_converse(orders))
     except (OSError, EOFError) as error:
         sys.exit(f"no bus: {error}")

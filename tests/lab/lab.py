@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from . import enter, service
+from . import connection, enter, service
 from .auth_server import AuthServer, Judge
 from .bus import Bus
 from .connection import Connection
@@ -50,6 +50,7 @@ class Lab:
         self._ground = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        connection.prepare()
         self._processes = pids()
         with contextlib.ExitStack() as ground:
             self.directory = Path(ground.enter_context(tempfile.TemporaryDirectory(prefix="lab-")))
@@ -250,7 +251,7 @@ class Lab:
 
     def connection(self, user: str) -> Connection:
         """A new connection of a user to the bus."""
-        made = Connection(self.client_side, user, self.bus.environment())
+        made = Connection(user, self.bus.environment())
         self._parts.callback(made.close)
         return made
 
