@@ -9,10 +9,11 @@ from ..ipc.codes import HTTP_PROXIED, LogCategory
 from ..policy.limits import MAX_URL
 from ..policy.network import PolicyViolation, check
 from . import management, settings
+from .phase import Phase
 from .profile_values import Remote
 from .questions import CannotAnswer
 from .remotes import version_of
-from .session import Phase, Session
+from .session import Session
 
 # States of the engine on its way to a connection: what to log, and how prominently.
 _PROGRESS = {
@@ -243,7 +244,7 @@ def _verification_failed(session: Session, event: management.VerificationFailed)
     if questions is None:
         session.log(LogCategory.INFO, f"The server says: {text}")
     else:
-        session.ask(questions)
+        session.dialogue.ask(questions)
 
 
 def _server_asks(session: Session, event: management.ServerAsks) -> None:
@@ -251,7 +252,7 @@ def _server_asks(session: Session, event: management.ServerAsks) -> None:
     if kind == "CR_TEXT":
         flags, _, text = rest.partition(":")
         if "R" in flags.split(","):
-            session.ask(session.user_input.pending(flags, text))
+            session.dialogue.ask(session.user_input.pending(flags, text))
         else:
             session.log(LogCategory.INFO, f"The server says: {text}")
         return
@@ -259,13 +260,13 @@ def _server_asks(session: Session, event: management.ServerAsks) -> None:
     if kind not in ("OPEN_URL", "WEB_AUTH"):
         session.log(LogCategory.VERB1, "The server asks for something that is not known")
     elif _WEB_PAGE.fullmatch(url) and url.isprintable() and len(url) <= MAX_URL:
-        session.open_url(url)
+        session.dialogue.open_url(url)
     else:
         session.fail("The server wants its user to open something that is no web page")
 
 
 def _certificate(session: Session, event: management.CertificateCount | management.CertificateEntry) -> None:
-    session.reply(session.user_input.listed(event))
+    session.dialogue.reply(session.user_input.listed(event))
 
 
 def _fatal(session: Session, event: management.Fatal) -> None:
@@ -290,7 +291,7 @@ def _other(session: Session, event: management.Other) -> None:
 _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     management.Hold: _hold,
     management.State: _state,
-    management.InputWanted: lambda session, event: session.input_wanted(event.text),
+    management.InputWanted: lambda session, event: session.dialogue.input_wanted(event.text),
     management.ServerAsks: _server_asks,
     management.VerificationFailed: _verification_failed,
     management.TokenReceived: lambda session, event: session.user_input.token_received(),

@@ -15,7 +15,8 @@ from ..ipc.exitcodes import Exit
 from ..policy.limits import MAX_FRAME, MAX_LOG_LINE
 from . import events, requests
 from .confine import Confinement, confine_serving
-from .session import Phase, Session
+from .phase import Phase
+from .session import Session
 from .timers import Timers
 
 # First commands to the engine; without counters each second there are no statistics.

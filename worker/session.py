@@ -8,14 +8,13 @@ import errno
 import mmap
 import os
 import signal
-from enum import StrEnum
 
 import prctl
 
 from ..ipc import messages
 from ..ipc.channel import Channel, ChannelClosed
 from ..ipc.codec import encode
-from ..ipc.codes import InputGroup, LogCategory, shown
+from ..ipc.codes import LogCategory, shown
 from ..ipc.messages import ToSupervisor
 from ..policy.limits import (
     GOODBYE_DEADLINE,
@@ -26,33 +25,19 @@ from ..policy.limits import (
     PAUSE_DEADLINE,
 )
 from ..policy.overrides import SessionOverrides, for_session
-from . import secret
 from .attempts import Attempts
 from .confine import Confinement
+from .dialogue import Dialogue
 from .engine import Engine
 from .judging import judge_apart
+from .phase import Phase
 from .profile import Judgement, ProfileRefused
-from .questions import CannotAnswer, Commands, Questions
 from .remotes import Remotes
 from .timers import Timers
-from .token import WrongPin
 from .user_input import UserInput
 
 _LEAST_VERBOSITY = 3
 _PATIENCE = 10.0  # seconds for a first connection that is expected to fail
-
-
-class Phase(StrEnum):
-    """How far the engine is."""
-
-    NEW = "new"  # no profile yet
-    STARTING = "starting"  # the engine reads the profile
-    HELD = "held"  # it waits for Connect
-    WAITING = "waiting"  # it needs something from its user
-    RUNNING = "running"  # it connects, is connected, or reconnects
-    PAUSING = "pausing"  # asked to stop traffic
-    PAUSED = "paused"
-    STOPPING = "stopping"  # it is ending, or has ended: nothing else happens any more
 
 
 class Session:
@@ -75,6 +60,7 @@ class Session:
         self.attempts = Attempts(self)
         self.overrides = SessionOverrides()
         self.user_input = UserInput()
+        self.dialogue = Dialogue(self)
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.last_error = ""  # the engine's last error line
@@ -176,64 +162,13 @@ class Session:
             return
         self.phase = Phase.RUNNING
         self.connecting_announced = False
-        self._await_connection()
+        self.await_connection()
         if self.user_input.query:
-            self.input_wanted(self.user_input.query)
+            self.dialogue.input_wanted(self.user_input.query)
         else:
             self.attempts.begin()
 
-    # User input
-
-    def _tell_questions(self, asked: Questions) -> None:
-        self.tell(messages.InputNeeded(self.turn, asked.group, asked.slots, asked.attention, asked.status))
-
-    def ask(self, asked: Questions) -> None:
-        """Put questions to the user; Connect goes on when they are answered."""
-        if not self.connecting:
-            return  # what the engine said just before it was paused; it asks again when it goes on
-        self.timers.cancel("connect")
-        self.attempts.put_off()
-        self.phase = Phase.WAITING
-        self._tell_questions(asked)
-
-    def input_wanted(self, query: str) -> None:
-        """The engine asks for something a user types: answer from memory, or ask the user."""
-        try:
-            self.reply(self.user_input.wanted(query))
-        except WrongPin as error:
-            self.fail(str(error))
-        except CannotAnswer as error:
-            self.fail(f"The session cannot go on: {error}")
-
-    def reply(self, reply: Commands | Questions) -> None:
-        """Give the engine the commands that answer it, or ask the user."""
-        if isinstance(reply, Questions):
-            self.ask(reply)
-        else:
-            self.command(*reply)
-
-    def answered(self, answer: messages.Answer) -> None:
-        """The user typed something."""
-        pending = answer.group is InputGroup.CHALLENGE_AUTH_PENDING
-        if pending and self.phase != Phase.WAITING:
-            return  # the login that it is for is over
-        self.user_input.take(answer.name, answer.value)
-        if pending:
-            response = self.user_input.pending_response()
-            self.phase = Phase.RUNNING
-            self._await_connection()
-            if self.attempts.engine_holds:
-                secret.overwrite(response)  # the server has given up that login; it asks anew in the next
-                self.attempts.begin()
-            else:
-                self.command(response)
-
-    def open_url(self, url: str) -> None:
-        """The user has to open a URL; the server goes on when that is done."""
-        if not self.connecting:
-            return  # as with questions
-        self.timers.cancel("connect")
-        self.tell(messages.UrlNeeded(self.turn, url))
+    # Its course
 
     def hold(self, seconds: int) -> None:
         """The engine holds and suggests to wait `seconds`."""
@@ -242,7 +177,7 @@ class Session:
             self.phase = Phase.HELD
             assert self.judgement is not None
             for questions in self.user_input.before_connecting(self.judgement):
-                self._tell_questions(questions)
+                self.dialogue.tell(questions)
             self.tell(messages.Accepted(self._log_level))
         elif self.phase == Phase.PAUSING:
             self.pause_is_done()
@@ -272,7 +207,7 @@ class Session:
         self.log(LogCategory.INFO, "Resuming connection")
         self.timers.cancel("pause")
         self.phase = Phase.RUNNING
-        self._await_connection()
+        self.await_connection()
         self.attempts.begin()
 
     def restart(self) -> None:
@@ -281,7 +216,7 @@ class Session:
         self.timers.cancel("pause")
         pausing = self.phase == Phase.PAUSING
         self.phase = Phase.RUNNING
-        self._await_connection()
+        self.await_connection()
         if not self.attempts.engine_holds and not pausing:
             self.interrupt()
         self.attempts.begin()
@@ -297,7 +232,8 @@ class Session:
         self.endpoint_told = True
         self.tell(messages.Connected(self.turn, *self.endpoint))
 
-    def _await_connection(self) -> None:
+    def await_connection(self) -> None:
+        """Begin the time that a first connection may take."""
         if not self.established and self.snapshot is not None:
             self._set_connect_deadline(self.snapshot.connect_deadline)
 

@@ -26,9 +26,9 @@ from ...supervisor.workers.requests import handle
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...worker import events
 from ...worker.management import Parser
+from ...worker.phase import Phase
 from ...worker.profile import ProfileRefused, judge
 from ...worker.remotes import Remotes
-from ...worker.session import Phase
 from ...worker.session import Session as WorkerSession
 from ...worker.timers import Timers
 

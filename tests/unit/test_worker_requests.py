@@ -9,10 +9,11 @@ from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, encode
 from openvpn3_sessionmgr.ipc.codes import InputGroup
 from openvpn3_sessionmgr.worker import events, management
+from openvpn3_sessionmgr.worker.phase import Phase
 from openvpn3_sessionmgr.worker.profile_values import Remote
 from openvpn3_sessionmgr.worker.remotes import Remotes
 from openvpn3_sessionmgr.worker.requests import PERMITS, handle
-from openvpn3_sessionmgr.worker.session import Phase, Session
+from openvpn3_sessionmgr.worker.session import Session
 from openvpn3_sessionmgr.worker.timers import Timers
 
 RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
@@ -160,8 +161,8 @@ def test_what_the_engine_asked_before_it_was_paused_does_not_end_the_pause(
 ) -> None:
     supervisor, worker = channels
     session = session_in(phase, worker)
-    session.input_wanted("Need 'Auth' username/password")
-    session.open_url("https://login.example/")
+    session.dialogue.input_wanted("Need 'Auth' username/password")
+    session.dialogue.open_url("https://login.example/")
     assert session.phase is phase
     assert said(supervisor) == []
 
