@@ -30,7 +30,9 @@ class Engine:
         self._socket = f"{confinement.private}/management"
         self._arguments = [
             "openvpn",
-            "--connect-timeout", _CONNECT_TIMEOUT,  # before the profile, which may set its own
+            # Before the profile, which may set its own.
+            "--connect-timeout", _CONNECT_TIMEOUT,
+            "--explicit-exit-notify", "1",  # over UDP a server that is not told keeps the session's address
             "--config", self._profile,
             "--dev", device,
             "--dev-type", "tun",

@@ -74,9 +74,11 @@ _ASKED_TO_EXIT = ("SIGTERM", "SIGINT", "exit-with-notification", "init_instance"
 
 
 def handle(session: Session, event: management.Event) -> None:
-    """Act on one event; while the worker stops there is nothing left to do."""
+    """Act on one event; while the worker stops only signs of life matter."""
     if session.phase != Phase.STOPPING:
         _HANDLERS[type(event)](session, event)
+    elif isinstance(event, management.Reply) and event.text.startswith("pid="):
+        session.lives_on()
 
 
 def printed(session: Session, line: str) -> None:

@@ -37,6 +37,7 @@ from .timers import Timers
 from .user_input import UserInput
 
 _LEAST_VERBOSITY = 3
+_SIGN_OF_LIFE = "pid"  # the shortest command that changes nothing
 _PATIENCE = 10.0  # seconds for a first connection that is expected to fail
 
 
@@ -67,6 +68,7 @@ class Session:
         self.exit_reason = ""  # why the engine says it exits
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
         self.bytes_now = (0, 0)
+        self._saying_goodbye = False
         self._log_level = 6
         self._credit = LOG_CREDIT
         self._lines_dropped = 0
@@ -287,6 +289,20 @@ class Session:
             engine = self.engine
             engine.signal(signal.SIGTERM)
             self.timers.set("goodbye", GOODBYE_DEADLINE, lambda: engine.signal(signal.SIGKILL))
+            self.command(_SIGN_OF_LIFE)
+
+    def lives_on(self) -> None:
+        """The engine, asked to end, answers a sign of life: over UDP it says goodbye to its server first.
+
+        After that it would wait a second or more (--explicit-exit-notify in openvpn(8)); a second SIGTERM ends it.
+        The goodbye leaves in the turn of its loop in which it answers first: once it answers again, that is done.
+        """
+        assert self.engine is not None
+        if self._saying_goodbye:
+            self.engine.signal(signal.SIGTERM)
+        else:
+            self._saying_goodbye = True
+            self.command(_SIGN_OF_LIFE)
 
     # Traffic
 

@@ -1,7 +1,6 @@
 """Sessions that cannot start, fail, or lose a process: each says why, leaves nothing, and disturbs no other."""
 
 import signal
-import time
 
 import pytest
 from openvpn3_sessionmgr.ipc.codes import StatusMinor
@@ -29,16 +28,14 @@ MARKER = b"what only the two ends may read " * 100
     ids=["empty", "no-ca", "tap", "file", "engine-refuses"],
 )
 def test_a_profile_that_cannot_be_used_is_refused_with_the_reason(lab: Lab, profile: str, reason: str) -> None:
-    service = lab.supervisor()
+    lab.supervisor()
     alice = lab.connection("alice")
     path = alice.import_profile("bad", profile)
-    began = time.monotonic()
     with pytest.raises(BusError, match=reason) as error:
         alice.new_tunnel(path)
     assert "GDBus.Error:net.openvpn.gdbuspp" in str(error.value)
     assert processes_of_sessions() == []
     assert lab.client_side.devices() == {"cable"}
-    assert time.monotonic() - began < 5, service.log
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
     assert [one for one in alice.signals() if one.member == "SessionManagerEvent"] == []
 

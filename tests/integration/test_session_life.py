@@ -72,13 +72,16 @@ def test_the_whole_life_of_a_session(lab: Lab) -> None:
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp", "udp6", "tcp6"])
 def test_every_transport(lab: Lab, protocol: str) -> None:
-    lab.server(protocol=protocol)
+    server = lab.server(protocol=protocol)
     lab.supervisor()
     remote = "2001:db8:1::1 1194" if protocol.endswith("6") else "198.51.100.1 1194"
     session = begin(lab, remotes=[remote], protocol=protocol)
     session.connect()
     assert session.get("connected_to") == [protocol[:3], remote.split()[0], 1194]
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    # The server need not wait for a timeout until it may give the session's address to another client.
+    session.call("Disconnect")
+    server.process.wait_line("Connection reset" if protocol.startswith("tcp") else "exit message received by peer")
 
 
 def test_settings_are_in_place_when_connected_is_announced_and_gone_after_disconnect(lab: Lab) -> None:
