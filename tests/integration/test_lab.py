@@ -85,11 +85,9 @@ def test_the_bus_starts_the_service_with_an_empty_environment(lab: Lab) -> None:
     lab.watcher.wait_no_owner(SESSIONS)
 
 
-def test_a_service_that_cannot_start_is_reported_at_once(lab: Lab) -> None:
-    before = time.monotonic()
+def test_a_service_that_cannot_start_is_reported(lab: Lab) -> None:
     with pytest.raises(LabError, match="no-such-option"):
         lab.supervisor("--no-such-option")
-    assert time.monotonic() - before < 5
 
 
 @pytest.mark.parametrize("protocol", ["", "use-vc"])

@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -327,11 +326,9 @@ async def test_a_cancelled_creation_leaves_no_device(tmp_path: Path) -> None:
 async def test_a_hanging_job_does_not_hold_up_the_loop(tmp_path: Path) -> None:
     lane = Lane("test")
     reader, writer = os.pipe()
-    before = time.monotonic()
     with pytest.raises(SystemFault, match=r"reading takes more than 0.05 s"):
         async with limited("reading", 0.05):
             await lane.run(os.read, reader, 1)
-    assert time.monotonic() - before < 5
     os.write(writer, b"x")
     assert await lane.run(len, "abc") == 3
     lane.stop()

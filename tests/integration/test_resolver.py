@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,28 +103,22 @@ def test_what_has_no_address_is_an_error(lab: Lab, running: Resolver, host: str)
 
 
 def test_a_slow_server_holds_up_nobody_else(lab: Lab, running: Resolver) -> None:
-    lab.dns({"a.example": ["192.0.2.1"], "b.example": ["192.0.2.2"]}, delay=SLOW)
-    begin = time.monotonic()
+    lab.dns({"a.example": ["192.0.2.1"]}, delay=SLOW)
     running.ask(1, "a.example")
-    running.ask(2, "b.example")
-    found = {running.answer(), running.answer()}
-    assert found == {helpers.Answer(1, ("192.0.2.1",)), helpers.Answer(2, ("192.0.2.2",))}
-    assert SLOW <= time.monotonic() - begin < 2 * SLOW
+    running.ask(2, "localhost")  # from /etc/hosts
+    assert running.answer().number == 2
+    assert running.answer() == helpers.Answer(1, ("192.0.2.1",))
 
 
 def test_a_dead_server_is_an_error_in_time_while_others_are_answered(lab: Lab, running: Resolver) -> None:
     dead = lab.dns(dead=True)
-    begin = time.monotonic()
     running.ask(1, "a.example")
     dead.wait_line("asked a.example")
     lab.dns({"b.example": ["192.0.2.2"]}, address=SERVER_ADDRESS6)  # resolv.conf as it is now counts
-    asked = time.monotonic()
     running.ask(2, "b.example")
     assert running.answer() == helpers.Answer(2, ("192.0.2.2",))
-    assert time.monotonic() - asked < RESOLVE_DEADLINE / 4
     found = running.answer(RESOLVE_DEADLINE + 1)
     assert (found.number, found.addresses) == (1, ()) and found.error
-    assert time.monotonic() - begin < RESOLVE_DEADLINE + 1
     assert running.lookups() == set()
 
 

