@@ -135,5 +135,5 @@ incumbent-trees: setup
 	@$(LAB).incumbent_tree
 
 clean: ## remove what the other targets made in this directory
-	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache build dist .importroot/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
