@@ -1,21 +1,23 @@
 """What the supervisor says to its two helper processes, the spawner and the resolver.
 
-Both inherit their end of a SOCK_SEQPACKET pair under a fixed descriptor number.
+Both inherit their end of a SOCK_SEQPACKET pair under a fixed descriptor number, and before that they read what they
+are to be from a pipe.
 """
 
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, Union
 
 import msgspec
 
+from ..policy.layers import Layer
 from ..policy.limits import MAX_FRAME
 from ..policy.pkcs11 import MAX_PROVIDERS
 from .codec import BadFrame
 
 SPAWNER_FD = 3
 RESOLVER_FD = 4
-FILTERS_FD = 5  # a memfd with Filters
+SETUP_FD = 5  # a pipe with Setup
 CGROUP_FD = 6  # the directory of the cgroup that sessions get theirs in, or /dev/null where there is none
 
 # The one request a spawner reads: "start one" with this user id and these PKCS#11 providers, one bit each.  Fixed size
@@ -26,21 +28,11 @@ _SPAWNED = struct.Struct("=4sIi")
 _MAGIC = b"spw1"
 
 
-class StagedProvider(msgspec.Struct, frozen=True):
+class StagedProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A PKCS#11 provider as the spawner needs it: it learns of all there are before it reads any request."""
 
     places: tuple[str, ...]  # files and directories to show to a worker; none if the provider cannot be used
     gid: int | None = None  # group that the worker joins
-
-
-def pack_providers(providers: Sequence[StagedProvider]) -> str:
-    """The spawner's argument that lists all providers."""
-    return msgspec.json.encode(providers).decode()
-
-
-def unpack_providers(text: str) -> tuple[StagedProvider, ...]:
-    """The same, read by the spawner."""
-    return msgspec.json.decode(text, type=tuple[StagedProvider, ...])
 
 
 def pack_spawn(serial: int, uid: int, providers: Collection[int] = ()) -> bytes:
@@ -85,6 +77,18 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resolver: tuple[bytes, ...] = ()
 
 
+class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the helpers are to be: all they learn from their parent while it is root, before they serve it."""
+
+    engine: str  # path of the openvpn program, "" for none
+    directory: str  # where to build the workers' root directory
+    first_uid: int  # of the resolver, those after it are for sessions
+    last_uid: int
+    layers: frozenset[Layer]  # of the sandbox, that are to be on
+    filters: Filters
+    providers: tuple[StagedProvider, ...]
+
+
 class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """To the resolver: turn `host` into addresses."""
 
@@ -113,8 +117,8 @@ _to_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[Looku
 _answer = msgspec.msgpack.Decoder(Answer)
 
 
-def encode(message: ToResolver | Answer | Filters) -> bytes:
-    """One message to or from a helper as a frame; filters as what FILTERS_FD holds."""
+def encode(message: ToResolver | Answer | Setup) -> bytes:
+    """One message to or from a helper as a frame; for the setup, as what SETUP_FD gives."""
     return _encoder.encode(message)
 
 
@@ -132,9 +136,9 @@ def decode_answer(frame: bytes) -> Answer:
     return answer
 
 
-def decode_filters(content: bytes) -> Filters:
-    """What FILTERS_FD holds.  Raises msgspec.DecodeError."""
-    return msgspec.msgpack.decode(content, type=Filters)
+def decode_setup(content: bytes) -> Setup:
+    """What SETUP_FD gives, to its end.  Raises msgspec.DecodeError."""
+    return msgspec.msgpack.decode(content, type=Setup)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes) -> object:

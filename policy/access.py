@@ -1,23 +1,22 @@
 """Who may call what: the caller as the bus vouches for it, and the rules a declaration row names."""
 
-from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+
+class Caller(msgspec.Struct, frozen=True):
     """A connection on the bus, identified by the bus daemon."""
 
     name: str  # unique bus name, ":1.42"
     uid: int
 
 
-@dataclass(slots=True)
-class Acl:
+class Acl(msgspec.Struct):
     """Whose an object is, and whom its owner let in."""
 
     owner: int
-    granted: set[int] = field(default_factory=set)
+    granted: set[int] = set()
     public: bool = False
 
     @property

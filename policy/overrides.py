@@ -6,8 +6,9 @@ the same as no override.  What each does to a profile is in worker/overrides.py.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 MAX_VALUE = 255  # characters of a text
 GOOGLE_DNS = ("8.8.8.8", "8.8.4.4")
@@ -20,8 +21,7 @@ class InvalidOverride(Exception):
     """An override that cannot be set; the text is the one of OpenVPN 3 Linux where it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(msgspec.Struct, frozen=True):
     """One row: the D-Bus type of its value ("s" or "b"), what it does, and for a text which ones there are."""
 
     type: str
@@ -120,8 +120,7 @@ def problem(name: str, value: bool | str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOverrides:
+class SessionOverrides(msgspec.Struct, frozen=True):
     """The overrides that concern a session rather than what its engine reads."""
 
     log_level: int | None = None  # 1 to 6

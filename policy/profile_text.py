@@ -7,7 +7,8 @@ from openvpn(8) and from the option reader of OpenVPN 2.6 and 2.7; everything is
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 MAX_LINE = 254  # bytes; the engine reads 256 with the newline and the final NUL, and refuses a full buffer
 MAX_WORDS = 16  # option name and parameters; the engine drops what follows
@@ -34,8 +35,7 @@ class ProfileTextError(Exception):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """One option: `name parameters…`, or a `<name>` block with its content."""
 
     name: str  # without leading dashes

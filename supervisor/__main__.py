@@ -1,5 +1,7 @@
 """openvpn3-service-sessionmgr, as it is started: the program itself is program.py."""
 
+import gc
+
 from .allocator import overwrites_freed, start_anew
 
 
@@ -7,6 +9,7 @@ def main() -> None:
     """Run the service, in a process that overwrites what it frees."""
     if not overwrites_freed():
         start_anew()
+    gc.disable()  # it would look through ever more modules while they are imported, for nothing
     from .program import run  # not before: the program that is started anew would have read all of it for nothing
 
     run()

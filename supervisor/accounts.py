@@ -1,4 +1,4 @@
-"""Accounts of the system: the one the service runs as, and the names and numbers of users'.
+"""Accounts of the system: the names and numbers of users.
 
 Users may be kept in a directory far away (nsswitch.conf(5)) that does not answer.
 """
@@ -11,28 +11,9 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TypeVar
 
-from ..ipc.exitcodes import Exit
 from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
-from .errors import StartError
 
 T = TypeVar("T")
-
-# Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
-_SERVICE_ACCOUNTS = ("_openvpn", "openvpn")
-
-
-def service_account() -> pwd.struct_passwd:
-    """The account to run as.  Raises StartError if the system has none."""
-    for name in _SERVICE_ACCOUNTS:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise StartError(
-        f"There is no account {' or '.join(_SERVICE_ACCOUNTS)}; create one: "
-        f"useradd --system --no-create-home --shell /usr/sbin/nologin {_SERVICE_ACCOUNTS[0]}",
-        Exit.CANNOT_START,
-    )
 
 
 async def account_name(uid: int) -> str:

@@ -13,8 +13,9 @@ Saying a line never blocks: each destination has a bounded queue and a thread of
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from ..ipc.codes import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup, shown
 from ..policy.limits import MAX_LOG_LINE
@@ -32,8 +33,7 @@ _SERVICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where a line comes from, on the bus: what `openvpn3-admin journal` finds it by."""
 
     sender: str  # unique bus name, "" before there is one
@@ -44,8 +44,7 @@ class Origin:
     token: str = ""  # what the process behind a session calls it
 
 
-@dataclass(slots=True)
-class Style:
+class Style(msgspec.Struct):
     """How lines look in files and syslog; may be changed at any time."""
 
     time_stamps: bool = True  # in files; the others keep the time by themselves
@@ -53,8 +52,7 @@ class Style:
     origins: bool = False  # each line ends with its origin
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One line of the log, not yet formatted."""
 
     time: float  # seconds since the epoch

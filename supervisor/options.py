@@ -3,9 +3,10 @@
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
+
+import msgspec
 
 from ..ipc.codes import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ..policy.layers import Layer
@@ -20,8 +21,7 @@ _HIGHEST_UID = 2**32 - 3  # the last two mean "nobody given" to various system c
 _TOO_MANY = 1_000_000  # minutes or seconds
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What the administrator chose."""
 
     log_level: int

@@ -1,4 +1,4 @@
-"""How the supervisor gives up root, each step verified (ipc/privileges.py)."""
+"""How the supervisor gives up root for the account it runs as, each step verified (ipc/privileges.py)."""
 
 import os
 import pwd
@@ -10,6 +10,23 @@ from ..ipc import privileges
 from ..ipc.exitcodes import Exit
 from ..policy.confinement import HELPER_RLIMITS, START_CAPABILITIES, SUPERVISOR_CAPABILITIES
 from .errors import StartError
+
+# Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
+_SERVICE_ACCOUNTS = ("_openvpn", "openvpn")
+
+
+def service_account() -> pwd.struct_passwd:
+    """The account to run as.  Raises StartError if the system has none."""
+    for name in _SERVICE_ACCOUNTS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise StartError(
+        f"There is no account {' or '.join(_SERVICE_ACCOUNTS)}; create one: "
+        f"useradd --system --no-create-home --shell /usr/sbin/nologin {_SERVICE_ACCOUNTS[0]}",
+        Exit.CANNOT_START,
+    )
 
 
 def check_start() -> None:

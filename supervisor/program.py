@@ -1,9 +1,11 @@
 """The service from start to end."""
 
-import asyncio
+import gc
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from typing import NoReturn
 
 import prctl
 
@@ -13,20 +15,24 @@ from .errors import StartError
 from .log import Log
 from .log_destinations import default_destination
 from .options import PROGRAM, parse
-from .service import serve
 from .title import set_title
 
 
-def run() -> None:
+def run() -> NoReturn:
     """Run the service; ends the process with a status of ipc/exitcodes.py."""
     options = parse()
     log: Log | None = None
     try:
-        prepared = startup.prepare(options)
+        start = startup.Start(options)
+        # Beside the processes that have been started; and still as root, who may keep what is compiled for it.
+        serve = _import_serve()
+        prepared = start.finish()
         log = prepared.log
         set_title(PROGRAM)
         prctl.set_name("ovpn-sessionmgr")
-        status: int = asyncio.run(serve(prepared))
+        gc.freeze()  # all that has been imported: it stays
+        gc.enable()
+        status: int = serve(prepared)
     except StartError as error:
         log = log or _default_log()
         status = _report(error, log)
@@ -37,7 +43,30 @@ def run() -> None:
         log.fatal(f"A fault of the service:\n{traceback.format_exc()}")
     if log is not None:
         log.close()
-    sys.exit(status)
+    _end(status)
+
+
+def _import_serve() -> Callable[[startup.Prepared], Exit]:
+    """Import all that the running service takes; what runs it."""
+    # asyncio does without ssl where there is none.  Nothing here speaks TLS, and it takes 10 ms and 1 MB.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    import asyncio
+
+    del sys.modules["ssl"]
+    from .service import serve
+
+    return lambda prepared: asyncio.run(serve(prepared))
+
+
+def _end(status: int) -> NoReturn:
+    """End the process at once: to take the interpreter down first would be as much work as half of the start."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as where it was closed when the service started
+            try:
+                stream.flush()
+            except OSError:
+                pass
+    os._exit(status)
 
 
 def _default_log() -> Log:

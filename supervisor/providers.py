@@ -1,6 +1,5 @@
 """The PKCS#11 providers that the administrator lists, and whether they are there."""
 
-import asyncio
 import grp
 import stat
 from collections.abc import Sequence
@@ -28,9 +27,9 @@ class Providers:
             return None
         return len({provider.gid for provider in self.staged} - {None})
 
-    async def wanted_by(self, profile: bytes) -> frozenset[int]:
-        """The numbers of those that a profile names and that can be used."""
-        return await asyncio.to_thread(asked_for, profile, self.listed) if self.listed else frozenset()
+    def wanted_by(self, profile: bytes) -> frozenset[int]:
+        """The numbers of those that a profile names and that can be used; a large profile takes a while."""
+        return asked_for(profile, self.listed)
 
 
 def _problem(provider: Provider) -> str:

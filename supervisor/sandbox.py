@@ -6,7 +6,7 @@ What it has is tried, in a process that ends with it: containers forbid what the
 import os
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NoReturn
 
 import msgspec
 
@@ -18,8 +18,7 @@ from .errors import StartError
 STRICT, AVAILABLE = "strict", "available"
 
 
-@dataclass(frozen=True)
-class Sandbox:
+class Sandbox(msgspec.Struct, frozen=True):
     """The layers that are on, why others are not, and the filters of seccomp."""
 
     layers: frozenset[Layer]
@@ -47,19 +46,40 @@ class Tried(msgspec.Struct):
     filters: Filters
 
 
-def choose(
-    wanted: str | frozenset[Layer],
-    missing: Mapping[Layer, str],
-    session_uids: range,
-    provider_groups: int | None = None,
-) -> Sandbox:
-    """Find out what there is, and choose; `missing` is what is known to be missing, with reasons.
+class Trial:
+    """A process that tries what of some layers there is, and builds the filters for those, beside this one."""
 
-    `wanted` is STRICT, AVAILABLE, or exactly these layers; `provider_groups` is as in system_calls.spawner.
+    def __init__(self, layers: frozenset[Layer], session_uids: range, provider_groups: int | None = None) -> None:
+        """Start it, as root; `provider_groups` is as in system_calls.spawner.  Raises OSError."""
+        self._pipe, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._pipe)
+            _try_all(write_end, layers, session_uids, provider_groups)
+        os.close(write_end)
+
+    def result(self) -> Tried:
+        """Wait for what it has found.  Raises StartError."""
+        with os.fdopen(self._pipe, "rb") as pipe:
+            answer = pipe.read()
+        os.waitpid(self._pid, 0)
+        try:
+            return msgspec.msgpack.decode(answer, type=Tried)
+        except msgspec.DecodeError as error:
+            raise StartError("The process that tries what can confine sessions has died", Exit.CONFINEMENT) from error
+
+
+def candidates(wanted: str | frozenset[Layer]) -> frozenset[Layer]:
+    """The layers to look for where `wanted` is STRICT, AVAILABLE, or exactly these."""
+    return wanted if isinstance(wanted, frozenset) else ALL
+
+
+def choose(wanted: str | frozenset[Layer], missing: Mapping[Layer, str], tried: Tried) -> Sandbox:
+    """Choose from the candidates; `missing` is what was known to be missing before the others were tried, with reasons.
+
     Raises StartError naming each layer that is missing.
     """
-    layers = wanted if isinstance(wanted, frozenset) else ALL
-    tried = _try_apart(layers - missing.keys(), session_uids, provider_groups)
+    layers = candidates(wanted)
     missing = {layer: why for layer, why in ({**missing, **tried.missing}).items() if layer in layers}
     if missing and wanted != AVAILABLE:
         rows = "; ".join(f"{layer}, which needs {LAYERS[layer].needs} ({why})" for layer, why in missing.items())
@@ -87,26 +107,15 @@ def parse(text: str) -> str | frozenset[Layer]:
     return chosen
 
 
-def _try_apart(layers: frozenset[Layer], session_uids: range, provider_groups: int | None) -> Tried:
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(read_end)
-            from .probe import probe  # with what it imports, 5 MB that the service itself does not need
-
-            with os.fdopen(write_end, "wb") as pipe:
-                pipe.write(msgspec.msgpack.encode(probe(layers, session_uids, provider_groups)))
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
+def _try_all(pipe: int, layers: frozenset[Layer], session_uids: range, provider_groups: int | None) -> NoReturn:
+    """Write down what there is, as Tried, and end this process."""
     try:
-        return msgspec.msgpack.decode(answer, type=Tried)
-    except msgspec.DecodeError as error:
-        raise StartError("The process that tries what can confine sessions has died", Exit.CONFINEMENT) from error
+        from .probe import probe  # with what it imports, 5 MB that the service itself does not need
+
+        with os.fdopen(pipe, "wb") as file:
+            file.write(msgspec.msgpack.encode(probe(layers, session_uids, provider_groups)))
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)

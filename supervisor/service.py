@@ -137,7 +137,6 @@ class Service:
         gc.freeze()
         self._receiver.open()
         self._idle.look()
-        self._network.warm_up()
         self._log.info(
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"

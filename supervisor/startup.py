@@ -3,29 +3,28 @@
 import os
 import pwd
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from ..ipc.exitcodes import Exit
-from ..ipc.helpers import pack_providers
+from ..ipc.helpers import Setup
 from ..policy.layers import Layer
 from . import cgroups, privileges, sandbox
-from .accounts import service_account
 from .errors import StartError
 from .log import Log
 from .log_destinations import open_log
 from .options import Options
 from .providers import Providers
-from .sandbox import Sandbox
+from .sandbox import Sandbox, Trial
 from .sessions.uids import check_unused
-from .workers.helpers import Helpers, start_helpers
+from .workers.helpers import Helpers, Starting
 
 _OTHERS_READ = 0o022
 _NOBODY_ELSE_READS = 0o077
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """What the privileged part of the start leaves to the rest."""
 
     options: Options
@@ -38,33 +37,63 @@ class Prepared:
     providers: Providers
 
 
-def prepare(options: Options) -> Prepared:
-    """Make directories, open the log, start the helpers, and give up root.  Raises StartError."""
-    privileges.check_start()
-    os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
-    account = service_account()
-    check_unused(options.session_uids)
-    _make_directory(options.runtime_dir, account)
-    _make_directory(options.state_dir, account)
-    for name in ("profiles", "sessions", "devices", "template"):
-        _make_directory(options.runtime_dir / name, account)
-    _make_directory(options.state_dir / "profiles", account)
-    log = open_log(options.log_level, options.log_file, options.colour)
-    missing: dict[Layer, str] = {}
-    cgroup = _prepare_cgroup(options, missing)
-    engine = str(options.engine) if options.engine.is_file() else ""
-    providers = Providers(options.pkcs11_providers)
-    confined = sandbox.choose(options.sandbox, missing, options.session_uids[1:], providers.groups)
-    try:
-        template, packed = options.runtime_dir / "template", pack_providers(providers.staged)
-        helpers = start_helpers(engine, template, options.session_uids, confined, cgroup, packed)
-    except OSError as error:
-        raise StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START) from error
-    os.close(cgroup)
-    os.umask(_NOBODY_ELSE_READS)
-    privileges.drop(account)
-    log.start()
-    return Prepared(options, account, log, helpers, options.session_uids[1:], bool(engine), confined, providers)
+class Start:
+    """The privileged part of the start, in two steps: what runs beside this process, and what is done with it."""
+
+    def __init__(self, options: Options) -> None:
+        """Make directories, open the log, and start two processes: the helpers', and one that tries the sandbox.
+
+        Raises StartError.
+        """
+        privileges.check_start()
+        os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
+        self._options = options
+        self._account = privileges.service_account()
+        check_unused(options.session_uids)
+        _make_directory(options.runtime_dir, self._account)
+        _make_directory(options.state_dir, self._account)
+        for name in ("profiles", "sessions", "devices", "template"):
+            _make_directory(options.runtime_dir / name, self._account)
+        _make_directory(options.state_dir / "profiles", self._account)
+        self._log = open_log(options.log_level, options.log_file, options.colour)
+        self._missing: dict[Layer, str] = {}
+        self._providers = Providers(options.pkcs11_providers)
+        cgroup = _prepare_cgroup(options, self._missing)
+        try:
+            self._helpers = Starting(cgroup)
+            layers = sandbox.candidates(options.sandbox) - self._missing.keys()
+            self._trial = Trial(layers, options.session_uids[1:], self._providers.groups)
+        except OSError as error:
+            raise _no_helpers(error) from error
+        os.close(cgroup)
+
+    def finish(self) -> Prepared:
+        """Choose the sandbox, tell the helpers, and give up root.  Raises StartError."""
+        options, providers = self._options, self._providers
+        confined = sandbox.choose(options.sandbox, self._missing, self._trial.result())
+        engine = str(options.engine) if options.engine.is_file() else ""
+        setup = Setup(
+            engine=engine,
+            directory=str(options.runtime_dir / "template"),
+            first_uid=options.session_uids[0],
+            last_uid=options.session_uids[-1],
+            layers=confined.layers,
+            filters=confined.filters,
+            providers=providers.staged,
+        )
+        try:
+            helpers = self._helpers.set_up(setup)
+        except OSError as error:
+            raise _no_helpers(error) from error
+        os.umask(_NOBODY_ELSE_READS)
+        privileges.drop(self._account)
+        self._log.start()
+        session_uids = options.session_uids[1:]
+        return Prepared(options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers)
+
+
+def _no_helpers(error: OSError) -> StartError:
+    return StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START)
 
 
 def _prepare_cgroup(options: Options, missing: dict[Layer, str]) -> int:

@@ -9,10 +9,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import _prctl
+import msgspec
 import prctl
+from msgspec.structs import replace
 
 from ..ipc import privileges, restrictions
 from ..ipc.helpers import Filters
@@ -32,14 +33,13 @@ from .providers import Providers
 HOSTNAME = "session"
 
 
-@dataclass(frozen=True)
-class Confinement:
+class Confinement(msgspec.Struct, frozen=True):
     """What confines the processes of sessions: the layers that are on, and what they need."""
 
     layers: frozenset[Layer] = frozenset()
-    filters: Filters = Filters()  # noqa: RUF009 (immutable)
+    filters: Filters = Filters()
     base: str = template.PRIVATE_DIRECTORY  # where private directories are mounted
-    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of names in WORKER_FILES
+    places: Mapping[str, tuple[str, ...]] = {}  # of names in WORKER_FILES
     private: str = template.PRIVATE_DIRECTORY  # the worker's own
     uses_tokens: bool = False  # the session is shown PKCS#11 providers
 

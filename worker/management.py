@@ -5,7 +5,8 @@ Every line comes from a process that parses a stranger's packets: `parse` takes 
 
 import re
 import socket
-from dataclasses import dataclass, field
+
+import msgspec
 
 from . import secret
 
@@ -14,15 +15,13 @@ MAX_LINE = 64 * 1024  # bytes; openvpn's own lines are far shorter
 _ENTRY = re.compile(r"'[0-9]+', ID:'(.*)', BLOB:'([A-Za-z0-9+/=]*)'")
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """The engine waits for permission to connect, and suggests to wait `seconds`."""
 
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """The engine entered a state; `detail` is the reason or "SUCCESS"."""
 
     name: str
@@ -31,95 +30,82 @@ class State:
     port: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InputWanted:
+class InputWanted(msgspec.Struct, frozen=True):
     """The engine asks for something a user types: "Need 'Auth' username/password"."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAsks:
+class ServerAsks(msgspec.Struct, frozen=True):
     """The server wants something while a login is under way: "WEB_AUTH:flags:url", "CR_TEXT:flags:text"."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationFailed:
+class VerificationFailed(msgspec.Struct, frozen=True):
     """The server or the key refused what was typed; more follows as a State."""
 
     kind: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class TokenReceived:
+class TokenReceived(msgspec.Struct, frozen=True):
     """The server gave the engine a token that it sends in place of the password from now on."""
 
 
-@dataclass(frozen=True, slots=True)
-class ByteCount:
+class ByteCount(msgspec.Struct, frozen=True):
     """Bytes on the wire since the engine's last (re)connect."""
 
     bytes_in: int
     bytes_out: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A log line; `flags` are letters of I, F, N, W, D."""
 
     flags: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceUp:
+class DeviceUp(msgspec.Struct, frozen=True):
     """The engine has its device; `environment` is what an up script would see."""
 
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceDown:
+class DeviceDown(msgspec.Struct, frozen=True):
     """The engine has given its device up."""
 
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateCount:
+class CertificateCount(msgspec.Struct, frozen=True):
     """So many certificates are on the tokens."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateEntry:
+class CertificateEntry(msgspec.Struct, frozen=True):
     """One of them: what a pkcs11-id names it by, and itself in base64; both "" if it could not be read."""
 
     identity: str = ""
     certificate: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fatal:
+class Fatal(msgspec.Struct, frozen=True):
     """The engine ends because of an error."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Answer to a command of ours."""
 
     ok: bool
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(msgspec.Struct, frozen=True):
     """Anything else, as it came."""
 
     text: str

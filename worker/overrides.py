@@ -6,7 +6,9 @@ blocks that it applies to, as the engine reads them, and moves those down by one
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from ..policy.overrides import OVERRIDES, SessionOverrides, for_session, problem
 from ..policy.pkcs11 import ListedProvider
@@ -19,13 +21,15 @@ _LEGACY_CIPHERS = "AES-256-CBC:AES-128-CBC:?BF-CBC"
 _PROTO = {"tcp": "tcp-client", "udp": "udp"}
 
 
-@dataclass(frozen=True, slots=True)
-class Overridden:
+class Overridden(msgspec.Struct, frozen=True):
     """A profile with its overrides."""
 
-    profile: bytes = field(repr=False)  # to be judged instead of the one given; contains secrets
+    profile: bytes  # to be judged instead of the one given; contains secrets
     warnings: tuple[str, ...] = ()
-    session: SessionOverrides = field(default_factory=SessionOverrides)
+    session: SessionOverrides = SessionOverrides()
+
+    def __repr__(self) -> str:
+        return f"Overridden({len(self.profile)} bytes, {self.warnings}, {self.session})"
 
 
 def apply(profile: bytes, overrides: Mapping[str, bool | str]) -> Overridden:
@@ -61,8 +65,7 @@ def judge_with(
     return replace(judgement, warnings=(*overridden.warnings, *judgement.warnings))
 
 
-@dataclass(slots=True)
-class _Scope:
+class _Scope(msgspec.Struct):
     """What a server takes over that its own line does not say."""
 
     proto: str = "udp"

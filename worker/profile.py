@@ -6,7 +6,8 @@ policy/profile_options.py allows; nothing of the profile's text is passed throug
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..policy.limits import MAX_PROFILE
 from ..policy.pkcs11 import ListedProvider

@@ -1,22 +1,21 @@
 """What of a profile applies to some of its servers only."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from ..policy.profile_text import Option
 from .profile_proxy import ProxyOptions
 from .profile_values import Remote, family_of, read_host, read_port, read_proto
 
 
-@dataclass(slots=True)
-class Connection:
+class Connection(msgspec.Struct):
     """What applies to the servers named in one scope: the whole profile, or a <connection> block."""
 
     proto: str = "udp"
     family: int = 0
     port: str = "1194"
-    proxy: ProxyOptions = field(default_factory=ProxyOptions)
-    remotes: list[Option] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)  # rendered
+    proxy: ProxyOptions = ProxyOptions()
+    remotes: list[Option] = []
+    lines: list[str] = []  # rendered
 
     def remote(self, option: Option) -> Remote:
         """The server that a `remote` of this scope names.  Raises ProfileRefused."""

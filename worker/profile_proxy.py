@@ -5,7 +5,9 @@ The engine keeps an embedded user name and password for one HTTP proxy of the wh
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from ..policy.profile_text import Option, render
 from .profile_values import Proxy, names_file, read_host, read_lines, read_port, refusal, shown
@@ -15,8 +17,7 @@ _METHODS = ("none", "basic", "ntlm", "ntlm2")
 _MAX_HEADERS = 16  # the engine takes 10 and two of its own; every <connection> block repeats them
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyOptions:
+class ProxyOptions(msgspec.Struct, frozen=True):
     """The proxy that applies in one scope, if any."""
 
     option: Option | None = None  # http-proxy or socks-proxy

@@ -1,7 +1,8 @@
 """Keys on PKCS#11 tokens: what a profile says about them, and what of that the engine gets (openvpn(8), PKCS#11)."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..policy.pkcs11 import OPTION, ListedProvider, find, token_label
 from ..policy.profile_text import Option, render

@@ -1,8 +1,9 @@
 """What a judged profile is made of, and how the values in one are read and refused."""
 
 import re
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 from ..policy.profile_text import Option
 
@@ -27,16 +28,14 @@ class Need(Enum):
     PROXY_CREDENTIALS = "user name and password for the proxy"
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """A proxy that a server is reached through."""
 
     kind: str  # "http" or "socks"
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True):
     """A server to try."""
 
     host: str
@@ -46,19 +45,17 @@ class Remote:
     family: int = 0  # of addresses: 4, 6, or 0 for whichever
 
 
-@dataclass(frozen=True, slots=True)
-class StaticChallenge:
+class StaticChallenge(msgspec.Struct, frozen=True):
     """A question that is asked together with user name and password."""
 
     text: str
     echo: bool  # the answer may be shown while it is typed
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """What became of a profile."""
 
-    config: str = field(repr=False)  # for the engine; contains secrets
+    config: str  # for the engine; contains secrets
     warnings: tuple[str, ...]
     remotes: tuple[Remote, ...]  # in the profile's order, at least one
     needs: frozenset[Need]
@@ -66,6 +63,9 @@ class Judgement:
     verbosity: int  # 0 to 6
     on_token: bool = False  # the key is on a PKCS#11 token
     token: str = ""  # label of the one whose PIN the engine will ask for
+
+    def __repr__(self) -> str:
+        return f"Judgement({len(self.config)} characters, {self.warnings}, {self.remotes}, {self.needs})"
 
 
 def read_host(option: Option, text: str) -> str:

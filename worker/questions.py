@@ -1,6 +1,6 @@
 """Questions to a session's user, as the parts of a worker that ask them hand them on."""
 
-from dataclasses import dataclass
+import msgspec
 
 from ..ipc.codes import InputGroup
 from ..ipc.messages import InputSlot
@@ -9,8 +9,7 @@ MAX_LABEL = 255  # characters
 _NO_TEXT = "Please answer the server's question"
 
 
-@dataclass(frozen=True)
-class Questions:
+class Questions(msgspec.Struct, frozen=True):
     """Questions of one group, and the texts that go with them."""
 
     group: InputGroup

@@ -12,7 +12,8 @@ address that leads nowhere, and `leads_nowhere` tells when the engine has come t
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from .profile import Remote
 
@@ -38,13 +39,12 @@ def on_this_machine(host: str) -> bool:
     return host.rstrip(".").lower().endswith("localhost")
 
 
-@dataclass(slots=True)
-class _Name:
+class _Name(msgspec.Struct):
     """A name as remotes of one address family want it."""
 
     name: str
     family: int  # 4, 6, or 0 for whichever
-    untried: list[str] = field(default_factory=list)
+    untried: list[str] = []
     worked: str = ""
     failed: bool = False  # looked up for this attempt in vain
 

@@ -4,8 +4,9 @@ The counterpart is supervisor/workers/requests.py.  While the worker stops, requ
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ..ipc import messages
 from ..ipc.channel import Packet
@@ -15,8 +16,7 @@ from .phase import Phase
 from .session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class _Permit:
+class _Permit(msgspec.Struct, frozen=True):
     """One row: the phases in which the message makes sense, and what to do."""
 
     phases: frozenset[Phase]

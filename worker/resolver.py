@@ -9,7 +9,8 @@ import selectors
 import signal
 import socket
 import time
-from dataclasses import dataclass
+
+import msgspec
 
 from ..ipc import helpers
 from ..ipc.channel import Channel, ChannelClosed
@@ -20,8 +21,7 @@ from ..policy.limits import MAX_FRAME, MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MA
 _MAX_LOOKUPS = MAX_LOOKUPS_PER_SESSION * MAX_SESSIONS
 
 
-@dataclass
-class _Lookup:
+class _Lookup(msgspec.Struct):
     """One look-up under way in a process of its own."""
 
     request: helpers.Lookup

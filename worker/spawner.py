@@ -18,9 +18,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import prctl
+from msgspec.structs import replace
 
 from ..ipc import helpers, privileges, restrictions
 from ..ipc.channel import Channel, ChannelClosed
@@ -37,30 +37,24 @@ _FORK_RETRY = 0.5  # seconds
 
 
 def main() -> None:
-    """Arguments: the openvpn program ("" if none), a directory to build on, the range of user ids, layers, providers.
-
-    The first id of the range is the resolver's, the others are for sessions.  The layers are those of
-    policy/layers.py that are to be on, the providers those of PKCS#11 (helpers.pack_providers); ipc/helpers.py says
-    what descriptors there are.
-    """
-    engine, directory, uids = sys.argv[1], sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4]))
-    confinement = Confinement(layers.split(sys.argv[5]), _read_filters())
-    staged = helpers.unpack_providers(sys.argv[6])
+    """Be both helpers; ipc/helpers.py says what descriptors there are, and what is read first."""
     # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    with os.fdopen(helpers.SETUP_FD, "rb") as pipe:
+        told = pipe.read()
+    if not told:  # the supervisor cannot start
+        os._exit(Exit.OK)
+    setup = helpers.decode_setup(told)
+    confinement = Confinement(setup.layers, setup.filters)
     gc.set_threshold(_COLLECT_AFTER)
+    gc.enable()
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
     if os.fork() == 0:
-        _end_with(lambda: _be_resolver(uids[0], confinement))
+        _end_with(lambda: _be_resolver(setup.first_uid, confinement))
     os.close(helpers.RESOLVER_FD)
-    _end_with(lambda: _be_spawner(engine, directory, uids[1:], confinement, staged))
-
-
-def _read_filters() -> helpers.Filters:
-    with os.fdopen(helpers.FILTERS_FD, "rb") as file:
-        return helpers.decode_filters(file.read())
+    _end_with(lambda: _be_spawner(setup, confinement))
 
 
 def _be_resolver(uid: int, confinement: Confinement) -> None:
@@ -71,14 +65,13 @@ def _be_resolver(uid: int, confinement: Confinement) -> None:
     keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
 
 
-def _be_spawner(
-    engine: str, directory: str, uids: range, confinement: Confinement, staged: Sequence[helpers.StagedProvider]
-) -> None:
+def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
+    engine, staged = setup.engine, setup.providers
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
     restrictions.unshare(restrictions.CLONE_NEWNS)
     kernel.make_mounts_private()
     if Layer.ROOT in confinement.layers:
-        template.build_and_enter(engine, directory, staged)
+        template.build_and_enter(engine, setup.directory, staged)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
     else:
         base = template.OUTSIDE_DIRECTORY
@@ -90,6 +83,7 @@ def _be_spawner(
     places = {"ENGINE": (engine,), "LOADER": template.loaders()}
     confinement = replace(confinement, base=base, places=places)
     confine.confine_spawner(confinement)
+    uids = range(setup.first_uid + 1, setup.last_uid + 1)
     keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement, staged))
 
 

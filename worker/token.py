@@ -6,7 +6,8 @@ pkcs11-id-count, pkcs11-id-get).  Nothing of this is tried again by itself: a fe
 
 import base64
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from ..ipc.codes import InputGroup
 from ..ipc.messages import InputSlot
@@ -34,8 +35,7 @@ class WrongPin(CannotAnswer):
     """The token did not take the PIN; the text is for the user."""
 
 
-@dataclass(frozen=True)
-class _Certificate:
+class _Certificate(msgspec.Struct, frozen=True):
     identity: str
     name: str
 

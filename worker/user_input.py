@@ -5,7 +5,8 @@ ends.  (openvpn's management-notes.txt, sections on challenge/response protocols
 """
 
 import base64
-from dataclasses import dataclass
+
+import msgspec
 
 from ..ipc.codes import InputGroup
 from ..ipc.messages import InputSlot
@@ -28,8 +29,7 @@ _ECHO = 1  # flag of SC: the response may be seen
 _MAX_PARAMETER = 255  # bytes of one parameter of a management command
 
 
-@dataclass(frozen=True)
-class _Challenge:
+class _Challenge(msgspec.Struct, frozen=True):
     """A dynamic challenge (CRV1) that the server answered a login with."""
 
     state: str

@@ -10,14 +10,14 @@ supported yet"; a property with `settable=False` can be read, and says so when i
 """
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 from ...policy.access import Who
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(msgspec.Struct, frozen=True):
     """One named argument of a method or signal; `signature` is a single complete D-Bus type."""
 
     name: str
@@ -60,8 +60,7 @@ class _Row:
         return "".join(argument.signature for argument in self.arguments)
 
 
-@dataclass(frozen=True)
-class Method(_Row):
+class Method(_Row, msgspec.Struct, frozen=True, dict=True):
     """A method; `takes` and `gives` are words of NAME:TYPE.
 
     `secret`: what it takes may be one, and nothing of it is left in this process when the caller has its answer.
@@ -88,8 +87,7 @@ class Method(_Row):
         return snake_case(self.name)
 
 
-@dataclass(frozen=True)
-class Property:
+class Property(msgspec.Struct, frozen=True):
     """A property; `who` may read it, `writable_by` may set it (None: read-only).
 
     `attribute` is where on the served object the value is, dotted if it is deeper (default: the name).
@@ -120,8 +118,7 @@ class Property:
         return f"set_{self.name}"
 
 
-@dataclass(frozen=True)
-class Signal(_Row):
+class Signal(_Row, msgspec.Struct, frozen=True, dict=True):
     """A signal; whom it is sent to stands in `doc`."""
 
     name: str
@@ -130,8 +127,7 @@ class Signal(_Row):
     supported: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class Interface:
+class Interface(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One interface as one kind of object has it; each is itself only, and hashable.
 
     `denied` is what those are told who may not call or read a member, `denied_setting` who may not set it.

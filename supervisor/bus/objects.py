@@ -1,12 +1,12 @@
 """The objects we have on the bus: which row answers what on which path."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
 
+import msgspec
 from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Acl, Who
@@ -23,8 +23,7 @@ class Target(Protocol):
     def acl(self) -> Acl | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class BoundMethod:
+class BoundMethod(msgspec.Struct, frozen=True):
     """A method row and what answers it (None: not supported yet)."""
 
     row: Method
@@ -33,8 +32,7 @@ class BoundMethod:
     results: SignatureTree
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """A property row and how its value is read from a target."""
 
     row: Property

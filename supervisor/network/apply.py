@@ -8,9 +8,10 @@ that other sessions would notice.
 import asyncio
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+
+import msgspec
 
 from ...ipc.codes import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
@@ -25,14 +26,13 @@ from .netlink import IPv6Off, Netlink, family
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
 
 
-@dataclass(slots=True)
-class _Device:
+class _Device(msgspec.Struct):
     """A device of ours and what is set on it."""
 
     entry: Entry
     change: object | None = None  # the last apply, finished or not; None when clear
-    addresses: set[Address] = field(default_factory=set)
-    routes: set[Route] = field(default_factory=set)
+    addresses: set[Address] = set()
+    routes: set[Route] = set()
 
 
 class Network:
@@ -67,13 +67,12 @@ class Network:
             self._exempt.discard(uid)
             self._lane.submit(firewall.install, self.protected, tuple(self._exempt))
 
-    def warm_up(self) -> None:
-        """Load what the first session would have to wait for (about 60 ms and 5 MB)."""
-        self._lane.submit(self._netlink.open)
-
     async def create_device(self, session: str, uid: int) -> str:
         """Make a device that user `uid` can open; its name.  Raises SystemFault."""
         job = self._lane.submit(self._create, session, uid)
+        # The first time, this loads what settings will be made with: not when the service starts, since many a caller
+        # only wants to see a list, and beside the start of the worker and its engine.
+        self._lane.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
                 return await asyncio.shield(asyncio.wrap_future(job))

@@ -7,8 +7,8 @@ original's log service, is sessions/forwarding.py's.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from dbus_fast import Message, MessageType
 from dbus_fast.validators import is_interface_name_valid
 
@@ -26,8 +26,7 @@ _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
 _TOKENLESS, _WITH_TOKEN = "uus", "uuss"
 
 
-@dataclass(slots=True)
-class _Attached:
+class _Attached(msgspec.Struct):
     """A service that logs through us with one of its interfaces."""
 
     tag: str

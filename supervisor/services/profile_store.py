@@ -17,7 +17,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -59,14 +58,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""  # why no session can be started with it
 
 
-@dataclass(eq=False)
-class StoredProfile:
+class StoredProfile(msgspec.Struct, eq=False):
     """One profile in the store."""
 
     file: Path
     persistent: bool
     facts: Facts
-    changing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    changing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     @property
     def path(self) -> str:

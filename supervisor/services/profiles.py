@@ -1,14 +1,14 @@
 """What the session manager needs of a configuration service, whichever one there is."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from ...policy.access import Acl, Caller
 from ..errors import AccessDenied, CallerError
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """A configuration profile that a caller may start a session with."""
 
     path: str

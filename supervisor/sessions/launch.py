@@ -63,7 +63,10 @@ class Launcher:
 
     async def outfit(self, profile: Profile) -> Outfit:
         """What the workers of a session of `profile` are given.  Raises OSError."""
-        return Outfit(profile, await self._providers.wanted_by(profile.text))
+        wanted = frozenset[int]()
+        if self._providers.listed:
+            wanted = await asyncio.to_thread(self._providers.wanted_by, profile.text)
+        return Outfit(profile, wanted)
 
     async def launch(self, session: Session, outfit: Outfit) -> None:
         """Make device and worker, and hand the worker its session; its verdict comes later.

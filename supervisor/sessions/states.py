@@ -5,8 +5,9 @@ What clients see is a column of the table, not a side effect.  Whatever affects 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from ...ipc.codes import StatusMajor, StatusMinor
 
@@ -68,8 +69,7 @@ class Action(Enum):
     LEAVE = "take the network and the object away, let the worker say goodbye"
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(msgspec.Struct, frozen=True):
     """A public status; `text` is filled in with the session's `config_path` and the event's `text`."""
 
     major: StatusMajor
@@ -77,8 +77,7 @@ class Announcement:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True):
     """One cell of the table."""
 
     next: State

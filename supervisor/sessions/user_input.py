@@ -4,7 +4,8 @@ An answer goes straight on to the worker; here it is only noted that there was o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from ...ipc.codes import CREDENTIALS, InputGroup
 from ...ipc.messages import InputSlot
@@ -12,8 +13,7 @@ from ...policy.limits import MAX_INPUT, MAX_PENDING_INPUT, MAX_SLOTS
 from ..errors import RequestRefused, WorkerFault
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(msgspec.Struct):
     number: int  # counts up for each group, over the session's life
     question: InputSlot
     answered: bool = False

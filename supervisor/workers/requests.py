@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ...ipc import messages
 from ...policy.limits import MAX_WORKER_REPORTS
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from ..sessions.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class _Permit:
+class _Permit(msgspec.Struct, frozen=True):
     """One row: the states in which a worker may send the message, and what to do."""
 
     states: frozenset[State]

@@ -5,8 +5,9 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from itertools import count
+
+import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed, Packet, channel_pair
@@ -20,8 +21,7 @@ class NoSpawner(SystemFault):
     """The spawner has ended: there will be no worker any more."""
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(msgspec.Struct):
     uid: int
     answer: asyncio.Future[tuple[int, int]]  # pid and pidfd
     abandoned: bool = False  # nobody waits for the answer any more

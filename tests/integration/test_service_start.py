@@ -13,6 +13,7 @@ from openvpn3_sessionmgr.tests.lab import bus
 from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import clean_environment
+from openvpn3_sessionmgr.tests.lab.service import AS_INSTALLED, service_command
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, IMPORT_ROOT, SERVICE, SHARED
 
 from .service_life import after, field, over, processes, refused, started, title
@@ -43,10 +44,17 @@ def test_root_becomes_an_ordinary_user_with_two_capabilities(lab: Lab) -> None:
     assert Path(f"/proc/{service.pid}/environ").stat().st_uid == 0
     [core] = [line for line in Path(f"/proc/{service.pid}/limits").read_text().splitlines() if "core file" in line]
     assert core.split()[4:6] == ["0", "0"]
-    environment = Path(f"/proc/{service.pid}/environ").read_bytes().split(b"\0")
-    assert {f"{name}={value}".encode() for name, value in SETTINGS.items()} <= set(environment)
     line = service.process.wait_line("runs as user")
     assert f"user {SERVICE.uid} with CAP_NET_ADMIN and CAP_KILL only" in line
+
+
+def test_it_overwrites_what_it_frees_however_it_is_started(lab: Lab) -> None:
+    argv = [word for word in service_command(lab.directory / "own") if word not in AS_INSTALLED]
+    service = lab.client_side.start("service", argv, environment=lab.bus.environment())
+    service.wait_line("runs as user")
+    environment = Path(f"/proc/{service.pid}/environ").read_bytes().split(b"\0")
+    assert {f"{name}={value}".encode() for name, value in SETTINGS.items()} <= set(environment)
+    assert service.stop() == Exit.OK
 
 
 def test_user_id_0_means_nothing_to_it(lab: Lab) -> None:

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
 from openvpn3_sessionmgr.supervisor.bus import generate
 from openvpn3_sessionmgr.supervisor.bus.api_doc import api_document
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
@@ -37,16 +38,16 @@ def test_the_account_and_the_program_are_parameters() -> None:
     policy = ET.fromstring(policy_file((MANAGER, SESSION), account="openvpn"))
     owners = [part.get("user") for part in policy.findall("policy") if part.find("allow[@own]") is not None]
     assert owners == ["openvpn"]
-    assert "Exec=/opt/sessionmgr\n" in activation_file(MANAGER.name, program="/opt/sessionmgr")
+    assert " /opt/sessionmgr\n" in activation_file(MANAGER.name, program="/opt/sessionmgr")
 
 
 def test_both_names_start_the_same_program_as_root() -> None:
     for name in (MANAGER.name, CONFIGURATION.name):
-        lines = activation_file(name).splitlines()
-        assert lines == [
+        settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
+        assert activation_file(name).splitlines() == [
             "[D-BUS Service]",
             f"Name={name}",
-            "Exec=/usr/bin/openvpn3-service-sessionmgr",
+            f"Exec=/usr/bin/env {settings} /usr/bin/openvpn3-service-sessionmgr",
             "User=root",
             "SystemdService=openvpn3-sessionmgr.service",
         ]

@@ -66,20 +66,13 @@ def test_without_capabilities_each_restriction_stands_alone() -> None:
     assert not contradiction(ALL)
 
 
-@pytest.fixture
-def finds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What trying would find on another machine."""
-
-    def find(**missing: str) -> None:
-        found = {Layer[name]: why for name, why in missing.items()}
-        monkeypatch.setattr(sandbox, "_try_apart", lambda *given: Tried(found, Filters()))
-
-    return find
+NOT_DELEGATED = {Layer.CGROUP: "not delegated"}
+NO_LANDLOCK = Tried({Layer.LANDLOCK: "no such call"}, Filters())
+EVERYTHING = Tried({}, Filters())
 
 
-def test_available_goes_without_and_says_so(finds: Callable[..., None]) -> None:
-    finds(LANDLOCK="no such call")
-    made = sandbox.choose("available", {Layer.CGROUP: "not delegated"}, UIDS)
+def test_available_goes_without_and_says_so() -> None:
+    made = sandbox.choose("available", NOT_DELEGATED, NO_LANDLOCK)
     assert made.layers == ALL - {Layer.LANDLOCK, Layer.CGROUP}
     landlock, cgroup = made.describe()
     assert landlock.startswith("Sandbox without landlock (files by list, ")
@@ -89,10 +82,9 @@ def test_available_goes_without_and_says_so(finds: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["strict", frozenset({Layer.LANDLOCK, Layer.MDWE, Layer.CGROUP})])
-def test_strict_and_a_list_name_what_is_missing(finds: Callable[..., None], wanted: str | frozenset[Layer]) -> None:
-    finds(LANDLOCK="no such call")
+def test_strict_and_a_list_name_what_is_missing(wanted: str | frozenset[Layer]) -> None:
     with pytest.raises(StartError) as raised:
-        sandbox.choose(wanted, {Layer.CGROUP: "not delegated"}, UIDS)
+        sandbox.choose(wanted, NOT_DELEGATED, NO_LANDLOCK)
     for part in (
         "landlock, which needs Linux 5.13",
         "(no such call)",
@@ -103,9 +95,8 @@ def test_strict_and_a_list_name_what_is_missing(finds: Callable[..., None], want
     assert "mdwe" not in str(raised.value)
 
 
-def test_a_list_goes_without_the_others(finds: Callable[..., None]) -> None:
-    finds()
-    made = sandbox.choose(frozenset({Layer.MDWE}), {Layer.CGROUP: "not delegated"}, UIDS)
+def test_a_list_goes_without_the_others() -> None:
+    made = sandbox.choose(frozenset({Layer.MDWE}), NOT_DELEGATED, EVERYTHING)
     assert made.layers == {Layer.MDWE}
     assert len(made.describe()) == len(Layer) - 1
     assert made.describe()[0].endswith("it is not wanted")

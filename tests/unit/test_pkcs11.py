@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openvpn3_sessionmgr.ipc.helpers import StagedProvider, pack_providers, unpack_providers
+from openvpn3_sessionmgr.ipc.helpers import Filters, Setup, StagedProvider, decode_setup, encode
+from openvpn3_sessionmgr.policy.layers import ALL
 from openvpn3_sessionmgr.policy.pkcs11 import (
     ListedProvider,
     Provider,
@@ -126,4 +127,5 @@ def test_the_label_in_an_identity(identity: str, label: str) -> None:
 
 def test_what_the_spawner_is_told() -> None:
     staged = (StagedProvider(("/m.so", "/run/pcscd"), 7), StagedProvider(()))
-    assert unpack_providers(pack_providers(staged)) == staged
+    setup = Setup("/usr/sbin/openvpn", "/run/template", 60706, 61183, ALL, Filters(engine=(b"\xff",)), staged)
+    assert decode_setup(encode(setup)) == setup

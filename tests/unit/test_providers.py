@@ -1,6 +1,5 @@
 """What the service makes of the PKCS#11 providers on its command line when it starts."""
 
-import asyncio
 import grp
 import os
 from pathlib import Path
@@ -48,8 +47,8 @@ def test_one_that_is_not_there_keeps_its_number(module: str, tmp_path: Path) -> 
     ]
     assert [one.places for one in made.staged] == [(), (), (), (), (), (module,)]
     profile = b"pkcs11-providers no-module good\n"
-    assert asyncio.run(made.wanted_by(profile)) == {5}
+    assert made.wanted_by(profile) == {5}
 
 
 def test_none_at_all() -> None:
-    assert asyncio.run(Providers([]).wanted_by(b"pkcs11-providers x\n")) == frozenset()
+    assert Providers([]).wanted_by(b"pkcs11-providers x\n") == frozenset()
