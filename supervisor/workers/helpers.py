@@ -30,7 +30,7 @@ class Helpers:
 def start_helpers(engine: str, directory: Path, uids: range, sandbox: Sandbox, cgroup: int, providers: str) -> Helpers:
     """Start the spawner and the resolver; call while still root, and with no other thread.
 
-    `directory` is where the spawner mounts its template, in a mount namespace of its own; the first of `uids` becomes
+    `directory` is what the spawner covers with its template, in a mount namespace of its own; the first of `uids` is
     the resolver's, the others may be asked for; `cgroup` is the directory of the group that sessions get theirs in, or
     any file.  `providers` are those of PKCS#11 (helpers.pack_providers).  Raises OSError.
     """
