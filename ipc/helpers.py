@@ -81,7 +81,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the helpers are to be: all they learn from their parent while it is root, before they serve it."""
 
     engine: str  # path of the openvpn program, "" for none
-    directory: str  # where to build the workers' root directory
+    directory: str  # what the template of the workers' root directory covers
     first_uid: int  # of the resolver, those after it are for sessions
     last_uid: int
     layers: frozenset[Layer]  # of the sandbox, that are to be on

@@ -18,14 +18,9 @@ SPAWNER_CAPABILITIES = {
     "setpcap": "emptying the worker's bounding set",
 }
 
-# What root must have for the service to start: the two sets above, and what building them takes.
-START_CAPABILITIES = {
-    **SUPERVISOR_CAPABILITIES,
-    **SPAWNER_CAPABILITIES,
-    "chown": "giving the runtime and state directories to the service's account",
-    "dac_override": "directories and log files of other owners",
-    "fowner": "the modes of those directories",
-}
+# What root must have for the service to start: building the two takes no more.  Its directories it makes as its own
+# account; only where that may not make them, root does and gives them away, which takes CAP_CHOWN besides.
+START_CAPABILITIES = {**SUPERVISOR_CAPABILITIES, **SPAWNER_CAPABILITIES}
 
 # setrlimit(2) of workers and their engines: RLIMIT_ name, bound, reason.
 _MB = 1024 * 1024

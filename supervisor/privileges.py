@@ -2,6 +2,8 @@
 
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import prctl
@@ -49,6 +51,24 @@ def check_start() -> None:
             f"CapabilityBoundingSet=, in a container with {flags}",
             Exit.CANNOT_START,
         )
+
+
+@contextmanager
+def acting_as(account: pwd.struct_passwd) -> Iterator[None]:
+    """Be `account` in the body, and root again after it; for a process with one thread.
+
+    The kernel takes the effective capabilities away meanwhile and gives them back (capabilities(7)).  The groups
+    that root is in besides stay.
+    """
+    os.setegid(account.pw_gid)
+    try:
+        os.seteuid(account.pw_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    finally:
+        os.setegid(0)
 
 
 def _kernel_agrees() -> bool:

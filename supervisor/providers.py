@@ -1,6 +1,7 @@
 """The PKCS#11 providers that the administrator lists, and whether they are there."""
 
 import grp
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,21 @@ from ..ipc.helpers import StagedProvider
 from ..policy.pkcs11 import ListedProvider, Provider, asked_for
 
 
+def join_groups(providers: Sequence[Provider]) -> None:
+    """Join the groups of the providers, beside those that this process is in; what it starts joins them too.
+
+    So root without CAP_DAC_OVERRIDE sees what their sessions will.
+    """
+    groups = {gid for provider in providers if (gid := _gid(provider.group)) is not None}
+    if groups:
+        os.setgroups(sorted({*os.getgroups(), *groups}))
+
+
 class Providers:
     """All of them, by number; looked at once, when the workers' root directory is built."""
 
     def __init__(self, providers: Sequence[Provider]) -> None:
-        """Call while still root, which sees every file."""
+        """Call while still root, after `join_groups`."""
         self.listed = tuple(ListedProvider(one.name, one.module, _problem(one)) for one in providers)
         self.staged = tuple(
             StagedProvider(()) if seen.problem else StagedProvider((one.module, *one.paths), _gid(one.group))

@@ -28,7 +28,8 @@ _DEVICES = (("null", 1, 3), ("random", 1, 8), ("urandom", 1, 9), ("net/tun", 10,
 def build_and_enter(engine: str, directory: str, staged: Sequence[StagedProvider] = ()) -> None:
     """Build the template on `directory` and make it this process's root.
 
-    The caller has a mount namespace of its own.  `engine` is the path of the openvpn program outside, "" for none.
+    The caller has a mount namespace of its own, and need not be able to enter what it covers.  `engine` is the path of
+    the openvpn program outside, "" for none.
     `staged` are the PKCS#11 providers that a worker may be shown.  Raises OSError.
     """
     kernel.mount("template", directory, "tmpfs", kernel.MS_NOSUID, "mode=0755,size=1m")

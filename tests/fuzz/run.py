@@ -15,18 +15,26 @@ from pathlib import Path
 
 from ...ipc.codec import encode
 from ...policy.profile_options import OPTIONS
+from .bare import TURN
+from .calls import INTERFACES
+from .dispatch import SENDERS, some_calls
 from .frames import FrameMaker, examples
-from .targets import STATES, TARGETS, TURN, count_frames
+from .targets import STATES, TARGETS, count_frames
 
 KEPT = Path(__file__).with_name("kept")
 FOUND = Path(__file__).resolve().parents[2] / ".cache" / "fuzz"
 _LONGEST = 4096  # bytes of an input
+_SOME_CALLS = 1000  # to begin with
 _EVENTS = (
     *(">HOLD:", ">STATE:1,", ">LOG:1,", ">BYTECOUNT:", ">UPDOWN:UP", ">UPDOWN:ENV,", ">PASSWORD:", ">FATAL:"),
     *(">INFOMSG:", ">NEED-OK:", "SUCCESS:", "ERROR:", "Need 'Auth' username/password", "SC:1,", "CRV1:R,E:", "ENV,END"),
     *("Verification Failed: 'Auth'", "CONNECTED,SUCCESS", "RECONNECTING,", "WEB_AUTH:", "CR_TEXT:", "OPEN_URL:"),
     *("ifconfig_local=", "route_network_1=", "foreign_option_1=", "tun_mtu=", "trusted_ip=", "load-stats"),
 )
+_MEMBERS = [
+    *(row.name for one in INTERFACES for row in one.methods),
+    *(row.name for one in INTERFACES for row in one.properties),
+]
 
 
 def main() -> int:
@@ -51,11 +59,15 @@ def _fuzz(name: str, seconds: int) -> bool:
     corpus, found, words = FOUND / "corpus" / name, FOUND / name, FOUND / f"{name}.words"
     for directory in (corpus, found):
         directory.mkdir(parents=True, exist_ok=True)
-    words.write_text("".join(f'"{word}"\n' for word in (_EVENTS if name == "management" else OPTIONS)))
+    dictionary = {"management": _EVENTS, "bus": _MEMBERS}.get(name, OPTIONS)
+    words.write_text("".join(f'"{word}"\n' for word in dictionary))
     if name == "ipc":
         for number, message in enumerate(examples(TURN)):
             for state in range(len(STATES)):
                 (corpus / f"{number}-{state}").write_bytes(bytes([state]) + encode(message))
+    if name == "bus":
+        for seed in range(_SOME_CALLS):
+            (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + some_calls(seed, 1 + seed % 2))
     command = [
         sys.executable, "-m", __package__ + ".guided", name, str(corpus), str(KEPT / name),
         f"-max_total_time={seconds}", f"-max_len={_LONGEST}", "-timeout=10", f"-artifact_prefix={found}/",

@@ -11,19 +11,13 @@ from collections.abc import Callable, Iterable
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
-from ...policy.access import Acl
 from ...policy.profile_options import ALLOWED
 from ...policy.profile_text import ProfileTextError, decode, problem, tokenize
 from ...supervisor.errors import WorkerFault
-from ...supervisor.log import Log
-from ...supervisor.network.apply import Network
 from ...supervisor.services.profile_json import profile_json
-from ...supervisor.sessions.forwarding import Forwarder
-from ...supervisor.sessions.session import Session, Surroundings
+from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.states import Event, State
-from ...supervisor.workers.relay import Worker
 from ...supervisor.workers.requests import handle
-from ...supervisor.workers.resolver_client import ResolverClient
 from ...worker import events
 from ...worker.management import Parser
 from ...worker.phase import Phase
@@ -31,24 +25,12 @@ from ...worker.profile import ProfileRefused, judge
 from ...worker.remotes import Remotes
 from ...worker.session import Session as WorkerSession
 from ...worker.timers import Timers
+from .bare import bare_session, resolver_without_process, surroundings
+from .dispatch import bus
 
 STATES = tuple(State)
 PHASES = (Phase.STARTING, Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
-TURN = 3  # of the session's latest request
 _FRAMES_A_SESSION = 64
-
-
-def _nothing(*_: object) -> None:
-    pass
-
-
-def ended_worker() -> Worker:
-    """What a session holds of a worker that cannot be told anything any more."""
-    worker = Worker.__new__(Worker)
-    worker.alive = False
-    worker._busy = None
-    worker.gone = asyncio.Event()
-    return worker
 
 
 class Frames:
@@ -58,35 +40,10 @@ class Frames:
     """
 
     def __init__(self) -> None:
-        ours, self._theirs = channel_pair()
-        resolver = ResolverClient(ours, lambda: None)
-        resolver.gone = True  # answers at once
-        # What would reach the kernel or the bus is another test's: these sessions have no device and no clients.
-        self._around = Surroundings(
-            Log(),
-            Network.__new__(Network),
-            resolver,
-            connect_deadline=60.0,
-            accepted=lambda session: session.happened(Event.ACCEPTED),
-            attention=_nothing,
-            announce=_nothing,
-            leave=_nothing,
-            finished=_nothing,
-            follow_device=_nothing,
-            forwarder=Forwarder.__new__(Forwarder),
-        )
+        resolver, self._theirs = resolver_without_process()
+        self._around = surroundings(resolver, accepted=lambda session: session.happened(Event.ACCEPTED))
         self._sessions: dict[State, tuple[Session, int]] = {}
         self.outcomes = {"no message": 0, "not permitted": 0, "done": 0}
-
-    def session(self, state: State) -> Session:
-        """A session in this state, with the worker greeted."""
-        session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), self._around)
-        session.state = state
-        session.turn = TURN
-        session.greeted = True
-        if state is State.REVIVING:
-            session.worker = ended_worker()
-        return session
 
     def take(self, frame: bytes, state: State) -> None:
         """One frame."""
@@ -103,7 +60,7 @@ class Frames:
     def _handle(self, message: messages.ToSupervisor, state: State) -> None:
         session, uses = self._sessions.get(state, (None, 0))
         if session is None or session.state is not state or uses == _FRAMES_A_SESSION:
-            session, uses = self.session(state), 0
+            session, uses = bare_session(state, self._around), 0
         self._sessions[state] = (session, uses + 1)
         try:
             doing = handle(session, message)
@@ -212,4 +169,4 @@ def _read_all(supervisor: Channel) -> None:
             return
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"profile": profile, "management": management, "ipc": ipc}
+TARGETS: dict[str, Callable[[bytes], None]] = {"profile": profile, "management": management, "ipc": ipc, "bus": bus}

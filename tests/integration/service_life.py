@@ -13,6 +13,7 @@ from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, Connection
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, pids, wait_gone
 from openvpn3_sessionmgr.tests.lab.service import service_command
+from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
 _T = TypeVar("_T")
 _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
@@ -66,6 +67,30 @@ def after(*commands: str) -> list[str]:
 def over(source: Path | str, target: str) -> str:
     """A shell command that covers `target` with `source`."""
     return f"mount --bind {shlex.quote(str(source))} {shlex.quote(target)}"
+
+
+def without(*names: str) -> list[str]:
+    """A command that runs others without these capabilities, for good."""
+    dropped = ",".join(f"cap_{name}" for name in names)
+    return ["capsh", f"--drop={dropped}", "--", "-c", 'exec "$@"', "sh"]
+
+
+def with_only(lab: Lab, *names: str) -> list[str]:
+    """The same with these only, and no way to more: what the systemd unit leaves to the service."""
+    shown = lab.client_side.run(["capsh", "--print"]).stdout
+    [held] = [line.partition("=")[2] for line in shown.splitlines() if line.startswith("Bounding set")]
+    others = {name.removeprefix("cap_") for name in held.split(",")} - set(names)
+    assert others >= {"chown", "dac_override", "fowner"} - set(names)
+    return [*without(*others), "setpriv", "--no-new-privs"]
+
+
+def make_directories(lab: Lab) -> None:
+    """Make those that the unit has systemd make: only their owner gets in, not even root with few capabilities."""
+    own = lab.directory / "own"
+    own.mkdir()
+    for name in ("runtime", "state"):
+        (own / name).mkdir(mode=0o700)
+        os.chown(own / name, SERVICE.uid, SERVICE.uid)
 
 
 def field(pid: int, name: str, task: int = 0) -> str:

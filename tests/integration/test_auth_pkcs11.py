@@ -2,19 +2,23 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import psutil
 import pytest
+from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
 from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
 from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.connection import BusError
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.service import Service
+from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
 from openvpn3_sessionmgr.tests.lab.tokens import CONFIGURATION, MODULE, Token
 
+from . import service_life
 from .authentication import (
     BEGUN,
     ON_THE_WAY,
@@ -284,6 +288,25 @@ def test_a_module_among_the_libraries_is_hidden_when_it_is_listed(lab: Lab, toke
     assert seen_by(user, module).read_bytes() == module.read_bytes()
     assert seen_by(other, module).read_bytes() == b""
     connect(user, pkcs11_pin=PIN)
+
+
+def test_root_with_few_capabilities_shows_what_a_group_may_read(lab: Lab, token: Token) -> None:
+    """As under systemd: CAP_DAC_OVERRIDE is not among them."""
+    lab.server()
+    vendor = lab.directory / "vendor"
+    vendor.mkdir()
+    module = vendor / "module.so"
+    shutil.copyfile(MODULE, module)
+    gid = lab.tokens.directory.stat().st_gid
+    for place in (vendor, lab.tokens.directory):
+        os.chown(place, ALICE.uid, gid)
+        place.chmod(0o750)
+    service_life.make_directories(lab)
+    option = lab.tokens.option.replace(MODULE, str(module))
+    with service_life.started(lab, option, through=service_life.with_only(lab, *START_CAPABILITIES)) as process:
+        lab.watcher.wait_owner(SESSIONS)
+        connect(with_token(lab, token.identities[0]), pkcs11_pin=PIN)
+        assert "cannot be used" not in process.text
 
 
 def seen_by(session: UserSession, path: Path) -> Path:

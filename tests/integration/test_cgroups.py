@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.policy.confinement import CGROUP_BOUNDS
+from openvpn3_sessionmgr.policy.confinement import CGROUP_BOUNDS, START_CAPABILITIES
 from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
-from .service_life import after, refused, started
+from .service_life import after, make_directories, refused, started, with_only
 from .sessions import begin, wait_gone
 
 CONTROLLERS = {controller for controller, *_ in CGROUP_BOUNDS}
@@ -52,9 +53,15 @@ def in_group(group: Path) -> list[str]:
     return after(f"mount -t cgroup2 none {PLACE}", f"echo $$ >{PLACE}/{group.name}/cgroup.procs")
 
 
-def test_a_session_has_a_group_of_its_own_with_bounds(lab: Lab, group: Path) -> None:
+@pytest.mark.parametrize("owner", [0, SERVICE.uid])
+def test_a_session_has_a_group_of_its_own_with_bounds(lab: Lab, group: Path, owner: int) -> None:
+    """Whether it was given to root or, as by a unit with User=, to the service's account."""
     lab.server()
-    with started(lab, "--sandbox=strict", through=in_group(group)) as service:
+    for given in (group, *(group / f"cgroup.{name}" for name in ("procs", "threads", "subtree_control"))):
+        os.chown(given, owner, owner)
+    make_directories(lab)
+    few = with_only(lab, *START_CAPABILITIES)
+    with started(lab, "--sandbox=strict", through=[*in_group(group), *few]) as service:
         service.wait_line("runs as user")
         session = begin(lab)
         session.connect()

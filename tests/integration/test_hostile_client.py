@@ -11,12 +11,7 @@ import pytest
 from dbus_fast import Message, MessageFlag, MessageType
 from openvpn3_sessionmgr.ipc.codes import SessionEvent
 from openvpn3_sessionmgr.policy.limits import MAX_SESSIONS_PER_USER
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.log_api import LOG, PROXY
-from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
-from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
-from openvpn3_sessionmgr.supervisor.bus.stub_api import BACKENDS
-from openvpn3_sessionmgr.tests.fuzz.calls import CallMaker
+from openvpn3_sessionmgr.tests.fuzz.calls import INTERFACES, CallMaker
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION_PATH,
     LOG_PATH,
@@ -33,7 +28,6 @@ from .sessions import CONNECTED, UserSession, begin
 
 CALLS = 2000
 FLOOD = 5000
-INTERFACES = (MANAGER, SESSION, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
 # Import stores what it is given, up to the user's quota, and the random texts are no secrets of a session.
 WITHOUT = ("Import",)
 _WINDOW = 50  # calls under way at once; the bus allows a connection 128

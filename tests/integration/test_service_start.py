@@ -8,15 +8,29 @@ from pathlib import Path
 import pytest
 from openvpn3_sessionmgr.ipc.exitcodes import Exit
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
+from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
 from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
 from openvpn3_sessionmgr.tests.lab import bus
-from openvpn3_sessionmgr.tests.lab.connection import BusError
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.processes import clean_environment
 from openvpn3_sessionmgr.tests.lab.service import AS_INSTALLED, service_command
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, IMPORT_ROOT, SERVICE, SHARED
 
-from .service_life import after, field, over, processes, refused, started, title
+from .service_life import (
+    after,
+    field,
+    make_directories,
+    over,
+    processes,
+    refused,
+    started,
+    title,
+    with_only,
+    without,
+)
+from .sessions import begin
 
 CAPABILITIES = {"net_admin": 12, "kill": 5}  # numbers of linux/capability.h
 PROGRAM = "openvpn3-service-sessionmgr"
@@ -95,16 +109,11 @@ def test_its_files_are_its_own(lab: Lab) -> None:
             found = (directory / place).stat()
             assert (found.st_uid, found.st_mode & 0o777) == (SERVICE.uid, 0o700), place
         assert (directory / "runtime" / "lock").stat().st_mode & 0o777 == 0o600
-        # What the spawner mounts there is its own affair.
-        assert not any((directory / "runtime" / "template").iterdir())
+        # What the spawner mounts over it is its own affair.
+        assert {file.name for file in (directory / "runtime").iterdir()} == {"profiles", "sessions", "devices", "lock"}
 
 
 # --- privileges that are missing ---
-
-
-def _without(*names: str) -> list[str]:
-    dropped = ",".join(f"cap_{name}" for name in names)
-    return ["capsh", f"--drop={dropped}", "--", "-c", 'exec "$@"', "sh"]
 
 
 def test_an_ordinary_user_is_told_how_to_start_it(lab: Lab) -> None:
@@ -115,7 +124,7 @@ def test_an_ordinary_user_is_told_how_to_start_it(lab: Lab) -> None:
 
 @pytest.mark.parametrize("names", [*((name,) for name in START_CAPABILITIES), ("sys_admin", "kill")])
 def test_missing_capabilities_are_named(lab: Lab, names: tuple[str, ...]) -> None:
-    said = refused(lab, through=_without(*names))
+    said = refused(lab, through=without(*names))
     for name in names:
         assert f"CAP_{name.upper()} ({START_CAPABILITIES[name]})" in said
         assert f"--cap-add {name.upper()}" in said
@@ -124,17 +133,34 @@ def test_missing_capabilities_are_named(lab: Lab, names: tuple[str, ...]) -> Non
 
 
 def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
-    shown = lab.client_side.run(["capsh", "--print"]).stdout
-    [held] = [line.partition("=")[2] for line in shown.splitlines() if line.startswith("Bounding set")]
-    others = {name.removeprefix("cap_") for name in held.split(",")} - set(START_CAPABILITIES)
-    assert others
-    for _ in range(2):  # its directories are new the first time, and its own the second
-        with started(lab, through=_without(*others)) as service:
-            service.wait_line("runs as user")
-            alice = lab.connection("alice")
-            path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
-            alice.session(path, "Disconnect")
+    lab.server()
+    logs = lab.directory / "logs"
+    logs.mkdir(mode=0o700)
+    os.chown(logs, SERVICE.uid, SERVICE.uid)
+    options = [f"--log-file={logs}/service.log"]
+    make_directories(lab)
+    for times in (1, 2):  # what is in its directories is new the first time, and its own the second
+        with started(lab, *options, through=with_only(lab, *START_CAPABILITIES)) as service:
+            lab.watcher.wait_owner(SESSIONS)
+            session = begin(lab)
+            session.connect()
+            assert lab.echo(TUNNEL_ADDRESS, b"through it") == b"through it"
+            session.call("Disconnect")
             assert service.stop() == Exit.OK
+        log = (logs / "service.log").read_text()
+        assert log.count("runs as user") == times
+        assert log.count(f"Confined by {join(ALL - {Layer.CGROUP})}\n") == times
+    assert (logs / "service.log").stat().st_uid == SERVICE.uid
+
+
+def test_a_directory_that_it_cannot_give_away_is_named(lab: Lab) -> None:
+    runtime = lab.directory / "own" / "runtime"
+    said = refused(lab, through=with_only(lab, *START_CAPABILITIES))
+    assert f"{runtime} cannot be given to _openvpn: that takes CAP_CHOWN" in said
+    assert f"install -d -m 700 -o _openvpn -g _openvpn {runtime}" in said
+    with started(lab, through=with_only(lab, *START_CAPABILITIES, "chown")) as service:
+        service.wait_line("runs as user")
+        assert (runtime.stat().st_uid, runtime.stat().st_mode & 0o777) == (SERVICE.uid, 0o700)
 
 
 @pytest.mark.parametrize("mask", ["0077", "0000"])

@@ -4,13 +4,20 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from dbus_fast import Message
 from hypothesis import given
 from hypothesis import strategies as st
+from openvpn3_sessionmgr.supervisor.bus import receive
+from openvpn3_sessionmgr.supervisor.bus.replies import Replies
+from openvpn3_sessionmgr.supervisor.sessions.session_object import SessionObject
+from openvpn3_sessionmgr.supervisor.sessions.states import State
 from openvpn3_sessionmgr.supervisor.workers import requests
 from openvpn3_sessionmgr.tests import fuzz
 from openvpn3_sessionmgr.tests.fuzz import targets
+from openvpn3_sessionmgr.tests.fuzz.bare import TURN
+from openvpn3_sessionmgr.tests.fuzz.dispatch import OWNER, SESSION_PATHS, STRANGER, some_calls
 from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker
-from openvpn3_sessionmgr.tests.fuzz.targets import TARGETS, TURN, Frames, count_frames
+from openvpn3_sessionmgr.tests.fuzz.targets import TARGETS, Frames, count_frames
 
 KEPT = sorted(path for path in (Path(fuzz.__path__[0]) / "kept").rglob("*") if path.is_file())
 FRAMES = 30_000
@@ -36,6 +43,7 @@ STARTS = st.sampled_from(
     ]
 )
 LINES = st.lists(st.tuples(STARTS, st.binary(max_size=40)).map(b"".join), max_size=8).map(b"\n".join)
+CHANGES = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=3)
 
 
 @pytest.mark.parametrize("file", KEPT, ids=lambda file: f"{file.parent.name}-{file.name}")
@@ -52,6 +60,14 @@ def test_frames_of_a_hostile_worker() -> None:
 @given(st.integers(0, 2**32), st.integers(0, 255))
 def test_one_frame_in_any_state(seed: int, state: int) -> None:
     TARGETS["ipc"](bytes([state]) + FrameMaker(seed, TURN).frame())
+
+
+@given(st.sampled_from(range(5)), st.integers(0, 2**32), CHANGES)
+def test_what_a_client_sends(sender: int, seed: int, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(some_calls(seed, 2))
+    for place, byte in changes:
+        data[place % len(data)] = byte
+    TARGETS["bus"](bytes([sender]) + data)
 
 
 @given(st.binary(max_size=1), LINES | st.binary())
@@ -80,3 +96,24 @@ def test_targets_notice_what_should_not_be(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(KeyError):
         asyncio.run(frames())
+
+
+def test_the_bus_target_notices_what_should_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    pause = Message("net.openvpn.v3.sessions", SESSION_PATHS[State.CONNECTED], "net.openvpn.v3.sessions", "Pause")
+    pause.signature, pause.body, pause.serial = "s", ["lunch"], 7
+    sent = bytes(pause._marshall(False))
+    for sender in (OWNER, STRANGER):
+        TARGETS["bus"](bytes([sender]) + sent)
+    with monkeypatch.context() as broken:
+        broken.setattr(receive, "permitted", lambda *_: True)
+        TARGETS["bus"](bytes([OWNER]) + sent)
+        with pytest.raises(AssertionError, match="a stranger brought CONNECTED to PAUSING"):
+            TARGETS["bus"](bytes([STRANGER]) + sent)
+    with monkeypatch.context() as broken:
+        broken.setattr(SessionObject, "pause", lambda *_: 1 / 0)
+        with pytest.raises(AssertionError, match="ZeroDivisionError"):
+            TARGETS["bus"](bytes([OWNER]) + sent)
+    with monkeypatch.context() as broken:
+        broken.setattr(Replies, "give", lambda *_: None)
+        with pytest.raises(AssertionError, match=r":1\.7"):
+            TARGETS["bus"](bytes([OWNER]) + sent)

@@ -54,19 +54,18 @@ def test_the_unit_grants_what_starting_takes_and_no_more() -> None:
     assert sorted(granted) == sorted(START_CAPABILITIES)
 
 
-def test_the_unit_names_no_user() -> None:
-    """With one, systemd takes CAP_SETUID away."""
-    assert not unit_settings("User")
-
-
-def test_the_unit_starts_the_service_for_its_name_and_lets_it_write_to_its_directories() -> None:
-    assert unit_settings("ExecStart") == [PROGRAM]
+def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_accounts() -> None:
+    """With User= and no "!", systemd takes CAP_SETUID away; without User=, it makes the directories for root."""
+    assert unit_settings("ExecStart") == [f"!{PROGRAM}"]
+    assert unit_settings("User") == [ACCOUNT]
     assert unit_settings("BusName") == [BUS_NAME]
     parser = make_parser()
-    directories = {str(parser.get_default(name)) for name in ("state_dir", "runtime_dir")}
-    assert set(unit_settings("ReadWritePaths")) == directories
-    made = (ROOT / "policy" / "tmpfiles" / "openvpn3-sessionmgr.conf").read_text()
-    assert set(re.findall(rf"(?m)^d (\S+) 0700 {ACCOUNT} {ACCOUNT} -$", made)) == directories
+    places = (("/run", "RuntimeDirectory", "runtime_dir"), ("/var/lib", "StateDirectory", "state_dir"))
+    for where, key, option in places:
+        assert unit_settings(f"{key}Mode") == ["0700"]
+        assert [f"{where}/{name}" for name in unit_settings(key)] == [str(parser.get_default(option))]
+    assert unit_settings("RuntimeDirectoryPreserve") == ["yes"]
+    assert not unit_settings("ReadWritePaths")
 
 
 def test_no_restart_after_what_a_restart_cannot_cure() -> None:
@@ -91,7 +90,7 @@ def test_every_policy_file_is_in_one_debian_package() -> None:
             shipped += [str(file.relative_to(ROOT)) for file in ROOT.glob(line.split()[0])]
     in_tree = [
         str(file.relative_to(ROOT))
-        for room in ("dbus", "systemd", "sysusers", "tmpfiles")
+        for room in ("dbus", "systemd", "sysusers")
         for file in (ROOT / "policy" / room).iterdir()
     ]
     assert sorted(shipped) == sorted(in_tree)

@@ -2,29 +2,19 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.channel import channel_pair
 from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
-from openvpn3_sessionmgr.policy.access import Acl
 from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.policy.network import NetworkSettings
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
-from openvpn3_sessionmgr.supervisor.log import Log
-from openvpn3_sessionmgr.supervisor.network.apply import Network
-from openvpn3_sessionmgr.supervisor.sessions.forwarding import Forwarder
-from openvpn3_sessionmgr.supervisor.sessions.session import Session, Surroundings
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
-from openvpn3_sessionmgr.supervisor.workers.resolver_client import ResolverClient
-from openvpn3_sessionmgr.tests.fuzz.targets import ended_worker
+from openvpn3_sessionmgr.tests.fuzz.bare import TURN, session_in
 
 OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
-TURN = 3  # of the session's latest request
 
 EXAMPLES: list[messages.ToSupervisor] = [
     messages.WorkerHello(messages.MAJOR, 7),
@@ -61,28 +51,6 @@ EVENTS = {
     messages.Accepted: Event.ACCEPTED,
     messages.Ended: Event.ENGINE_ENDED,
 }
-
-
-@contextmanager
-def session_in(state: State) -> Iterator[Session]:
-    """A session without worker, device and bus, as the supervisor keeps it."""
-    ours, resolvers = channel_pair()
-    resolver = ResolverClient(ours, lambda: None)
-    resolver.gone = True  # answers at once
-    callbacks = [lambda *_: None] * 6
-    forwarder = Forwarder.__new__(Forwarder)
-    around = Surroundings(Log(), Network.__new__(Network), resolver, 60.0, *callbacks, forwarder)
-    session = Session("/net/openvpn/v3/sessions/s", "/profile", "work", Acl(1000), around)
-    session.state = state
-    session.turn = TURN
-    session.greeted = True
-    if state is State.REVIVING:
-        session.worker = ended_worker()
-    yield session
-    if session.verdict.done():
-        session.verdict.exception()
-    ours.close()
-    resolvers.close()
 
 
 def test_every_message_has_a_row_and_an_example() -> None:

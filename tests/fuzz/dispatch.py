@@ -1,0 +1,305 @@
+"""Fuzz target `bus`: messages of any form through the dispatch of calls, in process.
+
+Behind it are the real objects of all services and a session in each state, which have no worker and no device.  What
+the bus does not deliver (what is not well-formed) is left out; whatever it delivers is answered, once.
+"""
+
+import asyncio
+import atexit
+import io
+import shutil
+import tempfile
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast._private.unmarshaller import Unmarshaller
+from dbus_fast.validators import is_interface_name_valid, is_member_name_valid, is_object_path_valid
+
+from ...policy.access import Acl, Caller
+from ...policy.limits import MAX_FORWARDS, MAX_GRANTED_USERS, MAX_WATCHERS
+from ...supervisor.bus.callers import Callers
+from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
+from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
+from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
+from ...supervisor.bus.receive import Receiver
+from ...supervisor.bus.replies import expects_reply
+from ...supervisor.bus.session_api import SESSION
+from ...supervisor.bus.signals import Signals
+from ...supervisor.bus.wire import check_body
+from ...supervisor.bus.writer import BusRefused, Connection
+from ...supervisor.log import Log
+from ...supervisor.network.apply import Network
+from ...supervisor.services.configuration import ConfigurationService
+from ...supervisor.services.log_service import LogService
+from ...supervisor.services.profile_store import PATH_PREFIX, Facts, ProfileStore
+from ...supervisor.services.stubs import export_stubs
+from ...supervisor.sessions.forwarding import Forwarder
+from ...supervisor.sessions.launch import Launcher, Outfit
+from ...supervisor.sessions.manager import SessionManager
+from ...supervisor.sessions.session import Session
+from ...supervisor.sessions.session_object import SessionObject
+from ...supervisor.sessions.states import State
+from ...supervisor.workers.spawner_client import NoSpawner
+from .bare import bare_session, ended_worker, resolver_without_process
+from .calls import INTERFACES, CallMaker
+
+OWNER, STRANGER, ROOT, NEWCOMER, VANISHED = range(5)
+_UIDS = {OWNER: 1000, STRANGER: 1001, ROOT: 0, NEWCOMER: 1000}
+SENDERS = tuple(f":1.{number + 7}" for number in range(5))
+ON_BUS: tuple[State, ...] = tuple(state for state in State if state not in (State.STARTING, State.GONE))
+SESSION_PATHS = {state: f"{ROOT_PATH}/{state.name.lower()}" for state in ON_BUS}
+_PROFILE_ID = "0b2f1d3e-9c58-4a7e-8a31-6f2d5c4b7a90"
+PROFILE_PATH = PATH_PREFIX + _PROFILE_ID.replace("-", "x")
+_PATHS = (ROOT_PATH, *SESSION_PATHS.values(), CONFIGURATION_PATH, PROFILE_PATH, LOG_PATH)
+_PROFILE = b"client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n"
+_SERVICE_UID = 999
+_VERSION = "v27"
+_MAX_MESSAGES = 4  # of one input
+_DEADLINE = 10.0  # seconds in which everything is answered
+
+
+class _Unjoined(Connection):
+    """A connection that has no bus: it keeps what is sent, and answers what is asked of the bus."""
+
+    def __init__(self) -> None:
+        self._user_message_handlers = []
+        self._serial = 0
+        self.unique_name = ":1.1"
+        self.sent: list[Message] = []
+
+    def next_serial(self) -> int:
+        self._serial += 1
+        return self._serial
+
+    def post(self, message: Message, *, droppable: bool = False) -> bool:
+        check_body(message.signature, message.body)
+        message.serial = message.serial or self.next_serial()
+        message._marshall(False)
+        self.sent.append(message)
+        return True
+
+    async def _about(self, member: str, name: str) -> list[Any]:
+        number = SENDERS.index(name)
+        if number == VANISHED:
+            raise BusRefused("org.freedesktop.DBus.Error.NameHasNoOwner", f"Could not get owner of {name}")
+        if member == "GetConnectionUnixProcessID":
+            return [4711]
+        return [{"UnixUserID": Variant("u", _UIDS[number])}]
+
+    def ask_bus(self, member: str, signature: str = "", *body: Any) -> Awaitable[list[Any]]:
+        return self._about(member, *body)
+
+    async def round_trip(self) -> None:
+        await asyncio.sleep(0)
+
+
+class _NoLauncher(Launcher):
+    """What sessions go on with that want another worker: there is none."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def launch(self, session: Session, outfit: Outfit) -> None:
+        raise NoSpawner("there is no spawner")
+
+    def take_back(self, session: Session) -> None:
+        pass
+
+
+class _Faults:
+    """What the dispatch logs: a traceback is a fault."""
+
+    def error(self, text: str) -> None:
+        assert "Traceback" not in text, text
+
+
+class Dispatch:
+    """The objects of all services, and what is sent to them."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` is for profiles."""
+        log = Log()
+        self.connection = connection = _Unjoined()
+        self.callers = Callers(connection)
+        for number in (OWNER, STRANGER, ROOT):
+            self.callers._known[SENDERS[number]] = Caller(SENDERS[number], _UIDS[number])
+        self.receiver = Receiver(connection, self.callers, service_uid=_SERVICE_UID, log=_Faults())
+        signals = Signals(connection)
+        (directory / "profiles").mkdir()
+        facts = Facts(name="work", owner=_UIDS[OWNER], size=len(_PROFILE), imported=1)
+        (directory / "profiles" / f"{_PROFILE_ID}.profile").write_bytes(msgspec.json.encode(facts) + b"\n" + _PROFILE)
+        self.configuration = ConfigurationService(
+            ProfileStore(directory, directory / "state"),
+            self.receiver,
+            signals,
+            log,
+            service_uid=_SERVICE_UID,
+            version=_VERSION,
+        )
+        resolver, self._theirs = resolver_without_process()
+        self.launcher = _NoLauncher()
+        self.manager = SessionManager(
+            version=_VERSION,
+            engine=directory / "no-engine",
+            engine_was_there=False,
+            connect_deadline=60.0,
+            log=log,
+            receiver=self.receiver,
+            signals=signals,
+            profiles=self.configuration,
+            network=Network.__new__(Network),
+            resolver=resolver,
+            launcher=self.launcher,
+            forwarder=Forwarder(connection, self.receiver, signals),
+        )
+        self.resolver = resolver
+        self.logs = LogService(connection, self.callers, self.receiver, log, version=_VERSION)
+        self.sessions = {state: self._session(state) for state in ON_BUS}
+
+    def _session(self, state: State) -> Session:
+        session = bare_session(state, self.manager._surroundings, SESSION_PATHS[state], _UIDS[OWNER])
+        session.was_on_bus = True
+        if session.worker is None and state not in (State.DOWN, State.DOWN_PAUSED):
+            session.worker = ended_worker()
+        session.backing._launcher = self.launcher
+        session.backing._outfit = Outfit.__new__(Outfit)
+        session.backing._outfit.profile = -1
+        self.manager._sessions[session.path] = session
+        self.receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME)
+        return session
+
+    async def start(self) -> None:
+        """Put everything on the bus."""
+        await self.configuration.start()
+        self.manager.start()
+        self.logs.start()
+        export_stubs(self.receiver, _VERSION)
+        self.receiver.open()
+
+    def deliver(self, message: Message) -> None:
+        """A message arrives, and goes the way that dbus-fast sends it."""
+        for handler in self.connection._user_message_handlers:
+            if handler(message):
+                return
+        assert message.message_type is not MessageType.METHOD_CALL, "a call that nobody took"
+
+    async def settled(self) -> None:
+        """Wait until all calls have been answered."""
+        async with asyncio.timeout(_DEADLINE):
+            await self.receiver.settled()
+        assert self.receiver.busy == 0
+
+    def check(self, calls: list[Message], strangers: bool) -> None:
+        """The calls have one reply each, and the objects agree with each other."""
+        replies = [one for one in self.connection.sent if one.message_type is not MessageType.SIGNAL]
+        wanted = [(call.sender, call.serial) for call in calls if expects_reply(call)]
+        got = [(reply.destination, reply.reply_serial) for reply in replies]
+        if calls and calls[0].sender == SENDERS[VANISHED]:
+            assert set(got) <= set(wanted), (got, wanted)
+        else:
+            assert sorted(got, key=repr) == sorted(wanted, key=repr), (got, wanted)
+        exported = set(self.receiver.exported)
+        forwards = set[str]()
+        for session in self.sessions.values():
+            there = session.state is not State.GONE
+            assert (session.path in exported) is (session.path in self.manager._sessions) is there
+            forwards |= set(session.forwards.paths)
+            assert len(session.watchers) <= MAX_WATCHERS and len(session.forwards.paths) <= MAX_FORWARDS
+            assert 0 <= session.log_verbosity <= 6
+            assert 0 <= session.acl.owner < 2**32 and len(session.acl.granted) <= MAX_GRANTED_USERS
+            for text in (session.status[2], session.session_name, session.last_log[2]):
+                assert text.replace("\n", "").isprintable(), repr(text)
+        assert {path for path in exported if path.startswith("/net/openvpn/v3/log/proxy/")} == forwards
+        profiles = self.configuration.store.profiles
+        assert {path for path in exported if path.startswith(PATH_PREFIX)} == set(profiles)
+        if strangers:
+            for state, session in self.sessions.items():
+                assert session.state is state, f"a stranger brought {state.name} to {session.state.name}"
+                assert session.acl == Acl(_UIDS[OWNER])
+            assert PROFILE_PATH in profiles
+
+    async def close(self) -> None:
+        """Give up what is left."""
+        for session in self.sessions.values():
+            for timer in (session._deadline, session._expiry):
+                if timer is not None:
+                    timer.cancel()
+            session.verdict.cancel()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        for outcome in await asyncio.gather(*others, return_exceptions=True):
+            assert not isinstance(outcome, Exception), repr(outcome)
+        self.resolver.close()
+        self._theirs.close()
+
+
+def some_calls(seed: int, count: int) -> bytes:
+    """Calls as a client might send them, with right and with wrong arguments."""
+    maker = CallMaker(seed, INTERFACES, _PATHS, without=())
+    made = bytearray()
+    for serial in range(1, count + 1):
+        call = maker.call()
+        call.serial = serial
+        made += call._marshall(False)
+    return bytes(made)
+
+
+def messages_in(data: bytes, sender: str) -> list[Message]:
+    """The messages that the bus would deliver of what `sender` sent."""
+    stream, found = io.BytesIO(data), list[Message]()
+    while len(found) < _MAX_MESSAGES:
+        try:
+            message = Unmarshaller(stream).unmarshall()  # type: ignore[arg-type]
+        except Exception:  # of many kinds, and none of them ours
+            break
+        if message is None or not _deliverable(message):
+            break
+        message.sender = sender
+        found.append(message)
+    return found
+
+
+def _deliverable(message: Message) -> bool:
+    """Whether it has what the bus insists on (D-Bus specification, Header Fields)."""
+    if message.message_type in (MessageType.METHOD_CALL, MessageType.SIGNAL):
+        needed = is_object_path_valid(message.path or "") and is_member_name_valid(message.member or "")
+        named = message.interface is not None or message.message_type is MessageType.METHOD_CALL
+        valid = message.interface is None or is_interface_name_valid(message.interface)
+        return bool(message.serial and needed and named and valid)
+    return bool(message.serial and message.reply_serial)
+
+
+async def _take(data: bytes) -> None:
+    number = (data[:1] or b"\0")[0] % len(SENDERS)
+    sent = messages_in(data[1:], SENDERS[number])
+    if not sent:
+        return
+    for place in _directory.iterdir():
+        shutil.rmtree(place)
+    dispatch = Dispatch(_directory)
+    await dispatch.start()
+    dispatch.connection.sent.clear()
+    for message in sent:
+        dispatch.deliver(message)
+    await dispatch.settled()
+    calls = [message for message in sent if message.message_type is MessageType.METHOD_CALL]
+    dispatch.check(calls, strangers=number == STRANGER)
+    await dispatch.close()
+
+
+_loop: asyncio.AbstractEventLoop | None = None
+_directory: Path
+
+
+def bus(data: bytes) -> None:
+    """The first byte chooses the sender, the rest is what it sends."""
+    global _loop, _directory
+    if _loop is None:
+        _loop = asyncio.new_event_loop()
+        _directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        atexit.register(shutil.rmtree, _directory, ignore_errors=True)
+    _loop.run_until_complete(_take(data))
