@@ -10,6 +10,7 @@ from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
 from .exits import CommandError, Exit, help_epilog
+from .inspect_command import inspect_session
 from .log_command import log
 from .run import say, silence
 from .session_acl import session_acl
@@ -23,7 +24,8 @@ from .session_start import session_start
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3.  Results go to standard output, everything else to standard error.
+    The subcommands are those of openvpn3, and inspect.  Results go to standard output, everything else to standard
+    error.
     """
 
 
@@ -40,6 +42,7 @@ for command in (
     session_acl,
     session_auth,
     session_stats,
+    inspect_session,
     log,
 ):
     cli.add_command(command)

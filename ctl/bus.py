@@ -53,9 +53,9 @@ class Bus:
             raise failure(service, reply.error_name or "", text, path)
         return reply
 
-    async def properties(self, service: Service, path: str) -> dict[str, Any]:
-        """All properties of an object that this user may read."""
-        reply = await self.call(service, "GetAll", "s", service.name, path=path, interface=PROPERTIES)
+    async def properties(self, service: Service, path: str, interface: str = "") -> dict[str, Any]:
+        """All properties of an object that this user may read, of its own interface or another that it has."""
+        reply = await self.call(service, "GetAll", "s", interface or service.name, path=path, interface=PROPERTIES)
         return {name: variant.value for name, variant in reply.body[0].items()}
 
     async def all_properties(self, service: Service, paths: list[str]) -> dict[str, dict[str, Any]]:
@@ -152,6 +152,7 @@ _HINTS = (
     ),
     ("Access denied", "It belongs to another user, who can share it."),
     ("Access to the configuration profile is denied", "It belongs to another user, who can share it."),
+    ("No such interface", "The session manager that runs is another one, or an older release of this one."),
     ("Interface not found", "`ovpnctl sessions-list` shows the devices of your sessions."),
     ("More than one interface found", "Name the session by --path instead."),
 )

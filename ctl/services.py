@@ -21,4 +21,5 @@ CONFIGURATION = Service(
     "configuration profile",
 )
 
+INSPECTION = "net.openvpn.v3.sessions.inspect"  # interface of a session object, of this session manager only
 FORWARDED = "net.openvpn.v3.backends"  # interface of the signals that LogForward asks for

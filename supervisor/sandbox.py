@@ -25,18 +25,20 @@ class Sandbox(msgspec.Struct, frozen=True):
     missing: Mapping[Layer, str]
     filters: Filters
 
+    @property
+    def off(self) -> dict[Layer, str]:
+        """The layers that are off, each with the reason."""
+        return {
+            layer: f"it needs {LAYERS[layer].needs}; {self.missing[layer]}"
+            if layer in self.missing
+            else "it is not wanted"
+            for layer in Layer
+            if layer not in self.layers
+        }
+
     def describe(self) -> list[str]:
         """One line for the log for each layer that is off."""
-        off = [layer for layer in Layer if layer not in self.layers]
-        return [
-            f"Sandbox without {layer} ({LAYERS[layer].does}): "
-            + (
-                f"it needs {LAYERS[layer].needs}; {self.missing[layer]}"
-                if layer in self.missing
-                else "it is not wanted"
-            )
-            for layer in off
-        ]
+        return [f"Sandbox without {layer} ({LAYERS[layer].does}): {why}" for layer, why in self.off.items()]
 
 
 class Tried(msgspec.Struct):

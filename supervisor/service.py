@@ -88,6 +88,7 @@ class Service:
             version=API_VERSION,
             engine=options.engine,
             engine_was_there=prepared.engine_was_there,
+            layers_off=prepared.sandbox.off,
             connect_deadline=options.connect_timeout,
             log=self._log,
             receiver=self._receiver,

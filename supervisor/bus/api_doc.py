@@ -6,6 +6,7 @@ from .configuration_api import CONFIGURATION, PROFILE
 from .configuration_api import ROOT_PATH as CONFIGURATION_PATH
 from .declare import Argument, Interface, Method, Property, Signal
 from .device_api import DEVICE, DEVICES_PATH
+from .inspection_api import INSPECTION
 from .log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
 from .log_api import ROOT_PATH as LOG_PATH
 from .manager_api import MANAGER
@@ -16,6 +17,7 @@ from .stub_api import STUBS
 _OBJECTS = (
     (MANAGER, MANAGER_PATH),
     (SESSION, f"{MANAGER_PATH}/…"),
+    (INSPECTION, f"{MANAGER_PATH}/…"),
     (CONFIGURATION, CONFIGURATION_PATH),
     (PROFILE, f"{CONFIGURATION_PATH}/…"),
     (LOG, LOG_PATH),
@@ -29,9 +31,9 @@ _INTRODUCTION = """\
 <!-- Generated from the interface tables; do not edit. -->
 # D-Bus interface
 
-The interface of OpenVPN 3 Linux, which existing front-ends use.  Types are D-Bus signatures.  *Who* is who may call
-or read; everybody else gets `Access denied`.  Members marked **not yet** are declared, and answered with
-`org.freedesktop.DBus.Error.NotSupported`.
+The interface of OpenVPN 3 Linux, which existing front-ends use, and one more on sessions, `….inspect`.  Types are
+D-Bus signatures.  *Who* is who may call or read; everybody else gets `Access denied`.  Members marked **not yet** are
+declared, and answered with `org.freedesktop.DBus.Error.NotSupported`.
 
 Every object has `org.freedesktop.DBus.Properties`, `.Introspectable` and `.Peer` besides.  `GetAll` leaves out what
 the caller may not read.  When a property has been set, `PropertiesChanged` names it without its value, since the

@@ -45,11 +45,11 @@ _STANDARD_INTERFACES = """\
 """
 
 
-def node_xml(interface: Interface | None, children: Iterable[str]) -> str:
-    """The XML of an object with `interface`, or of a node between objects (None), and its child nodes."""
+def node_xml(interface: Interface | None, children: Iterable[str], extensions: Iterable[Interface] = ()) -> str:
+    """The XML of an object with these interfaces, or of a node between objects (None), and its child nodes."""
     parts = [_DOCTYPE, "<node>\n"]
     if interface:
-        parts += [_STANDARD_INTERFACES, _interface(interface)]
+        parts += [_STANDARD_INTERFACES, _interface(interface), *map(_interface, extensions)]
     # An element of an object path has no character that XML would want escaped.
     parts += [f'  <node name="{child}"/>\n' for child in children]
     parts.append("</node>\n")

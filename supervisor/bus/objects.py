@@ -1,9 +1,10 @@
 """The objects we have on the bus: which row answers what on which path."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -57,11 +58,19 @@ def runs(interface: Interface) -> tuple[tuple[Who, tuple[Reader, ...]], ...]:
 
 
 class Served:
-    """One object on the bus."""
+    """One object on the bus, or an extension of it: another interface, answered by another target."""
 
-    __slots__ = ("bus_name", "interface", "methods", "path", "readers", "target")
+    __slots__ = ("bus_name", "extensions", "interface", "methods", "path", "readers", "target")
 
-    def __init__(self, path: str, interface: Interface, target: Target, bus_name: str | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        interface: Interface,
+        target: Target,
+        bus_name: str | None,
+        extensions: Mapping[Interface, Target] = MappingProxyType({}),
+    ) -> None:
+        self.extensions = {one.name: Served(path, one, other, bus_name) for one, other in extensions.items()}
         self.path = path
         self.interface = interface
         self.target = target
@@ -80,6 +89,10 @@ class Served:
     def visible_at(self, destination: str | None) -> bool:
         """Whether a call to the bus name `destination` is meant for this object."""
         return not destination or destination[0] == ":" or self.bus_name in (None, destination)
+
+    def part(self, interface: str) -> "Served":
+        """The extension with an interface of this name, else the object itself."""
+        return self.extensions.get(interface, self)
 
     def method(self, interface: str, member: str, signature: str) -> BoundMethod:
         """The row for a call.
@@ -161,4 +174,6 @@ class ObjectTree:
             here = None
         if here is None and not children and path != "/":
             raise NoSuchObject(path)
-        return node_xml(here.interface if here else None, children)
+        if here is None:
+            return node_xml(None, children)
+        return node_xml(here.interface, children, [one.interface for one in here.extensions.values()])

@@ -46,6 +46,7 @@ class PropertyCalls:
 
         Raises CallRejected, CallerError, whatever a target raises.
         """
+        served = served.part(call.body[0])
         match call.member:
             case "Get":
                 self._get(served, call, caller)

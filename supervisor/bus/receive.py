@@ -6,9 +6,10 @@ call that can be answered at once, and that is nearly all of them, is answered w
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dbus_fast import Message, MessageType
@@ -70,12 +71,21 @@ class Receiver:
 
     # Objects
 
-    def export(self, path: str, interface: Interface, target: Target, *, bus_name: str | None = None) -> None:
+    def export(
+        self,
+        path: str,
+        interface: Interface,
+        target: Target,
+        *,
+        bus_name: str | None = None,
+        extensions: Mapping[Interface, Target] = MappingProxyType({}),
+    ) -> None:
         """Put `target` on the bus; with `bus_name`, calls to other well-known names do not find it.
 
+        `extensions` are more interfaces of the same object, and what answers them.
         Raises ValueError if the path is taken, AttributeError if `target` lacks a method for a supported row.
         """
-        self._objects.add(Served(path, interface, target, bus_name))
+        self._objects.add(Served(path, interface, target, bus_name, extensions))
 
     def withdraw(self, path: str) -> None:
         """Take an object off the bus; calls under way on it end as they would have."""
@@ -177,7 +187,7 @@ class Receiver:
         if interface == _PEER:
             self._answer_peer(call, member)
             return None
-        return self._call(self._objects.at(path, destination), interface, call, caller)
+        return self._call(self._objects.at(path, destination).part(interface), interface, call, caller)
 
     def _call(
         self, served: Served, interface: str, call: Message, caller: Caller | None

@@ -73,7 +73,7 @@ class Backing:
     def _dismiss_worker(self) -> Worker | None:
         session = self._session
         worker, session.worker = session.worker, None
-        session.greeted, session.turn, session.lines_logged = False, 0, 0
+        session.greeted, session.turn, session.lines_logged, session.layers = False, 0, 0, None
         if worker is not None:
             worker.dismiss()
         return worker

@@ -4,13 +4,15 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ...ipc.codes import CREDENTIALS, InputGroup, SessionEvent
 from ...policy.access import Acl, Caller
+from ...policy.layers import Layer
 from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
 from ...policy.overrides import for_session
+from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.receive import Receiver
 from ..bus.session_api import SESSION
@@ -23,6 +25,7 @@ from ..workers.resolver_client import ResolverClient
 from . import sharing
 from .device_object import DeviceObjects
 from .forwarding import Forwarder
+from .inspection import Inspection
 from .launch import Launcher
 from .session import Session, Surroundings
 from .session_object import SessionObject
@@ -40,6 +43,7 @@ class SessionManager:
         version: str,
         engine: Path,
         engine_was_there: bool,
+        layers_off: Mapping[Layer, str],
         connect_deadline: float,
         log: Log,
         receiver: Receiver,
@@ -50,13 +54,17 @@ class SessionManager:
         launcher: Launcher,
         forwarder: Forwarder,
     ) -> None:
-        """`engine_was_there` tells whether the workers' root directory was built with the engine in it."""
+        """`engine_was_there` tells whether the workers' root directory was built with the engine in it.
+
+        `layers_off` are the layers of the sandbox that no session has, each with the reason.
+        """
         self.version = version
         self.on_fewer: Callable[[], None] | None = None  # called when a session is wholly gone
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
         self.devices = DeviceObjects(receiver)
         self._engine = engine
         self._engine_was_there = engine_was_there
+        self._layers_off = layers_off
         self._log = log
         self._receiver = receiver
         self._signals = signals
@@ -213,7 +221,8 @@ class SessionManager:
                 yield session
 
     def _accepted(self, session: Session) -> None:
-        self._receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME)
+        extensions = {INSPECTION: Inspection(session, self._layers_off)}
+        self._receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
         session.happened(Event.ACCEPTED)
         self._signal(session, SessionEvent.CREATED)
 

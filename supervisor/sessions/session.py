@@ -100,7 +100,7 @@ class Session:
         self.device_path = NO_DEVICE
         self.uid = 0  # of worker and engine
         self.worker: Worker | None = None
-        self.layers = frozenset[Layer]()  # that confine worker and engine, as the worker reports
+        self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
         self.greeted = False  # the worker speaks our protocol
         self.turn = 0  # counts what the worker was told; its reports say which it had heard of
         self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -37,7 +37,7 @@ async def confined(session: Session, message: messages.Confined) -> None:
         else:
             layers |= {Layer.FIREWALL}
     session.layers = layers
-    session.log(LogCategory.DEBUG, f"Confined by {join(session.layers)}")
+    session.log(LogCategory.DEBUG, f"Confined by {join(layers)}")
 
 
 def accepted(session: Session, message: messages.Accepted) -> None:

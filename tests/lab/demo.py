@@ -90,6 +90,7 @@ class Demo:
             self._look,
             self._stranger,
             self._processes,
+            self._inspect,
             self._pause_and_resume,
             self._restart,
             self._disconnect,
@@ -213,6 +214,12 @@ class Demo:
         alone = [pid for _, pid in rows if _uid(pid) == _uid(engines[0])]
         self._check(len(alone) == 2, "the session's worker and engine have a user id of their own")
         self._check(all(_capabilities(pid) == "-" for pid in alone), "and no capability")
+
+    def _inspect(self) -> None:
+        self._screen.heading("… and what confines the session, in its own words and the kernel's")
+        said = self._ovpnctl("inspect", _NAME, user="root")
+        layers = re.findall(r"^(\w+) +yes ", said, re.MULTILINE)
+        self._check(bool(layers), f"{len(layers)} layers of the sandbox are in force")
 
     def _pause_and_resume(self) -> None:
         self._screen.heading("Pause and resume")

@@ -7,12 +7,13 @@ from dbus_fast import PropertyAccess
 from dbus_fast.introspection import Node
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from openvpn3_sessionmgr.supervisor.bus.declare import Interface
+from openvpn3_sessionmgr.supervisor.bus.inspection_api import INSPECTION
 from openvpn3_sessionmgr.supervisor.bus.introspect import node_xml
 from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
 from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
 
 ALL = pytest.mark.parametrize(
-    "interface", [MANAGER, SESSION, CONFIGURATION, PROFILE], ids=lambda interface: interface.title
+    "interface", [MANAGER, SESSION, INSPECTION, CONFIGURATION, PROFILE], ids=lambda interface: interface.title
 )
 
 
@@ -50,6 +51,11 @@ def test_the_standard_interfaces() -> None:
         "org.freedesktop.DBus.Introspectable",
         "org.freedesktop.DBus.Peer",
     ]
+
+
+def test_extensions_follow_the_objects_own_interface() -> None:
+    names = [found.name for found in Node.parse(node_xml(SESSION, [], [INSPECTION])).interfaces]
+    assert names[3:] == [SESSION.name, INSPECTION.name]
 
 
 def test_child_nodes() -> None:

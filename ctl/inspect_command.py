@@ -1,0 +1,86 @@
+"""inspect: the processes of a session, and what confines them."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .arguments import object_path, text
+from .exits import CommandError, Exit
+from .run import on_bus, print_json, put
+from .services import INSPECTION, SESSIONS
+
+if TYPE_CHECKING:
+    from .bus import Bus
+
+Properties = dict[str, Any]
+
+
+def path_or_name(value: str) -> str:
+    """What names a session.  Raises BadParameter."""
+    return object_path(value) if value.startswith("/") else text(value)
+
+
+@click.command("inspect", short_help="Show the processes of a session, and what confines them.")
+@click.argument("session", type=path_or_name, metavar="SESSION")
+@click.option("--json", "as_json", is_flag=True, help="Print all that is shown, and some more, as an object.")
+def inspect_session(session: str, as_json: bool) -> None:
+    """Show the processes of a session, and the layers of the sandbox that confine them.
+
+    SESSION is its D-Bus path, its network device, or the name of the profile it was started with.  What every user
+    can see of the processes comes from the session manager; root sees, from this machine, what else they hold.
+
+    \b
+    --json prints the members of sessions-list --json, and
+      session_uid (of the processes; null while there are none),
+      layers (those in force, in their order), missing_layers (reasons by name),
+      processes: role, pid, gone (ended meanwhile, or hidden), uid, state,
+        cpu_user and cpu_system (seconds), cpu_percent (of one processor, since
+        its start), memory and shared (bytes), threads, started (seconds since
+        1970), and details, null except for root:
+          descriptors, read_bytes, written_bytes (by all its system calls),
+          uss, pss, swap (bytes), no_new_privs, seccomp (mode),
+          seccomp_filters, capabilities (set: hexadecimal), namespaces (its own).
+    """
+    properties, inspection = on_bus(lambda bus: _read(bus, session))
+    from .inspection import inspection_json, inspection_text
+
+    details = _details(inspection) if os.geteuid() == 0 else {}
+    shown = inspection_json(*properties, inspection, details)
+    if as_json:
+        print_json(shown)
+    else:
+        put(inspection_text(shown))
+
+
+async def _read(bus: "Bus", session: str) -> tuple[tuple[str, Properties], Properties]:
+    """The path and properties of a session, and those of the interface for inspection."""
+    found = await _find(bus, session)
+    properties = await bus.properties(SESSIONS, found)
+    if "owner" not in properties:
+        raise CommandError("Access denied", Exit.REFUSED, "It belongs to another user, who can share it.")
+    return (found, properties), await bus.properties(SESSIONS, found, INSPECTION)
+
+
+async def _find(bus: "Bus", session: str) -> str:
+    """The path of the session that `session` names; root finds those of all users."""
+    if session.startswith("/"):
+        return session
+    reply = await bus.call(SESSIONS, "FetchAvailableSessions")
+    everything = await bus.all_properties(SESSIONS, reply.body[0])
+    paths = [path for path, one in everything.items() if session in (one.get("config_name"), one.get("device_name"))]
+    match paths:
+        case [path]:
+            return path
+        case []:
+            hint = "`ovpnctl sessions-list` shows yours."
+            raise CommandError(f"there is no session of a profile or device {session}", Exit.REFUSED, hint)
+    hint = f"Name one by its path: {', '.join(paths)}"
+    raise CommandError(f"{len(paths)} sessions are of profiles named {session}", Exit.REFUSED, hint)
+
+
+def _details(inspection: Properties) -> dict[int, dict[str, Any]]:
+    from .process_details import details
+
+    rows = [{name: variant.value for name, variant in row.items()} for row in inspection.get("processes", ())]
+    return {row["pid"]: found for row in rows if "started" in row and (found := details(row))}

@@ -1,0 +1,172 @@
+"""How the processes of a session are shown: as JSON, and as tables for people."""
+
+import io
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..policy.layers import LAYERS, Layer
+from .exits import printable
+from .show import local_time, session_json
+from .words import Status
+
+_WIDTH = 200  # columns where there is no terminal: nothing is broken into lines
+_READINGS = ("uid", "state", "cpu_user", "cpu_system", "memory", "shared", "threads", "started")
+
+
+def inspection_json(
+    path: str, properties: Mapping[str, Any], inspection: Mapping[str, Any], details: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A session as JSON; `details` are those of its processes, by pid.
+
+    The members of `session_json`, and those that `ovpnctl inspect --help` lists.
+    """
+    rows = [{name: variant.value for name, variant in row.items()} for row in inspection.get("processes", ())]
+    return {
+        **session_json(path, properties),
+        "session_uid": inspection.get("session_uid") or None,
+        "layers": list(inspection.get("layers", ())),
+        "missing_layers": dict(inspection.get("missing_layers", {})),
+        "processes": [_process_json(row, details.get(row["pid"])) for row in rows],
+    }
+
+
+def _process_json(row: Mapping[str, Any], details: Mapping[str, Any] | None) -> dict[str, Any]:
+    gone = "started" not in row
+    percent = None
+    if not gone:
+        lived = max(time.time() - row["started"], 0.01)  # the clock's tick, proc(5)
+        percent = round(100 * (row["cpu_user"] + row["cpu_system"]) / lived, 1)
+    return {
+        "role": row["role"],
+        "pid": row["pid"],
+        "gone": gone,
+        **{name: row.get(name) for name in _READINGS},
+        "cpu_percent": percent,
+        "details": details,
+    }
+
+
+def inspection_text(shown: Mapping[str, Any]) -> str:
+    """What `inspection_json` gives, for people."""
+    status = Status(shown["status"]["major"], shown["status"]["minor"], shown["status"]["message"])
+    processes = shown["processes"]
+    parts: list[Table | Text] = [
+        _pairs(
+            ("Session", shown["path"]),
+            ("Profile", shown["config_name"]),
+            ("Owner", f"{shown['owner']} (uid {shown['owner_uid']})"),
+            ("Runs as", f"uid {shown['session_uid']}" if shown["session_uid"] else "-"),
+            ("Device", shown["device"] or "-"),
+            ("Status", str(status)),
+        )
+    ]
+    if shown["layers"] or shown["missing_layers"]:
+        parts.append(_layers(shown["layers"], shown["missing_layers"]))
+    elif processes:
+        parts.append(Text("Its processes have not reported yet that they are confined."))
+    parts.append(_processes(processes) if processes else Text("It has no processes."))
+    if any(process["details"] for process in processes):
+        parts.append(_details(processes))
+    elif processes:
+        parts.append(Text("Root sees more: descriptors, bytes read and written, memory of its own, capabilities."))
+    return _rendered(parts)
+
+
+def _pairs(*pairs: tuple[str, str | None]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(Text(f"{name}:", style="bold"), Text(printable(value or "")))
+    return table
+
+
+def _table(*columns: str, right: Iterable[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    numbers = set(right)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+def _layers(layers: Iterable[str], missing: Mapping[str, str]) -> Table:
+    table = _table("Layer", "In force", "What it does, or why it is missing")
+    chosen = set(layers)
+    for name in [*(layer for layer in Layer if layer in chosen or layer in missing), *chosen.difference(Layer)]:
+        does = LAYERS[Layer(name)].does if name in set(Layer) else ""
+        if name in chosen:
+            table.add_row(Text(printable(name)), Text("yes", style="green"), Text(does))
+        else:
+            table.add_row(Text(name), Text("no", style="red"), Text(printable(f"{does}: {missing[name]}")))
+    return table
+
+
+def _processes(processes: Iterable[Mapping[str, Any]]) -> Table:
+    numbers = ("PID", "User id", "CPU", "CPU %", "Memory", "Shared", "Threads")
+    table = _table("Process", "PID", "User id", "State", *numbers[2:], "Started", right=numbers)
+    for process in processes:
+        head = [printable(process["role"]), str(process["pid"])]
+        if process["gone"]:
+            table.add_row(*map(Text, [*head, "", "gone"]))
+            continue
+        row = [
+            *head,
+            str(process["uid"]),
+            printable(process["state"]),
+            f"{process['cpu_user'] + process['cpu_system']:.2f} s",
+            f"{process['cpu_percent']:.1f}",
+            size(process["memory"]),
+            size(process["shared"]),
+            str(process["threads"]),
+            local_time(int(process["started"])),
+        ]
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _details(processes: Iterable[Mapping[str, Any]]) -> Table:
+    numbers = ("Descriptors", "Read", "Written", "Own memory", "Its share", "Swap")
+    table = _table(
+        "Process", *numbers, "Capabilities", "No new privileges", "Seccomp", "Namespaces of its own", right=numbers
+    )
+    for process in processes:
+        found = process["details"]
+        if found is None:
+            table.add_row(Text(printable(process["role"])), Text("-"))
+            continue
+        held = [f"{name} {mask}" for name, mask in found["capabilities"].items() if int(mask, 16)]
+        row = [
+            printable(process["role"]),
+            str(found["descriptors"]),
+            *(size(found[name]) for name in ("read_bytes", "written_bytes", "uss", "pss", "swap")),
+            ", ".join(held) or "none",
+            "yes" if found["no_new_privs"] else "no",
+            f"{found['seccomp_filters']} filters" if found["seccomp"] == 2 else "no",
+            ", ".join(found["namespaces"]) or "none",
+        ]
+        table.add_row(*map(Text, row))
+    return table
+
+
+def size(number: int) -> str:
+    """A number of bytes in kB (1024 bytes), as ps(1) and top(1) show memory, or MB from 10 MB on."""
+    kilobytes = number / 1024
+    return f"{kilobytes:.0f} kB" if kilobytes < 10240 else f"{kilobytes / 1024:.1f} MB"
+
+
+def _rendered(parts: Iterable[Table | Text]) -> str:
+    """As text, with colours on a terminal, broken to its width."""
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(file=io.StringIO(), force_terminal=on_terminal, width=None if on_terminal else _WIDTH)
+    with console.capture() as captured:
+        for number, part in enumerate(parts):
+            if number:
+                console.print()
+            console.print(part)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

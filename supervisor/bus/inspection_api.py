@@ -1,0 +1,37 @@
+"""What a session object shows besides, on an interface that the original does not have."""
+
+from ...policy.access import Who
+from .declare import Interface, Property
+
+# Properties only: whoever may call the service at all may ask for any interface's, so that also a policy file of
+# OpenVPN 3 Linux lets them through.
+INSPECTION = Interface(
+    name="net.openvpn.v3.sessions.inspect",
+    title="Session, looked into",
+    methods=(),
+    properties=(
+        Property("session_uid", "u", Who.READERS, "User id of the session's processes; 0 while it has none."),
+        Property(
+            "layers",
+            "as",
+            Who.READERS,
+            "The layers of the sandbox that confine its processes, as they report it when all is in effect; empty "
+            "before that, and while there are none.",
+        ),
+        Property(
+            "missing_layers",
+            "a{ss}",
+            Who.READERS,
+            "The layers that do not, each with the reason; empty while there are no processes to confine.",
+        ),
+        Property(
+            "processes",
+            "aa{sv}",
+            Who.READERS,
+            "Its processes: `role` (s: worker, engine, or helper for one that the worker has forked for a moment), "
+            "`pid` (u); and, unless it has just ended or /proc hides it, `uid` (u), `state` (s), `cpu_user` and "
+            "`cpu_system` (d, seconds), `memory` and `shared` (t, bytes in RAM, and those of them that others may "
+            "share), `threads` (u), `started` (d, seconds since 1970).",
+        ),
+    ),
+)
