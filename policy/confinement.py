@@ -57,7 +57,12 @@ class Files(NamedTuple):
 # providers, and the session's private directory.
 WORKER_FILES = {
     "/usr": Files("read list", "libraries of the engine"),
-    "/etc": Files("read list", "nsswitch.conf, hosts"),
+    # One by one, since this is the host's directory where there is no root directory of the workers' own.
+    "/etc/nsswitch.conf": Files("read", "where names are looked up"),
+    "/etc/hosts": Files("read", "addresses of names"),
+    "/etc/resolv.conf": Files("read", "name servers, where the host's root directory is seen"),
+    "/etc/ld.so.cache": Files("read", "where libraries are"),
+    "/etc/ssl/openssl.cnf": Files("read", "settings of OpenSSL"),
     "ENGINE": Files("read execute", "the engine; the worker executes nothing else"),
     "LOADER": Files("read execute", "what the kernel executes to load the engine's libraries"),
     "PROVIDERS": Files("read list", "modules (loaded, not executed), their configuration and tokens"),

@@ -9,12 +9,13 @@ from dbus_fast.signature import SignatureTree, SignatureType
 
 from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ...supervisor.bus.declare import Interface
+from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.stub_api import BACKENDS
 
-INTERFACES = (MANAGER, SESSION, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
+INTERFACES = (MANAGER, SESSION, INSPECTION, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
 _STANDARD = {
     "org.freedesktop.DBus.Properties": ("Get", "GetAll", "Set"),
     "org.freedesktop.DBus.Introspectable": ("Introspect",),

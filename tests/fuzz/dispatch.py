@@ -22,6 +22,7 @@ from ...policy.access import Acl, Caller
 from ...policy.limits import MAX_FORWARDS, MAX_GRANTED_USERS, MAX_WATCHERS
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
+from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
 from ...supervisor.bus.receive import Receiver
@@ -37,6 +38,7 @@ from ...supervisor.services.log_service import LogService
 from ...supervisor.services.profile_store import PATH_PREFIX, Facts, ProfileStore
 from ...supervisor.services.stubs import export_stubs
 from ...supervisor.sessions.forwarding import Forwarder
+from ...supervisor.sessions.inspection import Inspection
 from ...supervisor.sessions.launch import Launcher, Outfit
 from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.session import Session
@@ -145,6 +147,7 @@ class Dispatch:
             version=_VERSION,
             engine=directory / "no-engine",
             engine_was_there=False,
+            layers_off={},
             connect_deadline=60.0,
             log=log,
             receiver=self.receiver,
@@ -168,7 +171,8 @@ class Dispatch:
         session.backing._outfit = Outfit.__new__(Outfit)
         session.backing._outfit.profile = -1
         self.manager._sessions[session.path] = session
-        self.receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME)
+        extensions = {INSPECTION: Inspection(session, {})}
+        self.receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
         return session
 
     async def start(self) -> None:

@@ -10,10 +10,10 @@ from .surroundings import CACHE, OtherRoot, SurroundingsError
 
 SUITE = "trixie"
 PACKAGES = (
-    "dbus", "iproute2", "man-db", "mount", "opensc", "openssl", "openvpn", "procps", "python3-click",
-    "python3-cryptography", "python3-dbus-fast", "python3-hypothesis", "python3-msgspec", "python3-pip",
-    "python3-prctl", "python3-psutil", "python3-pyroute2", "python3-pytest", "python3-rich", "python3-seccomp",
-    "python3-setuptools", "python3-venv", "softhsm2", "util-linux",
+    "dbus", "gcc", "iproute2", "libc6-dev", "man-db", "mount", "opensc", "openssl", "openvpn", "procps",
+    "python3-click", "python3-cryptography", "python3-dbus-fast", "python3-hypothesis", "python3-msgspec",
+    "python3-pip", "python3-prctl", "python3-psutil", "python3-pyroute2", "python3-pytest", "python3-rich",
+    "python3-seccomp", "python3-setuptools", "python3-venv", "softhsm2", "util-linux",
 )  # fmt: skip
 PROJECT_AT = Path("/src/openvpn3-sessionmgr")
 _INSTALL_AND_TEST = """

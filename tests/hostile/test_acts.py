@@ -1,0 +1,69 @@
+"""Each act of a hostile engine and of a hostile worker, with no layer of the sandbox, with each alone, and with all."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openvpn3_sessionmgr.policy.layers import Layer, join
+from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.pki import Pki
+
+from .acts import ACTS, Act, Where, stopped_in_engine, stopped_in_worker
+from .stage import HAS_CONTROLLERS, HAS_PUPPETS, Stage, Victims, build
+
+ALONE = [str(layer) for layer in Layer if layer is not Layer.CGROUP or HAS_CONTROLLERS]
+TOGETHER = sorted({join(enough) for act in ACTS for enough in act.stopped_by if len(enough) > 1})
+SELECTIONS = ["none", *ALONE, *TOGETHER, "available"]
+FILTERED = [str(Layer.SECCOMP), "available"]
+
+
+@pytest.fixture(scope="module")
+def stage(pki: Pki, programs: Path) -> Iterator[Stage]:
+    """A lab for all services of this file."""
+    program = build(programs)
+    with Lab(pki) as lab, Victims(lab, program) as victims:
+        yield Stage(lab, program, victims)
+
+
+def check(act: Act, number: int, *, stopped: bool) -> None:
+    """Compare an outcome with what is expected."""
+    outcome = errno.errorcode.get(number, str(number)) if number else "it came off"
+    assert (number != 0) is stopped, f"{act.what}: {outcome}"
+
+
+@pytest.mark.parametrize("layers", SELECTIONS)
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
+def test_in_the_engine(stage: Stage, act: Act, layers: str) -> None:
+    """It comes off, unless something that is on stops it."""
+    outcomes = stage.outcomes(layers)
+    check(act, outcomes.engine[act.name], stopped=stopped_in_engine(act, outcomes.layers))
+
+
+@pytest.mark.parametrize(
+    ("act", "layers"),
+    [
+        (act, layers)
+        for act in (ACTS if HAS_PUPPETS else ())
+        for layers in {Where.ANYWHERE: SELECTIONS, Where.FOR_GOOD: FILTERED, Where.ENGINE_ONLY: []}[act.where]
+    ],
+    ids=lambda one: getattr(one, "name", one),
+)
+def test_in_the_worker(stage: Stage, act: Act, layers: str) -> None:
+    """The same; what a worker does not come back from is tried only where its filter should stop it."""
+    outcomes = stage.outcomes(layers)
+    check(act, outcomes.worker[act.name], stopped=stopped_in_worker(act, outcomes.layers))
+
+
+def test_the_table_has_all_acts(stage: Stage) -> None:
+    """Those of the program, in the same order."""
+    assert list(stage.outcomes("none").engine) == [act.name for act in ACTS]
+
+
+def test_what_cannot_be_tried() -> None:
+    """Counts as one that is skipped, in place of all those that are not there then."""
+    if not HAS_PUPPETS:
+        cannot_run_here("acts in a worker: calls can be made in another process on x86-64 only")
+    if not HAS_CONTROLLERS:
+        cannot_run_here("the layer cgroup: cgroup v2 has no controllers memory and pids here")
