@@ -3,6 +3,7 @@
 import gc
 
 from .allocator import overwrites_freed, start_anew
+from .spared import spare
 
 
 def main() -> None:
@@ -10,6 +11,7 @@ def main() -> None:
     if not overwrites_freed():
         start_anew()
     gc.disable()  # it would look through ever more modules while they are imported, for nothing
+    spare()
     from .program import run  # not before: the program that is started anew would have read all of it for nothing
 
     run()

@@ -8,7 +8,7 @@ import pwd
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import TypeVar
 
 from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
@@ -16,22 +16,23 @@ from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
 T = TypeVar("T")
 
 
+_names: dict[int, str] = {}  # those found so far: most sessions are somebody's who had one before
+
+
 async def account_name(uid: int) -> str:
     """The name of an account; its number if it has none, or none within ACCOUNT_DEADLINE."""
-    try:
-        return await look_up(lambda: _name(uid))
-    except (KeyError, TimeoutError):
-        return str(uid)
+    name = _names.get(uid)
+    if name is None:
+        try:
+            name = _names[uid] = await look_up(lambda: pwd.getpwuid(uid).pw_name)
+        except (KeyError, TimeoutError):
+            return str(uid)
+    return name
 
 
 async def account_id(name: str) -> int:
     """The user id of an account.  Raises KeyError, or TimeoutError after ACCOUNT_DEADLINE."""
     return await look_up(lambda: pwd.getpwnam(name).pw_uid)
-
-
-@lru_cache(maxsize=256)
-def _name(uid: int) -> str:
-    return pwd.getpwuid(uid).pw_name
 
 
 _free = threading.BoundedSemaphore(MAX_ACCOUNT_LOOKUPS)

@@ -17,6 +17,9 @@ SETTINGS = {
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",  # what the cache takes is not overwritten
 }
 
+# What whoever starts the program can set, so that it need not start itself anew; the others are -P and -s.
+ENVIRONMENT = {**SETTINGS, "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1"}
+
 _ISOLATED = ("-P", "-s")  # not -I, which would have Python ignore its setting
 _INSTALLED_AS = "openvpn3-service-sessionmgr"
 _CODE = "from openvpn3_sessionmgr.supervisor.__main__ import main; main()"

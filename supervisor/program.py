@@ -15,6 +15,7 @@ from .errors import StartError
 from .log import Log
 from .log_destinations import default_destination
 from .options import PROGRAM, parse
+from .spared import spare_no_longer
 from .title import set_title
 
 
@@ -48,13 +49,11 @@ def run() -> NoReturn:
 
 def _import_serve() -> Callable[[startup.Prepared], Exit]:
     """Import all that the running service takes; what runs it."""
-    # asyncio does without ssl where there is none.  Nothing here speaks TLS, and it takes 10 ms and 1 MB.
-    sys.modules["ssl"] = None  # type: ignore[assignment]
     import asyncio
 
-    del sys.modules["ssl"]
     from .service import serve
 
+    spare_no_longer()
     return lambda prepared: asyncio.run(serve(prepared))
 
 

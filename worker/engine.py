@@ -24,16 +24,32 @@ _ENVIRONMENT = {"PATH": "/usr/sbin", "LC_ALL": "C"}
 class Engine:
     """Starts, feeds and ends the process; what it says is read by others from `management` and `output`."""
 
-    def __init__(self, device: str, verbosity: int, confinement: Confinement) -> None:
+    def __init__(self, confinement: Confinement) -> None:
+        """Make ready what does not depend on the profile.  Raises OSError."""
         self._confinement = confinement
-        self._profile = f"{confinement.private}/profile"
         self._socket = f"{confinement.private}/management"
-        self._arguments = [
+        self.pid = 0
+        self.pidfd = -1
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.management: Connection | None = None
+        # What the engine resolves names with (hosts(5)): held open, since the worker opens no file later.
+        self._hosts = _new_file(f"{confinement.private}/hosts", 0o600)
+        self.output, self._output_of_engine = os.pipe()  # standard output and error of the process
+        os.set_blocking(self.output, False)
+        self.last_output: deque[str] = deque(maxlen=_OUTPUT_LINES_KEPT)
+        self.proxy_sees_credentials = False  # in the request under way
+
+    def start(self, config: str, device: str, verbosity: int) -> None:
+        """Write the profile and start the process.  Raises OSError."""
+        profile = f"{self._confinement.private}/profile"
+        with open(_new_file(profile, 0o400), "w", encoding="utf-8") as file:
+            file.write(config)
+        arguments = [
             "openvpn",
             # Before the profile, which may set its own.
             "--connect-timeout", _CONNECT_TIMEOUT,
             "--explicit-exit-notify", "1",  # over UDP a server that is not told keeps the session's address
-            "--config", self._profile,
+            "--config", profile,
             "--dev", device,
             "--dev-type", "tun",
             "--management", self._socket, "unix",
@@ -47,48 +63,31 @@ class Engine:
             "--script-security", "0",
             "--disable-dco",
             "--resolv-retry", "0",  # a name without an address is the worker's to look up again
-            "--tmp-dir", confinement.private,
+            "--tmp-dir", self._confinement.private,
             "--suppress-timestamps",
             "--verb", str(verbosity),
             "--setenv", "IV_SSO", "webauth,openurl,crtext",
         ]  # fmt: skip
-        self.pid = 0
-        self.pidfd = -1
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.management: Connection | None = None
-        # What the engine resolves names with (hosts(5)): held open, since the worker opens no file later.
-        self._hosts = -1
-        self.output = -1  # standard output and error of the process
-        self.last_output: deque[str] = deque(maxlen=_OUTPUT_LINES_KEPT)
-        self.proxy_sees_credentials = False  # in the request under way
-
-    def start(self, config: str) -> None:
-        """Write the profile and start the process.  Raises OSError."""
-        with open(_new_file(self._profile, 0o400), "w", encoding="utf-8") as file:
-            file.write(config)
-        self._hosts = _new_file(f"{self._confinement.private}/hosts", 0o600)
         self.listener.bind(self._socket)
         self.listener.listen(1)
-        self.output, output_of_engine = os.pipe()
-        os.set_blocking(self.output, False)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.pid = os.fork()
         if self.pid == 0:
-            self._become_engine(null, output_of_engine)
+            self._become_engine(null, arguments)
         self.pidfd = os.pidfd_open(self.pid)
         os.close(null)
-        os.close(output_of_engine)
+        os.close(self._output_of_engine)
 
-    def _become_engine(self, null: int, output: int) -> None:
+    def _become_engine(self, null: int, arguments: list[str]) -> None:
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(null, 0)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
+            os.dup2(self._output_of_engine, 1)
+            os.dup2(self._output_of_engine, 2)
             os.closerange(3, 64)
             confine_engine(self._confinement)
-            kernel.execve_text(texts.ENGINE, self._arguments, _ENVIRONMENT)
+            kernel.execve_text(texts.ENGINE, arguments, _ENVIRONMENT)
         except OSError as error:
             os.write(2, f"cannot execute the engine: {error.strerror}\n".encode())
         finally:

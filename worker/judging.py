@@ -26,24 +26,35 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(_Refusal | _Verdict)
 
 
-def judge_apart(profile: bytes, overrides: Mapping[str, bool | str], providers: Sequence[ListedProvider]) -> Judgement:
-    """As `overrides.judge_with`; raises ProfileRefused also when the other process dies, OSError if there is none."""
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read_end)
-        _judge_into(write_end, profile, overrides, providers)
-    os.close(write_end)
-    with open(read_end, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    try:
-        verdict: _Refusal | _Verdict = _decoder.decode(answer)
-    except msgspec.DecodeError:
-        raise ProfileRefused("the profile made the process fail that judges it") from None
-    if isinstance(verdict, _Refusal):
-        raise ProfileRefused(verdict.reason)
-    return verdict.judgement
+class Judge:
+    """The process that judges one profile, beside this one."""
+
+    def __init__(
+        self, profile: bytes, overrides: Mapping[str, bool | str], providers: Sequence[ListedProvider]
+    ) -> None:
+        """Start it; arguments as those of `overrides.judge_with`.  Raises OSError."""
+        self._pipe, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._pipe)
+            _judge_into(write_end, profile, overrides, providers)
+        os.close(write_end)
+
+    def verdict(self) -> Judgement:
+        """Wait for its verdict.  Raises ProfileRefused, also when it has died."""
+        with open(self._pipe, "rb") as pipe:
+            answer = pipe.read()
+        try:
+            verdict: _Refusal | _Verdict = _decoder.decode(answer)
+        except msgspec.DecodeError:
+            raise ProfileRefused("the profile made the process fail that judges it") from None
+        if isinstance(verdict, _Refusal):
+            raise ProfileRefused(verdict.reason)
+        return verdict.judgement
+
+    def reap(self) -> None:
+        """Wait for its end, which takes a millisecond after the verdict."""
+        os.waitpid(self._pid, 0)
 
 
 def _judge_into(

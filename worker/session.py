@@ -29,7 +29,7 @@ from .attempts import Attempts
 from .confine import Confinement
 from .dialogue import Dialogue
 from .engine import Engine
-from .judging import judge_apart
+from .judging import Judge
 from .phase import Phase
 from .profile import Judgement, ProfileRefused
 from .remotes import Remotes
@@ -118,28 +118,32 @@ class Session:
         prctl.set_proctitle(title)
         overrides = dict(snapshot.overrides)
         try:
-            self.judgement = judge_apart(_read_memfd(profile), overrides, snapshot.providers)
-        except ProfileRefused as error:
-            self.refuse(str(error))
-            return
+            judge = Judge(_read_memfd(profile), overrides, snapshot.providers)
         except OSError as error:
             self.refuse(f"The profile cannot be judged: {error.strerror}")
             return
-        self.overrides = for_session(overrides)
-        self._log_level = self.judgement.verbosity
-        self.attempts.remotes = Remotes(self.judgement.remotes)
-        for warning in self.judgement.warnings:
-            self.log(LogCategory.WARN, warning)
-        self.redirected = "\nredirect-gateway" in self.judgement.config
-        # Below that the engine would not say why it fails, nor what the server tells it to do.
-        self.engine = Engine(snapshot.device, max(self._log_level, _LEAST_VERBOSITY), self.confinement)
         try:
-            self.engine.start(self.judgement.config)
+            engine = Engine(self.confinement)  # while the profile is judged
+            self.judgement = judge.verdict()
+            self.overrides = for_session(overrides)
+            self._prepare_for(self.judgement)
+            judge.reap()  # before there is a socket that is for the engine alone
+            # Below that the engine would not say why it fails, nor what the server tells it to do.
+            engine.start(self.judgement.config, snapshot.device, max(self._log_level, _LEAST_VERBOSITY))
+            self.engine = engine
+            self.phase = Phase.STARTING
+        except ProfileRefused as error:
+            self.refuse(str(error))
         except OSError as error:
-            self.engine = None
             self.refuse(f"The engine cannot be started: {error.strerror or errno.errorcode.get(error.errno or 0)}")
-            return
-        self.phase = Phase.STARTING
+
+    def _prepare_for(self, judgement: Judgement) -> None:
+        """Take over what the profile says about the session itself."""
+        self._log_level = judgement.verbosity
+        self.attempts.remotes = Remotes(judgement.remotes)
+        for warning in judgement.warnings:
+            self.log(LogCategory.WARN, warning)
+        self.redirected = "\nredirect-gateway" in judgement.config
 
     def refuse(self, reason: str) -> None:
         """Say that the profile cannot be used, and end."""

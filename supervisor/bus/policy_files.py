@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ...policy.access import Who
-from ..allocator import SETTINGS
+from ..allocator import ENVIRONMENT
 from .declare import Interface
 from .log_api import FORWARDED, LOG
 
@@ -77,8 +77,8 @@ def activation_file(name: str, program: str = PROGRAM) -> str:
     It is started as root, and becomes the unprivileged account itself.  Where systemd runs, the daemon has that start
     the unit instead.
     """
-    # As in the unit: with these it need not start itself anew.
-    command = " ".join(["/usr/bin/env", *(f"{variable}={value}" for variable, value in SETTINGS.items()), program])
+    # As in the unit.
+    command = " ".join(["/usr/bin/env", *(f"{variable}={value}" for variable, value in ENVIRONMENT.items()), program])
     return f"[D-BUS Service]\nName={name}\nExec={command}\nUser=root\nSystemdService={UNIT}\n"
 
 

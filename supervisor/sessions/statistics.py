@@ -32,8 +32,10 @@ class Statistics:
         if device:
             self._look_at(device)
         total = self._counted()
-        total.update(self._before)
-        return {name: value for name, value in {**total, **self._events}.items() if value}
+        for name, value in self._before.items():  # in most sessions none; a Counter would take as long as all else
+            total[name] = total.get(name, 0) + value
+        total.update(self._events)
+        return {name: value for name, value in total.items() if value}
 
     def begin_anew(self, device: str) -> None:
         """Another worker and another device than `device`, which may still be there, count from 0."""
@@ -43,8 +45,8 @@ class Statistics:
         self._wire = (0, 0)
         self._device = {}
 
-    def _counted(self) -> Counter[str]:
-        return Counter({"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1], **self._device})
+    def _counted(self) -> dict[str, int]:
+        return {"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1], **self._device}
 
     def paused(self) -> None:
         """Traffic was stopped on request."""

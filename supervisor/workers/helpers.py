@@ -11,9 +11,13 @@ import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
+from ..spared import SPARED
 
-# The collector would look through ever more modules while they are imported, for nothing; main() switches it on.
-_CODE = "import gc; gc.disable(); from openvpn3_sessionmgr.worker.spawner import main; main()"
+# As this process imports its own: without the collector, which main() switches on, and without some modules.
+_CODE = (
+    f"import gc, sys; gc.disable(); sys.modules.update(dict.fromkeys({SPARED})); "
+    "from openvpn3_sessionmgr.worker.spawner import main; main()"
+)
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 # Process titles are written over the arguments, and a worker's shows session, owner and profile.

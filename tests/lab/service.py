@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...supervisor.allocator import SETTINGS
+from ...supervisor.allocator import ENVIRONMENT
 from . import denied
 from .bus import Bus
 from .connection import CONFIGURATION, LOG, SESSIONS, Connection
@@ -13,7 +13,7 @@ from .processes import DEADLINE, PROGRAMS, LabError, Process
 SERVICE_PROGRAM = str(PROGRAMS / "openvpn3-service-sessionmgr")
 OVPNCTL = str(PROGRAMS / "ovpnctl")
 NAMES = (SESSIONS, CONFIGURATION, LOG, "net.openvpn.v3.backends", "net.openvpn.v3.netcfg")  # that start it when called
-AS_INSTALLED = ("/usr/bin/env", *(f"{name}={value}" for name, value in SETTINGS.items()))  # as the bus starts it
+AS_INSTALLED = ("/usr/bin/env", *(f"{name}={value}" for name, value in ENVIRONMENT.items()))  # as the bus starts it
 ENDING = 15.0  # seconds from SIGTERM to the end, with engines that say goodbye first
 
 

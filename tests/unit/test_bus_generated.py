@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
+from openvpn3_sessionmgr.supervisor.allocator import ENVIRONMENT
 from openvpn3_sessionmgr.supervisor.bus import generate
 from openvpn3_sessionmgr.supervisor.bus.api_doc import api_document
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
@@ -44,7 +44,7 @@ def test_the_account_and_the_program_are_parameters() -> None:
 
 def test_both_names_start_the_same_program_as_root() -> None:
     for name in (MANAGER.name, CONFIGURATION.name):
-        settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
+        settings = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
         assert activation_file(name).splitlines() == [
             "[D-BUS Service]",
             f"Name={name}",

@@ -9,7 +9,7 @@ import pytest
 from openvpn3_sessionmgr.ipc.exitcodes import Exit
 from openvpn3_sessionmgr.packaging import manual
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.supervisor.allocator import SETTINGS
+from openvpn3_sessionmgr.supervisor.allocator import ENVIRONMENT
 from openvpn3_sessionmgr.supervisor.bus import generate
 from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
 from openvpn3_sessionmgr.supervisor.bus.policy_files import ACCOUNT, PROGRAM, UNIT
@@ -46,7 +46,7 @@ def test_the_manual_has_every_option_and_exit_status() -> None:
 
 
 def test_the_unit_saves_the_service_a_second_start() -> None:
-    assert sorted(unit_settings("Environment")) == sorted(f"{name}={value}" for name, value in SETTINGS.items())
+    assert sorted(unit_settings("Environment")) == sorted(f"{name}={value}" for name, value in ENVIRONMENT.items())
 
 
 def test_the_unit_grants_what_starting_takes_and_no_more() -> None:
