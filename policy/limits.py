@@ -27,6 +27,7 @@ MAX_ACCOUNT_LOOKUPS = 8  # under way at once; a directory that does not answer h
 MAX_LOOKUPS_PER_SESSION = 2  # names being resolved at once
 MAX_WATCHERS = 64  # connections that hear of one session's progress
 MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
+MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing: its forward ends then
 MAX_GRANTED_USERS = 200  # that a session is shared with
 MAX_ATTACHED = 64  # other services that log through ours
 LOG_CREDIT = 200  # log lines a worker may have under way

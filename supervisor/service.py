@@ -96,7 +96,7 @@ class Service:
             profiles=profiles,
             network=self._network,
             resolver=self._resolver,
-            forwarder=Forwarder(connection, self._receiver, signals),
+            forwarder=Forwarder(connection, self._receiver, signals, self._log),
             launcher=Launcher(
                 log=self._log,
                 network=self._network,

@@ -2,7 +2,8 @@
 
 They go, each to its receiver alone, from the session's path with the interface that clients look for.  What a slow
 bus does not take, or a receiver does not read, is dropped and counted; the count goes out about where lines are
-missing.  How much a session has to say in the first place is bounded by its worker's credit.
+missing.  A receiver that does not read for MAX_UNREAD tries is cut off, which the log of the service tells with the
+count.  How much a session has to say in the first place is bounded by its worker's credit.
 """
 
 import time
@@ -14,17 +15,19 @@ from dbus_fast import Message, MessageType
 
 from ...ipc.codes import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.access import Acl, Caller
-from ...policy.limits import MAX_FORWARDS
+from ...policy.limits import MAX_FORWARDS, MAX_UNREAD
 from ..bus.log_api import BUS_NAME, FORWARDED, PROXIES_PATH, PROXY
 from ..bus.receive import Receiver
 from ..bus.signals import Signals
 from ..bus.writer import Connection
 from ..errors import CallerError
+from ..log import Log
 from ..services.log_service import check_log_level
 
 # What the original's session manager says by itself, and does not forward.
 _MANAGERS_OWN = (StatusMinor.PROC_STARTED, StatusMinor.PROC_STOPPED, StatusMinor.PROC_KILLED)
 _TRACKED = 4096  # signals whose rejection by the bus is still noticed; it comes within milliseconds
+_ANSWERED = 1.0  # seconds after which the bus would have rejected what it could not deliver
 _BACK_OFF = 1.0  # seconds without lines for a receiver that does not read: each costs the bus a line of its own log
 
 
@@ -40,6 +43,8 @@ class Forward:
         self.log_level = MAX_LOG_LEVEL
         self.lost = 0  # lines that did not arrive since the last one that did
         self.silent_until = 0.0  # time.monotonic()
+        self._unread = 0  # tries in vain since something arrived
+        self._trying_since = 0.0  # something has been sent since, and not been rejected; 0 if it has
         self._remove = remove
 
     def set_log_level(self, caller: Caller, level: int) -> None:
@@ -50,16 +55,31 @@ class Forward:
         """Answers Remove, which anybody of the receiver's user may call."""
         self._remove(self.receiver)
 
-    def rejected(self, lines: int) -> None:
-        """The bus could not deliver a signal that stood for so many lines."""
+    def sent(self) -> None:
+        """A signal is on its way; that of a moment ago has arrived, if the bus has not told otherwise."""
+        now = time.monotonic()
+        if now < self.silent_until:
+            return  # a status, which does not wait for the next try
+        if not self._trying_since:
+            self._trying_since = now
+        elif now - self._trying_since > _ANSWERED:
+            self._unread = 0
+
+    def rejected(self, lines: int) -> bool:
+        """The bus could not deliver a signal that stood for so many lines; whether that was one time too many."""
         self.lost += lines
+        if self._trying_since:  # else it was sent together with the last one
+            self._unread += 1
+        self._trying_since = 0.0
         self.silent_until = time.monotonic() + _BACK_OFF
+        return self._unread >= MAX_UNREAD
 
 
 class Forwarder:
     """Forwards on the bus, and what it says of those whose receivers do not read."""
 
-    def __init__(self, connection: Connection, receiver: Receiver, signals: Signals) -> None:
+    def __init__(self, connection: Connection, receiver: Receiver, signals: Signals, log: Log) -> None:
+        self._log = log
         self._receiver = receiver
         self._signals = signals
         self._sent: dict[int, tuple[Forward, int]] = {}  # by serial number: for whom, and how many lines it stands for
@@ -72,11 +92,13 @@ class Forwarder:
     def withdraw(self, forward: Forward) -> None:
         """Take it off."""
         self._receiver.withdraw(forward.path)
+        self._sent = {serial: sent for serial, sent in self._sent.items() if sent[0] is not forward}
 
     def send(self, forward: Forward, member: str, body: Sequence[Any], lines: int = 0) -> bool:
         """Send a signal that stands for so many lines of the log; whether it is on its way."""
         serial = self._signals.emit(forward.session_path, FORWARDED, member, body, to=forward.target, droppable=True)
         if serial:
+            forward.sent()
             self._sent[serial] = (forward, lines)
             if len(self._sent) > _TRACKED:
                 del self._sent[next(iter(self._sent))]
@@ -86,9 +108,23 @@ class Forwarder:
         # dbus-daemon answers a signal to a connection whose queue is full with an error, as if it were a call.
         if message.message_type is not MessageType.ERROR or message.reply_serial not in self._sent:
             return False
-        forward, lines = self._sent.pop(message.reply_serial)
-        forward.rejected(lines)
+        rejected = message.reply_serial
+        forward, lines = self._sent.pop(rejected)
+        if forward.rejected(lines):
+            # What went out after it will be rejected, too.
+            forward.lost += sum(
+                lines for serial, (of, lines) in self._sent.items() if of is forward and serial > rejected
+            )
+            self._cut_off(forward)
         return True
+
+    def _cut_off(self, forward: Forward) -> None:
+        forward.remove(forward.receiver)
+        self._log.warn(
+            f"The log is no longer forwarded to {forward.target} of user {forward.receiver.uid}, which does not read: "
+            f"{forward.lost} lines were lost",
+            session=forward.session_path.rpartition("/")[2],
+        )
 
 
 class Forwards:

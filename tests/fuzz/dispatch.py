@@ -156,7 +156,7 @@ class Dispatch:
             network=Network.__new__(Network),
             resolver=resolver,
             launcher=self.launcher,
-            forwarder=Forwarder(connection, self.receiver, signals),
+            forwarder=Forwarder(connection, self.receiver, signals, log),
         )
         self.resolver = resolver
         self.logs = LogService(connection, self.callers, self.receiver, log, version=_VERSION)

@@ -8,6 +8,7 @@ import msgspec
 from ...ipc import messages
 from ...ipc.codec import encode
 from ...ipc.codes import InputGroup, LogCategory
+from ...policy.layers import Layer
 from ...policy.limits import MAX_FRAME
 from ...policy.network import Address, NetworkSettings, Route
 
@@ -19,6 +20,7 @@ def examples(turn: int) -> list[messages.ToSupervisor]:
     return [
         messages.WorkerHello(messages.MAJOR, messages.MINOR),
         messages.WorkerSnapshot("new"),
+        messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
         messages.Accepted(3),
         messages.Refused("no"),
         messages.InputNeeded(turn, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "", "s"),
@@ -29,6 +31,7 @@ def examples(turn: int) -> list[messages.ToSupervisor]:
         messages.Paused(turn),
         messages.AuthenticationFailed("no"),
         messages.Failed("no"),
+        messages.EngineDied("no"),
         messages.Ended("done"),
         messages.ApplyNetwork(SETTINGS),
         messages.ClearNetwork(),

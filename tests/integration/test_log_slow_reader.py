@@ -5,19 +5,21 @@ import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import SimpleNamespace
 
 import pytest
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 from openvpn3_sessionmgr.ipc.codes import LogCategory, LogGroup
 from openvpn3_sessionmgr.policy.access import Acl, Caller
+from openvpn3_sessionmgr.policy.limits import MAX_UNREAD
 from openvpn3_sessionmgr.supervisor.bus.callers import Callers
 from openvpn3_sessionmgr.supervisor.bus.receive import Receiver
 from openvpn3_sessionmgr.supervisor.bus.signals import Signals
 from openvpn3_sessionmgr.supervisor.bus.writer import Connection
-from openvpn3_sessionmgr.supervisor.log import Log
+from openvpn3_sessionmgr.supervisor.log import Log, Record
 from openvpn3_sessionmgr.supervisor.sessions import forwarding
-from openvpn3_sessionmgr.supervisor.sessions.forwarding import Forwarder, Forwards
+from openvpn3_sessionmgr.supervisor.sessions.forwarding import Forward, Forwarder, Forwards
 
 from .bus_fixture import DEADLINE, Bus, private_bus, run
 
@@ -99,12 +101,13 @@ def readers(bus: Bus) -> Iterator[tuple[Reader, Reader]]:
 
 
 @asynccontextmanager
-async def forwards(bus: Bus, *readers: Reader) -> AsyncIterator[tuple[Forwards, Connection]]:
+async def forwards(bus: Bus, *readers: Reader, log: Log | None = None) -> AsyncIterator[tuple[Forwards, Connection]]:
     """Forwards of one session to the readers: the first is the owner, the others share it."""
     connection = Connection(bus.address)
     await connection.connect()
     receiver = Receiver(connection, Callers(connection), service_uid=0, log=Log())
-    made = Forwards("/session", Acl(OWNER, {OTHER}), Forwarder(connection, receiver, Signals(connection)))
+    forwarder = Forwarder(connection, receiver, Signals(connection), log or Log())
+    made = Forwards("/session", Acl(OWNER, {OTHER}), forwarder)
     for reader, uid in zip(readers, (OWNER, OTHER), strict=False):
         made.add(Caller(reader.name, uid))
     yield made, connection
@@ -126,6 +129,7 @@ def test_a_receiver_that_does_not_read(
     bus: Bus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
+    monkeypatch.setattr(forwarding, "MAX_UNREAD", 1000)
     total = 3000
     still, other = readers
 
@@ -151,6 +155,82 @@ def test_a_receiver_that_does_not_read(
             assert lost > total / 2
 
     run(test())
+
+
+class Lines:
+    """A destination of the log."""
+
+    method = "test"
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def put(self, record: Record) -> None:
+        self.texts.append(record.text)
+
+    def start(self) -> None: ...
+
+    def flush(self, deadline: float) -> bool:
+        return True
+
+    def close(self, deadline: float) -> None: ...
+
+
+def test_it_is_cut_off_in_the_end(bus: Bus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
+    still, other = readers
+    lines = Lines()
+
+    async def test() -> None:
+        async with forwards(bus, still, other, log=Log(destinations=[lines])) as (made, connection):
+            made.restricted = False
+            number = 0
+            with still.stopped():
+                async with asyncio.timeout(DEADLINE):
+                    while still.name in made:
+                        say(made, f"{LINE}{number}")
+                        await connection.round_trip()
+                        number += 1
+                # What it had not read is kept for it; more does not come.
+                say(made, "afterwards")
+                await other.until("afterwards")
+            assert other.name in made
+            assert accounted_for(other.texts) == (number, 0)
+            [said] = lines.texts
+            whom = f"{still.name} of user {OWNER}, which does not read"
+            found = re.fullmatch(rf"The log is no longer forwarded to {whom}: (\d+) lines were lost", said)
+            assert found and int(found[1]) >= MAX_UNREAD
+            await still.until(f"{LINE}{number - int(found[1]) - 1}")
+            came, _ = accounted_for(still.texts)
+            assert came + int(found[1]) == number
+            made.add(Caller(still.name, OWNER))
+            say(made, "again")
+            assert "afterwards" not in await still.until("again")
+
+    run(test())
+
+
+def test_what_arrives_now_and_then_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(forwarding, "time", clock)
+    forward = Forward("/session", Caller(":1.1", OWNER), lambda _: None)
+
+    def tried(times: int, *, arrive: bool) -> list[bool]:
+        outcomes = []
+        for _ in range(times):
+            clock.now += 60
+            forward.sent()
+            forward.sent()
+            outcomes += [] if arrive else [forward.rejected(1), forward.rejected(1)]
+            forward.sent()  # a status, at once
+            outcomes += [] if arrive else [forward.rejected(0)]
+        return outcomes
+
+    assert not any(tried(MAX_UNREAD - 1, arrive=False))
+    tried(2, arrive=True)
+    assert not any(tried(MAX_UNREAD - 1, arrive=False))
+    assert tried(1, arrive=False)[0]
+    assert forward.lost == 2 * (2 * MAX_UNREAD - 1)
 
 
 def test_it_is_left_in_peace_for_a_while(bus: Bus, readers: tuple[Reader, Reader]) -> None:

@@ -5,39 +5,16 @@ import inspect
 
 import pytest
 from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
-from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
-from openvpn3_sessionmgr.policy.network import NetworkSettings
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
 from openvpn3_sessionmgr.tests.fuzz.bare import TURN, session_in
+from openvpn3_sessionmgr.tests.fuzz.frames import examples
 
 OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
 
-EXAMPLES: list[messages.ToSupervisor] = [
-    messages.WorkerHello(messages.MAJOR, 7),
-    messages.WorkerSnapshot("new"),
-    messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
-    messages.Accepted(3),
-    messages.Refused("no"),
-    messages.InputNeeded(TURN, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
-    messages.UrlNeeded(TURN, "https://login.example/"),
-    messages.Connecting(TURN),
-    messages.Connected(TURN, "udp", "198.51.100.1", 1194, "vpn.example"),
-    messages.Reconnecting(TURN, "ping-restart"),
-    messages.Paused(TURN),
-    messages.AuthenticationFailed("no"),
-    messages.Failed("no"),
-    messages.EngineDied("no"),
-    messages.Ended("done"),
-    messages.ApplyNetwork(NetworkSettings(1500, (), (), "198.51.100.1")),
-    messages.ClearNetwork(),
-    messages.Resolve("vpn.example"),
-    messages.Traffic(1, 2),
-    messages.LogLine(LogCategory.INFO, "hello"),
-]
+EXAMPLES = examples(TURN)
 EVENTS = {
     messages.InputNeeded: Event.INPUT_NEEDED,
     messages.UrlNeeded: Event.URL_NEEDED,
