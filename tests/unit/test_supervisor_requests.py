@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import channel_pair
-from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
+from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory, StatusMinor
 from openvpn3_sessionmgr.policy.access import Acl
 from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
@@ -125,6 +125,23 @@ def test_an_event_is_permitted_exactly_where_the_table_has_it(kind: type[message
     in_table = {state for state, of in TABLE if of is event}
     before_verdict = {State.STARTING} if kind in (messages.Ended, messages.EngineDied, messages.InputNeeded) else set()
     assert PERMITS[kind].states == in_table | before_verdict | OVER
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
+    async def remove() -> None:
+        with session_in(state) as session:
+            session.device = "tun7"
+            session.device_removed()
+            text = "The network device tun7 was removed"
+            if state is State.STARTING:
+                assert session.state is state and str(session.verdict.exception()) == text
+            elif state in (*OVER, State.DOWN, State.DOWN_PAUSED):
+                assert session.state is state
+            else:
+                assert (session.state, session.status[1:]) == (State.FAILED, (StatusMinor.CONN_FAILED, text))
+
+    asyncio.run(remove())
 
 
 def test_any_message_may_cross_the_end() -> None:
