@@ -6,7 +6,7 @@ that other sessions would notice.
 """
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..log import Log
 from . import firewall, tun
 from .journal import Entry, Journal, current_namespace
 from .lane import Lane, limited
+from .link_events import LinkEvents
 from .netlink import IPv6Off, Netlink, family
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
@@ -50,6 +51,8 @@ class Network:
         self._exempt: set[int] = set()
         self._devices: dict[str, _Device] = {}
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
+        self._events = LinkEvents(self._links_removed)
+        self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
 
     async def protect(self, uids: range) -> None:
         """Keep the processes of `uids` from this machine's services.  Raises SystemFault."""
@@ -69,6 +72,7 @@ class Network:
 
     async def create_device(self, session: str, uid: int) -> str:
         """Make a device that user `uid` can open; its name.  Raises SystemFault."""
+        self._events.start()
         job = self._lane.submit(self._create, session, uid)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
@@ -124,6 +128,7 @@ class Network:
 
     async def close(self) -> None:
         """Remove devices that were held up to now, and end; the devices of sessions stay."""
+        self._events.stop()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
             if self.protected:
@@ -149,7 +154,24 @@ class Network:
         except tun.DeviceBusy as busy:
             self._log.warn(f"{busy}: to be removed later", group=LogGroup.NETCFG, session=entry.session)
 
+    def _links_removed(self, indices: frozenset[int]) -> None:
+        # In turn with all that this process does to its devices: those that it removed itself it has taken from its
+        # list before.
+        job = asyncio.wrap_future(self._lane.submit(self._missing, indices))
+        job.add_done_callback(self._tell_removals)
+
+    def _tell_removals(self, job: asyncio.Future[list[Entry]]) -> None:
+        if not job.cancelled():
+            for entry in job.result():
+                self.on_removal(entry.session, entry.name)
+
     # What follows runs in the threads.
+
+    def _missing(self, indices: frozenset[int]) -> list[Entry]:
+        """The devices of ours among `indices`, or if those are none among all, that are not there."""
+        entries = [device.entry for device in self._devices.values()]
+        suspects = [entry for entry in entries if not indices or entry.index in indices]
+        return [entry for entry in suspects if not tun.exists(entry.index)]
 
     def _create(self, session: str, uid: int) -> str:
         for entry in list(self._lingering.values()):
@@ -159,7 +181,8 @@ class Network:
         def announce(name: str, index: int) -> None:
             self._journal.write(Entry(name, index, namespace, uid, session))
 
-        # A device that an administrator removed under its session left its name free, but not to us.
+        # A device that an administrator removed under its session left its name free, but not to us until the session
+        # has ended.
         name, index = tun.create(uid, self._devices, announce)
         self._devices[name] = _Device(Entry(name, index, namespace, uid, session))
         return name
@@ -273,4 +296,8 @@ def _advance(steps: Iterator[None]) -> bool:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _ignore(session: str, device: str) -> None:
     pass

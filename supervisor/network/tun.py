@@ -42,6 +42,15 @@ def index_of(name: str) -> int | None:
         return None
 
 
+def exists(index: int) -> bool:
+    """Whether there is a device with this index, whatever its name by now."""
+    try:
+        socket.if_indextoname(index)
+    except OSError:
+        return False
+    return True
+
+
 def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]) -> tuple[str, int]:
     """Make a tun device that user `uid` may open, and return its name, not one of `taken`, and its index.
 

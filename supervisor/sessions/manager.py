@@ -89,6 +89,7 @@ class SessionManager:
 
     def start(self) -> None:
         """Put the root object on the bus."""
+        self._surroundings.network.on_removal = self._device_removed
         self._receiver.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
@@ -237,6 +238,11 @@ class SessionManager:
             # To whom it is forwarded it would come twice, and clients that look at its path only take both.
             if not (self.forwards_arrive and watcher in session.forwards):
                 self._signals.emit(session.path, SESSION, "StatusChange", session.status, to=watcher, droppable=True)
+
+    def _device_removed(self, name: str, device: str) -> None:
+        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        if session is not None and session.device == device:
+            session.device_removed()
 
     def _signal(self, session: Session, event: SessionEvent) -> None:
         self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, session.acl.owner])

@@ -328,6 +328,13 @@ class Session:
         """The engine died without being asked to, and the worker ends."""
         self._lost(reason, Event.ENGINE_FAILED)
 
+    def device_removed(self) -> None:
+        """Somebody has taken the session's network device away; an engine that goes on without one spins."""
+        text = f"The network device {self.device} was removed"
+        self._fail_start(SystemFault(text))
+        if (self.state, Event.ENGINE_FAILED) in TABLE:
+            self._lost(text, Event.ENGINE_FAILED)
+
     def _lost(self, text: str, otherwise: Event) -> None:
         """Something the session cannot do without failed: there is another try, or `otherwise` happens."""
         if (self.state, Event.CRASHED) not in TABLE:

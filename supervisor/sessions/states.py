@@ -53,7 +53,7 @@ class Event(Enum):
     ENGINE_FAILED = "the engine, the network or a deadline fails"
     ENGINE_ENDED = "the engine ends in an orderly way by itself"
     WORKER_DIED = "the worker died or broke the rules, for good"
-    CRASHED = "the worker or the engine died, and the override automatic-restart grants another try"
+    CRASHED = "the worker or the engine died or lost its device, and the override automatic-restart grants another try"
     DUE = "the pause before the next try is over"
     EXPIRED = "a failed session was readable long enough"
 

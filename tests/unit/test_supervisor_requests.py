@@ -72,6 +72,23 @@ def test_an_event_is_permitted_exactly_where_the_table_has_it(kind: type[message
     assert PERMITS[kind].states == in_table | before_verdict | OVER
 
 
+@pytest.mark.parametrize("state", State)
+def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
+    async def remove() -> None:
+        with session_in(state) as session:
+            session.device = "tun7"
+            session.device_removed()
+            text = "The network device tun7 was removed"
+            if state is State.STARTING:
+                assert session.state is state and str(session.verdict.exception()) == text
+            elif state in (*OVER, State.DOWN, State.DOWN_PAUSED):
+                assert session.state is state
+            else:
+                assert (session.state, session.status[1:]) == (State.FAILED, (StatusMinor.CONN_FAILED, text))
+
+    asyncio.run(remove())
+
+
 def test_any_message_may_cross_the_end() -> None:
     assert all(permit.states >= OVER for permit in PERMITS.values())
 
