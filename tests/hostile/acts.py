@@ -43,6 +43,7 @@ ROOT, SECCOMP, LANDLOCK, SCOPE, MDWE, RLIMITS, CGROUP, FIREWALL = (
 )  # fmt: skip
 
 NOT_DUMPABLE = "it is not dumpable"
+MORE_CAPABLE = "it is not dumpable, and has capabilities that no session has"
 CLOSED = "descriptors are closed before the engine is executed"
 
 ACTS = (
@@ -76,7 +77,7 @@ ACTS = (
         "read-supervisor-memory",
         "become the service's user, and read the supervisor's memory",
         (),
-        always_by=NOT_DUMPABLE,
+        always_by=MORE_CAPABLE,
     ),
     Act(
         "sample-supervisor",
