@@ -11,7 +11,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 
 from .acts import ACTS, Act, Where, stopped_in_engine, stopped_in_worker
-from .stage import HAS_CONTROLLERS, HAS_PUPPETS, Stage, Victims, build
+from .stage import HAS_CONTROLLERS, HAS_PUPPETS, Stage, Victims
 
 ALONE = [str(layer) for layer in Layer if layer is not Layer.CGROUP or HAS_CONTROLLERS]
 TOGETHER = sorted({join(enough) for act in ACTS for enough in act.stopped_by if len(enough) > 1})
@@ -20,9 +20,8 @@ FILTERED = [str(Layer.SECCOMP), "available"]
 
 
 @pytest.fixture(scope="module")
-def stage(pki: Pki, programs: Path) -> Iterator[Stage]:
+def stage(pki: Pki, program: Path) -> Iterator[Stage]:
     """A lab for all services of this file."""
-    program = build(programs)
     with Lab(pki) as lab, Victims(lab, program) as victims:
         yield Stage(lab, program, victims)
 
