@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import os
 import platform
 import random
 import re
@@ -72,7 +71,7 @@ class Victims:
         self._parts = contextlib.ExitStack()
         self.directory = lab.directory / "others"
         self._groups = self.directory / "groups"
-        self.group = f"hostile-{os.getpid()}"
+        self.group = f"openvpn3-sessionmgr-{lab.directory.name}"  # the tree is the whole machine's
         # RLIMIT_NPROC counts the processes that a user id has in all labs of the machine.
         self._first_uid = random.choice(SESSION_UIDS[_UIDS:-_UIDS])
 

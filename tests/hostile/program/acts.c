@@ -267,7 +267,7 @@ static int attach_shared_memory(void)
 #define SAMPLED 512
 #define PAGES 8
 #define MOST_PROCESSORS 64
-#define PATIENCE 2000 /* milliseconds; they are used up only where the act does not come off */
+#define PATIENCE 10 /* seconds; they are used up only where the act does not come off */
 
 struct sample { /* what is asked for below, as perf_event_open(2) lays it out */
     struct perf_event_header header;
@@ -320,7 +320,7 @@ static int sample_supervisor(void)
         pages[count] = (struct perf_event_mmap_page *)place;
     }
     provoke();
-    for (patience->tv_sec = PATIENCE / 1000;;) { /* the kernel counts down in it */
+    for (patience->tv_sec = PATIENCE;;) { /* the kernel counts down in it */
         long ready = CALL(SYS_ppoll, opened, count, patience, 0, 0);
         if (ready <= 0)
             return ready < 0 ? (int)-ready : ETIMEDOUT;
