@@ -53,7 +53,7 @@ def test_in_the_engine(stage: Stage, act: Act, layers: str) -> None:
     ids=lambda one: getattr(one, "name", one),
 )
 def test_in_the_worker(stage: Stage, act: Act, layers: str) -> None:
-    """The same; what a worker does not come back from is tried only where its filter should stop it."""
+    """The same; what a worker may not come back from is tried only where it has its filter."""
     outcomes = stage.outcomes(layers)
     check(stage, act, outcomes.worker[act.name], stopped=stopped_in_worker(act, outcomes.layers))
 

@@ -677,7 +677,7 @@ const struct act acts[] = {
     {"make-executable", make_executable, ANYWHERE},
     {"handle-faults", handle_faults, ANYWHERE},
     {"fork-many", fork_many, FOR_GOOD},
-    {"fill-memory", fill_memory, ANYWHERE},
+    {"fill-memory", fill_memory, FOR_GOOD},
     {"write-large-file", write_large_file, ANYWHERE},
     {"fill-directory", fill_directory, ANYWHERE},
     {"open-many", open_many, ANYWHERE},
