@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 
+from .stage import build
+
 
 @pytest.fixture(scope="session")
 def pki() -> Pki:
@@ -15,8 +17,8 @@ def pki() -> Pki:
 
 
 @pytest.fixture(scope="session")
-def programs() -> Iterator[Path]:
-    """A directory for programs that every user can execute."""
+def program() -> Iterator[Path]:
+    """The hostile program, which every user can execute."""
     with tempfile.TemporaryDirectory(prefix="hostile-") as made:
         Path(made).chmod(0o755)
-        yield Path(made)
+        yield build(Path(made))

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import os
 import platform
 import random
 import re
@@ -20,6 +19,7 @@ from openvpn3_sessionmgr.tests.integration.authentication import answer
 from openvpn3_sessionmgr.tests.integration.service_life import after, started
 from openvpn3_sessionmgr.tests.integration.sessions import UserSession, begin
 from openvpn3_sessionmgr.tests.lab import kernel
+from openvpn3_sessionmgr.tests.lab.connection import Connection
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
@@ -71,7 +71,7 @@ class Victims:
         self._parts = contextlib.ExitStack()
         self.directory = lab.directory / "others"
         self._groups = self.directory / "groups"
-        self.group = f"hostile-{os.getpid()}"
+        self.group = f"openvpn3-sessionmgr-{lab.directory.name}"  # the tree is the whole machine's
         # RLIMIT_NPROC counts the processes that a user id has in all labs of the machine.
         self._first_uid = random.choice(SESSION_UIDS[_UIDS:-_UIDS])
 
@@ -183,10 +183,10 @@ class Stage:
     def _run(self, wanted: str) -> Outcomes:
         """Have them tried, first in an engine, then in a worker."""
         with self._victims.service(wanted) as service:
-            victim = self._log_in("bob", "victim", SECRET)
+            victim = log_in(self._lab, self._users["bob"], "victim", SECRET)
             service.wait_line("now a victim")
             whom = self._victims.told(victim, service.pid)
-            attacker = self._log_in("alice", "attack", whom)
+            attacker = log_in(self._lab, self._users["alice"], "attack", whom)
             service.wait_line("all acts done", _ALL_ACTS)
             layers = split(service.wait_line("Confined by").rpartition(" ")[2])
             by_worker = self._run_puppet(attacker, whom, filtered=Layer.SECCOMP in layers) if HAS_PUPPETS else {}
@@ -196,19 +196,20 @@ class Stage:
             assert "Traceback" not in service.text
             return Outcomes(layers, reported(service.text), by_worker)
 
-    def _log_in(self, user: str, name: str, password: str) -> UserSession:
-        """A session of a user's, in which the program is told these as user name and password."""
-        session = begin(self._lab, name, user, self._users[user], more=["auth-user-pass"])
-        answer(session, username=name, password=password)
-        session.call("Connect")
-        return session
-
     def _run_puppet(self, attacker: UserSession, whom: str, *, filtered: bool) -> dict[str, int]:
         words = [str(attacker.worker.pid), whom, argument(attacker, "--config"), *(["filtered"] if filtered else [])]
         command = [str(self._program), "puppet", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ALL_ACTS, check=False)
         assert done.returncode == 0, (done.stdout, done.stderr)
         return reported(done.stdout)
+
+
+def log_in(lab: Lab, connection: Connection, name: str, password: str) -> UserSession:
+    """A user's session, in which the program is told these as user name and password (program/engine.c)."""
+    session = begin(lab, name, connection=connection, more=["auth-user-pass"])
+    answer(session, username=name, password=password)
+    session.call("Connect")
+    return session
 
 
 def argument(session: UserSession, option: str) -> str:

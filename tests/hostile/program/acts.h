@@ -13,14 +13,14 @@
 
 /* Whom and what the acts are aimed at; ids as the lab sees them. */
 struct victims {
-    pid_t session;      /* another session's engine */
+    pid_t session; /* another session's engine */
     pid_t supervisor;
     uid_t service_user;
-    uid_t user;         /* somebody with an account */
-    int port;           /* of a service at 127.0.0.1 */
-    int memory;         /* a segment of System V shared memory */
-    const char *device;  /* the other session's */
-    const char *profile; /* the other session's */
+    uid_t user;            /* somebody with an account */
+    int port;              /* of a service at 127.0.0.1 */
+    int memory;            /* a segment of System V shared memory */
+    const char *device;    /* the other session's */
+    const char *profile;   /* the other session's */
     const char *host;      /* name of this machine */
     const char *group;     /* in the tree of cgroups, that the service is in */
     const char *directory; /* of files of others */
@@ -36,7 +36,7 @@ extern struct victims victims;
 /* From words in the order of the structure, as far as they are told; changes `words`.  False if one is missing. */
 bool parse_victims(char *words);
 
-/* Where it makes sense.  A puppet whose filter of system calls lets FOR_GOOD come off would be a puppet no more. */
+/* Where it is tried.  After FOR_GOOD a puppet may be none any more, so that is tried in one with a filter only. */
 enum where { ANYWHERE, FOR_GOOD, ENGINE_ONLY };
 
 struct act {

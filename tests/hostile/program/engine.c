@@ -1,8 +1,9 @@
 /* Stands in the engine's place: speaks as much of the management interface (openvpn's management-notes.txt) as it
    takes to be let go and told a user's name and password, which say what to do:
 
-     "attack", and whom         try all acts, and report each in a line of the log: "act NAME ERRNO"
-     anything else              keep the password, as any engine does, and be a victim */
+     "attack", and whom          try all acts, and report each in a line of the log: "act NAME ERRNO"
+     "say", and "COUNT WORDS"    say the words so many times; | stands for the end of a line
+     anything else               keep the password, as any engine does, and be a victim */
 
 #define _GNU_SOURCE
 #include "acts.h"
@@ -68,6 +69,19 @@ static void attack(char *whom)
     say(">LOG:0,I,all acts done");
 }
 
+static void say_often(char *password)
+{
+    char *words;
+    long count = strtol(password, &words, 10);
+    words++;
+    for (char *end = words; (end = strchr(end, '|')) != NULL;)
+        *end = '\n';
+    size_t size = strlen(words);
+    for (; count > 0; count--)
+        if (write(management, words, size) != (ssize_t)size)
+            exit(EXIT_FAILURE);
+}
+
 /* The second parameter of a command, in quotes. */
 static char *typed(char *command)
 {
@@ -84,10 +98,10 @@ static char *typed(char *command)
 
 static void obey(char *command)
 {
-    static bool attacks;
+    static char name[64];
     if (strncmp(command, "username ", 9) == 0) {
-        char *name = typed(command);
-        attacks = name != NULL && strcmp(name, "attack") == 0;
+        char *parameter = typed(command);
+        snprintf(name, sizeof name, "%s", parameter == NULL ? "" : parameter);
     }
     say("SUCCESS: %.10s", command);
     if (strcmp(command, "hold release") == 0)
@@ -96,8 +110,10 @@ static void obey(char *command)
         char *password = typed(command);
         if (password == NULL)
             exit(EXIT_FAILURE);
-        if (attacks)
+        if (strcmp(name, "attack") == 0)
             attack(password);
+        else if (strcmp(name, "say") == 0)
+            say_often(password);
         else {
             strncpy(secret, password, sizeof secret - 1);
             say(">LOG:0,I,now a victim");

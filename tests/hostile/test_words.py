@@ -1,0 +1,94 @@
+"""An engine that says to its worker what no engine says: the worker copes, and nobody else notices.
+
+What a worker says to the supervisor is tried in tests/integration/test_hostile_worker.py.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from openvpn3_sessionmgr.tests.integration.sessions import UserSession
+from openvpn3_sessionmgr.tests.lab.connection import BusError, Connection
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.pki import Pki
+from openvpn3_sessionmgr.tests.lab.processes import Process
+
+from .stage import SECRET, Victims, log_in
+
+ON_ITS_WAY = ">LOG:1,I,link remote: [AF_INET]198.51.100.1:1194"
+CONNECTED = ">STATE:1,CONNECTED,SUCCESS,192.0.2.9,198.51.100.1,1194,,"
+RECONNECTING = ">STATE:1,RECONNECTING,ping-restart,,,,,"
+NEEDS_LOGIN = ">PASSWORD:Need 'Auth' username/password"
+
+
+@dataclass
+class Stage:
+    """A service, alice, whose engines are hostile, and a session of bob's that must not notice anything."""
+
+    lab: Lab
+    service: Process
+    alice: Connection
+    bystander: UserSession
+
+
+@pytest.fixture(scope="module")
+def stage(pki: Pki, program: Path) -> Iterator[Stage]:
+    """One service for all tests of this file."""
+    with Lab(pki) as lab, Victims(lab, program) as victims, victims.service("available") as service:
+        bystander = log_in(lab, lab.connection("bob"), "victim", SECRET)
+        service.wait_line("now a victim")
+        yield Stage(lab, service, lab.connection("alice"), bystander)
+
+
+def up(*environment: str) -> str:
+    """The lines that say that the device is there, with these variables."""
+    lines = (ON_ITS_WAY, ">UPDOWN:UP", *(f">UPDOWN:ENV,{one}" for one in environment), ">UPDOWN:ENV,END")
+    return "".join(f"{line}|" for line in lines)
+
+
+# Name of the case: how often the engine says what, and what the service's log has afterwards.
+SPEECHES = {
+    "loopback-address": (
+        f"1 {up('ifconfig_local=127.0.0.1')}",
+        "network settings cannot be used: address 127.0.0.1/32",
+    ),
+    "mtu": (f"1 {up('ifconfig_local=192.0.2.9', 'tun_mtu=9')}", "network settings cannot be used: MTU 9"),
+    "route-to-server": (f"1 {up('route_network_1=198.51.100.1')}", "route 198.51.100.1/32 left out"),
+    "no-address": (f"1 {up('ifconfig_local=x', 'ifconfig_netmask=y')}", "address x with netmask y makes no sense"),
+    "route-to-loopback": (f"1 {up('route_network_1=127.0.0.1')}", "route 127.0.0.1/32 left out"),
+    "absurd-counters": (f"1 {CONNECTED}|SUCCESS: bytesin={'9' * 18},bytesout=1|", "→ CONNECTED on ENGINE_CONNECTED"),
+    "reconnecting-in-a-row": (
+        f"100 {CONNECTED}|{RECONNECTING}|",
+        "is killed: it reported more than 32 events in a second",
+    ),
+    "line-without-end": ("400 " + "x" * 200, "a management line without end"),
+    "login-wanted-in-a-row": (f"9999 {NEEDS_LOGIN}|", "The engine does not read its commands"),
+    "file-as-web-page": ("1 >INFOMSG:OPEN_URL:file:///etc/passwd|", "something that is no web page"),
+    "challenge-in-pieces": (
+        "1 >PASSWORD:Verification Failed: 'Auth' ['CRV1:R,E:x']|",
+        "the server's challenge makes no sense",
+    ),
+    "script-as-web-page": ("1 >INFOMSG:WEB_AUTH::javascript:x|", "something that is no web page"),
+    "unknown-question": ("1 >PASSWORD:Need 'x' y|", "the engine asks for 'x', which is not supported"),
+    "events-in-pieces": (
+        "1 >STATE:|>HOLD:|>BYTECOUNT:x|>UPDOWN:ENV,x|>UPDOWN:ENV,END|>CLIENT:|>LOG:1,I,look here|",
+        "look here",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPEECHES)
+def test_an_engine_that_says(stage: Stage, case: str) -> None:
+    """The outcome is in the log; it may be the session's end, but a fault of nobody's."""
+    words, outcome = SPEECHES[case]
+    told, log = stage.bystander.seen, len(stage.service.lines)
+    session = log_in(stage.lab, stage.alice, "say", words)
+    stage.service.wait_line(outcome, since=log)
+    with contextlib.suppress(BusError):  # it may be over
+        session.call("Disconnect")
+    assert stage.bystander.engine.is_running()
+    assert stage.bystander.user.statuses(stage.bystander.path, told) == []
+    for trouble in ("The worker failed", "A fault of the service", "Traceback"):
+        assert trouble not in stage.service.text
