@@ -5,6 +5,7 @@ import inspect
 
 import pytest
 from openvpn3_sessionmgr.ipc import messages
+from openvpn3_sessionmgr.ipc.codes import StatusMinor
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
