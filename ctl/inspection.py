@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +16,7 @@ from .show import local_time, session_json
 from .words import Status
 
 _WIDTH = 200  # columns where there is no terminal: nothing is broken into lines
-_READINGS = ("uid", "state", "cpu_user", "cpu_system", "memory", "shared", "threads", "started")
+_AS_READ = ("uid", "state", "cpu_user", "cpu_system", "memory", "shared", "threads", "started")
 
 
 def inspection_json(
@@ -46,7 +46,7 @@ def _process_json(row: Mapping[str, Any], details: Mapping[str, Any] | None) -> 
         "role": row["role"],
         "pid": row["pid"],
         "gone": gone,
-        **{name: row.get(name) for name in _READINGS},
+        **{name: row.get(name) for name in _AS_READ},
         "cpu_percent": percent,
         "details": details,
     }
@@ -71,9 +71,7 @@ def inspection_text(shown: Mapping[str, Any]) -> str:
     elif processes:
         parts.append(Text("Its processes have not reported yet that they are confined."))
     parts.append(_processes(processes) if processes else Text("It has no processes."))
-    if any(process["details"] for process in processes):
-        parts.append(_details(processes))
-    elif processes:
+    if processes and not any(process["details"] for process in processes):
         parts.append(Text("Root sees more: descriptors, bytes read and written, memory of its own, capabilities."))
     return _rendered(parts)
 
@@ -87,11 +85,10 @@ def _pairs(*pairs: tuple[str, str | None]) -> Table:
     return table
 
 
-def _table(*columns: str, right: Iterable[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = set(right)
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     return table
 
 
@@ -107,51 +104,46 @@ def _layers(layers: Iterable[str], missing: Mapping[str, str]) -> Table:
     return table
 
 
-def _processes(processes: Iterable[Mapping[str, Any]]) -> Table:
-    numbers = ("PID", "User id", "CPU", "CPU %", "Memory", "Shared", "Threads")
-    table = _table("Process", "PID", "User id", "State", *numbers[2:], "Started", right=numbers)
-    for process in processes:
-        head = [printable(process["role"]), str(process["pid"])]
-        if process["gone"]:
-            table.add_row(*map(Text, [*head, "", "gone"]))
-            continue
-        row = [
-            *head,
-            str(process["uid"]),
-            printable(process["state"]),
-            f"{process['cpu_user'] + process['cpu_system']:.2f} s",
-            f"{process['cpu_percent']:.1f}",
-            size(process["memory"]),
-            size(process["shared"]),
-            str(process["threads"]),
-            local_time(int(process["started"])),
-        ]
-        table.add_row(*map(Text, row))
+def _processes(processes: Sequence[Mapping[str, Any]]) -> Table:
+    """One column for each process, which fits a terminal of 80 columns."""
+    table = _table("Process", *(printable(process["role"]) for process in processes))
+    columns = [_readings(process) for process in processes]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        table.add_row(Text(name), *(Text(printable(column.get(name, "-"))) for column in columns))
     return table
 
 
-def _details(processes: Iterable[Mapping[str, Any]]) -> Table:
-    numbers = ("Descriptors", "Read", "Written", "Own memory", "Its share", "Swap")
-    table = _table(
-        "Process", *numbers, "Capabilities", "No new privileges", "Seccomp", "Namespaces of its own", right=numbers
-    )
-    for process in processes:
-        found = process["details"]
-        if found is None:
-            table.add_row(Text(printable(process["role"])), Text("-"))
-            continue
-        held = [f"{name} {mask}" for name, mask in found["capabilities"].items() if int(mask, 16)]
-        row = [
-            printable(process["role"]),
-            str(found["descriptors"]),
-            *(size(found[name]) for name in ("read_bytes", "written_bytes", "uss", "pss", "swap")),
-            ", ".join(held) or "none",
-            "yes" if found["no_new_privs"] else "no",
-            f"{found['seccomp_filters']} filters" if found["seccomp"] == 2 else "no",
-            ", ".join(found["namespaces"]) or "none",
-        ]
-        table.add_row(*map(Text, row))
-    return table
+def _readings(process: Mapping[str, Any]) -> dict[str, str]:
+    head = {"PID": str(process["pid"])}
+    if process["gone"]:
+        return head | {"State": "gone"}
+    cpu = process["cpu_user"] + process["cpu_system"]
+    return {
+        **head,
+        "State": process["state"],
+        "User id": str(process["uid"]),
+        "CPU": f"{cpu:.2f} s ({process['cpu_percent']:.1f} %)",
+        "Memory": f"{size(process['memory'])} ({size(process['shared'])} shared)",
+        "Threads": str(process["threads"]),
+        "Started": local_time(int(process["started"])),
+        **(_details(process["details"]) if process["details"] else {}),
+    }
+
+
+def _details(found: Mapping[str, Any]) -> dict[str, str]:
+    held = [f"{name} {mask}" for name, mask in found["capabilities"].items() if int(mask, 16)]
+    return {
+        "Memory of its own": size(found["uss"]),
+        "Its share of memory": size(found["pss"]),
+        "Swap": size(found["swap"]),
+        "Descriptors": str(found["descriptors"]),
+        "Read": size(found["read_bytes"]),
+        "Written": size(found["written_bytes"]),
+        "Capabilities": ", ".join(held) or "none",
+        "No new privileges": "yes" if found["no_new_privs"] else "no",
+        "Seccomp": f"{found['seccomp_filters']} filters" if found["seccomp"] == 2 else "no filter",
+        "Own namespaces": ", ".join(found["namespaces"]) or "none",
+    }
 
 
 def size(number: int) -> str:

@@ -63,8 +63,8 @@ def test_its_owner_sees_layers_and_processes(lab: Lab) -> None:
         assert inspected(lab, "alice", name)["path"] == session.path
     text = lab.ovpnctl("alice", "inspect", "work").stdout
     assert f"Session: {session.path}\n" in text and "Root sees more" in text
-    [row] = [line.split() for line in text.splitlines() if line.startswith("engine")]
-    assert row[:3] == ["engine", str(session.engine.pid), str(shown["session_uid"])]
+    pids = [line.split() for line in text.splitlines() if line.startswith("PID")]
+    assert pids == [["PID", str(session.worker.pid), str(session.engine.pid)]]
 
 
 def test_strangers_see_nothing_until_it_is_public(lab: Lab) -> None:
@@ -94,7 +94,7 @@ def test_root_sees_what_they_hold(lab: Lab) -> None:
         assert {int(mask, 16) for mask in found["capabilities"].values()} == {0}
         assert found["namespaces"] == ["cgroup", "ipc", "mnt", "pid", "uts"]
     text = lab.ovpnctl("root", "inspect", session.path).stdout
-    assert "none          yes                3 filters  cgroup, ipc, mnt, pid, uts\n" in text
+    assert "\nOwn namespaces       cgroup, ipc, mnt, pid, uts  cgroup, ipc, mnt, pid, uts" in text
     assert "Root sees more" not in text
 
 
