@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import platform
-import random
 import re
 import shutil
 import socket
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openvpn3_sessionmgr.policy.layers import Layer, split
-from openvpn3_sessionmgr.policy.limits import SESSION_UIDS
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.integration.authentication import answer
 from openvpn3_sessionmgr.tests.integration.service_life import after, started
@@ -30,7 +28,6 @@ _CONTROLLERS = {"memory", "pids"}
 _TREE = "/sys/fs/cgroup"  # where the service finds the tree of cgroups
 _LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
 HAS_PUPPETS = platform.machine() == "x86_64"  # program/puppet.c
-_UIDS = 8  # user ids of one service
 _ALL_ACTS = 60.0  # seconds
 
 # In which hierarchy a controller is; 0 is cgroup v2 (cgroups(7), /proc/cgroups).
@@ -72,8 +69,6 @@ class Victims:
         self.directory = lab.directory / "others"
         self._groups = self.directory / "groups"
         self.group = f"openvpn3-sessionmgr-{lab.directory.name}"  # the tree is the whole machine's
-        # RLIMIT_NPROC counts the processes that a user id has in all labs of the machine.
-        self._first_uid = random.choice(SESSION_UIDS[_UIDS:-_UIDS])
 
     def __enter__(self) -> "Victims":
         with contextlib.ExitStack() as parts:
@@ -134,8 +129,7 @@ class Victims:
         group.mkdir()
         enter = after(f"mount -t cgroup2 none {_TREE}", f"echo $$ >{_TREE}/{group.name}/cgroup.procs")
         try:
-            uids = f"{self._first_uid}-{self._first_uid + _UIDS - 1}"
-            options = (f"--sandbox={wanted}", f"--openvpn={self._program}", f"--session-uids={uids}")
+            options = (f"--sandbox={wanted}", f"--openvpn={self._program}")
             with started(self._lab, *options, through=enter) as process:
                 process.wait_line("runs as user")
                 yield process

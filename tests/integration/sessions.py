@@ -8,6 +8,7 @@ import psutil
 from openvpn3_sessionmgr.ipc.codes import StatusMinor
 from openvpn3_sessionmgr.tests.lab.connection import Connection
 from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.service import SESSION_UIDS
 
 CFG_OK = StatusMinor.CFG_OK
 CONNECTING = StatusMinor.CONN_CONNECTING
@@ -74,7 +75,7 @@ def processes_of_sessions() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["uids", "name"]):
         uids = process.info["uids"]
-        if uids is not None and 60707 <= uids.real < 61184:
+        if uids is not None and uids.real in SESSION_UIDS[1:]:
             found.append(process)
     return found
 

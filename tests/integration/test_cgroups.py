@@ -9,6 +9,7 @@ from openvpn3_sessionmgr.policy.confinement import CGROUP_BOUNDS, START_CAPABILI
 from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
 from .service_life import after, make_directories, refused, started, with_only
@@ -66,7 +67,7 @@ def test_a_session_has_a_group_of_its_own_with_bounds(lab: Lab, group: Path, own
         session = begin(lab)
         session.connect()
         worker, engine = session.worker, session.engine
-        theirs = group / "session-60707"
+        theirs = group / f"session-{FIRST_SESSION_UID}"
         assert {int(pid) for pid in (theirs / "cgroup.procs").read_text().split()} >= {worker.pid, engine.pid}
         for _, file, bound, _ in CGROUP_BOUNDS:
             assert (theirs / file).read_text().split() == [str(bound)]

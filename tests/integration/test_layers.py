@@ -15,7 +15,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CLIENT_ADDRESS
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.service import Service
+from openvpn3_sessionmgr.tests.lab.service import SESSION_UIDS, Service
 
 from .service_life import field, parent, processes, refused
 from .sessions import UserSession, begin, wait_gone
@@ -158,7 +158,7 @@ def local_service(lab: Lab) -> Iterator[int]:
 
 def test_sessions_do_not_reach_this_machines_services(lab: Lab) -> None:
     lab.server()
-    resolver, first, last, beyond = 60706, 60707, 61183, 61184
+    resolver, first, last, beyond = *SESSION_UIDS[:2], SESSION_UIDS[-1], SESSION_UIDS[-1] + 1
     with local_service(lab) as port:
         service = lab.supervisor()
         for address in ("127.0.0.1", "::1", CLIENT_ADDRESS):
@@ -173,7 +173,7 @@ def test_sessions_do_not_reach_this_machines_services(lab: Lab) -> None:
 
 
 def test_a_session_whose_server_is_here_is_exempt_while_it_lives(lab: Lab) -> None:
-    first, second = 60707, 60708
+    first, second = SESSION_UIDS[1:3]
     with local_service(lab) as port:
         service = lab.supervisor()
         local = begin(lab, "local", remotes=[f"localhost {port} tcp"])

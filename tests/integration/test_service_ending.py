@@ -20,6 +20,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CABLE
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone, wait_gone
+from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
 
 from .service_life import connected, field, frozen, processes, started
 
@@ -252,7 +253,7 @@ def test_workers_that_do_not_end_are_ended_by_the_next_one_and_strangers_are_not
     try:
         # One has the number, and the user, but not the start time of a worker noted; the other not the user.
         started_at = Path(f"/proc/{strangers[1].pid}/stat").read_text().rpartition(")")[2].split()[19]
-        claims = [(strangers[0].pid, 1, 0), (strangers[1].pid, int(started_at), 60707), (2**22, 1, 0)]
+        claims = [(strangers[0].pid, 1, 0), (strangers[1].pid, int(started_at), FIRST_SESSION_UID), (2**22, 1, 0)]
         for pid, ticks, uid in claims:
             text = f'{{"pid":{pid},"started":{ticks},"uid":{uid}}}'
             (record.parent / f"{pid}.worker").write_text(text)

@@ -7,6 +7,7 @@ from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS_PAT
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
+from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
 
 from .sessions import CONNECTED, PAUSED, RECONNECTING, UserSession, begin, processes_of_sessions, wait_gone
 
@@ -208,7 +209,7 @@ def test_every_session_runs_confined(lab: Lab) -> None:
     for process in (worker, engine):
         status = Path(f"/proc/{process.pid}/status").read_text()
         facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        assert set(facts["Uid"].split()) == set(facts["Gid"].split()) == {"60707"}
+        assert set(facts["Uid"].split()) == set(facts["Gid"].split()) == {str(FIRST_SESSION_UID)}
         assert facts["Groups"].split() == []
         assert {facts[f"Cap{which}"] for which in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
         assert facts["NoNewPrivs"] == "1"

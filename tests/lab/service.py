@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...policy import limits
 from ...supervisor.allocator import ENVIRONMENT
 from . import denied
 from .bus import Bus
@@ -14,6 +15,11 @@ SERVICE_PROGRAM = str(PROGRAMS / "openvpn3-service-sessionmgr")
 OVPNCTL = str(PROGRAMS / "ovpnctl")
 NAMES = (SESSIONS, CONFIGURATION, LOG, "net.openvpn.v3.backends", "net.openvpn.v3.netcfg")  # that start it when called
 AS_INSTALLED = ("/usr/bin/env", *(f"{name}={value}" for name, value in ENVIRONMENT.items()))  # as the bus starts it
+# Of this run only: a bound on the processes of a user id (RLIMIT_NPROC) counts those of the whole machine, where other
+# labs may run beside this one.  Each has a pid namespace of its own.
+_FIRST_UID = 1_000_000 + Path("/proc/self/ns/pid").stat().st_ino % 1_000_000 * 1000
+SESSION_UIDS = range(_FIRST_UID, _FIRST_UID + len(limits.SESSION_UIDS))  # the first is the resolver's
+FIRST_SESSION_UID = SESSION_UIDS[1]
 ENDING = 15.0  # seconds from SIGTERM to the end, with engines that say goodbye first
 
 
@@ -31,6 +37,7 @@ def service_command(directory: Path, *options: str, idle_exit: float = 0, log_le
         f"--idle-exit={idle_exit:g}",
         f"--state-dir={directory / 'state'}",
         f"--runtime-dir={directory / 'runtime'}",
+        f"--session-uids={SESSION_UIDS[0]}-{SESSION_UIDS[-1]}",
         "--configuration=embedded",
         *options,
     ]
