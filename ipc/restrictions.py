@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from ..policy.confinement import Files
 
 _libc = ctypes.CDLL(None, use_errno=True)
+for _name in ("unshare", "prctl", "syscall"):
+    getattr(_libc, _name)  # found now, and kept: each worker would have to find them anew
 
 CLONE_NEWNS = 0x00020000
 

@@ -21,6 +21,8 @@ _mount_by_address.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p,
 _bind_by_address = _libc["mount"]
 _bind_by_address.argtypes = (*[ctypes.c_void_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 _libc.mmap.restype = ctypes.c_size_t
+for _name in ("umount2", "execve"):
+    getattr(_libc, _name)  # found now, and kept: each worker would have to find them anew
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2

@@ -19,6 +19,9 @@ from .phase import Phase
 from .session import Session
 from .timers import Timers
 
+# Signals that end a session.  The first process of a pid namespace gets only those it handles.
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
 # First commands to the engine; without counters each second there are no statistics.
 _GREETING = ("state on", "log on", "bytecount 1")
 
@@ -76,12 +79,10 @@ class _Loop:
         self._selector.register(descriptor, selectors.EVENT_READ, action)
 
     def _watch_signals(self) -> None:
-        """SIGTERM and SIGINT mean Disconnect.  The first process of a pid namespace gets only signals it handles."""
+        """The signals in ENDING, which the spawner has given a handler, mean Disconnect."""
         read_end, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, frame: None)
 
         def terminated() -> None:
             number = signal.Signals(os.read(read_end, 1)[0])

@@ -39,8 +39,10 @@ _FORK_RETRY = 0.5  # seconds
 def main() -> None:
     """Be both helpers; ipc/helpers.py says what descriptors there are, and what is read first."""
     # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in serve.ENDING:
+        # Not ignored, but of no effect here: a worker that had to set its own handlers would take 0.1 MB for that.
+        signal.signal(number, lambda number, frame: None)
     with os.fdopen(helpers.SETUP_FD, "rb") as pipe:
         told = pipe.read()
     if not told:  # the supervisor cannot start
