@@ -68,8 +68,9 @@ def _fuzz(name: str, seconds: int) -> bool:
     if name == "bus":
         for seed in range(_SOME_CALLS):
             (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + some_calls(seed, 1 + seed % 2))
+    kept = [str(KEPT / name)] if (KEPT / name).is_dir() else []
     command = [
-        sys.executable, "-m", __package__ + ".guided", name, str(corpus), str(KEPT / name),
+        sys.executable, "-m", __package__ + ".guided", name, str(corpus), *kept,
         f"-max_total_time={seconds}", f"-max_len={_LONGEST}", "-timeout=10", f"-artifact_prefix={found}/",
         f"-dict={words}", "-print_final_stats=1", "-verbosity=1",
     ]  # fmt: skip
