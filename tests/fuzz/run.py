@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from dbus_fast import MessageType
+
 from ...ipc.codec import encode
 from ...policy.profile_options import OPTIONS
 from .bare import TURN
@@ -67,7 +69,10 @@ def _fuzz(name: str, seconds: int) -> bool:
                 (corpus / f"{number}-{state}").write_bytes(bytes([state]) + encode(message))
     if name == "bus":
         for seed in range(_SOME_CALLS):
-            (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + some_calls(seed, 1 + seed % 2))
+            sent = bytearray(some_calls(seed, 1 + seed % 2))
+            if seed % 4 == 0:
+                sent[1] = MessageType.SIGNAL.value  # which needs no more than a call with an interface has
+            (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + sent)
     kept = [str(KEPT / name)] if (KEPT / name).is_dir() else []
     command = [
         sys.executable, "-m", __package__ + ".guided", name, str(corpus), *kept,
