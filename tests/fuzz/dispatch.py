@@ -5,10 +5,8 @@ the bus does not deliver (what is not well-formed) is left out; whatever it deli
 """
 
 import asyncio
-import atexit
 import ctypes
 import io
-import shutil
 import tempfile
 from collections.abc import Awaitable
 from pathlib import Path
@@ -286,9 +284,12 @@ async def _take(data: bytes) -> None:
     sent = messages_in(data[1:], SENDERS[number])
     if not sent:
         return
-    for place in _directory.iterdir():
-        shutil.rmtree(place)
-    dispatch = Dispatch(_directory)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
+        await _dispatch(Path(directory), number, sent)
+
+
+async def _dispatch(directory: Path, number: int, sent: list[Message]) -> None:
+    dispatch = Dispatch(directory)
     await dispatch.start()
     dispatch.connection.sent.clear()
     for message in sent:
@@ -300,14 +301,11 @@ async def _take(data: bytes) -> None:
 
 
 _loop: asyncio.AbstractEventLoop | None = None
-_directory: Path
 
 
 def bus(data: bytes) -> None:
     """The first byte chooses the sender, the rest is what it sends."""
-    global _loop, _directory
+    global _loop
     if _loop is None:
         _loop = asyncio.new_event_loop()
-        _directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
-        atexit.register(shutil.rmtree, _directory, ignore_errors=True)
     _loop.run_until_complete(_take(data))
