@@ -1,8 +1,27 @@
 """A cgroup for each session, with the bounds of policy/confinement.py (the kernel's cgroup-v2.rst)."""
 
 import os
+import stat
 
 from ..policy.confinement import CGROUP_BOUNDS
+from . import kernel
+
+
+def cut_loose(descriptor: int) -> None:
+    """Have a descriptor of a cgroup's directory lead nowhere but below it.
+
+    It is opened anew in a mount of its own that is then detached, of which it is the root: from any other, ".." leads
+    to the host's root directory, whatever root the process has itself.  To be called in a mount namespace of the
+    caller's own, before it leaves the host's root.  Raises OSError.
+    """
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        return
+    path = os.readlink(f"/proc/self/fd/{descriptor}")
+    kernel.mount(path, path, flags=kernel.MS_BIND)
+    opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    kernel.detach(path)
+    os.dup2(opened, descriptor, inheritable=False)
+    os.close(opened)
 
 
 def enter(parent: int, uid: int) -> None:

@@ -68,6 +68,11 @@ def make_mounts_private() -> None:
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
 
 
+def detach(target: str) -> None:
+    """Unmount what is mounted on a path, and below it, also while in use (umount2(2), MNT_DETACH)."""
+    _checked(_libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
 def pivot_into(directory: str) -> None:
     """Make the mount point `directory` the root and detach the old root (pivot_root(2), the "." "." way)."""
     machine = os.uname().machine

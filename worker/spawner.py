@@ -72,6 +72,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
     restrictions.unshare(restrictions.CLONE_NEWNS)
     kernel.make_mounts_private()
+    cgroup.cut_loose(helpers.CGROUP_FD)
     if Layer.ROOT in confinement.layers:
         template.build_and_enter(engine, setup.directory, staged)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
@@ -164,6 +165,7 @@ def _unshare_and_fork(
     try:
         if Layer.CGROUP in confinement.layers:
             cgroup.enter(helpers.CGROUP_FD, uid)
+        os.close(helpers.CGROUP_FD)  # the worker is not to reach its own bounds
         restrictions.unshare(layers.namespace_flags(confinement.layers))
         pid = os.fork()
     except OSError as error:

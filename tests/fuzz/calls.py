@@ -37,7 +37,7 @@ _TEXTS = (
     "-1",
 )
 _LARGE = "y" * 1_000_000
-_NUMBERS = {"y": 8, "n": 16, "q": 16, "i": 32, "u": 32, "x": 64, "t": 64}
+_NUMBERS = {"y": 8, "n": 16, "q": 16, "i": 32, "u": 32, "x": 64, "t": 64, "h": 32}
 _SIGNED = "nix"
 
 
@@ -89,7 +89,7 @@ class CallMaker:
         return "".join(self._type(3) for _ in range(self.random.randrange(5)))
 
     def _type(self, depth: int) -> str:
-        kind = self.random.choice("ybnqiuxtdsogv" + ("aaaa((({" if depth else ""))
+        kind = self.random.choice("ybnqiuxtdsogvh" + ("aaaa((({" if depth else ""))
         match kind:
             case "a":
                 return "a" + self._type(depth - 1)

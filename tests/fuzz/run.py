@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from dbus_fast import MessageType
+
 from ...ipc.codec import encode
 from ...policy.profile_options import OPTIONS
 from .bare import TURN
@@ -67,9 +69,13 @@ def _fuzz(name: str, seconds: int) -> bool:
                 (corpus / f"{number}-{state}").write_bytes(bytes([state]) + encode(message))
     if name == "bus":
         for seed in range(_SOME_CALLS):
-            (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + some_calls(seed, 1 + seed % 2))
+            sent = bytearray(some_calls(seed, 1 + seed % 2))
+            if seed % 4 == 0:
+                sent[1] = MessageType.SIGNAL.value  # which needs no more than a call with an interface has
+            (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + sent)
+    kept = [str(KEPT / name)] if (KEPT / name).is_dir() else []
     command = [
-        sys.executable, "-m", __package__ + ".guided", name, str(corpus), str(KEPT / name),
+        sys.executable, "-m", __package__ + ".guided", name, str(corpus), *kept,
         f"-max_total_time={seconds}", f"-max_len={_LONGEST}", "-timeout=10", f"-artifact_prefix={found}/",
         f"-dict={words}", "-print_final_stats=1", "-verbosity=1",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
-from .service_life import after, make_directories, refused, started, with_only
+from .service_life import after, make_directories, processes, refused, started, with_only
 from .sessions import begin, wait_gone
 
 CONTROLLERS = {controller for controller, *_ in CGROUP_BOUNDS}
@@ -54,6 +54,11 @@ def in_group(group: Path) -> list[str]:
     return after(f"mount -t cgroup2 none {PLACE}", f"echo $$ >{PLACE}/{group.name}/cgroup.procs")
 
 
+def directories(pid: int) -> list[Path]:
+    """The descriptors of directories that a process has."""
+    return [one for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_dir()]
+
+
 @pytest.mark.parametrize("owner", [0, SERVICE.uid])
 def test_a_session_has_a_group_of_its_own_with_bounds(lab: Lab, group: Path, owner: int) -> None:
     """Whether it was given to root or, as by a unit with User=, to the service's account."""
@@ -72,6 +77,11 @@ def test_a_session_has_a_group_of_its_own_with_bounds(lab: Lab, group: Path, own
         for _, file, bound, _ in CGROUP_BOUNDS:
             assert (theirs / file).read_text().split() == [str(bound)]
         assert f"Confined by {join(ALL)}\n" in service.text
+        [serving] = processes("openvpn3-service-sessionmgr: spawner, serving")
+        [descriptor] = directories(serving)
+        assert os.path.samestat(descriptor.stat(), (descriptor / "..").stat()), "it leads out of the spawner's root"
+        for pid in (worker.pid, engine.pid):
+            assert not directories(pid)
         supervisor = (group / "supervisor" / "cgroup.procs").read_text().split()
         assert str(service.pid) in supervisor
         # In its namespace its own group is the root.

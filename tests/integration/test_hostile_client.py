@@ -233,6 +233,26 @@ def test_a_text_that_is_none_costs_its_sender_the_bus(lab: Lab, bystander: UserS
     own.call("Disconnect")
 
 
+def test_messages_of_unknown_types(lab: Lab, bystander: UserSession) -> None:
+    """The policy files keep them off: dbus-fast would give up the bus (the specification has them ignored)."""
+    own = begin(lab)
+
+    async def test() -> None:
+        async with patient_client(lab.bus.address, ALICE.uid) as user:
+            await user.bus_call("GetId")
+            for kind in (5, 11, 255):
+                for interface, member in ((SESSIONS, "Ready"), (None, "Ready"), ("org.freedesktop.DBus.Peer", "Ping")):
+                    call = Message(SESSIONS, own.path, interface, member, serial=4711)
+                    data = bytearray(call._marshall(False))
+                    data[1] = kind  # Message Format, in the specification
+                    os.write(user.bus._sock.fileno(), data)
+            await user.bus_call("GetId")  # it was none of the bus' business
+
+    run(test())
+    own.connect()
+    own.call("Disconnect")
+
+
 def test_huge_strings(lab: Lab, bystander: UserSession) -> None:
     """Whatever the bus delivers (32 MB, or as much as it is set to) is answered, and nothing of it stays."""
     alice = lab.connection("alice")

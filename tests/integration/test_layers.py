@@ -99,6 +99,11 @@ def test_all_processes_from_outside(lab: Lab) -> None:
     # Not dumpable: proc(5) gives their files to root.
     for pid in (service.pid, *helpers, worker):
         assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
+    # Nothing that was opened outside is left to a session: what stands for no cgroup is /dev/null, too.
+    for pid, nulls in ((worker, 3), (engine, 1)):
+        links = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115
+        assert links.count("/dev/null") == nulls, links
+        assert not any(one.is_dir() for one in Path(f"/proc/{pid}/fd").iterdir())
     assert f"Confined by {join(here())}\n" in service.log
 
 

@@ -14,7 +14,7 @@ from openvpn3_sessionmgr.tests.lab import bus
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import clean_environment
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, clean_environment, until_gone
 from openvpn3_sessionmgr.tests.lab.service import AS_INSTALLED, service_command
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, IMPORT_ROOT, SERVICE, SHARED
 
@@ -71,22 +71,35 @@ def test_it_overwrites_what_it_frees_however_it_is_started(lab: Lab) -> None:
     assert service.stop() == Exit.OK
 
 
-def test_user_id_0_means_nothing_to_it(lab: Lab) -> None:
-    """Only a process itself can read its secure bits, so this one drops privileges as the service does."""
+AS_THE_SUPERVISOR = (
+    "from openvpn3_sessionmgr.supervisor import privileges\nimport pwd; privileges.drop(pwd.getpwnam('_openvpn'))\n"
+)
+AS_THE_SPAWNER = (
+    "from openvpn3_sessionmgr.supervisor import filters\n"
+    "from openvpn3_sessionmgr.policy.layers import ALL\n"
+    "from openvpn3_sessionmgr.worker import confine\n"
+    "made = filters.build_all(ALL, range(60707, 61184), None)\n"
+    "confine.confine_spawner(confine.Confinement(ALL, made))\n"
+)
+
+
+@pytest.mark.parametrize(("become", "subreaper"), [(AS_THE_SUPERVISOR, "1"), (AS_THE_SPAWNER, "0")])
+def test_user_id_0_means_nothing_to_it(lab: Lab, become: str, subreaper: str) -> None:
+    """Only a process itself can read its secure bits, so this one drops privileges as the service's do."""
     code = (
-        "import _prctl, prctl, pwd, resource\n"
+        "import _prctl, prctl, resource\n"
         "from openvpn3_sessionmgr.ipc import restrictions\n"
-        "from openvpn3_sessionmgr.supervisor import privileges\n"
-        "privileges.drop(pwd.getpwnam('_openvpn'))\n"
+        "was = prctl.get_child_subreaper\n" + become + "try: reaper = was()\n"
+        "except PermissionError: reaper = 0\n"
         "bits = _prctl.prctl(_prctl.PR_GET_SECUREBITS)\n"
-        "print(bits, prctl.get_dumpable(), prctl.get_child_subreaper(), *resource.getrlimit(resource.RLIMIT_CORE))\n"
+        "print(bits, prctl.get_dumpable(), int(reaper), *resource.getrlimit(resource.RLIMIT_CORE))\n"
         "for bit in range(8):\n"
         "  try: restrictions.set_securebits(bits ^ 1 << bit)\n"
         "  except PermissionError: print('locked')\n"
     )
     done = lab.client_side.run([sys.executable, "-c", code], environment=clean_environment(PYTHONPATH=str(IMPORT_ROOT)))
     noroot, setuid_fixup, ambient = 0b11, 1 << 3, 0b11 << 6  # each with its lock (linux/securebits.h)
-    assert done.stdout.split() == [str(noroot | setuid_fixup | ambient), "False", "1", "0", "0", *["locked"] * 8]
+    assert done.stdout.split() == [str(noroot | setuid_fixup | ambient), "False", subreaper, "0", "0", *["locked"] * 8]
 
 
 def test_ps_shows_it_by_its_name(lab: Lab) -> None:
@@ -175,6 +188,15 @@ def test_who_starts_it_does_not_decide_who_reads_its_files(lab: Lab, mask: str) 
         for file in directory.rglob("*"):
             assert not file.stat().st_mode & 0o077 or file.is_socket(), file
         alice.session(path, "Disconnect")
+
+
+def test_a_step_that_fails_ends_the_start(lab: Lab) -> None:
+    """A bit that somebody has locked already cannot be set as the service wants it."""
+    keep_caps_locked = 1 << 5  # linux/securebits.h
+    through = ["capsh", f"--secbits={keep_caps_locked}", "--", "-c", 'exec "$@"', "sh"]
+    said = refused(lab, through=through, status=Exit.CONFINEMENT)
+    assert "Privileges could not be given up: lock the secure bits: " in said
+    assert not until_gone(lambda: set(processes(PROGRAM)), DEADLINE)
 
 
 def test_a_missing_account_is_named(lab: Lab) -> None:

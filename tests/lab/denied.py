@@ -28,6 +28,13 @@ _ON_PURPOSE = (
     '/forbidden", 0777)',
     'openat(AT_FDCWD, "/dev/zero", O_WRONLY',
     "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET",
+    # Modules of PKCS#11 providers, which go on without: SoftHSM opens for writing first what it may only read; OpenSC
+    # has a cache where it may; GLib asks how its threads are scheduled, and the C library takes clone(2).
+    '/generation", O_RDWR|O_CREAT',
+    '/token.object", O_RDWR|O_CREAT',
+    'mkdir("/.cache"',
+    "sched_getattr(",
+    "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD",
 )
 
 
