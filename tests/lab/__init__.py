@@ -7,6 +7,6 @@ whole run into namespaces of its own, so that whatever happens to it, the kernel
     enter     runs a command inside: private mounts, processes, accounts, /run
     lab       `Lab`: all parts, put up and taken down in order
     network, openvpn, bus, pki, capture, dns, service   the parts
-    connection, dbus_client   somebody's connection to the bus
+    connection, dbus_client   somebody's connection to the bus; a script needs `if __name__ == "__main__"` then
     echo, dns_server   the programs that stand in for the world behind the VPN
 """
