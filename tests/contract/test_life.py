@@ -126,7 +126,8 @@ def test_disconnect_while_connecting(begin: Begin) -> None:
     session.call("Disconnect")
     wait_event(session.user, session.path, DESTROYED)
     assert error_of_get(session.user, session.path, "status") == missing(session.path)
-    session.wait(16, before)
+    if not SUBJECT.v24:  # what the older release has behind a session may end before it has said so
+        session.wait(16, before)
     assert (2, 7) not in session.statuses(before)
 
 
