@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+from ...policy.limits import SESSION_UIDS
 from .connection import SESSIONS, SESSIONS_PATH, BusError
 from .lab import Lab
 from .network import BEHIND_ADDRESS, SERVER_ADDRESS, Namespace
@@ -135,7 +136,9 @@ class Demo:
 
     def _bus(self) -> None:
         self._screen.heading("A system bus on the other, which starts our service when it is called")
-        self._log = self._lab.start_bus(["--log-level=4", f"--idle-exit={_IDLE_EXIT}"]).process
+        uids = f"{SESSION_UIDS[0]}-{SESSION_UIDS[-1]}"  # as of an installed service, for who compares
+        options = ["--log-level=4", f"--idle-exit={_IDLE_EXIT}", f"--session-uids={uids}"]
+        self._log = self._lab.start_bus(options).process
         self._alice = self._lab.connection("alice")
         self._alice.get(SESSIONS_PATH, "version")
         started = self._log.wait_line("runs as user")
