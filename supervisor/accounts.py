@@ -15,18 +15,20 @@ from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
 
 T = TypeVar("T")
 
-
-_names: dict[int, str] = {}  # those found so far: most sessions are somebody's who had one before
+_MAX_NAMES_KEPT = 256
+_names: dict[int, str] = {}  # found so far: most sessions are somebody's who had one before, and take no thread then
 
 
 async def account_name(uid: int) -> str:
     """The name of an account; its number if it has none, or none within ACCOUNT_DEADLINE."""
-    name = _names.get(uid)
-    if name is None:
-        try:
-            name = _names[uid] = await look_up(lambda: pwd.getpwuid(uid).pw_name)
-        except (KeyError, TimeoutError):
-            return str(uid)
+    if uid in _names:
+        return _names[uid]
+    try:
+        name = await look_up(lambda: pwd.getpwuid(uid).pw_name)
+    except (KeyError, TimeoutError):
+        return str(uid)
+    if len(_names) < _MAX_NAMES_KEPT:
+        _names[uid] = name
     return name
 
 

@@ -15,12 +15,8 @@ from ..policy import system_calls
 from ..policy.layers import Layer
 from ..policy.system_calls import Condition, Is, Table
 
-_BINDINGS = (
-    "seccomp",
-    "pyseccomp",
-)  # Debian's python3-seccomp, which is libseccomp's own, and PyPI's: the same interface
-
-
+# Debian's python3-seccomp, which is libseccomp's own, and PyPI's: the same interface.
+_BINDINGS = ("seccomp", "pyseccomp")
 _SONAMES = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
 
 
