@@ -98,7 +98,7 @@ bench: setup ## measure speed and memory on real sessions, beside their yardstic
 STORIES := test_session_life test_session_failures test_session_names test_session_races test_session_restarts \
   test_resolver test_network test_profiles test_configuration test_device_object test_log_forwards \
   test_service_helpers test_service_ending test_auth_password test_auth_challenges test_auth_keys test_auth_pending \
-  test_auth_proxy test_auth_pkcs11
+  test_auth_proxy test_auth_pkcs11 test_auth_pkcs11_secrets
 
 denied: test-setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)
 	@# Where the service has few capabilities, so has strace, which then cannot read what it traces.

@@ -5,7 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-import psutil
 import pytest
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
 from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
@@ -14,7 +13,6 @@ from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.service import Service
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
 from openvpn3_sessionmgr.tests.lab.tokens import CONFIGURATION, MODULE, Token
 
@@ -26,40 +24,17 @@ from .authentication import (
     Question,
     answer,
     connect,
-    heard_nothing,
-    provide,
     questions,
-    refusal,
     restart,
     story,
 )
 from .service_life import field
 from .sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin, processes_of_sessions, wait_gone
-from .test_auth_secrets import files_of
+from .token_sessions import PIN, question, started, with_token
 
-PIN = "pin-5e1f-alice"
-OTHER_PIN = "pin-77b2-bob"
 NEEDED = "PIN of the token alice needed"
 ASKED = [*BEGUN, f"attention 1,3 {NEEDED}", f"2,4 {NEEDED}"]
 HOW_TO_ADD = "the administrator adds one with the service's option --pkcs11-provider NAME=MODULE"
-
-
-def question(number: int = 0, label: str = "alice") -> Question:
-    return Question(1, 3, number, "pkcs11_pin", f"{label} PIN", hidden=True)
-
-
-def started(lab: Lab, *options: str) -> Service:
-    """A server, and the service with the tokens as its provider."""
-    lab.server()
-    return lab.supervisor(lab.tokens.option, *options)
-
-
-def with_token(
-    lab: Lab, identity: str = "", user: str = "alice", provider: str = "soft", protocol: str = "udp"
-) -> UserSession:
-    """A new session of a profile that uses a token."""
-    lines = [f"pkcs11-providers {provider}", *([f"pkcs11-id '{identity}'"] if identity else [])]
-    return begin(lab, user=user, certified=False, protocol=protocol, more=lines)
 
 
 @pytest.fixture
@@ -312,71 +287,6 @@ def test_root_with_few_capabilities_shows_what_a_group_may_read(lab: Lab, token:
 def seen_by(session: UserSession, path: Path) -> Path:
     """What a session's processes see at `path`."""
     return Path(f"/proc/{session.engine.pid}/root") / path.relative_to("/")
-
-
-def test_the_pin_is_nowhere_to_be_found(lab: Lab, token: Token) -> None:
-    made = started(lab)
-    session = begin(
-        lab, certified=False, more=["pkcs11-providers soft", f"pkcs11-id '{token.identities[0]}'", "verb 6"]
-    )
-    provide(session, questions(session)[0], PIN)
-    assert_nowhere(made)
-    connect(session)
-    restart(session)
-    assert_nowhere(made)
-    for one in session.user.signals():
-        assert PIN not in str(one.arguments), one
-    assert PIN not in str(session.user.get_all(session.path))
-
-
-def assert_nowhere(made: Service) -> None:
-    """The PIN is in no log, argument, environment or file."""
-    assert PIN not in made.log
-    files = set[Path]()
-    for process in (psutil.Process(made.pid), *psutil.Process(made.pid).children(recursive=True)):
-        for name in ("cmdline", "environ", "comm"):
-            assert PIN.encode() not in Path(f"/proc/{process.pid}/{name}").read_bytes(), f"{name} of {process}"
-        files.update(files_of(process.pid))
-    assert any(file.name == "profile" for file in files), "the engine's own directory is not seen"
-    for file in files:
-        assert PIN.encode() not in file.read_bytes(), file
-
-
-def test_another_sessions_pin_is_out_of_sight(lab: Lab, token: Token) -> None:
-    others = lab.tokens.add("bob", OTHER_PIN, lab.pki.authority.issue("bob"))
-    started(lab)
-    session = with_token(lab, token.identities[0])
-    other = with_token(lab, others.identities[0], "bob")
-    assert questions(session) == [question()]
-    assert questions(other) == [question(label="bob")]
-    for member, arguments in {
-        "UserInputQueueFetch": ("uuu", 1, 3, 0),
-        "UserInputProvide": ("uuus", 1, 3, 0, OTHER_PIN),
-    }.items():
-        with pytest.raises(BusError, match="Access denied"):
-            other.user.session(session.path, member, *arguments)
-    answer(session, pkcs11_pin=PIN)
-    answer(other, pkcs11_pin=OTHER_PIN)
-    assert PIN.encode() in memory_of(session.worker), "where it waits to be used"
-    for one in (session, other):
-        connect(one)
-    assert heard_nothing(other.user, session.path)
-    for process in (other.worker, other.engine):
-        assert PIN.encode() not in memory_of(process), process
-    assert refusal(session, "UserInputProvide", "uuus", 1, 3, 0, PIN), "it was answered"
-
-
-def memory_of(process: psutil.Process) -> bytes:
-    """All that a process can write to."""
-    content = b""
-    with Path(f"/proc/{process.pid}/mem").open("rb", buffering=0) as memory:
-        for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines():
-            addresses, access, *_ = line.split()
-            if access.startswith("rw"):
-                first, _, last = addresses.partition("-")
-                memory.seek(int(first, 16))
-                content += memory.read(int(last, 16) - int(first, 16)) or b""
-    return content
 
 
 def test_ovpnctl_asks_for_the_pin(lab: Lab, token: Token) -> None:
