@@ -119,8 +119,9 @@ def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Provi
         steps.append(("make the private directory", lambda: os.mkdir(confinement.private, 0o700), lambda: True))
     steps += _forbid(confinement)
     if Layer.ROOT in layers:
-        read_only = lambda: bool(os.statvfs("/").f_flag & os.ST_RDONLY)  # noqa: E731
-        steps.append(("find the root directory read-only", lambda: None, read_only))
+        steps.append(
+            ("see that the root is read-only", lambda: None, lambda: bool(os.statvfs("/").f_flag & os.ST_RDONLY))
+        )
     places = {**confinement.places, "PRIVATE": (confinement.private,), "PROVIDERS": shown.places}
     a_directory = f"{confinement.private}/forbidden"
     steps += _restrict_files(replace(confinement, places=places), WORKER_FILES, lambda: os.mkdir(a_directory))
