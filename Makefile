@@ -18,12 +18,12 @@ TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl
 FUZZER := atheris>=3
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-PACKAGES := policy ipc supervisor worker ctl bench tests.lab tests.fuzz packaging
+PACKAGES := policy kernel ipc supervisor worker ctl bench tests.lab tests.fuzz packaging
 
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
-demo bench denied test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/.importroot
+demo bench denied test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/src
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
   incumbent-trees fuzz exposure clean
 
@@ -84,21 +84,22 @@ check: setup ## lint, types, generated files
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy $(PACKAGES:%=-p openvpn3_sessionmgr.%)
-	@$(PYTHON) -m openvpn3_sessionmgr.supervisor.bus.generate --check
-	@PYTHONPATH=.importroot $(PYTHON) -m openvpn3_sessionmgr.packaging.manual --check
+	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.generate --check
+	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.manual --check
 
 generated: setup ## rewrite the files made from the interface tables and command lines
-	@$(PYTHON) -m openvpn3_sessionmgr.supervisor.bus.generate
-	@PYTHONPATH=.importroot $(PYTHON) -m openvpn3_sessionmgr.packaging.manual
+	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.generate
+	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.manual
 
 bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
 
 # Every file of tests that drives sessions without breaking into them.
-STORIES := test_session_life test_session_failures test_session_names test_session_races test_session_restarts \
-  test_resolver test_network test_profiles test_configuration test_device_object test_log_forwards \
-  test_service_helpers test_service_ending test_auth_password test_auth_challenges test_auth_keys test_auth_pending \
-  test_auth_proxy test_auth_pkcs11 test_auth_pkcs11_secrets
+STORIES := session/test_life session/test_failures session/test_names session/test_races session/test_restarts \
+  session/test_profiles service/test_resolver service/test_helpers service/test_ending network/test_settings \
+  network/test_device_object configuration/test_service log/test_forwards authentication/test_password \
+  authentication/test_challenges authentication/test_keys authentication/test_pending authentication/test_proxy \
+  authentication/test_pkcs11 authentication/test_pkcs11_secrets
 
 denied: test-setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)
 	@# Where the service has few capabilities, so has strace, which then cannot read what it traces.
@@ -127,7 +128,7 @@ frontends: test-setup incumbent-trees ## the real front-ends with our service, c
 	@$(PYTHON) -m pytest -q tests/frontends
 
 exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)
-	@PYTHONPATH=.importroot $(PYTHON) -m openvpn3_sessionmgr.packaging.exposure
+	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.exposure
 
 fuzz: setup ## fuzz what reads hostile input: two minutes each under atheris (installed into .venv/), then 10 million frames
 	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check '$(FUZZER)'
@@ -137,5 +138,5 @@ incumbent-trees: setup
 	@$(LAB).incumbent_tree
 
 clean: ## remove what the other targets made in this directory
-	rm -rf .venv .cache build dist .importroot/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -6,12 +6,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..ipc.codes import StatusMajor, StatusMinor
+from ..policy.dbus_numbers import StatusMajor, StatusMinor
 from .exits import CommandError, Exit
 from .run import say
 from .services import SESSIONS
+from .status_text import Status
 from .watch import Changed, Event, Gone, Interrupted, Lost, Watch
-from .words import Status
 
 if TYPE_CHECKING:
     from .bus import Bus

@@ -13,7 +13,7 @@ from rich.text import Text
 from ..policy.layers import LAYERS, Layer
 from .exits import printable
 from .show import local_time, session_json
-from .words import Status
+from .status_text import Status
 
 _WIDTH = 200  # columns where there is no terminal: nothing is broken into lines
 _AS_READ = ("uid", "state", "cpu_user", "cpu_system", "memory", "shared", "threads", "started")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ipc.codes import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
+from ..policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
 from .exits import CommandError, Exit, printable
 from .run import on_bus, put, say
 from .services import SESSIONS

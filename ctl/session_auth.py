@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ipc.codes import StatusMajor, StatusMinor
+from ..policy.dbus_numbers import StatusMajor, StatusMinor
 from .arguments import seconds
 from .exits import CommandError, Exit, help_epilog, printable
 from .progress import progress

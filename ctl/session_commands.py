@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ipc.codes import StatusMinor
+from ..policy.dbus_numbers import StatusMinor
 from .arguments import seconds
 from .progress import progress
 from .run import on_bus, print_json, put
@@ -14,7 +14,7 @@ from .show import session_json, sessions_text, statistics_text, status_json, sta
 
 if TYPE_CHECKING:
     from .bus import Bus
-    from .words import Status
+    from .status_text import Status
 
 
 @click.command("sessions-list", short_help="List the sessions that you may use.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ipc.codes import StatusMinor
+from ..policy.dbus_numbers import StatusMinor
 from .arguments import file, object_path, seconds, text
 from .config_commands import import_profile, profiles_named, the_only
 from .exits import CommandError, Exit, help_epilog, printable

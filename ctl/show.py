@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .exits import printable
-from .words import Status
+from .status_text import Status
 
 RULE = "-" * 77
 _RIGHT_COLUMN = 47  # the second column's labels end here, counted from the end of the first column's

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..ipc.codes import SessionEvent
+from ..policy.dbus_numbers import SessionEvent
 from . import services
 from .bus import lost
 from .services import SESSIONS
-from .words import Status
+from .status_text import Status
 
 if TYPE_CHECKING:
     from dbus_fast import Message
@@ -29,7 +29,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a session's log; group and category are numbers of ipc/codes.py."""
+    """A line of a session's log; group and category are numbers of policy/dbus_numbers.py."""
 
     path: str
     group: int

@@ -2,15 +2,15 @@
 
 The first frames each way are a hello and a snapshot, so that first start and taking over a running worker are one
 path.  Which message may be sent in which state is the receiver's business: supervisor/workers/requests.py and
-worker/requests.py.  A message that carries a file descriptor says so.
+worker/session/requests.py.  A message that carries a file descriptor says so.
 """
 
 import msgspec
 
+from ..policy.dbus_numbers import InputGroup, LogCategory
 from ..policy.layers import Layer
 from ..policy.network import NetworkSettings
 from ..policy.pkcs11 import ListedProvider
-from .codes import InputGroup, LogCategory
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1

@@ -2,7 +2,7 @@
 
     python -m openvpn3_sessionmgr.packaging.manual [--check]
 
-Options as for `supervisor/bus/generate.py`.  This directory has no __init__.py: as a package it would, for tools run
+Options as for `packaging/generate.py`.  This directory has no __init__.py: as a package it would, for tools run
 in the checkout, stand in for PyPI's of the same name.
 """
 
@@ -15,10 +15,10 @@ import click
 
 from ..ctl import exits
 from ..ctl.__main__ import cli
-from ..ipc.exitcodes import Exit
-from ..supervisor.bus.generate import main
-from ..supervisor.options import PROGRAM, make_parser
+from ..policy.exit_status import Exit
+from ..supervisor.start.options import PROGRAM, make_parser
 from ..supervisor.version import VERSION
+from .generate import main
 
 _ACCOUNT = "_openvpn"
 

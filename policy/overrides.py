@@ -1,7 +1,7 @@
 """Overrides: settings that the owner of a profile lays over what its text says, one row each.
 
 Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other.  An empty text is
-the same as no override.  What each does to a profile is in worker/overrides.py.
+the same as no override.  What each does to a profile is in worker/profile/overrides.py.
 """
 
 import re

@@ -10,7 +10,7 @@ from .profile_options_rule import Embed, Rule, Treatment, ignored, refused, take
 
 __all__ = ["ALLOWED", "IGNORED", "OPTIONS", "REFUSED", "TAKEN_OVER", "TOKEN_OPTIONS", "Embed", "Rule", "Treatment"]
 
-# Read together: worker/profile_token.py.
+# Read together: worker/profile/pkcs11.py.
 TOKEN_OPTIONS: dict[str, Rule] = {
     "pkcs11-providers": taken_over(1, 15, "only those that the administrator lists"),
     "pkcs11-id": taken_over(1, 1, "which certificate and key"),

@@ -2,7 +2,7 @@
 
 What no row admits fails with EPERM; clone3(2) fails with ENOSYS, so that the C library takes clone(2), whose flags a
 filter can see.  A filter binds all that its process forks: the spawner's admits what workers and engines do, and each
-of those narrows it for itself.  Addresses stand for texts, see texts.py.
+of those narrows it for itself.  Addresses stand for texts, see pinned_strings.py.
 
 Numbers are the kernel's, the same on all 64-bit architectures but for the order of clone(2)'s arguments on s390x.
 """
@@ -13,7 +13,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
-from . import texts
+from . import pinned_strings
 from .layers import Layer, namespace_flags
 
 
@@ -133,7 +133,7 @@ _ANY_PROCESS = (
     Row("brk munmap madvise", "memory of its own"),
     Row("mmap", "memory that is not executable", (*_none_of(2, _PROT_EXEC), *_equal(0, 0))),
     Row("mmap", "the same, in a place of the program's choice", (
-        *_none_of(2, _PROT_EXEC), Condition(0, Is.AT_LEAST, texts.FLOOR))),
+        *_none_of(2, _PROT_EXEC), Condition(0, Is.AT_LEAST, pinned_strings.FLOOR))),
     Row("mremap", "memory of its own, grown; not over other memory", _none_of(3, _MREMAP_FIXED)),
     Row("mprotect", "memory of its own, never made executable", _none_of(2, _PROT_EXEC)),
     Row("futex set_robust_list rseq membarrier sched_yield", "locks of the C library"),
@@ -155,7 +155,7 @@ _ANY_PROCESS = (
 _LOADS_PROGRAMS = (
     Row("mmap", "code of libraries, from files", (
         Condition(2, Is.MASKED, _PROT_EXEC, _PROT_WRITE | _PROT_EXEC), *_none_of(3, _MAP_ANONYMOUS),
-        Condition(0, Is.AT_LEAST, texts.FLOOR))),
+        Condition(0, Is.AT_LEAST, pinned_strings.FLOOR))),
     Row("mmap", "the same, wherever there is room", (
         Condition(2, Is.MASKED, _PROT_EXEC, _PROT_WRITE | _PROT_EXEC), *_none_of(3, _MAP_ANONYMOUS), *_equal(0, 0))),
     Row("arch_prctl set_tid_address", "start of a program"),
@@ -191,7 +191,7 @@ ENGINE = Table((
     *_LOADS_PROGRAMS,
     *_READS_FILES,
     *_SOCKETS,
-    *_each("execve", "becoming the engine; elsewhere nothing is at this address", 0, (texts.ENGINE,)),
+    *_each("execve", "becoming the engine; elsewhere nothing is at this address", 0, (pinned_strings.ENGINE,)),
     Row("open openat", "libraries, the profile, its device; Landlock and the root directory say which"),
     Row("unlink unlinkat umask", "its temporary files"),
     Row("dup dup2 dup3 pipe pipe2", "its descriptors"),
@@ -204,7 +204,7 @@ ENGINE = Table((
 ))  # fmt: skip
 
 # Of a session that uses PKCS#11 providers, whose modules the engine loads; the paths are those of the providers that
-# the session is shown (worker/providers.py).
+# the session is shown (worker/sandbox/pkcs11_providers.py).
 _MODULES = (
     *_each("fcntl", "locks on files of tokens (SoftHSM)", 1, _F_LOCKS),
     # Not sched_setattr(2): GLib starts one thread more where it cannot have threads scheduled as it likes.
@@ -245,8 +245,8 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
     providers; None where there is no provider.
     """
     mount = (
-        Condition(1, Is.EQUAL, texts.PRIVATE),
-        Condition(2, Is.EQUAL, texts.TMPFS),
+        Condition(1, Is.EQUAL, pinned_strings.PRIVATE),
+        Condition(2, Is.EQUAL, pinned_strings.TMPFS),
         Condition(3, Is.EQUAL, _MS_PRIVATE_DIRECTORY),
     )
     own = (
@@ -275,20 +275,20 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
         for argument in range(3)
         for comparison, bound in ((Is.BELOW, uids.start), (Is.ABOVE, uids.stop - 1))
     )
-    page = Condition(0, Is.MASKED, texts.AT, 2**64 - texts.SIZE)
+    page = Condition(0, Is.MASKED, pinned_strings.AT, 2**64 - pinned_strings.SIZE)
     relied_on = Row("mprotect", "the texts that the filters rely on", (page,))
     return Table((*own, *ENGINE.admitted, *WORKER.admitted), (*outside, relied_on))
 
 
 def _shows_providers(groups: int) -> tuple[Row, ...]:
     """What it takes to show a worker the files of its PKCS#11 providers, and what their engines do besides."""
-    to_place = Condition(1, Is.MASKED, texts.PATHS, 2**64 - texts.PATHS_SIZE)
-    from_stage = Condition(0, Is.MASKED, texts.PATHS, 2**64 - texts.PATHS_SIZE)
+    to_place = Condition(1, Is.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
+    from_stage = Condition(0, Is.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
     return (
         Row("mount", "a file of a provider in its place, both paths as the administrator lists them",
             (from_stage, to_place, Condition(3, Is.EQUAL, _MS_BIND))),
         Row("mount", "the same made read-only", (to_place, Condition(3, Is.EQUAL, _MS_READ_ONLY))),
-        Row("umount2", "the files of all providers", (*_equal(0, texts.STAGE), *_equal(1, _MNT_DETACH))),
+        Row("umount2", "the files of all providers", (*_equal(0, pinned_strings.STAGE), *_equal(1, _MNT_DETACH))),
         *_each("setgroups", "groups of providers; a filter sees how many, not which", 0, range(1, groups + 1)),
         *_MODULES,
     )  # fmt: skip

@@ -2,8 +2,8 @@
 
 import gc
 
-from .allocator import overwrites_freed, start_anew
-from .spared import spare
+from .start.allocator import overwrites_freed, start_anew
+from .start.import_blocks import spare
 
 
 def main() -> None:

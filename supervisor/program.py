@@ -9,22 +9,22 @@ from typing import NoReturn
 
 import prctl
 
-from ..ipc.exitcodes import Exit
-from . import startup
+from ..policy.exit_status import Exit
 from .errors import StartError
-from .log import Log
-from .log_destinations import default_destination
-from .options import PROGRAM, parse
-from .spared import spare_no_longer
-from .title import set_title
+from .logging.destinations import default_destination
+from .logging.log import Log
+from .start import privileged
+from .start.import_blocks import spare_no_longer
+from .start.options import PROGRAM, parse
+from .start.title import set_title
 
 
 def run() -> NoReturn:
-    """Run the service; ends the process with a status of ipc/exitcodes.py."""
+    """Run the service; ends the process with a status of policy/exit_status.py."""
     options = parse()
     log: Log | None = None
     try:
-        start = startup.Start(options)
+        start = privileged.Start(options)
         # Beside the processes that have been started; and still as root, who may keep what is compiled for it.
         serve = _import_serve()
         prepared = start.finish()
@@ -47,7 +47,7 @@ def run() -> NoReturn:
     _end(status)
 
 
-def _import_serve() -> Callable[[startup.Prepared], Exit]:
+def _import_serve() -> Callable[[privileged.Prepared], Exit]:
     """Import all that the running service takes; what runs it."""
     import asyncio
 

@@ -7,22 +7,19 @@ import signal
 import traceback
 from typing import Any
 
-from ..ipc.codes import LogGroup
-from ..ipc.exitcodes import Exit
+from ..policy.dbus_numbers import LogGroup
+from ..policy.exit_status import Exit
 from ..policy.layers import Layer
 from ..policy.limits import LEAVING_DEADLINE
-from . import startup
 from .bus import configuration_api, device_api, log_api, manager_api
 from .bus.callers import Callers
-from .bus.receive import Receiver
+from .bus.connection import BusLost, BusRefused, Connection
+from .bus.dispatch import Receiver
 from .bus.signals import Signals
-from .bus.writer import BusLost, BusRefused, Connection
 from .errors import StartError, SystemFault
 from .idle import IdleTimer
-from .instance import InstanceLock
-from .log import Log
+from .logging.log import Log
 from .network.apply import Network
-from .options import PROGRAM
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
@@ -34,6 +31,9 @@ from .sessions.journal import SessionJournal
 from .sessions.launch import Launcher
 from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
+from .start import privileged
+from .start.instance import InstanceLock
+from .start.options import PROGRAM
 from .version import API_VERSION, VERSION
 from .workers.reap import Reaper
 from .workers.resolver_client import ResolverClient
@@ -45,7 +45,7 @@ _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 class Service:
     """Everything that runs, and the order in which it starts and ends."""
 
-    def __init__(self, prepared: startup.Prepared, connection: Connection) -> None:
+    def __init__(self, prepared: privileged.Prepared, connection: Connection) -> None:
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
@@ -308,7 +308,7 @@ class Service:
             self._log.crit(text, group=LogGroup.BACKENDSTART)
 
 
-async def serve(prepared: startup.Prepared) -> Exit:
+async def serve(prepared: privileged.Prepared) -> Exit:
     """Join the bus, serve, leave; the exit status.  Raises StartError."""
     # An empty variable counts as none; dbus-fast would look for a session bus.
     address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS

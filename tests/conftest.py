@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from openvpn3_sessionmgr.tests.lab import enter, skips
+from openvpn3_sessionmgr.tests.lab.surroundings import IMPORT_ROOT
+
 _TESTS = Path(__file__).resolve().parent
 _UNIT = _TESTS / "unit"
-_IMPORT_ROOT = str(_TESTS.parent / ".importroot")
-if _IMPORT_ROOT not in sys.path:
-    sys.path.insert(0, _IMPORT_ROOT)
-
-from openvpn3_sessionmgr.tests.lab import enter, skips  # noqa: E402  (importable by the lines above)
 
 _skipped: list[str] = []
 
@@ -31,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
         capture.stop_global_capturing()
-    environment = {**os.environ, "PYTHONPATH": _IMPORT_ROOT}
+    environment = {**os.environ, "PYTHONPATH": str(IMPORT_ROOT)}
     run = [sys.executable, "-m", "pytest", *config.invocation_params.args]
     os.execve(sys.executable, [sys.executable, "-m", enter.__name__, *run], environment)
 

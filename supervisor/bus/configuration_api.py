@@ -2,7 +2,7 @@
 
 from ...policy.access import Who
 from ...policy.overrides import OVERRIDES
-from .declare import Interface, Method, Property, Signal
+from .interface import Interface, Method, Property, Signal
 
 BUS_NAME = "net.openvpn.v3.configuration"
 ROOT_PATH = "/net/openvpn/v3/configuration"

@@ -1,7 +1,7 @@
 """A device object of net.openvpn.v3.netcfg: what a session's `device_path` leads to."""
 
 from ...policy.access import Who
-from .declare import Interface, Property
+from .interface import Interface, Property
 from .stub_api import NETCFG, STUBS
 
 DEVICES_PATH = STUBS[NETCFG]

@@ -1,7 +1,7 @@
 """What a session object shows besides, on an interface that the original does not have."""
 
 from ...policy.access import Who
-from .declare import Interface, Property
+from .interface import Interface, Property
 
 # Properties only: whoever may call the service at all may ask for any interface's, so that also a policy file of
 # OpenVPN 3 Linux lets them through.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from .declare import Argument, Interface, Method, Property, Signal
+from .interface import Argument, Interface, Method, Property, Signal
 
 _DOCTYPE = """<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"
                       "http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd">

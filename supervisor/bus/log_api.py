@@ -1,7 +1,7 @@
 """net.openvpn.v3.log: the log service, its proxies, and the signals that a session's log forwards are."""
 
 from ...policy.access import Who
-from .declare import Interface, Method, Property, Signal
+from .interface import Interface, Method, Property, Signal
 
 BUS_NAME = "net.openvpn.v3.log"
 ROOT_PATH = "/net/openvpn/v3/log"

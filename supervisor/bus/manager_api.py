@@ -1,7 +1,7 @@
 """The root object of net.openvpn.v3.sessions: start sessions, find them."""
 
 from ...policy.access import Who
-from .declare import Interface, Method, Property, Signal
+from .interface import Interface, Method, Property, Signal
 
 BUS_NAME = "net.openvpn.v3.sessions"
 ROOT_PATH = "/net/openvpn/v3/sessions"

@@ -12,8 +12,8 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Acl, Who
 from ..errors import NoSuchObject
-from .declare import Interface, Method, Property
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
+from .interface import Interface, Method, Property
 from .introspect import node_xml
 
 

@@ -8,11 +8,11 @@ from dbus_fast.signature import get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ..errors import AccessDenied, NotSupported
+from .connection import Connection
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
 from .objects import Reader, Served, check_signature, runs
 from .replies import PROPERTIES, PROPERTY_CALLS, FaultLog, Replies
 from .wire import fits
-from .writer import Connection
 
 _VARIANT = get_signature_tree("v")
 _DICTIONARY = get_signature_tree("a{sv}")

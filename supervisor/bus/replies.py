@@ -7,8 +7,8 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.signature import SignatureTree
 
 from ..errors import CallerError, SupervisorError
+from .connection import Connection
 from .errors import FAILED, UNEXPECTED, CallRejected, describe
-from .writer import Connection
 
 _NO_REPLY = MessageFlag.NO_REPLY_EXPECTED.value
 

@@ -1,7 +1,7 @@
 """A session object of net.openvpn.v3.sessions."""
 
 from ...policy.access import Who
-from .declare import Interface, Method, Property, Signal
+from .interface import Interface, Method, Property, Signal
 
 SESSION = Interface(
     name="net.openvpn.v3.sessions",

@@ -5,8 +5,8 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 
-from .declare import Interface
-from .writer import Connection
+from .connection import Connection
+from .interface import Interface
 
 
 class Signals:

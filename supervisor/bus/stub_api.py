@@ -1,7 +1,7 @@
 """Names of OpenVPN 3 Linux that clients look up, though there is nothing for them to do."""
 
 from ...policy.access import Who
-from .declare import Interface, Property
+from .interface import Interface, Property
 
 
 def _stub(name: str, title: str) -> Interface:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from ...ipc.codes import LogGroup
+from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import Address, NetworkSettings, Route, check
 from ..errors import SystemFault
-from ..log import Log
+from ..logging.log import Log
 from . import firewall, tun
 from .journal import Entry, Journal, current_namespace
 from .lane import Lane, limited

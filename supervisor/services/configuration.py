@@ -5,15 +5,15 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from ...ipc.codes import LogGroup
 from ...policy import limits, profile_text
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import LogGroup
 from ..accounts import account_id
 from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
-from ..bus.receive import Receiver
+from ..bus.dispatch import Receiver
 from ..bus.signals import Signals
 from ..errors import CallerError, NoSuchObject
-from ..log import Log
+from ..logging.log import Log
 from .profile_object import ProfileObject, acl_of, check_name
 from .profile_store import Facts, ProfileStore, StoredProfile
 from .profiles import Profile, may_use, no_profile_at, not_shared

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from dbus_fast import Variant
 
-from ...ipc.codes import LogGroup
 from ...policy import limits
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import LogGroup
 from ..bus.configuration_api import BUS_NAME
-from ..bus.writer import BusRefused, Connection
+from ..bus.connection import BusRefused, Connection
 from ..errors import AccessDenied, CallerError, SystemFault
-from ..log import Log
+from ..logging.log import Log
 from .activation import ACTIVATION_DIRECTORIES, started_by_another
 from .profiles import Profile, may_use, no_profile_at, not_shared
 

@@ -12,15 +12,15 @@ import msgspec
 from dbus_fast import Message, MessageType
 from dbus_fast.validators import is_interface_name_valid
 
-from ...ipc.codes import MAX_LOG_LEVEL, LogCategory, LogGroup
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory, LogGroup
 from ...policy.limits import MAX_ATTACHED
 from ..bus.callers import Callers
+from ..bus.connection import BusRefused, Connection
+from ..bus.dispatch import Receiver
 from ..bus.log_api import BUS_NAME, LOG, ROOT_PATH
-from ..bus.receive import Receiver
-from ..bus.writer import BusRefused, Connection
 from ..errors import InvalidValue, LogServiceError
-from ..log import Log, Origin
+from ..logging.log import Log, Origin
 
 _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
 _TOKENLESS, _WITH_TOKEN = "uus", "uuss"

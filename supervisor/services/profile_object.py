@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 from dbus_fast import Variant
 
-from ...ipc.codes import LogGroup
 from ...policy import overrides
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_PROFILE_NAME
 from ..bus.configuration_api import PROFILE_DENIED
 from ..errors import AccessDenied, CallerError, InvalidValue
-from ..log import Log
+from ..logging.log import Log
 from .profile_json import profile_json
 from .profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS, Facts, ProfileStore, StoredProfile
 

@@ -4,7 +4,7 @@ A client of OpenVPN 3 Linux waits 9 s for a name that nobody owns and the bus ca
 """
 
 from ...policy.access import Acl
-from ..bus.receive import Receiver
+from ..bus.dispatch import Receiver
 from ..bus.stub_api import STUBS
 from .activation import started_by_another
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ...ipc import messages
-from ...ipc.codes import LogCategory, LogGroup
+from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE
 from ..errors import SystemFault
 

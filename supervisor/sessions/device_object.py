@@ -10,7 +10,7 @@ from ..network import link
 from .states import State
 
 if TYPE_CHECKING:
-    from ..bus.receive import Receiver
+    from ..bus.dispatch import Receiver
     from .session import Session
 
 NO_DEVICE = "/"

@@ -13,15 +13,15 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 
-from ...ipc.codes import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.limits import MAX_FORWARDS, MAX_UNREAD
+from ..bus.connection import Connection
+from ..bus.dispatch import Receiver
 from ..bus.log_api import BUS_NAME, FORWARDED, PROXIES_PATH, PROXY
-from ..bus.receive import Receiver
 from ..bus.signals import Signals
-from ..bus.writer import Connection
 from ..errors import CallerError
-from ..log import Log
+from ..logging.log import Log
 from ..services.log_service import check_log_level
 
 # What the original's session manager says by itself, and does not forward.

@@ -7,9 +7,9 @@ import os
 from ...ipc import messages
 from ..accounts import account_name
 from ..errors import SystemFault
-from ..log import Log
+from ..logging.log import Log
 from ..network.apply import Network
-from ..providers import Providers
+from ..sandbox.pkcs11_providers import Providers
 from ..services.profiles import Profile
 from ..workers import requests
 from ..workers.reap import Reaper

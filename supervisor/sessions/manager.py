@@ -7,18 +7,18 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ...ipc.codes import CREDENTIALS, InputGroup, SessionEvent
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
 from ...policy.layers import Layer
 from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
 from ...policy.overrides import for_session
+from ..bus.dispatch import Receiver
 from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
-from ..bus.receive import Receiver
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
 from ..errors import CallerError, SystemFault
-from ..log import Log
+from ..logging.log import Log
 from ..network.apply import Network
 from ..services.profiles import Profiles
 from ..workers.resolver_client import ResolverClient

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...ipc import messages
-from ...ipc.codes import DEFAULT_LOG_LEVEL, InputGroup, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, InputGroup, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.layers import Layer
 from ...policy.limits import (
     FAILED_READABLE,
@@ -27,7 +27,7 @@ from ...policy.limits import (
     WORKER_GRACE,
 )
 from ..errors import RequestRefused, SystemFault
-from ..log import Log, printable
+from ..logging.log import Log, printable
 from ..workers.spawner_client import NoSpawner
 from .backing import Backing
 from .device_object import NO_DEVICE

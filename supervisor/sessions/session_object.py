@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dbus_fast import Variant
 
 from ...ipc import messages
-from ...ipc.codes import InputGroup, LogCategory
 from ...policy.access import Acl, Caller
+from ...policy.dbus_numbers import InputGroup, LogCategory
 from ..errors import InvalidValue, NotReady, RequestRefused
 from ..services.log_service import check_log_level
 from . import sharing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...ipc.codes import LogCategory
+from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import MAX_GRANTED_USERS
 from ..errors import CallerError
 

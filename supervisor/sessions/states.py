@@ -9,7 +9,7 @@ from enum import Enum
 
 import msgspec
 
-from ...ipc.codes import StatusMajor, StatusMinor
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
 
 
 class State(Enum):

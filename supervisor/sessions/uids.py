@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...ipc.exitcodes import Exit
+from ...policy.exit_status import Exit
 from ..errors import StartError, SystemFault
 
 _PASSWD_FORMAT = ("/etc/passwd", "/etc/group")  # name:…:id:…

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from ...ipc.codes import CREDENTIALS, InputGroup
 from ...ipc.messages import InputSlot
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup
 from ...policy.limits import MAX_INPUT, MAX_PENDING_INPUT, MAX_SLOTS
 from ..errors import RequestRefused, WorkerFault
 

@@ -1,4 +1,4 @@
-"""Starting the helper processes: one interpreter, exec'd before any outside input is read (worker/spawner.py).
+"""Starting the helper processes: one interpreter, exec'd before any outside input is read (worker/helpers/spawner.py).
 
 It is exec'd as soon as possible and told later what to be, so that it and this process import their modules at the
 same time.
@@ -11,12 +11,12 @@ import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
-from ..spared import SPARED
+from ..start.import_blocks import SPARED
 
 # As this process imports its own: without the collector, which main() switches on, and without some modules.
 _CODE = (
     f"import gc, sys; gc.disable(); sys.modules.update(dict.fromkeys({SPARED})); "
-    "from openvpn3_sessionmgr.worker.spawner import main; main()"
+    "from openvpn3_sessionmgr.worker.helpers.spawner import main; main()"
 )
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 

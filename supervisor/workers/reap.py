@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from ...ipc.exitcodes import describe
+from ...policy.exit_status import describe
 
 _UNCLAIMED_KEPT = 5.0  # seconds that the exit of a child may wait for somebody to ask for it
 

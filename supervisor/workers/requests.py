@@ -1,7 +1,7 @@
 """What a worker may say, in which states of its session, and what is done then.
 
-The counterpart is worker/requests.py.  A worker that says anything else is at fault: it is killed, by name in the log,
-and its session fails.  A session that is off the bus only listens to log lines.
+The counterpart is worker/session/requests.py.  A worker that says anything else is at fault: it is killed, by name in
+the log, and its session fails.  A session that is off the bus only listens to log lines.
 """
 
 from __future__ import annotations

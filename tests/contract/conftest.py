@@ -5,6 +5,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,

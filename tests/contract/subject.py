@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError, Connection, Signal
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError, Connection
 
 from . import members

@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,

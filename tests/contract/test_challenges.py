@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.auth_server import (
     Accept,
     AuthServer,

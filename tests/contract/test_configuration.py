@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError, Connection, Signal
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 

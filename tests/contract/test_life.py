@@ -1,6 +1,7 @@
 """Connect to Disconnect: order and form of statuses, and the errors on the way."""
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, Connection
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server

@@ -1,6 +1,7 @@
 """NewTunnel: its event, its result, its errors; and LookupConfigName, LookupInterface, the lists."""
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,

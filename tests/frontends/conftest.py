@@ -1,6 +1,7 @@
 """Which release's clients are used, and what this project's service does not do for them yet."""
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import RELEASES, Release
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 

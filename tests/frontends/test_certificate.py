@@ -1,6 +1,7 @@
 """Stories with a certificate only: nobody types anything."""
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, Release
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 

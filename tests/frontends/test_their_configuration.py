@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError, Connection
 from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release

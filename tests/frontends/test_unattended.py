@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V27, Release
 from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT
 from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS

@@ -8,8 +8,8 @@ from dbus_fast import Message, MessageFlag, Variant
 from dbus_fast.signature import SignatureTree, SignatureType
 
 from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from ...supervisor.bus.declare import Interface
 from ...supervisor.bus.inspection_api import INSPECTION
+from ...supervisor.bus.interface import Interface
 from ...supervisor.bus.log_api import LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
 from ...supervisor.bus.session_api import SESSION

@@ -20,16 +20,16 @@ from ...policy.access import Acl, Caller
 from ...policy.limits import MAX_FORWARDS, MAX_GRANTED_USERS, MAX_WATCHERS
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
+from ...supervisor.bus.connection import BusRefused, Connection
+from ...supervisor.bus.dispatch import Receiver
 from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
-from ...supervisor.bus.receive import Receiver
 from ...supervisor.bus.replies import expects_reply
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.signals import Signals
 from ...supervisor.bus.wire import check_body
-from ...supervisor.bus.writer import BusRefused, Connection
-from ...supervisor.log import Log
+from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
 from ...supervisor.services.configuration import ConfigurationService
 from ...supervisor.services.log_service import LogService
@@ -43,7 +43,7 @@ from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.session_object import SessionObject
 from ...supervisor.sessions.states import State
 from ...supervisor.workers.spawner_client import NoSpawner
-from .bare import bare_session, ended_worker, resolver_without_process
+from ..support.bare import bare_session, ended_worker, resolver_without_process
 from .calls import INTERFACES, CallMaker
 
 OWNER, STRANGER, ROOT, NEWCOMER, VANISHED = range(5)

@@ -7,7 +7,7 @@ import msgspec
 
 from ...ipc import messages
 from ...ipc.codec import encode
-from ...ipc.codes import InputGroup, LogCategory
+from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.layers import Layer
 from ...policy.limits import MAX_FRAME
 from ...policy.network import Address, NetworkSettings, Route

@@ -17,7 +17,7 @@ from dbus_fast import MessageType
 
 from ...ipc.codec import encode
 from ...policy.profile_options import OPTIONS
-from .bare import TURN
+from ..support.bare import TURN
 from .calls import INTERFACES
 from .dispatch import SENDERS, some_calls
 from .frames import FrameMaker, examples

@@ -18,14 +18,14 @@ from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.states import Event, State
 from ...supervisor.workers.requests import handle
-from ...worker import events
-from ...worker.management import Parser
-from ...worker.phase import Phase
-from ...worker.profile import ProfileRefused, judge
-from ...worker.remotes import Remotes
-from ...worker.session import Session as WorkerSession
-from ...worker.timers import Timers
-from .bare import bare_session, resolver_without_process, surroundings
+from ...worker.profile.profile import ProfileRefused, judge
+from ...worker.session import events
+from ...worker.session.management import Parser
+from ...worker.session.phase import Phase
+from ...worker.session.remotes import Remotes
+from ...worker.session.session import Session as WorkerSession
+from ...worker.session.timers import Timers
+from ..support.bare import bare_session, resolver_without_process, surroundings
 from .dispatch import bus
 
 STATES = tuple(State)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 
 from .stage import build

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from openvpn3_sessionmgr.policy.layers import Layer, split
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
-from openvpn3_sessionmgr.tests.integration.authentication import answer
-from openvpn3_sessionmgr.tests.integration.service_life import after, started
-from openvpn3_sessionmgr.tests.integration.sessions import UserSession, begin
 from openvpn3_sessionmgr.tests.lab import kernel
 from openvpn3_sessionmgr.tests.lab.connection import Connection
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
+from openvpn3_sessionmgr.tests.support.authentication import answer
+from openvpn3_sessionmgr.tests.support.service_life import after, started
+from openvpn3_sessionmgr.tests.support.sessions import UserSession, begin
 
 SOURCES = Path(__file__).parent / "program"
 SECRET = "hunter2-of-bob"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.policy.layers import Layer, join
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab.lab import Lab

@@ -1,6 +1,6 @@
 """An engine that says to its worker what no engine says: the worker copes, and nobody else notices.
 
-What a worker says to the supervisor is tried in tests/integration/test_hostile_worker.py.
+What a worker says to the supervisor is tried in tests/integration/hostile/test_worker.py.
 """
 
 import contextlib
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.tests.integration.sessions import UserSession
+
 from openvpn3_sessionmgr.tests.lab.connection import BusError, Connection
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 from openvpn3_sessionmgr.tests.lab.processes import Process
+from openvpn3_sessionmgr.tests.support.sessions import UserSession
 
 from .stage import SECRET, Victims, log_in
 

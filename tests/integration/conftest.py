@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 

@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(PROJECT_AT / ".importroot"),
+        "PYTHONPATH": str(PROJECT_AT / "src"),
     }
     if report := os.environ.get(skips.VARIABLE):
         variables[skips.VARIABLE] = str(PROJECT_AT / CACHE.name / Path(report).name)

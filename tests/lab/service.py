@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...policy import limits
-from ...supervisor.allocator import ENVIRONMENT
+from ...supervisor.start.allocator import ENVIRONMENT
 from . import denied
 from .bus import Bus
 from .connection import CONFIGURATION, LOG, SESSIONS, Connection

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import kernel
 
 PROJECT = Path(__file__).resolve().parents[2]
-IMPORT_ROOT = PROJECT / ".importroot"  # where tests and benchmarks are importable
+IMPORT_ROOT = PROJECT / "src"  # where tests and benchmarks are importable
 CACHE = PROJECT / ".cache"
 SHARED = Path("/run/lab")  # files that all users of the lab may read
 SCRATCH = Path("/run/tmp")  # the lab's /tmp

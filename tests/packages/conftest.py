@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab import kernel
 from openvpn3_sessionmgr.tests.lab.bus import Bus
 from openvpn3_sessionmgr.tests.lab.lab import Lab

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS

@@ -1,6 +1,7 @@
 """Who may do what: every rule for every kind of caller."""
 
 import pytest
+
 from openvpn3_sessionmgr.policy.access import Acl, Caller, Who, permitted
 
 ROOT, OWNER, GRANTED, SERVICE, STRANGER = 0, 1000, 1001, 990, 1002

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+
 from openvpn3_sessionmgr.policy.limits import MAX_ACCOUNT_LOOKUPS
 from openvpn3_sessionmgr.supervisor.accounts import account_id, account_name, look_up
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from openvpn3_sessionmgr.supervisor.allocator import SETTINGS, overwrites_freed
+
+from openvpn3_sessionmgr.supervisor.start.allocator import SETTINGS, overwrites_freed
 from openvpn3_sessionmgr.supervisor.version import VERSION
 
 # The program, saying so when it starts itself anew; what is started then says nothing, and would go on for ever.

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from openvpn3_sessionmgr.supervisor import errors
 from openvpn3_sessionmgr.supervisor.bus.errors import describe, gdbus_error_name
 

@@ -5,9 +5,10 @@ import xml.etree.ElementTree as ET
 import pytest
 from dbus_fast import PropertyAccess
 from dbus_fast.introspection import Node
+
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.declare import Interface
 from openvpn3_sessionmgr.supervisor.bus.inspection_api import INSPECTION
+from openvpn3_sessionmgr.supervisor.bus.interface import Interface
 from openvpn3_sessionmgr.supervisor.bus.introspect import node_xml
 from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
 from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION

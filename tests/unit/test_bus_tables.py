@@ -1,9 +1,10 @@
 """The interface tables against the contract of OpenVPN 3 Linux: names, types, what works now."""
 
 import pytest
+
 from openvpn3_sessionmgr.policy.access import Who
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.declare import Interface, Method, parse_arguments, snake_case
+from openvpn3_sessionmgr.supervisor.bus.interface import Interface, Method, parse_arguments, snake_case
 from openvpn3_sessionmgr.supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
 from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from dbus_fast import Variant
+
 from openvpn3_sessionmgr.supervisor.bus.wire import check_body, fits
 
 

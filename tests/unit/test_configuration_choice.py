@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.supervisor.services.external_configuration import choose
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
+
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.config_acl import acl_text, user_id
 from openvpn3_sessionmgr.ctl.config_manage import settings_text

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from dbus_fast import Message, MessageType
+
 from openvpn3_sessionmgr.ctl.bus import Bus
 from openvpn3_sessionmgr.ctl.connect import FAILURE, until
 from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
 from openvpn3_sessionmgr.ctl.progress import Lines
 from openvpn3_sessionmgr.ctl.services import SESSIONS
+from openvpn3_sessionmgr.ctl.status_text import Status
 from openvpn3_sessionmgr.ctl.watch import Watch
-from openvpn3_sessionmgr.ctl.words import Status
-from openvpn3_sessionmgr.ipc.codes import StatusMajor, StatusMinor
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
 
 PATH = "/net/openvpn/v3/sessions/one"
 OTHER = "/net/openvpn/v3/sessions/other"

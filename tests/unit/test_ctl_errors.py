@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.bus import failure
 from openvpn3_sessionmgr.ctl.config_acl import user_id

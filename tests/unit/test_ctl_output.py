@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from openvpn3_sessionmgr.ctl.exits import Exit
 
 _OVPNCTL = "from openvpn3_sessionmgr.ctl.__main__ import main; main()"

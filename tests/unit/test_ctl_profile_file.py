@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
 from openvpn3_sessionmgr.ctl.profile_file import embed_files, read_profile
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from openvpn3_sessionmgr.policy.access import Acl
 from openvpn3_sessionmgr.supervisor.services.external_configuration import shared_with
 

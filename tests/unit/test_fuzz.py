@@ -7,17 +7,18 @@ import pytest
 from dbus_fast import Message
 from hypothesis import given
 from hypothesis import strategies as st
-from openvpn3_sessionmgr.supervisor.bus import receive
+
+from openvpn3_sessionmgr.supervisor.bus import dispatch
 from openvpn3_sessionmgr.supervisor.bus.replies import Replies
 from openvpn3_sessionmgr.supervisor.sessions.session_object import SessionObject
 from openvpn3_sessionmgr.supervisor.sessions.states import State
 from openvpn3_sessionmgr.supervisor.workers import requests
 from openvpn3_sessionmgr.tests import fuzz
 from openvpn3_sessionmgr.tests.fuzz import targets
-from openvpn3_sessionmgr.tests.fuzz.bare import TURN
 from openvpn3_sessionmgr.tests.fuzz.dispatch import OWNER, SESSION_PATHS, STRANGER, some_calls
 from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker
 from openvpn3_sessionmgr.tests.fuzz.targets import TARGETS, Frames, count_frames
+from openvpn3_sessionmgr.tests.support.bare import TURN
 
 KEPT = sorted(path for path in (Path(fuzz.__path__[0]) / "kept").rglob("*") if path.is_file())
 FRAMES = 30_000
@@ -105,7 +106,7 @@ def test_the_bus_target_notices_what_should_not_be(monkeypatch: pytest.MonkeyPat
     for sender in (OWNER, STRANGER):
         TARGETS["bus"](bytes([sender]) + sent)
     with monkeypatch.context() as broken:
-        broken.setattr(receive, "permitted", lambda *_: True)
+        broken.setattr(dispatch, "permitted", lambda *_: True)
         TARGETS["bus"](bytes([OWNER]) + sent)
         with pytest.raises(AssertionError, match="a stranger brought CONNECTED to PAUSING"):
             TARGETS["bus"](bytes([STRANGER]) + sent)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from dbus_fast import Variant
+
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.bus import failure
 from openvpn3_sessionmgr.ctl.exits import Exit

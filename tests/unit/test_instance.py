@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.ipc.exitcodes import Exit
-from openvpn3_sessionmgr.supervisor.errors import StartError
-from openvpn3_sessionmgr.supervisor.instance import InstanceLock
 
-IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / ".importroot")
+from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.supervisor.errors import StartError
+from openvpn3_sessionmgr.supervisor.start.instance import InstanceLock
+
+IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds
 
 # Holds the lock; does what each line of its input says.
 _HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from openvpn3_sessionmgr.supervisor.instance import InstanceLock
+from openvpn3_sessionmgr.supervisor.start.instance import InstanceLock
 lock = InstanceLock(Path(sys.argv[1]))
 asyncio.run(lock.acquire())
 print("held", flush=True)

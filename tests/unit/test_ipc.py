@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from openvpn3_sessionmgr.ipc import helpers, messages
 from openvpn3_sessionmgr.ipc.channel import Channel, ChannelClosed, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
-from openvpn3_sessionmgr.ipc.codes import InputGroup, LogCategory
+from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
 from openvpn3_sessionmgr.policy.network import MAX_METRIC, Address, NetworkSettings, Route, check

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import prctl
 import pytest
-from openvpn3_sessionmgr.ipc import restrictions
+
 from openvpn3_sessionmgr.ipc.helpers import Filters
+from openvpn3_sessionmgr.kernel import landlock
 from openvpn3_sessionmgr.policy.confinement import RESOLVER_FILES, WORKER_FILES, Files
 from openvpn3_sessionmgr.policy.layers import ALL, LAYERS, Layer, contradiction, join, split
-from openvpn3_sessionmgr.supervisor import sandbox
 from openvpn3_sessionmgr.supervisor.errors import StartError
-from openvpn3_sessionmgr.supervisor.sandbox import Tried
+from openvpn3_sessionmgr.supervisor.sandbox import choice
+from openvpn3_sessionmgr.supervisor.sandbox.choice import Tried
 from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ def test_layers_as_a_word_and_back() -> None:
     ],
 )
 def test_the_option_takes(text: str, chosen: object) -> None:
-    assert sandbox.parse(text) == chosen
+    assert choice.parse(text) == chosen
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_the_option_takes(text: str, chosen: object) -> None:
 )
 def test_the_option_does_not_take(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        sandbox.parse(text)
+        choice.parse(text)
 
 
 def test_without_capabilities_each_restriction_stands_alone() -> None:
@@ -72,7 +73,7 @@ EVERYTHING = Tried({}, Filters())
 
 
 def test_available_goes_without_and_says_so() -> None:
-    made = sandbox.choose("available", NOT_DELEGATED, NO_LANDLOCK)
+    made = choice.choose("available", NOT_DELEGATED, NO_LANDLOCK)
     assert made.layers == ALL - {Layer.LANDLOCK, Layer.CGROUP}
     landlock, cgroup = made.describe()
     assert landlock.startswith("Sandbox without landlock (files by list, ")
@@ -84,7 +85,7 @@ def test_available_goes_without_and_says_so() -> None:
 @pytest.mark.parametrize("wanted", ["strict", frozenset({Layer.LANDLOCK, Layer.MDWE, Layer.CGROUP})])
 def test_strict_and_a_list_name_what_is_missing(wanted: str | frozenset[Layer]) -> None:
     with pytest.raises(StartError) as raised:
-        sandbox.choose(wanted, NOT_DELEGATED, NO_LANDLOCK)
+        choice.choose(wanted, NOT_DELEGATED, NO_LANDLOCK)
     for part in (
         "landlock, which needs Linux 5.13",
         "(no such call)",
@@ -96,7 +97,7 @@ def test_strict_and_a_list_name_what_is_missing(wanted: str | frozenset[Layer]) 
 
 
 def test_a_list_goes_without_the_others() -> None:
-    made = sandbox.choose(frozenset({Layer.MDWE}), NOT_DELEGATED, EVERYTHING)
+    made = choice.choose(frozenset({Layer.MDWE}), NOT_DELEGATED, EVERYTHING)
     assert made.layers == {Layer.MDWE}
     assert len(made.describe()) == len(Layer) - 1
     assert made.describe()[0].endswith("it is not wanted")
@@ -119,7 +120,7 @@ def outcomes(files: dict[str, Files], *acts: Callable[[], object], scope: bool =
     if child == 0:
         try:
             prctl.set_no_new_privs(1)
-            restrictions.restrict_files(files, {}, scope=scope)
+            landlock.restrict_files(files, {}, scope=scope)
             for act in acts:
                 try:
                     act()
@@ -137,10 +138,10 @@ def outcomes(files: dict[str, Files], *acts: Callable[[], object], scope: bool =
 
 
 @pytest.fixture
-def landlock() -> int:
+def landlock_abi() -> int:
     """The version of Landlock."""
     try:
-        return restrictions.landlock_abi()
+        return landlock.abi()
     except OSError as error:
         from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 
@@ -148,7 +149,7 @@ def landlock() -> int:
         raise
 
 
-def test_only_the_files_that_are_left_can_be_used(landlock: int, tmp_path: Path) -> None:
+def test_only_the_files_that_are_left_can_be_used(landlock_abi: int, tmp_path: Path) -> None:
     private, other = tmp_path / "private", tmp_path / "other"
     for directory in (private, other):
         directory.mkdir()
@@ -168,12 +169,12 @@ def test_only_the_files_that_are_left_can_be_used(landlock: int, tmp_path: Path)
     assert outcomes(everything, *acts) == [True, True, True, False, False, *[False] * 5]
     read_only = {str(private): RESOLVER_FILES["/"]}
     assert outcomes(read_only, *acts) == [True, *[False] * 9]
-    if landlock >= 3:
+    if landlock_abi >= 3:
         assert (private / "file").read_text() == "y"
 
 
-def test_signals_stay_inside(landlock: int) -> None:
-    if landlock < restrictions.SCOPES_SINCE:
+def test_signals_stay_inside(landlock_abi: int) -> None:
+    if landlock_abi < landlock.SCOPES_SINCE:
         return  # nothing to be seen
     parent = os.getppid()
     nothing: dict[str, Files] = {}

@@ -4,6 +4,7 @@ import socket
 import struct
 
 import pytest
+
 from openvpn3_sessionmgr.supervisor.network.link_events import removed_links
 
 NEWLINK, DELLINK, BRIDGE = 16, 17, 7

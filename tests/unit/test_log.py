@@ -13,11 +13,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.ipc.codes import CATEGORY_NAMES, GROUP_NAMES, LogCategory, LogGroup
+
+from openvpn3_sessionmgr.policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, LogCategory, LogGroup
 from openvpn3_sessionmgr.policy.limits import MAX_LOG_LINE
 from openvpn3_sessionmgr.supervisor.errors import StartError
-from openvpn3_sessionmgr.supervisor.log import Log, printable
-from openvpn3_sessionmgr.supervisor.log_destinations import (
+from openvpn3_sessionmgr.supervisor.logging.destinations import (
     MAX_QUEUED_LINES,
     Journald,
     Stream,
@@ -26,8 +26,9 @@ from openvpn3_sessionmgr.supervisor.log_destinations import (
     open_file,
     open_log,
 )
+from openvpn3_sessionmgr.supervisor.logging.log import Log, printable
 
-IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / ".importroot")
+IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds, for anything that should happen at once
 
 LEAST_SHOWN = ["CRIT", "ERROR", "WARN", "INFO", "VERB1", "VERB2", "DEBUG"]  # at levels 0 to 6
@@ -232,8 +233,8 @@ def test_a_pipe_without_blocking_is_waited_for() -> None:
 
 FULL_DISK = """
 import os, subprocess, sys
-from openvpn3_sessionmgr.supervisor.log import Log
-from openvpn3_sessionmgr.supervisor.log_destinations import open_file
+from openvpn3_sessionmgr.supervisor.logging.log import Log
+from openvpn3_sessionmgr.supervisor.logging.destinations import open_file
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", sys.argv[1]], check=True)
 ballast = os.open(sys.argv[1] + "/ballast", os.O_WRONLY | os.O_CREAT)
 os.write(ballast, bytes(4096))

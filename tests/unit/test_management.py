@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openvpn3_sessionmgr.worker.management import (
+
+from openvpn3_sessionmgr.worker.session.management import (
     MAX_LINE,
     ByteCount,
     CertificateCount,

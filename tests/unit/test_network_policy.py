@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_ROUTES
 from openvpn3_sessionmgr.policy.network import (
     MAX_METRIC,

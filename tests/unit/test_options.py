@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.policy.pkcs11 import Provider
-from openvpn3_sessionmgr.supervisor.options import PROGRAM, parse
+from openvpn3_sessionmgr.supervisor.start.options import PROGRAM, parse
 from openvpn3_sessionmgr.supervisor.version import VERSION
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from openvpn3_sessionmgr.policy.overrides import (
     GOOGLE_DNS,
     MAX_VALUE,
@@ -16,8 +17,8 @@ from openvpn3_sessionmgr.policy.overrides import (
     read,
 )
 from openvpn3_sessionmgr.tests.unit.test_profile_engine import engine, identity
-from openvpn3_sessionmgr.worker.overrides import apply, judge_with
-from openvpn3_sessionmgr.worker.profile import Judgement, ProfileRefused, Proxy, Remote, judge
+from openvpn3_sessionmgr.worker.profile.overrides import apply, judge_with
+from openvpn3_sessionmgr.worker.profile.profile import Judgement, ProfileRefused, Proxy, Remote, judge
 
 __all__ = ["identity"]  # a fixture
 

@@ -6,14 +6,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.ipc.exitcodes import Exit
-from openvpn3_sessionmgr.packaging import manual
+
+from openvpn3_sessionmgr.packaging import generate, manual
+from openvpn3_sessionmgr.packaging.policy_files import ACCOUNT, PROGRAM, UNIT
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.supervisor.allocator import ENVIRONMENT
-from openvpn3_sessionmgr.supervisor.bus import generate
+from openvpn3_sessionmgr.policy.exit_status import Exit
 from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
-from openvpn3_sessionmgr.supervisor.bus.policy_files import ACCOUNT, PROGRAM, UNIT
-from openvpn3_sessionmgr.supervisor.options import make_parser
+from openvpn3_sessionmgr.supervisor.start.allocator import ENVIRONMENT
+from openvpn3_sessionmgr.supervisor.start.options import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "packaging" / "deb"

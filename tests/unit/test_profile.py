@@ -7,10 +7,11 @@ import time
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
 from openvpn3_sessionmgr.policy.profile_options import ALLOWED, OPTIONS, REFUSED
 from openvpn3_sessionmgr.policy.profile_text import tokenize
-from openvpn3_sessionmgr.worker.profile import Need, ProfileRefused, Remote, StaticChallenge, judge
+from openvpn3_sessionmgr.worker.profile.profile import Need, ProfileRefused, Remote, StaticChallenge, judge
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
 START = "client\ndev tun\n<ca>\nCA\n</ca>\n"  # a line more is line 6
@@ -292,7 +293,7 @@ def test_any_bytes_are_judged_or_refused(profile: bytes) -> None:
 
 LATE_IMPORTS = """
 import sys
-from openvpn3_sessionmgr.worker.profile import ProfileRefused, judge
+from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, judge
 before = set(sys.modules)
 for text in sys.argv[1:]:
     try:

@@ -15,7 +15,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from openvpn3_sessionmgr.worker.profile import judge
+
+from openvpn3_sessionmgr.worker.profile.profile import judge
 
 DEADLINE = 10  # seconds
 

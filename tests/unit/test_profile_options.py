@@ -6,15 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.policy.profile_options import (
-    ALLOWED,
-    IGNORED,
-    OPTIONS,
-    REFUSED,
-    TAKEN_OVER,
-    Embed,
-    Treatment,
-)
+
+from openvpn3_sessionmgr.policy.profile_options import ALLOWED, IGNORED, OPTIONS, REFUSED, TAKEN_OVER, Embed, Treatment
 
 CLASSES = {
     Treatment.ALLOWED: ALLOWED,

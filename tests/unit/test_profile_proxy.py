@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from openvpn3_sessionmgr.worker.profile import Need, ProfileRefused, Proxy, judge
+
+from openvpn3_sessionmgr.worker.profile.profile import Need, ProfileRefused, Proxy, judge
 
 START = "client\ndev tun\n<ca>\nCA\n</ca>\nproto tcp\n"  # a line more is line 7
 BASE = START + "remote a\n"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.policy import limits
 from openvpn3_sessionmgr.supervisor.errors import CallerError, NoSuchObject
 from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore, StoredProfile

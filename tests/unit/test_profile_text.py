@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from openvpn3_sessionmgr.policy.profile_text import (
     MAX_LINE,
     Option,

@@ -6,8 +6,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openvpn3_sessionmgr.worker.profile import ProfileRefused, Proxy, Remote, judge
-from openvpn3_sessionmgr.worker.remotes import Remotes
+
+from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, Proxy, Remote, judge
+from openvpn3_sessionmgr.worker.session.remotes import Remotes
 
 A, B, C = "198.51.100.1", "198.51.100.2", "2001:db8::3"
 NOWHERE, NOWHERE6 = "255.255.255.255", "100::"

@@ -1,6 +1,7 @@
 """The schedule of automatic-restart: the numbers of OpenVPN 3 Linux."""
 
 import pytest
+
 from openvpn3_sessionmgr.supervisor.sessions.restarts import Restarts, pause_before
 
 LONG = 90.0

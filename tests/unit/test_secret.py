@@ -6,9 +6,10 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openvpn3_sessionmgr.worker import secret
-from openvpn3_sessionmgr.worker.management import Connection, quote
-from openvpn3_sessionmgr.worker.user_input import UserInput
+
+from openvpn3_sessionmgr.worker.session import secret
+from openvpn3_sessionmgr.worker.session.management import Connection, quote
+from openvpn3_sessionmgr.worker.session.user_input import UserInput
 
 TEXTS = st.binary(max_size=20) | st.text(alphabet='a"\\é', max_size=20).map(str.encode)
 

@@ -6,10 +6,11 @@ import traceback
 from pathlib import Path
 
 import pytest
+
 from openvpn3_sessionmgr.ipc import helpers
 from openvpn3_sessionmgr.ipc.channel import channel_pair
-from openvpn3_sessionmgr.worker import spawner
-from openvpn3_sessionmgr.worker.confine import Confinement
+from openvpn3_sessionmgr.worker.helpers import spawner
+from openvpn3_sessionmgr.worker.sandbox.confine import Confinement
 
 UIDS = range(60707, 60710)
 RIGHT = helpers.pack_spawn(1, UIDS.start)

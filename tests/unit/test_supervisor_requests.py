@@ -4,14 +4,15 @@ import asyncio
 import inspect
 
 import pytest
+
 from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.codes import StatusMinor
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.supervisor.errors import WorkerFault
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
-from openvpn3_sessionmgr.tests.fuzz.bare import TURN, session_in
 from openvpn3_sessionmgr.tests.fuzz.frames import examples
+from openvpn3_sessionmgr.tests.support.bare import TURN, session_in
 
 OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
 

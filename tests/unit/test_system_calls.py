@@ -12,11 +12,13 @@ from collections.abc import Callable
 
 import prctl
 import pytest
-from openvpn3_sessionmgr.ipc import restrictions
-from openvpn3_sessionmgr.policy import system_calls, texts
+
+from openvpn3_sessionmgr.kernel import process
+from openvpn3_sessionmgr.policy import pinned_strings as strings
+from openvpn3_sessionmgr.policy import system_calls
 from openvpn3_sessionmgr.policy.layers import ALL, NAMESPACES, namespace_flags
 from openvpn3_sessionmgr.policy.system_calls import Row, Table
-from openvpn3_sessionmgr.supervisor import filters
+from openvpn3_sessionmgr.supervisor.sandbox import filters
 
 UIDS = range(60707, 61184)
 SPAWNER = system_calls.spawner(ALL, UIDS)
@@ -125,7 +127,7 @@ def outcome(name: str, act: Callable[[], object]) -> str:
         try:
             prctl.set_no_new_privs(1)
             for program in programs:
-                restrictions.load_filter(program)
+                process.load_filter(program)
             act()
             said = "done"
         except OSError as error:
@@ -216,9 +218,9 @@ def test_what_every_process_may_do(name: str) -> None:
     [
         pytest.param(mapping(READ | EXECUTE), "EPERM", id="executable memory"),
         pytest.param(mapping(READ | WRITE | EXECUTE), "EPERM", id="writable and executable memory"),
-        pytest.param(mapping(READ, address=texts.AT), "EPERM", id="memory where the texts are"),
-        pytest.param(mapping(READ, address=texts.FLOOR - PAGE), "EPERM", id="memory below the floor"),
-        pytest.param(call("mprotect", ctypes.c_void_p(texts.AT), PAGE, READ | EXECUTE), "EPERM", id="mprotect"),
+        pytest.param(mapping(READ, address=strings.AT), "EPERM", id="memory where the texts are"),
+        pytest.param(mapping(READ, address=strings.FLOOR - PAGE), "EPERM", id="memory below the floor"),
+        pytest.param(call("mprotect", ctypes.c_void_p(strings.AT), PAGE, READ | EXECUTE), "EPERM", id="mprotect"),
         pytest.param(call("syscall", 435, 0, 0), "ENOSYS", id="clone3"),
         pytest.param(call("ptrace", 0, 0, 0, 0), "EPERM", id="ptrace"),
         pytest.param(call("unshare", 0x10000000), "EPERM", id="user namespace"),
@@ -276,7 +278,13 @@ def test_the_spawner_may_become_a_session() -> None:
 
 def test_the_spawner_mounts_its_own_kind_only() -> None:
     """At the right addresses the kernel itself looks, and finds nothing there: EFAULT, or EPERM without privileges."""
-    right = (b"x", ctypes.c_void_p(texts.PRIVATE), ctypes.c_void_p(texts.TMPFS), ctypes.c_ulong(14), None)
+    right = (
+        b"x",
+        ctypes.c_void_p(strings.PRIVATE),
+        ctypes.c_void_p(strings.TMPFS),
+        ctypes.c_ulong(14),
+        None,
+    )
     assert outcome("spawner", call("mount", *right)) == "EFAULT"
     for index, other in ((1, b"/mnt"), (2, b"proc"), (3, ctypes.c_ulong(0))):
         assert outcome("spawner", call("mount", *right[:index], other, *right[index + 1 :])) == "EPERM"
@@ -288,14 +296,17 @@ BIND, READ_ONLY = 0x1000, 0x1000 | 0x20 | 0x1 | 0x2 | 0x4
 
 def test_the_spawner_binds_listed_paths_only() -> None:
     """As above; what is admitted ends in the kernel, which finds nothing at the addresses."""
-    listed, last = ctypes.c_void_p(texts.PATHS), ctypes.c_void_p(texts.PATHS + texts.PATHS_SIZE - 1)
-    beyond = ctypes.c_void_p(texts.PATHS + texts.PATHS_SIZE)
+    listed, last = (
+        ctypes.c_void_p(strings.PATHS),
+        ctypes.c_void_p(strings.PATHS + strings.PATHS_SIZE - 1),
+    )
+    beyond = ctypes.c_void_p(strings.PATHS + strings.PATHS_SIZE)
     for source, target, flags, wanted in (
         (listed, last, BIND, "EFAULT"),
         (listed, beyond, BIND, "EPERM"),
         (beyond, listed, BIND, "EPERM"),
-        (ctypes.c_void_p(texts.PRIVATE), listed, BIND, "EPERM"),
-        (listed, ctypes.c_void_p(texts.PRIVATE), BIND, "EPERM"),
+        (ctypes.c_void_p(strings.PRIVATE), listed, BIND, "EPERM"),
+        (listed, ctypes.c_void_p(strings.PRIVATE), BIND, "EPERM"),
         (b"/usr", listed, BIND, "EPERM"),
         (listed, b"/mnt", BIND, "EPERM"),
         (listed, listed, BIND | 0x4000, "EPERM"),  # MS_REC
@@ -310,9 +321,9 @@ def test_the_spawner_binds_listed_paths_only() -> None:
 
 
 def test_the_spawner_detaches_the_stage_only() -> None:
-    stage = ctypes.c_void_p(texts.STAGE)
+    stage = ctypes.c_void_p(strings.STAGE)
     assert outcome("spawner with providers", call("umount2", stage, 2)) == "EFAULT"
-    for target, flags in ((stage, 0), (b"/proc", 2), (ctypes.c_void_p(texts.PATHS), 2)):
+    for target, flags in ((stage, 0), (b"/proc", 2), (ctypes.c_void_p(strings.PATHS), 2)):
         assert outcome("spawner with providers", call("umount2", target, flags)) == "EPERM"
 
 
@@ -325,13 +336,13 @@ def test_the_spawner_joins_no_more_groups_than_are_listed() -> None:
 
 
 def test_the_engine_becomes_one_program() -> None:
-    at_the_text = call("execve", ctypes.c_void_p(texts.ENGINE), None, None)
+    at_the_text = call("execve", ctypes.c_void_p(strings.ENGINE), None, None)
     assert outcome("engine", at_the_text) == "EFAULT"  # where nothing is mapped
     assert outcome("engine", call("execve", b"/bin/true", None, None)) == "EPERM"
 
 
 def test_the_texts_cannot_be_made_writable() -> None:
-    make_writable = call("mprotect", ctypes.c_void_p(texts.AT), PAGE, READ | WRITE)
+    make_writable = call("mprotect", ctypes.c_void_p(strings.AT), PAGE, READ | WRITE)
     assert outcome("spawner", make_writable) == "EPERM"
     assert outcome("engine", make_writable) == "ENOMEM"  # it has none
 

@@ -9,14 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
-from openvpn3_sessionmgr.ipc.codes import InputGroup
+
 from openvpn3_sessionmgr.ipc.messages import InputSlot
+from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup
 from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.worker.certificate_name import common_name
-from openvpn3_sessionmgr.worker.management import CertificateCount, CertificateEntry
-from openvpn3_sessionmgr.worker.questions import CannotAnswer, Questions
-from openvpn3_sessionmgr.worker.token import MAX_CERTIFICATES, WrongPin
-from openvpn3_sessionmgr.worker.user_input import UserInput
+from openvpn3_sessionmgr.worker.session.certificate_name import common_name
+from openvpn3_sessionmgr.worker.session.management import CertificateCount, CertificateEntry
+from openvpn3_sessionmgr.worker.session.pkcs11_prompts import MAX_CERTIFICATES, WrongPin
+from openvpn3_sessionmgr.worker.session.questions import CannotAnswer, Questions
+from openvpn3_sessionmgr.worker.session.user_input import UserInput
 
 NEED_PIN = "Need 'alice token' password"
 NEED_TOKEN = "NEED-OK:Need 'token-insertion-request' confirmation MSG:Please insert alice token"
@@ -200,7 +201,7 @@ def test_no_codec_is_loaded_for_a_name() -> None:
     """In a worker there would be no file to load it from."""
     code = (
         "import sys\n"
-        "from openvpn3_sessionmgr.worker.certificate_name import _TEXTS\n"
+        "from openvpn3_sessionmgr.worker.session.certificate_name import _TEXTS\n"
         "before = set(sys.modules)\n"
         "[b'x'.decode(text) for text in _TEXTS.values()]\n"
         "print(*(set(sys.modules) - before))\n"

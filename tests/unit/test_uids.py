@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from openvpn3_sessionmgr.ipc.exitcodes import Exit
+
+from openvpn3_sessionmgr.policy.exit_status import Exit
 from openvpn3_sessionmgr.supervisor.errors import StartError, SystemFault
 from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds, check_unused
 

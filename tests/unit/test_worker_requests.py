@@ -4,17 +4,18 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
 from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, encode
-from openvpn3_sessionmgr.ipc.codes import InputGroup
-from openvpn3_sessionmgr.worker import events, management
-from openvpn3_sessionmgr.worker.phase import Phase
-from openvpn3_sessionmgr.worker.profile_values import Remote
-from openvpn3_sessionmgr.worker.remotes import Remotes
-from openvpn3_sessionmgr.worker.requests import PERMITS, handle
-from openvpn3_sessionmgr.worker.session import Session
-from openvpn3_sessionmgr.worker.timers import Timers
+from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup
+from openvpn3_sessionmgr.worker.profile.values import Remote
+from openvpn3_sessionmgr.worker.session import events, management
+from openvpn3_sessionmgr.worker.session.phase import Phase
+from openvpn3_sessionmgr.worker.session.remotes import Remotes
+from openvpn3_sessionmgr.worker.session.requests import PERMITS, handle
+from openvpn3_sessionmgr.worker.session.session import Session
+from openvpn3_sessionmgr.worker.session.timers import Timers
 
 RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
 

@@ -1,0 +1,1 @@
+"""What processes do to themselves by system calls: privileges, namespaces, mounts, seccomp, Landlock."""

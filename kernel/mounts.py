@@ -1,0 +1,59 @@
+"""Mounts: mount(2), umount(2), pivot_root(2); numbers from the kernel's uapi headers.  OSError on failure."""
+
+import ctypes
+import os
+
+from .libc import checked, libc
+
+_mount = libc["mount"]
+_mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+MNT_DETACH = 0x2
+
+# pivot_root has no libc wrapper; the number differs between architectures (syscalls(2)).
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "armv7l": 218, "ppc64le": 203, "s390x": 217}
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    result = _mount(source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None)
+    checked(result, f"mount {source} on {target}")
+
+
+def bind_read_only(source: str, target: str, flags: int = 0) -> None:
+    """Bind `source` onto `target` and make that mount read-only, without set-uid programs and device nodes.
+
+    Two calls, since the flags of a new bind mount are ignored (mount(2), Creating a bind mount).
+    """
+    mount(source, target, flags=MS_BIND)
+    mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
+
+
+def make_mounts_private() -> None:
+    """Keep later mounts of this namespace out of all others, and theirs out of it."""
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+
+
+def detach(target: str) -> None:
+    """Unmount what is mounted on a path, and below it, also while in use (umount2(2), MNT_DETACH)."""
+    checked(libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
+def pivot_into(directory: str) -> None:
+    """Make the mount point `directory` the root and detach the old root (pivot_root(2), the "." "." way)."""
+    machine = os.uname().machine
+    if machine not in _SYS_PIVOT_ROOT:
+        raise OSError(f"pivot_root: unknown architecture {machine}")
+    os.chdir(directory)
+    checked(libc.syscall(_SYS_PIVOT_ROOT[machine], b".", b"."), f"pivot_root to {directory}")
+    checked(libc.umount2(b".", MNT_DETACH), "detach the old root")
+    os.chdir("/")

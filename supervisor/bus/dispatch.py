@@ -1,0 +1,283 @@
+"""Answering calls: find the row, check the signature, find the caller, check `who`, call the handler, map errors.
+
+Calls of one sender are run strictly in the order they came, those of different senders beside each other.  A
+call that can be answered at once, and that is nearly all of them, is answered where it is received, without a task.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from inspect import isawaitable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from dbus_fast import Message, MessageType
+from dbus_fast.signature import SignatureTree, get_signature_tree
+
+from ...policy.access import Caller, permitted
+from ...policy.limits import MAX_CALLS_PER_SENDER, MAX_HELD_CALLS
+from ..errors import AccessDenied, NotSupported, SystemFault
+from .callers import CallerGone, Callers
+from .connection import Connection
+from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
+from .interface import Interface
+from .objects import ObjectTree, Served, Target, check_signature
+from .properties import PropertyCalls, check_property_call
+from .replies import PROPERTIES, PROPERTY_CALLS, FaultLog, Replies
+
+_INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+_PEER = "org.freedesktop.DBus.Peer"
+
+# For calls that name no interface, which D-Bus permits.
+_STANDARD_MEMBERS = {
+    "Introspect": _INTROSPECTABLE,
+    "Ping": _PEER,
+    "GetMachineId": _PEER,
+    **dict.fromkeys(PROPERTY_CALLS, PROPERTIES),
+}
+_MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+_STRING = get_signature_tree("s")
+_NOTHING = get_signature_tree("")
+
+
+class _Lane:
+    """The calls of one sender that wait for their turn, while an earlier one is being handled."""
+
+    __slots__ = ("caller", "calls")
+
+    def __init__(self, caller: Caller | None) -> None:
+        self.caller = caller  # kept here too: the sender may leave while its calls wait
+        self.calls: deque[Message] = deque()
+
+
+class Receiver:
+    """Serves objects on `connection`; holds the calls that come before `open`.
+
+    `service_uid` is the account the services run as.
+    """
+
+    def __init__(self, connection: Connection, callers: Callers, *, service_uid: int, log: FaultLog) -> None:
+        self._connection = connection
+        self._callers = callers
+        self._service_uid = service_uid
+        self._objects = ObjectTree()
+        self._replies = Replies(connection, log)
+        self._properties = PropertyCalls(connection, self._replies, service_uid, log)
+        self._held: deque[Message] | None = deque()
+        self._lanes: dict[str, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        connection.add_message_handler(self._received)
+
+    # Objects
+
+    def export(
+        self,
+        path: str,
+        interface: Interface,
+        target: Target,
+        *,
+        bus_name: str | None = None,
+        extensions: Mapping[Interface, Target] = MappingProxyType({}),
+    ) -> None:
+        """Put `target` on the bus; with `bus_name`, calls to other well-known names do not find it.
+
+        `extensions` are more interfaces of the same object, and what answers them.
+        Raises ValueError if the path is taken, AttributeError if `target` lacks a method for a supported row.
+        """
+        self._objects.add(Served(path, interface, target, bus_name, extensions))
+
+    def withdraw(self, path: str) -> None:
+        """Take an object off the bus; calls under way on it end as they would have."""
+        self._objects.remove(path)
+
+    @property
+    def exported(self) -> Iterator[str]:
+        """The paths of all objects on the bus."""
+        return iter(self._objects)
+
+    # Arrival
+
+    def open(self) -> None:
+        """Serve the calls that have been held, in their order, and from now on each when it comes."""
+        held, self._held = self._held, None
+        for call in held or ():
+            self._accept(call)
+
+    def close(self) -> None:
+        """Give up all calls under way, unanswered."""
+        self._connection.remove_message_handler(self._received)
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def busy(self) -> int:
+        """How many calls are being handled or wait for it."""
+        held = len(self._held) if self._held else 0
+        return held + len(self._lanes) + sum(len(lane.calls) for lane in self._lanes.values())
+
+    async def settled(self) -> None:
+        """Wait until no call is being handled or waits for it."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _received(self, call: Message) -> bool:
+        if call.message_type is not MessageType.METHOD_CALL:
+            return False
+        if self._held is None:
+            self._accept(call)
+        elif len(self._held) < MAX_HELD_CALLS:
+            self._held.append(call)
+        else:
+            self._replies.error(call, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
+        return True
+
+    def _accept(self, call: Message) -> None:
+        sender = call.sender or ""
+        lane = self._lanes.get(sender)
+        if lane is None:
+            caller = self._callers.known(sender)
+            unfinished = self._attempt(call, caller)
+            if unfinished is not None:
+                self._lanes[sender] = lane = _Lane(caller)
+                task = asyncio.create_task(self._work(sender, lane, unfinished))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        elif len(lane.calls) < MAX_CALLS_PER_SENDER:
+            lane.calls.append(call)
+        else:
+            self._replies.error(call, LIMITS_EXCEEDED, f"{MAX_CALLS_PER_SENDER} of your calls are waiting already")
+
+    async def _work(self, sender: str, lane: _Lane, unfinished: Coroutine[Any, Any, None] | None) -> None:
+        try:
+            while True:
+                if unfinished is not None:
+                    await unfinished
+                if not lane.calls:
+                    return
+                unfinished = self._attempt(lane.calls.popleft(), lane.caller)
+        finally:
+            del self._lanes[sender]
+
+    # One call
+
+    def _attempt(self, call: Message, caller: Caller | None) -> Coroutine[Any, Any, None] | None:
+        """Answer `call`, or return what remains to be awaited for that."""
+        try:
+            result = self._start(call, caller)
+        except Exception as error:
+            self._replies.refuse(call, error)
+            return None
+        return result
+
+    def _start(self, call: Message, caller: Caller | None) -> Coroutine[Any, Any, None] | None:
+        path, member, destination = call.path or "", call.member or "", call.destination
+        interface = call.interface or self._interface_for(path, member, destination)
+        if interface == PROPERTIES:
+            check_property_call(call)
+            served = self._objects.at(path, destination)
+            if caller is None:
+                return self._identify_first(call)
+            pending = self._properties.run(served, call, caller)
+            return None if pending is None else self._finish(call, pending, _NOTHING)
+        if interface == _INTROSPECTABLE and member == "Introspect":
+            check_signature(call.signature, "")
+            self._replies.give(call, _STRING, [self._objects.introspect(path, destination)])
+            return None
+        if interface == _PEER:
+            self._answer_peer(call, member)
+            return None
+        return self._call(self._objects.at(path, destination).part(interface), interface, call, caller)
+
+    def _call(
+        self, served: Served, interface: str, call: Message, caller: Caller | None
+    ) -> Coroutine[Any, Any, None] | None:
+        method = served.method(interface, call.member or "", call.signature)
+        if caller is None:
+            return self._identify_first(call)
+        if not permitted(method.row.who, caller, served.target.acl, self._service_uid):
+            raise AccessDenied(served.interface.denied)
+        if method.handler is None:
+            raise NotSupported(method.row.name)
+        if method.row.secret:
+            return self._finish(call, self._run_secretly(method.handler, caller, call), method.results)
+        result = method.handler(caller, *call.body)
+        if isawaitable(result):
+            return self._finish(call, result, method.results)
+        self._answer_result(call, method.results, result)
+        return None
+
+    async def _run_secretly(self, handler: Callable[..., Any], caller: Caller, call: Message) -> Any:
+        """What `handler` gives, once nothing of the call's arguments is left but what the handler itself keeps.
+
+        dbus-fast keeps each message until the next one comes; so one is asked for.
+        """
+        try:
+            result = handler(caller, *call.body)
+            return await result if isawaitable(result) else result
+        finally:
+            call.body.clear()
+            try:
+                await self._connection.round_trip()
+            except SystemFault:
+                pass  # the bus is gone or about to be; what was done is done
+
+    async def _finish(self, call: Message, pending: Awaitable[Any], results: SignatureTree) -> None:
+        try:
+            self._answer_result(call, results, await pending)
+        except Exception as error:
+            self._replies.refuse(call, error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Something the handler waited for was cancelled, not this call.
+            self._replies.refuse(call, error)
+
+    async def _identify_first(self, call: Message) -> None:
+        sender = call.sender or ""
+        try:
+            caller = await self._callers.identify(sender)
+        except CallerGone:
+            return
+        except Exception as error:
+            self._replies.refuse(call, error)
+            return
+        self._lanes[sender].caller = caller
+        unfinished = self._attempt(call, caller)
+        if unfinished is not None:
+            await unfinished
+
+    def _interface_for(self, path: str, member: str, destination: str | None) -> str:
+        if member in _STANDARD_MEMBERS:
+            return _STANDARD_MEMBERS[member]
+        return self._objects.at(path, destination).interface.name
+
+    def _answer_peer(self, call: Message, member: str) -> None:
+        if member == "Ping":
+            check_signature(call.signature, "")
+            self._replies.give(call, _NOTHING, [])
+        elif member == "GetMachineId":
+            check_signature(call.signature, "")
+            self._replies.give(call, _STRING, [_machine_id()])
+        else:
+            raise CallRejected(UNKNOWN_METHOD, f"No such method “{member}”")
+
+    def _answer_result(self, call: Message, results: SignatureTree, result: Any) -> None:
+        match len(results.types):
+            case 0:
+                body = []
+            case 1:
+                body = [result]
+            case _:
+                body = list(result)
+        self._replies.give(call, results, body)
+
+
+def _machine_id() -> str:
+    for file in _MACHINE_ID_FILES:
+        try:
+            return file.read_text().strip()
+        except OSError:
+            continue
+    raise CallRejected(FAILED, "This machine has no machine-id")

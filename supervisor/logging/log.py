@@ -1,0 +1,197 @@
+"""The service's own log: who said what, how much it matters, and to which destinations it goes.
+
+    log = open_log(3, "stdout:", colour=True)   # log_destinations.py; while privileged, as it opens the file
+    …                                           # lines said here wait
+    log.start()                                 # after the drop: a thread keeps the privileges it starts with
+    log.warn("no route", group=LogGroup.NETCFG, session="s1")
+    log.close()                                 # takes FLUSH_TIME at most
+
+Saying a line never blocks: each destination has a bounded queue and a thread of its own
+(log_destinations.py), and what does not fit is dropped and counted.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from ...policy.dbus_numbers import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup, shown
+from ...policy.limits import MAX_LOG_LINE
+
+FLUSH_TIME = 1.0  # seconds that close() waits for all destinations together
+
+# Which service of OpenVPN 3 Linux a group of ours stands for; the others are the session manager.
+_SERVICES = {
+    LogGroup.CONFIGMGR: "configuration",
+    LogGroup.BACKENDSTART: "backends",
+    LogGroup.LOGGER: "log",
+    LogGroup.BACKENDPROC: "backends",
+    LogGroup.CLIENT: "backends",
+    LogGroup.NETCFG: "netcfg",
+}
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a line comes from, on the bus: what `openvpn3-admin journal` finds it by."""
+
+    sender: str  # unique bus name, "" before there is one
+    pid: int
+    interface: str
+    path: str
+    tag: str = ""  # number of a service that logs through us (services/log_service.py)
+    token: str = ""  # what the process behind a session calls it
+
+
+class Style(msgspec.Struct):
+    """How lines look in files and syslog; may be changed at any time."""
+
+    time_stamps: bool = True  # in files; the others keep the time by themselves
+    tags: bool = True  # lines of other services begin with the services' tags
+    origins: bool = False  # each line ends with its origin
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One line of the log, not yet formatted."""
+
+    time: float  # seconds since the epoch
+    group: LogGroup
+    category: LogCategory
+    text: str  # as it came, at most MAX_LOG_LINE characters
+    session: str  # the session it is about, or ""
+    origin: Origin
+    style: Style
+    stands_for: int = 1  # lines lost when this one is: a notice of dropped lines speaks for all of them
+
+
+class Destination(Protocol):
+    """Where lines go; no method but flush() may wait."""
+
+    method: str  # its kind, as the log service's property log_method names it
+
+    def put(self, record: Record) -> None: ...
+    def start(self) -> None: ...
+    def flush(self, deadline: float) -> bool: ...
+    def close(self, deadline: float) -> None: ...
+
+
+def printable(text: str) -> str:
+    """`text` with all that could steer a terminal or forge a line escaped, its line breaks kept as "\\n"."""
+    if text.isprintable():
+        return text
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    return "\n".join(
+        "".join(c if c.isprintable() else repr(c)[1:-1] for c in line.replace("\t", " ")) for line in lines
+    )
+
+
+def prefixed(record: Record) -> str:
+    """The line as the original writes it: "Session Manager INFO: text", sanitised."""
+    session = f"{{{printable(record.session)}}} " if record.session else ""
+    text = printable(record.text).replace("\n", "\n    ")
+    line = f"{tag_of(record)}{session}{GROUP_NAMES[record.group]} {CATEGORY_NAMES[record.category]}: {text}"
+    if record.style.origins:
+        origin = record.origin
+        line += f" [sender={origin.sender}, pid={origin.pid}, interface={origin.interface}, path={origin.path}]"
+    return line
+
+
+def tag_of(record: Record) -> str:
+    """What a line of another service begins with: "{tag:42} "."""
+    return f"{{tag:{record.origin.tag}}} " if record.origin.tag and record.style.tags else ""
+
+
+class Log:
+    """The log of this process; use it from any thread."""
+
+    def __init__(self, level: int = DEFAULT_LOG_LEVEL, destinations: Iterable[Destination] = ()) -> None:
+        self.level = level  # 0 to 6, may be changed at any time
+        self.style = Style()
+        self.bus_name = ""  # this process's unique name on the bus
+        self._destinations = tuple(destinations)
+
+    @property
+    def method(self) -> str:
+        """The kind of its first destination: "journald", "syslog", "logfile", "stdout:", or "" for none."""
+        return self._destinations[0].method if self._destinations else ""
+
+    def write(
+        self, group: LogGroup, category: LogCategory, text: str, session: str = "", origin: Origin | None = None
+    ) -> None:
+        """Say `text` (cut at MAX_LOG_LINE characters) if the level shows its category; never blocks.
+
+        `session` is the last element of a session's path; `origin` is told for lines of others only.
+        """
+        if not shown(category, self.level):
+            return
+        if len(text) > MAX_LOG_LINE:
+            text = text[: MAX_LOG_LINE - 1] + "…"
+        record = Record(time.time(), group, category, text, session, origin or self._own(group, session), self.style)
+        for destination in self._destinations:
+            destination.put(record)
+
+    def _own(self, group: LogGroup, session: str) -> Origin:
+        service = _SERVICES.get(group, "sessions")
+        path = f"/net/openvpn/v3/sessions/{session}" if session else f"/net/openvpn/v3/{service}"
+        # In the original the token is a number like that in the path, with other separators.
+        token = session.replace("s", "t")
+        return Origin(self.bus_name, os.getpid(), f"net.openvpn.v3.{service}", path, token=token)
+
+    def debug(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """What only a developer wants to know."""
+        self.write(group, LogCategory.DEBUG, text, session)
+
+    def verb2(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """Even more detail."""
+        self.write(group, LogCategory.VERB2, text, session)
+
+    def verb1(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """More detail."""
+        self.write(group, LogCategory.VERB1, text, session)
+
+    def info(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """What happened, as expected."""
+        self.write(group, LogCategory.INFO, text, session)
+
+    def warn(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """What may need attention."""
+        self.write(group, LogCategory.WARN, text, session)
+
+    def error(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """What must be fixed for normal operation."""
+        self.write(group, LogCategory.ERROR, text, session)
+
+    def crit(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """What needs attention now."""
+        self.write(group, LogCategory.CRIT, text, session)
+
+    def fatal(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+        """Why the process is about to end; ending it is the caller's part."""
+        self.write(group, LogCategory.FATAL, text, session)
+
+    def start(self) -> None:
+        """Start the destinations' threads.
+
+        A thread keeps the capabilities that it was started with, so this comes after privileges are dropped;
+        lines said earlier have waited in the queues.
+        """
+        for destination in self._destinations:
+            destination.start()
+
+    def flush(self, timeout: float = FLUSH_TIME) -> bool:
+        """Wait up to `timeout` seconds until no line waits to be written; whether that is so."""
+        deadline = time.monotonic() + timeout
+        return all(destination.flush(deadline) for destination in self._destinations)
+
+    def close(self, timeout: float = FLUSH_TIME) -> bool:
+        """Write what is left and end, leaving behind what is not written in `timeout` seconds.
+
+        Returns whether all was written.
+        """
+        deadline = time.monotonic() + timeout
+        self.start()
+        flushed = self.flush(timeout)
+        for destination in self._destinations:
+            destination.close(deadline)
+        return flushed

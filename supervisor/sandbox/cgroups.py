@@ -1,0 +1,80 @@
+"""The part of the cgroup tree that this service may arrange, where it was given one (the kernel's cgroup-v2.rst).
+
+A group with members cannot hand its controllers down, so the service moves to a leaf of its own group, and the groups
+of sessions become that leaf's siblings.
+"""
+
+import os
+import pwd
+from contextlib import nullcontext
+from pathlib import Path
+
+from ...policy.confinement import CGROUP_BOUNDS
+from ..start.privileges import acting_as
+
+_LEAF = "supervisor"
+_SESSIONS = "session-*"
+
+
+class NotDelegated(Exception):
+    """There is no group that this service may arrange; the text says why."""
+
+
+def prepare(account: pwd.struct_passwd) -> int:
+    """Move this process to a leaf of its group, and return a descriptor of the group, where sessions get theirs.
+
+    To be called as root, before other processes are started.  The group is root's or `account`'s; the spawner, who is
+    root without CAP_DAC_OVERRIDE, can arrange it afterwards.  Raises NotDelegated or OSError.
+    """
+    group = _own_group()
+    controllers = list(dict.fromkeys(controller for controller, *_ in CGROUP_BOUNDS))
+    if group.name == _LEAF:  # somebody has moved it there, as systemd does with DelegateSubgroup=
+        group = group.parent
+    there = (group / "cgroup.controllers").read_text().split()
+    if lacking := [controller for controller in controllers if controller not in there]:
+        raise NotDelegated(f"the service's group has no controller {' and no '.join(lacking)}")
+    given = group.stat().st_uid == account.pw_uid  # by systemd, where the unit has the account in User=
+    with acting_as(account) if given else nullcontext():
+        leaf = group / _LEAF
+        leaf.mkdir(exist_ok=True)
+        (leaf / "cgroup.procs").write_text("0")
+        if others := (group / "cgroup.procs").read_text().split():
+            raise NotDelegated(f"other processes are in the service's group: {' '.join(others)}")
+        (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
+        for left in group.glob(_SESSIONS):  # of an earlier instance
+            if not (left / "cgroup.procs").read_text():
+                left.rmdir()
+    if given:
+        _share_with_root(group, account)
+    return os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _share_with_root(group: Path, account: pwd.struct_passwd) -> None:
+    """Let root without CAP_DAC_OVERRIDE make groups in `group`, and move processes within it.
+
+    Nobody but root is in group 0, to which the owner, who must be in it, gives what that takes.
+    """
+    os.seteuid(account.pw_uid)
+    try:
+        for path in (group, group / "cgroup.procs"):
+            os.chown(path, -1, 0)
+            path.chmod(path.stat().st_mode | 0o020)
+    finally:
+        os.seteuid(0)
+
+
+def _own_group() -> Path:
+    """The directory of the group of cgroup v2 that this process is in."""
+    own = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
+    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    for fields in mounts:
+        kind = fields[fields.index("-") + 1]
+        if kind == "cgroup2" and own:
+            root, place = fields[3], Path(fields[4])
+            path = Path(own[0])
+            if path.is_relative_to(root):
+                relative = path.relative_to(root)
+                if not relative.parts:
+                    raise NotDelegated("the service is in the root group")
+                return place / relative
+    raise NotDelegated("no cgroup v2 is mounted")

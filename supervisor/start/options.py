@@ -1,0 +1,220 @@
+"""The command line of openvpn3-service-sessionmgr; option names as in the original's manual page."""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+import msgspec
+
+from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
+from ...policy.layers import Layer
+from ...policy.limits import CONNECT_DEADLINE, SESSION_UIDS
+from ...policy.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
+from ..sandbox import choice
+from ..version import API_VERSION, VERSION
+
+PROGRAM = "openvpn3-service-sessionmgr"
+_LOWEST_SESSION_UID = 1000  # below are system accounts
+_HIGHEST_UID = 2**32 - 3  # the last two mean "nobody given" to various system calls
+_TOO_MANY = 1_000_000  # minutes or seconds
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the administrator chose."""
+
+    log_level: int
+    log_file: str | None
+    colour: bool
+    idle_exit: float  # seconds; 0: never
+    connect_timeout: float  # seconds
+    state_dir: Path
+    runtime_dir: Path
+    engine: Path
+    configuration: Literal["auto", "embedded", "external"]
+    session_uids: range
+    sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
+    pkcs11_providers: tuple[Provider, ...]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command line; the manual page is made from it."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Session manager for OpenVPN 3 Linux. Started by D-Bus; needs root to begin with, and gives it up.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION} (D-Bus API {API_VERSION})")
+    parser.add_argument(
+        "--log-level",
+        type=int,
+        choices=range(MAX_LOG_LEVEL + 1),
+        default=DEFAULT_LOG_LEVEL,
+        metavar=f"0-{MAX_LOG_LEVEL}",
+        help=f"how much to log (default {DEFAULT_LOG_LEVEL})",
+    )
+    parser.add_argument(
+        "--log-file",
+        type=_given,
+        metavar="FILE",
+        help="log to FILE, or to standard output with stdout:, besides journald or syslog",
+    )
+    parser.add_argument("--colour", action="store_true", help="colour the lines of --log-file")
+    parser.add_argument(
+        "--idle-exit",
+        type=_minutes,
+        default="3",
+        metavar="MINUTES",
+        help="end after so long without a session (default 3, 0: never; fractions allowed)",
+    )
+    parser.add_argument(
+        "--connect-timeout",
+        type=_seconds,
+        default=str(CONNECT_DEADLINE),
+        metavar="SECONDS",
+        help=f"a session that has not connected by then fails (default {CONNECT_DEADLINE:g})",
+    )
+    parser.add_argument(
+        "--state-dir",
+        type=_path,
+        default="/var/lib/openvpn3-sessionmgr",
+        metavar="DIR",
+        help="persistent profiles (default %(default)s)",
+    )
+    parser.add_argument(
+        "--runtime-dir",
+        type=_path,
+        default="/run/openvpn3-sessionmgr",
+        metavar="DIR",
+        help="profiles in memory, journals; on a tmpfs (default %(default)s)",
+    )
+    parser.add_argument(
+        "--openvpn",
+        dest="engine",
+        type=_path,
+        default="/usr/sbin/openvpn",
+        metavar="PATH",
+        help="the openvpn program (default %(default)s)",
+    )
+    parser.add_argument(
+        "--configuration",
+        choices=("auto", "embedded", "external"),
+        default="auto",
+        help="whose configuration profiles to use: our own service's, those of OpenVPN 3 Linux's, or the latter where "
+        "it is installed (default auto)",
+    )
+    parser.add_argument(
+        "--session-uids",
+        type=_uids,
+        default=f"{SESSION_UIDS.start}-{SESSION_UIDS.stop - 1}",
+        metavar="FIRST-LAST",
+        help="user ids that sessions run as; nobody else may use them (default %(default)s)",
+    )
+    parser.add_argument(
+        "--sandbox",
+        type=_sandbox,
+        default=choice.AVAILABLE,
+        metavar="available|strict|LAYER,LAYER…",
+        help="confine sessions by all layers that this machine has, and log which it lacks (available, the default), "
+        "refuse to start when it lacks any (strict), or for tests by exactly these layers, or none",
+    )
+    parser.add_argument(
+        "--pkcs11-provider",
+        dest="pkcs11_providers",
+        type=_provider,
+        action="append",
+        default=[],
+        metavar="NAME=MODULE[,PATH...][,group=GROUP]",
+        help="let profiles use keys on PKCS#11 tokens: pkcs11-providers NAME loads MODULE. Only the sessions that do "
+        "see it, and the files and directories PATH that it needs (configuration, files of tokens, /run/pcscd), all "
+        "read-only, and are members of GROUP; can be repeated",
+    )
+    return parser
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line; prints help, version or what is wrong, and raises SystemExit for those."""
+    parser = make_parser()
+    chosen = parser.parse_args(arguments)
+    if problem := _providers_problem(chosen.pkcs11_providers):
+        parser.error(f"argument --pkcs11-provider: {problem}")
+    return Options(
+        log_level=chosen.log_level,
+        log_file=chosen.log_file,
+        colour=chosen.colour,
+        idle_exit=chosen.idle_exit,
+        connect_timeout=chosen.connect_timeout,
+        state_dir=chosen.state_dir,
+        runtime_dir=chosen.runtime_dir,
+        engine=chosen.engine,
+        configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
+        session_uids=chosen.session_uids,
+        sandbox=chosen.sandbox,
+        pkcs11_providers=tuple(chosen.pkcs11_providers),
+    )
+
+
+def _number(text: str, *, lowest: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not lowest <= value < _TOO_MANY:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {lowest:g} to {_TOO_MANY - 1}")
+    return value
+
+
+def _minutes(text: str) -> float:
+    return _number(text, lowest=0) * 60
+
+
+def _seconds(text: str) -> float:
+    return _number(text, lowest=1)
+
+
+def _given(text: str) -> str:
+    # An empty one, of a variable that is not set, would mean wherever the service was started, or no log.
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text)).absolute()
+
+
+def _provider(text: str) -> Provider:
+    try:
+        return parse_provider(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _providers_problem(providers: Sequence[Provider]) -> str:
+    """What is wrong with them together, if anything is."""
+    names = [provider.name for provider in providers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"{twice[0]!r} is listed more than once"
+    return f"more than {MAX_PROVIDERS} providers" if len(names) > MAX_PROVIDERS else ""
+
+
+def _sandbox(text: str) -> str | frozenset[Layer]:
+    try:
+        return choice.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _uids(text: str) -> range:
+    first, _, last = text.partition("-")
+    try:
+        ids = range(int(first), int(last) + 1)
+    except ValueError:
+        ids = range(0)
+    # The first one is the resolver's.
+    if len(ids) < 2 or ids.start < _LOWEST_SESSION_UID or ids.stop > _HIGHEST_UID + 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not FIRST-LAST with two ids or more from {_LOWEST_SESSION_UID} to {_HIGHEST_UID}"
+        )
+    return ids

@@ -1,0 +1,114 @@
+"""From root to an ordinary process with two helpers: what must happen before anything is read from anybody."""
+
+import os
+import pwd
+
+import msgspec
+
+from ...ipc.helpers import Setup
+from ...policy.exit_status import Exit
+from ...policy.layers import Layer
+from ..errors import StartError
+from ..logging.destinations import open_log
+from ..logging.log import Log
+from ..sandbox import cgroups, choice
+from ..sandbox.choice import Sandbox, Trial
+from ..sandbox.pkcs11_providers import Providers, join_groups
+from ..sessions.uids import check_unused
+from ..workers.helpers import Helpers, Starting
+from . import directories, privileges
+from .options import Options
+
+_OTHERS_READ = 0o022
+_NOBODY_ELSE_READS = 0o077
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What the privileged part of the start leaves to the rest."""
+
+    options: Options
+    account: pwd.struct_passwd
+    log: Log
+    helpers: Helpers
+    session_uids: range  # without the resolver's
+    engine_was_there: bool  # the workers' root directory has the engine in it
+    sandbox: Sandbox
+    providers: Providers
+
+
+class Start:
+    """The privileged part of the start, in two steps: what runs beside this process, and what is done with it."""
+
+    def __init__(self, options: Options) -> None:
+        """Make directories, open the log, and start two processes: the helpers', and one that tries the sandbox.
+
+        Raises StartError.
+        """
+        privileges.check_start()
+        os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
+        self._options = options
+        self._account = privileges.service_account()
+        check_unused(options.session_uids)
+        directories.make(options.runtime_dir, ("profiles", "sessions", "devices"), self._account)
+        directories.make(options.state_dir, ("profiles",), self._account)
+        self._log = _open_log(options, self._account)
+        self._missing: dict[Layer, str] = {}
+        cgroup = _prepare_cgroup(options, self._account, self._missing)
+        join_groups(options.pkcs11_providers)
+        self._providers = Providers(options.pkcs11_providers)
+        try:
+            self._helpers = Starting(cgroup)
+            layers = choice.candidates(options.sandbox) - self._missing.keys()
+            self._trial = Trial(layers, options.session_uids[1:], self._providers.groups)
+        except OSError as error:
+            raise _no_helpers(error) from error
+        os.close(cgroup)
+
+    def finish(self) -> Prepared:
+        """Choose the sandbox, tell the helpers, and give up root.  Raises StartError."""
+        options, providers = self._options, self._providers
+        confined = choice.choose(options.sandbox, self._missing, self._trial.result())
+        engine = str(options.engine) if options.engine.is_file() else ""
+        setup = Setup(
+            engine=engine,
+            directory=str(options.runtime_dir),
+            first_uid=options.session_uids[0],
+            last_uid=options.session_uids[-1],
+            layers=confined.layers,
+            filters=confined.filters,
+            providers=providers.staged,
+        )
+        try:
+            helpers = self._helpers.set_up(setup)
+        except OSError as error:
+            raise _no_helpers(error) from error
+        os.umask(_NOBODY_ELSE_READS)
+        privileges.drop(self._account)
+        self._log.start()
+        session_uids = options.session_uids[1:]
+        return Prepared(options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers)
+
+
+def _no_helpers(error: OSError) -> StartError:
+    return StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START)
+
+
+def _open_log(options: Options, account: pwd.struct_passwd) -> Log:
+    """The log; its file may be in a directory that only root may write to, or only the account."""
+    try:
+        return open_log(options.log_level, options.log_file, options.colour)
+    except StartError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+    with privileges.acting_as(account):
+        return open_log(options.log_level, options.log_file, options.colour)
+
+
+def _prepare_cgroup(options: Options, account: pwd.struct_passwd, missing: dict[Layer, str]) -> int:
+    """A descriptor of the group that sessions get theirs in; of something else where there is none, or none wanted."""
+    if isinstance(options.sandbox, str) or Layer.CGROUP in options.sandbox:
+        try:
+            return cgroups.prepare(account)
+        except (OSError, cgroups.NotDelegated) as error:
+            missing[Layer.CGROUP] = str(error)
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)

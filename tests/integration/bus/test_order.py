@@ -1,0 +1,173 @@
+"""Calls to a real service over a real dbus-daemon: their order, how many may wait, and objects that come and go."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from dbus_fast import Message, MessageType
+
+from openvpn3_sessionmgr.policy.limits import MAX_CALLS_PER_SENDER
+from openvpn3_sessionmgr.supervisor.bus.connection import Connection
+
+from ...support.bus_fixture import (
+    ALICE,
+    BOB,
+    NAME,
+    PATH,
+    PROPERTIES,
+    THING,
+    Bus,
+    Thing,
+    client,
+    error,
+    gather,
+    private_bus,
+    run,
+    service,
+)
+
+DBUS_ERROR = "org.freedesktop.DBus.Error."
+
+
+@pytest.fixture(scope="module")
+def bus() -> Iterator[Bus]:
+    with private_bus() as bus:
+        yield bus
+
+
+def test_calls_of_one_sender_keep_their_order(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours, client(bus) as one, client(bus) as two:
+            calls = [
+                asyncio.ensure_future(one.call("Slow", "s", "one slow")),
+                asyncio.ensure_future(one.call("Echo", "s", "one quick")),
+                asyncio.ensure_future(one.call("Slow", "s", "one slow again")),
+            ]
+            assert await ours.thing.entered.get() == "one slow"
+            # Another sender is not held up by that.
+            assert (await two.call("Echo", "s", "two")).body == ["two"]
+            assert ours.thing.noted == ["two"]
+            assert ours.receiver.busy == 3
+
+            ours.thing.gate("one slow").set()
+            assert await ours.thing.entered.get() == "one slow again"
+            ours.thing.gate("one slow again").set()
+            replies = await gather(*calls)
+            assert [reply.body for reply in replies] == [["one slow"], ["one quick"], ["one slow again"]]
+            assert ours.thing.noted == ["two", "one slow", "one quick", "one slow again"]
+            await ours.connection.round_trip()
+            assert ours.receiver.busy == 0
+
+    run(test())
+
+
+def test_concurrent_senders_each_in_order(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours, client(bus) as a, client(bus, ALICE) as b, client(bus, BOB) as c:
+
+            async def calls(user: object, name: str) -> None:
+                await gather(*(user.call("Echo", "s", f"{name} {number}") for number in range(100)))  # type: ignore[attr-defined]
+
+            await asyncio.gather(calls(a, "a"), calls(b, "b"), calls(c, "c"))
+            for name in "abc":
+                heard = [text for text in ours.thing.noted if text.startswith(name)]
+                assert heard == [f"{name} {number}" for number in range(100)]
+
+    run(test())
+
+
+def test_300_pipelined_calls(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus):
+            # Not dbus-fast's own connection, which gives up when it is to send so much at once.
+            caller = await Connection(bus.address).connect()
+            await caller.ask(NAME, PATH, PROPERTIES, "Get", "ss", [NAME, "label"])
+            calls = [caller.ask(NAME, PATH, NAME, "Echo", "s", [str(number)]) for number in range(300)]
+            assert await asyncio.gather(*calls) == [[str(number)] for number in range(300)]
+            caller.close()
+
+    run(test())
+
+
+def test_too_many_waiting_calls_are_refused(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours, client(bus) as root:
+            first = asyncio.ensure_future(root.call("Slow", "s", "gate"))
+            await ours.thing.entered.get()
+            waiting = [asyncio.ensure_future(root.call("Echo", "s", str(n))) for n in range(MAX_CALLS_PER_SENDER)]
+            refused = await asyncio.ensure_future(root.call("Echo", "s", "too much"))  # after those waiting
+            assert error(refused)[0] == DBUS_ERROR + "LimitsExceeded"
+            ours.thing.gate("gate").set()
+            replies = await gather(first, *waiting)
+            assert all(reply.message_type is MessageType.METHOD_RETURN for reply in replies)
+            assert "too much" not in ours.thing.noted
+
+    run(test())
+
+
+def test_no_reply_when_none_is_wanted(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours, client(bus) as root:
+            replies: list[Message] = []
+            root.bus.add_message_handler(lambda message: replies.append(message))
+            root.call_without_reply("Note", "s", "heard")
+            root.call_without_reply("Nope")
+            root.call_without_reply("Fail")
+            await root.call("Echo", "s", "last")
+            assert ours.thing.noted == ["heard", "last"]
+            assert [reply.body for reply in replies] == [["last"]]
+
+    run(test())
+
+
+def test_calls_before_opening_are_held(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus, opened=False) as ours, client(bus) as root:
+            await ours.callers.identify(root.name)
+            calls = [asyncio.ensure_future(root.call("Echo", "s", str(number))) for number in range(20)]
+            calls.append(asyncio.ensure_future(root.call("Echo", "s", "x", path="/net/example/late")))
+            calls.append(asyncio.ensure_future(root.call("Ping", interface="org.freedesktop.DBus.Peer")))
+            await root.bus_call("GetId")
+            await ours.connection.round_trip()
+            assert ours.receiver.busy == 22
+            assert not any(call.done() for call in calls)
+            ours.receiver.export("/net/example/late", THING, Thing())
+            ours.receiver.open()
+            replies = await gather(*calls)
+            assert all(reply.message_type is MessageType.METHOD_RETURN for reply in replies)
+            assert ours.thing.noted == [str(number) for number in range(20)]
+
+    run(test())
+
+
+def test_a_caller_that_leaves_has_its_calls_carried_out(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours:
+            async with client(bus) as root:
+                root.call_without_reply("Slow", "s", "gate")
+                root.call_without_reply("Note", "s", "after")
+                await ours.thing.entered.get()
+            gone: asyncio.Queue[str] = asyncio.Queue()
+            ours.callers.vanished(gone.put_nowait)
+            if ours.callers.known(root.name):
+                assert await gone.get() == root.name
+            ours.thing.gate("gate").set()
+            assert await ours.thing.entered.get() == "after"
+            assert ours.thing.noted == ["gate", "after"]
+
+    run(test())
+
+
+def test_a_withdrawn_object_is_gone_and_its_call_ends(bus: Bus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours, client(bus) as root:
+            under_way = asyncio.ensure_future(root.call("Slow", "s", "gate"))
+            await ours.thing.entered.get()
+            ours.receiver.withdraw(PATH)
+            async with client(bus) as other:
+                assert error(await other.call("Echo", "s", "x"))[0] == DBUS_ERROR + "UnknownMethod"
+            ours.thing.gate("gate").set()
+            assert (await under_way).body == ["gate"]
+            assert list(ours.receiver.exported) == []
+
+    run(test())

@@ -1,0 +1,335 @@
+"""Devices, addresses and routes on the real kernel; each test in namespaces of its own."""
+
+import asyncio
+import json
+import os
+import select
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from openvpn3_sessionmgr.policy.network import Address, PolicyViolation, Route
+from openvpn3_sessionmgr.supervisor.errors import SystemFault
+from openvpn3_sessionmgr.supervisor.network.counters import counters
+from openvpn3_sessionmgr.supervisor.network.lane import Lane, limited
+from openvpn3_sessionmgr.tests.support.isolated import (
+    MANY_ROUTES,
+    ROUTE,
+    ROUTE6,
+    ROUTE_METRIC,
+    UID,
+    V4,
+    V6,
+    addresses,
+    attach,
+    isolated,
+    journal,
+    link,
+    network,
+    route_events,
+    routes,
+    run,
+    settings,
+)
+
+
+@isolated
+async def test_a_device_is_made_for_its_user_journalled_and_removed(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    details = json.loads(run(f"ip -d -j link show dev {device}"))[0]
+    tun_details = details["linkinfo"]["info_data"]
+    assert (tun_details["type"], tun_details["pi"], tun_details["persist"]) == ("tun", False, True)
+    assert tun_details["user"] == UID
+    assert journal(tmp_path) == [f"{device}-{details['ifindex']}.device"]
+    assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "journal" / journal(tmp_path)[0]).stat().st_mode & 0o777 == 0o600
+
+    await net.delete_device(device)
+    await net.delete_device(device)
+    assert link(device) is None
+    assert journal(tmp_path) == []
+    await net.close()
+
+
+@isolated
+async def test_settings_are_applied_replaced_and_cleared(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    assert await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE_METRIC, ROUTE6))) == []
+    state = link(device)
+    assert state and state["mtu"] == 1400 and "UP" in state["flags"]
+    assert addresses(device) == {"198.18.0.2/24", "2001:db8::2/64"}
+    assert routes(device) == {"203.0.113.0/24": 0, "198.51.100.0/24": 77, "2001:db8:1::/48": 55}
+
+    # The first address makes way for another one of its network, which the kernel would take with it.
+    renewed = settings(Address("198.18.0.3", 24), Address("198.18.0.9", 32, "198.18.0.8"), V6,
+                       routes=(ROUTE, ROUTE6), mtu=1300)  # fmt: skip
+    assert await net.apply(device, renewed) == []
+    assert addresses(device) == {"198.18.0.3/24", "198.18.0.9 peer 198.18.0.8/32", "2001:db8::2/64"}
+    assert routes(device) == {"203.0.113.0/24": 0, "2001:db8:1::/48": 55}
+
+    # Its other address depended on the one that goes.
+    assert await net.apply(device, settings(Address("198.18.0.3", 24), Address("198.18.0.4", 24))) == []
+    assert await net.apply(device, settings(Address("198.18.0.4", 24), routes=(ROUTE,))) == []
+    assert addresses(device) == {"198.18.0.4/24"}
+    assert routes(device) == {"203.0.113.0/24": 0}
+
+    await net.clear(device)
+    await net.clear(device)
+    state = link(device)
+    assert state and "UP" not in state["flags"]
+    assert addresses(device) == set()
+    assert routes(device) == {}
+    assert await net.apply(device, renewed) == []
+    assert routes(device) == {"203.0.113.0/24": 0, "2001:db8:1::/48": 55}
+    await net.delete_device(device)
+    await net.close()
+
+
+@isolated
+async def test_what_stays_the_same_is_not_touched(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    first = settings(V4, V6, routes=(ROUTE, ROUTE6))
+    await net.apply(device, first)
+    with route_events() as events:
+        await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6, ROUTE_METRIC)))
+        events.settimeout(5)
+        message = events.recv(65536)
+        assert struct.unpack_from("=H", message, 4) == (24,)  # RTM_NEWROUTE
+        assert socket.inet_aton("198.51.100.0") in message
+        events.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            events.recv(65536)
+    await net.close()
+
+
+@isolated
+async def test_forbidden_settings_change_nothing(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    await net.apply(device, settings(V4, routes=(ROUTE,)))
+    with pytest.raises(PolicyViolation, match="default route"):
+        await net.apply(device, settings(V4, routes=(Route("0.0.0.0/1"),)))
+    assert routes(device) == {"203.0.113.0/24": 0}
+    await net.close()
+
+
+@isolated
+async def test_a_device_that_somebody_removed(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    await net.apply(device, settings(V4, routes=(ROUTE,)))
+    run(f"ip link del {device}")
+    with pytest.raises(SystemFault, match="No such device"):
+        await net.apply(device, settings(V4, routes=(ROUTE, ROUTE_METRIC)))
+    await net.clear(device)
+    with pytest.raises(SystemFault, match="there is no device tun99"):
+        await net.apply("tun99", settings(V4))
+    await net.delete_device(device)
+    assert journal(tmp_path) == []
+    await net.close()
+
+
+@isolated
+async def test_the_name_of_a_vanished_device_is_not_given_to_another_session(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    first = await net.create_device("s1", UID)
+    run(f"ip link del {first}")
+    second = await net.create_device("s2", UID + 1)
+    assert second != first
+    await net.delete_device(first)
+    assert link(second)
+    assert len(journal(tmp_path)) == 1
+    third = await net.create_device("s3", UID + 2)
+    assert third == first
+    await net.close()
+
+
+@isolated
+async def test_two_sessions_with_the_same_route(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    first, second = [await net.create_device(f"s{number}", UID + number) for number in (1, 2)]
+    assert await net.apply(first, settings(V4, routes=(ROUTE, ROUTE6))) == []
+    other = settings(Address("198.18.7.2", 24), routes=(ROUTE, ROUTE6, ROUTE_METRIC))
+    assert await net.apply(second, other) == [
+        "route 203.0.113.0/24 exists already and is left as it is",
+        "route 2001:db8:1::/48 exists already and is left as it is",
+    ]
+    await net.clear(second)
+    assert routes(first) == {"203.0.113.0/24": 0, "2001:db8:1::/48": 55}
+
+    await net.apply(second, other)
+    await net.clear(first)
+    assert routes(second) == {"198.51.100.0/24": 77}
+    assert await net.apply(second, other) == []
+    assert routes(second) == {"203.0.113.0/24": 0, "2001:db8:1::/48": 55, "198.51.100.0/24": 77}
+    await net.close()
+
+
+@isolated
+async def test_without_ipv6_the_rest_is_set_and_a_warning_given(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    device = await net.create_device("s1", UID)
+    assert await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6))) == [
+        "IPv6 is off on this machine: 2001:db8::2/64 is not set",
+        "IPv6 is off on this machine: route 2001:db8:1::/48 is not set",
+    ]
+    assert addresses(device) == {"198.18.0.2/24"}
+    assert routes(device) == {"203.0.113.0/24": 0}
+    await net.close()
+
+
+@isolated
+async def test_a_held_device_is_removed_later(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    engine = attach(device)
+    await net.apply(device, settings(V4, routes=(ROUTE,)))
+    await net.delete_device(device)
+    assert link(device), "an engine whose device vanishes spins"
+    assert routes(device) == {}
+    assert addresses(device) == set()
+    assert len(journal(tmp_path)) == 1
+    second = await net.create_device("s2", UID)
+    engines = [engine, attach(second)]
+    await net.delete_device(second)
+    assert link(device) and link(second)
+
+    os.close(engines[0])
+    third = await net.create_device("s3", UID)  # the opportunity
+    await net.delete_device(third)
+    assert link(device) is None
+    assert link(second)
+    os.close(engines[1])
+    await net.close()  # the last one
+    assert link(second) is None
+    assert journal(tmp_path) == []
+
+
+@isolated
+async def test_counters_of_the_device(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    engine = attach(device)
+    await net.apply(device, settings(V4, mtu=1400))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x" * 100, ("198.18.0.1", 9))
+    datagrams = 0
+    while not datagrams:
+        assert select.select([engine], [], [], 5)[0]
+        datagrams += os.read(engine, 2000).endswith(b"x" * 100)
+    before = counters(device)
+    assert before["TUN_BYTES_IN"] >= 128
+    assert before["TUN_PACKETS_IN"] >= 1
+    os.write(engine, bytes.fromhex("45000014000000004011") + bytes(10))
+    after = counters(device)
+    assert after["TUN_BYTES_OUT"] - before["TUN_BYTES_OUT"] == 20
+    assert after["TUN_PACKETS_OUT"] - before["TUN_PACKETS_OUT"] == 1
+    assert counters("") == counters("tun9") == counters(device[1:]) == counters(".*") == {}
+    os.close(engine)
+    await net.delete_device(device)
+    assert counters(device) == {}
+    await net.close()
+
+
+@isolated
+async def test_a_thousand_routes_do_not_stall_the_loop(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    other = await net.create_device("s2", UID + 1)
+    loop = asyncio.get_running_loop()
+    lateness = [0.0]
+    began = loop.time()
+
+    def tick(due: float) -> None:
+        lateness.append(loop.time() - due)
+        if not applying.done():
+            loop.call_later(0.001, tick, loop.time() + 0.001)
+
+    applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
+    tick(loop.time())
+    await net.apply(other, settings(Address("198.18.9.2", 24)))
+    assert not applying.done(), "other sessions had to wait"
+    await applying
+    # Compared with the whole, since other processes slow down both.
+    assert max(lateness) < (loop.time() - began) / 3
+    assert len(lateness) > 20
+    assert len(routes(device)) == 1000
+    await net.clear(device)
+    assert routes(device) == {}
+    await net.clear(other)
+    await net.close()
+
+
+@isolated
+async def test_a_cancelled_apply_leaves_nothing(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    with route_events() as events:
+        events.setblocking(False)
+        applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
+        async with asyncio.timeout(10):
+            while socket.inet_aton("10.0.5.0") not in await asyncio.get_running_loop().sock_recv(events, 65536):
+                pass
+    applying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await applying
+    await net.clear("any")  # comes after all that went on
+    assert routes(device) == {}
+    assert addresses(device) == set()
+    assert await net.apply(device, settings(V4, routes=(ROUTE,))) == []
+    await net.close()
+
+
+@isolated
+async def test_what_comes_in_between_overtakes_an_apply(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID)
+    applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
+    await net.clear("any")
+    await net.clear(device)
+    with pytest.raises(SystemFault, match="setting up tun0 was overtaken"):
+        await applying
+    assert routes(device) == {}
+    await net.apply(device, settings(V4, routes=(ROUTE,)))
+    applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
+    await net.clear("any")
+    await net.apply(device, settings(V4, routes=(ROUTE,)))
+    with pytest.raises(SystemFault, match="setting up tun0 was overtaken"):
+        await applying
+    await net.clear("any")
+    assert routes(device) == {"203.0.113.0/24": 0}
+    await net.close()
+
+
+@isolated
+async def test_a_cancelled_creation_leaves_no_device(tmp_path: Path) -> None:
+    net = network(tmp_path)
+    creating = asyncio.create_task(net.create_device("s1", UID))
+    while not journal(tmp_path):
+        await asyncio.sleep(0)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    device = await net.create_device("s2", UID)
+    await net.delete_device(device)  # behind the removal of the other one
+    assert journal(tmp_path) == []
+    assert [row["ifname"] for row in json.loads(run("ip -j link show"))] == ["lo"]
+    await net.close()
+
+
+@isolated
+async def test_a_hanging_job_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    lane = Lane("test")
+    reader, writer = os.pipe()
+    with pytest.raises(SystemFault, match=r"reading takes more than 0.05 s"):
+        async with limited("reading", 0.05):
+            await lane.run(os.read, reader, 1)
+    os.write(writer, b"x")
+    assert await lane.run(len, "abc") == 3
+    lane.stop()

@@ -1,0 +1,130 @@
+"""ovpnctl against real services on a real bus, as its users run it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.tests.lab import service
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration
+
+CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
+
+
+@pytest.fixture
+def configuration(lab: Lab) -> Configuration:
+    return Configuration(lab)
+
+
+def test_profiles_from_import_to_removal(lab: Lab, configuration: Configuration) -> None:
+    file = lab.file("office.ovpn", PROFILE)
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--persistent")
+    assert done.returncode == 0, done.stderr
+    path = done.stdout.split()[-1]
+    assert path.startswith(CONFIGURATION_PATH) and done.stderr == ""
+
+    listed = json.loads(lab.ovpnctl("alice", "configs-list", "--json").stdout)
+    assert listed.keys() == {path}
+    shown = listed[path]
+    assert (shown["name"], shown["valid"], shown["persistent"]) == ("office.ovpn", True, True)
+    assert shown["acl"]["owner"] == "alice" and shown["use_count"] == 0
+    assert "office.ovpn" in lab.ovpnctl("alice", "configs-list").stdout
+    assert path in lab.ovpnctl("alice", "configs-list", "--verbose").stdout
+    assert lab.ovpnctl("alice", "configs-list", "--count").stdout == "Configurations found: 1\n"
+    assert lab.ovpnctl("alice", "configs-list", "--count", "--filter-config", "x").stdout.endswith(" 0\n")
+    assert json.loads(lab.ovpnctl("bob", "configs-list", "--json").stdout) == {}
+
+    done = lab.ovpnctl("bob", "config-remove", "--path", path, "--force")
+    assert done.returncode == Exit.REFUSED
+    assert (
+        done.stderr.startswith("Error: Access to the configuration profile is denied.\n") and "GDBus" not in done.stderr
+    )
+    done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn")
+    assert done.returncode == Exit.OTHER and done.stderr.endswith(": \nError: config-remove was cancelled\n")
+    done = lab.as_user("alice", [service.OVPNCTL, "config-remove", "--config", "office.ovpn"], stdin="y\n")
+    assert done.returncode == 0 and done.stdout.strip() == ""
+    done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force")
+    assert done.returncode == Exit.REFUSED and "no configuration profile named office.ovpn" in done.stderr
+    done = lab.ovpnctl("alice", "config-remove", "--path", path, "--force")
+    assert done.returncode == Exit.REFUSED and f"no configuration profile {path}" in done.stderr
+
+
+def test_import_from_standard_input_and_of_files(lab: Lab, configuration: Configuration) -> None:
+    command = [service.OVPNCTL, "config-import", "--config", "-", "--name", "from stdin", "--json"]
+    done = lab.as_user("alice", command, stdin=PROFILE)
+    imported = json.loads(done.stdout)
+    assert imported["name"] == "from stdin"
+    alice = lab.connection("alice")
+    assert alice.call(imported["path"], "net.openvpn.v3.configuration", "Fetch") == PROFILE
+
+    file = lab.file("office.ovpn", "client\ndev tun\nremote a\nca ca.crt\n")
+    (file.parent / "ca.crt").write_text("CERTIFICATE\n")
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--json")
+    text = alice.call(json.loads(done.stdout)["path"], "net.openvpn.v3.configuration", "Fetch")
+    assert text == "client\ndev tun\nremote a\n<ca>\nCERTIFICATE\n</ca>\n"
+
+
+def test_two_profiles_of_one_name(lab: Lab, configuration: Configuration) -> None:
+    file = str(lab.file("office.ovpn", PROFILE))
+    paths = [json.loads(lab.ovpnctl("alice", "config-import", "-c", file, "--json").stdout)["path"] for _ in range(2)]
+    done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force")
+    assert done.returncode == Exit.REFUSED
+    assert all(path in done.stderr for path in paths)
+    assert lab.ovpnctl("alice", "config-remove", "--path", paths[0], "--force").returncode == 0
+    assert lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force").returncode == 0
+
+
+def test_more_profiles_than_a_bus_permits_calls_at_once(lab: Lab, configuration: Configuration) -> None:
+    alice = lab.connection("alice")
+    for number in range(400):
+        alice.import_profile(f"p{number}", PROFILE)
+    listed = json.loads(lab.ovpnctl("alice", "configs-list", "--json").stdout)
+    assert [profile["name"] for profile in listed.values()] == [f"p{number}" for number in range(400)]
+
+
+def test_refusals_of_the_service_are_told(lab: Lab, configuration: Configuration) -> None:
+    file = str(lab.file("broken.ovpn", "<ca>\nno end\n"))
+    done = lab.ovpnctl("alice", "config-import", "--config", file)
+    assert done.returncode == Exit.REFUSED and done.stdout == ""
+    assert done.stderr == "Error: The profile cannot be read: line 1: '</ca>' is missing\n"
+    done = lab.ovpnctl("alice", "session-start", "--config", "office")
+    assert done.returncode == Exit.REFUSED and "no configuration profile named office" in done.stderr
+    assert "no configuration profile named" in lab.ovpnctl("alice", "session-start", "--config", "x" * 300).stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("/nowhere/work.ovpn", "No such file or directory"), ("/root/x/work.ovpn", "Permission denied")],
+)
+def test_a_file_that_cannot_be_used(file: str, reason: str, lab: Lab, configuration: Configuration) -> None:
+    done = lab.ovpnctl("alice", "session-start", "--config", file)
+    assert (done.returncode, done.stderr) == (Exit.REFUSED, f"Error: {file} cannot be read: {reason}\n")
+
+
+def test_a_file_of_somebody_else(lab: Lab, configuration: Configuration) -> None:
+    file = str(lab.file("office.ovpn", PROFILE, "bob"))
+    done = lab.ovpnctl("alice", "config-import", "--config", file)
+    assert done.returncode == Exit.REFUSED
+    assert done.stderr == f"Error: {file} cannot be read: Permission denied\n"
+
+
+@pytest.mark.parametrize("command", ["sessions-list", "session-stats --config x", "session-manage -D -c x"])
+def test_no_session_manager(command: str, lab: Lab) -> None:
+    done = lab.ovpnctl("alice", *command.split())
+    assert done.returncode == Exit.UNREACHABLE and done.stdout == ""
+    assert "the session manager is not running, and the bus cannot start it" in done.stderr
+
+
+def test_no_bus(lab: Lab, tmp_path: Path) -> None:
+    lab.bus.stop()
+    done = lab.ovpnctl("alice", "sessions-list")
+    assert done.returncode == Exit.UNREACHABLE and "the system bus cannot be reached" in done.stderr
+
+
+def test_a_file_that_cannot_become_a_session_leaves_no_profile(lab: Lab, configuration: Configuration) -> None:
+    file = str(lab.file("office.ovpn", PROFILE))
+    done = lab.ovpnctl("alice", "session-start", "--config", file)
+    assert done.returncode == Exit.UNREACHABLE and "session manager is not running" in done.stderr
+    assert json.loads(lab.ovpnctl("alice", "configs-list", "--json").stdout) == {}

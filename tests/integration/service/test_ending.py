@@ -1,0 +1,273 @@
+"""Ending with sessions up: asked to, without the bus, or by force; nothing may be left."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.limits import BUS_CALL_DEADLINE
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.network import CABLE
+from openvpn3_sessionmgr.tests.lab.openvpn import Server
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone, wait_gone
+from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
+
+from ...support.service_life import connected, field, frozen, processes, started
+
+HELPERS = "openvpn3-service-sessionmgr: "
+WORKER = "openvpn3-session: "
+ENGINE = "openvpn --"
+ENDED_AT_ONCE = 5.0  # seconds
+
+
+def runtime(lab: Lab) -> Path:
+    return lab.directory / "own" / "runtime"
+
+
+def assert_nothing_left(lab: Lab) -> None:
+    """No process, device or journal of the service that has just ended."""
+    assert not until_gone(_family, DEADLINE)
+    assert lab.client_side.devices() == {CABLE}
+    assert lab.client_side.routes() == {"198.51.100.0/24", "2001:db8:1::/64"}
+    for place in ("sessions", "devices"):
+        assert not list(runtime(lab).glob(f"{place}/*"))
+
+
+def _family() -> set[int]:
+    return {pid for title in (HELPERS, WORKER, ENGINE) for pid in processes(title)} - _engines_of_the_lab()
+
+
+def _engines_of_the_lab() -> set[int]:
+    return {pid for pid in processes(ENGINE) if field(pid, "Uid").split()[0] == "0"}
+
+
+def wait_without_clients(server: Server) -> None:
+    """Wait until the server has been told by each of its clients that it goes."""
+    _wait_until(lambda: not server.clients())
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < until
+
+
+def is_destroyed(path: str) -> Callable[..., bool]:
+    return lambda one: one.member == "SessionManagerEvent" and one.arguments[:2] == [path, 2]
+
+
+# --- asked to ---
+
+
+@pytest.mark.parametrize(
+    ("number", "protocol", "more", "heard"),
+    [
+        (signal.SIGTERM, "udp", ["explicit-exit-notify 1"], "exit message received by peer"),
+        (signal.SIGINT, "tcp", [], "Connection reset"),
+        (signal.SIGHUP, "tcp", [], "Connection reset"),
+    ],
+)
+def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, more: list[str], heard: str) -> None:
+    server = lab.server(protocol=protocol)
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        alice, paths = connected(lab, 3, protocol=protocol, more=more)
+        assert len(server.clients()) == 3
+        service.signal(number)
+        assert service.wait() == Exit.OK
+        for path in paths:
+            alice.wait_signal(is_destroyed(path), what="SessionManagerEvent")
+            assert alice.statuses(path)[-1][:2] == (3, 28)
+        _wait_until(lambda: server.process.text.count(heard) == len(paths))
+        assert "ERROR" not in service.text
+        assert_nothing_left(lab)
+
+
+def test_a_second_signal_changes_nothing(lab: Lab) -> None:
+    server = lab.server()
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        connected(lab, more=["explicit-exit-notify 1"])
+        for _ in range(3):
+            service.signal(signal.SIGTERM)
+        service.signal(signal.SIGINT)
+        assert service.wait() == Exit.OK
+        server.process.wait_line("exit message received by peer")
+        assert_nothing_left(lab)
+
+
+def test_a_session_that_connects_is_ended_too(lab: Lab) -> None:
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        alice = lab.connection("alice")
+        path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
+        alice.session(path, "Connect")  # nobody answers there
+        alice.wait_status(path, 6)
+        service.signal(signal.SIGTERM)
+        assert service.wait(ENDED_AT_ONCE) == Exit.OK
+        assert_nothing_left(lab)
+
+
+def test_a_session_that_is_being_made_is_refused(lab: Lab) -> None:
+    """Its worker does not come until the end has begun."""
+    with started(lab) as service:
+        alice, profile = _with_warm_spawner(lab, service)
+        [serving] = processes(f"{HELPERS}spawner, serving")
+        with frozen(serving):
+            call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+            _wait_until(lambda: bool(lab.client_side.devices() - {CABLE}))
+            service.signal(signal.SIGTERM)
+            service.wait_line("Asked to end")
+        with pytest.raises(BusError):
+            alice.finish_call(call)
+        assert service.wait() == Exit.OK
+        assert "Traceback" not in service.text
+        assert_nothing_left(lab)
+
+
+@pytest.mark.parametrize("delay", range(6))
+def test_the_end_and_a_new_session_cross(lab: Lab, delay: int) -> None:
+    """`delay` is in round trips on the bus; a session takes some ten of them."""
+    with started(lab) as service:
+        alice, profile = _with_warm_spawner(lab, service)
+        bob = lab.connection("bob")
+        call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+        for _ in range(delay * 3):
+            bob.owner_of(SESSIONS)
+        service.signal(signal.SIGTERM)
+        assert service.wait() == Exit.OK
+        try:
+            alice.finish_call(call)
+        except BusError as error:
+            assert "log says why" not in error.text
+        assert "Traceback" not in service.text
+        assert_nothing_left(lab)
+
+
+def _with_warm_spawner(lab: Lab, service: Process) -> tuple[Connection, str]:
+    service.wait_line("runs as user")
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    alice.session(alice.new_tunnel(profile), "Disconnect")
+    assert not until_gone(lambda: set(processes(WORKER)), DEADLINE)
+    _wait_until(lambda: lab.client_side.devices() == {CABLE})
+    return alice, profile
+
+
+@pytest.mark.parametrize("reached", ["runtime", "runtime/lock", "state/profiles"])
+def test_asked_to_end_while_it_starts(lab: Lab, reached: str) -> None:
+    with started(lab) as service:
+        _wait_until(lambda: (lab.directory / "own" / reached).exists())
+        service.signal(signal.SIGTERM)
+        assert service.wait() in (Exit.OK, -signal.SIGTERM)
+        assert_nothing_left(lab)
+
+
+# --- without the bus ---
+
+
+def test_the_bus_dies(lab: Lab) -> None:
+    server = lab.server(protocol="tcp")
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        connected(lab, 2, protocol="tcp")
+        lab.bus.process.signal(signal.SIGKILL)
+        assert service.wait(ENDED_AT_ONCE) == Exit.BUS_LOST
+        assert "The bus is gone" in service.text
+        assert "Traceback" not in service.text
+        wait_without_clients(server)
+        assert_nothing_left(lab)
+
+
+def test_the_bus_falls_silent(lab: Lab) -> None:
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        lab.bus.process.freeze()
+        try:
+            service.signal(signal.SIGTERM)
+            assert service.wait(BUS_CALL_DEADLINE + ENDED_AT_ONCE) == Exit.BUS_LOST
+        finally:
+            lab.bus.process.thaw()
+        assert "The bus does not answer" in service.text
+        assert "Traceback" not in service.text
+
+
+def test_the_bus_dies_while_a_session_is_made(lab: Lab) -> None:
+    with started(lab) as service:
+        alice, profile = _with_warm_spawner(lab, service)
+        [serving] = processes(f"{HELPERS}spawner, serving")
+        with frozen(serving):
+            alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+            _wait_until(lambda: bool(lab.client_side.devices() - {CABLE}))
+            lab.bus.process.signal(signal.SIGKILL)
+            service.wait_line("The bus is gone")
+        assert service.wait() == Exit.BUS_LOST
+        assert "Traceback" not in service.text
+        assert_nothing_left(lab)
+
+
+# --- by force ---
+
+
+def test_killed_its_sessions_end_and_the_next_one_cleans_up(lab: Lab) -> None:
+    server = lab.server(protocol="tcp")
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        connected(lab, 2, protocol="tcp")
+        service.signal(signal.SIGKILL)
+        service.wait()
+    assert not until_gone(_family, DEADLINE)
+    wait_without_clients(server)
+    devices = lab.client_side.devices() - {CABLE}
+    assert len(devices) == 2
+    with started(lab) as service:
+        for device in devices:
+            service.wait_line(f"Removed device {device} of an earlier instance")
+        service.wait_line("runs as user")
+        assert lab.client_side.devices() == {CABLE}
+        assert service.stop() == Exit.OK
+        assert_nothing_left(lab)
+
+
+def test_workers_that_do_not_end_are_ended_by_the_next_one_and_strangers_are_not(lab: Lab) -> None:
+    lab.server()
+    with started(lab) as service:
+        service.wait_line("runs as user")
+        connected(lab)
+        [worker] = processes(WORKER)
+        os.kill(worker, signal.SIGSTOP)
+        service.signal(signal.SIGKILL)
+        service.wait()
+    [record] = (runtime(lab) / "sessions").iterdir()
+    strangers = [subprocess.Popen(["sleep", "1000"]) for _ in range(2)]
+    try:
+        # One has the number, and the user, but not the start time of a worker noted; the other not the user.
+        started_at = Path(f"/proc/{strangers[1].pid}/stat").read_text().rpartition(")")[2].split()[19]
+        claims = [(strangers[0].pid, 1, 0), (strangers[1].pid, int(started_at), FIRST_SESSION_UID), (2**22, 1, 0)]
+        for pid, ticks, uid in claims:
+            text = f'{{"pid":{pid},"started":{ticks},"uid":{uid}}}'
+            (record.parent / f"{pid}.worker").write_text(text)
+        (record.parent / "torn.worker").write_text('{"pid":')
+        with started(lab) as service:
+            assert str(worker) in service.wait_line("Ended worker")
+            service.wait_line("runs as user")
+            assert wait_gone(worker, 0)
+            assert not until_gone(_family_besides_helpers, DEADLINE)
+            assert service.text.count("Ended worker") == 1
+            assert all(stranger.poll() is None for stranger in strangers)
+            assert service.stop() == Exit.OK
+            assert_nothing_left(lab)
+    finally:
+        for stranger in strangers:
+            stranger.kill()
+            stranger.wait()
+
+
+def _family_besides_helpers() -> set[int]:
+    return _family() - set(processes(HELPERS))

@@ -1,0 +1,132 @@
+"""Helper processes that die: what goes on, what comes back, and what is said."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.network import CABLE, SERVER_ADDRESS
+from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
+from openvpn3_sessionmgr.tests.lab.service import Service
+
+from ...support.service_life import connected, frozen, kill, line_after, parent, processes
+
+KEEPER = "openvpn3-service-sessionmgr: spawner"
+SERVING = "openvpn3-service-sessionmgr: spawner, serving"
+RESOLVER = "openvpn3-service-sessionmgr: resolver"
+WORKER = "openvpn3-session: "
+MARKER = b"through the tunnel"
+
+
+def keeper() -> int:
+    """The process that forks the spawner again."""
+    [found] = set(processes(KEEPER)) - set(processes(SERVING))
+    return found
+
+
+def resolvers() -> tuple[int, int]:
+    """The resolver's keeper, and the one that serves."""
+    found = processes(RESOLVER)
+    [serving] = [pid for pid in found if parent(pid) in found]
+    return parent(serving), serving
+
+
+@pytest.fixture
+def service(lab: Lab) -> Service:
+    """A running service, its helpers running too."""
+    lab.server()
+    made = lab.supervisor()
+    _wait_until(lambda: len(processes(SERVING)) == 1 and len(processes(RESOLVER)) == 2)
+    return made
+
+
+def test_a_dead_spawner_is_replaced(lab: Lab, service: Service) -> None:
+    alice, [live] = connected(lab)
+    profile = alice.import_profile("second", lab.profile())
+    for _ in range(3):
+        [serving] = processes(SERVING)
+        kill(serving, signal.SIGKILL)
+        path = alice.new_tunnel(profile)  # at once: what is asked for meanwhile waits in the socket
+        assert processes(SERVING) != [serving]
+        alice.session(path, "Disconnect")
+    assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    alice.session(live, "Disconnect")
+
+
+def test_without_a_spawner_live_sessions_go_on(lab: Lab, service: Service) -> None:
+    alice, [live] = connected(lab)
+    profile = alice.import_profile("second", lab.profile())
+
+    said = line_after(service.process, "keeper", lambda: kill(keeper(), signal.SIGKILL))
+    assert "CRITICAL" in said
+    assert "was killed by SIGKILL: restart the service" in said
+    alice.session(alice.new_tunnel(profile), "Disconnect")  # the serving one serves as long as it lives
+
+    [serving] = processes(SERVING)
+    kill(serving, signal.SIGKILL)
+    with pytest.raises(BusError, match="The spawner has ended; restart the service"):
+        alice.new_tunnel(profile)
+    assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [live]
+    assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    alice.session(live, "Disconnect")
+    assert service.stop() == Exit.OK
+
+
+def test_a_spawner_that_hangs_is_an_error_in_time(lab: Lab, service: Service) -> None:
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    [serving] = processes(SERVING)
+    with frozen(serving), pytest.raises(BusError, match=r"gave no verdict within 4 s|did not start a worker"):
+        alice.new_tunnel(profile)
+    # The worker that comes too late ends, and nothing is in the way of the next one.
+    path = alice.new_tunnel(profile)
+    assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
+    _wait_until(lambda: len(processes(WORKER)) == 1 and len(lab.client_side.devices() - {CABLE}) == 1)
+
+
+def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
+    lab.dns({"vpn.example": [SERVER_ADDRESS]})
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile(remotes=[f"vpn.example {PORT}"]))
+    for _ in range(2):
+        _, serving = resolvers()
+        kill(serving, signal.SIGKILL)
+        path = alice.new_tunnel(profile)
+        alice.session(path, "Connect")
+        alice.wait_status(path, 7)
+        alice.session(path, "Disconnect")
+        assert resolvers()[1] != serving
+
+
+def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> None:
+    alice = lab.connection("alice")
+    for pid in resolvers():
+        kill(pid, signal.SIGKILL)
+    named = alice.new_tunnel(alice.import_profile("named", lab.profile(remotes=[f"vpn.example {PORT}"])))
+    alice.session(named, "Connect")
+    service.process.wait_line("the resolver has ended; restart the service")
+    _, [path] = connected(lab, user="bob")
+    assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    assert path
+
+
+def test_signals_of_a_terminal_are_for_the_service_alone(lab: Lab, service: Service) -> None:
+    helpers = {keeper(), *processes(SERVING), *processes(RESOLVER)}
+    assert len(helpers) == 4
+    for pid in helpers:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+    connected(lab)
+    assert helpers == {keeper(), *processes(SERVING), *processes(RESOLVER)}
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < until

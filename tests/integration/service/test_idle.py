@@ -1,0 +1,202 @@
+"""Ending when idle: what keeps the service, and that no caller ever notices."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.tests.lab.connection import (
+    CONFIGURATION,
+    CONFIGURATION_PATH,
+    SESSIONS,
+    SESSIONS_PATH,
+    BusError,
+    Connection,
+)
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
+from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
+
+from ...support.service_life import field, frozen, owner_pid, processes
+
+IDLE = 1.0  # seconds; a busy machine has to get a session going in that time
+
+_LONGER = 1.6 * IDLE  # and less than SPAWN_DEADLINE
+
+
+def options(seconds: float) -> str:
+    return f"--idle-exit={seconds / 60:f}"
+
+
+def test_a_front_end_that_looks_does_not_keep_it(lab: Lab) -> None:
+    service = lab.supervisor(idle_exit=IDLE / 60)
+    alice = lab.connection("alice")
+    until = time.monotonic() + DEADLINE
+    with pytest.raises(BusError, match=r"ServiceUnknown|NameHasNoOwner"):
+        while time.monotonic() < until:
+            alice.get(SESSIONS_PATH, "version")
+            alice.session(SESSIONS_PATH, "FetchAvailableSessions")
+    assert service.process.wait() == Exit.OK
+
+
+def test_zero_keeps_it(lab: Lab) -> None:
+    lab.supervisor(idle_exit=0)
+    with pytest.raises(LabError):
+        lab.watcher.wait_no_owner(SESSIONS, IDLE)
+
+
+def test_a_session_keeps_it_until_it_ends(lab: Lab) -> None:
+    alice, profile = lab.connection("alice"), lab.profile()
+    service = lab.supervisor(idle_exit=IDLE / 60)
+    path = alice.new_tunnel(alice.import_profile("work", profile))
+    with pytest.raises(LabError):
+        lab.watcher.wait_no_owner(SESSIONS, _LONGER)
+    assert service.process.running()
+    alice.session(path, "Disconnect")
+    assert service.process.wait() == Exit.OK
+
+
+def test_a_session_being_made_keeps_it(lab: Lab) -> None:
+    alice, text = lab.connection("alice"), lab.profile()
+    lab.supervisor(idle_exit=IDLE / 60)
+    profile = alice.import_profile("work", text)
+    alice.session(alice.new_tunnel(profile), "Disconnect")
+    [serving] = processes("openvpn3-service-sessionmgr: spawner, serving")
+    with frozen(serving):
+        call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+        with pytest.raises(LabError):
+            lab.watcher.wait_no_owner(SESSIONS, _LONGER)
+    [path] = alice.finish_call(call)
+    assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
+
+
+@pytest.fixture
+def profiles(lab: Lab) -> Path:
+    """Start a bus that starts a service which soon ends; the parent directory of its profiles."""
+    lab.start_bus(activation=[options(IDLE), f"--runtime-dir={lab.directory}/run", f"--state-dir={lab.directory}/lib"])
+    return lab.directory
+
+
+def test_profiles_survive(lab: Lab, profiles: Path) -> None:
+    alice = lab.connection("alice")
+    text = lab.profile()
+    kept = {
+        "in memory": alice.import_profile("in memory", text),
+        "persistent": alice.import_profile("persistent", text, persistent=True),
+    }
+    pid = owner_pid(alice)
+    lab.watcher.wait_no_owner(SESSIONS)
+    for place in ("run", "lib"):
+        [file] = (profiles / place / "profiles").iterdir()
+        assert (file.stat().st_mode & 0o777, file.stat().st_uid) == (0o600, SERVICE.uid)
+    assert set(alice.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")) == set(kept.values())
+    assert owner_pid(alice) != pid
+    for name, path in kept.items():
+        assert alice.get(path, "name") == name
+        assert alice.call(path, CONFIGURATION, "Fetch").strip() == text.strip()
+        assert alice.session(alice.new_tunnel(path), "Disconnect") is None
+
+
+def test_a_session_asked_for_before_it_has_left_makes_it_stay(lab: Lab, profiles: Path) -> None:
+    """The bus is frozen while the service decides to leave, and has a call for it by then."""
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    pid = owner_pid(alice)
+    with frozen(lab.bus.process.pid):
+        call = _ask(alice, profile)
+        _wait_until(lambda: _lock(profiles) == f"leaving {pid}\n")
+    [path] = alice.finish_call(call)
+    assert owner_pid(alice) == owner_pid(alice, CONFIGURATION) == pid
+    assert _lock(profiles) == f"serving {pid}\n"
+    _stays_until_disconnect(lab, alice, path)
+
+
+def test_a_session_asked_for_when_it_has_left_is_the_next_one_s(lab: Lab, profiles: Path) -> None:
+    """The service is frozen when it has given up its names, so the next one has to wait until it is gone."""
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    pid = owner_pid(alice)
+    with ExitStack() as old:
+        with frozen(lab.bus.process.pid):
+            _wait_until(lambda: _lock(profiles) == f"leaving {pid}\n" and field(pid, "State").startswith("S"))
+            old.enter_context(frozen(pid))
+        lab.watcher.wait_no_owner(SESSIONS)
+        call = _ask(alice, profile)
+        lab.watcher.wait_owner(CONFIGURATION)
+        assert owner_pid(alice) != pid
+        assert _lock(profiles) == f"leaving {pid}\n"
+    [path] = alice.finish_call(call)
+    _stays_until_disconnect(lab, alice, path)
+
+
+def _ask(alice: Connection, profile: str) -> int:
+    return alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+
+
+def _lock(directory: Path) -> str:
+    return (directory / "run" / "lock").read_text()
+
+
+def _stays_until_disconnect(lab: Lab, alice: Connection, path: str) -> None:
+    with pytest.raises(LabError):
+        lab.watcher.wait_no_owner(SESSIONS, _LONGER)
+    alice.session(path, "Disconnect")
+    for name in (SESSIONS, CONFIGURATION):
+        lab.watcher.wait_no_owner(name)
+
+
+def test_no_call_is_lost_across_idle_exits(lab: Lab) -> None:
+    """Eight callers who never rest, while the service leaves again and again."""
+    exits, callers = 20, 8
+    lab.start_bus(activation=[options(0.1)])
+    profile = lab.profile()
+    everybody = [lab.connection(("alice", "bob")[number % 2]) for number in range(callers)]
+    enough = threading.Event()
+    done = Counter[str]()
+
+    def loop(connection: Connection) -> None:
+        calls: list[tuple[str, Callable[[], object]]] = [
+            ("version", lambda: connection.get(SESSIONS_PATH, "version")),
+            ("sessions", lambda: connection.session(SESSIONS_PATH, "FetchAvailableSessions")),
+            ("import and remove", lambda: _import_and_remove(connection, profile)),
+        ]
+        while not enough.is_set():
+            for name, call in calls:
+                call()  # an error ends the test
+                done[name] += 1
+
+    def gone(since: int) -> int:
+        signals = lab.watcher.signals(since)
+        changes = [one.arguments for one in signals if one.member == "NameOwnerChanged"]
+        return sum(name == SESSIONS and not new for name, _, new in changes)
+
+    with ThreadPoolExecutor(callers) as threads:
+        loops = [threads.submit(loop, connection) for connection in everybody]
+        try:
+            while (seen := gone(0)) < exits:
+                lab.watcher.wait_signal(lambda _, seen=seen: gone(0) > seen, DEADLINE)  # type: ignore[misc]  # bound
+                assert not [one for one in loops if one.done()]
+        finally:
+            enough.set()
+        for one in loops:
+            one.result()
+    assert gone(0) >= exits
+    assert min(done.values()) > exits  # each kind, in each life of the service
+    assert "Traceback" not in lab.bus.process.text
+
+
+def _import_and_remove(connection: Connection, profile: str) -> None:
+    path = connection.import_profile("one of many", profile)
+    connection.call(path, CONFIGURATION, "Remove")
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < until

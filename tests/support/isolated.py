@@ -1,0 +1,143 @@
+"""A network for one test: namespaces of its own, and what is set in them."""
+
+import asyncio
+import ctypes
+import fcntl
+import functools
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import prctl
+import pytest
+
+from openvpn3_sessionmgr.policy.network import Address, NetworkSettings, Route
+from openvpn3_sessionmgr.supervisor.logging.destinations import open_file
+from openvpn3_sessionmgr.supervisor.logging.log import Log
+from openvpn3_sessionmgr.supervisor.network.apply import Network
+
+UID = 60706
+NOBODY = 65534
+CLONE_NEWNS = 0x00020000
+CLONE_NEWNET = 0x40000000
+DEADLINE = 30  # seconds for a whole test
+
+V4 = Address("198.18.0.2", 24)
+V6 = Address("2001:db8::2", 64)
+ROUTE = Route("203.0.113.0/24")
+ROUTE_METRIC = Route("198.51.100.0/24", 77)
+ROUTE6 = Route("2001:db8:1::/48", 55)
+MANY_ROUTES = tuple(Route(f"10.{number >> 8}.{number & 255}.0/24") for number in range(1000))
+
+
+def settings(
+    *addresses: Address, routes: tuple[Route, ...] = (), mtu: int = 1400, server: str = "192.0.2.1"
+) -> NetworkSettings:
+    return NetworkSettings(mtu=mtu, addresses=addresses, routes=routes, server=server)
+
+
+Body = Callable[[Path], Coroutine[Any, Any, None]]
+
+
+def isolated(body: Body) -> Callable[[Path], None]:
+    """Run an asynchronous test in a child process with its own network and mount namespaces."""
+
+    @functools.wraps(body)
+    def test(tmp_path: Path) -> None:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(DEADLINE)
+                enter_namespaces()
+                asyncio.run(body(tmp_path))
+            except BaseException:
+                os.write(writer, traceback.format_exc().encode()[-60000:])
+                os._exit(1)
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as errors:
+            text = errors.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status:
+            pytest.fail(text or f"ended with {status}", pytrace=False)
+
+    del test.__wrapped__  # pytest would look for fixtures in its signature
+    return test
+
+
+def enter_namespaces() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(CLONE_NEWNET | CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+    run("mount --make-rprivate /")
+    run("ip link set lo up")
+
+
+def run(command: str) -> str:
+    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+
+
+def link(device: str) -> dict[str, Any] | None:
+    for row in json.loads(run("ip -j link show")):
+        if row["ifname"] == device:
+            return dict(row)
+    return None
+
+
+def addresses(device: str) -> set[str]:
+    rows = json.loads(run(f"ip -j addr show dev {device}"))
+    found = set()
+    for info in rows[0]["addr_info"]:
+        if info["scope"] != "link":
+            peer = f" peer {info['address']}" if "address" in info else ""
+            found.add(f"{info['local']}{peer}/{info['prefixlen']}")
+    return found
+
+
+def routes(device: str) -> dict[str, int]:
+    """Destination and metric of the routes that were set, not of those the kernel makes for addresses."""
+    rows = json.loads(run("ip -j route show")) + json.loads(run("ip -j -6 route show"))
+    return {row["dst"]: row.get("metric", 0) for row in rows if row["dev"] == device and row["protocol"] == "static"}
+
+
+def network(directory: Path) -> Network:
+    log = Log(6, [open_file(str(directory / "log"), colour=False)])
+    log.start()
+    return Network(directory / "journal", log)
+
+
+def journal(directory: Path) -> list[str]:
+    return sorted(path.name for path in (directory / "journal").iterdir())
+
+
+def attach(device: str) -> int:
+    """Hold a device as an engine does."""
+    node = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(node, 0x400454CA, struct.pack("16sH22x", device.encode(), 0x1001))
+    return node
+
+
+def route_events() -> socket.socket:
+    """A socket that gets what changes in addresses and routes."""
+    events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    events.bind((0, 0x10 | 0x40 | 0x100 | 0x400))  # RTMGRP_IPV4_IFADDR, _ROUTE, RTMGRP_IPV6_IFADDR, _ROUTE
+    return events
+
+
+def drop_to_nobody(*capabilities: int) -> None:
+    prctl.capbset.limit(*capabilities)
+    prctl.set_keepcaps(True)
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    prctl.cap_effective.limit(*capabilities)
+    prctl.cap_permitted.limit(*capabilities)
+    if prctl.CAP_NET_ADMIN in capabilities:
+        prctl.cap_effective.net_admin = True

@@ -1,0 +1,91 @@
+"""What the tests of sessions have in common: a user's session, and its processes as root sees them."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
+from openvpn3_sessionmgr.tests.lab.connection import Connection
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.service import SESSION_UIDS
+
+CFG_OK = StatusMinor.CFG_OK
+CONNECTING = StatusMinor.CONN_CONNECTING
+CONNECTED = StatusMinor.CONN_CONNECTED
+FAILED = StatusMinor.CONN_FAILED
+RECONNECTING = StatusMinor.CONN_RECONNECTING
+PAUSED = StatusMinor.CONN_PAUSED
+
+
+@dataclass
+class UserSession:
+    """A session and the connection of the user who started it."""
+
+    user: Connection
+    profile: str
+    path: str
+
+    def call(self, member: str, signature: str = "", *arguments: object) -> None:
+        self.user.session(self.path, member, signature, *arguments)
+
+    def get(self, name: str) -> object:
+        return self.user.get(self.path, name)
+
+    def connect(self) -> None:
+        """Connect, and wait until it is."""
+        before = len(self.user.signals())
+        self.call("Connect")
+        self.user.wait_status(self.path, CONNECTED, since=before)
+
+    def wait(self, minor: int, since: int = 0, deadline: float = 10.0) -> tuple[int, int, str]:
+        return self.user.wait_status(self.path, minor, deadline, since=since)
+
+    @property
+    def minors(self) -> list[int]:
+        """The minor codes of all statuses so far."""
+        return [minor for _, minor, _ in self.user.statuses(self.path)]
+
+    @property
+    def seen(self) -> int:
+        """How many signals have come so far, to wait for later ones."""
+        return len(self.user.signals())
+
+    @property
+    def worker(self) -> psutil.Process:
+        return psutil.Process(int(str(self.get("backend_pid"))))
+
+    @property
+    def engine(self) -> psutil.Process:
+        [child] = self.worker.children()
+        return child
+
+
+def begin(
+    lab: Lab, name: str = "work", user: str = "alice", connection: Connection | None = None, **options: object
+) -> UserSession:
+    """A user's new session of a new profile, not connected yet; `options` are those of Lab.profile."""
+    owner = connection or lab.connection(user)
+    profile = owner.import_profile(name, lab.profile(**options))
+    return UserSession(owner, profile, owner.new_tunnel(profile))
+
+
+def processes_of_sessions() -> list[psutil.Process]:
+    """All processes with a user id of the session range."""
+    found = []
+    for process in psutil.process_iter(["uids", "name"]):
+        uids = process.info["uids"]
+        if uids is not None and uids.real in SESSION_UIDS[1:]:
+            found.append(process)
+    return found
+
+
+def wait_gone(processes: Sequence[psutil.Process], deadline: float = 10.0) -> None:
+    """Wait until none of the processes is left."""
+    _, alive = psutil.wait_procs(list(processes), timeout=deadline)
+    assert not alive, alive
+
+
+def kill(process: psutil.Process, number: signal.Signals = signal.SIGKILL) -> None:
+    process.send_signal(number)

@@ -1,0 +1,140 @@
+"""The resolver: turns host names into addresses for all sessions, so that nothing in a sandbox needs a resolver.
+
+Each look-up runs in a process forked for it: a name server that does not answer holds up that look-up alone, a
+cancelled one is killed, and each sees the resolv.conf of the moment.
+"""
+
+import os
+import selectors
+import signal
+import socket
+import time
+
+import msgspec
+
+from ...ipc import helpers
+from ...ipc.channel import Channel, ChannelClosed
+from ...ipc.codec import BadFrame
+from ...policy.exit_status import Exit
+from ...policy.limits import MAX_FRAME, MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
+
+_MAX_LOOKUPS = MAX_LOOKUPS_PER_SESSION * MAX_SESSIONS
+
+
+class _Lookup(msgspec.Struct):
+    """One look-up under way in a process of its own."""
+
+    request: helpers.Lookup
+    pid: int
+    pipe: int  # the process writes its Answer here, and ends
+    deadline: float  # time.monotonic()
+    answer: bytes = b""
+
+
+def serve(supervisor: Channel) -> None:
+    """Answer look-ups until the supervisor closes its end."""
+    _Resolver(supervisor).run()
+
+
+class _Resolver:
+    def __init__(self, supervisor: Channel) -> None:
+        self._supervisor = supervisor
+        self._lookups: dict[int, _Lookup] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(supervisor, selectors.EVENT_READ, None)
+
+    def run(self) -> None:
+        while True:
+            for key, _ in self._selector.select(self._time_left()):
+                if key.data is None:
+                    try:
+                        self._read_request()
+                    except ChannelClosed:
+                        self._end_all()
+                        return
+                elif key.data in self._lookups:
+                    self._read_answer(self._lookups[key.data])
+            self._expire()
+
+    def _time_left(self) -> float | None:
+        if not self._lookups:
+            return None
+        return max(0.0, min(lookup.deadline for lookup in self._lookups.values()) - time.monotonic())
+
+    def _read_request(self) -> None:
+        packet = self._supervisor.receive()
+        packet.close()
+        request = helpers.decode_to_resolver(packet.data)
+        if isinstance(request, helpers.Cancel):
+            if request.number in self._lookups:
+                self._finish(self._lookups[request.number])
+        elif request.number in self._lookups:
+            raise BadFrame(f"look-up {request.number} is under way already")
+        elif len(self._lookups) >= _MAX_LOOKUPS:
+            self._reply(helpers.Answer(request.number, (), "too many names are being resolved"))
+        else:
+            self._start(request)
+
+    def _start(self, request: helpers.Lookup) -> None:
+        read_end, write_end = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(read_end)
+            os.close(write_end)
+            self._reply(helpers.Answer(request.number, (), f"no process for the look-up: {error.strerror}"))
+            return
+        if pid == 0:
+            os.write(write_end, helpers.encode(resolve(request)))
+            os._exit(Exit.OK)
+        os.close(write_end)
+        deadline = time.monotonic() + RESOLVE_DEADLINE
+        self._lookups[request.number] = _Lookup(request, pid, read_end, deadline)
+        self._selector.register(read_end, selectors.EVENT_READ, request.number)
+
+    def _read_answer(self, lookup: _Lookup) -> None:
+        data = os.read(lookup.pipe, MAX_FRAME)
+        if data and len(lookup.answer) <= MAX_FRAME:
+            lookup.answer += data
+            return
+        self._finish(lookup)
+        try:
+            self._reply(helpers.decode_answer(lookup.answer))
+        except BadFrame:
+            self._reply(helpers.Answer(lookup.request.number, (), "the look-up's process died"))
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for lookup in [lookup for lookup in self._lookups.values() if lookup.deadline <= now]:
+            self._finish(lookup)
+            error = f"no answer from the name servers within {RESOLVE_DEADLINE:.0f} s"
+            self._reply(helpers.Answer(lookup.request.number, (), error))
+
+    def _finish(self, lookup: _Lookup) -> None:
+        """Forget a look-up, and end its process if it still runs."""
+        del self._lookups[lookup.request.number]
+        self._selector.unregister(lookup.pipe)
+        os.close(lookup.pipe)
+        os.kill(lookup.pid, signal.SIGKILL)  # cannot hit a stranger: it has not been waited for
+        os.waitpid(lookup.pid, 0)
+
+    def _end_all(self) -> None:
+        for lookup in list(self._lookups.values()):
+            self._finish(lookup)
+
+    def _reply(self, answer: helpers.Answer) -> None:
+        try:
+            self._supervisor.send(helpers.encode(answer))
+        except ChannelClosed:
+            pass  # the next read sees it too, and ends
+
+
+def resolve(request: helpers.Lookup) -> helpers.Answer:
+    """Look up one name (getaddrinfo(3)), blocking; never raises."""
+    try:
+        found = socket.getaddrinfo(request.host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) and error.strerror else str(error)
+        return helpers.Answer(request.number, (), reason)
+    addresses = dict.fromkeys(str(address[0]) for *_, address in found)
+    return helpers.Answer(request.number, tuple(addresses)[:MAX_RESOLVED])

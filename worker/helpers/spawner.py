@@ -1,0 +1,204 @@
+"""The spawner: makes one confined process per session on request, and does nothing else.
+
+Exec'd by the supervisor as root, before any outside input is read.  It forks the resolver, builds the template root,
+keeps four capabilities, and becomes two processes: a keeper that only waits, and the serving one, which the keeper
+forks again on the same socket when it dies.  Code execution in either is still root's power; that is why the serving
+one reads nothing but a request of fixed size.
+
+A worker is forked twice: A leaves the namespaces, so that its child B is the first process of a pid namespace; A
+tells the supervisor about B and ends, whereby B becomes the supervisor's child (it is the subreaper, prctl(2)).
+"""
+
+import errno
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+
+import prctl
+from msgspec.structs import replace
+
+from ...ipc import helpers
+from ...ipc.channel import Channel, ChannelClosed
+from ...ipc.codec import BadFrame
+from ...kernel import mounts, privileges, process
+from ...policy import layers
+from ...policy.exit_status import Exit, describe
+from ...policy.layers import Layer
+from ..sandbox import cgroup, confine, template
+from ..sandbox.confine import Confinement
+from ..sandbox.pkcs11_providers import Providers
+from ..session import loop
+from . import resolver
+
+_COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
+_FORK_RETRY = 0.5  # seconds
+
+
+def main() -> None:
+    """Be both helpers; ipc/helpers.py says what descriptors there are, and what is read first."""
+    # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in loop.ENDING:
+        # Not ignored, but of no effect here: a worker that had to set its own handlers would take 0.1 MB for that.
+        signal.signal(number, lambda number, frame: None)
+    with os.fdopen(helpers.SETUP_FD, "rb") as pipe:
+        told = pipe.read()
+    if not told:  # the supervisor cannot start
+        os._exit(Exit.OK)
+    setup = helpers.decode_setup(told)
+    confinement = Confinement(setup.layers, setup.filters)
+    gc.set_threshold(_COLLECT_AFTER)
+    gc.enable()
+    gc.collect()
+    gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
+    if os.fork() == 0:
+        _end_with(lambda: _be_resolver(setup.first_uid, confinement))
+    os.close(helpers.RESOLVER_FD)
+    _end_with(lambda: _be_spawner(setup, confinement))
+
+
+def _be_resolver(uid: int, confinement: Confinement) -> None:
+    os.close(helpers.SPAWNER_FD)
+    os.close(helpers.CGROUP_FD)
+    prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
+    confine.confine_resolver(uid, confinement)
+    keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
+
+
+def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
+    engine, staged = setup.engine, setup.providers
+    prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
+    process.unshare(process.CLONE_NEWNS)
+    mounts.make_mounts_private()
+    cgroup.cut_loose(helpers.CGROUP_FD)
+    if Layer.ROOT in confinement.layers:
+        template.build_and_enter(engine, setup.directory, staged)
+        engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
+    else:
+        base = template.OUTSIDE_DIRECTORY
+    if Layer.MOUNT not in confinement.layers:
+        template.share_private_directory(base)
+    template.write_texts(engine, base, staged)
+    if not confine.shows_providers(confinement.layers):
+        _show_to_all(confinement, staged)
+    places = {"ENGINE": (engine,), "LOADER": template.loaders()}
+    confinement = replace(confinement, base=base, places=places)
+    confine.confine_spawner(confinement)
+    uids = range(setup.first_uid + 1, setup.last_uid + 1)
+    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement, staged))
+
+
+def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
+    """Where a worker cannot be shown its own PKCS#11 providers only: let all see them, and say so."""
+    if not any(provider.places for provider in staged):
+        return
+    if Layer.ROOT in confinement.layers:  # otherwise they are where they belong
+        Providers(staged, range(len(staged))).show()
+    print("PKCS#11: the files of all providers can be seen by all sessions", file=sys.stderr, flush=True)
+
+
+def keep_serving(serve_requests: Callable[[], None]) -> None:
+    """Fork a process that runs `serve_requests`, and fork it again when it dies; return when it ended in order.
+
+    The process that calls this reads nothing from anybody.
+    """
+    while True:
+        try:
+            child = os.fork()
+        except OSError as error:  # no process or memory to be had: there is no event for when there is
+            print(f"cannot fork: {error.strerror}; trying again", file=sys.stderr, flush=True)
+            time.sleep(_FORK_RETRY)
+            continue
+        if child == 0:
+            _end_with(serve_requests)
+        while True:
+            ended, status = os.waitpid(-1, 0)
+            if ended == child:
+                break
+        if status == 0:
+            return
+        print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
+
+
+def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
+    prctl.set_proctitle("openvpn3-service-sessionmgr: spawner, serving")
+    while True:
+        try:
+            packet = requests.receive()
+        except ChannelClosed:
+            return
+        try:
+            serial, uid, numbers = helpers.unpack_spawn(packet.data)
+            if uid not in uids or len(packet.descriptors) != 1 or not numbers <= set(range(len(staged))):
+                what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
+                raise BadFrame(f"a request for {what}")
+            with socket.socket(fileno=packet.take()) as worker_end:
+                shown = Providers(staged, numbers)
+                failure = _spawn(requests, serial, uid, Channel(worker_end), confinement, shown)
+            if failure:
+                requests.send(helpers.pack_spawned(serial, -failure))
+        except BadFrame as error:
+            print(f"spawner: {error}", file=sys.stderr, flush=True)
+        finally:
+            packet.close()
+
+
+def _spawn(
+    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: Providers
+) -> int:
+    """Make a worker, which answers the request by itself; an errno if there is none."""
+    try:
+        intermediate = os.fork()
+    except OSError as error:
+        return error.errno or errno.EAGAIN
+    if intermediate == 0:
+        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement, shown))
+    _, status = os.waitpid(intermediate, 0)
+    return 0 if status == 0 else errno.ECHILD
+
+
+def _unshare_and_fork(
+    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: Providers
+) -> None:
+    try:
+        if Layer.CGROUP in confinement.layers:
+            cgroup.enter(helpers.CGROUP_FD, uid)
+        os.close(helpers.CGROUP_FD)  # the worker is not to reach its own bounds
+        process.unshare(layers.namespace_flags(confinement.layers))
+        pid = os.fork()
+    except OSError as error:
+        requests.send(helpers.pack_spawned(serial, -(error.errno or errno.EAGAIN)))
+        return
+    if pid == 0:
+        requests.close()
+        loop.run(worker_end, confine.confine_worker(uid, serial, confinement, shown))
+        return
+    pidfd = os.pidfd_open(pid)
+    requests.send(helpers.pack_spawned(serial, pid), [pidfd])
+
+
+def _inherited_channel(descriptor: int) -> Channel:
+    return Channel(socket.socket(fileno=descriptor))
+
+
+def _end_with(body: Callable[[], None]) -> None:
+    """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
+    try:
+        body()
+        status = Exit.OK
+    except privileges.ConfinementError as error:
+        print(f"openvpn3-service-sessionmgr: cannot confine a process: {error}", file=sys.stderr, flush=True)
+        status = Exit.CONFINEMENT
+    except BaseException:
+        traceback.print_exc()
+        status = Exit.INTERNAL
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

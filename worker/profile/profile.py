@@ -1,0 +1,337 @@
+"""Judge a profile: what of it the engine gets, what the user must type, and what was left out.
+
+Pure functions over hostile text.  The engine's configuration is written anew from the options that
+policy/profile_options.py allows; nothing of the profile's text is passed through but the content of blocks.
+"""
+
+import re
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ...policy.limits import MAX_PROFILE
+from ...policy.pkcs11 import ListedProvider
+from ...policy.profile_options import OPTIONS, TOKEN_OPTIONS, Embed, Rule, Treatment
+from ...policy.profile_text import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
+from .connection import Connection
+from .pkcs11 import TokenOptions
+from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .values import (
+    Judgement,
+    Need,
+    ProfileRefused,
+    Proxy,
+    Remote,
+    StaticChallenge,
+    family_of,
+    names_file,
+    places,
+    read_lines,
+    read_number,
+    read_port,
+    read_proto,
+    refusal,
+    shown,
+)
+
+__all__ = ["Judgement", "Need", "ProfileRefused", "Proxy", "Remote", "StaticChallenge", "judge"]
+
+DEFAULT_VERBOSITY = 3
+MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
+MAX_WARNINGS = 100  # of one profile
+
+_PEER_INFO = re.compile(r"[UI]V_[A-Za-z0-9_]{1,60}")
+_PROVIDERS = {"default", "legacy", "fips", "base"}
+_INLINE = ("[inline]", "[INLINE]")
+_OURS = ("IV_SSO", "IV_GUI_VER")  # set by the worker
+_QUIET_SETENV = ("FORWARD_COMPATIBLE", "CLIENT_CERT", "FRIENDLY_NAME", "PROFILE")  # other clients' settings
+
+
+def judge(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> Judgement:
+    """Turn `profile` into what the engine gets; `providers` are those of PKCS#11 on this machine.
+
+    Raises ProfileRefused, and nothing else.
+    """
+    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
+    if len(raw) > MAX_PROFILE:
+        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
+    try:
+        options = tokenize(decode(raw))
+        if text := problem(options):
+            raise ProfileRefused(text)
+        return _Judge(options, providers).judgement()
+    except ProfileTextError as error:
+        raise ProfileRefused(str(error)) from None
+
+
+class _Judge:
+    """One pass over the options of a profile.
+
+    An option with something to it has a method of its name; all others are handed on as they are.
+    """
+
+    def __init__(self, options: list[Option], providers: Sequence[ListedProvider]) -> None:
+        self.token = TokenOptions(providers)
+        self.dropped: dict[str, tuple[str, list[int]]] = {}  # what → reason, lines
+        self.top = self.scope = Connection()
+        self.connections: list[Connection] = []
+        self.inner = {
+            option.line: tokenize(option.block, option.line + 1, nested=True)
+            for option in options
+            if option.name == "connection" and option.block is not None
+        }
+        everything = [*options, *(option for inside in self.inner.values() for option in inside)]
+        if len(everything) > MAX_OPTIONS:
+            raise ProfileRefused(f"the profile has more than {MAX_OPTIONS} options")
+        self.names = {option.name for option in everything}
+        self.blocks = {option.name for option in everything if option.block is not None}
+        self.one_proxy = "http-proxy-user-pass" in self.blocks and "http-proxy" in self.names
+        self.proto_force: str | None = None
+        self.tun_type_given = any(o.name == "dev-type" and o.params == ("tun",) for o in options)
+        self.verbosity = DEFAULT_VERBOSITY
+        self.asks: dict[Need, bool] = {}
+        self.static_challenge: StaticChallenge | None = None
+        self.proxy_credentials: Option | None = None
+        self.awaited: dict[str, Option] = {}  # "ca [inline]": its block must follow or have come
+        for option in options:
+            self.option(option)
+
+    def judgement(self) -> Judgement:
+        """The result, once all options are read."""
+        for name, option in self.awaited.items():
+            if name not in self.blocks:
+                raise refusal(option, f"says [inline], but there is no block <{name}>")
+        self.connections = self.connections or [self.top]
+        remotes = [scope.remote(option) for scope in self.connections for option in scope.remotes]
+        if self.proto_force:
+            remotes = [remote for remote in remotes if remote.proto == self.proto_force]
+        if not remotes:
+            raise ProfileRefused("the profile names no server that could be used: check remote and proto-force")
+        if any(remote.proxy and remote.proxy.kind == "http" and remote.proto == "udp" for remote in remotes):
+            raise ProfileRefused("http-proxy carries only TCP: use proto tcp-client, or remove http-proxy")
+        token_lines, token = self.token.judged(self.names)
+        return Judgement(
+            config=self._proxy() + "".join(self.top.lines) + token_lines,
+            warnings=self._warnings(),
+            remotes=tuple(remotes),
+            needs=frozenset(need for need, asked in self.asks.items() if asked),
+            static_challenge=self.static_challenge,
+            verbosity=self.verbosity,
+            on_token=bool(token_lines),
+            token=token,
+        )
+
+    def option(self, option: Option) -> None:
+        """Judge one option of the current scope."""
+        rule = OPTIONS.get(option.name)
+        if rule is None:
+            self.drop(option, "OpenVPN does not know it", shown(option.name))
+        elif rule.treatment is Treatment.REFUSED:
+            raise refusal(option, rule.reason)
+        elif rule.treatment is Treatment.IGNORED:
+            self.drop(option, rule.reason)
+        elif self.scope is not self.top and not rule.in_connection:
+            raise refusal(option, "cannot stand in a <connection> block; move it out")
+        elif self.well_formed(option, rule):
+            special = _SPECIAL.get(option.name)
+            if special:
+                special(self, option)
+            elif rule.treatment is Treatment.ALLOWED:
+                self.emit(option)
+
+    def well_formed(self, option: Option, rule: Rule) -> bool:
+        """Whether the engine would accept the form of `option`; refuses it otherwise."""
+        given = len(option.params) + (option.block is not None)
+        if option.block is not None and rule.embed is Embed.NEVER:
+            raise refusal(option, "cannot be a block")
+        if option.block is not None and not option.block.strip():
+            raise refusal(option, "is an empty block")
+        if rule.embed is Embed.MUST and option.params and option.name != "auth-user-pass":
+            if option.params[0] not in _INLINE:
+                raise names_file(option, option.params[0], option.name)
+            self.awaited[option.name] = option
+            if option.name == "tls-auth" and len(option.params) == 2:
+                self.emit(Option("key-direction", option.params[1:], line=option.line))
+            return False
+        if rule.least <= given <= rule.most:
+            return True
+        if option.optional:
+            self.drop(option, "its parameters are not understood")
+            return False
+        wanted = str(rule.least) if rule.least == rule.most else f"{rule.least} to {rule.most}"
+        raise refusal(option, f"takes {wanted} parameters, not {given}")
+
+    def emit(self, option: Option) -> None:
+        """Hand `option` to the engine."""
+        self.scope.lines.append(render(option))
+
+    def drop(self, option: Option, reason: str, what: str | None = None) -> None:
+        """Leave `option` out, and say so."""
+        self.dropped.setdefault(what or option.name, (reason, []))[1].append(option.line)
+
+    # Options with something to them, by name
+
+    def dev(self, option: Option) -> None:
+        device = option.params[0]
+        if not device.startswith("tun") and not self.tun_type_given:
+            raise refusal(option, f"asks for a device {shown(device)}; only tun devices are supported")
+        if device != "tun":
+            self.drop(option, "the session manager chooses the device's name", f"dev {shown(device)}")
+
+    def dev_type(self, option: Option) -> None:
+        if option.params[0] != "tun":
+            raise refusal(option, "only tun devices are supported")
+
+    def mode(self, option: Option) -> None:
+        if option.params[0] != "p2p":
+            raise refusal(option, "this is a server's profile")
+
+    def verb(self, option: Option) -> None:
+        level = read_number(option, option.params[0])
+        if level > MAX_VERBOSITY:
+            self.drop(option, f"{MAX_VERBOSITY} is the most", f"verb {level}")
+        self.verbosity = min(level, MAX_VERBOSITY)
+
+    def proto(self, option: Option) -> None:
+        self.scope.proto = read_proto(option, option.params[0])
+        self.scope.family = family_of(option.params[0])
+        self.emit(option)
+
+    def force_proto(self, option: Option) -> None:
+        self.proto_force = read_proto(option, option.params[0])
+        self.emit(option)
+
+    def port(self, option: Option) -> None:
+        read_port(option, option.params[0])
+        self.scope.port = option.params[0]
+        self.emit(option)
+
+    def remote(self, option: Option) -> None:
+        self.scope.remote(option)
+        if self.scope is self.top and self.inner:
+            self.drop(option, "the <connection> blocks name the servers")
+            return
+        self.scope.remotes.append(option)
+        self.emit(option)
+
+    def connection(self, option: Option) -> None:
+        self.scope = replace(self.top, remotes=[], lines=[])
+        for inner in self.inner[option.line]:
+            self.option(inner)
+        if len(self.scope.remotes) != 1:
+            raise refusal(option, "each <connection> block needs exactly one remote")
+        block = "".join(self.scope.lines) + ("" if self.one_proxy else self.scope.proxy.rendered())
+        self.connections.append(self.scope)
+        self.scope = self.top
+        self.emit(replace(option, block=block))
+
+    def http_proxy(self, option: Option) -> None:
+        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, self.one_proxy))
+
+    def socks_proxy(self, option: Option) -> None:
+        self.scope.proxy = replace(self.scope.proxy, option=socks_proxy(option))
+
+    def http_proxy_option(self, option: Option) -> None:
+        if "http-proxy" in self.names:
+            self.scope.proxy = self.scope.proxy.with_header(option)
+        else:
+            self.drop(option, "there is no http-proxy")
+
+    def http_proxy_user_pass(self, option: Option) -> None:
+        check_credentials(option)
+        if "http-proxy" in self.names:
+            self.proxy_credentials = option
+        else:
+            self.drop(option, "there is no http-proxy")
+
+    def auth_user_pass(self, option: Option) -> None:
+        if option.params[:1] and option.params[0] in _INLINE:
+            self.awaited[option.name] = option
+            return
+        if option.params and option.params[0] not in ("stdin", "username-only"):
+            raise names_file(option, option.params[0], option.name)
+        complete = option.block is not None and len(read_lines(option)) > 1 and all(read_lines(option)[:2])
+        if option.block is not None and not complete:
+            self.drop(option, "it lacks a password, so both will be asked for", "<auth-user-pass>")
+        self.asks[Need.USER_PASSWORD] = not complete
+        self.emit(option if complete else Option(option.name, line=option.line))
+
+    def key(self, option: Option) -> None:
+        block = option.block or ""
+        encrypted = "BEGIN ENCRYPTED PRIVATE KEY" in block or "Proc-Type: 4,ENCRYPTED" in block
+        self.asks[Need.KEY_PASSPHRASE] = encrypted
+        self.emit(option)
+
+    def pkcs12(self, option: Option) -> None:
+        self.asks[Need.KEY_PASSPHRASE] = True
+        self.emit(option)
+
+    def askpass(self, option: Option) -> None:
+        if option.params and option.params[0] != "stdin":
+            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and be asked instead")
+
+    def ask_challenge(self, option: Option) -> None:
+        text, echo, *form = option.params
+        self.asks[Need.STATIC_CHALLENGE] = True
+        self.static_challenge = StaticChallenge(text, read_number(option, echo) != 0)
+        # OpenVPN 2.6 knows only two parameters, and "scrv1" is what they mean.
+        self.emit(replace(option, params=option.params[:2]) if form == ["scrv1"] else option)
+
+    def providers(self, option: Option) -> None:
+        if not _PROVIDERS.issuperset(option.params):
+            raise refusal(option, f"only {', '.join(sorted(_PROVIDERS))} may be loaded")
+        self.emit(option)
+
+    def setenv(self, option: Option) -> None:
+        name = option.params[0]
+        if name == "SERVER_POLL_TIMEOUT" and len(option.params) == 2:
+            self.emit(Option("server-poll-timeout", option.params[1:], line=option.line))
+        elif name == "PUSH_PEER_INFO":
+            self.emit(Option("push-peer-info", line=option.line))
+        elif _PEER_INFO.fullmatch(name) and name not in _OURS:
+            self.emit(option)
+        elif name not in _QUIET_SETENV:
+            self.drop(option, "only programs would see it, and none are run", f"setenv {shown(name)}")
+
+    def _proxy(self) -> str:
+        """What stands before all else: the proxy, unless each <connection> block has its own."""
+        scopes = [scope.proxy for scope in self.connections]
+        known = self.proxy_credentials is not None
+        self.asks[Need.PROXY_CREDENTIALS] = any(
+            scope.wants_credentials and not (known and scope.by_http) for scope in scopes
+        )
+        if self.proxy_credentials is not None:
+            return for_whole_profile(scopes, self.proxy_credentials)
+        return "" if self.inner else self.top.proxy.rendered()
+
+    def _warnings(self) -> tuple[str, ...]:
+        texts = [f"{what} ({places(lines)}) is ignored: {why}" for what, (why, lines) in self.dropped.items()]
+        if len(texts) > MAX_WARNINGS:
+            texts[MAX_WARNINGS:] = [f"{len(texts) - MAX_WARNINGS} further options are ignored"]
+        return tuple(texts)
+
+
+_SPECIAL = {
+    **dict.fromkeys(TOKEN_OPTIONS, lambda judge, option: judge.token.read(option)),
+    "dev": _Judge.dev,
+    "dev-type": _Judge.dev_type,
+    "mode": _Judge.mode,
+    "verb": _Judge.verb,
+    "proto": _Judge.proto,
+    "proto-force": _Judge.force_proto,
+    "port": _Judge.port,
+    "rport": _Judge.port,
+    "remote": _Judge.remote,
+    "connection": _Judge.connection,
+    "http-proxy": _Judge.http_proxy,
+    "http-proxy-option": _Judge.http_proxy_option,
+    "http-proxy-user-pass": _Judge.http_proxy_user_pass,
+    "socks-proxy": _Judge.socks_proxy,
+    "auth-user-pass": _Judge.auth_user_pass,
+    "key": _Judge.key,
+    "pkcs12": _Judge.pkcs12,
+    "askpass": _Judge.askpass,
+    "static-challenge": _Judge.ask_challenge,
+    "providers": _Judge.providers,
+    "setenv": _Judge.setenv,
+}

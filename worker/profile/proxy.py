@@ -1,0 +1,101 @@
+"""What a profile says about proxies, in the form that the engine gets.
+
+The engine keeps an embedded user name and password for one HTTP proxy of the whole profile; without, every
+<connection> block may have a proxy of its own (openvpn(8), http-proxy and http-proxy-user-pass).
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec.structs import replace
+
+from ...policy.profile_text import Option, render
+from .values import Proxy, names_file, read_host, read_lines, read_port, refusal, shown
+
+_INLINE = ("[inline]", "[INLINE]")
+_METHODS = ("none", "basic", "ntlm", "ntlm2")
+_MAX_HEADERS = 16  # the engine takes 10 and two of its own; every <connection> block repeats them
+
+
+class ProxyOptions(msgspec.Struct, frozen=True):
+    """The proxy that applies in one scope, if any."""
+
+    option: Option | None = None  # http-proxy or socks-proxy
+    headers: tuple[Option, ...] = ()  # http-proxy-option
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy itself."""
+        if self.option is None:
+            return None
+        return Proxy("http" if self.option.name == "http-proxy" else "socks", self.option.params[0])
+
+    @property
+    def by_http(self) -> bool:
+        """Whether it is an HTTP proxy."""
+        return self.option is not None and self.option.name == "http-proxy"
+
+    @property
+    def wants_credentials(self) -> bool:
+        """Whether the engine needs a user name and password before the proxy has said anything."""
+        return self.option is not None and "stdin" in self.option.params[2:3] and "none" not in self.option.params[3:]
+
+    def with_header(self, option: Option) -> "ProxyOptions":
+        """These with one http-proxy-option more.  Raises ProfileRefused."""
+        if len(self.headers) == _MAX_HEADERS:
+            raise refusal(option, f"is there more than {_MAX_HEADERS} times")
+        return replace(self, headers=(*self.headers, option))
+
+    def rendered(self) -> str:
+        """The options for the engine, each on a line."""
+        if self.option is None:
+            return ""
+        return "".join(render(option) for option in (self.option, *(self.headers if self.by_http else ())))
+
+
+def http_proxy(option: Option, embedded: bool) -> Option:
+    """`option` as the engine gets it; `embedded` says whether the profile has credentials.  Raises ProfileRefused."""
+    host, port, *how = option.params
+    read_host(option, host)
+    read_port(option, port)
+    if not how:
+        how = ["auto"] if embedded else []  # without a word the engine would not use the credentials it has
+    elif how[0] in ("auto", "auto-nct"):
+        how = how[:1]
+    elif how == ["none"]:
+        how = []
+    elif how[0] not in ("", "stdin", *_INLINE):
+        raise names_file(option, how[0], "http-proxy-user-pass")
+    elif how[1:] and how[1] not in _METHODS:
+        raise refusal(option, f"asks for {shown(how[1])}; there are {', '.join(_METHODS)}, auto and auto-nct")
+    else:
+        how = ["stdin", *how[1:]]  # means the embedded ones, if there are any
+    return replace(option, params=(host, port, *how))
+
+
+def socks_proxy(option: Option) -> Option:
+    """`option` as the engine gets it.  Raises ProfileRefused."""
+    host, port, *how = [*option.params, "1080"][: max(2, len(option.params))]
+    read_host(option, host)
+    read_port(option, port)
+    if how and how[0] != "stdin":
+        raise refusal(option, "names a file with a password; remove it, and be asked instead")
+    return replace(option, params=(host, port, *how))
+
+
+def check_credentials(option: Option) -> None:
+    """Raise ProfileRefused unless the block `option` has a user name and a password."""
+    user, password, *_ = [*read_lines(option), "", ""]
+    if not (user and password):
+        raise refusal(option, "needs a user name and, on the next line, a password")
+
+
+def for_whole_profile(scopes: Iterable[ProxyOptions], credentials: Option) -> str:
+    """The one proxy of all `scopes` and its `credentials`, rendered.  Raises ProfileRefused if they use several."""
+    first, *others = scopes
+    if any(other.rendered() != first.rendered() for other in others):
+        raise refusal(
+            credentials,
+            "only fits if all <connection> blocks use the same proxy; remove it, and be asked instead",
+        )
+    return first.rendered() + (render(credentials) if first.by_http else "")

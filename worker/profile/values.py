@@ -1,0 +1,129 @@
+"""What a judged profile is made of, and how the values in one are read and refused."""
+
+import re
+from enum import Enum
+
+import msgspec
+
+from ...policy.profile_text import Option
+
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_PROTOS = {
+    **dict.fromkeys(("udp", "udp4", "udp6"), "udp"),
+    **dict.fromkeys(("tcp", "tcp4", "tcp6", "tcp-client", "tcp4-client", "tcp6-client"), "tcp"),
+}
+
+
+class ProfileRefused(Exception):
+    """A profile that cannot be used; the text names the option and its line, and says what to do."""
+
+
+class Need(Enum):
+    """What a user has to type before the tunnel can come up."""
+
+    USER_PASSWORD = "user name and password"
+    STATIC_CHALLENGE = "answer to the profile's question"
+    KEY_PASSPHRASE = "passphrase of the private key"
+    PROXY_CREDENTIALS = "user name and password for the proxy"
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """A proxy that a server is reached through."""
+
+    kind: str  # "http" or "socks"
+    host: str
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """A server to try."""
+
+    host: str
+    port: int
+    proto: str  # "udp" or "tcp"
+    proxy: Proxy | None = None
+    family: int = 0  # of addresses: 4, 6, or 0 for whichever
+
+
+class StaticChallenge(msgspec.Struct, frozen=True):
+    """A question that is asked together with user name and password."""
+
+    text: str
+    echo: bool  # the answer may be shown while it is typed
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What became of a profile."""
+
+    config: str  # for the engine; contains secrets
+    warnings: tuple[str, ...]
+    remotes: tuple[Remote, ...]  # in the profile's order, at least one
+    needs: frozenset[Need]
+    static_challenge: StaticChallenge | None
+    verbosity: int  # 0 to 6
+    on_token: bool = False  # the key is on a PKCS#11 token
+    token: str = ""  # label of the one whose PIN the engine will ask for
+
+    def __repr__(self) -> str:
+        return f"Judgement({len(self.config)} characters, {self.warnings}, {self.remotes}, {self.needs})"
+
+
+def read_host(option: Option, text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise refusal(option, f"{shown(text)} is not a host name or address")
+    return text
+
+
+def read_port(option: Option, text: str) -> int:
+    port = read_number(option, text)
+    if not 0 < port < 65536:
+        raise refusal(option, f"{shown(text)} is not a port")
+    return port
+
+
+def read_proto(option: Option, text: str) -> str:
+    if text not in _PROTOS:
+        raise refusal(option, f"{shown(text)} is not udp or tcp-client")
+    return _PROTOS[text]
+
+
+def family_of(proto: str) -> int:
+    """The address family that a protocol's name asks for: 4, 6, or 0 for whichever."""
+    return next((family for family in (4, 6) if str(family) in proto), 0)
+
+
+def read_number(option: Option, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise refusal(option, f"{shown(text)} is not a number")
+    return int(text)
+
+
+def read_lines(option: Option) -> list[str]:
+    """The lines of a block of credentials."""
+    block = option.block or ""
+    if "\ufffd" in block:
+        raise refusal(option, "is not UTF-8")
+    return block.split("\n")
+
+
+def shown(text: str) -> str:
+    """`text` of a hostile profile, fit for a message."""
+    said = ascii(text[:61])  # which makes up to ten characters of one
+    return said if len(said) <= 62 else f"{said[:61]}...{said[-1]}"
+
+
+def places(lines: list[int]) -> str:
+    shown = ", ".join(map(str, lines[:3])) + (", ..." if len(lines) > 3 else "")
+    return f"line {shown}" if len(lines) == 1 else f"lines {shown}"
+
+
+def refusal(option: Option, reason: str) -> ProfileRefused:
+    return ProfileRefused(f"{option.name} (line {option.line}): {reason}")
+
+
+def names_file(option: Option, file: str, block: str) -> ProfileRefused:
+    return refusal(
+        option,
+        f"names the file {shown(file)}, which is not read; "
+        f"embed its content in the profile between <{block}> and </{block}>",
+    )

@@ -1,0 +1,1 @@
+"""What a session sees of the machine, and how its processes are confined to that."""

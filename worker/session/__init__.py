@@ -1,0 +1,1 @@
+"""One session: its engine, its supervisor, and the loop that serves both."""

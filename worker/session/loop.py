@@ -1,0 +1,157 @@
+"""The loop of one worker: supervisor, engine, signals and deadlines, in one thread."""
+
+import mmap
+import os
+import selectors
+import signal
+import traceback
+from collections.abc import Callable
+
+from ...ipc import messages
+from ...ipc.channel import Channel, ChannelClosed
+from ...ipc.codec import BadFrame, encode
+from ...policy.dbus_numbers import LogCategory
+from ...policy.exit_status import Exit
+from ...policy.limits import MAX_FRAME, MAX_LOG_LINE
+from ..sandbox.confine import Confinement, confine_serving
+from . import events, requests
+from .phase import Phase
+from .session import Session
+from .timers import Timers
+
+# Signals that end a session.  The first process of a pid namespace gets only those it handles.
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
+# First commands to the engine; without counters each second there are no statistics.
+_GREETING = ("state on", "log on", "bytecount 1")
+
+
+def run(supervisor: Channel, confinement: Confinement) -> None:
+    """Serve one session until it has ended, then end the process."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    try:
+        _Loop(supervisor, confinement).run()
+        status = Exit.OK
+    except BadFrame as error:
+        _last_words(supervisor, f"The supervisor broke the protocol: {error}")
+        status = Exit.PROTOCOL
+    except BaseException:
+        _last_words(supervisor, f"The worker failed: {traceback.format_exc(limit=-5)}")
+        status = Exit.INTERNAL
+    os._exit(status)
+
+
+def _last_words(supervisor: Channel, text: str) -> None:
+    try:
+        supervisor.send(encode(messages.LogLine(LogCategory.CRIT, text[-MAX_LOG_LINE:])))
+    except ChannelClosed:
+        pass
+
+
+class _Loop:
+    def __init__(self, supervisor: Channel, confinement: Confinement) -> None:
+        self._supervisor = supervisor
+        # Pages that take no memory before they are used; overwritten after each packet.
+        self._received = memoryview(mmap.mmap(-1, MAX_FRAME + 1))
+        self._timers = Timers()
+        self._session = Session(supervisor, self._timers, confinement)
+        self._selector = selectors.DefaultSelector()
+        self._engine_watched = self._engine_gone = False
+
+    def run(self) -> None:
+        self._watch_signals()
+        self._watch(self._supervisor.fileno(), self._read_supervisor)
+        self._session.tell(messages.WorkerHello(messages.MAJOR, messages.MINOR))
+        self._session.tell(messages.WorkerSnapshot(self._session.phase))
+        while not self._finished():
+            for key, _ in self._selector.select(self._timers.time_left()):
+                key.data()
+            self._timers.run_due()
+            self._watch_engine()
+
+    def _finished(self) -> bool:
+        return self._session.phase == Phase.STOPPING and (self._session.engine is None or self._engine_gone)
+
+    def _watch(self, descriptor: int, action: Callable[[], object]) -> None:
+        self._selector.register(descriptor, selectors.EVENT_READ, action)
+
+    def _watch_signals(self) -> None:
+        """The signals in ENDING, which the spawner has given a handler, mean Disconnect."""
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end)
+
+        def terminated() -> None:
+            number = signal.Signals(os.read(read_end, 1)[0])
+            self._session.ended(f"The worker was asked to end ({number.name})")
+
+        self._watch(read_end, terminated)
+
+    def _read_supervisor(self) -> None:
+        try:
+            packet = self._supervisor.receive_into(self._received)
+        except ChannelClosed:  # the supervisor is gone: say goodbye to the server, and end
+            self._selector.unregister(self._supervisor.fileno())
+            self._session.stop()
+            return
+        try:
+            requests.handle(self._session, packet)
+        finally:
+            packet.close()
+
+    def _watch_engine(self) -> None:
+        engine = self._session.engine
+        if engine is not None and not self._engine_watched:
+            self._engine_watched = True
+            self._watch(engine.pidfd, self._engine_ended)
+            self._watch(engine.output, self._read_output)
+            self._watch(engine.listener.fileno(), self._accept_management)
+
+    def _accept_management(self) -> None:
+        assert self._session.engine is not None
+        self._selector.unregister(self._session.engine.listener.fileno())
+        management = self._session.engine.accept()
+        # From here on there is nothing to open, start or connect; and what has come from the engine is not read yet.
+        confine_serving(self._session.confinement)
+        layers = tuple(sorted(self._session.confinement.layers))
+        self._session.tell(messages.Confined(layers, self._session.attempts.remotes.local))
+        self._watch(management.fileno(), self._read_management)
+        self._session.command(*_GREETING)
+
+    def _read_output(self) -> None:
+        assert self._session.engine is not None
+        lines, at_end = self._session.engine.read_output()
+        for line in lines:
+            events.printed(self._session, line)
+        if at_end:
+            self._selector.unregister(self._session.engine.output)
+
+    def _read_management(self) -> bool:
+        """Handle what the engine said; whether it said anything."""
+        engine = self._session.engine
+        if engine is None or engine.management is None:
+            return False  # closed by an event of the same round
+        received, at_end = engine.management.read()
+        for event in received:
+            events.handle(self._session, event)
+        if at_end:
+            self._selector.unregister(engine.management.fileno())
+            engine.management.close()
+            engine.management = None
+        return bool(received)
+
+    def _engine_ended(self) -> None:
+        engine = self._session.engine
+        assert engine is not None
+        pidfd = engine.pidfd
+        how = engine.reap()
+        if how is None:
+            return
+        self._selector.unregister(pidfd)
+        while engine.management is not None and self._read_management():
+            pass  # what it said last explains its end
+        self._engine_gone = True
+        events.engine_ended(self._session, how)

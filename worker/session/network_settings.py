@@ -1,0 +1,96 @@
+"""The engine's device environment as the one request for network settings (openvpn(8), Environmental Variables)."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from itertools import count, islice
+
+from ...policy.limits import MAX_ADDRESSES, MAX_ROUTES
+from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, acceptable_route, check
+
+_DEFAULT_MTU = 1500
+_DNS_OPTIONS = ("DNS", "DOMAIN", "DOMAIN-SEARCH", "ADAPTER_DOMAIN_SUFFIX")
+
+
+def from_environment(
+    environment: Mapping[str, str], server: str, *, redirected: bool = False
+) -> tuple[NetworkSettings, list[str]]:
+    """The settings to ask for, and a warning for each thing asked for by the server that is left out.
+
+    `server` is the address the engine talks to; `redirected` tells that all traffic should go through the tunnel,
+    which the environment does not say.  Values that do not parse are left out with a warning too.
+    """
+    warnings: list[str] = []
+    routes = tuple(islice(_routes(environment, server, warnings), MAX_ROUTES + 1))
+    if len(routes) > MAX_ROUTES:
+        warnings.append(f"more than {MAX_ROUTES} routes: the others are left out")
+    settings = NetworkSettings(
+        mtu=_integer(environment.get("tun_mtu"), _DEFAULT_MTU),
+        addresses=tuple(_addresses(environment, warnings))[:MAX_ADDRESSES],
+        routes=routes[:MAX_ROUTES],
+        server=server,
+    )
+    try:
+        check(settings)
+    except PolicyViolation as error:
+        warnings.append(f"what the server wants for the tunnel will be refused: {error}")
+    if redirected:
+        warnings.append("sending all traffic through the tunnel (redirect-gateway) is not supported yet: left out")
+    if any(_is_dns(value) for key, value in environment.items() if key.startswith("foreign_option_")):
+        warnings.append("the DNS settings for this tunnel are not applied: not supported yet")
+    return settings, warnings
+
+
+def _is_dns(option: str) -> bool:
+    words = option.split()
+    return len(words) > 1 and words[0] == "dhcp-option" and words[1] in _DNS_OPTIONS
+
+
+def _addresses(environment: Mapping[str, str], warnings: list[str]) -> Iterator[Address]:
+    local, netmask = environment.get("ifconfig_local"), environment.get("ifconfig_netmask")
+    remote = environment.get("ifconfig_remote")
+    try:
+        if local and netmask:
+            yield Address(local, ipaddress.IPv4Network(f"0.0.0.0/{netmask}").prefixlen)
+        elif local:
+            yield Address(local, 32, remote or None)
+    except ValueError:
+        warnings.append(f"address {local} with netmask {netmask} makes no sense: left out")
+    local6 = environment.get("ifconfig_ipv6_local")
+    if local6:
+        yield Address(local6, _integer(environment.get("ifconfig_ipv6_netbits"), 128))
+
+
+def _routes(environment: Mapping[str, str], server: str, warnings: list[str]) -> Iterator[Route]:
+    through_host = environment.get("route_net_gateway")
+    for number in count(1):
+        network = environment.get(f"route_network_{number}")
+        network6 = environment.get(f"route_ipv6_network_{number}")
+        if network is None and network6 is None:
+            return
+        if network is not None:
+            destination = f"{network}/{environment.get(f'route_netmask_{number}', '255.255.255.255')}"
+            if through_host and environment.get(f"route_gateway_{number}") == through_host:
+                warnings.append(f"route {destination} past the tunnel is not supported: left out")
+            else:
+                metric = environment.get(f"route_metric_{number}")
+                yield from _route(destination, metric, server, warnings)
+        if network6 is not None:
+            yield from _route(network6, environment.get(f"route_ipv6_metric_{number}"), server, warnings)
+
+
+def _route(destination: str, metric: str | None, server: str, warnings: list[str]) -> Iterator[Route]:
+    try:
+        network = ipaddress.ip_network(destination, strict=False)
+    except ValueError:
+        warnings.append(f"route {destination} makes no sense: left out")
+        return
+    route = Route(str(network), _integer(metric, 0))
+    reason = acceptable_route(route, server)
+    if reason is None:
+        yield route
+    else:
+        warnings.append(f"route {network} left out: {reason}")
+
+
+def _integer(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else default

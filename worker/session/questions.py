@@ -1,0 +1,32 @@
+"""Questions to a session's user, as the parts of a worker that ask them hand them on."""
+
+import msgspec
+
+from ...ipc.messages import InputSlot
+from ...policy.dbus_numbers import InputGroup
+
+MAX_LABEL = 255  # characters
+_NO_TEXT = "Please answer the server's question"
+
+
+class Questions(msgspec.Struct, frozen=True):
+    """Questions of one group, and the texts that go with them."""
+
+    group: InputGroup
+    slots: tuple[InputSlot, ...]
+    attention: str
+    status: str
+
+
+# Commands for the engine; those in a bytearray are overwritten when they are sent.
+Commands = list[str | bytearray]
+
+
+class CannotAnswer(Exception):
+    """The engine asks for something that there is no way to answer; the text says why."""
+
+
+def one_line(text: str) -> str:
+    """A stranger's text as one printable line."""
+    line = "".join(character if character.isprintable() else " " for character in text)[:MAX_LABEL]
+    return line.strip() or _NO_TEXT
