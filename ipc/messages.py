@@ -47,26 +47,26 @@ class SupervisorSnapshot(ToWorker, frozen=True):
 class Connect(ToWorker, frozen=True):
     """Release the held engine.  `turn` counts requests of this kind; reports say which one they come after."""
 
-    turn: int
+    request_number: int
 
 
 class Pause(ToWorker, frozen=True):
     """Stop all traffic, keep keys and credentials."""
 
-    turn: int
+    request_number: int
     reason: str
 
 
 class Resume(ToWorker, frozen=True):
     """Go on after Pause."""
 
-    turn: int
+    request_number: int
 
 
 class Restart(ToWorker, frozen=True):
     """Connect anew, with the credentials kept."""
 
-    turn: int
+    request_number: int
 
 
 class Disconnect(ToWorker, frozen=True):
@@ -150,7 +150,7 @@ class InputSlot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class InputNeeded(ToSupervisor, frozen=True):
     """The user has to answer these before the session goes on."""
 
-    turn: int
+    request_number: int
     group: InputGroup
     slots: tuple[InputSlot, ...]
     attention: str  # text of the AttentionRequired signal
@@ -160,20 +160,20 @@ class InputNeeded(ToSupervisor, frozen=True):
 class UrlNeeded(ToSupervisor, frozen=True):
     """The user has to open this URL before the session goes on."""
 
-    turn: int
+    request_number: int
     url: str
 
 
 class Connecting(ToSupervisor, frozen=True):
     """The engine has begun to connect for the first time."""
 
-    turn: int
+    request_number: int
 
 
 class Connected(ToSupervisor, frozen=True):
     """The tunnel is up; the network asked for before is in place when the supervisor reads this."""
 
-    turn: int
+    request_number: int
     proto: str  # "udp", "tcp", or one of HTTP_PROXIED
     address: str  # the server's; through an HTTP proxy, its name or address as in the profile
     port: int
@@ -183,14 +183,14 @@ class Connected(ToSupervisor, frozen=True):
 class Reconnecting(ToSupervisor, frozen=True):
     """An established connection was lost or given up, and is being made again."""
 
-    turn: int
+    request_number: int
     reason: str
 
 
 class Paused(ToSupervisor, frozen=True):
     """All traffic has stopped."""
 
-    turn: int
+    request_number: int
 
 
 class AuthenticationFailed(ToSupervisor, frozen=True):
@@ -248,8 +248,8 @@ class LogLine(ToSupervisor, frozen=True):
 
 
 # What changes the engine's course; and reports of its course, each with the number of the latest request known then.
-TURN_REQUESTS = (Connect, Pause, Resume, Restart)
-TURN_REPORTS = (InputNeeded, UrlNeeded, Connecting, Connected, Reconnecting, Paused)
+NUMBERED_REQUESTS = (Connect, Pause, Resume, Restart)
+NUMBERED_REPORTS = (InputNeeded, UrlNeeded, Connecting, Connected, Reconnecting, Paused)
 
 TO_WORKER: tuple[type[ToWorker], ...] = tuple(ToWorker.__subclasses__())
 TO_SUPERVISOR: tuple[type[ToSupervisor], ...] = tuple(ToSupervisor.__subclasses__())

@@ -15,7 +15,7 @@ import click
 
 from ..ctl import exits
 from ..ctl.__main__ import cli
-from ..policy.exit_status import Exit
+from ..policy.exit_status import ExitStatus
 from ..supervisor.start.options import PROGRAM, make_parser
 from ..supervisor.version import VERSION
 from .generate import main
@@ -36,14 +36,15 @@ To start it with other options: where systemd runs, systemctl edit openvpn3-sess
 activation files in /usr/local/share/dbus-1/system-services come first."""
 
 STATUSES: Mapping[int, str] = {
-    Exit.OK: "It was idle, or asked to end.",
-    Exit.USAGE: "The command line is wrong.",
-    Exit.ALREADY_RUNNING: "Another instance owns the names or the runtime directory (without systemd, the bus gets 0).",
-    Exit.BUS_LOST: "The bus went away.",
-    Exit.CANNOT_START: "A privilege, account, directory or program is missing; the message says which.",
-    Exit.CONFINEMENT: "Privileges could not be given up.",
-    Exit.PROTOCOL: "A process of the service broke the protocol (not used by the service itself).",
-    Exit.INTERNAL: "A fault of the service; the log has a traceback.",
+    ExitStatus.OK: "It was idle, or asked to end.",
+    ExitStatus.USAGE: "The command line is wrong.",
+    ExitStatus.ALREADY_RUNNING: "Another instance owns the names or the runtime directory "
+    "(without systemd, the bus gets 0).",
+    ExitStatus.BUS_LOST: "The bus went away.",
+    ExitStatus.CANNOT_START: "A privilege, account, directory or program is missing; the message says which.",
+    ExitStatus.CONFINEMENT: "Privileges could not be given up.",
+    ExitStatus.PROTOCOL: "A process of the service broke the protocol (not used by the service itself).",
+    ExitStatus.INTERNAL: "A fault of the service; the log has a traceback.",
 }
 
 _SIGNALS = {"SIGTERM, SIGINT, SIGHUP": "Disconnect all sessions and end."}

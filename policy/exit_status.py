@@ -1,11 +1,11 @@
-"""Exit statuses of the processes, and what an ended process's status means."""
+"""ExitStatus statuses of the processes, and what an ended process's status means."""
 
 import os
 import signal
 from enum import IntEnum
 
 
-class Exit(IntEnum):
+class ExitStatus(IntEnum):
     """Why a process of this project ended itself.
 
     dbus-daemon's launch helper has meanings of its own for 1 to 11, which callers would be told instead.
@@ -31,6 +31,6 @@ def describe(wait_status: int) -> str:
             name = f"signal {-code}"
         return f"was killed by {name}"
     try:
-        return f"exited with {code} ({Exit(code).name})"
+        return f"exited with {code} ({ExitStatus(code).name})"
     except ValueError:
         return f"exited with {code}"

@@ -3,7 +3,7 @@
 import gc
 
 from .start.allocator import overwrites_freed, start_anew
-from .start.import_blocks import spare
+from .start.import_blocks import block_imports
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
     if not overwrites_freed():
         start_anew()
     gc.disable()  # it would look through ever more modules while they are imported, for nothing
-    spare()
+    block_imports()
     from .program import run  # not before: the program that is started anew would have read all of it for nothing
 
     run()

@@ -9,8 +9,8 @@
     │   ├── LogServiceError    … in the words of the log service
     │   ├── RequestRefused     … in the words of the session's worker
     │   └── InvalidValue       … because a property value is out of range
-    ├── WorkerFault        a worker broke the rules or failed: it is killed, its session fails
-    ├── SystemFault        the kernel, the bus or a helper process refused: logged once, where it is handled
+    ├── ProtocolViolation        a worker broke the rules or failed: it is killed, its session fails
+    ├── SystemFailure        the kernel, the bus or a helper process refused: logged once, where it is handled
     └── StartError         the service cannot start: printed, with its own exit status
 
 supervisor/bus/errors.py maps CallerErrors to D-Bus error names and texts; nothing else does.
@@ -64,11 +64,11 @@ class InvalidValue(CallerError):
     """A property cannot be set to this value."""
 
 
-class WorkerFault(SupervisorError):
+class ProtocolViolation(SupervisorError):
     """A worker sent what it must not, did not answer in time, or ended."""
 
 
-class SystemFault(SupervisorError):
+class SystemFailure(SupervisorError):
     """The kernel, the bus or a helper process refused what the supervisor needs."""
 
 

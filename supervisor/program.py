@@ -9,12 +9,12 @@ from typing import NoReturn
 
 import prctl
 
-from ..policy.exit_status import Exit
+from ..policy.exit_status import ExitStatus
 from .errors import StartError
 from .logging.destinations import default_destination
 from .logging.log import Log
 from .start import privileged
-from .start.import_blocks import spare_no_longer
+from .start.import_blocks import unblock_imports
 from .start.options import PROGRAM, parse
 from .start.title import set_title
 
@@ -38,7 +38,7 @@ def run() -> NoReturn:
         log = log or _default_log()
         status = _report(error, log)
     except Exception:
-        status = Exit.INTERNAL
+        status = ExitStatus.INTERNAL
         if log is None:
             raise
         log.fatal(f"A fault of the service:\n{traceback.format_exc()}")
@@ -47,13 +47,13 @@ def run() -> NoReturn:
     _end(status)
 
 
-def _import_serve() -> Callable[[privileged.Prepared], Exit]:
+def _import_serve() -> Callable[[privileged.Prepared], ExitStatus]:
     """Import all that the running service takes; what runs it."""
     import asyncio
 
     from .service import serve
 
-    spare_no_longer()
+    unblock_imports()
     return lambda prepared: asyncio.run(serve(prepared))
 
 
@@ -80,4 +80,4 @@ def _report(error: StartError, log: Log) -> int:
     # dbus-daemon may start two instances at once, one for each name; an error status of the one that finds the other
     # there would fail the call that waits for its name.
     started_by_bus = "DBUS_STARTER_BUS_TYPE" in os.environ
-    return Exit.OK if started_by_bus and error.status == Exit.ALREADY_RUNNING else error.status
+    return ExitStatus.OK if started_by_bus and error.status == ExitStatus.ALREADY_RUNNING else error.status

@@ -8,15 +8,15 @@ import traceback
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
-from ..policy.exit_status import Exit
+from ..policy.exit_status import ExitStatus
 from ..policy.layers import Layer
 from ..policy.limits import LEAVING_DEADLINE
 from .bus import configuration_api, device_api, log_api, manager_api
 from .bus.callers import Callers
-from .bus.connection import BusLost, BusRefused, Connection
-from .bus.dispatch import Receiver
+from .bus.connection import BusConnection, BusLost, BusRefused
+from .bus.dispatch import Dispatcher
 from .bus.signals import Signals
-from .errors import StartError, SystemFault
+from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
@@ -45,7 +45,7 @@ _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 class Service:
     """Everything that runs, and the order in which it starts and ends."""
 
-    def __init__(self, prepared: privileged.Prepared, connection: Connection) -> None:
+    def __init__(self, prepared: privileged.Prepared, connection: BusConnection) -> None:
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
@@ -56,7 +56,7 @@ class Service:
         self._connection = connection
         self._stop = asyncio.Event()
         self._callers = Callers(connection)
-        self._receiver = Receiver(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
+        self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
         self._names = [manager_api.BUS_NAME]
         self._embedded = choose(options.configuration) == "embedded"
         if self._embedded:
@@ -76,7 +76,7 @@ class Service:
         if self._embedded:
             profiles = self._configuration = ConfigurationService(
                 ProfileStore(options.runtime_dir, options.state_dir),
-                self._receiver,
+                self._dispatcher,
                 signals,
                 self._log,
                 service_uid=prepared.account.pw_uid,
@@ -91,12 +91,12 @@ class Service:
             layers_off=prepared.sandbox.off,
             connect_deadline=options.connect_timeout,
             log=self._log,
-            receiver=self._receiver,
+            dispatcher=self._dispatcher,
             signals=signals,
             profiles=profiles,
             network=self._network,
             resolver=self._resolver,
-            forwarder=Forwarder(connection, self._receiver, signals, self._log),
+            forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
             launcher=Launcher(
                 log=self._log,
                 network=self._network,
@@ -108,8 +108,8 @@ class Service:
                 providers=prepared.providers,
             ),
         )
-        self._log_service = LogService(connection, self._callers, self._receiver, self._log, version=API_VERSION)
-        self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._receiver.busy)
+        self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
+        self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
 
     async def start(self) -> None:
         """Own the names, put right what an earlier instance left, and serve.  Raises StartError, BusLost."""
@@ -133,10 +133,10 @@ class Service:
             await self._configuration.start()
         self._manager.start()
         self._log_service.start()
-        export_stubs(self._receiver, API_VERSION)
+        export_stubs(self._dispatcher, API_VERSION)
         self._manager.on_fewer = self._log_service.on_change = self._idle.look
         gc.freeze()
-        self._receiver.open()
+        self._dispatcher.open()
         self._idle.look()
         self._log.info(
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
@@ -148,27 +148,27 @@ class Service:
             if provider.problem:
                 self._log.warn(f"The PKCS#11 provider {provider.name} cannot be used: {provider.problem}")
 
-    async def run(self) -> Exit:
+    async def run(self) -> ExitStatus:
         """Serve until there is a reason to end; the exit status."""
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
                 self._log.fatal(f"The bus is gone ({self._connection.lost.result()}): ending all sessions")
                 await self._manager.disconnect_all()
-                return Exit.BUS_LOST
+                return ExitStatus.BUS_LOST
             try:
                 if await self._leave(for_good=reason is self._stop):
-                    return Exit.OK
+                    return ExitStatus.OK
             except BusLost:
                 pass  # which is the next reason
             except BusRefused as error:
                 self._log.fatal(f"The bus does not answer ({error}): ending all sessions")
                 await self._manager.disconnect_all()
-                return Exit.BUS_LOST
+                return ExitStatus.BUS_LOST
 
     async def close(self) -> None:
         """Release what is left, the helpers last."""
-        self._receiver.close()
+        self._dispatcher.close()
         self._connection.close()
         await self._network.close()
         self._spawner.close()
@@ -184,14 +184,14 @@ class Service:
             raise StartError(
                 f"The bus does not let us own our names: {error}. Is the policy file for {manager_api.BUS_NAME} in "
                 "place, and has the bus read it?",
-                Exit.CANNOT_START,
+                ExitStatus.CANNOT_START,
             ) from error
         if taken == manager_api.BUS_NAME:
-            raise StartError(f"{PROGRAM} is running on this bus already", Exit.ALREADY_RUNNING)
+            raise StartError(f"{PROGRAM} is running on this bus already", ExitStatus.ALREADY_RUNNING)
         if taken:
             raise StartError(
                 f"Another service owns {taken}; to use its profiles, start with --configuration external",
-                Exit.ALREADY_RUNNING,
+                ExitStatus.ALREADY_RUNNING,
             )
 
     async def _own_names(self) -> str:
@@ -227,15 +227,15 @@ class Service:
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
             for device in await self._network.recover():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
-        except (OSError, SystemFault) as error:
+        except (OSError, SystemFailure) as error:
             self._log.error(f"What an earlier instance left could not all be removed: {error}")
 
     async def _protect(self) -> None:
         try:
             await self._network.protect(self._session_uids)
-        except SystemFault as error:  # it could be done a moment ago
+        except SystemFailure as error:  # it could be done a moment ago
             raise StartError(
-                f"Sessions cannot be kept from this machine's services: {error}", Exit.CONFINEMENT
+                f"Sessions cannot be kept from this machine's services: {error}", ExitStatus.CONFINEMENT
             ) from error
 
     # Running
@@ -264,16 +264,16 @@ class Service:
         # The first one last: who owns that can have the others.
         await self._connection.release_names([*self._more_names, *reversed(self._names)])
         # Something came at the last moment that makes a session, or may: stay, unless another instance waits already.
-        came = not for_good and (self._work() or self._receiver.busy)
+        came = not for_good and (self._work() or self._dispatcher.busy)
         if came and not await self._own_names():
             self._lock.staying()
             self._idle.restart()
             return False
         try:
             async with asyncio.timeout(LEAVING_DEADLINE):
-                await self._receiver.settled()
+                await self._dispatcher.settled()
         except TimeoutError:
-            self._log.warn(f"{self._receiver.busy} calls have no answer yet, and get none")
+            self._log.warn(f"{self._dispatcher.busy} calls have no answer yet, and get none")
         await self._manager.disconnect_all()
         await self._connection.drain()
         await self._connection.round_trip()
@@ -308,20 +308,20 @@ class Service:
             self._log.crit(text, group=LogGroup.BACKENDSTART)
 
 
-async def serve(prepared: privileged.Prepared) -> Exit:
+async def serve(prepared: privileged.Prepared) -> ExitStatus:
     """Join the bus, serve, leave; the exit status.  Raises StartError."""
     # An empty variable counts as none; dbus-fast would look for a session bus.
     address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
     try:
-        connection = Connection(address)
+        connection = BusConnection(address)
         await connection.connect()
     except BusLost as error:
-        raise StartError(f"No connection to the system bus at {address}: {error}", Exit.CANNOT_START) from error
+        raise StartError(f"No connection to the system bus at {address}: {error}", ExitStatus.CANNOT_START) from error
     service = Service(prepared, connection)
     try:
         await service.start()
         return await service.run()
     except BusLost as error:
-        raise StartError(f"The bus is gone: {error}", Exit.BUS_LOST) from error
+        raise StartError(f"The bus is gone: {error}", ExitStatus.BUS_LOST) from error
     finally:
         await service.close()

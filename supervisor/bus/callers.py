@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dbus_fast import Message, MessageType
 
 from ...policy.access import Caller
-from .connection import BUS, BUS_PATH, BusRefused, Connection
+from .connection import BUS, BUS_PATH, BusConnection, BusRefused
 
 _VANISHED_RULE = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged',arg2=''"
 _NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
@@ -22,7 +22,7 @@ class Callers:
     The bus never gives a unique name twice, so an identity stays true for as long as it is kept.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: BusConnection) -> None:
         self._connection = connection
         self._known: dict[str, Caller] = {}
         self._asked: dict[str, asyncio.Task[Caller]] = {}

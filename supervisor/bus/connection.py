@@ -19,7 +19,7 @@ from dbus_fast import AuthError, InvalidAddressError, Message, MessageType, Name
 from dbus_fast.aio import MessageBus
 
 from ...policy.limits import BUS_BACKLOG_HARD, BUS_BACKLOG_SOFT, BUS_CALL_DEADLINE, MAX_BUS_MESSAGE
-from ..errors import SystemFault
+from ..errors import SystemFailure
 from .wire import check_body
 
 BUS = "org.freedesktop.DBus"
@@ -30,11 +30,11 @@ _BURST = 0.0001  # seconds; messages closer than this to the last one are writte
 _OWNED = (1, 4)  # RequestName's reply: primary owner, already owner
 
 
-class BusLost(SystemFault):
+class BusLost(SystemFailure):
     """The connection to the bus has ended."""
 
 
-class BusRefused(SystemFault):
+class BusRefused(SystemFailure):
     """The bus, or a service on it, answered a call of ours with an error."""
 
     def __init__(self, name: str, text: str) -> None:
@@ -43,7 +43,7 @@ class BusRefused(SystemFault):
         self.text = text
 
 
-class Connection(MessageBus):
+class BusConnection(MessageBus):
     """A connection to the bus at `address`.
 
     Use `post` to send, `ask` to call, `drain` to keep pace when sending much.
@@ -70,7 +70,7 @@ class Connection(MessageBus):
         self.dropped = 0  # signals dropped since the start
         self.lost: asyncio.Future[str] = self._loop.create_future()
 
-    async def connect(self) -> "Connection":
+    async def connect(self) -> "BusConnection":
         """Join the bus.
 
         Raises BusLost with the reason if that fails.

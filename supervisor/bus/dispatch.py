@@ -17,9 +17,9 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ...policy.limits import MAX_CALLS_PER_SENDER, MAX_HELD_CALLS
-from ..errors import AccessDenied, NotSupported, SystemFault
+from ..errors import AccessDenied, NotSupported, SystemFailure
 from .callers import CallerGone, Callers
-from .connection import Connection
+from .connection import BusConnection
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
 from .interface import Interface
 from .objects import ObjectTree, Served, Target, check_signature
@@ -51,13 +51,13 @@ class _Lane:
         self.calls: deque[Message] = deque()
 
 
-class Receiver:
+class Dispatcher:
     """Serves objects on `connection`; holds the calls that come before `open`.
 
     `service_uid` is the account the services run as.
     """
 
-    def __init__(self, connection: Connection, callers: Callers, *, service_uid: int, log: FaultLog) -> None:
+    def __init__(self, connection: BusConnection, callers: Callers, *, service_uid: int, log: FaultLog) -> None:
         self._connection = connection
         self._callers = callers
         self._service_uid = service_uid
@@ -219,7 +219,7 @@ class Receiver:
             call.body.clear()
             try:
                 await self._connection.round_trip()
-            except SystemFault:
+            except SystemFailure:
                 pass  # the bus is gone or about to be; what was done is done
 
     async def _finish(self, call: Message, pending: Awaitable[Any], results: SignatureTree) -> None:

@@ -8,7 +8,7 @@ from dbus_fast.signature import get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ..errors import AccessDenied, NotSupported
-from .connection import Connection
+from .connection import BusConnection
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
 from .objects import Reader, Served, check_signature, runs
 from .replies import PROPERTIES, PROPERTY_CALLS, FaultLog, Replies
@@ -35,7 +35,7 @@ def check_property_call(call: Message) -> None:
 class PropertyCalls:
     """Answers the calls of org.freedesktop.DBus.Properties."""
 
-    def __init__(self, connection: Connection, replies: Replies, service_uid: int, log: FaultLog) -> None:
+    def __init__(self, connection: BusConnection, replies: Replies, service_uid: int, log: FaultLog) -> None:
         self._connection = connection
         self._replies = replies
         self._service_uid = service_uid

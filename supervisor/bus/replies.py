@@ -7,7 +7,7 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.signature import SignatureTree
 
 from ..errors import CallerError, SupervisorError
-from .connection import Connection
+from .connection import BusConnection
 from .errors import FAILED, UNEXPECTED, CallRejected, describe
 
 _NO_REPLY = MessageFlag.NO_REPLY_EXPECTED.value
@@ -25,7 +25,7 @@ class FaultLog(Protocol):
 class Replies:
     """Answers calls on `connection`; one whose caller wants no reply gets none."""
 
-    def __init__(self, connection: Connection, log: FaultLog) -> None:
+    def __init__(self, connection: BusConnection, log: FaultLog) -> None:
         self._connection = connection
         self._log = log
 

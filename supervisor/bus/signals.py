@@ -5,14 +5,14 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 
-from .connection import Connection
+from .connection import BusConnection
 from .interface import Interface
 
 
 class Signals:
     """Sends the signals that interface tables declare."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: BusConnection) -> None:
         self._connection = connection
 
     def emit(

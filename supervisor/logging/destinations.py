@@ -17,7 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from ...policy.dbus_numbers import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ..errors import StartError
 from .log import Destination, Log, Origin, Record, Style, prefixed, printable, tag_of
 
@@ -315,7 +315,7 @@ def open_file(name: str, colour: bool) -> Stream:
         return Stream(os.open(name, flags, LOG_FILE_MODE), colour)
     except OSError as error:
         reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise StartError(f"cannot open the log file {name}: {reason}", Exit.CANNOT_START) from error
+        raise StartError(f"cannot open the log file {name}: {reason}", ExitStatus.CANNOT_START) from error
 
 
 def open_log(

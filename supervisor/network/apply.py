@@ -16,7 +16,7 @@ import msgspec
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import Address, NetworkSettings, Route, check
-from ..errors import SystemFault
+from ..errors import SystemFailure
 from ..logging.log import Log
 from . import firewall, tun
 from .journal import Entry, Journal, current_namespace
@@ -55,12 +55,12 @@ class Network:
         self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
 
     async def protect(self, uids: range) -> None:
-        """Keep the processes of `uids` from this machine's services.  Raises SystemFault."""
+        """Keep the processes of `uids` from this machine's services.  Raises SystemFailure."""
         await self._lane.run(firewall.install, uids)
         self.protected = uids
 
     async def exempt(self, uid: int) -> None:
-        """Let the processes of one of them connect to this machine.  Raises SystemFault."""
+        """Let the processes of one of them connect to this machine.  Raises SystemFailure."""
         self._exempt.add(uid)
         await self._lane.run(firewall.install, self.protected, tuple(self._exempt))
 
@@ -71,7 +71,7 @@ class Network:
             self._lane.submit(firewall.install, self.protected, tuple(self._exempt))
 
     async def create_device(self, session: str, uid: int) -> str:
-        """Make a device that user `uid` can open; its name.  Raises SystemFault."""
+        """Make a device that user `uid` can open; its name.  Raises SystemFailure."""
         self._events.start()
         job = self._lane.submit(self._create, session, uid)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
@@ -80,7 +80,7 @@ class Network:
         try:
             async with limited("making a device", NETWORK_DEADLINE):
                 return await asyncio.shield(asyncio.wrap_future(job))
-        except (asyncio.CancelledError, SystemFault):
+        except (asyncio.CancelledError, SystemFailure):
             # Nobody knows its name, should there be one in the end.
             job.add_done_callback(lambda done: self._lane.submit(self._discard, done))
             raise
@@ -88,7 +88,7 @@ class Network:
     async def apply(self, device: str, settings: NetworkSettings) -> list[str]:
         """Set addresses, MTU and routes on a device, in place of those set before; what to warn the user of.
 
-        Raises PolicyViolation, and nothing has changed; or SystemFault, and nothing is set any more.  That is
+        Raises PolicyViolation, and nothing has changed; or SystemFailure, and nothing is set any more.  That is
         so too when it is cancelled, for whatever is asked of this object afterwards.
         """
         warnings: list[str] = []
@@ -104,13 +104,13 @@ class Network:
     async def clear(self, device: str) -> None:
         """Switch a device off and take everything off it; does nothing if it is clear or gone.
 
-        The engine may go on holding the device.  Raises SystemFault.
+        The engine may go on holding the device.  Raises SystemFailure.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
             await self._lane.run(self._clear_named, device)
 
     async def delete_device(self, device: str) -> None:
-        """Remove a device, after the engine has ended; does nothing if it is gone.  Raises SystemFault.
+        """Remove a device, after the engine has ended; does nothing if it is gone.  Raises SystemFailure.
 
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
@@ -142,7 +142,7 @@ class Network:
 
     async def _remove_all(self, entries: list[Entry]) -> None:
         for outcome in await asyncio.gather(*map(self._remove, entries), return_exceptions=True):
-            if isinstance(outcome, SystemFault):
+            if isinstance(outcome, SystemFailure):
                 self._log.error(str(outcome), group=LogGroup.NETCFG)
             elif outcome is not None:
                 raise outcome
@@ -196,13 +196,13 @@ class Network:
         check(settings)
         device = self._devices.get(name)
         if device is None:
-            raise SystemFault(f"there is no device {name}")
+            raise SystemFailure(f"there is no device {name}")
         device.change = change = object()
         try:
             for _ in self._requests(device, settings, warnings):
                 yield
                 if device.change is not change:
-                    raise SystemFault(f"setting up {name} was overtaken")
+                    raise SystemFailure(f"setting up {name} was overtaken")
         except BaseException:
             if device.change is change:
                 self._clear(device)

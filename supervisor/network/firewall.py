@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 from itertools import count
 
-from ..errors import SystemFault
+from ..errors import SystemFailure
 
 TABLE = "openvpn3-sessionmgr"
 _CHAIN = "output"
@@ -37,19 +37,19 @@ _GENERIC = struct.Struct("!BBH")  # nfgenmsg
 def install(uids: range, exempt: Iterable[int] = ()) -> None:
     """Reject what processes of `uids` send to this machine, but for those of `exempt`, in place of earlier rules.
 
-    Raises SystemFault.
+    Raises SystemFailure.
     """
     _request(_replace(TABLE, uids, exempt))
 
 
 def probe(uids: range) -> None:
-    """Find out whether the kernel would take the rules, without an effect.  Raises SystemFault."""
+    """Find out whether the kernel would take the rules, without an effect.  Raises SystemFailure."""
     name = f"{TABLE}-{os.getpid()}"
     _request([*_replace(name, uids, ()), _message(_DELETE_TABLE, 0, _table(name))])
 
 
 def remove() -> None:
-    """Remove the rules.  Raises SystemFault."""
+    """Remove the rules.  Raises SystemFailure."""
     _request([_message(_NEW_TABLE, _CREATE, _table(TABLE)), _message(_DELETE_TABLE, 0, _table(TABLE))])
 
 
@@ -135,7 +135,7 @@ def _message(kind: int, flags: int, attributes: bytes) -> bytes:
 
 
 def _request(messages: list[bytes]) -> None:
-    """Send one batch and wait for the answer.  Raises SystemFault."""
+    """Send one batch and wait for the answer.  Raises SystemFailure."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as link:
             link.settimeout(_ANSWER_DEADLINE)
@@ -153,7 +153,7 @@ def _request(messages: list[bytes]) -> None:
             link.send(b"".join(numbered))
             _await(link, last)
     except OSError as error:
-        raise SystemFault(f"nf_tables: {error.strerror or error}") from error
+        raise SystemFailure(f"nf_tables: {error.strerror or error}") from error
 
 
 def _numbered(message: bytes, number: int, flags: int) -> bytes:

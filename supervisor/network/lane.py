@@ -9,7 +9,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import SystemFault
+from ..errors import SystemFailure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,12 +50,12 @@ class Lane:
 
 @asynccontextmanager
 async def limited(what: str, deadline: float) -> AsyncIterator[None]:
-    """Raise SystemFault when the body, in words `what`, takes more than `deadline` seconds."""
+    """Raise SystemFailure when the body, in words `what`, takes more than `deadline` seconds."""
     try:
         async with asyncio.timeout(deadline):
             yield
     except TimeoutError:
-        raise SystemFault(f"{what} takes more than {deadline:g} s") from None
+        raise SystemFailure(f"{what} takes more than {deadline:g} s") from None
 
 
 def _run(result: Future[Any], function: Callable[[], Any]) -> None:

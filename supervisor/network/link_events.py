@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ..errors import SystemFault
+from ..errors import SystemFailure
 
 # linux/netlink.h, linux/rtnetlink.h
 _RTMGRP_LINK = 1
@@ -32,7 +32,7 @@ class LinkEvents:
         self._missed = False  # events, since all was read
 
     def start(self) -> None:
-        """Listen from now on, if not already.  Needs a running loop; raises SystemFault."""
+        """Listen from now on, if not already.  Needs a running loop; raises SystemFailure."""
         if self._socket is not None:
             return
         try:
@@ -45,7 +45,7 @@ class LinkEvents:
                 listening.close()
                 raise
         except OSError as error:
-            raise SystemFault(f"cannot listen for the removal of devices: {error.strerror}") from error
+            raise SystemFailure(f"cannot listen for the removal of devices: {error.strerror}") from error
         self._socket = listening
         asyncio.get_running_loop().add_reader(listening.fileno(), self._readable)
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ...policy.network import Address, Route
-from ..errors import SystemFault
+from ..errors import SystemFailure
 
 _IPV6_IS_OFF = {
     errno.EACCES,
@@ -23,7 +23,7 @@ _IPV6_IS_OFF = {
 _GONE = {errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENETDOWN}
 
 
-class Refused(SystemFault):
+class Refused(SystemFailure):
     """The kernel refused a request, with this errno."""
 
     def __init__(self, what: str, number: int) -> None:
@@ -31,7 +31,7 @@ class Refused(SystemFault):
         self.errno = number
 
 
-class IPv6Off(SystemFault):
+class IPv6Off(SystemFailure):
     """IPv6 is switched off on this machine or device."""
 
 
@@ -41,7 +41,7 @@ def family(text: str) -> socket.AddressFamily:
 
 
 class Netlink:
-    """One netlink socket; every method raises Refused, or SystemFault if there is no answer at all."""
+    """One netlink socket; every method raises Refused, or SystemFailure if there is no answer at all."""
 
     def __init__(self) -> None:
         self._ip: Any = None
@@ -119,7 +119,7 @@ class Netlink:
             raise Refused(what, error.code) from error
         except OSError as error:
             self.close()  # the next request gets a fresh socket
-            raise SystemFault(f"{what}: {error}") from error
+            raise SystemFailure(f"{what}: {error}") from error
 
 
 def _import_iproute() -> Any:
@@ -131,7 +131,7 @@ def _import_iproute() -> Any:
     if "pyroute2" not in sys.modules:
         spec = importlib.util.find_spec("pyroute2")
         if spec is None or spec.submodule_search_locations is None:
-            raise SystemFault("pyroute2 is not installed")
+            raise SystemFailure("pyroute2 is not installed")
         package = ModuleType("pyroute2")
         package.__path__ = list(spec.submodule_search_locations)
         package.__spec__ = spec

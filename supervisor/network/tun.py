@@ -9,7 +9,7 @@ from collections.abc import Callable, Container
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..errors import SystemFault
+from ..errors import SystemFailure
 
 NODE = Path("/dev/net/tun")
 
@@ -30,7 +30,7 @@ _HELP = {
 }
 
 
-class DeviceBusy(SystemFault):
+class DeviceBusy(SystemFailure):
     """A process still holds the device."""
 
 
@@ -55,7 +55,7 @@ def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]
     """Make a tun device that user `uid` may open, and return its name, not one of `taken`, and its index.
 
     `announce` is called with both before the device becomes one that outlives this process; if it raises,
-    the device is gone again.  Raises SystemFault.
+    the device is gone again.  Raises SystemFailure.
     """
     with ExitStack() as unwanted:  # open until the end, so that the kernel does not choose their names again
         while True:
@@ -72,13 +72,13 @@ def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]
                 return name, index
             except OSError as error:
                 reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror
-                raise SystemFault(f"cannot make a tun device: {reason}") from error
+                raise SystemFailure(f"cannot make a tun device: {reason}") from error
 
 
 def destroy(name: str, index: int) -> None:
     """Remove the device `name` if it still is the one with `index`; the kernel takes some 25 ms for it.
 
-    Raises DeviceBusy if a process has it open (an engine whose device vanishes spins), else SystemFault.
+    Raises DeviceBusy if a process has it open (an engine whose device vanishes spins), else SystemFailure.
     """
     if index_of(name) != index:
         return
@@ -91,7 +91,7 @@ def destroy(name: str, index: int) -> None:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise DeviceBusy(f"{name} is still in use") from error
-        raise SystemFault(f"cannot remove {name}: {error.strerror}") from error
+        raise SystemFailure(f"cannot remove {name}: {error.strerror}") from error
     finally:
         os.close(node)
 
@@ -101,7 +101,7 @@ def _opened() -> int:
         return os.open(NODE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         help_text = _HELP.get(error.errno or 0, error.strerror)
-        raise SystemFault(f"cannot open {NODE}: {help_text}") from error
+        raise SystemFailure(f"cannot open {NODE}: {help_text}") from error
 
 
 def _attach(node: int, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from ...ipc.helpers import Filters
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ...policy.layers import ALL, LAYERS, Layer, contradiction, split
 from ..errors import StartError
 
@@ -68,7 +68,9 @@ class Trial:
         try:
             return msgspec.msgpack.decode(answer, type=Tried)
         except msgspec.DecodeError as error:
-            raise StartError("The process that tries what can confine sessions has died", Exit.CONFINEMENT) from error
+            raise StartError(
+                "The process that tries what can confine sessions has died", ExitStatus.CONFINEMENT
+            ) from error
 
 
 def candidates(wanted: str | frozenset[Layer]) -> frozenset[Layer]:
@@ -88,11 +90,11 @@ def choose(wanted: str | frozenset[Layer], missing: Mapping[Layer, str], tried: 
         raise StartError(
             f"These layers of the sandbox cannot be had here: {rows}. With --sandbox available the service starts "
             "without them",
-            Exit.CANNOT_START,
+            ExitStatus.CANNOT_START,
         )
     layers -= missing.keys()
     if reason := contradiction(layers):
-        raise StartError(f"The sandbox cannot be made: {reason}", Exit.CANNOT_START)
+        raise StartError(f"The sandbox cannot be made: {reason}", ExitStatus.CANNOT_START)
     return Sandbox(layers, missing, tried.filters)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from ...ipc.helpers import Filters
 from ...kernel import landlock, privileges, process
 from ...policy.layers import NAMESPACES, Layer
-from ..errors import SystemFault
+from ..errors import SystemFailure
 from ..network import firewall
 from . import filters
 from .choice import Tried
@@ -23,7 +23,7 @@ def probe(layers: frozenset[Layer], session_uids: range, provider_groups: int | 
         if layer in layers:
             try:
                 body()
-            except (OSError, filters.CannotBuild, privileges.ConfinementError, SystemFault) as error:
+            except (OSError, filters.CannotBuild, privileges.ConfinementError, SystemFailure) as error:
                 tried.missing[layer] = str(error)
 
     # First: in a new pid namespace this process could start only one other.

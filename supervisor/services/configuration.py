@@ -10,7 +10,7 @@ from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
 from ..accounts import account_id
 from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
-from ..bus.dispatch import Receiver
+from ..bus.dispatch import Dispatcher
 from ..bus.signals import Signals
 from ..errors import CallerError, NoSuchObject
 from ..logging.log import Log
@@ -35,12 +35,12 @@ class ConfigurationService:
     acl: Acl | None = None
 
     def __init__(
-        self, store: ProfileStore, receiver: Receiver, signals: Signals, log: Log, *, service_uid: int, version: str
+        self, store: ProfileStore, dispatcher: Dispatcher, signals: Signals, log: Log, *, service_uid: int, version: str
     ) -> None:
         self.version = version
         self.service_uid = service_uid
         self.store = store
-        self._receiver = receiver
+        self._dispatcher = dispatcher
         self._signals = signals
         self.log = log
 
@@ -48,7 +48,7 @@ class ConfigurationService:
         """Read the stored profiles and put all objects on the bus."""
         for note in await self.store.load():
             self.log.warn(note, group=LogGroup.CONFIGMGR)
-        self._receiver.export(ROOT_PATH, CONFIGURATION, self, bus_name=BUS_NAME)
+        self._dispatcher.export(ROOT_PATH, CONFIGURATION, self, bus_name=BUS_NAME)
         for stored in self.store.profiles.values():
             self._export(stored)
 
@@ -134,11 +134,11 @@ class ConfigurationService:
     async def remove(self, stored: StoredProfile) -> None:
         """Delete a profile and take its object off the bus; raises CallerError if it cannot be deleted."""
         await self.store.remove(stored)
-        self._receiver.withdraw(stored.path)
+        self._dispatcher.withdraw(stored.path)
         self._announce(stored, ProfileEvent.DESTROYED)
 
     def _export(self, stored: StoredProfile) -> None:
-        self._receiver.export(stored.path, PROFILE, ProfileObject(self, stored), bus_name=BUS_NAME)
+        self._dispatcher.export(stored.path, PROFILE, ProfileObject(self, stored), bus_name=BUS_NAME)
 
     def _announce(self, stored: StoredProfile, event: ProfileEvent) -> None:
         body = [stored.path, event.value, stored.facts.owner]

@@ -13,8 +13,8 @@ from ...policy import limits
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
 from ..bus.configuration_api import BUS_NAME
-from ..bus.connection import BusRefused, Connection
-from ..errors import AccessDenied, CallerError, SystemFault
+from ..bus.connection import BusConnection, BusRefused
+from ..errors import AccessDenied, CallerError, SystemFailure
 from ..logging.log import Log
 from .activation import ACTIVATION_DIRECTORIES, started_by_another
 from .profiles import Profile, may_use, no_profile_at, not_shared
@@ -37,7 +37,7 @@ def choose(mode: Mode, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> 
 class ExternalConfiguration:
     """The source of profiles (`profiles.Profiles`) that asks the other service."""
 
-    def __init__(self, connection: Connection, log: Log, state_dir: Path = _STATE_DIR) -> None:
+    def __init__(self, connection: BusConnection, log: Log, state_dir: Path = _STATE_DIR) -> None:
         """`state_dir` is where the other service keeps persistent profiles."""
         self._connection = connection
         self._log = log
@@ -61,7 +61,7 @@ class ExternalConfiguration:
             raise CallerError(f"The configuration service has not answered for {seconds}") from None
         except KeyError as missing:
             raise CallerError(f"The configuration service does not tell {missing} of {path}") from missing
-        except SystemFault as error:
+        except SystemFailure as error:
             raise CallerError(f"The configuration service does not give the profile: {error}") from error
         if len(text) > limits.MAX_PROFILE:
             raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
@@ -85,12 +85,12 @@ class ExternalConfiguration:
         async with self._counting:
             try:
                 if not (await self._connection.request_names([name]))[name]:
-                    raise SystemFault(f"somebody else owns {name}")
+                    raise SystemFailure(f"somebody else owns {name}")
                 try:
                     await self._fetch(profile.path)
                 finally:
                     await self._connection.release_names([name])
-            except SystemFault as error:
+            except SystemFailure as error:
                 self._log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
 
     async def _facts(self, path: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory, LogGroup
 from ...policy.limits import MAX_ATTACHED
 from ..bus.callers import Callers
-from ..bus.connection import BusRefused, Connection
-from ..bus.dispatch import Receiver
+from ..bus.connection import BusConnection, BusRefused
+from ..bus.dispatch import Dispatcher
 from ..bus.log_api import BUS_NAME, LOG, ROOT_PATH
 from ..errors import InvalidValue, LogServiceError
 from ..logging.log import Log, Origin
@@ -40,12 +40,14 @@ class LogService:
     acl: Acl | None = None
     config_file = ""
 
-    def __init__(self, connection: Connection, callers: Callers, receiver: Receiver, log: Log, *, version: str) -> None:
+    def __init__(
+        self, connection: BusConnection, callers: Callers, dispatcher: Dispatcher, log: Log, *, version: str
+    ) -> None:
         self.version = version
         self.on_change: Callable[[], None] | None = None  # called when one has attached or gone
         self._connection = connection
         self._callers = callers
-        self._receiver = receiver
+        self._dispatcher = dispatcher
         self._log = log
         self._attached: dict[tuple[str, str], _Attached] = {}
 
@@ -54,7 +56,7 @@ class LogService:
         self._log.bus_name = self._connection.unique_name or ""
         self._connection.add_message_handler(self._received)
         self._callers.vanished(self._vanished)
-        self._receiver.export(ROOT_PATH, LOG, self, bus_name=BUS_NAME)
+        self._dispatcher.export(ROOT_PATH, LOG, self, bus_name=BUS_NAME)
 
     # D-Bus methods
 

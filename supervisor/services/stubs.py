@@ -4,7 +4,7 @@ A client of OpenVPN 3 Linux waits 9 s for a name that nobody owns and the bus ca
 """
 
 from ...policy.access import Acl
-from ..bus.dispatch import Receiver
+from ..bus.dispatch import Dispatcher
 from ..bus.stub_api import STUBS
 from .activation import started_by_another
 
@@ -23,7 +23,7 @@ def names_without_service() -> list[str]:
     return [interface.name for interface in STUBS if not started_by_another(interface.name)]
 
 
-def export_stubs(receiver: Receiver, version: str) -> None:
+def export_stubs(dispatcher: Dispatcher, version: str) -> None:
     """Put the root objects of all of them on the bus; whose name is not ours, nobody calls."""
     for interface, path in STUBS.items():
-        receiver.export(path, interface, Stub(version), bus_name=interface.name)
+        dispatcher.export(path, interface, Stub(version), bus_name=interface.name)

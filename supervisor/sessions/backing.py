@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...ipc import messages
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE
-from ..errors import SystemFault
+from ..errors import SystemFailure
 
 if TYPE_CHECKING:
     from ..workers.relay import Worker
@@ -73,7 +73,7 @@ class Backing:
     def _dismiss_worker(self) -> Worker | None:
         session = self._session
         worker, session.worker = session.worker, None
-        session.greeted, session.turn, session.lines_logged, session.layers = False, 0, 0, None
+        session.handshake_done, session.request_number, session.lines_logged, session.layers = False, 0, 0, None
         if worker is not None:
             worker.dismiss()
         return worker
@@ -133,6 +133,6 @@ class Backing:
             return
         try:
             await session.around.network.delete_device(session.device)
-        except SystemFault as error:
+        except SystemFailure as error:
             session.log(LogCategory.ERROR, f"Device {session.device} could not be removed: {error}", LogGroup.NETCFG)
         session.device = ""

@@ -10,7 +10,7 @@ from ..network import link
 from .states import State
 
 if TYPE_CHECKING:
-    from ..bus.dispatch import Receiver
+    from ..bus.dispatch import Dispatcher
     from .session import Session
 
 NO_DEVICE = "/"
@@ -48,9 +48,9 @@ class DeviceObject:
 class DeviceObjects:
     """Keeps an object on the bus for each session that has a device to show."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, dispatcher: Dispatcher) -> None:
         self.served = False  # the name is ours; with another's, a path would lead to nothing
-        self._receiver = receiver
+        self._dispatcher = dispatcher
 
     def follow(self, session: Session) -> None:
         """Put the session's device on the bus, or take it off, if that has changed."""
@@ -58,9 +58,9 @@ class DeviceObjects:
         if wanted == session.device_path:
             return
         if wanted == NO_DEVICE:
-            self._receiver.withdraw(session.device_path)
+            self._dispatcher.withdraw(session.device_path)
         else:
-            self._receiver.export(wanted, DEVICE, DeviceObject(session), bus_name=DEVICE.name)
+            self._dispatcher.export(wanted, DEVICE, DeviceObject(session), bus_name=DEVICE.name)
         session.device_path = wanted
 
 

@@ -16,8 +16,8 @@ from dbus_fast import Message, MessageType
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
 from ...policy.limits import MAX_FORWARDS, MAX_UNREAD
-from ..bus.connection import Connection
-from ..bus.dispatch import Receiver
+from ..bus.connection import BusConnection
+from ..bus.dispatch import Dispatcher
 from ..bus.log_api import BUS_NAME, FORWARDED, PROXIES_PATH, PROXY
 from ..bus.signals import Signals
 from ..errors import CallerError
@@ -78,20 +78,20 @@ class Forward:
 class Forwarder:
     """Forwards on the bus, and what it says of those whose receivers do not read."""
 
-    def __init__(self, connection: Connection, receiver: Receiver, signals: Signals, log: Log) -> None:
+    def __init__(self, connection: BusConnection, dispatcher: Dispatcher, signals: Signals, log: Log) -> None:
         self._log = log
-        self._receiver = receiver
+        self._dispatcher = dispatcher
         self._signals = signals
         self._sent: dict[int, tuple[Forward, int]] = {}  # by serial number: for whom, and how many lines it stands for
         connection.add_message_handler(self._received)
 
     def export(self, forward: Forward) -> None:
         """Put the forward's object on the bus."""
-        self._receiver.export(forward.path, PROXY, forward, bus_name=BUS_NAME)
+        self._dispatcher.export(forward.path, PROXY, forward, bus_name=BUS_NAME)
 
     def withdraw(self, forward: Forward) -> None:
         """Take it off."""
-        self._receiver.withdraw(forward.path)
+        self._dispatcher.withdraw(forward.path)
         self._sent = {serial: sent for serial, sent in self._sent.items() if sent[0] is not forward}
 
     def send(self, forward: Forward, member: str, body: Sequence[Any], lines: int = 0) -> bool:

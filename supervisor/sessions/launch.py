@@ -6,7 +6,7 @@ import os
 
 from ...ipc import messages
 from ..accounts import account_name
-from ..errors import SystemFault
+from ..errors import SystemFailure
 from ..logging.log import Log
 from ..network.apply import Network
 from ..sandbox.pkcs11_providers import Providers
@@ -71,7 +71,7 @@ class Launcher:
     async def launch(self, session: Session, outfit: Outfit) -> None:
         """Make device and worker, and hand the worker its session; its verdict comes later.
 
-        Raises SystemFault.  What there is of device and worker then, or when cancelled, the session has noted.
+        Raises SystemFailure.  What there is of device and worker then, or when cancelled, the session has noted.
         """
         session.uid = self._user_ids.take()
         outcomes = await asyncio.gather(
@@ -128,7 +128,7 @@ class Launcher:
         except FileNotFoundError:
             pass  # it has ended already, and its end tells why
         except OSError as error:
-            raise SystemFault(f"The session cannot be noted on disk: {error.strerror}") from error
+            raise SystemFailure(f"The session cannot be noted on disk: {error.strerror}") from error
 
 
 def _sealed_memfd(content: bytes) -> int:

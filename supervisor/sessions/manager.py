@@ -12,12 +12,12 @@ from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
 from ...policy.layers import Layer
 from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
 from ...policy.overrides import for_session
-from ..bus.dispatch import Receiver
+from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
-from ..errors import CallerError, SystemFault
+from ..errors import CallerError, SystemFailure
 from ..logging.log import Log
 from ..network.apply import Network
 from ..services.profiles import Profiles
@@ -46,7 +46,7 @@ class SessionManager:
         layers_off: Mapping[Layer, str],
         connect_deadline: float,
         log: Log,
-        receiver: Receiver,
+        dispatcher: Dispatcher,
         signals: Signals,
         profiles: Profiles,
         network: Network,
@@ -61,12 +61,12 @@ class SessionManager:
         self.version = version
         self.on_fewer: Callable[[], None] | None = None  # called when a session is wholly gone
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
-        self.devices = DeviceObjects(receiver)
+        self.devices = DeviceObjects(dispatcher)
         self._engine = engine
         self._engine_was_there = engine_was_there
         self._layers_off = layers_off
         self._log = log
-        self._receiver = receiver
+        self._dispatcher = dispatcher
         self._signals = signals
         self._profiles = profiles
         self._launcher = launcher
@@ -90,7 +90,7 @@ class SessionManager:
     def start(self) -> None:
         """Put the root object on the bus."""
         self._surroundings.network.on_removal = self._device_removed
-        self._receiver.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
+        self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
     def count(self) -> int:
@@ -138,7 +138,7 @@ class SessionManager:
             await session.wound_down.wait()
             self._log.verb1(f"No session for {profile.name!r}: {error}")
             if isinstance(error, TimeoutError):
-                raise SystemFault(f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s") from None
+                raise SystemFailure(f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s") from None
             raise
         took = (time.monotonic() - began) * 1000
         self._log.info(
@@ -223,7 +223,7 @@ class SessionManager:
 
     def _accepted(self, session: Session) -> None:
         extensions = {INSPECTION: Inspection(session, self._layers_off)}
-        self._receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
+        self._dispatcher.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
         session.happened(Event.ACCEPTED)
         self._signal(session, SessionEvent.CREATED)
 
@@ -252,7 +252,7 @@ class SessionManager:
         if not session.wound_down.is_set():
             self._leaving.add(session)
         if session.was_on_bus:
-            self._receiver.withdraw(session.path)
+            self._dispatcher.withdraw(session.path)
             self._signal(session, SessionEvent.DESTROYED)
         self._fewer()
 

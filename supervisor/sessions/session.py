@@ -26,7 +26,7 @@ from ...policy.limits import (
     VERDICT_DEADLINE,
     WORKER_GRACE,
 )
-from ..errors import RequestRefused, SystemFault
+from ..errors import RequestRefused, SystemFailure
 from ..logging.log import Log, printable
 from ..workers.spawner_client import NoSpawner
 from .backing import Backing
@@ -101,8 +101,8 @@ class Session:
         self.uid = 0  # of worker and engine
         self.worker: Worker | None = None
         self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
-        self.greeted = False  # the worker speaks our protocol
-        self.turn = 0  # counts what the worker was told; its reports say which it had heard of
+        self.handshake_done = False  # the worker speaks our protocol
+        self.request_number = 0  # counts what the worker was told; its reports say which it had heard of
         self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.wound_down = asyncio.Event()  # worker, device and network settings are gone
         self.around = surroundings
@@ -144,7 +144,7 @@ class Session:
         """There is no worker, for this reason."""
         if self.state is not State.REVIVING:
             self._fail_start(error)
-        elif isinstance(error, SystemFault) and not isinstance(error, NoSpawner):
+        elif isinstance(error, SystemFailure) and not isinstance(error, NoSpawner):
             self._lost(f"No worker could be started: {error}", Event.ENGINE_FAILED)
         else:
             self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
@@ -231,14 +231,14 @@ class Session:
         if event in (Event.PAUSE, Event.RESTART):
             # It was about the login that is now given up; the next one asks anew.
             self.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
-        self.turn += 1
+        self.request_number += 1
         self.worker.send(
             {
-                Event.CONNECT: messages.Connect(self.turn),
-                Event.PAUSE: messages.Pause(self.turn, text),
-                Event.RESUME: messages.Resume(self.turn),
-                Event.RESTART: messages.Restart(self.turn),
-                Event.ACCEPTED: messages.Connect(self.turn),
+                Event.CONNECT: messages.Connect(self.request_number),
+                Event.PAUSE: messages.Pause(self.request_number, text),
+                Event.RESUME: messages.Resume(self.request_number),
+                Event.RESTART: messages.Restart(self.request_number),
+                Event.ACCEPTED: messages.Connect(self.request_number),
             }[event]
         )
 
@@ -271,7 +271,7 @@ class Session:
     async def clear_network(self) -> None:
         try:
             await self.around.network.clear(self.device)
-        except SystemFault as error:
+        except SystemFailure as error:
             self.log(LogCategory.ERROR, f"Network settings could not be undone: {error}", LogGroup.NETCFG)
 
     # What the worker reports (workers/reports.py)
@@ -321,7 +321,7 @@ class Session:
     def worker_ended(self, how: str) -> None:
         """The worker's process has been reaped."""
         text = f"The session's worker {how}"
-        self._fail_start(SystemFault(text))
+        self._fail_start(SystemFailure(text))
         self._lost(text, Event.WORKER_DIED)
 
     def engine_died(self, reason: str) -> None:
@@ -331,7 +331,7 @@ class Session:
     def device_removed(self) -> None:
         """Somebody has taken the session's network device away; an engine that goes on without one spins."""
         text = f"The network device {self.device} was removed"
-        self._fail_start(SystemFault(text))
+        self._fail_start(SystemFailure(text))
         if (self.state, Event.ENGINE_FAILED) in TABLE:
             self._lost(text, Event.ENGINE_FAILED)
 
@@ -352,5 +352,5 @@ class Session:
         """The worker broke the rules and has been killed."""
         self.log(LogCategory.CRIT, f"Worker {self.backend_pid} is killed: {reason}")
         text = f"The session's worker was killed: {reason}"
-        self._fail_start(SystemFault(text))
+        self._fail_start(SystemFailure(text))
         self.happened(Event.WORKER_DIED, text)

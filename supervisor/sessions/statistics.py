@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 
-from ..errors import WorkerFault
+from ..errors import ProtocolViolation
 from ..network.counters import counters
 
 _DEVICE_INTERVAL = 0.1  # seconds between looks at the device's counters, however often somebody asks
@@ -64,12 +64,12 @@ class Statistics:
     def report(self, bytes_in: int, bytes_out: int, device: str) -> None:
         """The worker's counters of encrypted bytes; those of the device are looked up.
 
-        Raises WorkerFault if they go backwards.
+        Raises ProtocolViolation if they go backwards.
         """
         now = (bytes_in, bytes_out)
         earlier = (self._before["BYTES_IN"], self._before["BYTES_OUT"])
         if any(not b <= n < 2**63 - e for b, n, e in zip(self._wire, now, earlier, strict=True)):
-            raise WorkerFault("its byte counters go backwards")
+            raise ProtocolViolation("its byte counters go backwards")
         self._wire = now
         self._look_at(device)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ...policy.exit_status import Exit
-from ..errors import StartError, SystemFault
+from ...policy.exit_status import ExitStatus
+from ..errors import StartError, SystemFailure
 
 _PASSWD_FORMAT = ("/etc/passwd", "/etc/group")  # name:…:id:…
 _SUBID_FORMAT = ("/etc/subuid", "/etc/subgid")  # name:first:count (subuid(5))
@@ -18,9 +18,9 @@ class UserIds:
         self._shared = shared
 
     def take(self) -> int:
-        """The lowest free id.  Raises SystemFault if there is none."""
+        """The lowest free id.  Raises SystemFailure if there is none."""
         if not self._free:
-            raise SystemFault("All user ids for sessions are in use; end a session, or give a larger --session-uids")
+            raise SystemFailure("All user ids for sessions are in use; end a session, or give a larger --session-uids")
         return self._free[-1] if self._shared else self._free.pop()
 
     def give_back(self, uid: int) -> None:
@@ -52,5 +52,5 @@ def check_unused(ids: range, root: Path = Path("/")) -> None:
                 raise StartError(
                     f"{name}: {fields[0]!r} uses ids of the range for sessions ({ids.start} to {ids.stop - 1}); "
                     "choose another with --session-uids FIRST-LAST",
-                    Exit.CANNOT_START,
+                    ExitStatus.CANNOT_START,
                 )

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ..errors import StartError
 from .privileges import acting_as
 
@@ -31,7 +31,7 @@ def make(directory: Path, below: Iterable[str], account: pwd.struct_passwd) -> N
                 _be_private(place)
     except OSError as error:
         reason = "it is a symbolic link" if place.is_symlink() else error.strerror
-        raise StartError(f"The directory {place} cannot be used: {reason}", Exit.CANNOT_START) from error
+        raise StartError(f"The directory {place} cannot be used: {reason}", ExitStatus.CANNOT_START) from error
 
 
 def _make_as_root(directory: Path, account: pwd.struct_passwd) -> None:
@@ -46,7 +46,7 @@ def _make_as_root(directory: Path, account: pwd.struct_passwd) -> None:
         if owner != 0:
             raise StartError(
                 f"The directory {directory} belongs to user {owner}; remove it, or choose another",
-                Exit.CANNOT_START,
+                ExitStatus.CANNOT_START,
             )
         _give_away(descriptor, directory, account)
     finally:
@@ -61,14 +61,14 @@ def _give_away(path_descriptor: int, directory: Path, account: pwd.struct_passwd
             raise StartError(
                 f"The directory {directory} is root's, and not empty; choose another, or if it is this service's: "
                 f"chown -R {account.pw_name}: {directory}",
-                Exit.CANNOT_START,
+                ExitStatus.CANNOT_START,
             )
         os.fchown(descriptor, account.pw_uid, account.pw_gid)
     except PermissionError as error:
         raise StartError(
             f"The directory {directory} cannot be given to {account.pw_name}: that takes CAP_CHOWN. Grant it, or make "
             f"the directory beforehand: install -d -m 700 -o {account.pw_name} -g {account.pw_name} {directory}",
-            Exit.CANNOT_START,
+            ExitStatus.CANNOT_START,
         ) from error
     finally:
         os.close(descriptor)
@@ -80,7 +80,9 @@ def _be_private(directory: Path) -> None:
     try:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid():
-            raise StartError(f"The directory {directory} belongs to user {found.st_uid}; remove it", Exit.CANNOT_START)
+            raise StartError(
+                f"The directory {directory} belongs to user {found.st_uid}; remove it", ExitStatus.CANNOT_START
+            )
         if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
             os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IRWXU)  # noqa: PTH101 (of what has been looked at)
     finally:

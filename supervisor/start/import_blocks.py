@@ -3,16 +3,16 @@
 import sys
 
 # asyncio's TLS: 10 ms.  What msgspec takes for older Pythons: 4 ms, or 10 where nothing else imports inspect.
-SPARED = ("ssl", "typing_extensions")
+BLOCKED_IMPORTS = ("ssl", "typing_extensions")
 
 
-def spare() -> None:
+def block_imports() -> None:
     """From now on they seem not to be installed (sys.modules in the Python documentation)."""
-    for name in SPARED:
+    for name in BLOCKED_IMPORTS:
         sys.modules[name] = None  # type: ignore[assignment]
 
 
-def spare_no_longer() -> None:
+def unblock_imports() -> None:
     """Let them be imported by whoever wants them later."""
-    for name in SPARED:
+    for name in BLOCKED_IMPORTS:
         del sys.modules[name]

@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ..errors import StartError
 
 _SERVING = b"serving"
@@ -50,7 +50,7 @@ class InstanceLock:
         self._note(_SERVING)
 
     def _unusable(self, error: OSError) -> StartError:
-        return StartError(f"The lock {self._file} cannot be used: {error.strerror}", Exit.CANNOT_START)
+        return StartError(f"The lock {self._file} cannot be used: {error.strerror}", ExitStatus.CANNOT_START)
 
     def _note(self, what: bytes) -> None:
         content = b"%s %d\n" % (what, os.getpid())
@@ -73,7 +73,7 @@ class InstanceLock:
         raise StartError(
             f"Another instance (process {pid or 'unknown'}) uses {self._directory}; end it, or give this one another "
             "--runtime-dir",
-            Exit.ALREADY_RUNNING,
+            ExitStatus.ALREADY_RUNNING,
         )
 
 

@@ -6,7 +6,7 @@ import pwd
 import msgspec
 
 from ...ipc.helpers import Setup
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ...policy.layers import Layer
 from ..errors import StartError
 from ..logging.destinations import open_log
@@ -90,7 +90,7 @@ class Start:
 
 
 def _no_helpers(error: OSError) -> StartError:
-    return StartError(f"The helper processes cannot be started: {error.strerror}", Exit.CANNOT_START)
+    return StartError(f"The helper processes cannot be started: {error.strerror}", ExitStatus.CANNOT_START)
 
 
 def _open_log(options: Options, account: pwd.struct_passwd) -> Log:

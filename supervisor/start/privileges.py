@@ -10,7 +10,7 @@ import prctl
 
 from ...kernel import privileges
 from ...policy.confinement import HELPER_RLIMITS, START_CAPABILITIES, SUPERVISOR_CAPABILITIES
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ..errors import StartError
 
 # Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
@@ -27,7 +27,7 @@ def service_account() -> pwd.struct_passwd:
     raise StartError(
         f"There is no account {' or '.join(_SERVICE_ACCOUNTS)}; create one: "
         f"useradd --system --no-create-home --shell /usr/sbin/nologin {_SERVICE_ACCOUNTS[0]}",
-        Exit.CANNOT_START,
+        ExitStatus.CANNOT_START,
     )
 
 
@@ -40,7 +40,7 @@ def check_start() -> None:
         raise StartError(
             "The service must be started as root: it builds the sandbox of the sessions, then becomes an ordinary "
             "user by itself. Let D-Bus or systemd start it, or use sudo",
-            Exit.CANNOT_START,
+            ExitStatus.CANNOT_START,
         )
     missing = privileges.missing_capabilities(START_CAPABILITIES)
     if missing:
@@ -49,7 +49,7 @@ def check_start() -> None:
         raise StartError(
             f"The service lacks capabilities that starting takes: {names}. Grant them: in a systemd unit with "
             f"CapabilityBoundingSet=, in a container with {flags}",
-            Exit.CANNOT_START,
+            ExitStatus.CANNOT_START,
         )
 
 
@@ -98,4 +98,4 @@ def drop(account: pwd.struct_passwd) -> None:
             ]
         )
     except privileges.ConfinementError as error:
-        raise StartError(f"Privileges could not be given up: {error}", Exit.CONFINEMENT) from error
+        raise StartError(f"Privileges could not be given up: {error}", ExitStatus.CONFINEMENT) from error

@@ -11,11 +11,11 @@ import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
-from ..start.import_blocks import SPARED
+from ..start.import_blocks import BLOCKED_IMPORTS
 
 # As this process imports its own: without the collector, which main() switches on, and without some modules.
 _CODE = (
-    f"import gc, sys; gc.disable(); sys.modules.update(dict.fromkeys({SPARED})); "
+    f"import gc, sys; gc.disable(); sys.modules.update(dict.fromkeys({BLOCKED_IMPORTS})); "
     "from openvpn3_sessionmgr.worker.helpers.spawner import main; main()"
 )
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}

@@ -11,7 +11,7 @@ from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
 from ...policy.limits import LOG_CREDIT, MAX_WORKER_FRAMES
-from ..errors import WorkerFault
+from ..errors import ProtocolViolation
 from .reap import Reaper
 
 _FRAMES_A_TURN = 16  # read before others get the loop
@@ -128,7 +128,7 @@ class Worker:
                 message = self._receive()
                 self._frames += 1
                 if self._frames > MAX_WORKER_FRAMES:
-                    raise WorkerFault(f"it sent more than {MAX_WORKER_FRAMES} messages in a second")
+                    raise ProtocolViolation(f"it sent more than {MAX_WORKER_FRAMES} messages in a second")
                 pending = self._handle(message)
             except BlockingIOError:
                 return
@@ -137,7 +137,7 @@ class Worker:
                 self._stop_reading()
                 self._loop.call_later(_CLOSED_GRACE, self.kill)
                 return
-            except (BadFrame, WorkerFault) as error:
+            except (BadFrame, ProtocolViolation) as error:
                 self._fail(str(error))
                 return
             except Exception as error:  # a fault of ours must not outlive the session that it showed in
@@ -152,7 +152,7 @@ class Worker:
     def _receive(self) -> messages.ToSupervisor:
         packet = self._channel.receive()
         if packet.descriptors:
-            fault = WorkerFault(f"it sent {len(packet.descriptors)} descriptors")
+            fault = ProtocolViolation(f"it sent {len(packet.descriptors)} descriptors")
             # In a thread: closing what a stranger sent may take as long as they like (SO_LINGER, socket(7)).
             threading.Thread(target=packet.close, daemon=True).start()
             raise fault
@@ -161,7 +161,7 @@ class Worker:
     def _finished(self, busy: asyncio.Future[None]) -> None:
         self._busy = None
         if not busy.cancelled() and (error := busy.exception()) is not None:
-            ours = "" if isinstance(error, WorkerFault) else "a message of it could not be handled: "
+            ours = "" if isinstance(error, ProtocolViolation) else "a message of it could not be handled: "
             self._fail(f"{ours}{error if not ours else repr(error)}")
         self._resume_reading()
 
@@ -193,5 +193,5 @@ class Worker:
                 message = self._receive()
                 if isinstance(message, _LAST_WORDS):
                     self._handle(message)
-        except (BlockingIOError, ChannelClosed, BadFrame, WorkerFault):
+        except (BlockingIOError, ChannelClosed, BadFrame, ProtocolViolation):
             return

@@ -14,7 +14,7 @@ from ...policy.dbus_numbers import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogC
 from ...policy.layers import Layer, join
 from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
 from ...policy.network import PolicyViolation
-from ..errors import SystemFault, WorkerFault
+from ..errors import ProtocolViolation, SystemFailure
 from ..sessions.states import Event, State
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def confined(session: Session, message: messages.Confined) -> None:
             # Said before the engine has heard from any server; the profile's owner can connect there anyway.
             try:
                 await network.exempt(session.uid)
-            except SystemFault as error:
+            except SystemFailure as error:
                 session.log(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
         else:
             layers |= {Layer.FIREWALL}
@@ -43,7 +43,7 @@ async def confined(session: Session, message: messages.Confined) -> None:
 def accepted(session: Session, message: messages.Accepted) -> None:
     """The profile is usable."""
     if not 0 <= message.log_level <= MAX_LOG_LEVEL:
-        raise WorkerFault(f"its profile wants the log level {message.log_level}")
+        raise ProtocolViolation(f"its profile wants the log level {message.log_level}")
     session.accepted(message.log_level)
 
 
@@ -51,7 +51,7 @@ def input_needed(session: Session, message: messages.InputNeeded) -> None:
     """The user has to type something; what is asked goes to those who use the session."""
     for slot in message.slots:
         if not (slot.name.isidentifier() and len(slot.label) <= MAX_STATUS_TEXT and slot.label.isprintable()):
-            raise WorkerFault("it asks something that cannot be shown")
+            raise ProtocolViolation("it asks something that cannot be shown")
     session.user_input.ask(message.group, message.slots)
     session.need(message)
 
@@ -60,7 +60,7 @@ def url_needed(session: Session, message: messages.UrlNeeded) -> None:
     """The user has to open a URL."""
     url = message.url
     if not (url.startswith(("https://", "http://")) and url.isprintable() and len(url) <= MAX_URL):
-        raise WorkerFault("it wants its user to open something that is no web page")
+        raise ProtocolViolation("it wants its user to open something that is no web page")
     session.around.attention(session, InputGroup.OPEN_URL, url)
     session.happened(Event.URL_NEEDED, url)
 
@@ -74,7 +74,7 @@ def connected(session: Session, message: messages.Connected) -> None:
         and 0 < message.port < 65536
         and _is_host_name(message.name)
     ):
-        raise WorkerFault(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
+        raise ProtocolViolation(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
     session.connected_to = (message.proto, message.address, message.port)
     session.session_name = message.name
     session.user_input.withdraw()
@@ -112,8 +112,8 @@ async def apply_network(session: Session, message: messages.ApplyNetwork) -> Non
     try:
         warnings = await session.around.network.apply(session.device, message.settings)
     except PolicyViolation as error:
-        raise WorkerFault(f"it asked for network settings that are not allowed: {error}") from None
-    except SystemFault as error:
+        raise ProtocolViolation(f"it asked for network settings that are not allowed: {error}") from None
+    except SystemFailure as error:
         if session.running:
             session.happened(Event.ENGINE_FAILED, f"The network settings cannot be applied: {error}")
     else:
@@ -129,7 +129,7 @@ def traffic(session: Session, message: messages.Traffic) -> None:
 def resolve(session: Session, message: messages.Resolve) -> None:
     """Have a name looked up; the answer goes to the worker when it comes."""
     if len(session.lookups) >= MAX_LOOKUPS_PER_SESSION:
-        raise WorkerFault(f"it asked for more than {MAX_LOOKUPS_PER_SESSION} names at once")
+        raise ProtocolViolation(f"it asked for more than {MAX_LOOKUPS_PER_SESSION} names at once")
     task = asyncio.create_task(_resolve(session, message.host))
     session.lookups.add(task)
     task.add_done_callback(session.lookups.discard)
@@ -149,7 +149,7 @@ def log_line(session: Session, message: messages.LogLine) -> None:
         asyncio.get_running_loop().call_later(_CREDIT_INTERVAL, _give_credit, session)
     session.lines_logged += 1
     if session.lines_logged > LOG_CREDIT:
-        raise WorkerFault("it sent log lines beyond its credit")
+        raise ProtocolViolation("it sent log lines beyond its credit")
     session.log(message.category, message.text, LogGroup.CLIENT)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ...ipc import messages
 from ...policy.limits import MAX_WORKER_REPORTS
-from ..errors import WorkerFault
+from ..errors import ProtocolViolation
 from ..sessions.states import TABLE, Event, State
 from . import reports
 
@@ -32,21 +32,21 @@ class _Permit(msgspec.Struct, frozen=True):
 def handle(session: Session, message: messages.ToSupervisor) -> Awaitable[None] | None:
     """Do what one message of the session's worker asks.
 
-    Raises WorkerFault if it may not be sent now.
+    Raises ProtocolViolation if it may not be sent now.
     """
     permit = PERMITS[type(message)]
-    if not session.greeted and not isinstance(message, messages.WorkerHello):
-        raise WorkerFault(f"it sent {type(message).__name__} before its hello")
-    if isinstance(message, messages.TURN_REPORTS):
-        if message.turn > session.turn:
-            raise WorkerFault(f"it answered request {message.turn} of {session.turn}")
-        if message.turn < session.turn:
+    if not session.handshake_done and not isinstance(message, messages.WorkerHello):
+        raise ProtocolViolation(f"it sent {type(message).__name__} before its hello")
+    if isinstance(message, messages.NUMBERED_REPORTS):
+        if message.request_number > session.request_number:
+            raise ProtocolViolation(f"it answered request {message.request_number} of {session.request_number}")
+        if message.request_number < session.request_number:
             return None  # it had not heard of the latest request yet, which overrules what it reports
     if session.state not in permit.states:
-        raise WorkerFault(f"it sent {type(message).__name__} while {session.state.name}")
+        raise ProtocolViolation(f"it sent {type(message).__name__} while {session.state.name}")
     if session.state in _OVER and not isinstance(message, messages.LogLine):
         return None
-    if isinstance(message, messages.TURN_REPORTS):
+    if isinstance(message, messages.NUMBERED_REPORTS):
         _count_report(session)
     return permit.act(session, message)
 
@@ -55,24 +55,24 @@ def _count_report(session: Session) -> None:
     """Bound what others hear of the session: each report is a status, signals to its users, and lines of the log."""
     now = time.monotonic()
     turn, began, count = session.reports
-    if turn != session.turn or now - began >= 1:
+    if turn != session.request_number or now - began >= 1:
         began, count = now, 0
-    session.reports = (session.turn, began, count + 1)
+    session.reports = (session.request_number, began, count + 1)
     if count >= MAX_WORKER_REPORTS:
-        raise WorkerFault(f"it reported more than {MAX_WORKER_REPORTS} events in a second")
+        raise ProtocolViolation(f"it reported more than {MAX_WORKER_REPORTS} events in a second")
 
 
 def _hello(session: Session, message: messages.WorkerHello) -> None:
     if message.major != messages.MAJOR:
-        raise WorkerFault(f"it speaks protocol {message.major}, not {messages.MAJOR}")
-    if session.greeted:
-        raise WorkerFault("it said hello twice")
-    session.greeted = True
+        raise ProtocolViolation(f"it speaks protocol {message.major}, not {messages.MAJOR}")
+    if session.handshake_done:
+        raise ProtocolViolation("it said hello twice")
+    session.handshake_done = True
 
 
 def _snapshot(session: Session, message: messages.WorkerSnapshot) -> None:
     if message.phase != "new":
-        raise WorkerFault(f"it begins in phase {message.phase!r}")
+        raise ProtocolViolation(f"it begins in phase {message.phase!r}")
 
 
 def _event(event: Event, act: Callable[[Session, Any], None] | None = None, *also: State) -> _Permit:

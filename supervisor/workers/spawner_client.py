@@ -13,11 +13,11 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed, Packet, channel_pair
 from ...ipc.codec import BadFrame
 from ...policy.limits import SPAWN_DEADLINE
-from ..errors import SystemFault
+from ..errors import SystemFailure
 from .reap import Reaper
 
 
-class NoSpawner(SystemFault):
+class NoSpawner(SystemFailure):
     """The spawner has ended: there will be no worker any more."""
 
 
@@ -61,7 +61,7 @@ class SpawnerClient:
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
         It sees the PKCS#11 `providers` of these numbers.
-        Raises NoSpawner, or another SystemFault if there is no worker within SPAWN_DEADLINE.
+        Raises NoSpawner, or another SystemFailure if there is no worker within SPAWN_DEADLINE.
         """
         if self.gone:
             raise NoSpawner("The spawner has ended; restart the service to start sessions again")
@@ -81,7 +81,7 @@ class SpawnerClient:
         except BaseException as error:
             ours.close()
             if isinstance(error, TimeoutError):
-                raise SystemFault(f"The spawner did not start a worker within {SPAWN_DEADLINE:g} s") from error
+                raise SystemFailure(f"The spawner did not start a worker within {SPAWN_DEADLINE:g} s") from error
             raise
         finally:
             theirs.close()
@@ -91,7 +91,7 @@ class SpawnerClient:
         try:
             self._channel.send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
         except (BlockingIOError, ChannelClosed) as error:
-            raise SystemFault("The spawner takes no requests") from error
+            raise SystemFailure("The spawner takes no requests") from error
         self._waiting[serial] = request
         self._reaper.expect()
 
@@ -143,7 +143,7 @@ class SpawnerClient:
             self._settle(request.uid)
         else:
             reason = os.strerror(-pid) if -pid in errno.errorcode else "unknown"
-            request.answer.set_exception(SystemFault(f"The spawner could not start a worker: {reason}"))
+            request.answer.set_exception(SystemFailure(f"The spawner could not start a worker: {reason}"))
         self._reaper.expect_no_more()
 
     def _spawner_gone(self) -> None:

@@ -10,8 +10,8 @@ from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS_PATH,
+    BusClient,
     BusError,
-    Connection,
 )
 from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
 from openvpn3_sessionmgr.tests.lab.lab import Lab
@@ -70,16 +70,16 @@ def server(lab: Lab) -> Server:
     return lab.server()
 
 
-Connect = Callable[[str], Connection]
+Connect = Callable[[str], BusClient]
 
 
 @pytest.fixture
 def users(lab: Lab) -> Iterator[Connect]:
     """Connections by user name; what the users made is taken away with them."""
     with ExitStack() as parts:
-        made: dict[str, Connection] = {}
+        made: dict[str, BusClient] = {}
 
-        def connect(user: str) -> Connection:
+        def connect(user: str) -> BusClient:
             if user not in made:
                 made[user] = lab.connection(user)
                 parts.callback(_leave, made[user])
@@ -88,7 +88,7 @@ def users(lab: Lab) -> Iterator[Connect]:
         yield connect
 
 
-def _leave(user: Connection) -> None:
+def _leave(user: BusClient) -> None:
     for path in user.session(SESSIONS_PATH, "FetchAvailableSessions"):
         with suppress(BusError):  # not theirs, or just gone
             user.session(path, "Disconnect")
@@ -99,19 +99,19 @@ def _leave(user: Connection) -> None:
 
 
 @pytest.fixture
-def alice(users: Connect) -> Connection:
+def alice(users: Connect) -> BusClient:
     """Alice, who owns things."""
     return users("alice")
 
 
 @pytest.fixture
-def bob(users: Connect) -> Connection:
+def bob(users: Connect) -> BusClient:
     """Bob, with whom nothing is shared."""
     return users("bob")
 
 
 @pytest.fixture
-def root(users: Connect) -> Connection:
+def root(users: Connect) -> BusClient:
     """The administrator."""
     return users("root")
 
@@ -120,10 +120,10 @@ Begin = Callable[..., Session]
 
 
 @pytest.fixture
-def begin(lab: Lab, alice: Connection) -> Begin:
+def begin(lab: Lab, alice: BusClient) -> Begin:
     """Makes a session of a new profile, not connected yet; options are those of `Lab.profile`."""
 
-    def make(name: str = "work", user: Connection = alice, **options: Any) -> Session:
+    def make(name: str = "work", user: BusClient = alice, **options: Any) -> Session:
         profile = user.import_profile(name, lab.profile(**options))
         made = Session(user, profile, user.new_tunnel(profile))
         come_about(lambda: bool(made.get("config_name") == name and made.get("status") != [0, 0, ""]))

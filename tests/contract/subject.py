@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError, Connection, Signal
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient, BusError, Signal
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
 
@@ -52,14 +52,14 @@ def gdbus_error(domain: str, text: str) -> tuple[str, str]:
     return f"org.gtk.GDBus.UnmappedGError.Quark._{mangled}.Code36", f"GDBus.Error:{domain}:{gap}{text}"
 
 
-def error_of(user: Connection, path: str, member: str, signature: str = "", *arguments: Any) -> tuple[str, str]:
+def error_of(user: BusClient, path: str, member: str, signature: str = "", *arguments: Any) -> tuple[str, str]:
     """Name and text of the error that a method of the object gives, or a failed test."""
     interface = ".".join(path.split("/")[1:5])
     return error_of_call(user, path, interface, member, signature, *arguments)
 
 
 def error_of_call(
-    user: Connection, path: str, interface: str, member: str, signature: str = "", *arguments: Any, to: str = ""
+    user: BusClient, path: str, interface: str, member: str, signature: str = "", *arguments: Any, to: str = ""
 ) -> tuple[str, str]:
     """Name and text of the error that any call gives, or a failed test."""
     with pytest.raises(BusError) as caught:
@@ -67,14 +67,14 @@ def error_of_call(
     return caught.value.name, caught.value.text
 
 
-def error_of_set(user: Connection, path: str, name: str, signature: str, value: Any) -> tuple[str, str]:
+def error_of_set(user: BusClient, path: str, name: str, signature: str, value: Any) -> tuple[str, str]:
     """Name and text of the error that setting a property gives."""
     with pytest.raises(BusError) as caught:
         user.set(path, name, signature, value)
     return caught.value.name, caught.value.text
 
 
-def error_of_get(user: Connection, path: str, name: str) -> tuple[str, str]:
+def error_of_get(user: BusClient, path: str, name: str) -> tuple[str, str]:
     """Name and text of the error that reading a property gives."""
     with pytest.raises(BusError) as caught:
         user.get(path, name)
@@ -101,7 +101,7 @@ def come_about(condition: Callable[[], bool]) -> None:
 class Session:
     """A session and its owner's connection."""
 
-    user: Connection
+    user: BusClient
     profile: str
     path: str
 
@@ -145,7 +145,7 @@ class Session:
         return [status[:2] for status in self.user.statuses(self.path, since)]
 
 
-def events(user: Connection, path: str) -> list[Signal]:
+def events(user: BusClient, path: str) -> list[Signal]:
     """The session manager's events about a session that have reached a user."""
     return [
         one
@@ -154,7 +154,7 @@ def events(user: Connection, path: str) -> list[Signal]:
     ]
 
 
-def wait_event(user: Connection, path: str, kind: int) -> Signal:
+def wait_event(user: BusClient, path: str, kind: int) -> Signal:
     """Wait for one of them."""
     return user.wait_signal(
         lambda one: one.member == "SessionManagerEvent" and one.arguments[:2] == [path, kind], what=f"event {kind}"

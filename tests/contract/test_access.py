@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient, BusError
 
 from . import members
 from .subject import (
@@ -45,12 +45,12 @@ PROPERTIES = sorted(members.property_types(members.SESSION))
 
 
 @pytest.mark.parametrize("member", METHODS)
-def test_a_stranger_may_call_nothing(session: Session, bob: Connection, member: str) -> None:
+def test_a_stranger_may_call_nothing(session: Session, bob: BusClient, member: str) -> None:
     assert error_of(bob, session.path, member, *METHODS[member]) == DENIED
     assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == [session.path]
 
 
-def test_a_stranger_reads_and_sets_nothing(session: Session, bob: Connection) -> None:
+def test_a_stranger_reads_and_sets_nothing(session: Session, bob: BusClient) -> None:
     for name in PROPERTIES:
         assert error_of_get(bob, session.path, name) == DENIED_PROPERTY, name
     assert bob.get_all(session.path) == {}
@@ -59,7 +59,7 @@ def test_a_stranger_reads_and_sets_nothing(session: Session, bob: Connection) ->
     assert bob.session(SESSIONS_PATH, "FetchAvailableSessions") == []
 
 
-def test_a_stranger_hears_of_sessions_and_of_nothing_else(connected: Session, bob: Connection) -> None:
+def test_a_stranger_hears_of_sessions_and_of_nothing_else(connected: Session, bob: BusClient) -> None:
     connected.call("Pause", "s", "lunch")
     connected.wait(14)
     connected.call("Disconnect")
@@ -68,7 +68,7 @@ def test_a_stranger_hears_of_sessions_and_of_nothing_else(connected: Session, bo
     assert of_session == []
 
 
-def test_root_reads_everything(session: Session, root: Connection) -> None:
+def test_root_reads_everything(session: Session, root: BusClient) -> None:
     assert root.get_all(session.path) == session.user.get_all(session.path)
     for name in PROPERTIES:
         if SUBJECT.v24 and name == "device_path":
@@ -76,7 +76,7 @@ def test_root_reads_everything(session: Session, root: Connection) -> None:
         assert root.get(session.path, name) == session.get(name)
 
 
-def test_root_sees_and_ends_any_session(session: Session, root: Connection) -> None:
+def test_root_sees_and_ends_any_session(session: Session, root: BusClient) -> None:
     if not SUBJECT.ours:
         # Root can look at the original's sessions by their path, and do nothing about them.
         assert root.session(SESSIONS_PATH, "FetchAvailableSessions") == []
@@ -87,7 +87,7 @@ def test_root_sees_and_ends_any_session(session: Session, root: Connection) -> N
     assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
 
 
-def test_roots_look_ups_find_roots_own_sessions_only(connected: Session, root: Connection) -> None:
+def test_roots_look_ups_find_roots_own_sessions_only(connected: Session, root: BusClient) -> None:
     """openvpn3-systemd would stop the wrong session otherwise."""
     assert root.session(SESSIONS_PATH, "LookupConfigName", "s", "work") == []
     expected = gdbus_error(MANAGER, "Interface not found")
@@ -110,7 +110,7 @@ def test_granting_and_revoking(session: Session) -> None:
     assert error_of(alice, session.path, "AccessRevoke", "u", BOB) == expected
 
 
-def test_a_granted_user(connected: Session, bob: Connection) -> None:
+def test_a_granted_user(connected: Session, bob: BusClient) -> None:
     _grant(connected, BOB)
     path = connected.path
     assert bob.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
@@ -129,13 +129,13 @@ def test_a_granted_user(connected: Session, bob: Connection) -> None:
     assert error_of(bob, path, "Resume") == DENIED
 
 
-def test_a_granted_user_disconnects(session: Session, bob: Connection) -> None:
+def test_a_granted_user_disconnects(session: Session, bob: BusClient) -> None:
     _grant(session, BOB)
     bob.session(session.path, "Disconnect")
     assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
 
 
-def test_a_granted_user_cannot_start_another_session_of_the_profile(session: Session, bob: Connection) -> None:
+def test_a_granted_user_cannot_start_another_session_of_the_profile(session: Session, bob: BusClient) -> None:
     """The check for a running session looks at what the caller can see, and so does not reveal sessions."""
     _grant(session, BOB)
     if SUBJECT.v24:
@@ -146,7 +146,7 @@ def test_a_granted_user_cannot_start_another_session_of_the_profile(session: Ses
         assert text == "GDBus.Error:net.openvpn.gdbuspp: A session with this configuration profile is already running"
 
 
-def test_a_public_session(session: Session, bob: Connection) -> None:
+def test_a_public_session(session: Session, bob: BusClient) -> None:
     path = session.path
     session.user.set(path, "public_access", "b", True)
     assert session.get("public_access") is True
@@ -160,7 +160,7 @@ def test_a_public_session(session: Session, bob: Connection) -> None:
         bob.session(path, "Disconnect")
 
 
-def test_transfer_of_ownership_by_root(root: Connection, bob: Connection, session: Session) -> None:
+def test_transfer_of_ownership_by_root(root: BusClient, bob: BusClient, session: Session) -> None:
     if not SUBJECT.ours:
         # The policy lets it through, and nobody is there to answer.
         name, _ = error_of(root, SESSIONS_PATH, "TransferOwnership", "ou", session.path, BOB)

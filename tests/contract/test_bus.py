@@ -10,7 +10,7 @@ from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
-    Connection,
+    BusClient,
 )
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
@@ -22,7 +22,7 @@ _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
 
 
 @pytest.mark.parametrize("name", ["sessions", "configuration", "log", "backends", "netcfg"])
-def test_each_name_is_owned_by_the_account_and_answers(alice: Connection, name: str) -> None:
+def test_each_name_is_owned_by_the_account_and_answers(alice: BusClient, name: str) -> None:
     """Clients wait 9 s for each name that is neither owned nor activatable."""
     full, path = f"net.openvpn.v3.{name}", f"/net/openvpn/v3/{name}"
     assert alice.call(*_BUS, "GetConnectionUnixUser", "s", full, to=_BUS[1]) == SERVICE.uid
@@ -36,7 +36,7 @@ def test_each_name_is_owned_by_the_account_and_answers(alice: Connection, name: 
 
 
 @pytest.mark.parametrize("path", ["/", SESSIONS_PATH, SESSIONS_PATH + "/nowhere", "/elsewhere"])
-def test_ping_is_answered_on_any_path(alice: Connection, path: str) -> None:
+def test_ping_is_answered_on_any_path(alice: BusClient, path: str) -> None:
     assert alice.call(path, PEER, "Ping", to=SESSIONS) is None
 
 
@@ -45,14 +45,14 @@ def test_ping_is_answered_by_a_session_and_a_profile(session: Session) -> None:
     assert session.user.call(session.profile, PEER, "Ping") is None
 
 
-def test_a_version_by_which_clients_take_all_features_for_present(alice: Connection) -> None:
+def test_a_version_by_which_clients_take_all_features_for_present(alice: BusClient) -> None:
     """From 21 on they use tags, from 22 on Validate; a version that is not of this form turns both off."""
     version = re.fullmatch(r"v(\d+)(|\.\d+)(_\w*)*", alice.get(CONFIGURATION_PATH, "version"))
     assert version
     assert int(version[1]) >= 22
 
 
-def _introspect(user: Connection, path: str) -> ElementTree.Element:
+def _introspect(user: BusClient, path: str) -> ElementTree.Element:
     return ElementTree.fromstring(user.call(path, INTROSPECTABLE, "Introspect"))
 
 
@@ -93,7 +93,7 @@ def test_introspection_member_by_member(session: Session, which: str) -> None:
     assert found == expected
 
 
-def test_introspection_of_the_roots_lists_the_objects_for_root(session: Session, root: Connection) -> None:
+def test_introspection_of_the_roots_lists_the_objects_for_root(session: Session, root: BusClient) -> None:
     """The only way in which `openvpn3-admin sessionmgr-service` finds sessions."""
     for user in (session.user, root):
         for path, one in ((SESSIONS_PATH, session.path), (CONFIGURATION_PATH, session.profile)):
@@ -101,7 +101,7 @@ def test_introspection_of_the_roots_lists_the_objects_for_root(session: Session,
             assert nodes == [one.rsplit("/", 1)[1]]
 
 
-def test_the_bus_stops_what_the_policy_does_not_name(session: Session, root: Connection) -> None:
+def test_the_bus_stops_what_the_policy_does_not_name(session: Session, root: BusClient) -> None:
     denied = DBUS_ERROR + "AccessDenied"
     for user in (session.user, root):
         assert error_of(user, session.path, "Nope")[0] == denied

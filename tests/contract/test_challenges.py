@@ -16,7 +16,7 @@ from openvpn3_sessionmgr.tests.lab.auth_server import (
     Verdict,
     dynamic_challenge,
 )
-from openvpn3_sessionmgr.tests.lab.connection import Connection
+from openvpn3_sessionmgr.tests.lab.connection import BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 
 from .conftest import Begin
@@ -135,7 +135,7 @@ def test_a_text(lab: Lab, asked: Ask) -> None:
         assert session.statuses(before) == [*([(2, 6)] if SUBJECT.ours else []), (2, 7)]
 
 
-def test_who_hears_of_pages_and_challenges(lab: Lab, asked: Ask, bob: Connection) -> None:
+def test_who_hears_of_pages_and_challenges(lab: Lab, asked: Ask, bob: BusClient) -> None:
     """The original broadcasts them."""
     with _server(lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")):
         session = asked()

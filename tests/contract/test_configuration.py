@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError, Connection, Signal
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError, Signal
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 
 from .subject import (
@@ -40,20 +40,20 @@ MEMBERS: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.fixture
-def profile(lab: Lab, alice: Connection) -> str:
+def profile(lab: Lab, alice: BusClient) -> str:
     """A profile of alice's."""
     return alice.import_profile("work", lab.profile())
 
 
-def _call(user: Connection, path: str, member: str, signature: str = "", *arguments: Any) -> Any:
+def _call(user: BusClient, path: str, member: str, signature: str = "", *arguments: Any) -> Any:
     return user.call(path, CONFIGURATION, member, signature, *arguments)
 
 
-def _of_root(user: Connection, member: str, signature: str = "", *arguments: Any) -> Any:
+def _of_root(user: BusClient, member: str, signature: str = "", *arguments: Any) -> Any:
     return _call(user, CONFIGURATION_PATH, member, signature, *arguments)
 
 
-def test_a_new_profile(alice: Connection, profile: str) -> None:
+def test_a_new_profile(alice: BusClient, profile: str) -> None:
     values = alice.get_all(profile)
     assert abs(values.pop("import_timestamp") - time.time()) < 10
     assert values == {
@@ -78,7 +78,7 @@ def test_a_new_profile(alice: Connection, profile: str) -> None:
     assert _of_root(alice, "LookupConfigName", "s", "other") == []
 
 
-def test_events_reach_everybody(alice: Connection, bob: Connection, lab: Lab) -> None:
+def test_events_reach_everybody(alice: BusClient, bob: BusClient, lab: Lab) -> None:
     path = alice.import_profile("work", lab.profile())
     _call(alice, path, "Remove")
     for user in (alice, bob):
@@ -87,18 +87,18 @@ def test_events_reach_everybody(alice: Connection, bob: Connection, lab: Lab) ->
             assert (event.path, event.interface) == (CONFIGURATION_PATH, CONFIGURATION)
 
 
-def _wait_event(user: Connection, arguments: list[object]) -> Signal:
+def _wait_event(user: BusClient, arguments: list[object]) -> Signal:
     return user.wait_signal(lambda one: one.member == "ConfigurationManagerEvent" and one.arguments == arguments)
 
 
-def test_the_text_comes_back(alice: Connection, profile: str) -> None:
+def test_the_text_comes_back(alice: BusClient, profile: str) -> None:
     text = _call(alice, profile, "Fetch")
     for line in ("client", "dev tun", "remote 198.51.100.1 1194", "<ca>"):
         assert line in text
     _call(alice, profile, "Validate")
 
 
-def test_the_text_as_json(alice: Connection, profile: str) -> None:
+def test_the_text_as_json(alice: BusClient, profile: str) -> None:
     assert _call(alice, profile, "FetchJSON").lstrip().startswith("{")
 
 
@@ -114,7 +114,7 @@ def test_use_is_counted(session: Session) -> None:
         ("client\n", "missing required options: --ca, --dev, --remote"),
     ],
 )
-def test_what_is_missing_is_listed(alice: Connection, text: str, reason: str) -> None:
+def test_what_is_missing_is_listed(alice: BusClient, text: str, reason: str) -> None:
     path = alice.import_profile("bad", text)
     assert alice.get(path, "valid") is False
     name, said = error_of(alice, path, "Validate")
@@ -123,7 +123,7 @@ def test_what_is_missing_is_listed(alice: Connection, text: str, reason: str) ->
     assert said.endswith("Configration profile is missing required options" if SUBJECT.v24 else reason)
 
 
-def test_a_stranger(profile: str, bob: Connection) -> None:
+def test_a_stranger(profile: str, bob: BusClient) -> None:
     denied = "Access to the configuration profile is denied."
     assert _of_root(bob, "FetchAvailableConfigs") == []
     assert _of_root(bob, "LookupConfigName", "s", "work") == []
@@ -135,24 +135,24 @@ def test_a_stranger(profile: str, bob: Connection) -> None:
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_stranger_may_call_nothing(profile: str, bob: Connection, member: str) -> None:
+def test_a_stranger_may_call_nothing(profile: str, bob: BusClient, member: str) -> None:
     expected = gdbus_error(MANAGER, "Access to the configuration profile is denied.")
     assert error_of(bob, profile, member, *MEMBERS[member]) == expected
 
 
 @pytest.mark.parametrize("member", [name for name in MEMBERS if name not in ("Validate", "Fetch", "FetchJSON")])
-def test_a_granted_user_may_change_nothing(alice: Connection, profile: str, bob: Connection, member: str) -> None:
+def test_a_granted_user_may_change_nothing(alice: BusClient, profile: str, bob: BusClient, member: str) -> None:
     _call(alice, profile, "AccessGrant", "u", BOB)
     expected = gdbus_error(MANAGER, "Access to the configuration profile is denied.")
     assert error_of(bob, profile, member, *MEMBERS[member]) == expected
 
 
-def test_root_cannot_read_the_text(profile: str, root: Connection) -> None:
+def test_root_cannot_read_the_text(profile: str, root: BusClient) -> None:
     name, text = error_of(root, profile, "Fetch")
     assert (name, text) == gdbus_error(MANAGER, "Access to the configuration profile is denied.")
 
 
-def test_remove(alice: Connection, profile: str) -> None:
+def test_remove(alice: BusClient, profile: str) -> None:
     _call(alice, profile, "Remove")
     assert _of_root(alice, "FetchAvailableConfigs") == []
     name, text = error_of(alice, profile, "Remove")
@@ -160,7 +160,7 @@ def test_remove(alice: Connection, profile: str) -> None:
     assert f"Object does not exist at path “{profile}”" in text
 
 
-def test_overrides(alice: Connection, profile: str) -> None:
+def test_overrides(alice: BusClient, profile: str) -> None:
     _call(alice, profile, "SetOverride", "sv", "server-override", ["s", "198.51.100.9"])
     _call(alice, profile, "SetOverride", "sv", "persist-tun", ["b", True])
     assert alice.get(profile, "overrides") == {"server-override": "198.51.100.9", "persist-tun": True}
@@ -173,7 +173,7 @@ def test_overrides(alice: Connection, profile: str) -> None:
     assert "(SetOverride) Invalid override data type for 'persist-tun': s" in text
 
 
-def test_tags(alice: Connection, bob: Connection, profile: str) -> None:
+def test_tags(alice: BusClient, bob: BusClient, profile: str) -> None:
     _call(alice, profile, "AddTag", "s", "blue")
     assert alice.get(profile, "tags") == ["blue"]
     assert _of_root(alice, "SearchByTag", "s", "blue") == [profile]
@@ -183,13 +183,13 @@ def test_tags(alice: Connection, bob: Connection, profile: str) -> None:
     assert alice.get(profile, "tags") == []
 
 
-def test_search_by_owner(alice: Connection, profile: str) -> None:
+def test_search_by_owner(alice: BusClient, profile: str) -> None:
     assert _of_root(alice, "SearchByOwner", "s", str(ALICE)) == [profile]
     assert _of_root(alice, "SearchByOwner", "s", "alice") == [profile]
     assert _of_root(alice, "SearchByOwner", "s", str(BOB)) == []
 
 
-def test_sharing_with_a_user(alice: Connection, bob: Connection, profile: str) -> None:
+def test_sharing_with_a_user(alice: BusClient, bob: BusClient, profile: str) -> None:
     _call(alice, profile, "AccessGrant", "u", BOB)
     assert alice.get(profile, "acl") == [BOB]
     assert _of_root(bob, "FetchAvailableConfigs") == [profile]
@@ -202,25 +202,25 @@ def test_sharing_with_a_user(alice: Connection, bob: Connection, profile: str) -
     assert _of_root(bob, "FetchAvailableConfigs") == []
 
 
-def test_sharing_with_everybody(alice: Connection, bob: Connection, profile: str) -> None:
+def test_sharing_with_everybody(alice: BusClient, bob: BusClient, profile: str) -> None:
     alice.set(profile, "public_access", "b", True)
     assert _of_root(bob, "FetchAvailableConfigs") == [profile]
     assert bob.get(profile, "name") == "work"
 
 
-def test_the_name_can_be_changed(alice: Connection, profile: str) -> None:
+def test_the_name_can_be_changed(alice: BusClient, profile: str) -> None:
     alice.set(profile, "name", "s", "renamed")
     assert _of_root(alice, "LookupConfigName", "s", "renamed") == [profile]
 
 
-def test_a_sealed_profile(alice: Connection, profile: str) -> None:
+def test_a_sealed_profile(alice: BusClient, profile: str) -> None:
     _call(alice, profile, "Seal")
     assert alice.get(profile, "readonly") is True
     with pytest.raises(BusError):
         alice.set(profile, "name", "s", "renamed")
 
 
-def test_transfer_of_ownership_by_root(alice: Connection, bob: Connection, root: Connection, profile: str) -> None:
+def test_transfer_of_ownership_by_root(alice: BusClient, bob: BusClient, root: BusClient, profile: str) -> None:
     assert error_of(alice, CONFIGURATION_PATH, "TransferOwnership", "ou", profile, BOB)[0] == (
         DBUS_ERROR + "AccessDenied"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
@@ -72,10 +72,10 @@ def test_connect_and_ready_while_paused(connected: Session) -> None:
 
 def test_pause_twice_and_resume_without(connected: Session) -> None:
     alice = connected.user
-    assert error_of(alice, connected.path, "Resume") == gdbus_error(REQUEST, "Connection is not paused")
+    assert error_of(alice, connected.path, "Resume") == gdbus_error(REQUEST, "BusClient is not paused")
     connected.call("Pause", "s", "one")
     connected.wait(14)
-    expected = gdbus_error(REQUEST, "Connection is already paused")
+    expected = gdbus_error(REQUEST, "BusClient is already paused")
     assert error_of(alice, connected.path, "Pause", "s", "two") == expected
     assert connected.get("status") == [2, 14, ""]
 
@@ -92,7 +92,7 @@ def test_restart(connected: Session, first: str) -> None:
     assert connected.get("statistics")["N_RECONNECT"] >= 1
 
 
-def test_disconnect(connected: Session, bob: Connection) -> None:
+def test_disconnect(connected: Session, bob: BusClient) -> None:
     before = connected.seen
     connected.call("Disconnect")
     # It is gone when the call returns: clients start the same profile again at once.

@@ -1,6 +1,6 @@
 """LogForward: who gets which signals, from where, and for how long."""
 
-from openvpn3_sessionmgr.tests.lab.connection import Connection, Signal
+from openvpn3_sessionmgr.tests.lab.connection import BusClient, Signal
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
 from .conftest import Begin, Connect
@@ -10,7 +10,7 @@ LOG = "net.openvpn.v3.log"
 BACKENDS = "net.openvpn.v3.backends"
 
 
-def _forwarded(user: Connection, path: str, member: str) -> list[Signal]:
+def _forwarded(user: BusClient, path: str, member: str) -> list[Signal]:
     return [one for one in user.signals() if (one.path, one.member, one.interface) == (path, member, BACKENDS)]
 
 
@@ -59,7 +59,7 @@ def test_twice_on_and_off_without_on_are_no_errors(session: Session) -> None:
     session.call("LogForward", "b", False)
 
 
-def test_a_granted_user_and_the_restriction(session: Session, bob: Connection) -> None:
+def test_a_granted_user_and_the_restriction(session: Session, bob: BusClient) -> None:
     session.call("AccessGrant", "u", BOB)
     if SUBJECT.ours:
         # A denial would make a desktop indicator give up on all sessions: statuses come, log lines do not.

@@ -7,7 +7,7 @@ from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
-    Connection,
+    BusClient,
 )
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
@@ -29,7 +29,7 @@ from .subject import (
 )
 
 
-def test_the_event_reaches_everybody_and_comes_once(session: Session, bob: Connection, begin: Begin) -> None:
+def test_the_event_reaches_everybody_and_comes_once(session: Session, bob: BusClient, begin: Begin) -> None:
     alice = session.user
     other = begin("other")
     for user, path in ((alice, session.path), (alice, other.path), (bob, other.path)):
@@ -72,7 +72,7 @@ def test_one_session_for_one_profile(session: Session) -> None:
         assert error_of(session.user, SESSIONS_PATH, "NewTunnel", "o", session.profile) == expected
 
 
-def test_a_profile_that_is_not_there(alice: Connection) -> None:
+def test_a_profile_that_is_not_there(alice: BusClient) -> None:
     path = CONFIGURATION_PATH + "/nowhere"
     if SUBJECT.ours:
         name, text = error_of(alice, SESSIONS_PATH, "NewTunnel", "o", path)
@@ -88,7 +88,7 @@ def test_a_profile_that_is_not_there(alice: Connection) -> None:
             assert events(alice, promised) == []
 
 
-def test_somebody_elses_profile(session: Session, bob: Connection) -> None:
+def test_somebody_elses_profile(session: Session, bob: BusClient) -> None:
     if SUBJECT.ours:
         name, text = error_of(bob, SESSIONS_PATH, "NewTunnel", "o", session.profile)
         assert (name, text.startswith("GDBus.Error:net.openvpn.gdbuspp: ")) == (gdbus_error(MANAGER, "")[0], True)
@@ -97,12 +97,12 @@ def test_somebody_elses_profile(session: Session, bob: Connection) -> None:
         assert bob.get(bob.new_tunnel(session.profile), "owner") == 4002
 
 
-def test_lookup_by_the_name_of_the_profile(session: Session, begin: Begin, bob: Connection) -> None:
+def test_lookup_by_the_name_of_the_profile(session: Session, begin: Begin, bob: BusClient) -> None:
     alice = session.user
     again = begin("work")
     other = begin("other")
 
-    def look_up(user: Connection, name: str) -> set[str]:
+    def look_up(user: BusClient, name: str) -> set[str]:
         return set(user.session(SESSIONS_PATH, "LookupConfigName", "s", name))
 
     assert look_up(alice, "work") == {session.path, again.path}
@@ -119,7 +119,7 @@ def test_the_name_is_that_at_the_start(session: Session) -> None:
     assert session.user.session(SESSIONS_PATH, "LookupConfigName", "s", "renamed") == []
 
 
-def test_lookup_by_the_device(connected: Session, bob: Connection, begin: Begin) -> None:
+def test_lookup_by_the_device(connected: Session, bob: BusClient, begin: Begin) -> None:
     alice = connected.user
     begin("other")
     assert sorted(alice.session(SESSIONS_PATH, "FetchManagedInterfaces")) == ["", "tun0"]
@@ -151,7 +151,7 @@ def test_two_sessions_two_devices(server: Server, begin: Begin) -> None:
 
 
 @pytest.mark.parametrize("flag", [False, True])
-def test_a_profile_for_one_use_is_gone_with_its_first_session(alice: Connection, lab: Lab, flag: bool) -> None:
+def test_a_profile_for_one_use_is_gone_with_its_first_session(alice: BusClient, lab: Lab, flag: bool) -> None:
     profile = alice.import_profile("once", lab.profile(), single_use=flag)
     alice.new_tunnel(profile)
 

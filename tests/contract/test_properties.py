@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 
 from . import members
@@ -79,7 +79,7 @@ def test_the_path_of_the_device(connected: Session) -> None:
     assert connected.get("device_path").startswith("/net/openvpn/v3/netcfg/")
 
 
-def test_the_device_that_the_path_leads_to(connected: Session, root: Connection) -> None:
+def test_the_device_that_the_path_leads_to(connected: Session, root: BusClient) -> None:
     values = root.get_all(connected.get("device_path"))
     common = {name: values.get(name) for name in ("acl", "device_name", "layer", "mtu")}
     assert common == {"acl": [], "device_name": "tun0", "layer": 3, "mtu": 1500}
@@ -143,7 +143,7 @@ def test_a_property_that_cannot_be_set(session: Session) -> None:
         assert error_of_set(session.user, path, name, "s", value) == expected
 
 
-def test_objects_that_are_not_there(alice: Connection) -> None:
+def test_objects_that_are_not_there(alice: BusClient) -> None:
     for kind in ("sessions", "configuration"):
         path = f"/net/openvpn/v3/{kind}/nowhere"
         assert error_of_get(alice, path, "owner") == missing(path)

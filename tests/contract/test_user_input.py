@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
@@ -92,7 +92,7 @@ def test_a_session_that_asks_for_nothing(session: Session) -> None:
     assert error_of(session.user, session.path, "UserInputProvide", "uuus", *USER, "x") == expected
 
 
-def test_attention_is_drawn(asking: Session, bob: Connection) -> None:
+def test_attention_is_drawn(asking: Session, bob: BusClient) -> None:
     signal = asking.user.wait_signal(lambda one: one.member == "AttentionRequired")
     assert (signal.path, signal.interface) == (asking.path, SESSIONS)
     assert signal.arguments == [1, 1, NEEDED]
@@ -145,7 +145,7 @@ def test_an_encrypted_key(lab: Lab, begin: Begin) -> None:
     assert fetched == [1, 3, 0, "pk_passphrase", "Private key passphrase", True]
 
 
-def test_the_answer_reaches_nobodys_signals(asking: Session, bob: Connection) -> None:
+def test_the_answer_reaches_nobodys_signals(asking: Session, bob: BusClient) -> None:
     _answer(asking, password="a very secret word")
     for user in (asking.user, bob):
         assert "a very secret word" not in str(user.signals())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
 from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
@@ -25,7 +25,7 @@ def stage(release: Release, pki: Pki) -> Iterator[Stage]:
         yield Stage(lab, ours=True)
 
 
-def _profiles(user: Connection) -> list[str]:
+def _profiles(user: BusClient) -> list[str]:
     found: list[str] = user.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
     return found
 

@@ -20,8 +20,8 @@ from ...policy.access import Acl, Caller
 from ...policy.limits import MAX_FORWARDS, MAX_GRANTED_USERS, MAX_WATCHERS
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
-from ...supervisor.bus.connection import BusRefused, Connection
-from ...supervisor.bus.dispatch import Receiver
+from ...supervisor.bus.connection import BusConnection, BusRefused
+from ...supervisor.bus.dispatch import Dispatcher
 from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
@@ -62,7 +62,7 @@ _MAX_MESSAGES = 4  # of one input
 _DEADLINE = 10.0  # seconds in which everything is answered
 
 
-class _Unjoined(Connection):
+class _Unjoined(BusConnection):
     """A connection that has no bus: it keeps what is sent, and answers what is asked of the bus."""
 
     def __init__(self) -> None:
@@ -127,14 +127,14 @@ class Dispatch:
         self.callers = Callers(connection)
         for number in (OWNER, STRANGER, ROOT):
             self.callers._known[SENDERS[number]] = Caller(SENDERS[number], _UIDS[number])
-        self.receiver = Receiver(connection, self.callers, service_uid=_SERVICE_UID, log=_Faults())
+        self.dispatcher = Dispatcher(connection, self.callers, service_uid=_SERVICE_UID, log=_Faults())
         signals = Signals(connection)
         (directory / "profiles").mkdir()
         facts = Facts(name="work", owner=_UIDS[OWNER], size=len(_PROFILE), imported=1)
         (directory / "profiles" / f"{_PROFILE_ID}.profile").write_bytes(msgspec.json.encode(facts) + b"\n" + _PROFILE)
         self.configuration = ConfigurationService(
             ProfileStore(directory, directory / "state"),
-            self.receiver,
+            self.dispatcher,
             signals,
             log,
             service_uid=_SERVICE_UID,
@@ -149,16 +149,16 @@ class Dispatch:
             layers_off={},
             connect_deadline=60.0,
             log=log,
-            receiver=self.receiver,
+            dispatcher=self.dispatcher,
             signals=signals,
             profiles=self.configuration,
             network=Network.__new__(Network),
             resolver=resolver,
             launcher=self.launcher,
-            forwarder=Forwarder(connection, self.receiver, signals, log),
+            forwarder=Forwarder(connection, self.dispatcher, signals, log),
         )
         self.resolver = resolver
-        self.logs = LogService(connection, self.callers, self.receiver, log, version=_VERSION)
+        self.logs = LogService(connection, self.callers, self.dispatcher, log, version=_VERSION)
         self.sessions = {state: self._session(state) for state in ON_BUS}
 
     def _session(self, state: State) -> Session:
@@ -171,7 +171,7 @@ class Dispatch:
         session.backing._outfit.profile = -1
         self.manager._sessions[session.path] = session
         extensions = {INSPECTION: Inspection(session, {})}
-        self.receiver.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
+        self.dispatcher.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
         return session
 
     async def start(self) -> None:
@@ -179,8 +179,8 @@ class Dispatch:
         await self.configuration.start()
         self.manager.start()
         self.logs.start()
-        export_stubs(self.receiver, _VERSION)
-        self.receiver.open()
+        export_stubs(self.dispatcher, _VERSION)
+        self.dispatcher.open()
 
     def deliver(self, message: Message) -> None:
         """A message arrives, and goes the way that dbus-fast sends it."""
@@ -192,8 +192,8 @@ class Dispatch:
     async def settled(self) -> None:
         """Wait until all calls have been answered."""
         async with asyncio.timeout(_DEADLINE):
-            await self.receiver.settled()
-        assert self.receiver.busy == 0
+            await self.dispatcher.settled()
+        assert self.dispatcher.busy == 0
 
     def check(self, calls: list[Message], strangers: bool) -> None:
         """The calls have one reply each, and the objects agree with each other."""
@@ -204,7 +204,7 @@ class Dispatch:
             assert set(got) <= set(wanted), (got, wanted)
         else:
             assert sorted(got, key=repr) == sorted(wanted, key=repr), (got, wanted)
-        exported = set(self.receiver.exported)
+        exported = set(self.dispatcher.exported)
         forwards = set[str]()
         for session in self.sessions.values():
             there = session.state is not State.GONE

@@ -13,7 +13,7 @@ from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
 from ...policy.profile_options import ALLOWED
 from ...policy.profile_text import ProfileTextError, decode, problem, tokenize
-from ...supervisor.errors import WorkerFault
+from ...supervisor.errors import ProtocolViolation
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.states import Event, State
@@ -64,7 +64,7 @@ class Frames:
         self._sessions[state] = (session, uses + 1)
         try:
             doing = handle(session, message)
-        except WorkerFault as fault:
+        except ProtocolViolation as fault:
             assert str(fault)
             assert session.state is state
             self.outcomes["not permitted"] += 1
@@ -144,7 +144,7 @@ def management(data: bytes) -> None:
     supervisor, ours = channel_pair()
     supervisor.socket.setblocking(False)
     session = WorkerSession(ours, Timers())
-    session.greeted = True
+    session.handshake_done = True
     session.snapshot = messages.SupervisorSnapshot("s", "alice", "work", "tun0", 60.0, (), ())
     session.judgement = judge("client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n")
     session.attempts.remotes = Remotes(session.judgement.remotes)

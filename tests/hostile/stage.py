@@ -14,7 +14,7 @@ from pathlib import Path
 from openvpn3_sessionmgr.policy.layers import Layer, split
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab import kernel
-from openvpn3_sessionmgr.tests.lab.connection import Connection
+from openvpn3_sessionmgr.tests.lab.connection import BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
@@ -198,7 +198,7 @@ class Stage:
         return reported(done.stdout)
 
 
-def log_in(lab: Lab, connection: Connection, name: str, password: str) -> UserSession:
+def log_in(lab: Lab, connection: BusClient, name: str, password: str) -> UserSession:
     """A user's session, in which the program is told these as user name and password (program/engine.c)."""
     session = begin(lab, name, connection=connection, more=["auth-user-pass"])
     answer(session, username=name, password=password)

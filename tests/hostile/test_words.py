@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 from openvpn3_sessionmgr.tests.lab.processes import Process
@@ -30,7 +30,7 @@ class Stage:
 
     lab: Lab
     service: Process
-    alice: Connection
+    alice: BusClient
     bystander: UserSession
 
 

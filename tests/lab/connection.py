@@ -56,7 +56,7 @@ class Signal:
     arguments: list[Any]
 
 
-class Connection:
+class BusClient:
     """A user's connection.  All signals that reach it are kept in order, so that none can be missed."""
 
     def __init__(self, user: str, environment: Mapping[str, str]) -> None:

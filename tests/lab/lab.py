@@ -16,7 +16,7 @@ from typing import Any, Self
 from . import connection, enter, service
 from .auth_server import AuthServer, Judge
 from .bus import Bus
-from .connection import Connection
+from .connection import BusClient
 from .network import SERVER_ADDRESS, Namespace, join
 from .openvpn import OpenVpn, Server, client_profile
 from .pki import Authority, Identity, Pki
@@ -245,13 +245,13 @@ class Lab:
             self._left.append(f"the service ended with status {status}; its last lines:\n{made.log[-2000:]}")
 
     @functools.cached_property
-    def watcher(self) -> Connection:
+    def watcher(self) -> BusClient:
         """Root's connection, for what is about the bus itself."""
         return self.connection("root")
 
-    def connection(self, user: str) -> Connection:
+    def connection(self, user: str) -> BusClient:
         """A new connection of a user to the bus."""
-        made = Connection(user, self.bus.environment())
+        made = BusClient(user, self.bus.environment())
         self._parts.callback(made.close)
         return made
 

@@ -7,7 +7,7 @@ from ...policy import limits
 from ...supervisor.start.allocator import ENVIRONMENT
 from . import denied
 from .bus import Bus
-from .connection import CONFIGURATION, LOG, SESSIONS, Connection
+from .connection import CONFIGURATION, LOG, SESSIONS, BusClient
 from .network import Namespace
 from .processes import DEADLINE, PROGRAMS, LabError, Process
 
@@ -46,7 +46,7 @@ def service_command(directory: Path, *options: str, idle_exit: float = 0, log_le
 class Service:
     """`openvpn3-service-sessionmgr`, running in a namespace on a bus."""
 
-    def __init__(self, namespace: Namespace, bus: Bus, argv: Sequence[str], watcher: Connection) -> None:
+    def __init__(self, namespace: Namespace, bus: Bus, argv: Sequence[str], watcher: BusClient) -> None:
         self._watcher = watcher
         embedded = [option for option in argv if option.startswith("--configuration=")][-1].endswith("=embedded")
         self._names = NAMES if embedded else (SESSIONS,)

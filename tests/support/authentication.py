@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import BusError, Connection, Signal
+from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError, Signal
 
 from .sessions import CONNECTED, UserSession
 
@@ -107,7 +107,7 @@ def _told(signal: Signal, path: str) -> bool:
     return signal.path == path and signal.member in ("StatusChange", "AttentionRequired")
 
 
-def heard_nothing(other: Connection, path: str) -> bool:
+def heard_nothing(other: BusClient, path: str) -> bool:
     """Whether somebody else's connection got no signal of the session."""
     return not [one for one in other.signals() if one.path == path]
 

@@ -63,11 +63,11 @@ def surroundings(resolver: ResolverClient, accepted: Callable[[Session], None] =
 def bare_session(
     state: State, around: Surroundings, path: str = "/net/openvpn/v3/sessions/s", owner: int = 1000
 ) -> Session:
-    """A session in this state, with its worker greeted."""
+    """A session in this state, with its worker handshake_done."""
     session = Session(path, "/profile", "work", Acl(owner), around)
     session.state = state
-    session.turn = TURN
-    session.greeted = True
+    session.request_number = TURN
+    session.handshake_done = True
     if state is State.REVIVING:
         session.worker = ended_worker()
     return session

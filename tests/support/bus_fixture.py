@@ -19,8 +19,8 @@ from dbus_fast.auth import AuthExternal
 from openvpn3_sessionmgr.policy.access import Acl, Caller, Who
 from openvpn3_sessionmgr.supervisor import errors
 from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Receiver
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
+from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.bus.interface import Interface, Method, Property, Signal
 from openvpn3_sessionmgr.tests.lab import surroundings
 
@@ -169,7 +169,7 @@ async def patient_client(address: str, uid: int) -> AsyncIterator[Client]:
     """A client as user `uid` that may send more than its socket takes at once: dbus-fast's own gives up then."""
     os.seteuid(uid)
     try:
-        connection = Connection(address)
+        connection = BusConnection(address)
         connection._auth = AuthExternal(uid=uid)
         await connection.connect()
     finally:
@@ -307,28 +307,28 @@ class Log:
 class Service:
     """A service on the bus, with a Thing at PATH."""
 
-    connection: Connection
+    connection: BusConnection
     callers: Callers
-    receiver: Receiver
+    dispatcher: Dispatcher
     thing: Thing
     log: Log
 
 
 @asynccontextmanager
 async def service(bus: Bus, *, opened: bool = True, service_uid: int = SERVICE) -> AsyncIterator[Service]:
-    connection = await Connection(bus.address).connect()
+    connection = await BusConnection(bus.address).connect()
     callers = Callers(connection)
     await callers.start()
     log, thing = Log(), Thing()
-    receiver = Receiver(connection, callers, service_uid=service_uid, log=log)
-    receiver.export(PATH, THING, thing)
+    dispatcher = Dispatcher(connection, callers, service_uid=service_uid, log=log)
+    dispatcher.export(PATH, THING, thing)
     if opened:
-        receiver.open()
+        dispatcher.open()
     assert (await connection.request_names([NAME]))[NAME]
     try:
-        yield Service(connection, callers, receiver, thing, log)
+        yield Service(connection, callers, dispatcher, thing, log)
     finally:
-        receiver.close()
+        dispatcher.close()
         connection.close()
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from openvpn3_sessionmgr.policy.access import Caller
 from openvpn3_sessionmgr.supervisor.bus.callers import Callers
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import BUS_NAME
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Receiver
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
+from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.bus.signals import Signals
 from openvpn3_sessionmgr.supervisor.errors import CallerError
 from openvpn3_sessionmgr.supervisor.logging.log import Log, prefixed
@@ -31,22 +31,22 @@ class Printed:
 
 
 async def serve(runtime_dir: str, state_dir: str) -> None:
-    connection = await Connection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"]).connect()
+    connection = await BusConnection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"]).connect()
     callers = Callers(connection)
     await callers.start()
     log = Log(6, [Printed()])  # type: ignore[list-item]  # it needs no more than put()
-    receiver = Receiver(connection, callers, service_uid=os.getuid(), log=log)
+    dispatcher = Dispatcher(connection, callers, service_uid=os.getuid(), log=log)
     store = ProfileStore(Path(runtime_dir), Path(state_dir))
-    service = ConfigurationService(store, receiver, Signals(connection), log, service_uid=os.getuid(), version="v27")
+    service = ConfigurationService(store, dispatcher, Signals(connection), log, service_uid=os.getuid(), version="v27")
     await service.start()
-    receiver.open()
+    dispatcher.open()
     assert await connection.request_names([BUS_NAME]) == {BUS_NAME: True}
     print("ready", flush=True)
     await connection.lost
 
 
 async def read(path: str, uid: str, used: str = "") -> None:
-    connection = await Connection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"]).connect()
+    connection = await BusConnection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"]).connect()
     external = ExternalConfiguration(connection, Log(6, [Printed()]))  # type: ignore[list-item]
     try:
         profile = await external.profile_for(path, Caller(":1.0", int(uid)))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import Process
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
@@ -47,7 +47,7 @@ class Configuration:
         return found
 
 
-def available(user: Connection) -> list[str]:
+def available(user: BusClient) -> list[str]:
     """The profiles that a user may use."""
     paths: list[str] = user.call(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
     return paths

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, Connection
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, pids, wait_gone
 from openvpn3_sessionmgr.tests.lab.service import service_command
@@ -47,7 +47,7 @@ def refused(
     through: Sequence[str] = (),
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    status: int = Exit.CANNOT_START,
+    status: int = ExitStatus.CANNOT_START,
 ) -> str:
     """Start the service, which must end by itself with `status`; what it said."""
     with started(lab, *options, user=user, through=through, directory=directory, environment=environment) as process:
@@ -118,7 +118,7 @@ def processes(wanted: str) -> list[int]:
     return sorted(pid for pid in pids() if title(pid).startswith(wanted))
 
 
-def owner_pid(connection: Connection, name: str = SESSIONS) -> int:
+def owner_pid(connection: BusClient, name: str = SESSIONS) -> int:
     """The process that owns a bus name."""
     pid: int = connection.call(*_BUS, "GetConnectionUnixProcessID", "s", name, to=_BUS[1])
     return pid
@@ -146,7 +146,7 @@ def frozen(pid: int) -> Iterator[None]:
 
 def connected(
     lab: Lab, count: int = 1, *, user: str = "alice", protocol: str = "udp", more: Sequence[str] = ()
-) -> tuple[Connection, list[str]]:
+) -> tuple[BusClient, list[str]]:
     """A user's connection with sessions that are up, and their paths."""
     connection = lab.connection(user)
     paths = []

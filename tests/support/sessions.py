@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import Connection
+from openvpn3_sessionmgr.tests.lab.connection import BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.service import SESSION_UIDS
 
@@ -23,7 +23,7 @@ PAUSED = StatusMinor.CONN_PAUSED
 class UserSession:
     """A session and the connection of the user who started it."""
 
-    user: Connection
+    user: BusClient
     profile: str
     path: str
 
@@ -63,7 +63,7 @@ class UserSession:
 
 
 def begin(
-    lab: Lab, name: str = "work", user: str = "alice", connection: Connection | None = None, **options: object
+    lab: Lab, name: str = "work", user: str = "alice", connection: BusClient | None = None, **options: object
 ) -> UserSession:
     """A user's new session of a new profile, not connected yet; `options` are those of Lab.profile."""
     owner = connection or lab.connection(user)

@@ -63,7 +63,7 @@ def test_a_missing_object() -> None:
         (errors.InvalidValue("Incorrect log level"), "Failed", "Incorrect log level"),
         (errors.CallerError("DCO mode cannot be changed now"), "Failed", "DCO mode cannot be changed now"),
         (errors.RequestRefused("no"), "Failed", "no"),
-        (errors.SystemFault("the disk is full"), "Failed", "the disk is full"),
+        (errors.SystemFailure("the disk is full"), "Failed", "the disk is full"),
         (errors.NotSupported("Setting dco"), "NotSupported", "Setting dco is not supported yet"),
     ],
 )
@@ -99,8 +99,8 @@ def test_every_error_is_described() -> None:
         errors.RequestRefused("x"),
         errors.InvalidValue("x"),
         errors.LogServiceError("x"),
-        errors.WorkerFault("x"),
-        errors.SystemFault("x"),
+        errors.ProtocolViolation("x"),
+        errors.SystemFailure("x"),
     ]
     kinds = {kind for kind in errors.CallerError.__subclasses__() if kind.__module__ == errors.__name__}
     assert kinds <= {type(error) for error in made}

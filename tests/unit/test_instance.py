@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.supervisor.errors import StartError
 from openvpn3_sessionmgr.supervisor.start.instance import InstanceLock
 
@@ -71,7 +71,7 @@ async def _acquire(directory: Path) -> None:
 def test_a_held_lock_is_refused_and_the_holder_named(tmp_path: Path, holder: Holder) -> None:
     with pytest.raises(StartError, match=rf"process {holder.process.pid}\) uses {tmp_path}.*--runtime-dir") as caught:
         asyncio.run(_acquire(tmp_path))
-    assert caught.value.status == Exit.ALREADY_RUNNING
+    assert caught.value.status == ExitStatus.ALREADY_RUNNING
 
 
 def test_a_holder_that_leaves_is_waited_for(tmp_path: Path, holder: Holder) -> None:
@@ -113,7 +113,7 @@ def test_a_lock_that_cannot_be_made_is_an_error_of_the_start(tmp_path: Path) -> 
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StartError, match=r"The lock .* cannot be used") as caught:
         InstanceLock(tmp_path)
-    assert caught.value.status == Exit.CANNOT_START
+    assert caught.value.status == ExitStatus.CANNOT_START
     assert not (tmp_path / "elsewhere").exists()
 
 

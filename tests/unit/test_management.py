@@ -13,19 +13,19 @@ from openvpn3_sessionmgr.worker.session.management import (
     ByteCount,
     CertificateCount,
     CertificateEntry,
-    Connection,
     DeviceDown,
     DeviceUp,
+    EngineState,
     Event,
     Fatal,
     Hold,
     InputWanted,
+    ManagementConnection,
     Message,
     Other,
     Parser,
     Reply,
     ServerAsks,
-    State,
     VerificationFailed,
     quote,
 )
@@ -46,15 +46,15 @@ LINES = st.builds(lambda start, rest: start + "".join(rest), STARTS, st.lists(PI
     [
         (">HOLD:Waiting for hold release:10", Hold(10)),
         (">HOLD:Waiting for hold release", Hold(0)),
-        (">STATE:1700000000,CONNECTING,,,,,,", State("CONNECTING", "")),
+        (">STATE:1700000000,CONNECTING,,,,,,", EngineState("CONNECTING", "")),
         (
             ">STATE:1700000000,CONNECTED,SUCCESS,198.18.0.6,198.51.100.1,1194,198.51.100.2,40000,2001:db8::6",
-            State("CONNECTED", "SUCCESS", "198.51.100.1", 1194),
+            EngineState("CONNECTED", "SUCCESS", "198.51.100.1", 1194),
         ),
-        (">STATE:1700000000,RECONNECTING,ping-restart,,,,,", State("RECONNECTING", "ping-restart")),
-        (">STATE:1700000000,AUTH_PENDING,timeout 60,,,,,", State("AUTH_PENDING", "timeout 60")),
-        (">STATE:1700000000,EXITING,SIGTERM", State("EXITING", "SIGTERM")),
-        (">STATE:", State("", "")),
+        (">STATE:1700000000,RECONNECTING,ping-restart,,,,,", EngineState("RECONNECTING", "ping-restart")),
+        (">STATE:1700000000,AUTH_PENDING,timeout 60,,,,,", EngineState("AUTH_PENDING", "timeout 60")),
+        (">STATE:1700000000,EXITING,SIGTERM", EngineState("EXITING", "SIGTERM")),
+        (">STATE:", EngineState("", "")),
         (">PASSWORD:Need 'Auth' username/password", InputWanted("Need 'Auth' username/password")),
         (">PASSWORD:Need 'HTTP Proxy' username/password", InputWanted("Need 'HTTP Proxy' username/password")),
         (">PKCS11ID-COUNT:2", CertificateCount(2)),
@@ -153,14 +153,14 @@ def test_a_quoted_value_stays_one_parameter(value: str) -> None:
     assert "".join(inside) == value
 
 
-Ends = tuple[Connection, socket.socket]
+Ends = tuple[ManagementConnection, socket.socket]
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
     """Our end of a management connection, and the engine's."""
     ours, engine = socket.socketpair()
-    connection = Connection(ours)
+    connection = ManagementConnection(ours)
     yield connection, engine
     connection.close()
     engine.close()
@@ -183,7 +183,7 @@ def test_lines_come_in_pieces_of_any_size(ends: Ends) -> None:
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_no_bytes_raise(data: bytes, size: int) -> None:
     ours, engine = socket.socketpair()
-    connection = Connection(ours)
+    connection = ManagementConnection(ours)
     with engine:
         count = 0
         for at in range(0, len(data), size):

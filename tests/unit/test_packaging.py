@@ -10,7 +10,7 @@ import pytest
 from openvpn3_sessionmgr.packaging import generate, manual
 from openvpn3_sessionmgr.packaging.policy_files import ACCOUNT, PROGRAM, UNIT
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
 from openvpn3_sessionmgr.supervisor.start.allocator import ENVIRONMENT
 from openvpn3_sessionmgr.supervisor.start.options import make_parser
@@ -42,7 +42,7 @@ def test_the_manual_has_every_option_and_exit_status() -> None:
     page = manual.service_manual().replace("\\", "")
     for action in make_parser()._actions:
         assert all(f"fB{name}fR" in page for name in action.option_strings)
-    assert manual.STATUSES.keys() == set(Exit)
+    assert manual.STATUSES.keys() == set(ExitStatus)
 
 
 def test_the_unit_saves_the_service_a_second_start() -> None:
@@ -69,7 +69,7 @@ def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_account
 
 
 def test_no_restart_after_what_a_restart_cannot_cure() -> None:
-    incurable = {Exit.USAGE, Exit.ALREADY_RUNNING, Exit.CANNOT_START}
+    incurable = {ExitStatus.USAGE, ExitStatus.ALREADY_RUNNING, ExitStatus.CANNOT_START}
     assert {int(status) for status in unit_settings("RestartPreventExitStatus")} == incurable
 
 

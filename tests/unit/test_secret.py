@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openvpn3_sessionmgr.worker.session import secret
-from openvpn3_sessionmgr.worker.session.management import Connection, quote
+from openvpn3_sessionmgr.worker.session.management import ManagementConnection, quote
 from openvpn3_sessionmgr.worker.session.user_input import UserInput
 
 TEXTS = st.binary(max_size=20) | st.text(alphabet='a"\\é', max_size=20).map(str.encode)
@@ -65,7 +65,7 @@ def test_all_answers_are_overwritten_at_the_end() -> None:
 
 def test_a_command_is_overwritten_once_it_is_sent() -> None:
     ours, engines = socket.socketpair()
-    connection = Connection(ours)
+    connection = ManagementConnection(ours)
     command = bytearray(b'password "Auth" "p"')
     connection.send("hold release", command)
     assert engines.recv(100) == b'hold release\npassword "Auth" "p"\n'

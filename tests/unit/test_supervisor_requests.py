@@ -8,7 +8,7 @@ import pytest
 from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
-from openvpn3_sessionmgr.supervisor.errors import WorkerFault
+from openvpn3_sessionmgr.supervisor.errors import ProtocolViolation
 from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
 from openvpn3_sessionmgr.tests.fuzz.frames import examples
@@ -50,9 +50,9 @@ def after(message: messages.ToSupervisor, state: State) -> State:
 def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, state: State) -> None:
     async def say() -> None:
         with session_in(state) as session:
-            session.greeted = not isinstance(message, messages.WorkerHello)
+            session.handshake_done = not isinstance(message, messages.WorkerHello)
             if state not in PERMITS[type(message)].states:
-                with pytest.raises(WorkerFault, match=f"{type(message).__name__} while {state.name}"):
+                with pytest.raises(ProtocolViolation, match=f"{type(message).__name__} while {state.name}"):
                     handle(session, message)
                 assert session.state is state
                 return
@@ -106,7 +106,7 @@ def test_any_message_may_cross_the_end() -> None:
 )
 def test_values_that_make_no_sense_are_a_fault(message: messages.ToSupervisor, state: State, said: str) -> None:
     async def say() -> None:
-        with session_in(state) as session, pytest.raises(WorkerFault, match=said):
+        with session_in(state) as session, pytest.raises(ProtocolViolation, match=said):
             handle(session, message)
 
     asyncio.run(say())
@@ -117,7 +117,7 @@ def test_byte_counters_may_not_go_backwards() -> None:
         with session_in(State.CONNECTED) as session:
             handle(session, messages.Traffic(5, 5))
             handle(session, messages.Traffic(5, 6))
-            with pytest.raises(WorkerFault, match="backwards"):
+            with pytest.raises(ProtocolViolation, match="backwards"):
                 handle(session, messages.Traffic(4, 6))
             assert session.statistics.values()["BYTES_OUT"] == 6
 
@@ -133,7 +133,7 @@ def test_counters_go_on_when_another_worker_begins_at_0() -> None:
             handle(session, messages.Traffic(1, 0))
             session.statistics.begin_anew("")
             assert session.statistics.values() == {"BYTES_IN": 6, "BYTES_OUT": 6}
-            with pytest.raises(WorkerFault):  # the sum is no D-Bus integer any more
+            with pytest.raises(ProtocolViolation):  # the sum is no D-Bus integer any more
                 handle(session, messages.Traffic(2**63 - 6, 0))
 
     asyncio.run(say())
@@ -143,11 +143,11 @@ def test_counters_go_on_when_another_worker_begins_at_0() -> None:
 def test_nothing_counts_before_the_hello(message: messages.ToSupervisor) -> None:
     async def say() -> None:
         with session_in(State.STARTING) as session:
-            session.greeted = False
-            with pytest.raises(WorkerFault, match="before its hello"):
+            session.handshake_done = False
+            with pytest.raises(ProtocolViolation, match="before its hello"):
                 handle(session, message)
             handle(session, messages.WorkerHello(messages.MAJOR, 0))
-            with pytest.raises(WorkerFault, match="twice"):
+            with pytest.raises(ProtocolViolation, match="twice"):
                 handle(session, messages.WorkerHello(messages.MAJOR, 0))
 
     asyncio.run(say())
@@ -160,7 +160,7 @@ def test_a_report_that_crossed_a_request_is_no_event_and_one_from_the_future_a_f
             for kind in (messages.Connecting, messages.Paused):
                 handle(session, kind(TURN - 1))
                 assert session.state is state
-                with pytest.raises(WorkerFault, match="answered request 4 of 3"):
+                with pytest.raises(ProtocolViolation, match="answered request 4 of 3"):
                     handle(session, kind(TURN + 1))
 
     asyncio.run(say())
@@ -171,9 +171,9 @@ def test_events_that_nobody_asked_for_are_bounded() -> None:
         with session_in(State.RECONNECTING) as session:
             for _ in range(MAX_WORKER_REPORTS):
                 handle(session, messages.Connecting(TURN))
-            with pytest.raises(WorkerFault, match="events in a second"):
+            with pytest.raises(ProtocolViolation, match="events in a second"):
                 handle(session, messages.Connecting(TURN))
-            session.turn += 1  # its user asked for something: what comes of that counts for itself
+            session.request_number += 1  # its user asked for something: what comes of that counts for itself
             handle(session, messages.Connecting(TURN + 1))
 
     asyncio.run(say())
@@ -187,7 +187,7 @@ def test_events_that_nobody_asked_for_are_bounded() -> None:
 )  # fmt: skip
 def test_an_impossible_server_is_a_fault(wrong: tuple[str, str, int, str]) -> None:
     async def say() -> None:
-        with session_in(State.CONNECTING) as session, pytest.raises(WorkerFault, match="connected to"):
+        with session_in(State.CONNECTING) as session, pytest.raises(ProtocolViolation, match="connected to"):
             handle(session, messages.Connected(TURN, *wrong))
 
     asyncio.run(say())

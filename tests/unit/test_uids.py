@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
-from openvpn3_sessionmgr.supervisor.errors import StartError, SystemFault
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
+from openvpn3_sessionmgr.supervisor.errors import StartError, SystemFailure
 from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds, check_unused
 
 RANGE = range(60706, 61184)
@@ -14,7 +14,7 @@ RANGE = range(60706, 61184)
 def test_each_session_gets_an_id_of_its_own() -> None:
     ids = UserIds(range(5, 8))
     assert [ids.take() for _ in range(3)] == [5, 6, 7]
-    with pytest.raises(SystemFault, match="--session-uids"):
+    with pytest.raises(SystemFailure, match="--session-uids"):
         ids.take()
     ids.give_back(6)
     assert ids.take() == 6
@@ -36,7 +36,7 @@ def test_an_overlap_is_named(tmp_path: Path, file: str, line: str) -> None:
     (tmp_path / "etc" / file).write_text(f"root:x:0:0::/root:/bin/sh\n{line}\n")
     with pytest.raises(StartError, match=f"/etc/{file}: 'eve' uses ids .*60706 to 61183.*--session-uids") as caught:
         check_unused(RANGE, tmp_path)
-    assert caught.value.status == Exit.CANNOT_START
+    assert caught.value.status == ExitStatus.CANNOT_START
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def channels() -> Iterator[tuple[Channel, Channel]]:
 def session_in(phase: Phase, worker: Channel) -> Session:
     session = Session(worker, Timers())
     session.phase = phase
-    session.greeted = True
+    session.handshake_done = True
     session.attempts.engine_holds = phase in (Phase.HELD, Phase.PAUSED)
     session.attempts.looking_up.add("vpn.example")  # so that nothing is released
     return session
@@ -145,7 +145,7 @@ def test_nothing_counts_before_the_hello(message: messages.ToWorker, channels: t
     with pytest.raises(BadFrame, match="before the hello"):
         handle(session, packet(message))
     handle(session, packet(messages.SupervisorHello(messages.MAJOR, 0)))
-    assert session.greeted
+    assert session.handshake_done
 
 
 def test_reports_carry_the_number_of_the_latest_request(channels: tuple[Channel, Channel]) -> None:
@@ -168,20 +168,20 @@ def test_what_the_engine_asked_before_it_was_paused_does_not_end_the_pause(
     assert said(supervisor) == []
 
 
-CONNECTED = management.State("CONNECTED", "SUCCESS", "198.51.100.1", 1194)
+CONNECTED = management.EngineState("CONNECTED", "SUCCESS", "198.51.100.1", 1194)
 COUNTED = management.Reply(True, "nclients=0,bytesin=1,bytesout=2")
 REMOTE = Remote("vpn.example", 1194, "udp")
 
 
 def connections(supervisor: Channel) -> list[int]:
     """The turns with which connections were reported."""
-    return [message.turn for message in said(supervisor) if isinstance(message, messages.Connected)]
+    return [message.request_number for message in said(supervisor) if isinstance(message, messages.Connected)]
 
 
 def connecting(phase: Phase, worker: Channel) -> Session:
     session = session_in(phase, worker)
     session.attempts.remotes = Remotes([REMOTE])
-    session.turn = 1
+    session.request_number = 1
     return session
 
 

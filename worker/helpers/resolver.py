@@ -15,7 +15,7 @@ import msgspec
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
 
 _MAX_LOOKUPS = MAX_LOOKUPS_PER_SESSION * MAX_SESSIONS
@@ -86,7 +86,7 @@ class _Resolver:
             return
         if pid == 0:
             os.write(write_end, helpers.encode(resolve(request)))
-            os._exit(Exit.OK)
+            os._exit(ExitStatus.OK)
         os.close(write_end)
         deadline = time.monotonic() + RESOLVE_DEADLINE
         self._lookups[request.number] = _Lookup(request, pid, read_end, deadline)

@@ -27,7 +27,7 @@ from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame
 from ...kernel import mounts, privileges, process
 from ...policy import layers
-from ...policy.exit_status import Exit, describe
+from ...policy.exit_status import ExitStatus, describe
 from ...policy.layers import Layer
 from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
@@ -49,7 +49,7 @@ def main() -> None:
     with os.fdopen(helpers.SETUP_FD, "rb") as pipe:
         told = pipe.read()
     if not told:  # the supervisor cannot start
-        os._exit(Exit.OK)
+        os._exit(ExitStatus.OK)
     setup = helpers.decode_setup(told)
     confinement = Confinement(setup.layers, setup.filters)
     gc.set_threshold(_COLLECT_AFTER)
@@ -190,13 +190,13 @@ def _end_with(body: Callable[[], None]) -> None:
     """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
     try:
         body()
-        status = Exit.OK
+        status = ExitStatus.OK
     except privileges.ConfinementError as error:
         print(f"openvpn3-service-sessionmgr: cannot confine a process: {error}", file=sys.stderr, flush=True)
-        status = Exit.CONFINEMENT
+        status = ExitStatus.CONFINEMENT
     except BaseException:
         traceback.print_exc()
-        status = Exit.INTERNAL
+        status = ExitStatus.INTERNAL
     os._exit(status)
 
 

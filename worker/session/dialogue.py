@@ -24,7 +24,7 @@ class Dialogue:
     def tell(self, asked: Questions) -> None:
         """Have the supervisor put questions to the user."""
         self._session.tell(
-            messages.InputNeeded(self._session.turn, asked.group, asked.slots, asked.attention, asked.status)
+            messages.InputNeeded(self._session.request_number, asked.group, asked.slots, asked.attention, asked.status)
         )
 
     def ask(self, asked: Questions) -> None:
@@ -75,4 +75,4 @@ class Dialogue:
         if not self._session.connecting:
             return  # as with questions
         self._session.timers.cancel("connect")
-        self._session.tell(messages.UrlNeeded(self._session.turn, url))
+        self._session.tell(messages.UrlNeeded(self._session.request_number, url))

@@ -10,7 +10,7 @@ from ...kernel import by_address
 from ...policy import pinned_strings
 from ...policy.exit_status import describe
 from ..sandbox.confine import Confinement, confine_engine
-from .management import Connection
+from .management import ManagementConnection
 
 _OUTPUT_LINES_KEPT = 20
 
@@ -31,7 +31,7 @@ class Engine:
         self.pid = 0
         self.pidfd = -1
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.management: Connection | None = None
+        self.management: ManagementConnection | None = None
         # What the engine resolves names with (hosts(5)): held open, since the worker opens no file later.
         self._hosts = _new_file(f"{confinement.private}/hosts", 0o600)
         self.output, self._output_of_engine = os.pipe()  # standard output and error of the process
@@ -100,12 +100,12 @@ class Engine:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(self._hosts, len(data))
 
-    def accept(self) -> Connection:
+    def accept(self) -> ManagementConnection:
         """Take the engine's management connection, and no second one."""
         sock, _ = self.listener.accept()
         self.listener.close()
         os.unlink(self._socket)
-        self.management = Connection(sock)
+        self.management = ManagementConnection(sock)
         return self.management
 
     def read_output(self) -> tuple[list[str], bool]:

@@ -127,7 +127,7 @@ def _hold(session: Session, event: management.Hold) -> None:
     session.hold(event.seconds)
 
 
-def _state(session: Session, event: management.State) -> None:
+def _state(session: Session, event: management.EngineState) -> None:
     if event.name == "CONNECTED":
         _connected(session, event)
     elif event.name == "RECONNECTING":
@@ -137,12 +137,12 @@ def _state(session: Session, event: management.State) -> None:
     else:
         if not session.established and not session.connecting_announced and session.phase == Phase.RUNNING:
             session.connecting_announced = True
-            session.tell(messages.Connecting(session.turn))
+            session.tell(messages.Connecting(session.request_number))
         if event.name in _PROGRESS:
             session.log(*_PROGRESS[event.name])
 
 
-def _connected(session: Session, event: management.State) -> None:
+def _connected(session: Session, event: management.EngineState) -> None:
     remote = session.attempts.remotes.connected(event.remote, event.port)
     session.user_input.login_accepted()
     session.proxy_refusals = 0
@@ -158,7 +158,7 @@ def _connected(session: Session, event: management.State) -> None:
     session.command("load-stats")
 
 
-def _endpoint(remote: Remote, event: management.State) -> tuple[str, str, int]:
+def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, int]:
     """Protocol, address and port that a connection is to; those of the server, where the engine speaks of a proxy's."""
     if remote.proxy and remote.proxy.kind == "http":
         return HTTP_PROXIED[version_of(event.remote) or 4], remote.host, remote.port
@@ -178,7 +178,7 @@ def _reconnecting(session: Session, reason: str) -> None:
         _key_refused(session)
     elif session.established:
         session.attempts.remotes.lost()
-        session.tell(messages.Reconnecting(session.turn, reason))
+        session.tell(messages.Reconnecting(session.request_number, reason))
     elif reason == "tls-error" and any(mark in session.last_error for mark in _HOPELESS):
         session.fail(f"The TLS handshake failed: {session.last_error}")
     else:
@@ -292,7 +292,7 @@ def _other(session: Session, event: management.Other) -> None:
 
 _HANDLERS: dict[type, Callable[[Session, Any], None]] = {
     management.Hold: _hold,
-    management.State: _state,
+    management.EngineState: _state,
     management.InputWanted: lambda session, event: session.dialogue.input_wanted(event.text),
     management.ServerAsks: _server_asks,
     management.VerificationFailed: _verification_failed,

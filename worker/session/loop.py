@@ -11,7 +11,7 @@ from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, encode
 from ...policy.dbus_numbers import LogCategory
-from ...policy.exit_status import Exit
+from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOG_LINE
 from ..sandbox.confine import Confinement, confine_serving
 from . import events, requests
@@ -34,13 +34,13 @@ def run(supervisor: Channel, confinement: Confinement) -> None:
     os.close(null)
     try:
         _Loop(supervisor, confinement).run()
-        status = Exit.OK
+        status = ExitStatus.OK
     except BadFrame as error:
         _last_words(supervisor, f"The supervisor broke the protocol: {error}")
-        status = Exit.PROTOCOL
+        status = ExitStatus.PROTOCOL
     except BaseException:
         _last_words(supervisor, f"The worker failed: {traceback.format_exc(limit=-5)}")
-        status = Exit.INTERNAL
+        status = ExitStatus.INTERNAL
     os._exit(status)
 
 

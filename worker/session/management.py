@@ -21,7 +21,7 @@ class Hold(msgspec.Struct, frozen=True):
     seconds: int
 
 
-class State(msgspec.Struct, frozen=True):
+class EngineState(msgspec.Struct, frozen=True):
     """The engine entered a state; `detail` is the reason or "SUCCESS"."""
 
     name: str
@@ -43,7 +43,7 @@ class ServerAsks(msgspec.Struct, frozen=True):
 
 
 class VerificationFailed(msgspec.Struct, frozen=True):
-    """The server or the key refused what was typed; more follows as a State."""
+    """The server or the key refused what was typed; more follows as a EngineState."""
 
     kind: str
     text: str
@@ -112,7 +112,7 @@ class Other(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Hold | State | InputWanted | ServerAsks | VerificationFailed | TokenReceived | ByteCount | Message
+    Hold | EngineState | InputWanted | ServerAsks | VerificationFailed | TokenReceived | ByteCount | Message
     | DeviceUp | DeviceDown | CertificateCount | CertificateEntry | Fatal | Reply | Other
 )  # fmt: skip
 
@@ -175,10 +175,10 @@ class Parser:
         return None
 
 
-def _state(rest: str) -> State:
+def _state(rest: str) -> EngineState:
     fields = rest.split(",")
     fields += [""] * (6 - len(fields))
-    return State(fields[1], fields[2], fields[4], _integer(fields[5]))
+    return EngineState(fields[1], fields[2], fields[4], _integer(fields[5]))
 
 
 def _password(rest: str) -> Event:
@@ -203,7 +203,7 @@ def quote(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-class Connection:
+class ManagementConnection:
     """The engine's end of the management socket: commands out, lines in; owns the socket."""
 
     def __init__(self, sock: socket.socket) -> None:

@@ -32,12 +32,12 @@ def handle(session: Session, packet: Packet[memoryview]) -> None:
     if session.phase == Phase.STOPPING:
         return
     permit = PERMITS[type(message)]
-    if not session.greeted and not isinstance(message, messages.SupervisorHello):
+    if not session.handshake_done and not isinstance(message, messages.SupervisorHello):
         raise BadFrame(f"{type(message).__name__} before the hello")
     if session.phase not in permit.phases:
         raise BadFrame(f"{type(message).__name__} while {session.phase}")
-    if isinstance(message, messages.TURN_REQUESTS):
-        session.turn = message.turn
+    if isinstance(message, messages.NUMBERED_REQUESTS):
+        session.request_number = message.request_number
     if isinstance(message, messages.SupervisorSnapshot):
         session.begin(message, packet.descriptors[0])
     else:
@@ -47,7 +47,7 @@ def handle(session: Session, packet: Packet[memoryview]) -> None:
 def _hello(session: Session, message: messages.SupervisorHello) -> None:
     if message.major != messages.MAJOR:
         raise BadFrame(f"the supervisor speaks protocol {message.major}, this worker {messages.MAJOR}")
-    session.greeted = True
+    session.handshake_done = True
 
 
 def _set_log_level(session: Session, message: messages.SetLogLevel) -> None:

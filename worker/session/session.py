@@ -42,8 +42,8 @@ class Session:
         self.timers = timers
         self.confinement = confinement
         self.phase = Phase.NEW
-        self.greeted = False  # the supervisor speaks our protocol
-        self.turn = 0  # the number of the latest request that changes the engine's course
+        self.handshake_done = False  # the supervisor speaks our protocol
+        self.request_number = 0  # the number of the latest request that changes the engine's course
         self.snapshot: messages.SupervisorSnapshot | None = None
         self.judgement: Judgement | None = None
         self.engine: Engine | None = None
@@ -199,7 +199,7 @@ class Session:
         self.phase = Phase.PAUSED
         self.timers.cancel("pause")
         self.attempts.put_off()
-        self.tell(messages.Paused(self.turn))
+        self.tell(messages.Paused(self.request_number))
 
     def resume(self) -> None:
         """Go on after a pause, whether it is complete or under way."""
@@ -229,7 +229,7 @@ class Session:
         """Report the connection there is."""
         assert self.endpoint is not None
         self.endpoint_told = True
-        self.tell(messages.Connected(self.turn, *self.endpoint))
+        self.tell(messages.Connected(self.request_number, *self.endpoint))
 
     def await_connection(self) -> None:
         """Begin the time that a first connection may take."""

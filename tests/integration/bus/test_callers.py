@@ -11,7 +11,7 @@ from dbus_fast import Message
 
 from openvpn3_sessionmgr.policy.access import Caller
 from openvpn3_sessionmgr.supervisor.bus.callers import CallerGone, Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
 
 from ...support.bus_fixture import ALICE, BOB, Bus, Service, client, private_bus, run, service
 
@@ -22,7 +22,7 @@ def bus() -> Iterator[Bus]:
         yield bus
 
 
-class Counting(Connection):
+class Counting(BusConnection):
     """Counts the questions to the bus."""
 
     asked = 0
@@ -104,7 +104,7 @@ def test_vanishing_right_after_the_answer(bus: Bus) -> None:
     run(test())
 
 
-def _wait_for(connection: Connection, text: bytes) -> None:
+def _wait_for(connection: BusConnection, text: bytes) -> None:
     """Wait until `text` is among what the connection could read, leaving it there."""
     assert connection._sock is not None
     deadline = time.monotonic() + 10

@@ -12,7 +12,7 @@ import pytest
 from dbus_fast import Message, MessageType
 
 from openvpn3_sessionmgr.policy import limits
-from openvpn3_sessionmgr.supervisor.bus.connection import BusLost, BusRefused, Connection
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection, BusLost, BusRefused
 from openvpn3_sessionmgr.supervisor.bus.signals import Signals
 
 from ...support.bus_fixture import ALICE, NAME, PATH, THING, Bus, client, private_bus, run, service
@@ -171,7 +171,7 @@ def test_handlers_under_way_when_the_bus_dies(bus: Bus) -> None:
             bus.kill()
             await ours.connection.lost
             ours.thing.gate("gate").set()
-            while ours.receiver.busy:
+            while ours.dispatcher.busy:
                 await asyncio.sleep(0)
             assert ours.thing.noted == ["gate"]
             assert ours.log.lines == []
@@ -181,7 +181,7 @@ def test_handlers_under_way_when_the_bus_dies(bus: Bus) -> None:
 
 def test_two_connections_ask_for_the_same_names(bus: Bus) -> None:
     async def test() -> None:
-        one, two = await Connection(bus.address).connect(), await Connection(bus.address).connect()
+        one, two = await BusConnection(bus.address).connect(), await BusConnection(bus.address).connect()
         names = ["net.example.A", "net.example.B", "net.example.C"]
         first, second = await asyncio.gather(one.request_names(names), two.request_names(reversed(names)))
         assert set(first) == set(second) == set(names)
@@ -202,7 +202,7 @@ def test_names_that_the_policy_denies() -> None:
     </policy>"""
 
     async def test(bus: Bus) -> None:
-        connection = await Connection(bus.address).connect()
+        connection = await BusConnection(bus.address).connect()
         with pytest.raises(BusRefused, match=r"not allowed to own|is not allowed") as refused:
             await connection.request_names([NAME])
         assert refused.value.name == "org.freedesktop.DBus.Error.AccessDenied"
@@ -216,7 +216,7 @@ def test_names_that_the_policy_denies() -> None:
 def test_no_bus_there(address: str) -> None:
     async def test() -> None:
         with pytest.raises(BusLost, match="cannot connect to the bus"):
-            await Connection(address).connect()
+            await BusConnection(address).connect()
 
     run(test())
 
@@ -229,7 +229,7 @@ def test_a_bus_that_hangs_up_during_the_greeting(tmp_path: Path) -> None:
 
         server = await asyncio.start_unix_server(hang_up, tmp_path / "bus")
         with pytest.raises(BusLost, match="cannot connect to the bus"):
-            await Connection(f"unix:path={tmp_path}/bus").connect()
+            await BusConnection(f"unix:path={tmp_path}/bus").connect()
         server.close()
         await server.wait_closed()
 
@@ -279,7 +279,7 @@ def test_descriptors_are_closed(bus: Bus) -> None:
     async def test() -> None:
         gc.collect()  # what other tests left must not vanish between the two counts
         before = _open_descriptors()
-        connections = [await Connection(bus.address).connect() for _ in range(5)]
+        connections = [await BusConnection(bus.address).connect() for _ in range(5)]
         assert _open_descriptors() == before + 5
         for connection in connections:
             connection.close()

@@ -7,7 +7,7 @@ import pytest
 from dbus_fast import Message, MessageType
 
 from openvpn3_sessionmgr.policy.limits import MAX_CALLS_PER_SENDER
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
 
 from ...support.bus_fixture import (
     ALICE,
@@ -47,7 +47,7 @@ def test_calls_of_one_sender_keep_their_order(bus: Bus) -> None:
             # Another sender is not held up by that.
             assert (await two.call("Echo", "s", "two")).body == ["two"]
             assert ours.thing.noted == ["two"]
-            assert ours.receiver.busy == 3
+            assert ours.dispatcher.busy == 3
 
             ours.thing.gate("one slow").set()
             assert await ours.thing.entered.get() == "one slow again"
@@ -56,7 +56,7 @@ def test_calls_of_one_sender_keep_their_order(bus: Bus) -> None:
             assert [reply.body for reply in replies] == [["one slow"], ["one quick"], ["one slow again"]]
             assert ours.thing.noted == ["two", "one slow", "one quick", "one slow again"]
             await ours.connection.round_trip()
-            assert ours.receiver.busy == 0
+            assert ours.dispatcher.busy == 0
 
     run(test())
 
@@ -80,7 +80,7 @@ def test_300_pipelined_calls(bus: Bus) -> None:
     async def test() -> None:
         async with service(bus):
             # Not dbus-fast's own connection, which gives up when it is to send so much at once.
-            caller = await Connection(bus.address).connect()
+            caller = await BusConnection(bus.address).connect()
             await caller.ask(NAME, PATH, PROPERTIES, "Get", "ss", [NAME, "label"])
             calls = [caller.ask(NAME, PATH, NAME, "Echo", "s", [str(number)]) for number in range(300)]
             assert await asyncio.gather(*calls) == [[str(number)] for number in range(300)]
@@ -129,10 +129,10 @@ def test_calls_before_opening_are_held(bus: Bus) -> None:
             calls.append(asyncio.ensure_future(root.call("Ping", interface="org.freedesktop.DBus.Peer")))
             await root.bus_call("GetId")
             await ours.connection.round_trip()
-            assert ours.receiver.busy == 22
+            assert ours.dispatcher.busy == 22
             assert not any(call.done() for call in calls)
-            ours.receiver.export("/net/example/late", THING, Thing())
-            ours.receiver.open()
+            ours.dispatcher.export("/net/example/late", THING, Thing())
+            ours.dispatcher.open()
             replies = await gather(*calls)
             assert all(reply.message_type is MessageType.METHOD_RETURN for reply in replies)
             assert ours.thing.noted == [str(number) for number in range(20)]
@@ -163,11 +163,11 @@ def test_a_withdrawn_object_is_gone_and_its_call_ends(bus: Bus) -> None:
         async with service(bus) as ours, client(bus) as root:
             under_way = asyncio.ensure_future(root.call("Slow", "s", "gate"))
             await ours.thing.entered.get()
-            ours.receiver.withdraw(PATH)
+            ours.dispatcher.withdraw(PATH)
             async with client(bus) as other:
                 assert error(await other.call("Echo", "s", "x"))[0] == DBUS_ERROR + "UnknownMethod"
             ours.thing.gate("gate").set()
             assert (await under_way).body == ["gate"]
-            assert list(ours.receiver.exported) == []
+            assert list(ours.dispatcher.exported) == []
 
     run(test())

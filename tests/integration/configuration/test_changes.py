@@ -9,7 +9,7 @@ import pytest
 
 from openvpn3_sessionmgr.policy.overrides import OVERRIDES
 from openvpn3_sessionmgr.supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, BOB, SERVICE
 from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration, available
@@ -42,7 +42,7 @@ ALL_SETTABLE: dict[str, tuple[str, Any]] = {
 class Profile:
     """A profile, and how somebody sees it."""
 
-    user: Connection
+    user: BusClient
     path: str
 
     def call(self, member: str, signature: str = "", *arguments: Any) -> Any:
@@ -68,7 +68,7 @@ class Profile:
     def __getitem__(self, name: str) -> Any:
         return self.user.get(self.path, name)
 
-    def of(self, user: Connection) -> "Profile":
+    def of(self, user: BusClient) -> "Profile":
         return Profile(user, self.path)
 
     def search(self, member: str, *arguments: Any) -> list[str]:
@@ -89,12 +89,12 @@ def profile(lab: Lab, configuration: Configuration) -> Profile:
 
 
 @pytest.fixture
-def bob(lab: Lab, configuration: Configuration) -> Connection:
+def bob(lab: Lab, configuration: Configuration) -> BusClient:
     return lab.connection("bob")
 
 
 @pytest.fixture
-def root(lab: Lab, configuration: Configuration) -> Iterator[Connection]:
+def root(lab: Lab, configuration: Configuration) -> Iterator[BusClient]:
     yield lab.connection("root")
 
 
@@ -132,7 +132,7 @@ def test_overrides_that_cannot_be_set(name: str, value: list[Any], text: str, pr
     assert profile["overrides"] == {"ipv6": "no"}, "a refused override replaced the one before"
 
 
-def test_tags(profile: Profile, bob: Connection) -> None:
+def test_tags(profile: Profile, bob: BusClient) -> None:
     profile.call("AddTag", "s", "home")
     profile.call("AddTag", "s", "t" * MAX_TAG)
     assert profile["tags"] == ["home", "t" * MAX_TAG]
@@ -151,7 +151,7 @@ def test_tags(profile: Profile, bob: Connection) -> None:
     assert f"may have {MAX_TAGS} tags" in profile.refused("AddTag", "s", "one more")
 
 
-def test_a_shared_profile_may_be_used_and_read_but_not_changed(profile: Profile, bob: Connection) -> None:
+def test_a_shared_profile_may_be_used_and_read_but_not_changed(profile: Profile, bob: BusClient) -> None:
     bobs = profile.of(bob)
     profile.call("AccessGrant", "u", BOB.uid)
     assert profile.refused("AccessGrant", "u", BOB.uid) == "UID already granted access"
@@ -179,7 +179,7 @@ def test_more_users_than_a_profile_can_be_shared_with(profile: Profile) -> None:
 
 
 def test_a_public_profile_may_be_used_by_all_and_read_by_nobody_new(
-    profile: Profile, bob: Connection, root: Connection
+    profile: Profile, bob: BusClient, root: BusClient
 ) -> None:
     profile.set("public_access", "b", True)
     for user in (bob, root):
@@ -193,7 +193,7 @@ def test_a_public_profile_may_be_used_by_all_and_read_by_nobody_new(
 
 
 def test_a_locked_down_profile_is_read_by_its_owner_and_the_services(
-    lab: Lab, profile: Profile, bob: Connection, root: Connection
+    lab: Lab, profile: Profile, bob: BusClient, root: BusClient
 ) -> None:
     for uid in (BOB.uid, 0):
         profile.call("AccessGrant", "u", uid)
@@ -209,7 +209,7 @@ def test_a_locked_down_profile_is_read_by_its_owner_and_the_services(
     assert profile.of(bob).call("Fetch") == PROFILE
 
 
-def test_a_sealed_profile(profile: Profile, bob: Connection, root: Connection) -> None:
+def test_a_sealed_profile(profile: Profile, bob: BusClient, root: BusClient) -> None:
     profile.call("SetOverride", "sv", "ipv6", ["s", "no"])
     profile.call("AddTag", "s", "home")
     profile.call("AccessGrant", "u", BOB.uid)
@@ -232,7 +232,7 @@ def test_what_is_not_valid_cannot_be_sealed(profile: Profile) -> None:
     assert Profile(profile.user, path).refused("Seal") == "Configuration is not currently valid"
 
 
-def test_properties_that_can_be_set(profile: Profile, bob: Connection) -> None:
+def test_properties_that_can_be_set(profile: Profile, bob: BusClient) -> None:
     for name, (signature, value) in ALL_SETTABLE.items():
         since = len(bob.signals())
         profile.set(name, signature, value)
@@ -265,8 +265,8 @@ def test_options_are_set_to_no_effect(profile: Profile) -> None:
     assert profile.user.get_all(profile.path) == before and profile.call("Fetch") == PROFILE
 
 
-def test_root_gives_a_profile_to_somebody_else(profile: Profile, bob: Connection, root: Connection) -> None:
-    def transfer(user: Connection, path: str, uid: int) -> None:
+def test_root_gives_a_profile_to_somebody_else(profile: Profile, bob: BusClient, root: BusClient) -> None:
+    def transfer(user: BusClient, path: str, uid: int) -> None:
         user.call(CONFIGURATION_PATH, CONFIGURATION, "TransferOwnership", "ou", path, uid)
 
     for user in (profile.user, bob):
@@ -282,7 +282,7 @@ def test_root_gives_a_profile_to_somebody_else(profile: Profile, bob: Connection
         transfer(root, f"{CONFIGURATION_PATH}/none", BOB.uid)
 
 
-def test_searches_that_find_nothing(profile: Profile, bob: Connection) -> None:
+def test_searches_that_find_nothing(profile: Profile, bob: BusClient) -> None:
     assert profile.search("SearchByOwner", "alice") == [profile.path] == profile.search("SearchByOwner", str(ALICE.uid))
     for owner in ("bob", str(BOB.uid), "no such user", "", "²", "9" * 30, "-1"):
         assert profile.search("SearchByOwner", owner) == []

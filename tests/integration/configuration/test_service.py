@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE, MAX_PROFILE_NAME
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
 from openvpn3_sessionmgr.tests.support.configuration_service import (
@@ -28,26 +28,26 @@ def configuration(lab: Lab) -> Configuration:
 
 
 @pytest.fixture
-def alice(lab: Lab, configuration: Configuration) -> Connection:
+def alice(lab: Lab, configuration: Configuration) -> BusClient:
     return lab.connection("alice")
 
 
 @pytest.fixture
-def bob(lab: Lab, configuration: Configuration) -> Connection:
+def bob(lab: Lab, configuration: Configuration) -> BusClient:
     return lab.connection("bob")
 
 
-def lookup(user: Connection, name: str) -> list[str]:
+def lookup(user: BusClient, name: str) -> list[str]:
     paths: list[str] = user.call(CONFIGURATION_PATH, CONFIGURATION, "LookupConfigName", "s", name)
     return paths
 
 
-def fetch(user: Connection, path: str) -> str:
+def fetch(user: BusClient, path: str) -> str:
     text: str = user.call(path, CONFIGURATION, "Fetch")
     return text
 
 
-def refused(user: Connection, path: str, member: str, signature: str = "", *arguments: Any) -> str:
+def refused(user: BusClient, path: str, member: str, signature: str = "", *arguments: Any) -> str:
     """Call a method that must fail as the original's do; the text without the domain."""
     with pytest.raises(BusError) as caught:
         user.call(path, CONFIGURATION, member, signature, *arguments)
@@ -56,7 +56,7 @@ def refused(user: Connection, path: str, member: str, signature: str = "", *argu
     return caught.value.text.removeprefix("GDBus.Error:net.openvpn.gdbuspp: ")
 
 
-def wait_event(user: Connection, path: str, event: int) -> None:
+def wait_event(user: BusClient, path: str, event: int) -> None:
     arguments = [path, event, ALICE.uid]
     user.wait_signal(
         lambda one: (
@@ -65,7 +65,7 @@ def wait_event(user: Connection, path: str, event: int) -> None:
     )
 
 
-def test_a_profile_from_import_to_removal(alice: Connection, bob: Connection) -> None:
+def test_a_profile_from_import_to_removal(alice: BusClient, bob: BusClient) -> None:
     path = alice.import_profile("office", PROFILE)
     wait_event(bob, path, CREATED)
     assert available(alice) == [path] == lookup(alice, "office")
@@ -102,7 +102,7 @@ def test_a_profile_from_import_to_removal(alice: Connection, bob: Connection) ->
     assert "No such interface" in caught.value.text
 
 
-def test_other_users_see_who_owns_it_and_no_more(lab: Lab, alice: Connection, bob: Connection) -> None:
+def test_other_users_see_who_owns_it_and_no_more(lab: Lab, alice: BusClient, bob: BusClient) -> None:
     path = alice.import_profile("office", PROFILE)
     for stranger in (bob, lab.connection("nobody")):
         assert available(stranger) == [] == lookup(stranger, "office")
@@ -112,7 +112,7 @@ def test_other_users_see_who_owns_it_and_no_more(lab: Lab, alice: Connection, bo
     assert fetch(alice, path) == PROFILE
 
 
-def test_root_may_look_but_not_read(lab: Lab, alice: Connection) -> None:
+def test_root_may_look_but_not_read(lab: Lab, alice: BusClient) -> None:
     path = alice.import_profile("office", PROFILE)
     root = lab.connection("root")
     assert available(root) == []
@@ -133,33 +133,33 @@ def test_root_may_look_but_not_read(lab: Lab, alice: Connection) -> None:
     ],
 )
 def test_what_cannot_be_imported(
-    name: str, text: str, words: str, alice: Connection, configuration: Configuration
+    name: str, text: str, words: str, alice: BusClient, configuration: Configuration
 ) -> None:
     assert words in refused(alice, CONFIGURATION_PATH, "Import", "ssbb", name, text, False, True)
     assert available(alice) == []
     assert [file for file in configuration.directory.rglob("*") if file.is_file()] == []
 
 
-def test_a_profile_as_large_as_allowed_comes_back_whole(alice: Connection) -> None:
+def test_a_profile_as_large_as_allowed_comes_back_whole(alice: BusClient) -> None:
     line = "# a comment of some length, so that the text has fewer lines than the limit\n"
     text = PROFILE + "\n" + line * ((MAX_PROFILE - len(PROFILE.encode()) - 1) // len(line))
     assert MAX_PROFILE - len(line) < len(text.encode()) <= MAX_PROFILE
     assert fetch(alice, alice.import_profile("largest", text)) == text
 
 
-def test_an_incomplete_profile_is_kept_and_says_what_is_missing(alice: Connection) -> None:
+def test_an_incomplete_profile_is_kept_and_says_what_is_missing(alice: BusClient) -> None:
     path = alice.import_profile("incomplete", INCOMPLETE)
     assert refused(alice, path, "Validate") == MISSING
     assert alice.get(path, "valid") is False
     assert fetch(alice, path) == INCOMPLETE
 
 
-def test_a_server_locked_profile_is_not_valid(alice: Connection) -> None:
+def test_a_server_locked_profile_is_not_valid(alice: BusClient) -> None:
     path = alice.import_profile("locked", PROFILE + "\nsetenv GENERIC_CONFIG 1\n")
     assert refused(alice, path, "Validate") == "Server locked profiles are unsupported"
 
 
-def test_what_an_idle_exit_and_a_reboot_leave(alice: Connection, configuration: Configuration) -> None:
+def test_what_an_idle_exit_and_a_reboot_leave(alice: BusClient, configuration: Configuration) -> None:
     passing = alice.import_profile("until reboot", PROFILE)
     kept = alice.import_profile("kept", INCOMPLETE, persistent=True)
     before = {path: alice.get_all(path) for path in (passing, kept)}
@@ -182,7 +182,7 @@ def test_what_an_idle_exit_and_a_reboot_leave(alice: Connection, configuration: 
 
 
 def test_a_damaged_file_is_named_in_the_log_and_the_service_starts(
-    alice: Connection, configuration: Configuration
+    alice: BusClient, configuration: Configuration
 ) -> None:
     damaged = alice.import_profile("damaged", PROFILE, persistent=True)
     sound = alice.import_profile("sound", PROFILE, persistent=True)

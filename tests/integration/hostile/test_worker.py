@@ -23,7 +23,7 @@ from openvpn3_sessionmgr.policy.limits import LOG_CREDIT, MAX_FRAME, MAX_WORKER_
 from openvpn3_sessionmgr.supervisor.sessions.states import State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS
 from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker, examples
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.hijack import worker_channel
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
@@ -43,7 +43,7 @@ class Stage:
         self.service: Service = lab.supervisor()
         self.bystander = begin(lab, "quiet", "bob")
         self.bystander.connect()
-        self.alice: Connection = lab.connection("alice")
+        self.alice: BusClient = lab.connection("alice")
         self.profile = self.alice.import_profile("hostile", lab.profile())
         self.told = self.bystander.seen
 
@@ -112,7 +112,7 @@ def test_a_thousand_fuzzed_frames(stage: Stage) -> None:
     while sent < FRAMES:
         number += 1
         state = (State.READY, State.CONNECTED)[number % 2]
-        maker = FrameMaker(number, turn=0 if state is State.READY else 1)
+        maker = FrameMaker(number, request_number=0 if state is State.READY else 1)
         session = stage.session(state)
         worker = session.worker
         with worker_channel(worker.pid) as channel:

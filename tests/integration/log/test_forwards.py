@@ -10,7 +10,7 @@ import pytest
 
 from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
 from openvpn3_sessionmgr.policy.limits import LOG_CREDIT, MAX_FORWARDS
-from openvpn3_sessionmgr.tests.lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusError, Connection, Signal
+from openvpn3_sessionmgr.tests.lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError, Signal
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 
@@ -20,16 +20,16 @@ BACKENDS = "net.openvpn.v3.backends"
 BOB = 4002
 
 
-def forwarded(user: Connection, path: str, member: str = "Log", since: int = 0) -> list[Signal]:
+def forwarded(user: BusClient, path: str, member: str = "Log", since: int = 0) -> list[Signal]:
     return [one for one in user.signals(since) if (one.path, one.interface, one.member) == (path, BACKENDS, member)]
 
 
-def lines(user: Connection, path: str, since: int = 0) -> list[tuple[int, str]]:
+def lines(user: BusClient, path: str, since: int = 0) -> list[tuple[int, str]]:
     """Categories and texts of the forwarded lines."""
     return [(one.arguments[1], one.arguments[2]) for one in forwarded(user, path, since=since)]
 
 
-def wait_line(user: Connection, path: str, words: str, since: int = 0) -> None:
+def wait_line(user: BusClient, path: str, words: str, since: int = 0) -> None:
     user.wait_signal(
         lambda one: one.path == path and one.member == "Log" and words in one.arguments[2],
         since=since,
@@ -37,7 +37,7 @@ def wait_line(user: Connection, path: str, words: str, since: int = 0) -> None:
     )
 
 
-def proxies(user: Connection) -> str:
+def proxies(user: BusClient) -> str:
     xml: str = user.call("/net/openvpn/v3/log", "org.freedesktop.DBus.Introspectable", "Introspect")
     return xml
 
@@ -168,7 +168,7 @@ def test_no_more_forwards_than_a_session_may_have(lab: Lab, session: UserSession
 
 
 @contextmanager
-def stopped(user: Connection) -> Iterator[None]:
+def stopped(user: BusClient) -> Iterator[None]:
     """Have a user's connection read nothing."""
     pid = user.pid
     os.kill(pid, signal.SIGSTOP)

@@ -6,14 +6,14 @@ import re
 import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Receiver
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
+from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.logging.log import Log, Origin, Record
 from openvpn3_sessionmgr.supervisor.services.log_service import LogService
 from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.connection import Connection as User
+from openvpn3_sessionmgr.tests.lab.connection import BusConnection as User
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import LabError
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
@@ -143,14 +143,14 @@ def test_what_the_process_behind_a_session_logs_is_about_the_session() -> None:
     session = SESSIONS_PATH + "/x"
 
     async def test(bus: Bus) -> None:
-        connection = Connection(bus.address)
+        connection = BusConnection(bus.address)
         await connection.connect()
         callers = Callers(connection)
         await callers.start()
-        receiver = Receiver(connection, callers, service_uid=0, log=log)
-        LogService(connection, callers, receiver, log, version="v1").start()
+        dispatcher = Dispatcher(connection, callers, service_uid=0, log=log)
+        LogService(connection, callers, dispatcher, log, version="v1").start()
         assert await connection.request_names([LOG]) == {LOG: True}
-        receiver.open()
+        dispatcher.open()
         async with client(bus) as backend:
             for member, signature, *arguments in (("Attach", "s", NETCFG), ("AssignSession", "os", session, NETCFG)):
                 if member == "AssignSession":
@@ -205,7 +205,7 @@ def test_who_logs_through_it_keeps_it(lab: Lab) -> None:
     with pytest.raises(LabError):
         lab.watcher.wait_no_owner(SESSIONS, 2 * IDLE)
     other.call(LOG_PATH, LOG, "Detach", "s", NETCFG)
-    assert service.process.wait() == Exit.OK
+    assert service.process.wait() == ExitStatus.OK
 
 
 @pytest.mark.parametrize("name", ["log", "backends", "netcfg"])
@@ -224,7 +224,7 @@ def test_a_name_that_is_taken(lab: Lab, name: str) -> None:
         assert session.get("status") == [2, CONNECTED, ""]
         assert (session.get("device_path") == "/") == (name == "netcfg")
         assert ("Another service owns net.openvpn.v3.log" in service.text) == (name == "log")
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
     assert lab.watcher.owner_of(full) == other.unique_name
 
 

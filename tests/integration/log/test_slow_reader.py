@@ -15,8 +15,8 @@ from openvpn3_sessionmgr.policy.access import Acl, Caller
 from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory, LogGroup
 from openvpn3_sessionmgr.policy.limits import MAX_UNREAD
 from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Receiver
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
+from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.bus.signals import Signals
 from openvpn3_sessionmgr.supervisor.logging.log import Log, Record
 from openvpn3_sessionmgr.supervisor.sessions import forwarding
@@ -102,12 +102,12 @@ def readers(bus: Bus) -> Iterator[tuple[Reader, Reader]]:
 
 
 @asynccontextmanager
-async def forwards(bus: Bus, *readers: Reader, log: Log | None = None) -> AsyncIterator[tuple[Forwards, Connection]]:
+async def forwards(bus: Bus, *readers: Reader, log: Log | None = None) -> AsyncIterator[tuple[Forwards, BusConnection]]:
     """Forwards of one session to the readers: the first is the owner, the others share it."""
-    connection = Connection(bus.address)
+    connection = BusConnection(bus.address)
     await connection.connect()
-    receiver = Receiver(connection, Callers(connection), service_uid=0, log=Log())
-    forwarder = Forwarder(connection, receiver, Signals(connection), log or Log())
+    dispatcher = Dispatcher(connection, Callers(connection), service_uid=0, log=Log())
+    forwarder = Forwarder(connection, dispatcher, Signals(connection), log or Log())
     made = Forwards("/session", Acl(OWNER, {OTHER}), forwarder)
     for reader, uid in zip(readers, (OWNER, OTHER), strict=False):
         made.add(Caller(reader.name, uid))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.surroundings import ACCOUNTS
 
@@ -13,7 +13,7 @@ NETCFG = "net.openvpn.v3.netcfg"
 NETCFG_PATH = "/net/openvpn/v3/netcfg"
 
 
-def device_nodes(user: Connection) -> list[str]:
+def device_nodes(user: BusClient) -> list[str]:
     """Paths of the devices that are on the bus."""
     xml: str = user.call(NETCFG_PATH, INTROSPECTABLE, "Introspect", to=NETCFG)
     names = [line.split('"')[1] for line in xml.splitlines() if line.startswith("  <node ")]

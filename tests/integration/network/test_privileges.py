@@ -6,7 +6,7 @@ from pathlib import Path
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.supervisor.errors import SystemFault
+from openvpn3_sessionmgr.supervisor.errors import SystemFailure
 from openvpn3_sessionmgr.supervisor.network import tun
 from openvpn3_sessionmgr.tests.support.isolated import (
     ROUTE,
@@ -52,7 +52,7 @@ async def test_what_is_missing_is_named(tmp_path: Path) -> None:
     run("mount -t tmpfs -o mode=1777 none /var/tmp")
     net = network(Path("/var/tmp"))
     run("mount --bind /dev/null /dev/net/tun")
-    with pytest.raises(SystemFault, match="cannot make a tun device: "):
+    with pytest.raises(SystemFailure, match="cannot make a tun device: "):
         await net.create_device("s1", UID)
     run("umount /dev/net/tun")
     node = Path("/var/tmp/tun")
@@ -62,7 +62,7 @@ async def test_what_is_missing_is_named(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         drop_to_nobody()
-        with pytest.raises(SystemFault, match=r"cannot open /dev/net/tun: .*chmod 0666 /dev/net/tun"):
+        with pytest.raises(SystemFailure, match=r"cannot open /dev/net/tun: .*chmod 0666 /dev/net/tun"):
             tun.create(UID, (), lambda name, index: None)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -70,7 +70,7 @@ async def test_what_is_missing_is_named(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         drop_to_nobody()
-        with pytest.raises(SystemFault, match="cannot make a tun device: CAP_NET_ADMIN is missing"):
+        with pytest.raises(SystemFailure, match="cannot make a tun device: CAP_NET_ADMIN is missing"):
             tun.create(UID, (), lambda name, index: None)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from openvpn3_sessionmgr.policy.network import Address, PolicyViolation, Route
-from openvpn3_sessionmgr.supervisor.errors import SystemFault
+from openvpn3_sessionmgr.supervisor.errors import SystemFailure
 from openvpn3_sessionmgr.supervisor.network.counters import counters
 from openvpn3_sessionmgr.supervisor.network.lane import Lane, limited
 from openvpn3_sessionmgr.tests.support.isolated import (
@@ -124,10 +124,10 @@ async def test_a_device_that_somebody_removed(tmp_path: Path) -> None:
     device = await net.create_device("s1", UID)
     await net.apply(device, settings(V4, routes=(ROUTE,)))
     run(f"ip link del {device}")
-    with pytest.raises(SystemFault, match="No such device"):
+    with pytest.raises(SystemFailure, match="No such device"):
         await net.apply(device, settings(V4, routes=(ROUTE, ROUTE_METRIC)))
     await net.clear(device)
-    with pytest.raises(SystemFault, match="there is no device tun99"):
+    with pytest.raises(SystemFailure, match="there is no device tun99"):
         await net.apply("tun99", settings(V4))
     await net.delete_device(device)
     assert journal(tmp_path) == []
@@ -293,14 +293,14 @@ async def test_what_comes_in_between_overtakes_an_apply(tmp_path: Path) -> None:
     applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
     await net.clear("any")
     await net.clear(device)
-    with pytest.raises(SystemFault, match="setting up tun0 was overtaken"):
+    with pytest.raises(SystemFailure, match="setting up tun0 was overtaken"):
         await applying
     assert routes(device) == {}
     await net.apply(device, settings(V4, routes=(ROUTE,)))
     applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
     await net.clear("any")
     await net.apply(device, settings(V4, routes=(ROUTE,)))
-    with pytest.raises(SystemFault, match="setting up tun0 was overtaken"):
+    with pytest.raises(SystemFailure, match="setting up tun0 was overtaken"):
         await applying
     await net.clear("any")
     assert routes(device) == {"203.0.113.0/24": 0}
@@ -327,7 +327,7 @@ async def test_a_cancelled_creation_leaves_no_device(tmp_path: Path) -> None:
 async def test_a_hanging_job_does_not_hold_up_the_loop(tmp_path: Path) -> None:
     lane = Lane("test")
     reader, writer = os.pipe()
-    with pytest.raises(SystemFault, match=r"reading takes more than 0.05 s"):
+    with pytest.raises(SystemFailure, match=r"reading takes more than 0.05 s"):
         async with limited("reading", 0.05):
             await lane.run(os.read, reader, 1)
     os.write(writer, b"x")

@@ -9,7 +9,7 @@ import pytest
 from openvpn3_sessionmgr.ctl.exits import Exit
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
@@ -30,7 +30,7 @@ def sessions(lab: Lab, user: str = "alice") -> dict[str, Any]:
     return listed
 
 
-def waiting_start(lab: Lab) -> tuple[Process, Connection, str]:
+def waiting_start(lab: Lab) -> tuple[Process, BusClient, str]:
     """A session-start that waits for a server that is not there, a connection of its user, and its session."""
     alice = lab.connection("alice")
     file = lab.file("office.ovpn", lab.profile())
@@ -50,17 +50,17 @@ def test_a_session_from_start_to_end(lab: Lab) -> None:
     first, second = started.stdout.splitlines()
     path = first.removeprefix("Session path: ")
     assert second == f"Connected to {SERVER_ADDRESS} ({SERVER_ADDRESS})"
-    assert "Connection, Client connecting" in started.stderr.splitlines()
+    assert "BusClient, Client connecting" in started.stderr.splitlines()
     assert lab.echo(TUNNEL_ADDRESS, b"through") == b"through"
 
     [shown] = sessions(lab).values()
     device = shown["device"]
     assert (shown["path"], shown["owner"], shown["config_name"]) == (path, "alice", "office")
     assert shown["connected_to"] == {"protocol": "udp", "address": SERVER_ADDRESS, "port": 1194}
-    assert shown["status"]["text"] == "Connection, Client connected" and shown["pid"] > 0
+    assert shown["status"]["text"] == "BusClient, Client connected" and shown["pid"] > 0
     text = ctl(lab, "sessions-list")
     assert f"        Path: {path}\n" in text and f"Device: {device}\n" in text
-    assert f"Connected to: udp:{SERVER_ADDRESS}:1194\n      Status: Connection, Client connected\n" in text
+    assert f"Connected to: udp:{SERVER_ADDRESS}:1194\n      Status: BusClient, Client connected\n" in text
     assert sessions(lab, "bob") == {} and ctl(lab, "sessions-list", user="bob") == "No sessions available\n"
 
     again = lab.ovpnctl("alice", "session-start", "--config", "office")

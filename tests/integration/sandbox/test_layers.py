@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from openvpn3_sessionmgr.policy.confinement import SPAWNER_CAPABILITIES, SUPERVISOR_CAPABILITIES, WORKER_RLIMITS
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.layers import ALL, NAMESPACES, Layer, join
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CLIENT_ADDRESS
@@ -201,6 +201,6 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_strict_names_each_layer_that_is_missing(lab: Lab) -> None:
-    said = refused(lab, "--sandbox=strict", status=Exit.CANNOT_START)
+    said = refused(lab, "--sandbox=strict", status=ExitStatus.CANNOT_START)
     assert "cgroup, which needs cgroup v2 with the controllers memory and pids, delegated to the service" in said
     assert "--sandbox available" in said

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.limits import BUS_CALL_DEADLINE
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CABLE
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
@@ -69,8 +69,8 @@ def is_destroyed(path: str) -> Callable[..., bool]:
     ("number", "protocol", "more", "heard"),
     [
         (signal.SIGTERM, "udp", ["explicit-exit-notify 1"], "exit message received by peer"),
-        (signal.SIGINT, "tcp", [], "Connection reset"),
-        (signal.SIGHUP, "tcp", [], "Connection reset"),
+        (signal.SIGINT, "tcp", [], "BusClient reset"),
+        (signal.SIGHUP, "tcp", [], "BusClient reset"),
     ],
 )
 def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, more: list[str], heard: str) -> None:
@@ -80,7 +80,7 @@ def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, mor
         alice, paths = connected(lab, 3, protocol=protocol, more=more)
         assert len(server.clients()) == 3
         service.signal(number)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
         for path in paths:
             alice.wait_signal(is_destroyed(path), what="SessionManagerEvent")
             assert alice.statuses(path)[-1][:2] == (3, 28)
@@ -97,7 +97,7 @@ def test_a_second_signal_changes_nothing(lab: Lab) -> None:
         for _ in range(3):
             service.signal(signal.SIGTERM)
         service.signal(signal.SIGINT)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
         server.process.wait_line("exit message received by peer")
         assert_nothing_left(lab)
 
@@ -110,7 +110,7 @@ def test_a_session_that_connects_is_ended_too(lab: Lab) -> None:
         alice.session(path, "Connect")  # nobody answers there
         alice.wait_status(path, 6)
         service.signal(signal.SIGTERM)
-        assert service.wait(ENDED_AT_ONCE) == Exit.OK
+        assert service.wait(ENDED_AT_ONCE) == ExitStatus.OK
         assert_nothing_left(lab)
 
 
@@ -126,7 +126,7 @@ def test_a_session_that_is_being_made_is_refused(lab: Lab) -> None:
             service.wait_line("Asked to end")
         with pytest.raises(BusError):
             alice.finish_call(call)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
         assert "Traceback" not in service.text
         assert_nothing_left(lab)
 
@@ -141,7 +141,7 @@ def test_the_end_and_a_new_session_cross(lab: Lab, delay: int) -> None:
         for _ in range(delay * 3):
             bob.owner_of(SESSIONS)
         service.signal(signal.SIGTERM)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
         try:
             alice.finish_call(call)
         except BusError as error:
@@ -150,7 +150,7 @@ def test_the_end_and_a_new_session_cross(lab: Lab, delay: int) -> None:
         assert_nothing_left(lab)
 
 
-def _with_warm_spawner(lab: Lab, service: Process) -> tuple[Connection, str]:
+def _with_warm_spawner(lab: Lab, service: Process) -> tuple[BusClient, str]:
     service.wait_line("runs as user")
     alice = lab.connection("alice")
     profile = alice.import_profile("work", lab.profile())
@@ -165,7 +165,7 @@ def test_asked_to_end_while_it_starts(lab: Lab, reached: str) -> None:
     with started(lab) as service:
         _wait_until(lambda: (lab.directory / "own" / reached).exists())
         service.signal(signal.SIGTERM)
-        assert service.wait() in (Exit.OK, -signal.SIGTERM)
+        assert service.wait() in (ExitStatus.OK, -signal.SIGTERM)
         assert_nothing_left(lab)
 
 
@@ -178,7 +178,7 @@ def test_the_bus_dies(lab: Lab) -> None:
         service.wait_line("runs as user")
         connected(lab, 2, protocol="tcp")
         lab.bus.process.signal(signal.SIGKILL)
-        assert service.wait(ENDED_AT_ONCE) == Exit.BUS_LOST
+        assert service.wait(ENDED_AT_ONCE) == ExitStatus.BUS_LOST
         assert "The bus is gone" in service.text
         assert "Traceback" not in service.text
         wait_without_clients(server)
@@ -191,7 +191,7 @@ def test_the_bus_falls_silent(lab: Lab) -> None:
         lab.bus.process.freeze()
         try:
             service.signal(signal.SIGTERM)
-            assert service.wait(BUS_CALL_DEADLINE + ENDED_AT_ONCE) == Exit.BUS_LOST
+            assert service.wait(BUS_CALL_DEADLINE + ENDED_AT_ONCE) == ExitStatus.BUS_LOST
         finally:
             lab.bus.process.thaw()
         assert "The bus does not answer" in service.text
@@ -207,7 +207,7 @@ def test_the_bus_dies_while_a_session_is_made(lab: Lab) -> None:
             _wait_until(lambda: bool(lab.client_side.devices() - {CABLE}))
             lab.bus.process.signal(signal.SIGKILL)
             service.wait_line("The bus is gone")
-        assert service.wait() == Exit.BUS_LOST
+        assert service.wait() == ExitStatus.BUS_LOST
         assert "Traceback" not in service.text
         assert_nothing_left(lab)
 
@@ -231,7 +231,7 @@ def test_killed_its_sessions_end_and_the_next_one_cleans_up(lab: Lab) -> None:
             service.wait_line(f"Removed device {device} of an earlier instance")
         service.wait_line("runs as user")
         assert lab.client_side.devices() == {CABLE}
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
         assert_nothing_left(lab)
 
 
@@ -261,7 +261,7 @@ def test_workers_that_do_not_end_are_ended_by_the_next_one_and_strangers_are_not
             assert not until_gone(_family_besides_helpers, DEADLINE)
             assert service.text.count("Ended worker") == 1
             assert all(stranger.poll() is None for stranger in strangers)
-            assert service.stop() == Exit.OK
+            assert service.stop() == ExitStatus.OK
             assert_nothing_left(lab)
     finally:
         for stranger in strangers:

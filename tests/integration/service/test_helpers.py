@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CABLE, SERVER_ADDRESS
@@ -75,7 +75,7 @@ def test_without_a_spawner_live_sessions_go_on(lab: Lab, service: Service) -> No
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [live]
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
     alice.session(live, "Disconnect")
-    assert service.stop() == Exit.OK
+    assert service.stop() == ExitStatus.OK
 
 
 def test_a_spawner_that_hangs_is_an_error_in_time(lab: Lab, service: Service) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
+    BusClient,
     BusError,
-    Connection,
 )
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
@@ -42,7 +42,7 @@ def test_a_front_end_that_looks_does_not_keep_it(lab: Lab) -> None:
         while time.monotonic() < until:
             alice.get(SESSIONS_PATH, "version")
             alice.session(SESSIONS_PATH, "FetchAvailableSessions")
-    assert service.process.wait() == Exit.OK
+    assert service.process.wait() == ExitStatus.OK
 
 
 def test_zero_keeps_it(lab: Lab) -> None:
@@ -59,7 +59,7 @@ def test_a_session_keeps_it_until_it_ends(lab: Lab) -> None:
         lab.watcher.wait_no_owner(SESSIONS, _LONGER)
     assert service.process.running()
     alice.session(path, "Disconnect")
-    assert service.process.wait() == Exit.OK
+    assert service.process.wait() == ExitStatus.OK
 
 
 def test_a_session_being_made_keeps_it(lab: Lab) -> None:
@@ -135,7 +135,7 @@ def test_a_session_asked_for_when_it_has_left_is_the_next_one_s(lab: Lab, profil
     _stays_until_disconnect(lab, alice, path)
 
 
-def _ask(alice: Connection, profile: str) -> int:
+def _ask(alice: BusClient, profile: str) -> int:
     return alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
 
 
@@ -143,7 +143,7 @@ def _lock(directory: Path) -> str:
     return (directory / "run" / "lock").read_text()
 
 
-def _stays_until_disconnect(lab: Lab, alice: Connection, path: str) -> None:
+def _stays_until_disconnect(lab: Lab, alice: BusClient, path: str) -> None:
     with pytest.raises(LabError):
         lab.watcher.wait_no_owner(SESSIONS, _LONGER)
     alice.session(path, "Disconnect")
@@ -160,7 +160,7 @@ def test_no_call_is_lost_across_idle_exits(lab: Lab) -> None:
     enough = threading.Event()
     done = Counter[str]()
 
-    def loop(connection: Connection) -> None:
+    def loop(connection: BusClient) -> None:
         calls: list[tuple[str, Callable[[], object]]] = [
             ("version", lambda: connection.get(SESSIONS_PATH, "version")),
             ("sessions", lambda: connection.session(SESSIONS_PATH, "FetchAvailableSessions")),
@@ -191,7 +191,7 @@ def test_no_call_is_lost_across_idle_exits(lab: Lab) -> None:
     assert "Traceback" not in lab.bus.process.text
 
 
-def _import_and_remove(connection: Connection, profile: str) -> None:
+def _import_and_remove(connection: BusClient, profile: str) -> None:
     path = connection.import_profile("one of many", profile)
     connection.call(path, CONFIGURATION, "Remove")
 

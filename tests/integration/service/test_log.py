@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.layers import Layer
 from openvpn3_sessionmgr.tests.lab import kernel
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
 
@@ -25,7 +25,7 @@ SMALL_PIPE = 4096  # bytes
 AT_A_TIME = 100  # calls under way
 
 
-def import_many(connection: Connection, count: int) -> None:
+def import_many(connection: BusClient, count: int) -> None:
     """Have `count` lines logged."""
     for _ in range(count // AT_A_TIME):
         calls = [
@@ -59,7 +59,7 @@ def test_a_reader_that_has_stopped_holds_up_nobody(lab: Lab) -> None:
         text = _read(reader, until=b"dropped: ")
         service.signal(signal.SIGTERM)
         text += _read(reader)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
     [dropped] = re.findall(r"Logger WARNING: (\d+) lines dropped: the log took no data", text)
     assert int(dropped) > lines / 10
     # Whatever was said while it took nothing was about these imports, and is either there or counted.
@@ -82,7 +82,7 @@ def test_a_reader_that_has_stopped_does_not_hold_up_the_end(lab: Lab) -> None:
         lab.watcher.wait_owner(CONFIGURATION)
         import_many(lab.connection("alice"), 200)
         service.signal(signal.SIGTERM)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def test_a_full_disk_holds_up_nobody(lab: Lab) -> None:
         (file.parent / "filler").unlink()
         import_many(alice, AT_A_TIME)
         service.signal(signal.SIGTERM)
-        assert service.wait() == Exit.OK
+        assert service.wait() == ExitStatus.OK
         text = file.read_text()
     dropped = sum(map(int, re.findall(r"(\d+) lines? dropped: the log took no data", text)))
     assert dropped
@@ -136,7 +136,7 @@ def test_levels(lab: Lab, level: int, shown: set[str]) -> None:
         lab.watcher.wait_owner(CONFIGURATION)
         alice = lab.connection("alice")
         alice.session(alice.new_tunnel(alice.import_profile("work", lab.profile())), "Disconnect")
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
     # Whether the sandbox lacks a layer is the machine's matter.
     lines = [line for line in file.read_text().splitlines() if "Sandbox without" not in line]
     found = set(re.findall(r" (?:Session Manager|Configuration Manager) (\S+):", "\n".join(lines)))
@@ -149,7 +149,7 @@ def test_colour(lab: Lab) -> None:
     for file, options in ((plain, []), (coloured, ["--colour"])):
         with started(lab, f"--log-file={file}", *options) as service:
             lab.watcher.wait_owner(CONFIGURATION)
-            assert service.stop() == Exit.OK
+            assert service.stop() == ExitStatus.OK
         lab.watcher.wait_no_owner(CONFIGURATION)
     assert "\033" not in plain.read_text()
     assert all(re.fullmatch(r"\S+ \S+ \033\[\d+m.*\033\[0m", line) for line in coloured.read_text().splitlines())
@@ -165,7 +165,7 @@ def test_no_secrets_at_any_level(lab: Lab) -> None:
         alice.session(path, "Restart")
         alice.wait_status(path, 7, since=before)
         alice.session(path, "Disconnect")
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
         text = service.text
     secret = [line for line in lab.pki.client.key.splitlines() if line and not line.startswith("-")]
     assert len(secret) > 1

@@ -3,14 +3,14 @@
 import signal
 from functools import partial
 
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.tests.lab.bus import Bus
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
-    Connection,
+    BusClient,
 )
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, pids, until_gone
@@ -24,11 +24,11 @@ def test_a_second_one_on_the_bus_is_refused(lab: Lab) -> None:
     service = lab.supervisor()
     alice = lab.connection("alice")
     path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
-    said = refused(lab, status=Exit.ALREADY_RUNNING)
+    said = refused(lab, status=ExitStatus.ALREADY_RUNNING)
     assert "openvpn3-service-sessionmgr is running on this bus already" in said
     # Started by the bus, it is nothing to worry about: an error would fail the call that started it.
     environment = lab.bus.environment() | {"DBUS_STARTER_BUS_TYPE": "system"}
-    assert "running on this bus already" in refused(lab, environment=environment, status=Exit.OK)
+    assert "running on this bus already" in refused(lab, environment=environment, status=ExitStatus.OK)
     assert owner_pid(alice) == owner_pid(alice, CONFIGURATION) == service.pid
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
 
@@ -41,28 +41,28 @@ def test_a_runtime_directory_has_one_instance_on_whatever_bus(lab: Lab) -> None:
         other_bus.start()
         try:
             environment = other_bus.environment()
-            said = refused(lab, f"--runtime-dir={runtime}", environment=environment, status=Exit.ALREADY_RUNNING)
+            said = refused(lab, f"--runtime-dir={runtime}", environment=environment, status=ExitStatus.ALREADY_RUNNING)
             assert f"(process {service.pid}) uses {runtime}" in said
             with started(lab, directory=lab.directory / "another", environment=environment) as second:
                 second.wait_line("runs as user")
-                assert second.stop() == Exit.OK
+                assert second.stop() == ExitStatus.OK
         finally:
             other_bus.stop()
         assert owner_pid(lab.watcher) == service.pid
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
 
 
 def test_a_configuration_service_of_somebody_else_is_named(lab: Lab) -> None:
     # With the service's own account, since the policy lets nobody else have that name.
     bus = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
     lab.connection("_openvpn").call(*bus, "RequestName", "su", CONFIGURATION, 0, to=bus[1])
-    said = refused(lab, status=Exit.ALREADY_RUNNING)
+    said = refused(lab, status=ExitStatus.ALREADY_RUNNING)
     assert f"Another service owns {CONFIGURATION}" in said
     assert "--configuration external" in said
     with started(lab, "--configuration=external") as service:
         service.wait_line("external configuration service")
         assert owner_pid(lab.watcher) == service.pid != owner_pid(lab.watcher, CONFIGURATION)
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
 
 
 def test_two_names_called_at_once_make_one_instance(lab: Lab) -> None:
@@ -88,11 +88,11 @@ def test_two_names_called_at_once_make_one_instance(lab: Lab) -> None:
     assert len(losers) == rounds  # so there were two each time
 
 
-def _fetch(connection: Connection) -> int:
+def _fetch(connection: BusClient) -> int:
     return connection.start_call(SESSIONS_PATH, SESSIONS, "FetchAvailableSessions")
 
 
-def _import(connection: Connection, profile: str) -> int:
+def _import(connection: BusClient, profile: str) -> int:
     arguments = ("work", profile, False, False)
     return connection.start_call(CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", *arguments)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
-from openvpn3_sessionmgr.policy.exit_status import Exit
+from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
 from openvpn3_sessionmgr.supervisor.start.allocator import SETTINGS
 from openvpn3_sessionmgr.tests.lab import bus
@@ -69,11 +69,12 @@ def test_it_overwrites_what_it_frees_however_it_is_started(lab: Lab) -> None:
     service.wait_line("runs as user")
     environment = Path(f"/proc/{service.pid}/environ").read_bytes().split(b"\0")
     assert {f"{name}={value}".encode() for name, value in SETTINGS.items()} <= set(environment)
-    assert service.stop() == Exit.OK
+    assert service.stop() == ExitStatus.OK
 
 
 AS_THE_SUPERVISOR = (
-    "from openvpn3_sessionmgr.supervisor.start import privileges\nimport pwd; privileges.drop(pwd.getpwnam('_openvpn'))\n"
+    "from openvpn3_sessionmgr.supervisor.start import privileges\n"
+    "import pwd; privileges.drop(pwd.getpwnam('_openvpn'))\n"
 )
 AS_THE_SPAWNER = (
     "from openvpn3_sessionmgr.supervisor.sandbox import filters\n"
@@ -160,7 +161,7 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
             session.connect()
             assert lab.echo(TUNNEL_ADDRESS, b"through it") == b"through it"
             session.call("Disconnect")
-            assert service.stop() == Exit.OK
+            assert service.stop() == ExitStatus.OK
         log = (logs / "service.log").read_text()
         assert log.count("runs as user") == times
         assert log.count(f"Confined by {join(ALL - {Layer.CGROUP})}\n") == times
@@ -195,7 +196,7 @@ def test_a_step_that_fails_ends_the_start(lab: Lab) -> None:
     """A bit that somebody has locked already cannot be set as the service wants it."""
     keep_caps_locked = 1 << 5  # linux/securebits.h
     through = ["capsh", f"--secbits={keep_caps_locked}", "--", "-c", 'exec "$@"', "sh"]
-    said = refused(lab, through=through, status=Exit.CONFINEMENT)
+    said = refused(lab, through=through, status=ExitStatus.CONFINEMENT)
     assert "Privileges could not be given up: lock the secure bits: " in said
     assert not until_gone(lambda: set(processes(PROGRAM)), DEADLINE)
 
@@ -321,7 +322,7 @@ def test_an_unusable_tun_device_is_said_when_it_is_needed(lab: Lab, cover: str, 
         with pytest.raises(BusError) as caught:
             alice.new_tunnel(alice.import_profile("work", lab.profile()))
         assert said in caught.value.text
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
 
 
 def test_a_spawner_that_cannot_start_leaves_a_service_that_says_so(lab: Lab) -> None:
@@ -331,14 +332,14 @@ def test_a_spawner_that_cannot_start_leaves_a_service_that_says_so(lab: Lab) -> 
         alice = lab.connection("alice")
         with pytest.raises(BusError, match=shlex.quote("/proc/self/ns/mnt")):
             alice.new_tunnel(alice.import_profile("work", lab.profile()))
-        assert service.stop() == Exit.OK
+        assert service.stop() == ExitStatus.OK
 
 
 @pytest.mark.parametrize("arguments", [["--log-level=7"], ["--idle-exit=soon"], ["--nonsense"]])
 def test_bad_options_end_with_status_2(lab: Lab, arguments: list[str]) -> None:
-    assert "error: " in refused(lab, *arguments, status=Exit.USAGE)
+    assert "error: " in refused(lab, *arguments, status=ExitStatus.USAGE)
 
 
 @pytest.mark.parametrize("option", ["--help", "-h", "--version"])
 def test_help_and_version_need_nothing(lab: Lab, option: str) -> None:
-    assert PROGRAM in refused(lab, option, user="alice", environment=clean_environment(), status=Exit.OK)
+    assert PROGRAM in refused(lab, option, user="alice", environment=clean_environment(), status=ExitStatus.OK)

@@ -11,14 +11,14 @@ import pytest
 from openvpn3_sessionmgr.policy.access import Caller
 from openvpn3_sessionmgr.policy.limits import PROFILE_DEADLINE
 from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import Connection as BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Receiver
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
+from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.bus.signals import Signals
 from openvpn3_sessionmgr.supervisor.errors import AccessDenied, CallerError
 from openvpn3_sessionmgr.supervisor.logging.log import Log
 from openvpn3_sessionmgr.supervisor.services.configuration import ConfigurationService, ProfileObject
 from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION_PATH, Connection
+from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.surroundings import ACCOUNTS, ALICE, BOB, SERVICE
 from openvpn3_sessionmgr.tests.support.configuration_service import (
@@ -36,11 +36,11 @@ def configuration(lab: Lab) -> Configuration:
 
 
 @pytest.fixture
-def alice(lab: Lab, configuration: Configuration) -> Connection:
+def alice(lab: Lab, configuration: Configuration) -> BusClient:
     return lab.connection("alice")
 
 
-def test_another_services_profile_for_a_user(alice: Connection, configuration: Configuration) -> None:
+def test_another_services_profile_for_a_user(alice: BusClient, configuration: Configuration) -> None:
     path = alice.import_profile("office", PROFILE, single_use=True)
     assert configuration.read(path, ALICE.uid) == {
         "name": "office",
@@ -51,19 +51,19 @@ def test_another_services_profile_for_a_user(alice: Connection, configuration: C
     }
 
 
-def test_another_service_gives_us_what_is_not_for_the_user(alice: Connection, configuration: Configuration) -> None:
+def test_another_service_gives_us_what_is_not_for_the_user(alice: BusClient, configuration: Configuration) -> None:
     path = alice.import_profile("office", PROFILE)
     for uid in (BOB.uid, ACCOUNTS["nobody"].uid, 0):
         answer = configuration.read(path, uid)
         assert answer["error"] == "AccessDenied" and path in answer["text"]
 
 
-def test_another_service_without_the_profile(alice: Connection, configuration: Configuration) -> None:
+def test_another_service_without_the_profile(alice: BusClient, configuration: Configuration) -> None:
     path = f"{CONFIGURATION_PATH}/none"
     assert configuration.read(path, ALICE.uid)["text"] == f"No configuration profile at {path}"
 
 
-def test_another_service_that_does_not_answer(alice: Connection, configuration: Configuration) -> None:
+def test_another_service_that_does_not_answer(alice: BusClient, configuration: Configuration) -> None:
     path = alice.import_profile("office", PROFILE)
     configuration.process.freeze()
     answer = configuration.read(path, ALICE.uid)
@@ -71,7 +71,7 @@ def test_another_service_that_does_not_answer(alice: Connection, configuration: 
     assert answer["text"] == f"The configuration service has not answered for {PROFILE_DEADLINE:g} s"
 
 
-def test_another_service_that_is_not_there(lab: Lab, alice: Connection, configuration: Configuration) -> None:
+def test_another_service_that_is_not_there(lab: Lab, alice: BusClient, configuration: Configuration) -> None:
     configuration.process.signal(signal.SIGKILL)
     configuration.process.wait()
     answer = configuration.read(f"{CONFIGURATION_PATH}/any", ALICE.uid)
@@ -79,7 +79,7 @@ def test_another_service_that_is_not_there(lab: Lab, alice: Connection, configur
 
 
 def test_use_that_another_service_does_not_let_us_count_is_logged(
-    lab: Lab, alice: Connection, configuration: Configuration
+    lab: Lab, alice: BusClient, configuration: Configuration
 ) -> None:
     path = alice.import_profile("office", PROFILE, single_use=True)
     program = [sys.executable, str(PROGRAMS), "read", path, str(ALICE.uid), "used"]
@@ -93,10 +93,10 @@ class Embedded:
 
     def __init__(self, connection: BusConnection, directory: Path) -> None:
         log = Log()
-        self.receiver = Receiver(connection, Callers(connection), service_uid=0, log=log)
+        self.dispatcher = Dispatcher(connection, Callers(connection), service_uid=0, log=log)
         store = ProfileStore(directory / "run", directory / "state")
         self.service = ConfigurationService(
-            store, self.receiver, Signals(connection), log, service_uid=0, version="v27"
+            store, self.dispatcher, Signals(connection), log, service_uid=0, version="v27"
         )
 
 
@@ -145,10 +145,10 @@ def test_a_single_use_profile_is_gone_after_use_and_its_session_keeps_it(lab: La
         service = embedded.service
         path = await service.import_profile(OWNER, "once", PROFILE, True, False)
         profile = await service.profile_for(path, OWNER)
-        assert path in embedded.receiver.exported
+        assert path in embedded.dispatcher.exported
         await service.used(profile)
         assert profile.text.decode() == PROFILE
-        assert path not in embedded.receiver.exported and service.fetch_available_configs(OWNER) == []
+        assert path not in embedded.dispatcher.exported and service.fetch_available_configs(OWNER) == []
         assert not list(lab.directory.rglob("*.profile"))
         await service.used(profile)
 

@@ -5,7 +5,7 @@ import signal
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusError, Connection
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.service import Service
@@ -70,7 +70,7 @@ def test_a_worker_that_stands_still_fails_by_the_supervisors_own_deadline(lab: L
     wait_gone([worker, engine], 15)
 
 
-def _serving_spawner(service: Service, user: Connection, profile: str) -> psutil.Process:
+def _serving_spawner(service: Service, user: BusClient, profile: str) -> psutil.Process:
     """The process that starts workers, once it is known to be ready: it has started one, which is gone again."""
     user.session(user.new_tunnel(profile), "Disconnect")
     wait_gone(processes_of_sessions())

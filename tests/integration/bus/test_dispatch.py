@@ -134,7 +134,7 @@ def test_errors_of_calls_that_no_row_answers(bus: Bus) -> None:
             DBUS_ERROR + "UnknownMethod",
             "Object does not exist at path “/gone” (No such interface)",
         ),
-        ("WorkerFault", "The worker is gone", GDBUSPP, "GDBus.Error:net.openvpn.gdbuspp: The worker is gone"),
+        ("ProtocolViolation", "The worker is gone", GDBUSPP, "GDBus.Error:net.openvpn.gdbuspp: The worker is gone"),
     ],
 )
 def test_errors_that_handlers_raise(bus: Bus, kind: str, text: str, name: str, message: str) -> None:
@@ -142,7 +142,7 @@ def test_errors_that_handlers_raise(bus: Bus, kind: str, text: str, name: str, m
         async with service(bus) as ours, client(bus) as root:
             assert error(await root.call("Refuse", "ss", kind, text)) == (name, message)
             # What the caller did is the caller's business; what we or a worker did is logged.
-            assert len(ours.log.lines) == (1 if kind == "WorkerFault" else 0)
+            assert len(ours.log.lines) == (1 if kind == "ProtocolViolation" else 0)
 
     run(test())
 
@@ -238,8 +238,8 @@ async def _introspect(user: object, path: str, to: str = NAME) -> ET.Element:
 def test_every_node_can_be_introspected(bus: Bus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, BOB) as other:
-            ours.receiver.export("/net/example/things", THING, Thing())
-            ours.receiver.export("/net/example/things/two", THING, Thing())
+            ours.dispatcher.export("/net/example/things", THING, Thing())
+            ours.dispatcher.export("/net/example/things/two", THING, Thing())
             seen: list[str] = []
 
             async def walk(path: str) -> None:
@@ -285,7 +285,7 @@ def test_an_object_of_one_name_is_not_seen_at_another(bus: Bus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             await ours.connection.request_names(["net.example.Other"])
-            ours.receiver.export("/net/example/other", THING, Thing(), bus_name="net.example.Other")
+            ours.dispatcher.export("/net/example/other", THING, Thing(), bus_name="net.example.Other")
             for to, seen in ((NAME, False), ("net.example.Other", True), (ours.connection.unique_name or "", True)):
                 reply = await root.call("Echo", "s", "x", path="/net/example/other", to=to)
                 assert (reply.message_type is MessageType.METHOD_RETURN) == seen
