@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..policy.overrides import OVERRIDES
+from ..policy.profile.overrides import OVERRIDES
 from .arguments import text, utf8
 from .config_commands import invalid_reason
 from .config_names import Command, check_one_name, find_profile, names_a_profile, readable_properties, set_property

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..policy.layers import LAYERS, Layer
+from ..policy.sandbox.layers import LAYERS, Layer
 from .exits import printable
 from .show import local_time, session_json
 from .status_text import Status

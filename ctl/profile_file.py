@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from ..policy.limits import MAX_PROFILE
-from ..policy.profile_options import OPTIONS, Embed
-from ..policy.profile_text import Option, ProfileTextError, tokenize
+from ..policy.profile.options import OPTIONS, Embed
+from ..policy.profile.syntax import Option, ProfileTextError, tokenize
 from .exits import CommandError, Exit
 
 # Their content would go to the server: a profile must not be able to pick any file of the user's for that.

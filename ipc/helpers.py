@@ -10,9 +10,9 @@ from typing import Any, Union
 
 import msgspec
 
-from ..policy.layers import Layer
 from ..policy.limits import MAX_FRAME
-from ..policy.pkcs11 import MAX_PROVIDERS
+from ..policy.profile.pkcs11 import MAX_PROVIDERS
+from ..policy.sandbox.layers import Layer
 from .codec import BadFrame
 
 SPAWNER_FD = 3

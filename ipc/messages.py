@@ -8,9 +8,9 @@ worker/session/requests.py.  A message that carries a file descriptor says so.
 import msgspec
 
 from ..policy.dbus_numbers import InputGroup, LogCategory
-from ..policy.layers import Layer
 from ..policy.network import NetworkSettings
-from ..policy.pkcs11 import ListedProvider
+from ..policy.profile.pkcs11 import ListedProvider
+from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1

@@ -1,6 +1,7 @@
-"""System calls whose strings are given by their addresses, as seccomp filters know them (policy/pinned_strings.py).
+"""System calls whose strings are given by their addresses, as seccomp filters know them.
 
-Sources: mount(2), umount(2), mmap(2), execve(2); numbers from the kernel's uapi headers.  OSError on failure.
+What is where: policy/sandbox/pinned_strings.py.  Sources: mount(2), umount(2), mmap(2), execve(2); numbers from the
+kernel's uapi headers.  OSError on failure.
 """
 
 import ctypes

@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 
-from ..policy.confinement import Files
+from ..policy.sandbox.confinement import Files
 from .libc import checked, libc
 
 _SYS_LANDLOCK = 444  # landlock_create_ruleset, and the other two after it; the same on all architectures
@@ -17,7 +17,7 @@ _LANDLOCK_RULE_PATH_BENEATH = 1
 _ATTRIBUTES = struct.Struct("=QQQ")  # handled rights of files, of ports, scopes: struct landlock_ruleset_attr
 _RULE = struct.Struct("=Qi")  # rights, descriptor of the path: struct landlock_path_beneath_attr, which is packed
 
-# LANDLOCK_ACCESS_FS_ bits (linux/landlock.h) of each word in policy/confinement.py.
+# LANDLOCK_ACCESS_FS_ bits (linux/landlock.h) of each word in policy/sandbox/confinement.py.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_FILE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 5
 _MAKE_REG, _MAKE_SOCK, _TRUNCATE, _IOCTL_DEV = 1 << 8, 1 << 9, 1 << 14, 1 << 15
 _RIGHTS = {

@@ -114,7 +114,7 @@ def hide_memory() -> list[Step]:
 
 
 def set_rlimits(rows: Iterable[tuple[str, int, str]]) -> list[Step]:
-    """Steps to set resource limits, hard and soft alike, from rows of policy/confinement.py."""
+    """Steps to set resource limits, hard and soft alike, from rows of policy/sandbox/confinement.py."""
 
     def step(name: str, bound: int) -> Step:
         which: int = getattr(resource, f"RLIMIT_{name}")

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
-from ..policy.layers import Layer
 from ..policy.limits import LEAVING_DEADLINE
+from ..policy.sandbox.layers import Layer
 from .bus import configuration_api, device_api, log_api, manager_api
 from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused

@@ -1,7 +1,7 @@
 """The two kinds of object of net.openvpn.v3.configuration: the root, and a configuration profile."""
 
 from ...policy.access import Who
-from ...policy.overrides import OVERRIDES
+from ...policy.profile.overrides import OVERRIDES
 from .interface import Interface, Method, Property, Signal
 
 BUS_NAME = "net.openvpn.v3.configuration"

@@ -9,7 +9,7 @@ import pwd
 from contextlib import nullcontext
 from pathlib import Path
 
-from ...policy.confinement import CGROUP_BOUNDS
+from ...policy.sandbox.confinement import CGROUP_BOUNDS
 from ..start.privileges import acting_as
 
 _LEAF = "supervisor"

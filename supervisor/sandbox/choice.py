@@ -12,7 +12,7 @@ import msgspec
 
 from ...ipc.helpers import Filters
 from ...policy.exit_status import ExitStatus
-from ...policy.layers import ALL, LAYERS, Layer, contradiction, split
+from ...policy.sandbox.layers import ALL, LAYERS, Layer, contradiction, split
 from ..errors import StartError
 
 STRICT, AVAILABLE = "strict", "available"

@@ -1,4 +1,4 @@
-"""Seccomp filters from the tables of policy/system_calls.py, built by libseccomp.
+"""Seccomp filters from the tables of policy/sandbox/system_calls.py, built by libseccomp.
 
 To be used in a process that ends soon: the library's Python binding takes 4 MB.
 """
@@ -11,9 +11,9 @@ from collections.abc import Collection
 from typing import Any
 
 from ...ipc.helpers import Filters
-from ...policy import system_calls
-from ...policy.layers import Layer
-from ...policy.system_calls import Condition, Is, Table
+from ...policy.sandbox import system_calls
+from ...policy.sandbox.layers import Layer
+from ...policy.sandbox.system_calls import Condition, Is, Table
 
 # Debian's python3-seccomp, which is libseccomp's own, and PyPI's: the same interface.
 _BINDINGS = ("seccomp", "pyseccomp")

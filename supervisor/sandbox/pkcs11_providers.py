@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...ipc.helpers import StagedProvider
-from ...policy.pkcs11 import ListedProvider, Provider, asked_for
+from ...policy.profile.pkcs11 import ListedProvider, Provider, asked_for
 
 
 def join_groups(providers: Sequence[Provider]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from ...ipc.helpers import Filters
 from ...kernel import landlock, privileges, process
-from ...policy.layers import NAMESPACES, Layer
+from ...policy.sandbox.layers import NAMESPACES, Layer
 from ..errors import SystemFailure
 from ..network import firewall
 from . import filters

@@ -5,9 +5,10 @@ import time
 from enum import IntEnum
 from typing import Any
 
-from ...policy import limits, profile_text
+from ...policy import limits
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
+from ...policy.profile import syntax
 from ..accounts import account_id
 from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
 from ..bus.dispatch import Dispatcher
@@ -152,8 +153,8 @@ setattr(ConfigurationService, "import", ConfigurationService.import_profile)
 def _problem(text: str) -> str:
     """Why no session can be started with a profile; raises CallerError if it is not a profile at all."""
     try:
-        return profile_text.problem(profile_text.tokenize(text)) or ""
-    except profile_text.ProfileTextError as error:
+        return syntax.problem(syntax.tokenize(text)) or ""
+    except syntax.ProfileTextError as error:
         raise CallerError(f"The profile cannot be read: {error}") from error
 
 

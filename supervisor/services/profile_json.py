@@ -2,7 +2,7 @@
 
 import json
 
-from ...policy.profile_text import Option, decode, tokenize
+from ...policy.profile.syntax import Option, decode, tokenize
 
 # Options of which clients expect a list of occurrences even if there is only one.
 _LISTS = {"connection", "peer-fingerprint", "pull-filter", "remote", "route", "route-ipv6"}

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from dbus_fast import Variant
 
-from ...policy import overrides
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_PROFILE_NAME
+from ...policy.profile import overrides
 from ..bus.configuration_api import PROFILE_DENIED
 from ..errors import AccessDenied, CallerError, InvalidValue
 from ..logging.log import Log

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dbus_fast import Variant
 
 from ...policy.access import Acl
-from ...policy.layers import Layer
+from ...policy.sandbox.layers import Layer
 
 if TYPE_CHECKING:
     from .session import Session

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
-from ...policy.layers import Layer
 from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
-from ...policy.overrides import for_session
+from ...policy.profile.overrides import for_session
+from ...policy.sandbox.layers import Layer
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH

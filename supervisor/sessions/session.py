@@ -15,7 +15,6 @@ import msgspec
 from ...ipc import messages
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, InputGroup, LogCategory, LogGroup, StatusMinor, shown
-from ...policy.layers import Layer
 from ...policy.limits import (
     FAILED_READABLE,
     MAX_RESTARTS,
@@ -26,6 +25,7 @@ from ...policy.limits import (
     VERDICT_DEADLINE,
     WORKER_GRACE,
 )
+from ...policy.sandbox.layers import Layer
 from ..errors import RequestRefused, SystemFailure
 from ..logging.log import Log, printable
 from ..workers.spawner_client import NoSpawner

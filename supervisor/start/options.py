@@ -9,9 +9,9 @@ from typing import Literal, cast
 import msgspec
 
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
-from ...policy.layers import Layer
 from ...policy.limits import CONNECT_DEADLINE, SESSION_UIDS
-from ...policy.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
+from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
+from ...policy.sandbox.layers import Layer
 from ..sandbox import choice
 from ..version import API_VERSION, VERSION
 

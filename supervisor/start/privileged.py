@@ -7,7 +7,7 @@ import msgspec
 
 from ...ipc.helpers import Setup
 from ...policy.exit_status import ExitStatus
-from ...policy.layers import Layer
+from ...policy.sandbox.layers import Layer
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log

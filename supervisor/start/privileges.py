@@ -9,8 +9,8 @@ from pathlib import Path
 import prctl
 
 from ...kernel import privileges
-from ...policy.confinement import HELPER_RLIMITS, START_CAPABILITIES, SUPERVISOR_CAPABILITIES
 from ...policy.exit_status import ExitStatus
+from ...policy.sandbox.confinement import HELPER_RLIMITS, START_CAPABILITIES, SUPERVISOR_CAPABILITIES
 from ..errors import StartError
 
 # Debian's and upstream's name for the account of the OpenVPN 3 Linux services.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ...ipc import messages
 from ...policy.dbus_numbers import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
-from ...policy.layers import Layer, join
 from ...policy.limits import LOG_CREDIT, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT, MAX_URL
 from ...policy.network import PolicyViolation
+from ...policy.sandbox.layers import Layer, join
 from ..errors import ProtocolViolation, SystemFailure
 from ..sessions.states import Event, State
 

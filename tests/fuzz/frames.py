@@ -8,9 +8,9 @@ import msgspec
 from ...ipc import messages
 from ...ipc.codec import encode
 from ...policy.dbus_numbers import InputGroup, LogCategory
-from ...policy.layers import Layer
 from ...policy.limits import MAX_FRAME
 from ...policy.network import Address, NetworkSettings, Route
+from ...policy.sandbox.layers import Layer
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from dbus_fast import MessageType
 
 from ...ipc.codec import encode
-from ...policy.profile_options import OPTIONS
+from ...policy.profile.options import OPTIONS
 from ..support.bare import TURN
 from .calls import INTERFACES
 from .dispatch import SENDERS, some_calls

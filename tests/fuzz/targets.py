@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
-from ...policy.profile_options import ALLOWED
-from ...policy.profile_text import ProfileTextError, decode, problem, tokenize
+from ...policy.profile.options import ALLOWED
+from ...policy.profile.syntax import ProfileTextError, decode, problem, tokenize
 from ...supervisor.errors import ProtocolViolation
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session

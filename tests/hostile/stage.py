@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvpn3_sessionmgr.policy.layers import Layer, split
+from openvpn3_sessionmgr.policy.sandbox.layers import Layer, split
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab import kernel
 from openvpn3_sessionmgr.tests.lab.connection import BusClient

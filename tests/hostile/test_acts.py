@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.layers import Layer, join
+from openvpn3_sessionmgr.policy.sandbox.layers import Layer, join
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki

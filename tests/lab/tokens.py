@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...policy.pkcs11 import token_label
+from ...policy.profile.pkcs11 import token_label
 from . import kernel
 from .pki import Identity
 from .processes import LabError

@@ -7,7 +7,7 @@ from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.config_acl import acl_text, user_id
 from openvpn3_sessionmgr.ctl.config_manage import settings_text
 from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
-from openvpn3_sessionmgr.policy.overrides import OVERRIDES
+from openvpn3_sessionmgr.policy.profile.overrides import OVERRIDES
 
 PATH = "/net/openvpn/v3/configuration/1"
 SETTINGS = {

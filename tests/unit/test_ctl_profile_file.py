@@ -8,7 +8,7 @@ import pytest
 from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
 from openvpn3_sessionmgr.ctl.profile_file import embed_files, read_profile
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
-from openvpn3_sessionmgr.policy.profile_text import tokenize
+from openvpn3_sessionmgr.policy.profile.syntax import tokenize
 
 
 def options(text: str) -> list[tuple[str, tuple[str, ...], str | None]]:

@@ -21,7 +21,7 @@ from openvpn3_sessionmgr.ctl.inspection import inspection_json, inspection_text,
 from openvpn3_sessionmgr.ctl.process_details import details
 from openvpn3_sessionmgr.ctl.services import INSPECTION, SESSIONS
 from openvpn3_sessionmgr.ctl.show import local_time
-from openvpn3_sessionmgr.policy.layers import Layer
+from openvpn3_sessionmgr.policy.sandbox.layers import Layer
 from openvpn3_sessionmgr.supervisor.sessions.inspection import children, process_row
 
 PATH = "/net/openvpn/v3/sessions/1"

@@ -9,8 +9,8 @@ import pytest
 
 from openvpn3_sessionmgr.ipc.helpers import Filters
 from openvpn3_sessionmgr.kernel import landlock
-from openvpn3_sessionmgr.policy.confinement import RESOLVER_FILES, WORKER_FILES, Files
-from openvpn3_sessionmgr.policy.layers import ALL, LAYERS, Layer, contradiction, join, split
+from openvpn3_sessionmgr.policy.sandbox.confinement import RESOLVER_FILES, WORKER_FILES, Files
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, LAYERS, Layer, contradiction, join, split
 from openvpn3_sessionmgr.supervisor.errors import StartError
 from openvpn3_sessionmgr.supervisor.sandbox import choice
 from openvpn3_sessionmgr.supervisor.sandbox.choice import Tried

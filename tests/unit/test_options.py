@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.pkcs11 import Provider
+from openvpn3_sessionmgr.policy.profile.pkcs11 import Provider
 from openvpn3_sessionmgr.supervisor.start.options import PROGRAM, parse
 from openvpn3_sessionmgr.supervisor.version import VERSION
 

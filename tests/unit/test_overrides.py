@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.policy.overrides import (
+from openvpn3_sessionmgr.policy.profile.overrides import (
     GOOGLE_DNS,
     MAX_VALUE,
     OVERRIDES,

@@ -9,8 +9,8 @@ import pytest
 
 from openvpn3_sessionmgr.packaging import generate, manual
 from openvpn3_sessionmgr.packaging.policy_files import ACCOUNT, PROGRAM, UNIT
-from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
+from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES
 from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
 from openvpn3_sessionmgr.supervisor.start.allocator import ENVIRONMENT
 from openvpn3_sessionmgr.supervisor.start.options import make_parser

@@ -5,8 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openvpn3_sessionmgr.ipc.helpers import Filters, Setup, StagedProvider, decode_setup, encode
-from openvpn3_sessionmgr.policy.layers import ALL
-from openvpn3_sessionmgr.policy.pkcs11 import ListedProvider, Provider, asked_for, find, parse_provider, token_label
+from openvpn3_sessionmgr.policy.profile.pkcs11 import (
+    ListedProvider,
+    Provider,
+    asked_for,
+    find,
+    parse_provider,
+    token_label,
+)
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL
 
 LISTED = (
     ListedProvider("card", "/usr/lib/card.so"),

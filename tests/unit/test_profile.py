@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
-from openvpn3_sessionmgr.policy.profile_options import ALLOWED, OPTIONS, REFUSED
-from openvpn3_sessionmgr.policy.profile_text import tokenize
+from openvpn3_sessionmgr.policy.profile.options import ALLOWED, OPTIONS, REFUSED
+from openvpn3_sessionmgr.policy.profile.syntax import tokenize
 from openvpn3_sessionmgr.worker.profile.profile import Need, ProfileRefused, Remote, StaticChallenge, judge
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile_options import ALLOWED, IGNORED, OPTIONS
+from openvpn3_sessionmgr.policy.profile.options import ALLOWED, IGNORED, OPTIONS
 from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, judge
 
 FINGERPRINT = ":".join(["00"] * 32)

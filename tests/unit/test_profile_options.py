@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile_options import ALLOWED, IGNORED, OPTIONS, REFUSED, TAKEN_OVER, Embed, Treatment
+from openvpn3_sessionmgr.policy.profile.options import ALLOWED, IGNORED, OPTIONS, REFUSED, TAKEN_OVER, Embed, Treatment
 
 CLASSES = {
     Treatment.ALLOWED: ALLOWED,

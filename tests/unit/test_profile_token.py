@@ -2,7 +2,7 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.pkcs11 import ListedProvider
+from openvpn3_sessionmgr.policy.profile.pkcs11 import ListedProvider
 from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, judge
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"  # a line more is line 7

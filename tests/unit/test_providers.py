@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from openvpn3_sessionmgr.ipc.helpers import StagedProvider
-from openvpn3_sessionmgr.policy.pkcs11 import Provider
+from openvpn3_sessionmgr.policy.profile.pkcs11 import Provider
 from openvpn3_sessionmgr.supervisor.sandbox.pkcs11_providers import Providers
 
 GROUP = grp.getgrgid(os.getgid())

@@ -14,10 +14,10 @@ import prctl
 import pytest
 
 from openvpn3_sessionmgr.kernel import process
-from openvpn3_sessionmgr.policy import pinned_strings as strings
-from openvpn3_sessionmgr.policy import system_calls
-from openvpn3_sessionmgr.policy.layers import ALL, NAMESPACES, namespace_flags
-from openvpn3_sessionmgr.policy.system_calls import Row, Table
+from openvpn3_sessionmgr.policy.sandbox import pinned_strings as strings
+from openvpn3_sessionmgr.policy.sandbox import system_calls
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, NAMESPACES, namespace_flags
+from openvpn3_sessionmgr.policy.sandbox.system_calls import Row, Table
 from openvpn3_sessionmgr.supervisor.sandbox import filters
 
 UIDS = range(60707, 61184)

@@ -26,9 +26,9 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame
 from ...kernel import mounts, privileges, process
-from ...policy import layers
 from ...policy.exit_status import ExitStatus, describe
-from ...policy.layers import Layer
+from ...policy.sandbox import layers
+from ...policy.sandbox.layers import Layer
 from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import Providers

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ...policy.pkcs11 import ListedProvider
+from ...policy.profile.pkcs11 import ListedProvider
 from .overrides import judge_with
 from .profile import Judgement, ProfileRefused
 

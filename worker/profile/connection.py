@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ...policy.profile_text import Option
+from ...policy.profile.syntax import Option
 from .proxy import ProxyOptions
 from .values import Remote, family_of, read_host, read_port, read_proto
 

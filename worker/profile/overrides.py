@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from ...policy.overrides import OVERRIDES, SessionOverrides, for_session, problem
-from ...policy.pkcs11 import ListedProvider
-from ...policy.profile_text import Option, ProfileTextError, decode, render, tokenize
+from ...policy.profile.overrides import OVERRIDES, SessionOverrides, for_session, problem
+from ...policy.profile.pkcs11 import ListedProvider
+from ...policy.profile.syntax import Option, ProfileTextError, decode, render, tokenize
 from .profile import Judgement, ProfileRefused, judge
 
 # Ciphers marked by "?" are offered if the engine has them.

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
-from ...policy.pkcs11 import OPTION, ListedProvider, find, token_label
-from ...policy.profile_text import Option, render
+from ...policy.profile.pkcs11 import OPTION, ListedProvider, find, token_label
+from ...policy.profile.syntax import Option, render
 from .values import refusal, shown
 
 # Options that say where a key is, which cannot be in two places.

@@ -1,7 +1,7 @@
 """Judge a profile: what of it the engine gets, what the user must type, and what was left out.
 
 Pure functions over hostile text.  The engine's configuration is written anew from the options that
-policy/profile_options.py allows; nothing of the profile's text is passed through but the content of blocks.
+policy/profile/options.py allows; nothing of the profile's text is passed through but the content of blocks.
 """
 
 import re
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ...policy.limits import MAX_PROFILE
-from ...policy.pkcs11 import ListedProvider
-from ...policy.profile_options import OPTIONS, TOKEN_OPTIONS, Embed, Rule, Treatment
-from ...policy.profile_text import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
+from ...policy.profile.options import OPTIONS, TOKEN_OPTIONS, Embed, Rule, Treatment
+from ...policy.profile.pkcs11 import ListedProvider
+from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
 from .connection import Connection
 from .pkcs11 import TokenOptions
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from ...policy.profile_text import Option, render
+from ...policy.profile.syntax import Option, render
 from .values import Proxy, names_file, read_host, read_lines, read_port, refusal, shown
 
 _INLINE = ("[inline]", "[INLINE]")

@@ -5,7 +5,7 @@ from enum import Enum
 
 import msgspec
 
-from ...policy.profile_text import Option
+from ...policy.profile.syntax import Option
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
 _NUMBER = re.compile(r"[0-9]{1,9}")

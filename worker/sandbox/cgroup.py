@@ -1,10 +1,10 @@
-"""A cgroup for each session, with the bounds of policy/confinement.py (the kernel's cgroup-v2.rst)."""
+"""A cgroup for each session, with the bounds of policy/sandbox/confinement.py (the kernel's cgroup-v2.rst)."""
 
 import os
 import stat
 
 from ...kernel import mounts
-from ...policy.confinement import CGROUP_BOUNDS
+from ...policy.sandbox.confinement import CGROUP_BOUNDS
 
 
 def cut_loose(descriptor: int) -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from ...ipc.helpers import Filters
 from ...kernel import landlock, privileges, process
 from ...kernel.privileges import Step
-from ...policy.confinement import (
+from ...policy.sandbox.confinement import (
     HELPER_RLIMITS,
     RESOLVER_FILES,
     SPAWNER_CAPABILITIES,
@@ -26,7 +26,7 @@ from ...policy.confinement import (
     WORKER_RLIMITS,
     Files,
 )
-from ...policy.layers import Layer
+from ...policy.sandbox.layers import Layer
 from . import template
 from .pkcs11_providers import Providers
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...ipc.helpers import StagedProvider
 from ...kernel import by_address, mounts
-from ...policy import pinned_strings
+from ...policy.sandbox import pinned_strings
 
 STAGE = "/providers"
 _NOTHING = f"{STAGE}/nothing"  # an empty file
@@ -63,7 +63,7 @@ def make_places(staged: Sequence[StagedProvider]) -> None:
 
 
 def paths(staged: Sequence[StagedProvider]) -> dict[int, bytes]:
-    """The address of each path that a worker may bind from or to (policy/pinned_strings.py).
+    """The address of each path that a worker may bind from or to (policy/sandbox/pinned_strings.py).
 
     The administrator's whole list is one argument of the spawner, so it is not longer than 128 KiB (execve(2)): there
     is room for all.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...ipc.helpers import StagedProvider
 from ...kernel import by_address, mounts
-from ...policy import pinned_strings
+from ...policy.sandbox import pinned_strings
 from . import pkcs11_providers
 
 ENGINE_PATH = "/usr/sbin/openvpn"  # where the engine is inside, wherever it is outside
@@ -57,7 +57,7 @@ def build_and_enter(engine: str, directory: str, staged: Sequence[StagedProvider
 
 
 def write_texts(engine: str, base: str, staged: Sequence[StagedProvider]) -> None:
-    """Put the texts of policy/pinned_strings.py in their place.
+    """Put the texts of policy/sandbox/pinned_strings.py in their place.
 
     They are the engine's path, where private directories are mounted, and the paths of PKCS#11 providers.
     """

@@ -7,8 +7,8 @@ import socket
 from collections import deque
 
 from ...kernel import by_address
-from ...policy import pinned_strings
 from ...policy.exit_status import describe
+from ...policy.sandbox import pinned_strings
 from ..sandbox.confine import Confinement, confine_engine
 from .management import ManagementConnection
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import InputGroup
-from ...policy.pkcs11 import token_label
+from ...policy.profile.pkcs11 import token_label
 from . import secret
 from .certificate_name import common_name
 from .management import CertificateCount, CertificateEntry, quote

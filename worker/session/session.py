@@ -17,7 +17,7 @@ from ...ipc.codec import encode
 from ...ipc.messages import ToSupervisor
 from ...policy.dbus_numbers import LogCategory, shown
 from ...policy.limits import GOODBYE_DEADLINE, LOG_CREDIT, MAX_LOG_LINE, MAX_PROFILE, MAX_STATUS_TEXT, PAUSE_DEADLINE
-from ...policy.overrides import SessionOverrides, for_session
+from ...policy.profile.overrides import SessionOverrides, for_session
 from ..profile.compiling import Judge
 from ..profile.profile import Judgement, ProfileRefused
 from ..sandbox.confine import Confinement

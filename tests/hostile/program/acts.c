@@ -547,7 +547,7 @@ static int handle_faults(void)
     return 0;
 }
 
-/* --- more than its share; each a little above the bound of policy/confinement.py --- */
+/* --- more than its share; each a little above the bound of policy/sandbox/confinement.py --- */
 
 #define CHILDREN 12
 #define FILES 100

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
+from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError

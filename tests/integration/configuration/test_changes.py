@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.overrides import OVERRIDES
+from openvpn3_sessionmgr.policy.profile.overrides import OVERRIDES
 from openvpn3_sessionmgr.supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
 from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab

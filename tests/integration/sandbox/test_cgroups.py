@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.confinement import CGROUP_BOUNDS, START_CAPABILITIES
-from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
+from openvpn3_sessionmgr.policy.sandbox.confinement import CGROUP_BOUNDS, START_CAPABILITIES
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.confinement import SPAWNER_CAPABILITIES, SUPERVISOR_CAPABILITIES, WORKER_RLIMITS
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.layers import ALL, NAMESPACES, Layer, join
+from openvpn3_sessionmgr.policy.sandbox.confinement import SPAWNER_CAPABILITIES, SUPERVISOR_CAPABILITIES, WORKER_RLIMITS
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, NAMESPACES, Layer, join
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CLIENT_ADDRESS
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.layers import Layer
+from openvpn3_sessionmgr.policy.sandbox.layers import Layer
 from openvpn3_sessionmgr.tests.lab import kernel
 from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.layers import ALL, Layer, join
+from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
 from openvpn3_sessionmgr.supervisor.start.allocator import SETTINGS
 from openvpn3_sessionmgr.tests.lab import bus
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
@@ -78,7 +78,7 @@ AS_THE_SUPERVISOR = (
 )
 AS_THE_SPAWNER = (
     "from openvpn3_sessionmgr.supervisor.sandbox import filters\n"
-    "from openvpn3_sessionmgr.policy.layers import ALL\n"
+    "from openvpn3_sessionmgr.policy.sandbox.layers import ALL\n"
     "from openvpn3_sessionmgr.worker.sandbox import confine\n"
     "made = filters.build_all(ALL, range(60707, 61184), None)\n"
     "confine.confine_spawner(confine.Confinement(ALL, made))\n"

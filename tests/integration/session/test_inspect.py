@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from openvpn3_sessionmgr.ctl.exits import Exit
-from openvpn3_sessionmgr.policy.layers import ALL, Layer
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer
 from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.surroundings import ACCOUNTS

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from .profile_text import Option, ProfileTextError, decode, tokenize
+from .syntax import Option, ProfileTextError, decode, tokenize
 
 MAX_PROVIDERS = 32  # a request for a worker has one bit for each
 MAX_PATH = 200  # bytes; the engine reads lines of 254

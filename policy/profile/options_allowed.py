@@ -4,7 +4,7 @@ Facts from openvpn(8) and from the option parsers of OpenVPN 2.6.14 and 2.7; the
 engine whether it agrees on the numbers.
 """
 
-from .profile_options_rule import Embed, Rule, allowed, per_connection
+from .options_rule import Embed, Rule, allowed, per_connection
 
 ALLOWED: dict[str, Rule] = {
     # What kind of peer this is

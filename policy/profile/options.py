@@ -5,8 +5,8 @@ removed; facts from openvpn(8), `openvpn --help` and the option parsers of both.
 is unknown: profiles carry options of other clients, and those are dropped with a warning.
 """
 
-from .profile_options_allowed import ALLOWED
-from .profile_options_rule import Embed, Rule, Treatment, ignored, refused, taken_over
+from .options_allowed import ALLOWED
+from .options_rule import Embed, Rule, Treatment, ignored, refused, taken_over
 
 __all__ = ["ALLOWED", "IGNORED", "OPTIONS", "REFUSED", "TAKEN_OVER", "TOKEN_OPTIONS", "Embed", "Rule", "Treatment"]
 

@@ -1,0 +1,1 @@
+"""What confines the processes of the service: layers, capabilities, bounds, files, system calls."""
