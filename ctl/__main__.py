@@ -9,7 +9,7 @@ from .config_acl import config_acl
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
-from .exits import CommandError, Exit, help_epilog
+from .exits import CommandError, CommandExit, help_epilog
 from .inspect_command import inspect_session
 from .log_command import log
 from .run import say, silence
@@ -60,7 +60,7 @@ def main() -> None:
             if not _flushes(stream):
                 silence(stream)
         say(f"Error: {error.strerror}")
-        sys.exit(Exit.OTHER)
+        sys.exit(CommandExit.OTHER)
 
 
 def _flushes(stream: IO[str] | None) -> bool:

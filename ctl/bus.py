@@ -10,8 +10,8 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, InvalidAddressError
 
-from .exits import CommandError, Exit, NotThere
-from .services import SESSIONS, Service
+from .exits import CommandError, CommandExit, NotFound
+from .services import SESSIONS, BusService
 
 CALL_TIMEOUT = 25.0  # seconds for one reply: the bus may have to start the service first
 CALLS_AT_ONCE = 32  # a bus refuses more than 128 calls under way
@@ -27,7 +27,7 @@ class Bus:
 
     async def call(
         self,
-        service: Service,
+        service: BusService,
         member: str,
         signature: str = "",
         *arguments: Any,
@@ -53,12 +53,12 @@ class Bus:
             raise failure(service, reply.error_name or "", text, path)
         return reply
 
-    async def properties(self, service: Service, path: str, interface: str = "") -> dict[str, Any]:
+    async def properties(self, service: BusService, path: str, interface: str = "") -> dict[str, Any]:
         """All properties of an object that this user may read, of its own interface or another that it has."""
         reply = await self.call(service, "GetAll", "s", interface or service.name, path=path, interface=PROPERTIES)
         return {name: variant.value for name, variant in reply.body[0].items()}
 
-    async def all_properties(self, service: Service, paths: list[str]) -> dict[str, dict[str, Any]]:
+    async def all_properties(self, service: BusService, paths: list[str]) -> dict[str, dict[str, Any]]:
         """The properties of several objects, by path, without objects that vanished since they were listed."""
         at_once = asyncio.Semaphore(CALLS_AT_ONCE)
 
@@ -66,18 +66,18 @@ class Bus:
             async with at_once:
                 try:
                     return await self.properties(service, path)
-                except NotThere:
+                except NotFound:
                     return None
 
         answers = await asyncio.gather(*map(read, paths))
         return {path: answer for path, answer in zip(paths, answers, strict=True) if answer is not None}
 
-    async def property(self, service: Service, path: str, name: str) -> Any:
+    async def property(self, service: BusService, path: str, name: str) -> Any:
         """One property of an object."""
         reply = await self.call(service, "Get", "ss", service.name, name, path=path, interface=PROPERTIES)
         return reply.body[0].value
 
-    async def set_property(self, service: Service, path: str, name: str, signature: str, value: Any) -> None:
+    async def set_property(self, service: BusService, path: str, name: str, signature: str, value: Any) -> None:
         """Set one property of an object."""
         arguments = (service.name, name, Variant(signature, value))
         await self.call(service, "Set", "ssv", *arguments, path=path, interface=PROPERTIES)
@@ -86,7 +86,7 @@ class Bus:
         """Ask the bus for the signals that fit `rule`; they come to the connection's message handlers."""
         reply = await self._ask_daemon("AddMatch", rule)
         if reply.message_type is MessageType.ERROR:
-            raise CommandError(f"the bus refuses the match rule {rule}", Exit.OTHER)
+            raise CommandError(f"the bus refuses the match rule {rule}", CommandExit.OTHER)
 
     async def owner_of(self, name: str) -> str:
         """The connection that owns a name; empty if none does."""
@@ -109,11 +109,13 @@ class Bus:
             async with asyncio.timeout(CALL_TIMEOUT):
                 reply = await self.connection.call(message)
         except TimeoutError:
-            raise CommandError(f"the {whom} has not answered for {CALL_TIMEOUT:.0f} s", Exit.UNREACHABLE) from None
+            raise CommandError(
+                f"the {whom} has not answered for {CALL_TIMEOUT:.0f} s", CommandExit.UNREACHABLE
+            ) from None
         except (EOFError, OSError) as error:
-            raise CommandError(lost(error), Exit.UNREACHABLE) from error
+            raise CommandError(lost(error), CommandExit.UNREACHABLE) from error
         if reply is None:
-            raise CommandError(lost(), Exit.UNREACHABLE)
+            raise CommandError(lost(), CommandExit.UNREACHABLE)
         return reply
 
 
@@ -131,7 +133,7 @@ async def system_bus() -> AsyncIterator[Bus]:
     except (OSError, EOFError, AuthError, InvalidAddressError) as error:
         raise CommandError(
             f"the system bus cannot be reached: {getattr(error, 'strerror', None) or error}",
-            Exit.UNREACHABLE,
+            CommandExit.UNREACHABLE,
             "Is dbus-daemon (or dbus-broker) running, and DBUS_SYSTEM_BUS_ADDRESS right, if it is set?",
         ) from error
     try:
@@ -158,25 +160,25 @@ _HINTS = (
 )
 
 
-def failure(service: Service, error_name: str, text: str, path: str = "") -> CommandError:
+def failure(service: BusService, error_name: str, text: str, path: str = "") -> CommandError:
     """An error reply as a CommandError; `path` is the object that was called."""
     text = re.sub(r"^(GDBus\.Error:\S+:\s*)+", "", text) or error_name
     if error_name in _NOT_THERE:
         return CommandError(
             f"the {service.title} is not running, and the bus cannot start it ({service.name})",
-            Exit.UNREACHABLE,
+            CommandExit.UNREACHABLE,
             "Is openvpn3-service-sessionmgr installed or started on this bus?",
         )
     if error_name.startswith(_DAEMON + "Spawn."):
         return CommandError(
             f"the bus could not start the {service.title}: {text}",
-            Exit.UNREACHABLE,
+            CommandExit.UNREACHABLE,
             "The journal or system log has the reason.",
         )
     if error_name in _WENT_AWAY:
-        return CommandError(f"the {service.title} did not answer: {text}", Exit.UNREACHABLE)
+        return CommandError(f"the {service.title} did not answer: {text}", CommandExit.UNREACHABLE)
     if error_name == _DAEMON + "UnknownMethod" and "Object does not exist" in text:
         hint = f"`ovpnctl {'sessions' if service is SESSIONS else 'configs'}-list` shows yours."
-        return NotThere(f"there is no {service.thing} {path}", Exit.REFUSED, hint)
+        return NotFound(f"there is no {service.thing} {path}", CommandExit.REFUSED, hint)
     hint = next((hint for words, hint in _HINTS if words in text), "")
-    return CommandError(text, Exit.REFUSED, hint)
+    return CommandError(text, CommandExit.REFUSED, hint)

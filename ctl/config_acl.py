@@ -7,7 +7,7 @@ import click
 
 from .arguments import text
 from .config_names import check_one_name, find_profile, names_a_profile, readable_properties, set_property
-from .exits import CommandError, Exit, printable
+from .exits import CommandError, CommandExit, sanitize
 from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import user_name
@@ -107,7 +107,7 @@ def config_acl(
             on_bus(seal_it)
             tell("Configuration has been sealed.")
         else:
-            raise CommandError("--seal was cancelled", Exit.OTHER)
+            raise CommandError("--seal was cancelled", CommandExit.OTHER)
     if as_json:
         print_json(on_bus(read))
     elif show:
@@ -121,7 +121,7 @@ def user_id(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_uid
     except (KeyError, ValueError):
-        raise CommandError(f"there is no user {user}", Exit.REFUSED) from None
+        raise CommandError(f"there is no user {user}", CommandExit.REFUSED) from None
 
 
 def _certain() -> bool:
@@ -147,7 +147,7 @@ def acl_json(path: str, properties: dict[str, Any]) -> dict[str, Any]:
 def acl_text(acl: dict[str, Any]) -> str:
     """Who may do what, as the openvpn3 command line shows it."""
     lines = [
-        f"    Configuration name: {printable(acl['name'])}",
+        f"    Configuration name: {sanitize(acl['name'])}",
         f"                 Owner: ({acl['owner_uid']})  {acl['owner']}",
         f"             Read-only: {yes_or_no(acl['readonly'])}",
         f"           Locked down: {yes_or_no(acl['locked_down'])}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .arguments import file, object_path, text, utf8
-from .exits import CommandError, Exit, printable
+from .exits import CommandError, CommandExit, sanitize
 from .profile_file import read_profile
 from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
@@ -41,9 +41,11 @@ def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> 
         case []:
             hint = f"`ovpnctl {kind}s-list` shows yours."
             thing = "configuration profile" if kind == "config" else "session of a profile"
-            raise CommandError(f"there is no {thing} named {name}", Exit.REFUSED, hint)
+            raise CommandError(f"there is no {thing} named {name}", CommandExit.REFUSED, hint)
     things = "configuration profiles are" if kind == "config" else "sessions are of profiles"
-    raise CommandError(f"{len(paths)} {things} named {name}", Exit.REFUSED, f"Name one by {option}: {', '.join(paths)}")
+    raise CommandError(
+        f"{len(paths)} {things} named {name}", CommandExit.REFUSED, f"Name one by {option}: {', '.join(paths)}"
+    )
 
 
 async def invalid_reason(bus: "Bus", path: str) -> str:
@@ -51,7 +53,7 @@ async def invalid_reason(bus: "Bus", path: str) -> str:
     try:
         await bus.call(CONFIGURATION, "Validate", path=path)
     except CommandError as error:
-        if error.status != Exit.REFUSED:
+        if error.status != CommandExit.REFUSED:
             raise
         return error.message
     return ""
@@ -165,8 +167,8 @@ def config_remove(name: str | None, path: str | None, force: bool) -> None:
 
     found = on_bus(find)
     if not force:
-        answer = ask(f"Remove the profile {printable(name or found)}? [y/N]:")
+        answer = ask(f"Remove the profile {sanitize(name or found)}? [y/N]:")
         if answer.lower() not in ("y", "yes"):
-            raise CommandError("config-remove was cancelled", Exit.OTHER)
+            raise CommandError("config-remove was cancelled", CommandExit.OTHER)
     on_bus(remove)
     say("Configuration removed.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .config_names import check_one_name, find_profile, names_a_profile, readable_properties
-from .exits import printable
+from .exits import sanitize
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 
@@ -51,5 +51,5 @@ def config_dump(path: str | None, config: str | None, as_json: bool) -> None:
     else:
         text = on_bus(read_text)
         if sys.stdout.isatty():
-            text = "\n".join(printable(line.rstrip("\r").replace("\t", " " * 8)) for line in text.split("\n"))
+            text = "\n".join(sanitize(line.rstrip("\r").replace("\t", " " * 8)) for line in text.split("\n"))
         put(text, newline=not text.endswith("\n"))

@@ -8,7 +8,7 @@ from ..policy.profile.overrides import OVERRIDES
 from .arguments import text, utf8
 from .config_commands import invalid_reason
 from .config_names import Command, check_one_name, find_profile, names_a_profile, readable_properties, set_property
-from .exits import printable
+from .exits import sanitize
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 
@@ -121,7 +121,7 @@ class _Changes:
 
     def say(self, text: str) -> None:
         if not self._quiet:
-            put(printable(text))
+            put(sanitize(text))
 
     async def rename(self, name: str) -> None:
         await set_property(self._bus, self._path, "name", "s", name)
@@ -181,11 +181,11 @@ def settings_text(settings: dict[str, Any]) -> str:
         ("Data Channel Offload", _yes_or_no(settings["dco"])),
         ("DNS Resolver Scope", scope),
     ]
-    lines = [f"{label + ': ':>{_COLUMN}}{printable(value)}" for label, value in rows if value]
+    lines = [f"{label + ': ':>{_COLUMN}}{sanitize(value)}" for label, value in rows if value]
     if reason := settings.get("invalid_reason"):
-        lines += ["", f"    *WARNING*  Invalid profile: {printable(reason)}"]
+        lines += ["", f"    *WARNING*  Invalid profile: {sanitize(reason)}"]
     overrides = [
-        f"{name + ': ':>{_COLUMN}}{printable(_shown(name, value))}" for name, value in settings["overrides"].items()
+        f"{name + ': ':>{_COLUMN}}{sanitize(_shown(name, value))}" for name, value in settings["overrides"].items()
     ]
     lines += ["", "  Overrides:" if overrides else "  Overrides:  No overrides set.", *overrides]
     return "\n".join(["", *lines, ""])

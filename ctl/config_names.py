@@ -7,7 +7,7 @@ import click
 
 from .arguments import object_path, text
 from .config_commands import profiles_named, the_only
-from .exits import CommandError, Exit
+from .exits import CommandError, CommandExit
 from .services import CONFIGURATION
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
     if "name" not in properties:
         raise CommandError(
             "Access to the configuration profile is denied.",
-            Exit.REFUSED,
+            CommandExit.REFUSED,
             "It belongs to another user, who can share it.",
         )
     return properties

@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..policy.dbus_numbers import StatusMajor, StatusMinor
-from .exits import CommandError, Exit
+from .exits import CommandError, CommandExit
 from .run import say
 from .services import SESSIONS
 from .status_text import Status
-from .watch import Changed, Event, Gone, Interrupted, Lost, Watch
+from .watch import Event, Interrupted, ServiceLost, SessionGone, StatusChanged, Watch
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 # How a wait fails that reaches one of these statuses; any other one, but the one waited for, means to go on.
 FAILURE = {
-    StatusMinor.CFG_ERROR: Exit.REFUSED,
-    StatusMinor.CFG_INLINE_MISSING: Exit.REFUSED,
-    StatusMinor.CFG_REQUIRE_USER: Exit.AUTHENTICATION_FAILED,
-    StatusMinor.CONN_AUTH_FAILED: Exit.AUTHENTICATION_FAILED,
-    StatusMinor.CONN_FAILED: Exit.CONNECTION_FAILED,
-    StatusMinor.CONN_DISCONNECTED: Exit.CONNECTION_FAILED,
-    StatusMinor.CONN_DONE: Exit.CONNECTION_FAILED,
-    StatusMinor.PROC_STOPPED: Exit.CONNECTION_FAILED,
-    StatusMinor.PROC_KILLED: Exit.CONNECTION_FAILED,
+    StatusMinor.CFG_ERROR: CommandExit.REFUSED,
+    StatusMinor.CFG_INLINE_MISSING: CommandExit.REFUSED,
+    StatusMinor.CFG_REQUIRE_USER: CommandExit.AUTHENTICATION_FAILED,
+    StatusMinor.CONN_AUTH_FAILED: CommandExit.AUTHENTICATION_FAILED,
+    StatusMinor.CONN_FAILED: CommandExit.CONNECTION_FAILED,
+    StatusMinor.CONN_DISCONNECTED: CommandExit.CONNECTION_FAILED,
+    StatusMinor.CONN_DONE: CommandExit.CONNECTION_FAILED,
+    StatusMinor.PROC_STOPPED: CommandExit.CONNECTION_FAILED,
+    StatusMinor.PROC_KILLED: CommandExit.CONNECTION_FAILED,
 }
 
 _INTERRUPTED = {
@@ -64,7 +64,7 @@ async def until(
             return await _Wait(goal, watch, path, progress, asker, limit).until(first)
     except TimeoutError:
         wanted = "paused" if goal == StatusMinor.CONN_PAUSED else "connected"
-        raise CommandError(f"not {wanted} within {timeout:g} s", Exit.TIMED_OUT) from None
+        raise CommandError(f"not {wanted} within {timeout:g} s", CommandExit.TIMED_OUT) from None
 
 
 async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -> Event | None:
@@ -82,7 +82,7 @@ async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -
                 await working
                 return None
             match news.result():
-                case Changed(_, status) if status.minor in _STILL_ASKING:
+                case StatusChanged(_, status) if status.minor in _STILL_ASKING:
                     pass
                 case event:
                     return event
@@ -99,7 +99,7 @@ async def connect(bus: "Bus", watch: Watch, path: str, asker: "Asker") -> Status
     """
     event = await attended(asker.answer(path), watch, path)
     check_going_on(event)
-    if isinstance(event, Changed):
+    if isinstance(event, StatusChanged):
         return event.status
     await bus.call(SESSIONS, "Connect", path=path)
     return Status(*await bus.property(SESSIONS, path, "status"))
@@ -108,12 +108,12 @@ async def connect(bus: "Bus", watch: Watch, path: str, asker: "Asker") -> Status
 def check_going_on(event: Event | None, status: Status | None = None) -> None:
     """Raise CommandError if `event` means that there is no more to wait for; `status` was the session's last."""
     match event:
-        case Gone():
-            raise CommandError(f"the session ended ({status or 'no status'})", Exit.CONNECTION_FAILED)
-        case Lost(text):
-            raise CommandError(f"{text} while ovpnctl waited for the session", Exit.UNREACHABLE)
+        case SessionGone():
+            raise CommandError(f"the session ended ({status or 'no status'})", CommandExit.CONNECTION_FAILED)
+        case ServiceLost(text):
+            raise CommandError(f"{text} while ovpnctl waited for the session", CommandExit.UNREACHABLE)
         case Interrupted(number):
-            raise CommandError(_INTERRUPTED[number], Exit(128 + number))
+            raise CommandError(_INTERRUPTED[number], CommandExit(128 + number))
 
 
 class _Wait:
@@ -146,7 +146,7 @@ class _Wait:
         while True:
             event = event or await self._watch.next(self._path)
             check_going_on(event, status)
-            if not isinstance(event, Changed):
+            if not isinstance(event, StatusChanged):
                 event = None
                 continue
             status, event = event.status, None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .exits import CommandError, Exit, printable
+from .exits import CommandError, CommandExit, sanitize
 from .run import say
 from .services import SESSIONS
 
@@ -38,7 +38,7 @@ class Question:
     @property
     def prompt(self) -> str:
         """The label as it stands before an answer, as the openvpn3 command line has it."""
-        return f"{printable(self.label)}: "
+        return f"{sanitize(self.label)}: "
 
 
 class Asker:
@@ -86,7 +86,7 @@ class Asker:
                 with self._progress.hidden():
                     text = await self._input.line(question.prompt, hidden=question.hidden)
             if text is None:
-                raise CommandError(f"the session asks: {question.label}", Exit.AUTHENTICATION_FAILED, _HINT)
+                raise CommandError(f"the session asks: {question.label}", CommandExit.AUTHENTICATION_FAILED, _HINT)
             try:
                 await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
                 return
@@ -95,7 +95,7 @@ class Asker:
                     return  # another front-end was quicker
                 if not self._input.interactive or attempt == _MAX_TRIES:
                     raise
-                say(printable(error.message))
+                say(sanitize(error.message))
 
 
 class Input:
@@ -154,7 +154,7 @@ class Input:
         except OSError as error:
             if self.interactive:  # the terminal is gone
                 return b""
-            raise CommandError(f"standard input cannot be read: {error.strerror}", Exit.REFUSED) from error
+            raise CommandError(f"standard input cannot be read: {error.strerror}", CommandExit.REFUSED) from error
 
 
 @contextmanager
@@ -175,9 +175,9 @@ def _text(line: bytes) -> str:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise CommandError("what was typed is not UTF-8", Exit.REFUSED) from None
+        raise CommandError("what was typed is not UTF-8", CommandExit.REFUSED) from None
     if "\0" in text:  # no text on a bus has one: the bus would cut the connection
-        raise CommandError("what was typed is not text: it contains a NUL byte", Exit.REFUSED)
+        raise CommandError("what was typed is not text: it contains a NUL byte", CommandExit.REFUSED)
     return text
 
 
@@ -193,13 +193,13 @@ def read_credentials(file: str | None) -> dict[str, str]:
             mode = os.fstat(opened.fileno()).st_mode
             lines = [opened.readline().rstrip("\r\n") for _ in range(2)]
     except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}", Exit.REFUSED) from error
+        raise CommandError(f"{file} cannot be read: {error.strerror}", CommandExit.REFUSED) from error
     except UnicodeDecodeError:
-        raise CommandError(f"{file} is not UTF-8", Exit.REFUSED) from None
+        raise CommandError(f"{file} is not UTF-8", CommandExit.REFUSED) from None
     if any("\0" in line for line in lines):
-        raise CommandError(f"{file} is not text: it contains a NUL byte", Exit.REFUSED)
+        raise CommandError(f"{file} is not text: it contains a NUL byte", CommandExit.REFUSED)
     if not all(lines):
-        raise CommandError(f"{file} needs a user name and, on the next line, a password", Exit.REFUSED)
+        raise CommandError(f"{file} needs a user name and, on the next line, a password", CommandExit.REFUSED)
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        say(f"Warning: other users may read {printable(file)}")
+        say(f"Warning: other users may read {sanitize(file)}")
     return dict(zip(("username", "password"), lines, strict=True))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .arguments import object_path, text
-from .exits import CommandError, Exit
+from .exits import CommandError, CommandExit
 from .run import on_bus, print_json, put
 from .services import INSPECTION, SESSIONS
 
@@ -58,7 +58,7 @@ async def _read(bus: "Bus", session: str) -> tuple[tuple[str, Properties], Prope
     found = await _find(bus, session)
     properties = await bus.properties(SESSIONS, found)
     if "owner" not in properties:
-        raise CommandError("Access denied", Exit.REFUSED, "It belongs to another user, who can share it.")
+        raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
     return (found, properties), await bus.properties(SESSIONS, found, INSPECTION)
 
 
@@ -74,9 +74,9 @@ async def _find(bus: "Bus", session: str) -> str:
             return path
         case []:
             hint = "`ovpnctl sessions-list` shows yours."
-            raise CommandError(f"there is no session of a profile or device {session}", Exit.REFUSED, hint)
+            raise CommandError(f"there is no session of a profile or device {session}", CommandExit.REFUSED, hint)
     hint = f"Name one by its path: {', '.join(paths)}"
-    raise CommandError(f"{len(paths)} sessions are of profiles named {session}", Exit.REFUSED, hint)
+    raise CommandError(f"{len(paths)} sessions are of profiles named {session}", CommandExit.REFUSED, hint)
 
 
 def _details(inspection: Properties) -> dict[int, dict[str, Any]]:

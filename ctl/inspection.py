@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..policy.sandbox.layers import LAYERS, Layer
-from .exits import printable
+from .exits import sanitize
 from .show import local_time, session_json
 from .status_text import Status
 
@@ -81,7 +81,7 @@ def _pairs(*pairs: tuple[str, str | None]) -> Table:
     table.add_column(justify="right")
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(f"{name}:", style="bold"), Text(printable(value or "")))
+        table.add_row(Text(f"{name}:", style="bold"), Text(sanitize(value or "")))
     return table
 
 
@@ -98,18 +98,18 @@ def _layers(layers: Iterable[str], missing: Mapping[str, str]) -> Table:
     for name in [*(layer for layer in Layer if layer in chosen or layer in missing), *chosen.difference(Layer)]:
         does = LAYERS[Layer(name)].does if name in set(Layer) else ""
         if name in chosen:
-            table.add_row(Text(printable(name)), Text("yes", style="green"), Text(does))
+            table.add_row(Text(sanitize(name)), Text("yes", style="green"), Text(does))
         else:
-            table.add_row(Text(name), Text("no", style="red"), Text(printable(f"{does}: {missing[name]}")))
+            table.add_row(Text(name), Text("no", style="red"), Text(sanitize(f"{does}: {missing[name]}")))
     return table
 
 
 def _processes(processes: Sequence[Mapping[str, Any]]) -> Table:
     """One column for each process, which fits a terminal of 80 columns."""
-    table = _table("Process", *(printable(process["role"]) for process in processes))
+    table = _table("Process", *(sanitize(process["role"]) for process in processes))
     columns = [_readings(process) for process in processes]
     for name in dict.fromkeys(name for column in columns for name in column):
-        table.add_row(Text(name), *(Text(printable(column.get(name, "-"))) for column in columns))
+        table.add_row(Text(name), *(Text(sanitize(column.get(name, "-"))) for column in columns))
     return table
 
 

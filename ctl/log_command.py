@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
-from .exits import CommandError, Exit, printable
+from .exits import CommandError, CommandExit, sanitize
 from .run import on_bus, put, say
 from .services import SESSIONS
 from .session_names import check_one_name, find_session, names_a_session
@@ -15,7 +15,7 @@ from .show import status_json
 
 if TYPE_CHECKING:
     from .bus import Bus
-    from .watch import Changed, Line
+    from .watch import LogLine, StatusChanged
 
 
 @click.command("log", short_help="Show the log of a session as it is written.")
@@ -50,39 +50,39 @@ def log(path: str | None, config: str | None, interface: str | None, log_level: 
 
 
 async def _follow(bus: "Bus", path: str, as_json: bool) -> None:
-    from .watch import Changed, Gone, Interrupted, Line, Lost, Watch
+    from .watch import Interrupted, LogLine, ServiceLost, SessionGone, StatusChanged, Watch
 
     watch = await Watch.start(bus)
     with watch.interruptible():
         await bus.call(SESSIONS, "LogForward", "b", True, path=path)
-        say(f"Attached to session {printable(path)}")
+        say(f"Attached to session {sanitize(path)}")
         while True:
             match await watch.next(path):
-                case Line() | Changed() as event:
+                case LogLine() | StatusChanged() as event:
                     put(json.dumps(_object(event), ensure_ascii=False) if as_json else _text(event))
-                case Gone():
+                case SessionGone():
                     say("The session has ended")
                     return
-                case Lost(text):
-                    raise CommandError(text, Exit.UNREACHABLE)
+                case ServiceLost(text):
+                    raise CommandError(text, CommandExit.UNREACHABLE)
                 case Interrupted():
                     return
 
 
-def _text(event: "Line | Changed") -> str:
-    from .watch import Changed
+def _text(event: "LogLine | StatusChanged") -> str:
+    from .watch import StatusChanged
 
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(event, Changed):
+    if isinstance(event, StatusChanged):
         return f"{stamp} [STATUS] {event.status}"
-    lines = [printable(line) for line in event.text.split("\n")]
+    lines = [sanitize(line) for line in event.text.split("\n")]
     return f"{stamp} {_name(GROUP_NAMES, event.group)} {_name(CATEGORY_NAMES, event.category)}: " + "\n    ".join(lines)
 
 
-def _object(event: "Line | Changed") -> dict[str, Any]:
-    from .watch import Changed
+def _object(event: "LogLine | StatusChanged") -> dict[str, Any]:
+    from .watch import StatusChanged
 
-    if isinstance(event, Changed):
+    if isinstance(event, StatusChanged):
         return {"time": time.time(), "type": "status", **status_json(event.status)}
     return {
         "time": time.time(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..policy.limits import MAX_PROFILE
 from ..policy.profile.options import OPTIONS, Embed
 from ..policy.profile.syntax import Option, ProfileTextError, tokenize
-from .exits import CommandError, Exit
+from .exits import CommandError, CommandExit
 
 # Their content would go to the server: a profile must not be able to pick any file of the user's for that.
 _NOT_READ = {"auth-user-pass", "http-proxy-user-pass", "connection"}
@@ -26,7 +26,7 @@ def read_profile(file: str) -> str:
     directory = Path.cwd() if file == "-" else Path(file).parent
     text = embed_files(text, directory)
     if len(text.encode()) > MAX_PROFILE:
-        raise CommandError(f"{file} with the files it names is {_LARGE}", Exit.REFUSED)
+        raise CommandError(f"{file} with the files it names is {_LARGE}", CommandExit.REFUSED)
     return text
 
 
@@ -67,7 +67,7 @@ def _block(option: Option, directory: Path) -> str:
     else:
         text = _text(content, what).removesuffix("\n") + "\n"
     if f"</{option.name}>" in text:
-        raise CommandError(f"{what} cannot be embedded: it contains </{option.name}>", Exit.REFUSED)
+        raise CommandError(f"{what} cannot be embedded: it contains </{option.name}>", CommandExit.REFUSED)
     block = f"<{option.name}>\n{text}</{option.name}>"
     if option.name == "tls-auth" and len(option.params) == 2:
         return f"key-direction {option.params[1]}\n{block}"
@@ -79,9 +79,9 @@ def _content(file: str, what: str = "") -> bytes:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
             data = stream.read(MAX_PROFILE + 1)
     except OSError as error:
-        raise CommandError(f"{what or file} cannot be read: {error.strerror}", Exit.REFUSED) from error
+        raise CommandError(f"{what or file} cannot be read: {error.strerror}", CommandExit.REFUSED) from error
     if len(data) > MAX_PROFILE:
-        raise CommandError(f"{what or file} is {_LARGE}", Exit.REFUSED)
+        raise CommandError(f"{what or file} is {_LARGE}", CommandExit.REFUSED)
     return data
 
 
@@ -89,7 +89,7 @@ def _text(data: bytes, what: str) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise CommandError(f"{what} is not UTF-8 text (at byte {error.start})", Exit.REFUSED) from error
+        raise CommandError(f"{what} is not UTF-8 text (at byte {error.start})", CommandExit.REFUSED) from error
     if "\0" in text:
-        raise CommandError(f"{what} is not text: it contains a NUL byte", Exit.REFUSED)
+        raise CommandError(f"{what} is not text: it contains a NUL byte", CommandExit.REFUSED)
     return text

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .exits import CommandError, Exit
+from .exits import CommandError, CommandExit
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -30,7 +30,7 @@ def on_bus(work: Callable[["Bus"], Awaitable[Result]]) -> Result:
     try:
         return asyncio.run(connected())
     except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
+        sys.exit(CommandExit.INTERRUPTED)
 
 
 def print_json(value: Any) -> None:
@@ -49,7 +49,7 @@ def put(text: str, *, newline: bool = True) -> None:
         raise
     except OSError as error:
         silence(sys.stdout)
-        raise CommandError(f"standard output cannot be written: {error.strerror}", Exit.OTHER) from error
+        raise CommandError(f"standard output cannot be written: {error.strerror}", CommandExit.OTHER) from error
 
 
 def say(text: str = "", *, newline: bool = True) -> None:
@@ -82,4 +82,4 @@ def ask(question: str) -> str:
         return "?"
     except KeyboardInterrupt:
         say()
-        raise CommandError("interrupted", Exit.INTERRUPTED) from None
+        raise CommandError("interrupted", CommandExit.INTERRUPTED) from None

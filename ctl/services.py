@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Service:
+class BusService:
     """A service of OpenVPN 3; its interface has the name of the service."""
 
     name: str
@@ -13,8 +13,8 @@ class Service:
     thing: str  # what its objects are
 
 
-SESSIONS = Service("net.openvpn.v3.sessions", "/net/openvpn/v3/sessions", "session manager", "session")
-CONFIGURATION = Service(
+SESSIONS = BusService("net.openvpn.v3.sessions", "/net/openvpn/v3/sessions", "session manager", "session")
+CONFIGURATION = BusService(
     "net.openvpn.v3.configuration",
     "/net/openvpn/v3/configuration",
     "configuration service",

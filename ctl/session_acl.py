@@ -6,7 +6,7 @@ import click
 
 from .arguments import text
 from .config_acl import user_id, yes_or_no
-from .exits import CommandError, Exit, printable
+from .exits import CommandError, CommandExit, sanitize
 from .run import on_bus, print_json, put
 from .services import SESSIONS
 from .session_names import check_one_name, find_session, names_a_session
@@ -79,7 +79,7 @@ def session_acl(
 async def _read(bus: "Bus", path: str) -> dict[str, Any]:
     properties = await bus.properties(SESSIONS, path)
     if "owner" not in properties:
-        raise CommandError("Access denied", Exit.REFUSED, "It belongs to another user, who can share it.")
+        raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
     return {
         "path": path,
         "config_name": properties["config_name"],
@@ -95,7 +95,7 @@ def _acl_text(acl: dict[str, Any]) -> str:
     """Who may do what, as the openvpn3 command line shows it."""
     granted = acl["granted_access"]
     lines = [
-        f"            Configuration: {printable(acl['config_name'])}",
+        f"            Configuration: {sanitize(acl['config_name'])}",
         f"                    Owner: ({acl['owner_uid']})  {acl['owner']}",
         f"            Public access: {yes_or_no(acl['public_access'])}",
         f" Users granted log access: {yes_or_no(acl['log_access'])}",

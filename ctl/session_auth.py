@@ -7,7 +7,7 @@ import click
 
 from ..policy.dbus_numbers import StatusMajor, StatusMinor
 from .arguments import seconds
-from .exits import CommandError, Exit, help_epilog, printable
+from .exits import CommandError, CommandExit, help_epilog, sanitize
 from .progress import progress
 from .run import on_bus, print_json, put
 from .services import SESSIONS
@@ -48,7 +48,7 @@ def session_auth(auth_req: int | None, timeout: float | None, as_json: bool) -> 
             if properties.get("backend_pid") == auth_req:
                 return {path: await _answer(bus, path, properties, timeout)}
         text = f"no session waits with authentication request {auth_req}"
-        raise CommandError(text, Exit.REFUSED, "`ovpnctl session-auth` shows those that do.")
+        raise CommandError(text, CommandExit.REFUSED, "`ovpnctl session-auth` shows those that do.")
 
     sessions = on_bus(work)
     if as_json:
@@ -101,11 +101,11 @@ def _block(path: str, properties: Mapping[str, Any]) -> str:
     lines = [
         f"        Path: {path}",
         f"     Created: {local_time(properties.get('session_created', 0))}",
-        f" Config name: {printable(properties.get('config_name', ''))}",
+        f" Config name: {sanitize(properties.get('config_name', ''))}",
         f"Auth Request: {properties.get('backend_pid', 0)}",
     ]
     if url := _url(properties):
-        lines.append(f"    Auth URL: {printable(url)}")
+        lines.append(f"    Auth URL: {sanitize(url)}")
     else:
         lines.append(f"      Status: {status_of(properties)}")
     return "\n".join(lines)

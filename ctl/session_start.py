@@ -10,7 +10,7 @@ import click
 from ..policy.dbus_numbers import StatusMinor
 from .arguments import file, object_path, seconds, text
 from .config_commands import import_profile, profiles_named, the_only
-from .exits import CommandError, Exit, help_epilog, printable
+from .exits import CommandError, CommandExit, help_epilog, sanitize
 from .profile_file import read_profile
 from .progress import Progress, progress
 from .run import on_bus, print_json, put
@@ -69,7 +69,7 @@ def session_start(
                     await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
             except BaseException as error:  # whatever it is: this session would be nobody's
-                if not (isinstance(error, CommandError) and error.status == Exit.UNREACHABLE):
+                if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
                     await end_session(bus, path)
                 raise
         return path, properties
@@ -90,7 +90,7 @@ async def _new_session(bus: "Bus", config: str | None, config_path: str | None, 
         # Path.is_file raises for what is no file name at all.
         if not found and ("/" in config or os.path.isfile(config)):  # noqa: PTH113
             profile = read_profile(config)
-            shown.show(f"Using configuration profile from file: {printable(config)}")
+            shown.show(f"Using configuration profile from file: {sanitize(config)}")
             imported = await import_profile(bus, Path(config).name, profile, single_use=True, persistent=False)
         config_path = imported or the_only(found, "config", config, "--config-path")
     try:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .exits import printable
+from .exits import sanitize
 from .status_text import Status
 
 RULE = "-" * 77
@@ -72,7 +72,7 @@ def session_text(path: str, properties: Mapping[str, Any]) -> str:
     """A session as the openvpn3 command line shows it."""
     owner = properties.get("owner")
     created = local_time(properties.get("session_created", 0)) or "(Not available)"
-    name = printable(properties.get("config_name", ""))
+    name = sanitize(properties.get("config_name", ""))
     protocol, address, port = properties.get("connected_to", ("", "", 0))
     lines = [
         f"        Path: {path}",
@@ -81,13 +81,13 @@ def session_text(path: str, properties: Mapping[str, Any]) -> str:
             "Owner",
             "(not available)" if owner is None else user_name(owner),
             "Device",
-            printable(properties.get("device_name", "")),
+            sanitize(properties.get("device_name", "")),
         ),
     ]
     if name:
         lines.append(f" Config name: {name}")
     if address:
-        lines.append(f"Connected to: {printable(f'{protocol}:{address}:{port}')}")
+        lines.append(f"Connected to: {sanitize(f'{protocol}:{address}:{port}')}")
     lines.append(f"      Status: {status_of(properties)}")
     return "\n".join(line.rstrip() for line in lines)
 
@@ -107,7 +107,7 @@ def sessions_text(sessions: Mapping[str, Mapping[str, Any]]) -> str:
 def connected_text(properties: dict[str, Any]) -> str:
     """ "Connected to 203.0.113.1 (vpn.example.org)" """
     _, address, _ = properties.get("connected_to", ("", "", 0))
-    return printable(f"Connected to {address} ({properties.get('session_name', '')})")
+    return sanitize(f"Connected to {address} ({properties.get('session_name', '')})")
 
 
 def profile_json(path: str, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def profiles_text(profiles: Mapping[str, Mapping[str, Any]], verbose: bool) -> s
 
 def _marked_name(properties: Mapping[str, Any]) -> str:
     mark = "" if properties.get("valid", True) else "!! "
-    return mark + printable(properties.get("name", ""))
+    return mark + sanitize(properties.get("name", ""))
 
 
 def _profile_line(properties: Mapping[str, Any]) -> str:
@@ -181,4 +181,4 @@ def statistics_text(statistics: Mapping[str, int]) -> str:
 
 
 def _counter_lines(counters: Iterable[tuple[str, int]]) -> list[str]:
-    return [f"     {printable(name):.<26}{value:>14}" for name, value in sorted(counters)]
+    return [f"     {sanitize(name):.<26}{value:>14}" for name, value in sorted(counters)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..policy.dbus_numbers import StatusMajor, StatusMinor
-from .exits import printable
+from .exits import sanitize
 
 _MAJOR = {
     StatusMajor.UNSET: "(unset)",
@@ -63,7 +63,7 @@ class Status:
             words = "(No status)"
         else:
             words = ", ".join(self.words())
-        return f"{words}: {printable(self.message)}" if self.message else words
+        return f"{words}: {sanitize(self.message)}" if self.message else words
 
     def words(self) -> tuple[str, str]:
         """Major and minor code in words."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Changed:
+class StatusChanged:
     """A session has a new status."""
 
     path: str
@@ -28,7 +28,7 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """A line of a session's log; group and category are numbers of policy/dbus_numbers.py."""
 
     path: str
@@ -38,14 +38,14 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Gone:
+class SessionGone:
     """A session has left the bus."""
 
     path: str
 
 
 @dataclass(frozen=True)
-class Lost:
+class ServiceLost:
     """There will be no more news: the service or the bus went away."""
 
     text: str
@@ -61,7 +61,7 @@ class Interrupted:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Event = Changed | Line | Gone | Lost | Interrupted
+Event = StatusChanged | LogLine | SessionGone | ServiceLost | Interrupted
 
 
 class Watch:
@@ -97,9 +97,9 @@ class Watch:
         """The next event that concerns the session at `path`."""
         while True:
             match await self._events.get():
-                case Changed() | Line() | Gone() as event if event.path != path:
+                case StatusChanged() | LogLine() | SessionGone() as event if event.path != path:
                     pass
-                case Lost() as event if event.owner and event.owner != self._bus.owner.get(SESSIONS.name):
+                case ServiceLost() as event if event.owner and event.owner != self._bus.owner.get(SESSIONS.name):
                     pass  # it left before we called: the one that answered took its place
                 case event:
                     return event
@@ -138,21 +138,21 @@ class Watch:
             if name == SESSIONS.name:
                 self._owner = new
             if name == SESSIONS.name and old:
-                self._events.put_nowait(Lost(f"the {SESSIONS.title} went away", old))
+                self._events.put_nowait(ServiceLost(f"the {SESSIONS.title} went away", old))
 
     def _receive_from_service(self, message: "Message") -> None:
         match message.interface, message.member, message.body:
             case ((SESSIONS.name | services.FORWARDED), "StatusChange", [int(major), int(minor), str(text)]):
-                self._events.put_nowait(Changed(str(message.path), Status(major, minor, text)))
+                self._events.put_nowait(StatusChanged(str(message.path), Status(major, minor, text)))
             case services.FORWARDED, "Log", [int(group), int(category), str(text)]:
-                self._events.put_nowait(Line(str(message.path), group, category, text))
+                self._events.put_nowait(LogLine(str(message.path), group, category, text))
             case SESSIONS.name, "SessionManagerEvent", [str(path), SessionEvent.DESTROYED, _]:
-                self._events.put_nowait(Gone(path))
+                self._events.put_nowait(SessionGone(path))
 
     async def _until_disconnected(self) -> None:
         try:
             await self._bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
         except Exception as error:
-            self._events.put_nowait(Lost(lost(error)))
+            self._events.put_nowait(ServiceLost(lost(error)))
         else:
-            self._events.put_nowait(Lost(lost()))
+            self._events.put_nowait(ServiceLost(lost()))

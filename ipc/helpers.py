@@ -73,7 +73,7 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spawner: tuple[bytes, ...] = ()
     worker: tuple[bytes, ...] = ()
     engine: tuple[bytes, ...] = ()
-    token_engine: tuple[bytes, ...] = ()  # of sessions that use PKCS#11 providers
+    pkcs11_engine: tuple[bytes, ...] = ()  # of sessions that use PKCS#11 providers
     resolver: tuple[bytes, ...] = ()
 
 
@@ -102,7 +102,7 @@ class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     number: int
 
 
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+class LookupResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """From the resolver: the addresses in getaddrinfo(3) order, or why there are none."""
 
     number: int
@@ -114,10 +114,10 @@ ToResolver = Lookup | Cancel
 
 _encoder = msgspec.msgpack.Encoder()
 _to_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[Lookup, Cancel])  # noqa: UP007
-_answer = msgspec.msgpack.Decoder(Answer)
+_lookup_result = msgspec.msgpack.Decoder(LookupResult)
 
 
-def encode(message: ToResolver | Answer | Setup) -> bytes:
+def encode(message: ToResolver | LookupResult | Setup) -> bytes:
     """One message to or from a helper as a frame; for the setup, as what SETUP_FD gives."""
     return _encoder.encode(message)
 
@@ -129,10 +129,10 @@ def decode_to_resolver(frame: bytes) -> ToResolver:
     return request
 
 
-def decode_answer(frame: bytes) -> Answer:
+def decode_lookup_result(frame: bytes) -> LookupResult:
     """A frame read from the resolver.  Raises BadFrame."""
-    answer = _decode(_answer, frame)
-    assert isinstance(answer, Answer)
+    answer = _decode(_lookup_result, frame)
+    assert isinstance(answer, LookupResult)
     return answer
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from ..supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ..supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
-from ..supervisor.bus.device_api import DEVICE, DEVICES_PATH
 from ..supervisor.bus.inspection_api import INSPECTION
 from ..supervisor.bus.interface import Argument, Interface, Method, Property, Signal
 from ..supervisor.bus.log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
@@ -12,7 +11,7 @@ from ..supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.manager_api import ROOT_PATH as MANAGER_PATH
 from ..supervisor.bus.session_api import SESSION
-from ..supervisor.bus.stub_api import STUBS
+from ..supervisor.bus.stub_api import DEVICE, DEVICES_PATH, STUBS
 
 _OBJECTS = (
     (MANAGER, MANAGER_PATH),

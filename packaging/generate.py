@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from ..supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from ..supervisor.bus.device_api import DEVICE
 from ..supervisor.bus.log_api import LOG, PROXY
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.session_api import SESSION
-from ..supervisor.bus.stub_api import BACKENDS, NETCFG
+from ..supervisor.bus.stub_api import BACKENDS, DEVICE, NETCFG
 from ..supervisor.sessions import states
 from .api_doc import api_document
 from .policy_files import activation_file, policy_file

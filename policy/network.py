@@ -1,7 +1,7 @@
 """Which addresses and routes a worker may ask for on its session's own device.
 
 The supervisor refuses settings that break these rules (check); the worker leaves out the routes that a server
-pushed against them, and says so (acceptable_route).
+pushed against them, and says so (route_problem).
 """
 
 from functools import lru_cache
@@ -85,14 +85,14 @@ def check(settings: NetworkSettings) -> None:
     if len(settings.routes) > MAX_ROUTES:
         raise PolicyViolation(f"{len(settings.routes)} routes are more than {MAX_ROUTES}")
     for address in settings.addresses:
-        if reason := _unacceptable_address(address, server, settings.mtu):
+        if reason := _address_problem(address, server, settings.mtu):
             raise PolicyViolation(f"address {address.local}/{address.prefix}: {reason}")
     for route in settings.routes:
-        if reason := acceptable_route(route, settings.server):
+        if reason := route_problem(route, settings.server):
             raise PolicyViolation(f"route {route.destination}: {reason}")
 
 
-def acceptable_route(route: Route, server: str) -> str | None:
+def route_problem(route: Route, server: str) -> str | None:
     """Why `route` cannot be had while the engine talks to the address `server`; None if it can."""
     if not 0 <= route.metric <= MAX_METRIC:
         return f"metric {route.metric} is out of range"
@@ -100,7 +100,7 @@ def acceptable_route(route: Route, server: str) -> str | None:
         host = _server(server)
     except ValueError:
         return f"the server {server!r} is not an address"
-    return _unacceptable_network(route.destination, host)
+    return _network_problem(route.destination, host)
 
 
 @lru_cache(maxsize=4)
@@ -110,7 +110,7 @@ def _server(text: str) -> IPv4Address | IPv6Address:
     return (address.version == 6 and address.ipv4_mapped) or address
 
 
-def _unacceptable_network(text: str, server: IPv4Address | IPv6Address) -> str | None:
+def _network_problem(text: str, server: IPv4Address | IPv6Address) -> str | None:
     length = text.partition("/")[2]
     if not (length.isascii() and length.isdigit()):
         return "is not NETWORK/BITS"
@@ -130,7 +130,7 @@ def _unacceptable_network(text: str, server: IPv4Address | IPv6Address) -> str |
     return None
 
 
-def _unacceptable_address(address: Address, server: IPv4Address | IPv6Address, mtu: int) -> str | None:
+def _address_problem(address: Address, server: IPv4Address | IPv6Address, mtu: int) -> str | None:
     try:
         local = ip_address(address.local)
         peer = ip_address(address.peer) if address.peer is not None else local
@@ -148,7 +148,7 @@ def _unacceptable_address(address: Address, server: IPv4Address | IPv6Address, m
         if "%" in str(host):
             return f"{host} names a scope"
     # The kernel makes a route to the address's network, so that has to be acceptable as one.
-    return _unacceptable_network(str(ip_network((peer, address.prefix), strict=False)), server)
+    return _network_problem(str(ip_network((peer, address.prefix), strict=False)), server)
 
 
 def _overlap(version: int, first: int, last: int) -> str | None:

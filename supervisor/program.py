@@ -1,10 +1,12 @@
 """The service from start to end."""
 
+import ctypes
 import gc
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import prctl
@@ -16,7 +18,6 @@ from .logging.log import Log
 from .start import privileged
 from .start.import_blocks import unblock_imports
 from .start.options import PROGRAM, parse
-from .start.title import set_title
 
 
 def run() -> NoReturn:
@@ -29,7 +30,7 @@ def run() -> NoReturn:
         serve = _import_serve()
         prepared = start.finish()
         log = prepared.log
-        set_title(PROGRAM)
+        _set_title(PROGRAM)
         prctl.set_name("ovpn-sessionmgr")
         gc.freeze()  # all that has been imported: it stays
         gc.enable()
@@ -55,6 +56,19 @@ def _import_serve() -> Callable[[privileged.Prepared], ExitStatus]:
 
     unblock_imports()
     return lambda prepared: asyncio.run(serve(prepared))
+
+
+def _set_title(title: str) -> None:
+    """Show `title` in place of this process's arguments, as much of it as there is room for (proc(5), cmdline).
+
+    python-prctl has a call for that, which looks into memory that it has freed already: it crashes where what is freed
+    is overwritten (start/allocator.py).  The last byte stays 0: otherwise the kernel would show the environment too.
+    """
+    fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])  # arg_start, arg_end
+    shown = title.encode()[: end - begin - 1]
+    ctypes.memset(begin, 0, end - begin)
+    ctypes.memmove(begin, shown, len(shown))
 
 
 def _end(status: int) -> NoReturn:

@@ -11,7 +11,7 @@ from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
 from ..policy.limits import LEAVING_DEADLINE
 from ..policy.sandbox.layers import Layer
-from .bus import configuration_api, device_api, log_api, manager_api
+from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused
 from .bus.dispatch import Dispatcher
@@ -214,7 +214,7 @@ class Service:
             self._log.warn(f"The bus does not let us own all of {', '.join(self._more_names)}: {error}")
             return
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
-        self._manager.devices.served = owned.get(device_api.DEVICE.name, False)
+        self._manager.devices.served = owned.get(stub_api.DEVICE.name, False)
         if not owned[log_api.BUS_NAME]:
             self._log.warn(
                 f"Another service owns {log_api.BUS_NAME}: clients do not see what LogForward sends them. End that "

@@ -8,10 +8,10 @@ is unknown: profiles carry options of other clients, and those are dropped with 
 from .options_allowed import ALLOWED
 from .options_rule import Embed, Rule, Treatment, ignored, refused, taken_over
 
-__all__ = ["ALLOWED", "IGNORED", "OPTIONS", "REFUSED", "TAKEN_OVER", "TOKEN_OPTIONS", "Embed", "Rule", "Treatment"]
+__all__ = ["ALLOWED", "IGNORED", "OPTIONS", "PKCS11_OPTIONS", "REFUSED", "TAKEN_OVER", "Embed", "Rule", "Treatment"]
 
 # Read together: worker/profile/pkcs11.py.
-TOKEN_OPTIONS: dict[str, Rule] = {
+PKCS11_OPTIONS: dict[str, Rule] = {
     "pkcs11-providers": taken_over(1, 15, "only those that the administrator lists"),
     "pkcs11-id": taken_over(1, 1, "which certificate and key"),
     "pkcs11-id-management": taken_over(0, 0, "which of them is asked for"),
@@ -22,7 +22,7 @@ TOKEN_OPTIONS: dict[str, Rule] = {
 }
 
 TAKEN_OVER: dict[str, Rule] = {
-    **TOKEN_OPTIONS,
+    **PKCS11_OPTIONS,
     "dev": taken_over(1, 1, "the session manager makes the device"),
     "dev-type": taken_over(1, 1, "always tun"),
     "verb": taken_over(1, 1, "set over the management interface"),

@@ -84,7 +84,7 @@ def namespace_flags(layers: Collection[Layer]) -> int:
     return sum(flag for layer, flag in NAMESPACES.items() if layer in layers)
 
 
-def contradiction(layers: Collection[Layer]) -> str:
+def unmet_dependency(layers: Collection[Layer]) -> str:
     """Why these layers cannot be had without others, or ""."""
     if Layer.CAPABILITIES in layers and Layer.NO_NEW_PRIVS not in layers:
         for layer in _RESTRICTIONS:

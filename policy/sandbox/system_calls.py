@@ -212,7 +212,7 @@ _MODULES = (
     Row("eventfd2", "how these are woken"),
 )  # fmt: skip
 
-TOKEN_ENGINE = Table((*ENGINE.admitted, *_MODULES))
+PKCS11_ENGINE = Table((*ENGINE.admitted, *_MODULES))
 
 # From the moment on that it has accepted the engine's management connection.
 WORKER = Table((

@@ -24,7 +24,7 @@ from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
 from .interface import Interface
 from .objects import ObjectTree, Served, Target, check_signature
 from .properties import PropertyCalls, check_property_call
-from .replies import PROPERTIES, PROPERTY_CALLS, FaultLog, Replies
+from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
 
 _INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 _PEER = "org.freedesktop.DBus.Peer"
@@ -41,7 +41,7 @@ _STRING = get_signature_tree("s")
 _NOTHING = get_signature_tree("")
 
 
-class _Lane:
+class _CallQueue:
     """The calls of one sender that wait for their turn, while an earlier one is being handled."""
 
     __slots__ = ("caller", "calls")
@@ -57,7 +57,7 @@ class Dispatcher:
     `service_uid` is the account the services run as.
     """
 
-    def __init__(self, connection: BusConnection, callers: Callers, *, service_uid: int, log: FaultLog) -> None:
+    def __init__(self, connection: BusConnection, callers: Callers, *, service_uid: int, log: ErrorLog) -> None:
         self._connection = connection
         self._callers = callers
         self._service_uid = service_uid
@@ -65,7 +65,7 @@ class Dispatcher:
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
         self._held: deque[Message] | None = deque()
-        self._lanes: dict[str, _Lane] = {}
+        self._queues: dict[str, _CallQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         connection.add_message_handler(self._received)
 
@@ -114,7 +114,7 @@ class Dispatcher:
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
         held = len(self._held) if self._held else 0
-        return held + len(self._lanes) + sum(len(lane.calls) for lane in self._lanes.values())
+        return held + len(self._queues) + sum(len(queue.calls) for queue in self._queues.values())
 
     async def settled(self) -> None:
         """Wait until no call is being handled or waits for it."""
@@ -134,30 +134,30 @@ class Dispatcher:
 
     def _accept(self, call: Message) -> None:
         sender = call.sender or ""
-        lane = self._lanes.get(sender)
-        if lane is None:
+        queue = self._queues.get(sender)
+        if queue is None:
             caller = self._callers.known(sender)
             unfinished = self._attempt(call, caller)
             if unfinished is not None:
-                self._lanes[sender] = lane = _Lane(caller)
-                task = asyncio.create_task(self._work(sender, lane, unfinished))
+                self._queues[sender] = queue = _CallQueue(caller)
+                task = asyncio.create_task(self._work(sender, queue, unfinished))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        elif len(lane.calls) < MAX_CALLS_PER_SENDER:
-            lane.calls.append(call)
+        elif len(queue.calls) < MAX_CALLS_PER_SENDER:
+            queue.calls.append(call)
         else:
             self._replies.error(call, LIMITS_EXCEEDED, f"{MAX_CALLS_PER_SENDER} of your calls are waiting already")
 
-    async def _work(self, sender: str, lane: _Lane, unfinished: Coroutine[Any, Any, None] | None) -> None:
+    async def _work(self, sender: str, queue: _CallQueue, unfinished: Coroutine[Any, Any, None] | None) -> None:
         try:
             while True:
                 if unfinished is not None:
                     await unfinished
-                if not lane.calls:
+                if not queue.calls:
                     return
-                unfinished = self._attempt(lane.calls.popleft(), lane.caller)
+                unfinished = self._attempt(queue.calls.popleft(), queue.caller)
         finally:
-            del self._lanes[sender]
+            del self._queues[sender]
 
     # One call
 
@@ -243,7 +243,7 @@ class Dispatcher:
         except Exception as error:
             self._replies.refuse(call, error)
             return
-        self._lanes[sender].caller = caller
+        self._queues[sender].caller = caller
         unfinished = self._attempt(call, caller)
         if unfinished is not None:
             await unfinished

@@ -11,7 +11,7 @@ from ..errors import AccessDenied, NotSupported
 from .connection import BusConnection
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
 from .objects import Reader, Served, check_signature, runs
-from .replies import PROPERTIES, PROPERTY_CALLS, FaultLog, Replies
+from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
 from .wire import fits
 
 _VARIANT = get_signature_tree("v")
@@ -35,7 +35,7 @@ def check_property_call(call: Message) -> None:
 class PropertyCalls:
     """Answers the calls of org.freedesktop.DBus.Properties."""
 
-    def __init__(self, connection: BusConnection, replies: Replies, service_uid: int, log: FaultLog) -> None:
+    def __init__(self, connection: BusConnection, replies: Replies, service_uid: int, log: ErrorLog) -> None:
         self._connection = connection
         self._replies = replies
         self._service_uid = service_uid

@@ -16,7 +16,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 PROPERTY_CALLS = {"Get": "ss", "GetAll": "s", "Set": "ssv"}
 
 
-class FaultLog(Protocol):
+class ErrorLog(Protocol):
     """Where faults of ours go."""
 
     def error(self, text: str) -> None: ...
@@ -25,7 +25,7 @@ class FaultLog(Protocol):
 class Replies:
     """Answers calls on `connection`; one whose caller wants no reply gets none."""
 
-    def __init__(self, connection: BusConnection, log: FaultLog) -> None:
+    def __init__(self, connection: BusConnection, log: ErrorLog) -> None:
         self._connection = connection
         self._log = log
 

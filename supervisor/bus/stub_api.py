@@ -1,4 +1,7 @@
-"""Names of OpenVPN 3 Linux that clients look up, though there is nothing for them to do."""
+"""Two names of OpenVPN 3 Linux that clients look up, though this service does their work itself.
+
+Their root objects have a version only; below that of netcfg are the devices that sessions' `device_path` names.
+"""
 
 from ...policy.access import Who
 from .interface import Interface, Property
@@ -13,3 +16,21 @@ BACKENDS = _stub("backends", "Stand-in for the backend starter")
 NETCFG = _stub("netcfg", "Stand-in for the network configuration service")
 
 STUBS = {interface: "/" + interface.name.replace(".", "/") for interface in (BACKENDS, NETCFG)}
+
+DEVICES_PATH = STUBS[NETCFG]
+
+# Names and types as OpenVPN 3 Linux 27 has them, and `active` as its documentation does.
+DEVICE = Interface(
+    name=NETCFG.name,
+    title="Network device of a session",
+    methods=(),
+    properties=(
+        Property("owner", "u", Who.READERS, "User id of the session's owner.", attribute="acl.owner"),
+        Property("acl", "au", Who.READERS, "User ids the session is shared with.", attribute="acl.granted_uids"),
+        Property("active", "b", Who.READERS, "Whether traffic can go through it: its session is connected."),
+        Property("device_name", "s", Who.READERS, "Name of the network device."),
+        Property("layer", "u", Who.READERS, "3: it carries IP packets."),
+        Property("mtu", "q", Who.READERS, "Largest packet it takes, in bytes."),
+        Property("txqueuelen", "q", Who.READERS, "How many packets may wait to be sent."),
+    ),
+)

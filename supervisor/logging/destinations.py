@@ -19,7 +19,7 @@ from pathlib import Path
 from ...policy.dbus_numbers import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup
 from ...policy.exit_status import ExitStatus
 from ..errors import StartError
-from .log import Destination, Log, Origin, Record, Style, prefixed, printable, tag_of
+from .log import Destination, Log, Origin, Record, Style, escape_control_characters, prefixed, tag_of
 
 MAX_QUEUED_LINES = 1000
 MAX_QUEUED_CHARACTERS = 256 * 1024
@@ -254,7 +254,7 @@ class Journald(_Datagrams):
 
     def _datagram(self, record: Record) -> bytes:
         fields = {
-            "MESSAGE": tag_of(record) + printable(record.text),
+            "MESSAGE": tag_of(record) + escape_control_characters(record.text),
             "PRIORITY": str(_priority(record.category)),
             "SYSLOG_IDENTIFIER": IDENTIFIER,
             "O3_LOG_GROUP": GROUP_NAMES[record.group],
@@ -265,7 +265,7 @@ class Journald(_Datagrams):
             "O3_INTERFACE": record.origin.interface,
             "O3_OBJECT_PATH": record.origin.path,
             "O3_LOGTAG": record.origin.tag,
-            "O3_SESSION_TOKEN": printable(record.origin.token),
+            "O3_SESSION_TOKEN": escape_control_characters(record.origin.token),
         }
         return b"".join(_journal_field(name, value.encode()) for name, value in fields.items() if value)
 

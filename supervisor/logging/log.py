@@ -76,7 +76,7 @@ class Destination(Protocol):
     def close(self, deadline: float) -> None: ...
 
 
-def printable(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """`text` with all that could steer a terminal or forge a line escaped, its line breaks kept as "\\n"."""
     if text.isprintable():
         return text
@@ -88,8 +88,8 @@ def printable(text: str) -> str:
 
 def prefixed(record: Record) -> str:
     """The line as the original writes it: "Session Manager INFO: text", sanitised."""
-    session = f"{{{printable(record.session)}}} " if record.session else ""
-    text = printable(record.text).replace("\n", "\n    ")
+    session = f"{{{escape_control_characters(record.session)}}} " if record.session else ""
+    text = escape_control_characters(record.text).replace("\n", "\n    ")
     line = f"{tag_of(record)}{session}{GROUP_NAMES[record.group]} {CATEGORY_NAMES[record.category]}: {text}"
     if record.style.origins:
         origin = record.origin

@@ -19,10 +19,10 @@ from ...policy.network import Address, NetworkSettings, Route, check
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import firewall, tun
-from .journal import Entry, Journal, current_namespace
-from .lane import Lane, limited
+from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
 from .netlink import IPv6Off, Netlink, family
+from .serial_executor import SerialExecutor, limited
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
 
@@ -43,11 +43,11 @@ class Network:
 
     def __init__(self, journal_directory: Path, log: Log) -> None:
         """Raises OSError if the directory cannot be made."""
-        self._journal = Journal(journal_directory)
+        self._journal = DeviceJournal(journal_directory)
         self._log = log
-        self._lane = Lane("network")
-        self._removals = Lane("devices")
-        self._netlink = Netlink()  # used in self._lane only, as are the devices
+        self._executor = SerialExecutor("network")
+        self._removals = SerialExecutor("devices")
+        self._netlink = Netlink()  # used in self._executor only, as are the devices
         self._exempt: set[int] = set()
         self._devices: dict[str, _Device] = {}
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
@@ -56,33 +56,33 @@ class Network:
 
     async def protect(self, uids: range) -> None:
         """Keep the processes of `uids` from this machine's services.  Raises SystemFailure."""
-        await self._lane.run(firewall.install, uids)
+        await self._executor.run(firewall.install, uids)
         self.protected = uids
 
     async def exempt(self, uid: int) -> None:
         """Let the processes of one of them connect to this machine.  Raises SystemFailure."""
         self._exempt.add(uid)
-        await self._lane.run(firewall.install, self.protected, tuple(self._exempt))
+        await self._executor.run(firewall.install, self.protected, tuple(self._exempt))
 
     def end_exemption(self, uid: int) -> None:
         """Nothing is left of the session that had this user id."""
         if uid in self._exempt:
             self._exempt.discard(uid)
-            self._lane.submit(firewall.install, self.protected, tuple(self._exempt))
+            self._executor.submit(firewall.install, self.protected, tuple(self._exempt))
 
     async def create_device(self, session: str, uid: int) -> str:
         """Make a device that user `uid` can open; its name.  Raises SystemFailure."""
         self._events.start()
-        job = self._lane.submit(self._create, session, uid)
+        job = self._executor.submit(self._create, session, uid)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
-        self._lane.submit(self._netlink.open)
+        self._executor.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
                 return await asyncio.shield(asyncio.wrap_future(job))
         except (asyncio.CancelledError, SystemFailure):
             # Nobody knows its name, should there be one in the end.
-            job.add_done_callback(lambda done: self._lane.submit(self._discard, done))
+            job.add_done_callback(lambda done: self._executor.submit(self._discard, done))
             raise
 
     async def apply(self, device: str, settings: NetworkSettings) -> list[str]:
@@ -95,10 +95,10 @@ class Network:
         steps = self._replace(device, settings, warnings)
         try:
             async with limited(f"setting up {device}", NETWORK_DEADLINE):
-                while await self._lane.run(_advance, steps):
+                while await self._executor.run(_advance, steps):
                     pass
         finally:
-            self._lane.submit(steps.close)
+            self._executor.submit(steps.close)
         return warnings
 
     async def clear(self, device: str) -> None:
@@ -107,7 +107,7 @@ class Network:
         The engine may go on holding the device.  Raises SystemFailure.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            await self._lane.run(self._clear_named, device)
+            await self._executor.run(self._clear_named, device)
 
     async def delete_device(self, device: str) -> None:
         """Remove a device, after the engine has ended; does nothing if it is gone.  Raises SystemFailure.
@@ -115,14 +115,14 @@ class Network:
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            entry = await self._lane.run(self._take, device)
+            entry = await self._executor.run(self._take, device)
         if entry:
             await self._remove(entry)
 
     async def recover(self) -> list[str]:
         """Remove what an earlier instance left behind; the names of the devices.  To be called first."""
         async with limited("clearing what an earlier run left", NETWORK_DEADLINE):
-            left = await self._lane.run(self._clear_leftovers)
+            left = await self._executor.run(self._clear_leftovers)
         await self._remove_all(left)
         return [entry.name for entry in left]
 
@@ -132,12 +132,12 @@ class Network:
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
             if self.protected:
-                await self._lane.run(firewall.remove)
-            await self._lane.run(self._netlink.close)
+                await self._executor.run(firewall.remove)
+            await self._executor.run(self._netlink.close)
             # A device that was given up while it was made is discarded after that, and removed after that again.
-            await self._lane.run(_nothing)
+            await self._executor.run(_nothing)
             await self._removals.run(_nothing)
-        self._lane.stop()
+        self._executor.stop()
         self._removals.stop()
 
     async def _remove_all(self, entries: list[Entry]) -> None:
@@ -157,7 +157,7 @@ class Network:
     def _links_removed(self, indices: frozenset[int]) -> None:
         # In turn with all that this process does to its devices: those that it removed itself it has taken from its
         # list before.
-        job = asyncio.wrap_future(self._lane.submit(self._missing, indices))
+        job = asyncio.wrap_future(self._executor.submit(self._missing, indices))
         job.add_done_callback(self._tell_removals)
 
     def _tell_removals(self, job: asyncio.Future[list[Entry]]) -> None:

@@ -31,7 +31,7 @@ def current_namespace() -> str:
     return f"{boot} {Path('/proc/self/ns/net').stat().st_ino}"
 
 
-class Journal:
+class DeviceJournal:
     """The entries, in a directory that only this service can enter."""
 
     def __init__(self, directory: Path) -> None:

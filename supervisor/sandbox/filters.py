@@ -35,7 +35,7 @@ def build_all(layers: Collection[Layer], session_uids: range, provider_groups: i
         spawner=build(system_calls.spawner(layers, session_uids, provider_groups)),
         worker=build(system_calls.WORKER),
         engine=build(system_calls.ENGINE),
-        token_engine=() if provider_groups is None else build(system_calls.TOKEN_ENGINE),
+        pkcs11_engine=() if provider_groups is None else build(system_calls.PKCS11_ENGINE),
         resolver=build(system_calls.RESOLVER),
     )
 

@@ -20,7 +20,7 @@ def join_groups(providers: Sequence[Provider]) -> None:
         os.setgroups(sorted({*os.getgroups(), *groups}))
 
 
-class Providers:
+class ListedProviders:
     """All of them, by number; looked at once, when the workers' root directory is built."""
 
     def __init__(self, providers: Sequence[Provider]) -> None:

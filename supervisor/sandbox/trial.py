@@ -1,53 +1,51 @@
-"""What of the sandbox this machine has, by trying it; to be run as root in a process that ends then."""
+"""Trying which layers this machine has, in a process of its own: containers forbid what their kernel can do."""
 
-import struct
-from collections.abc import Callable
-from functools import partial
+import os
+import traceback
+from typing import NoReturn
 
-from ...ipc.helpers import Filters
-from ...kernel import landlock, privileges, process
-from ...policy.sandbox.layers import NAMESPACES, Layer
-from ..errors import SystemFailure
-from ..network import firewall
-from . import filters
-from .choice import Tried
+import msgspec
 
-_ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+from ...policy.exit_status import ExitStatus
+from ...policy.sandbox.layers import Layer
+from ..errors import StartError
+from .choice import TrialResult
 
 
-def probe(layers: frozenset[Layer], session_uids: range, provider_groups: int | None) -> Tried:
-    """Try each of `layers` that a kernel or container may lack, and build the filters."""
-    tried = Tried({}, Filters())
+class Trial:
+    """A process that tries some layers and builds the filters for those that it finds, beside this one."""
 
-    def attempt(layer: Layer, body: Callable[[], object]) -> None:
-        if layer in layers:
-            try:
-                body()
-            except (OSError, filters.CannotBuild, privileges.ConfinementError, SystemFailure) as error:
-                tried.missing[layer] = str(error)
+    def __init__(self, layers: frozenset[Layer], session_uids: range, provider_groups: int | None = None) -> None:
+        """Start it, as root; `provider_groups` is as in system_calls.spawner.  Raises OSError."""
+        self._pipe, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._pipe)
+            _try_all(write_end, layers, session_uids, provider_groups)
+        os.close(write_end)
 
-    # First: in a new pid namespace this process could start only one other.
-    attempt(Layer.SECCOMP, filters.check)
-    for layer, flag in NAMESPACES.items():
-        attempt(layer, partial(process.unshare, flag))
-    attempt(Layer.MDWE, process.refuse_executable_memory)
-    attempt(Layer.FIREWALL, partial(firewall.probe, session_uids))
-    attempt(Layer.NO_NEW_PRIVS, lambda: privileges.run_steps(privileges.forbid_new_privileges()))
-    attempt(Layer.LANDLOCK, landlock.abi)
-    attempt(Layer.SCOPE, _find_scopes)
-    if Layer.SECCOMP in layers - tried.missing.keys():
-        there = layers - tried.missing.keys()  # the filter admits the namespaces that have been found
+    def result(self) -> TrialResult:
+        """Wait for its end; what it has found.  Raises StartError."""
+        with os.fdopen(self._pipe, "rb") as pipe:
+            answer = pipe.read()
+        os.waitpid(self._pid, 0)
         try:
-            if struct.calcsize("P") != 8:
-                raise OSError("this is a 32-bit system")
-            built = filters.build_all(there, session_uids, provider_groups)
-            process.load_filter(_ALLOW_ALL)
-            tried.filters = built
-        except (OSError, filters.CannotBuild) as error:
-            tried.missing[Layer.SECCOMP] = str(error)
-    return tried
+            return msgspec.msgpack.decode(answer, type=TrialResult)
+        except msgspec.DecodeError as error:
+            raise StartError(
+                "The process that tries the layers of the sandbox ended early", ExitStatus.CONFINEMENT
+            ) from error
 
 
-def _find_scopes() -> None:
-    if (abi := landlock.abi()) < landlock.SCOPES_SINCE:
-        raise OSError(f"Landlock {landlock.SCOPES_SINCE} has it, this kernel has {abi}")
+def _try_all(pipe: int, layers: frozenset[Layer], session_uids: range, provider_groups: int | None) -> NoReturn:
+    """Write what is found to `pipe`, as TrialResult, and end this process."""
+    try:
+        from .probe import probe  # with what it imports, 5 MB that the service itself does not need
+
+        with os.fdopen(pipe, "wb") as file:
+            file.write(msgspec.msgpack.encode(probe(layers, session_uids, provider_groups)))
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...policy.access import Acl
-from ..bus.device_api import DEVICE, DEVICES_PATH
-from ..network import link
+from ..bus.stub_api import DEVICE, DEVICES_PATH
+from ..network import device_info
 from .states import State
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ NO_DEVICE = "/"
 
 
 class DeviceObject:
-    """What clients see of a device, always as it is now; the properties are those of bus/device_api.py."""
+    """What clients see of a device, always as it is now; the properties are those of bus/stub_api.py."""
 
     layer = 3
 
@@ -38,11 +38,11 @@ class DeviceObject:
 
     @property
     def mtu(self) -> int:
-        return link.mtu(self._session.device)
+        return device_info.mtu(self._session.device)
 
     @property
     def txqueuelen(self) -> int:
-        return link.txqueuelen(self._session.device)
+        return device_info.txqueuelen(self._session.device)
 
 
 class DeviceObjects:

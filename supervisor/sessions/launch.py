@@ -9,7 +9,7 @@ from ..accounts import account_name
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..network.apply import Network
-from ..sandbox.pkcs11_providers import Providers
+from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.profiles import Profile
 from ..workers import requests
 from ..workers.reap import Reaper
@@ -49,7 +49,7 @@ class Launcher:
         user_ids: UserIds,
         journal: SessionJournal,
         connect_deadline: float,
-        providers: Providers,
+        providers: ListedProviders,
     ) -> None:
         """`connect_deadline` is in seconds, from Connect to the first connection."""
         self._log = log

@@ -27,7 +27,7 @@ from ...policy.limits import (
 )
 from ...policy.sandbox.layers import Layer
 from ..errors import RequestRefused, SystemFailure
-from ..logging.log import Log, printable
+from ..logging.log import Log, escape_control_characters
 from ..workers.spawner_client import NoSpawner
 from .backing import Backing
 from .device_object import NO_DEVICE
@@ -175,7 +175,7 @@ class Session:
         Raises NotNow if the event has no place in the present state.
         """
         before, cell = self.state, transition(self.state, event)
-        text = printable(text[:MAX_URL])
+        text = escape_control_characters(text[:MAX_URL])
         self.was_on_bus = self.was_on_bus or cell.next is State.READY
         self.state = cell.next
         self._note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
@@ -246,7 +246,7 @@ class Session:
         """Write a line of the session's to the service's log and, if its own level shows it, to its forwards."""
         self._note(category, text, group)
         if shown(category, self.log_verbosity):
-            text = printable(text)
+            text = escape_control_characters(text)
             self.last_log = (group, category, text)
             self.forwards.line(group, category, text)
 
@@ -297,7 +297,7 @@ class Session:
         if self.state is State.REVIVING:
             self.happened(Event.ENGINE_FAILED, reason)
         else:
-            self._fail_start(RequestRefused(printable(reason)))
+            self._fail_start(RequestRefused(escape_control_characters(reason)))
 
     def need(self, need: messages.InputNeeded) -> None:
         """The user has to answer questions that were added to `user_input`."""
@@ -308,7 +308,7 @@ class Session:
 
     def _announce_need(self, need: messages.InputNeeded) -> None:
         if need.status:
-            self.around.attention(self, need.group, printable(need.attention[:MAX_STATUS_TEXT]))
+            self.around.attention(self, need.group, escape_control_characters(need.attention[:MAX_STATUS_TEXT]))
             self.happened(Event.INPUT_NEEDED, need.status)
 
     def answered(self, answer: messages.Answer) -> None:

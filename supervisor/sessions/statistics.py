@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 from ..errors import ProtocolViolation
-from ..network.counters import counters
+from ..network.device_info import counters
 
 _DEVICE_INTERVAL = 0.1  # seconds between looks at the device's counters, however often somebody asks
 

@@ -12,8 +12,9 @@ from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
 from ..sandbox import cgroups, choice
-from ..sandbox.choice import Sandbox, Trial
-from ..sandbox.pkcs11_providers import Providers, join_groups
+from ..sandbox.choice import Sandbox
+from ..sandbox.pkcs11_providers import ListedProviders, join_groups
+from ..sandbox.trial import Trial
 from ..sessions.uids import check_unused
 from ..workers.helpers import Helpers, Starting
 from . import directories, privileges
@@ -33,7 +34,7 @@ class Prepared(msgspec.Struct, frozen=True):
     session_uids: range  # without the resolver's
     engine_was_there: bool  # the workers' root directory has the engine in it
     sandbox: Sandbox
-    providers: Providers
+    providers: ListedProviders
 
 
 class Start:
@@ -55,7 +56,7 @@ class Start:
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
         join_groups(options.pkcs11_providers)
-        self._providers = Providers(options.pkcs11_providers)
+        self._providers = ListedProviders(options.pkcs11_providers)
         try:
             self._helpers = Starting(cgroup)
             layers = choice.candidates(options.sandbox) - self._missing.keys()

@@ -21,7 +21,7 @@ class ResolverClient:
         """`ended` is called when the resolver ends without having been told to."""
         self._channel = channel
         self._ended = ended
-        self._waiting: dict[int, asyncio.Future[helpers.Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[helpers.LookupResult]] = {}
         self._numbers = count(1)
         self._per_session: Counter[str] = Counter()
         self.gone = False
@@ -76,7 +76,7 @@ class ResolverClient:
         try:
             packet = self._channel.receive()
             packet.close()
-            answer = helpers.decode_answer(packet.data)
+            answer = helpers.decode_lookup_result(packet.data)
         except (BlockingIOError, BadFrame):
             return
         except ChannelClosed:
@@ -85,7 +85,7 @@ class ResolverClient:
             self._ended()
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_result(helpers.Answer(0, (), "the resolver has ended; restart the service"))
+                    future.set_result(helpers.LookupResult(0, (), "the resolver has ended; restart the service"))
             return
         waiting = self._waiting.get(answer.number)
         if waiting is not None and not waiting.done():

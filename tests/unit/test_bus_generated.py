@@ -9,12 +9,11 @@ from openvpn3_sessionmgr.packaging import generate
 from openvpn3_sessionmgr.packaging.api_doc import api_document
 from openvpn3_sessionmgr.packaging.policy_files import activation_file, policy_file
 from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.device_api import DEVICE
 from openvpn3_sessionmgr.supervisor.bus.inspection_api import INSPECTION
 from openvpn3_sessionmgr.supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
 from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
-from openvpn3_sessionmgr.supervisor.bus.stub_api import STUBS
+from openvpn3_sessionmgr.supervisor.bus.stub_api import DEVICE, STUBS
 from openvpn3_sessionmgr.supervisor.start.allocator import ENVIRONMENT
 
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.config_acl import acl_text, user_id
 from openvpn3_sessionmgr.ctl.config_manage import settings_text
-from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
+from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
 from openvpn3_sessionmgr.policy.profile.overrides import OVERRIDES
 
 PATH = "/net/openvpn/v3/configuration/1"
@@ -80,7 +80,7 @@ def test_users_by_name_and_number() -> None:
     for nobody in ("", "no such user", "4294967295", "²", "-1", "a\0b"):
         with pytest.raises(CommandError, match="there is no user") as raised:
             user_id(nobody)
-        assert raised.value.status == Exit.REFUSED
+        assert raised.value.status == CommandExit.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_users_by_name_and_number() -> None:
 )
 def test_command_lines_that_cannot_be_meant(command: str, text: str) -> None:
     done = CliRunner().invoke(cli, command.split())
-    assert done.exit_code == Exit.USAGE and text in done.output, done.output
+    assert done.exit_code == CommandExit.USAGE and text in done.output, done.output
 
 
 def test_every_override_has_its_option() -> None:

@@ -10,7 +10,7 @@ from dbus_fast import Message, MessageType
 
 from openvpn3_sessionmgr.ctl.bus import Bus
 from openvpn3_sessionmgr.ctl.connect import FAILURE, until
-from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
+from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
 from openvpn3_sessionmgr.ctl.progress import Lines
 from openvpn3_sessionmgr.ctl.services import SESSIONS
 from openvpn3_sessionmgr.ctl.status_text import Status
@@ -91,16 +91,16 @@ def test_connected_already() -> None:
 @pytest.mark.parametrize(
     ("minor", "expected"),
     [
-        (StatusMinor.CONN_FAILED, Exit.CONNECTION_FAILED),
-        (StatusMinor.CONN_AUTH_FAILED, Exit.AUTHENTICATION_FAILED),
-        (StatusMinor.CONN_DISCONNECTED, Exit.CONNECTION_FAILED),
-        (StatusMinor.CONN_DONE, Exit.CONNECTION_FAILED),
-        (StatusMinor.CFG_ERROR, Exit.REFUSED),
-        (StatusMinor.CFG_REQUIRE_USER, Exit.AUTHENTICATION_FAILED),
-        (StatusMinor.PROC_KILLED, Exit.CONNECTION_FAILED),
+        (StatusMinor.CONN_FAILED, CommandExit.CONNECTION_FAILED),
+        (StatusMinor.CONN_AUTH_FAILED, CommandExit.AUTHENTICATION_FAILED),
+        (StatusMinor.CONN_DISCONNECTED, CommandExit.CONNECTION_FAILED),
+        (StatusMinor.CONN_DONE, CommandExit.CONNECTION_FAILED),
+        (StatusMinor.CFG_ERROR, CommandExit.REFUSED),
+        (StatusMinor.CFG_REQUIRE_USER, CommandExit.AUTHENTICATION_FAILED),
+        (StatusMinor.PROC_KILLED, CommandExit.CONNECTION_FAILED),
     ],
 )
-def test_statuses_that_end_the_wait(minor: StatusMinor, expected: Exit) -> None:
+def test_statuses_that_end_the_wait(minor: StatusMinor, expected: CommandExit) -> None:
     error = failed(status_change(6), status_change(minor, "because"), status_change(7))
     assert error.status == expected and error.message.endswith(": because")
     assert failed(first=Status(StatusMajor.CONNECTION, minor, "because")).status == expected
@@ -113,16 +113,16 @@ def test_all_other_statuses_go_on(minor: StatusMinor) -> None:
 
 def test_gone_session_says_its_last_status() -> None:
     error = failed(status_change(8, "bye"), session_event(PATH, 2))
-    assert error.status == Exit.CONNECTION_FAILED and "Client disconnecting: bye" in error.message
+    assert error.status == CommandExit.CONNECTION_FAILED and "Client disconnecting: bye" in error.message
 
 
 def test_service_that_vanishes() -> None:
     error = failed(status_change(6), owner_changed(SESSIONS.name, SERVICE, ""))
-    assert error.status == Exit.UNREACHABLE and "session manager went away" in error.message
+    assert error.status == CommandExit.UNREACHABLE and "session manager went away" in error.message
 
 
 def test_timeout() -> None:
-    assert failed(status_change(6)).status == Exit.TIMED_OUT
+    assert failed(status_change(6)).status == CommandExit.TIMED_OUT
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -136,7 +136,7 @@ def test_a_terminal_that_is_closed_says_so_more_than_once() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
 
-    assert failed(during=close).status == Exit.HUNG_UP
+    assert failed(during=close).status == CommandExit.HUNG_UP
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
@@ -145,7 +145,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
         error = failed(status_change(6), during=lambda: os.kill(os.getpid(), signal.SIGHUP))
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert error.status == Exit.TIMED_OUT
+    assert error.status == CommandExit.TIMED_OUT
 
 
 def test_what_is_told_before_the_first_answer() -> None:

@@ -9,7 +9,7 @@ from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.bus import failure
 from openvpn3_sessionmgr.ctl.config_acl import user_id
 from openvpn3_sessionmgr.ctl.config_commands import the_only
-from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
+from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
 from openvpn3_sessionmgr.ctl.profile_file import read_profile
 from openvpn3_sessionmgr.ctl.services import CONFIGURATION, SESSIONS
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
@@ -21,23 +21,28 @@ GDBUS = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
 @pytest.mark.parametrize(
     ("name", "text", "expected", "status"),
     [
-        (GDBUS, "GDBus.Error:net.openvpn.gdbuspp: Access denied", "Access denied", Exit.REFUSED),
-        (GDBUS, "GDBus.Error:net.openvpn.gdbuspp.request:  Not paused", "Not paused", Exit.REFUSED),
-        (GDBUS, "a GDBus.Error:x: in the middle", "a GDBus.Error:x: in the middle", Exit.REFUSED),
-        ("org.example.Odd", "", "org.example.Odd", Exit.REFUSED),
-        (DAEMON + "ServiceUnknown", "The name …", "the session manager is not running", Exit.UNREACHABLE),
-        (DAEMON + "Spawn.ChildExited", "status 3", "could not start the session manager: status 3", Exit.UNREACHABLE),
-        (DAEMON + "NoReply", "disconnected", "did not answer: disconnected", Exit.UNREACHABLE),
+        (GDBUS, "GDBus.Error:net.openvpn.gdbuspp: Access denied", "Access denied", CommandExit.REFUSED),
+        (GDBUS, "GDBus.Error:net.openvpn.gdbuspp.request:  Not paused", "Not paused", CommandExit.REFUSED),
+        (GDBUS, "a GDBus.Error:x: in the middle", "a GDBus.Error:x: in the middle", CommandExit.REFUSED),
+        ("org.example.Odd", "", "org.example.Odd", CommandExit.REFUSED),
+        (DAEMON + "ServiceUnknown", "The name …", "the session manager is not running", CommandExit.UNREACHABLE),
+        (
+            DAEMON + "Spawn.ChildExited",
+            "status 3",
+            "could not start the session manager: status 3",
+            CommandExit.UNREACHABLE,
+        ),
+        (DAEMON + "NoReply", "disconnected", "did not answer: disconnected", CommandExit.UNREACHABLE),
         (
             DAEMON + "UnknownMethod",
             "No such interface: Object does not exist at path “/s/1”",
             "there is no session /s/1",
-            Exit.REFUSED,
+            CommandExit.REFUSED,
         ),
-        (DAEMON + "UnknownMethod", "No such method", "No such method", Exit.REFUSED),
+        (DAEMON + "UnknownMethod", "No such method", "No such method", CommandExit.REFUSED),
     ],
 )
-def test_error_replies(name: str, text: str, expected: str, status: Exit) -> None:
+def test_error_replies(name: str, text: str, expected: str, status: CommandExit) -> None:
     error = failure(SESSIONS, name, text, "/s/1")
     assert expected in error.message and error.status == status
     assert "GDBus.Error" not in error.message or "GDBus.Error" in expected
@@ -55,7 +60,7 @@ def test_a_name_must_be_of_one_thing() -> None:
     for paths in ([], ["/a", "/b"]):
         with pytest.raises(CommandError) as caught:
             the_only(paths, "config", "x")
-        assert caught.value.status == Exit.REFUSED
+        assert caught.value.status == CommandExit.REFUSED
         assert all(path in caught.value.hint for path in paths)
     with pytest.raises(CommandError) as caught:
         the_only(["/a", "/b"], "config", "x", "--config-path")
@@ -78,7 +83,7 @@ def test_files_that_are_no_profile(content: bytes | None, words: str, tmp_path: 
         file.write_bytes(content)
     with pytest.raises(CommandError) as caught:
         read_profile(str(file))
-    assert words in caught.value.message and caught.value.status == Exit.REFUSED
+    assert words in caught.value.message and caught.value.status == CommandExit.REFUSED
 
 
 def test_the_largest_profile_is_read(tmp_path: Path) -> None:
@@ -111,7 +116,7 @@ def test_the_largest_profile_is_read(tmp_path: Path) -> None:
 )
 def test_wrong_command_lines(arguments: str) -> None:
     result = CliRunner().invoke(cli, arguments.split())
-    assert result.exit_code == Exit.USAGE, result.output
+    assert result.exit_code == CommandExit.USAGE, result.output
 
 
 # How commands name one profile or session, and what they need besides.
@@ -145,7 +150,7 @@ def test_names_that_cannot_be(command: str, option: str, value: str, words: str)
     if (command, option) == ("session-start", "--path"):
         option = "--config-path"
     result = CliRunner().invoke(cli, [command, option, value, *_NAMED[command]])
-    assert result.exit_code == Exit.USAGE and f"'{option}'" in result.output.splitlines()[-1]
+    assert result.exit_code == CommandExit.USAGE and f"'{option}'" in result.output.splitlines()[-1]
     assert words in result.output
 
 
@@ -168,12 +173,12 @@ def test_names_that_cannot_be(command: str, option: str, value: str, words: str)
 )
 def test_texts_that_cannot_travel_on_the_bus(arguments: list[str], option: str) -> None:
     result = CliRunner().invoke(cli, arguments)
-    assert result.exit_code == Exit.USAGE and f"Invalid value for {option}: It is " in result.output
+    assert result.exit_code == CommandExit.USAGE and f"Invalid value for {option}: It is " in result.output
 
 
 def test_a_file_whose_name_is_not_utf8_needs_a_name() -> None:
     result = CliRunner().invoke(cli, ["config-import", "--config", "/nowhere/\udcff.ovpn"])
-    assert result.exit_code == Exit.USAGE and "give the profile a --name" in result.output
+    assert result.exit_code == CommandExit.USAGE and "give the profile a --name" in result.output
 
 
 def test_numbers_of_users() -> None:

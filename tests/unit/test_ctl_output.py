@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 
 _OVPNCTL = "from openvpn3_sessionmgr.ctl.__main__ import main; main()"
 _FULL = "No space left on device"
@@ -60,4 +60,4 @@ def test_what_nobody_hears() -> None:
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_that_cannot_be_written(argument: str) -> None:
     done = run(_OVPNCTL, ">/dev/full", argument)
-    assert (done.returncode, done.stderr) == (Exit.OTHER, f"Error: {_FULL}\n")
+    assert (done.returncode, done.stderr) == (CommandExit.OTHER, f"Error: {_FULL}\n")

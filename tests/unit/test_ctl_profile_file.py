@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandError, Exit
+from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
 from openvpn3_sessionmgr.ctl.profile_file import embed_files, read_profile
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
 from openvpn3_sessionmgr.policy.profile.syntax import tokenize
@@ -81,4 +81,4 @@ def test_files_that_cannot_be_embedded(content: bytes | None, words: str, tmp_pa
     (tmp_path / "profile").write_text("client\nca a.crt\n")
     with pytest.raises(CommandError) as caught:
         read_profile(str(tmp_path / "profile"))
-    assert words in caught.value.message and caught.value.status == Exit.REFUSED
+    assert words in caught.value.message and caught.value.status == CommandExit.REFUSED

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from openvpn3_sessionmgr.ctl import show
 from openvpn3_sessionmgr.ctl.__main__ import cli
-from openvpn3_sessionmgr.ctl.exits import MEANING, CommandError, Exit, help_epilog
+from openvpn3_sessionmgr.ctl.exits import MEANING, CommandError, CommandExit, help_epilog
 from openvpn3_sessionmgr.ctl.status_text import Status
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
 
@@ -116,7 +116,7 @@ def test_names_and_messages_of_others_cannot_steer_the_terminal() -> None:
         show.profiles_text({"/p": profile}, verbose=False),
         show.profiles_text({"/p": profile}, verbose=True),
         show.statistics_text({evil: 1}),
-        str(CommandError(evil, Exit.REFUSED, evil)),
+        str(CommandError(evil, CommandExit.REFUSED, evil)),
     ]
     for text in shown:
         assert text.replace("\n", "").isprintable(), text
@@ -158,8 +158,8 @@ def test_statistics() -> None:
 
 
 def test_every_exit_status_is_explained() -> None:
-    assert MEANING.keys() == set(Exit)
-    assert all(f"{status:>3}  {MEANING[status]}" in help_epilog() for status in Exit)
+    assert MEANING.keys() == set(CommandExit)
+    assert all(f"{status:>3}  {MEANING[status]}" in help_epilog() for status in CommandExit)
 
 
 @pytest.mark.parametrize(

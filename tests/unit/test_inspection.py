@@ -16,7 +16,7 @@ from dbus_fast import Variant
 
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.bus import failure
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.ctl.inspection import inspection_json, inspection_text, size
 from openvpn3_sessionmgr.ctl.process_details import details
 from openvpn3_sessionmgr.ctl.services import INSPECTION, SESSIONS
@@ -203,10 +203,10 @@ def test_sizes(number: int, text: str) -> None:
 
 def test_a_session_manager_without_this_interface() -> None:
     error = failure(SESSIONS, "org.freedesktop.DBus.Error.InvalidArgs", f"No such interface “{INSPECTION}”", PATH)
-    assert error.status == Exit.REFUSED and "is another one" in error.hint
+    assert error.status == CommandExit.REFUSED and "is another one" in error.hint
 
 
 @pytest.mark.parametrize("session", ["", "/net//openvpn"])
 def test_names_that_cannot_be_meant(session: str) -> None:
     done = CliRunner().invoke(cli, ["inspect", session])
-    assert done.exit_code == Exit.USAGE and "Invalid value for 'SESSION'" in done.output
+    assert done.exit_code == CommandExit.USAGE and "Invalid value for 'SESSION'" in done.output

@@ -56,7 +56,12 @@ EXAMPLES = [
     messages.LogLine(LogCategory.INFO, "hello"),
 ]
 
-HELPER_DECODERS = (helpers.decode_to_resolver, helpers.decode_answer, helpers.unpack_spawn, helpers.unpack_spawned)
+HELPER_DECODERS = (
+    helpers.decode_to_resolver,
+    helpers.decode_lookup_result,
+    helpers.unpack_spawn,
+    helpers.unpack_spawned,
+)
 
 
 def test_the_largest_settings_that_are_allowed_fit_a_frame() -> None:

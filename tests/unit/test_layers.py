@@ -10,10 +10,10 @@ import pytest
 from openvpn3_sessionmgr.ipc.helpers import Filters
 from openvpn3_sessionmgr.kernel import landlock
 from openvpn3_sessionmgr.policy.sandbox.confinement import RESOLVER_FILES, WORKER_FILES, Files
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, LAYERS, Layer, contradiction, join, split
+from openvpn3_sessionmgr.policy.sandbox.layers import ALL, LAYERS, Layer, join, split, unmet_dependency
 from openvpn3_sessionmgr.supervisor.errors import StartError
 from openvpn3_sessionmgr.supervisor.sandbox import choice
-from openvpn3_sessionmgr.supervisor.sandbox.choice import Tried
+from openvpn3_sessionmgr.supervisor.sandbox.choice import TrialResult
 from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,13 +63,13 @@ def test_the_option_does_not_take(text: str, said: str) -> None:
 
 
 def test_without_capabilities_each_restriction_stands_alone() -> None:
-    assert not any(contradiction({layer}) for layer in Layer)
-    assert not contradiction(ALL)
+    assert not any(unmet_dependency({layer}) for layer in Layer)
+    assert not unmet_dependency(ALL)
 
 
 NOT_DELEGATED = {Layer.CGROUP: "not delegated"}
-NO_LANDLOCK = Tried({Layer.LANDLOCK: "no such call"}, Filters())
-EVERYTHING = Tried({}, Filters())
+NO_LANDLOCK = TrialResult({Layer.LANDLOCK: "no such call"}, Filters())
+EVERYTHING = TrialResult({}, Filters())
 
 
 def test_available_goes_without_and_says_so() -> None:
@@ -100,7 +100,7 @@ def test_a_list_goes_without_the_others() -> None:
     made = choice.choose(frozenset({Layer.MDWE}), NOT_DELEGATED, EVERYTHING)
     assert made.layers == {Layer.MDWE}
     assert len(made.describe()) == len(Layer) - 1
-    assert made.describe()[0].endswith("it is not wanted")
+    assert made.describe()[0].endswith("--sandbox leaves it out")
 
 
 def test_without_ids_of_their_own_sessions_share_one() -> None:

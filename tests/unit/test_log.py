@@ -26,7 +26,7 @@ from openvpn3_sessionmgr.supervisor.logging.destinations import (
     open_file,
     open_log,
 )
-from openvpn3_sessionmgr.supervisor.logging.log import Log, printable
+from openvpn3_sessionmgr.supervisor.logging.log import Log, escape_control_characters
 
 IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds, for anything that should happen at once
@@ -98,7 +98,7 @@ def test_the_level_can_change(tmp_path: Path) -> None:
     ],
 )
 def test_what_could_steer_a_terminal_is_escaped(raw: str, safe: str) -> None:
-    assert printable(raw) == safe
+    assert escape_control_characters(raw) == safe
 
 
 def test_a_text_cannot_forge_a_second_line(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from openvpn3_sessionmgr.policy.network import (
     NetworkSettings,
     PolicyViolation,
     Route,
-    acceptable_route,
     check,
+    route_problem,
 )
 
 SERVER = "192.0.2.1"
@@ -116,16 +116,16 @@ def test_addresses_that_are_refused(address: Address, reason: str) -> None:
 )
 def test_routes_that_are_refused(destination: str, reason: str) -> None:
     refused(f"route {destination}: .*{reason}", routes=(Route(destination),))
-    assert reason in (acceptable_route(Route(destination), SERVER) or "")
+    assert reason in (route_problem(Route(destination), SERVER) or "")
 
 
 @pytest.mark.parametrize("destination", ["fc00::/7", "fd00::/8", "2001::/16", "10.0.0.0/8", "203.0.113.7/32"])
 def test_routes_that_are_accepted(destination: str) -> None:
-    assert acceptable_route(Route(destination), SERVER) is None
+    assert route_problem(Route(destination), SERVER) is None
 
 
 def test_an_ipv4_server_is_recognised_in_an_ipv6_address() -> None:
-    assert "covers the server" in (acceptable_route(Route("192.0.2.0/24"), "::ffff:192.0.2.1") or "")
+    assert "covers the server" in (route_problem(Route("192.0.2.0/24"), "::ffff:192.0.2.1") or "")
 
 
 @pytest.mark.parametrize("metric", [-1, MAX_METRIC + 1])
@@ -136,7 +136,7 @@ def test_metrics_out_of_range(metric: int) -> None:
 @pytest.mark.parametrize("server", ["", "vpn.example.com", "192.0.2.1/32"])
 def test_the_server_must_be_an_address(server: str) -> None:
     refused("is not an address", server=server)
-    assert "is not an address" in (acceptable_route(Route("203.0.113.0/24"), server) or "")
+    assert "is not an address" in (route_problem(Route("203.0.113.0/24"), server) or "")
 
 
 def test_there_are_limits() -> None:
@@ -149,7 +149,7 @@ def test_there_are_limits() -> None:
 def test_no_accepted_route_covers_the_server_or_loopback(host: object, length: int, server: object) -> None:
     bits = min(length, ip_address(str(host)).max_prefixlen)
     network = ip_network(f"{host}/{bits}", strict=False)
-    if acceptable_route(Route(str(network)), str(server)) is None:
+    if route_problem(Route(str(network)), str(server)) is None:
         assert ip_address(str(server)) not in network
         assert ip_address("127.0.0.1") not in network
         assert ip_address("::1") not in network
@@ -158,7 +158,7 @@ def test_no_accepted_route_covers_the_server_or_loopback(host: object, length: i
 
 @given(st.text())
 def test_any_text_is_judged_without_an_exception(text: str) -> None:
-    if acceptable_route(Route(text), SERVER) is None:
+    if route_problem(Route(text), SERVER) is None:
         ip_network(text)
-    if acceptable_route(Route("203.0.113.0/24"), text) is None:
+    if route_problem(Route("203.0.113.0/24"), text) is None:
         ip_address(text)

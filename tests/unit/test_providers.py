@@ -8,7 +8,7 @@ import pytest
 
 from openvpn3_sessionmgr.ipc.helpers import StagedProvider
 from openvpn3_sessionmgr.policy.profile.pkcs11 import Provider
-from openvpn3_sessionmgr.supervisor.sandbox.pkcs11_providers import Providers
+from openvpn3_sessionmgr.supervisor.sandbox.pkcs11_providers import ListedProviders
 
 GROUP = grp.getgrgid(os.getgid())
 
@@ -21,14 +21,14 @@ def module(tmp_path: Path) -> str:
 
 
 def test_one_that_is_there(module: str, tmp_path: Path) -> None:
-    made = Providers([Provider("a", module), Provider("b", module, (str(tmp_path),), GROUP.gr_name)])
+    made = ListedProviders([Provider("a", module), Provider("b", module, (str(tmp_path),), GROUP.gr_name)])
     assert [one.problem for one in made.listed] == ["", ""]
     assert made.staged == (StagedProvider((module,)), StagedProvider((module, str(tmp_path)), GROUP.gr_gid))
 
 
 def test_one_that_is_not_there_keeps_its_number(module: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    made = Providers(
+    made = ListedProviders(
         [
             Provider("no-module", missing),
             Provider("no-path", module, (missing,)),
@@ -52,4 +52,4 @@ def test_one_that_is_not_there_keeps_its_number(module: str, tmp_path: Path) -> 
 
 
 def test_none_at_all() -> None:
-    assert Providers([]).wanted_by(b"pkcs11-providers x\n") == frozenset()
+    assert ListedProviders([]).wanted_by(b"pkcs11-providers x\n") == frozenset()

@@ -28,7 +28,7 @@ TABLES = {
     "spawner with providers": WITH_PROVIDERS,
     "worker": system_calls.WORKER,
     "engine": system_calls.ENGINE,
-    "token engine": system_calls.TOKEN_ENGINE,
+    "token engine": system_calls.PKCS11_ENGINE,
     "resolver": system_calls.RESOLVER,
 }
 
@@ -184,7 +184,7 @@ def test_the_worker_is_given_least() -> None:
     # A filter binds what its process forks: the spawner's must not be in the way of the others'.
     for table in (system_calls.WORKER, system_calls.ENGINE):
         assert set(table.admitted) <= set(SPAWNER.admitted)
-    assert set(system_calls.TOKEN_ENGINE.admitted) <= set(WITH_PROVIDERS.admitted)
+    assert set(system_calls.PKCS11_ENGINE.admitted) <= set(WITH_PROVIDERS.admitted)
 
 
 def test_an_unknown_call_is_an_error() -> None:

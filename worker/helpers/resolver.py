@@ -71,7 +71,7 @@ class _Resolver:
         elif request.number in self._lookups:
             raise BadFrame(f"look-up {request.number} is under way already")
         elif len(self._lookups) >= _MAX_LOOKUPS:
-            self._reply(helpers.Answer(request.number, (), "too many names are being resolved"))
+            self._reply(helpers.LookupResult(request.number, (), "too many names are being resolved"))
         else:
             self._start(request)
 
@@ -82,7 +82,7 @@ class _Resolver:
         except OSError as error:
             os.close(read_end)
             os.close(write_end)
-            self._reply(helpers.Answer(request.number, (), f"no process for the look-up: {error.strerror}"))
+            self._reply(helpers.LookupResult(request.number, (), f"no process for the look-up: {error.strerror}"))
             return
         if pid == 0:
             os.write(write_end, helpers.encode(resolve(request)))
@@ -99,16 +99,16 @@ class _Resolver:
             return
         self._finish(lookup)
         try:
-            self._reply(helpers.decode_answer(lookup.answer))
+            self._reply(helpers.decode_lookup_result(lookup.answer))
         except BadFrame:
-            self._reply(helpers.Answer(lookup.request.number, (), "the look-up's process died"))
+            self._reply(helpers.LookupResult(lookup.request.number, (), "the look-up's process died"))
 
     def _expire(self) -> None:
         now = time.monotonic()
         for lookup in [lookup for lookup in self._lookups.values() if lookup.deadline <= now]:
             self._finish(lookup)
             error = f"no answer from the name servers within {RESOLVE_DEADLINE:.0f} s"
-            self._reply(helpers.Answer(lookup.request.number, (), error))
+            self._reply(helpers.LookupResult(lookup.request.number, (), error))
 
     def _finish(self, lookup: _Lookup) -> None:
         """Forget a look-up, and end its process if it still runs."""
@@ -122,19 +122,19 @@ class _Resolver:
         for lookup in list(self._lookups.values()):
             self._finish(lookup)
 
-    def _reply(self, answer: helpers.Answer) -> None:
+    def _reply(self, answer: helpers.LookupResult) -> None:
         try:
             self._supervisor.send(helpers.encode(answer))
         except ChannelClosed:
             pass  # the next read sees it too, and ends
 
 
-def resolve(request: helpers.Lookup) -> helpers.Answer:
+def resolve(request: helpers.Lookup) -> helpers.LookupResult:
     """Look up one name (getaddrinfo(3)), blocking; never raises."""
     try:
         found = socket.getaddrinfo(request.host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) and error.strerror else str(error)
-        return helpers.Answer(request.number, (), reason)
+        return helpers.LookupResult(request.number, (), reason)
     addresses = dict.fromkeys(str(address[0]) for *_, address in found)
-    return helpers.Answer(request.number, tuple(addresses)[:MAX_RESOLVED])
+    return helpers.LookupResult(request.number, tuple(addresses)[:MAX_RESOLVED])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ...policy.limits import MAX_PROFILE
-from ...policy.profile.options import OPTIONS, TOKEN_OPTIONS, Embed, Rule, Treatment
+from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
 from .connection import Connection
@@ -312,7 +312,7 @@ class _Judge:
 
 
 _SPECIAL = {
-    **dict.fromkeys(TOKEN_OPTIONS, lambda judge, option: judge.token.read(option)),
+    **dict.fromkeys(PKCS11_OPTIONS, lambda judge, option: judge.token.read(option)),
     "dev": _Judge.dev,
     "dev-type": _Judge.dev_type,
     "mode": _Judge.mode,

@@ -137,7 +137,7 @@ def confine_engine(confinement: Confinement) -> None:
     if Layer.SCOPE in confinement.layers:
         landlock.keep_signals_inside()
     filters = confinement.filters
-    for program in filters.token_engine if confinement.uses_tokens else filters.engine:
+    for program in filters.pkcs11_engine if confinement.uses_tokens else filters.engine:
         process.load_filter(program)
 
 

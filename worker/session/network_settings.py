@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count, islice
 
 from ...policy.limits import MAX_ADDRESSES, MAX_ROUTES
-from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, acceptable_route, check
+from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, check, route_problem
 
 _DEFAULT_MTU = 1500
 _DNS_OPTIONS = ("DNS", "DOMAIN", "DOMAIN-SEARCH", "ADAPTER_DOMAIN_SUFFIX")
@@ -85,7 +85,7 @@ def _route(destination: str, metric: str | None, server: str, warnings: list[str
         warnings.append(f"route {destination} makes no sense: left out")
         return
     route = Route(str(network), _integer(metric, 0))
-    reason = acceptable_route(route, server)
+    reason = route_problem(route, server)
     if reason is None:
         yield route
     else:

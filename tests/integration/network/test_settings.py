@@ -12,8 +12,8 @@ import pytest
 
 from openvpn3_sessionmgr.policy.network import Address, PolicyViolation, Route
 from openvpn3_sessionmgr.supervisor.errors import SystemFailure
-from openvpn3_sessionmgr.supervisor.network.counters import counters
-from openvpn3_sessionmgr.supervisor.network.lane import Lane, limited
+from openvpn3_sessionmgr.supervisor.network.device_info import counters
+from openvpn3_sessionmgr.supervisor.network.serial_executor import SerialExecutor, limited
 from openvpn3_sessionmgr.tests.support.isolated import (
     MANY_ROUTES,
     ROUTE,
@@ -325,11 +325,11 @@ async def test_a_cancelled_creation_leaves_no_device(tmp_path: Path) -> None:
 
 @isolated
 async def test_a_hanging_job_does_not_hold_up_the_loop(tmp_path: Path) -> None:
-    lane = Lane("test")
+    executor = SerialExecutor("test")
     reader, writer = os.pipe()
     with pytest.raises(SystemFailure, match=r"reading takes more than 0.05 s"):
         async with limited("reading", 0.05):
-            await lane.run(os.read, reader, 1)
+            await executor.run(os.read, reader, 1)
     os.write(writer, b"x")
-    assert await lane.run(len, "abc") == 3
-    lane.stop()
+    assert await executor.run(len, "abc") == 3
+    executor.stop()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge, knows
@@ -69,7 +69,7 @@ def test_the_wrong_answer(lab: Lab) -> None:
         shown.answer("Auth User name: ", "alice")
         shown.answer("Auth Password: ", "wrong")
         shown.wait("Error: Client authentication failed")
-        assert shown.finish() == Exit.AUTHENTICATION_FAILED
+        assert shown.finish() == CommandExit.AUTHENTICATION_FAILED
     assert sessions(lab) == []
 
 
@@ -88,7 +88,7 @@ def test_an_answer_that_is_refused_is_asked_again(lab: Lab) -> None:
 
 def test_ctrl_c_and_end_of_input_at_the_question(lab: Lab) -> None:
     lab.supervisor()
-    for stroke, status in (("interrupt", Exit.INTERRUPTED), ("end", Exit.AUTHENTICATION_FAILED)):
+    for stroke, status in (("interrupt", CommandExit.INTERRUPTED), ("end", CommandExit.AUTHENTICATION_FAILED)):
         with terminal(lab, *start(lab)) as shown:
             shown.answer("Auth User name: ", "alice")
             shown.wait("Auth Password: ")
@@ -110,7 +110,9 @@ def test_a_terminal_that_is_closed(lab: Lab, more: Sequence[str]) -> None:
             shown.answer("Auth User name: ", "alice")
         shown.wait("Auth Password: " if more else "Client connecting")
         # At a question, the end of the input may be seen first.
-        assert shown.hang_up() in ({Exit.HUNG_UP, Exit.AUTHENTICATION_FAILED} if more else {Exit.HUNG_UP})
+        assert shown.hang_up() in (
+            {CommandExit.HUNG_UP, CommandExit.AUTHENTICATION_FAILED} if more else {CommandExit.HUNG_UP}
+        )
     assert sessions(lab) == []
 
 
@@ -120,7 +122,7 @@ def test_a_session_that_ends_while_its_user_thinks(lab: Lab) -> None:
         shown.wait("Auth User name: ")
         [path] = sessions(lab)
         lab.connection("alice").session(path, "Disconnect")
-        assert shown.finish() == Exit.CONNECTION_FAILED
+        assert shown.finish() == CommandExit.CONNECTION_FAILED
         assert shown.echoes
 
 
@@ -149,7 +151,7 @@ def test_answers_from_standard_input(lab: Lab) -> None:
 def test_too_few_answers_on_standard_input(lab: Lab) -> None:
     lab.supervisor()
     status, output, errors = piped(lab, "alice\n", *start(lab))
-    assert (status, output) == (Exit.AUTHENTICATION_FAILED, "")
+    assert (status, output) == (CommandExit.AUTHENTICATION_FAILED, "")
     assert "Error: the session asks: Auth Password\n" in errors and "--credentials-file" in errors
     assert sessions(lab) == []
 
@@ -171,7 +173,7 @@ def test_credentials_from_a_file(lab: Lab) -> None:
     assert status == 0 and "Warning" not in errors
     file.chmod(0o644)
     status, _, errors = piped(lab, "wrong\n", *start(lab), "--credentials-file", str(file))
-    assert status == Exit.AUTHENTICATION_FAILED and f"Warning: other users may read {file}" in errors
+    assert status == CommandExit.AUTHENTICATION_FAILED and f"Warning: other users may read {file}" in errors
 
 
 @pytest.mark.parametrize(("content", "words"), [("alice\n", "needs a user name and"), (None, "cannot be read")])
@@ -181,7 +183,7 @@ def test_files_without_credentials(lab: Lab, content: str | None, words: str) ->
     if content is None:
         file.unlink()
     status, _, errors = piped(lab, "", *start(lab), "--credentials-file", str(file))
-    assert status == Exit.REFUSED and words in errors
+    assert status == CommandExit.REFUSED and words in errors
     assert sessions(lab) == []
 
 
@@ -236,7 +238,7 @@ def test_asked_by_resume_of_a_session_that_was_never_connected(lab: Lab) -> None
     manage = ("session-manage", "--path", session.path)
     assert piped(lab, "", *manage, "--pause", "--timeout", "15")[0] == 0
     status, _, errors = piped(lab, "", *manage, "--resume")
-    assert status == Exit.AUTHENTICATION_FAILED and "Error: the session asks: Auth User name\n" in errors
+    assert status == CommandExit.AUTHENTICATION_FAILED and "Error: the session asks: Auth User name\n" in errors
     assert piped(lab, "", *manage, "--pause")[0] == 0
     with terminal(lab, *manage, "--resume", "--timeout", "15") as shown:
         shown.answer("Auth User name: ", "alice")
@@ -249,7 +251,7 @@ def test_asked_by_resume_of_a_session_that_was_never_connected(lab: Lab) -> None
 def test_standard_input_that_cannot_be_read(lab: Lab) -> None:
     lab.supervisor()
     done = lab.as_user("alice", ["sh", "-c", 'exec "$@" 0>/dev/null', "sh", service.OVPNCTL, *start(lab)])
-    assert done.returncode == Exit.REFUSED
+    assert done.returncode == CommandExit.REFUSED
     assert "Error: standard input cannot be read: Bad file descriptor\n" in done.stderr
     assert sessions(lab) == []
 
@@ -257,7 +259,7 @@ def test_standard_input_that_cannot_be_read(lab: Lab) -> None:
 def test_text_with_a_nul_byte(lab: Lab) -> None:
     lab.supervisor()
     status, _, errors = piped(lab, "ali\0ce\n", *start(lab))
-    assert status == Exit.REFUSED and "Error: what was typed is not text: it contains a NUL byte\n" in errors
+    assert status == CommandExit.REFUSED and "Error: what was typed is not text: it contains a NUL byte\n" in errors
     assert sessions(lab) == []
 
 
@@ -279,7 +281,7 @@ def test_session_auth(lab: Lab) -> None:
     assert status == 0 and output.startswith(CONNECTED_TO)
     assert text.get("status") == [2, CONNECTED, ""]
     status, _, errors = piped(lab, "", "session-auth", "--auth-req", request)
-    assert status == Exit.REFUSED and f"no session waits with authentication request {request}" in errors
+    assert status == CommandExit.REFUSED and f"no session waits with authentication request {request}" in errors
 
     waiting = [service.OVPNCTL, "session-auth", "--auth-req", str(listed[web.path]["auth_request"]), "--timeout", "15"]
     process = lab.start_as_user("alice", waiting)
@@ -293,5 +295,5 @@ def test_session_auth_leaves_the_session_when_it_gets_no_answer(lab: Lab) -> Non
     lab.supervisor()
     session = begin(lab, more=ASKS)
     request = str(session.get("backend_pid"))
-    assert piped(lab, "", "session-auth", "--auth-req", request)[0] == Exit.AUTHENTICATION_FAILED
+    assert piped(lab, "", "session-auth", "--auth-req", request)[0] == CommandExit.AUTHENTICATION_FAILED
     answer(session, username="alice", password="x")

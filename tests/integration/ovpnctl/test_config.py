@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, BOB
@@ -37,7 +37,7 @@ class Ovpnctl:
 
     def refused(self, command: str, *arguments: str) -> str:
         done = self.run(command, *arguments)
-        assert done.returncode == Exit.REFUSED and done.stdout == "", done
+        assert done.returncode == CommandExit.REFUSED and done.stdout == "", done
         return done.stderr.partition("\n")[0]
 
 
@@ -100,7 +100,7 @@ def test_whether_a_profile_exists(lab: Lab, ovpnctl: Ovpnctl) -> None:
     assert ovpnctl.said("config-manage", "--exists", "--quiet") == ""
     assert Ovpnctl(lab, f"{ovpnctl.path}x").refused("config-manage", "--exists").startswith("Error: there is no")
     done = lab.ovpnctl("alice", "config-manage", "--config", "other", "--exists")
-    assert done.returncode == Exit.REFUSED and "no configuration profile named other" in done.stderr
+    assert done.returncode == CommandExit.REFUSED and "no configuration profile named other" in done.stderr
 
 
 def test_an_invalid_profile_says_why(lab: Lab, ovpnctl: Ovpnctl) -> None:
@@ -150,7 +150,7 @@ def test_access(lab: Lab, ovpnctl: Ovpnctl) -> None:
 def test_sealing_wants_to_be_certain(lab: Lab, ovpnctl: Ovpnctl) -> None:
     seal = [service.OVPNCTL, "config-acl", "--path", ovpnctl.path, "--seal"]
     done = lab.as_user("alice", seal, stdin="yes\n")
-    assert done.returncode == Exit.OTHER and "CANNOT be undone" in done.stderr and "cancelled" in done.stderr
+    assert done.returncode == CommandExit.OTHER and "CANNOT be undone" in done.stderr and "cancelled" in done.stderr
     assert not ovpnctl.json("config-manage")["readonly"]
     done = lab.as_user("alice", seal, stdin="YES\n")
     assert done.returncode == 0 and done.stdout == "Configuration has been sealed.\n"
@@ -200,5 +200,5 @@ def test_lists_by_tag_and_owner(lab: Lab, ovpnctl: Ovpnctl) -> None:
     assert listed("--filter-owner", str(ALICE.uid)) == [ovpnctl.path, tagged]
     assert listed("--filter-tag", "c") == [] == listed("--filter-owner", "bob")
     done = lab.ovpnctl("alice", "config-import", "--config", file, "--tag", "a", "--tag", "a")
-    assert done.returncode == Exit.REFUSED and "Tag already exists" in done.stderr
+    assert done.returncode == CommandExit.REFUSED and "Tag already exists" in done.stderr
     assert len(listed()) == 2, "a profile that could not be tagged was left"

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import Process
@@ -32,7 +32,7 @@ def test_the_log_of_a_session_until_it_ends(lab: Lab, session: UserSession) -> N
     session.connect()
     log.wait_line(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d Client INFO: Connected: 198\.51\.100\.1:1194 ")
     session.call("Disconnect")
-    assert log.wait() == Exit.OK
+    assert log.wait() == CommandExit.OK
     statuses = re.findall(r"^\S+ \S+ \[STATUS\] (.*)$", log.text, re.MULTILINE)
     assert statuses == [
         f"Connection, Configuration OK: config_path={session.profile}",
@@ -53,7 +53,7 @@ def test_json_is_an_object_a_line(lab: Lab, session: UserSession) -> None:
     session.connect()
     log.wait_line('"text": "Connected: ')
     session.call("Disconnect")
-    assert log.wait() == Exit.OK
+    assert log.wait() == CommandExit.OK
     said = [json.loads(line) for line in log.text.splitlines() if line.startswith("{")]
     assert {one["type"] for one in said} == {"log", "status"}
     assert [one["minor"] for one in said if one["type"] == "status"] == [2, 6, 6, 7, 8, 9, 16]
@@ -66,18 +66,18 @@ def test_control_c_ends_it(lab: Lab, session: UserSession) -> None:
     log = follow(lab, "--path", session.path)
     log.wait_line("^Attached")
     log.signal(signal.SIGINT)
-    assert log.wait() == Exit.OK
+    assert log.wait() == CommandExit.OK
     assert session.get("status") != []
 
 
 def test_no_such_session(lab: Lab, session: UserSession) -> None:
     for arguments in (["--config", "other"], ["--path", session.path + "x"], ["--interface", "tun7"]):
-        assert lab.ovpnctl("alice", "log", *arguments).returncode == Exit.REFUSED
+        assert lab.ovpnctl("alice", "log", *arguments).returncode == CommandExit.REFUSED
     done = lab.ovpnctl("bob", "log", "--path", session.path)
-    assert done.returncode == Exit.REFUSED
+    assert done.returncode == CommandExit.REFUSED
     assert "Access denied" in done.stderr
-    assert lab.ovpnctl("alice", "log").returncode == Exit.USAGE
-    assert lab.ovpnctl("alice", "log", "--config", "work", "--log-level", "7").returncode == Exit.USAGE
+    assert lab.ovpnctl("alice", "log").returncode == CommandExit.USAGE
+    assert lab.ovpnctl("alice", "log", "--config", "work", "--log-level", "7").returncode == CommandExit.USAGE
 
 
 def test_sharing_a_session(lab: Lab, session: UserSession) -> None:
@@ -115,12 +115,12 @@ def test_sharing_a_session(lab: Lab, session: UserSession) -> None:
         "granted_access": [],
     }
     assert json.loads(lab.ovpnctl("bob", "session-acl", *name, "--json").stdout)["public_access"] is True
-    assert lab.ovpnctl("bob", "session-manage", *name, "--disconnect").returncode == Exit.REFUSED
+    assert lab.ovpnctl("bob", "session-manage", *name, "--disconnect").returncode == CommandExit.REFUSED
     assert lab.ovpnctl("alice", "session-acl", *name, "--public-access", "false").returncode == 0
     refused = lab.ovpnctl("bob", "session-acl", "--path", session.path, "--show")
-    assert refused.returncode == Exit.REFUSED
+    assert refused.returncode == CommandExit.REFUSED
     assert "Access denied" in refused.stderr
     again = lab.ovpnctl("alice", "session-acl", *name, "--revoke", "bob")
-    assert again.returncode == Exit.REFUSED
+    assert again.returncode == CommandExit.REFUSED
     assert "UID not granted access" in again.stderr
-    assert lab.ovpnctl("alice", "session-acl", *name).returncode == Exit.USAGE
+    assert lab.ovpnctl("alice", "session-acl", *name).returncode == CommandExit.USAGE

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration
@@ -37,18 +37,18 @@ def test_profiles_from_import_to_removal(lab: Lab, configuration: Configuration)
     assert json.loads(lab.ovpnctl("bob", "configs-list", "--json").stdout) == {}
 
     done = lab.ovpnctl("bob", "config-remove", "--path", path, "--force")
-    assert done.returncode == Exit.REFUSED
+    assert done.returncode == CommandExit.REFUSED
     assert (
         done.stderr.startswith("Error: Access to the configuration profile is denied.\n") and "GDBus" not in done.stderr
     )
     done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn")
-    assert done.returncode == Exit.OTHER and done.stderr.endswith(": \nError: config-remove was cancelled\n")
+    assert done.returncode == CommandExit.OTHER and done.stderr.endswith(": \nError: config-remove was cancelled\n")
     done = lab.as_user("alice", [service.OVPNCTL, "config-remove", "--config", "office.ovpn"], stdin="y\n")
     assert done.returncode == 0 and done.stdout.strip() == ""
     done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force")
-    assert done.returncode == Exit.REFUSED and "no configuration profile named office.ovpn" in done.stderr
+    assert done.returncode == CommandExit.REFUSED and "no configuration profile named office.ovpn" in done.stderr
     done = lab.ovpnctl("alice", "config-remove", "--path", path, "--force")
-    assert done.returncode == Exit.REFUSED and f"no configuration profile {path}" in done.stderr
+    assert done.returncode == CommandExit.REFUSED and f"no configuration profile {path}" in done.stderr
 
 
 def test_import_from_standard_input_and_of_files(lab: Lab, configuration: Configuration) -> None:
@@ -70,7 +70,7 @@ def test_two_profiles_of_one_name(lab: Lab, configuration: Configuration) -> Non
     file = str(lab.file("office.ovpn", PROFILE))
     paths = [json.loads(lab.ovpnctl("alice", "config-import", "-c", file, "--json").stdout)["path"] for _ in range(2)]
     done = lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force")
-    assert done.returncode == Exit.REFUSED
+    assert done.returncode == CommandExit.REFUSED
     assert all(path in done.stderr for path in paths)
     assert lab.ovpnctl("alice", "config-remove", "--path", paths[0], "--force").returncode == 0
     assert lab.ovpnctl("alice", "config-remove", "--config", "office.ovpn", "--force").returncode == 0
@@ -87,10 +87,10 @@ def test_more_profiles_than_a_bus_permits_calls_at_once(lab: Lab, configuration:
 def test_refusals_of_the_service_are_told(lab: Lab, configuration: Configuration) -> None:
     file = str(lab.file("broken.ovpn", "<ca>\nno end\n"))
     done = lab.ovpnctl("alice", "config-import", "--config", file)
-    assert done.returncode == Exit.REFUSED and done.stdout == ""
+    assert done.returncode == CommandExit.REFUSED and done.stdout == ""
     assert done.stderr == "Error: The profile cannot be read: line 1: '</ca>' is missing\n"
     done = lab.ovpnctl("alice", "session-start", "--config", "office")
-    assert done.returncode == Exit.REFUSED and "no configuration profile named office" in done.stderr
+    assert done.returncode == CommandExit.REFUSED and "no configuration profile named office" in done.stderr
     assert "no configuration profile named" in lab.ovpnctl("alice", "session-start", "--config", "x" * 300).stderr
 
 
@@ -100,31 +100,31 @@ def test_refusals_of_the_service_are_told(lab: Lab, configuration: Configuration
 )
 def test_a_file_that_cannot_be_used(file: str, reason: str, lab: Lab, configuration: Configuration) -> None:
     done = lab.ovpnctl("alice", "session-start", "--config", file)
-    assert (done.returncode, done.stderr) == (Exit.REFUSED, f"Error: {file} cannot be read: {reason}\n")
+    assert (done.returncode, done.stderr) == (CommandExit.REFUSED, f"Error: {file} cannot be read: {reason}\n")
 
 
 def test_a_file_of_somebody_else(lab: Lab, configuration: Configuration) -> None:
     file = str(lab.file("office.ovpn", PROFILE, "bob"))
     done = lab.ovpnctl("alice", "config-import", "--config", file)
-    assert done.returncode == Exit.REFUSED
+    assert done.returncode == CommandExit.REFUSED
     assert done.stderr == f"Error: {file} cannot be read: Permission denied\n"
 
 
 @pytest.mark.parametrize("command", ["sessions-list", "session-stats --config x", "session-manage -D -c x"])
 def test_no_session_manager(command: str, lab: Lab) -> None:
     done = lab.ovpnctl("alice", *command.split())
-    assert done.returncode == Exit.UNREACHABLE and done.stdout == ""
+    assert done.returncode == CommandExit.UNREACHABLE and done.stdout == ""
     assert "the session manager is not running, and the bus cannot start it" in done.stderr
 
 
 def test_no_bus(lab: Lab, tmp_path: Path) -> None:
     lab.bus.stop()
     done = lab.ovpnctl("alice", "sessions-list")
-    assert done.returncode == Exit.UNREACHABLE and "the system bus cannot be reached" in done.stderr
+    assert done.returncode == CommandExit.UNREACHABLE and "the system bus cannot be reached" in done.stderr
 
 
 def test_a_file_that_cannot_become_a_session_leaves_no_profile(lab: Lab, configuration: Configuration) -> None:
     file = str(lab.file("office.ovpn", PROFILE))
     done = lab.ovpnctl("alice", "session-start", "--config", file)
-    assert done.returncode == Exit.UNREACHABLE and "session manager is not running" in done.stderr
+    assert done.returncode == CommandExit.UNREACHABLE and "session manager is not running" in done.stderr
     assert json.loads(lab.ovpnctl("alice", "configs-list", "--json").stdout) == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.tests.lab import service
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
@@ -64,8 +64,8 @@ def test_a_session_from_start_to_end(lab: Lab) -> None:
     assert sessions(lab, "bob") == {} and ctl(lab, "sessions-list", user="bob") == "No sessions available\n"
 
     again = lab.ovpnctl("alice", "session-start", "--config", "office")
-    assert again.returncode == Exit.REFUSED and "already running" in again.stderr
-    assert lab.ovpnctl("bob", "session-manage", "--path", path, "--disconnect").returncode == Exit.REFUSED
+    assert again.returncode == CommandExit.REFUSED and "already running" in again.stderr
+    assert lab.ovpnctl("bob", "session-manage", "--path", path, "--disconnect").returncode == CommandExit.REFUSED
 
     manage = ("session-manage", "--interface", device, "--timeout", "20")
     assert ctl(lab, *manage, "--pause") == "Session paused\n"
@@ -83,7 +83,7 @@ def test_a_session_from_start_to_end(lab: Lab) -> None:
     assert done["action"] == "disconnect" and done["statistics"]["TUN_BYTES_IN"] > 0
     assert sessions(lab) == {}
     gone = lab.ovpnctl("alice", "session-manage", "--path", path, "--disconnect")
-    assert gone.returncode == Exit.REFUSED and f"there is no session {path}" in gone.stderr
+    assert gone.returncode == CommandExit.REFUSED and f"there is no session {path}" in gone.stderr
 
 
 def test_json_of_a_start_is_all_there_is_on_standard_output(lab: Lab) -> None:
@@ -111,7 +111,7 @@ def test_a_server_that_does_not_answer(lab: Lab) -> None:
     lab.supervisor()
     file = str(lab.file("office.ovpn", lab.profile()))
     done = lab.ovpnctl("alice", "session-start", "--config", file, "--timeout", "0.5")
-    assert done.returncode == Exit.TIMED_OUT and done.stdout == ""
+    assert done.returncode == CommandExit.TIMED_OUT and done.stdout == ""
     assert done.stderr.endswith("Error: not connected within 0.5 s\n")
     assert sessions(lab) == {}
 
@@ -120,19 +120,19 @@ def test_a_profile_that_is_refused(lab: Lab) -> None:
     lab.supervisor()
     file = str(lab.file("office.ovpn", lab.profile(more=["crl-verify [inline]"])))
     done = lab.ovpnctl("alice", "session-start", "--config", file)
-    assert done.returncode == Exit.REFUSED and "crl-verify" in done.stderr and done.stdout == ""
+    assert done.returncode == CommandExit.REFUSED and "crl-verify" in done.stderr and done.stdout == ""
     assert sessions(lab) == {} and json.loads(ctl(lab, "configs-list", "--json")) == {}
 
 
 @pytest.mark.parametrize(
     ("number", "status", "words"),
     [
-        (signal.SIGINT, Exit.INTERRUPTED, "Error: interrupted"),
-        (signal.SIGTERM, Exit.TERMINATED, "Error: terminated"),
-        (signal.SIGHUP, Exit.HUNG_UP, "Error: the terminal was closed"),
+        (signal.SIGINT, CommandExit.INTERRUPTED, "Error: interrupted"),
+        (signal.SIGTERM, CommandExit.TERMINATED, "Error: terminated"),
+        (signal.SIGHUP, CommandExit.HUNG_UP, "Error: the terminal was closed"),
     ],
 )
-def test_interrupted(lab: Lab, number: signal.Signals, status: Exit, words: str) -> None:
+def test_interrupted(lab: Lab, number: signal.Signals, status: CommandExit, words: str) -> None:
     lab.supervisor()
     process, alice, _ = waiting_start(lab)
     process.signal(number)
@@ -146,7 +146,7 @@ def test_nothing_is_left_where_nobody_can_be_told(lab: Lab, standard_error: str)
     command = [service.OVPNCTL, "session-start", "--timeout", "0.5", "--config"]
     shell = ["bash", "-c", f'exec "$@" {standard_error}', "bash"]
     done = lab.as_user("alice", [*shell, *command, str(lab.file("office.ovpn", lab.profile()))])
-    assert (done.returncode, done.stdout, done.stderr) == (Exit.TIMED_OUT, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (CommandExit.TIMED_OUT, "", "")
     assert sessions(lab) == {}
 
 
@@ -154,7 +154,7 @@ def test_results_that_cannot_be_written(lab: Lab) -> None:
     lab.supervisor()
     for command in ("sessions-list", "configs-list --json"):
         done = lab.as_user("alice", ["bash", "-c", f"{service.OVPNCTL} {command} >/dev/full"])
-        assert done.returncode == Exit.OTHER
+        assert done.returncode == CommandExit.OTHER
         assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
 
 
@@ -180,14 +180,14 @@ def test_somebody_else_ends_the_session(lab: Lab) -> None:
     lab.supervisor()
     process, alice, path = waiting_start(lab)
     alice.session(path, "Disconnect")
-    assert process.wait() == Exit.CONNECTION_FAILED and "Error: Client disconnected" in process.text
+    assert process.wait() == CommandExit.CONNECTION_FAILED and "Error: Client disconnected" in process.text
 
 
 def test_the_service_dies(lab: Lab) -> None:
     supervisor = lab.supervisor()
     process, _, _ = waiting_start(lab)
     supervisor.process.signal(signal.SIGKILL)
-    assert process.wait() == Exit.UNREACHABLE and "session manager went away" in process.text
+    assert process.wait() == CommandExit.UNREACHABLE and "session manager went away" in process.text
     lab.supervisor()  # takes away the device that the killed one could not
 
 
@@ -195,5 +195,5 @@ def test_the_bus_dies(lab: Lab) -> None:
     supervisor = lab.supervisor()
     process, _, _ = waiting_start(lab)
     lab.bus.process.signal(signal.SIGKILL)
-    assert process.wait() == Exit.UNREACHABLE and "connection to the bus was lost" in process.text
+    assert process.wait() == CommandExit.UNREACHABLE and "connection to the bus was lost" in process.text
     supervisor.process.wait()

@@ -44,11 +44,11 @@ class Resolver:
     def cancel(self, number: int) -> None:
         self.channel.send(helpers.encode(helpers.Cancel(number)))
 
-    def answer(self, deadline: float = DEADLINE) -> helpers.Answer:
+    def answer(self, deadline: float = DEADLINE) -> helpers.LookupResult:
         """The next answer."""
         if not select.select([self.channel], [], [], deadline)[0]:
             raise TimeoutError(f"no answer within {deadline:g} s")
-        return helpers.decode_answer(self.channel.receive().data)
+        return helpers.decode_lookup_result(self.channel.receive().data)
 
     def serving(self) -> int:
         """The process that reads requests: the only child of the one that keeps it alive."""
@@ -92,7 +92,7 @@ def test_addresses_of_both_families(lab: Lab, running: Resolver) -> None:
     running.ask(2, "many.example")
     assert len(set(running.answer().addresses) & set(many)) == MAX_RESOLVED
     running.ask(3, "198.51.100.9")
-    assert running.answer() == helpers.Answer(3, ("198.51.100.9",))
+    assert running.answer() == helpers.LookupResult(3, ("198.51.100.9",))
 
 
 @pytest.mark.parametrize("host", ["missing.example", "", "a..b", "x" * 300, "a b", "\u00e9" * 100, "\0"])
@@ -108,7 +108,7 @@ def test_a_slow_server_holds_up_nobody_else(lab: Lab, running: Resolver) -> None
     running.ask(1, "a.example")
     running.ask(2, "localhost")  # from /etc/hosts
     assert running.answer().number == 2
-    assert running.answer() == helpers.Answer(1, ("192.0.2.1",))
+    assert running.answer() == helpers.LookupResult(1, ("192.0.2.1",))
 
 
 def test_a_dead_server_is_an_error_in_time_while_others_are_answered(lab: Lab, running: Resolver) -> None:
@@ -117,7 +117,7 @@ def test_a_dead_server_is_an_error_in_time_while_others_are_answered(lab: Lab, r
     dead.wait_line("asked a.example")
     lab.dns({"b.example": ["192.0.2.2"]}, address=SERVER_ADDRESS6)  # resolv.conf as it is now counts
     running.ask(2, "b.example")
-    assert running.answer() == helpers.Answer(2, ("192.0.2.2",))
+    assert running.answer() == helpers.LookupResult(2, ("192.0.2.2",))
     found = running.answer(RESOLVE_DEADLINE + 1)
     assert (found.number, found.addresses) == (1, ()) and found.error
     assert running.lookups() == set()
@@ -142,24 +142,24 @@ def test_a_cancelled_look_up_is_killed_and_not_answered(lab: Lab, running: Resol
     running.cancel(77)
     assert wait_gone(process, DEADLINE)
     running.ask(1, "192.0.2.1")  # its number is free again
-    assert running.answer() == helpers.Answer(1, ("192.0.2.1",))
+    assert running.answer() == helpers.LookupResult(1, ("192.0.2.1",))
 
 
 def test_a_look_up_that_is_killed_is_a_named_error(lab: Lab, running: Resolver) -> None:
     (process,) = under_way(lab, running, 1)
     os.kill(process, signal.SIGKILL)
-    assert running.answer() == helpers.Answer(1, (), "the look-up's process died")
+    assert running.answer() == helpers.LookupResult(1, (), "the look-up's process died")
 
 
 def test_look_ups_are_bounded(lab: Lab, running: Resolver) -> None:
     lab.dns(dead=True)
     for number in range(1, MOST + 2):
         running.ask(number, "a.example")
-    assert running.answer() == helpers.Answer(MOST + 1, (), "too many names are being resolved")
+    assert running.answer() == helpers.LookupResult(MOST + 1, (), "too many names are being resolved")
     assert len(running.lookups()) == MOST
     running.cancel(1)
     running.ask(MOST + 2, "192.0.2.1")
-    assert running.answer() == helpers.Answer(MOST + 2, ("192.0.2.1",))
+    assert running.answer() == helpers.LookupResult(MOST + 2, ("192.0.2.1",))
 
 
 def test_it_ends_with_its_supervisor_and_takes_everything_along(lab: Lab, running: Resolver) -> None:
@@ -183,7 +183,7 @@ def test_killed_it_comes_back(lab: Lab, running: Resolver) -> None:
     before = running.serving()
     os.kill(before, signal.SIGKILL)
     running.ask(2, "a.example")
-    assert running.answer() == helpers.Answer(2, ("192.0.2.1",))
+    assert running.answer() == helpers.LookupResult(2, ("192.0.2.1",))
     assert running.serving() != before
 
 
@@ -191,4 +191,4 @@ def test_a_request_that_is_none_ends_only_the_serving_process(lab: Lab, running:
     lab.dns({"a.example": ["192.0.2.1"]})
     running.channel.send(b"junk")
     running.ask(2, "a.example")
-    assert running.answer() == helpers.Answer(2, ("192.0.2.1",))
+    assert running.answer() == helpers.LookupResult(2, ("192.0.2.1",))

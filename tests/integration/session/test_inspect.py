@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import Exit
+from openvpn3_sessionmgr.ctl.exits import CommandExit
 from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer
 from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
@@ -38,7 +38,7 @@ def inspected(lab: Lab, user: str, session: str) -> dict[str, Any]:
 
 def refusal(lab: Lab, user: str, session: str) -> str:
     done = lab.ovpnctl(user, "inspect", session)
-    assert (done.returncode, done.stdout) == (Exit.REFUSED, ""), done
+    assert (done.returncode, done.stdout) == (CommandExit.REFUSED, ""), done
     return done.stderr
 
 
@@ -103,7 +103,7 @@ def test_without_layers(lab: Lab) -> None:
     session = connected(lab, "--sandbox=none")
     shown = inspected(lab, "root", session.path)
     assert shown["layers"] == []
-    assert shown["missing_layers"] == dict.fromkeys(ALL, "it is not wanted")
+    assert shown["missing_layers"] == dict.fromkeys(ALL, "--sandbox leaves it out")
     for process in shown["processes"]:
         found = process["details"]
         assert (found["no_new_privs"], found["seccomp"]) == (False, 0)

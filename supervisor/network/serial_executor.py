@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Lane:
+class SerialExecutor:
     """Runs jobs in order in one daemon thread, which starts with the first and has that moment's privileges.
 
     A job that hangs holds up the jobs behind it, never the loop, and not the end of the process.
