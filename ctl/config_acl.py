@@ -1,11 +1,10 @@
 """config-acl: who may use a profile, and how."""
 
-import pwd
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import text
+from .acl import grant_options, granted_json, granted_lines, grants, make_grants, show_options, yes_or_no
 from .config_names import check_one_name, find_profile, names_a_profile, readable_properties, set_property
 from .exits import CommandError, CommandExit, sanitize
 from .run import ask, on_bus, print_json, put, say
@@ -15,10 +14,8 @@ from .show import user_name
 if TYPE_CHECKING:
     from .bus import Bus
 
-_NOBODY = 2**32 - 1  # stands for "no user" in system calls
-
-# What is said when a switch is set to false, and to true.
-_SAID = {
+# What is printed when a switch is set to false, and to true.
+_REPORTS = {
     "transfer_owner_session": (
         "Configuration ownership transfer to session disabled",
         "Configuration ownership transfer to session enabled",
@@ -33,8 +30,7 @@ _SAID = {
 
 @click.command("config-acl")
 @names_a_profile
-@click.option("-G", "--grant", type=text, metavar="USER", multiple=True, help="Share it with a user (name or number).")
-@click.option("-R", "--revoke", type=text, metavar="USER", multiple=True, help="No longer share it with a user.")
+@grant_options
 @click.option(
     "-T",
     "--transfer-owner-session",
@@ -46,8 +42,7 @@ _SAID = {
 @click.option("--public-access", type=bool, metavar="true|false", help="Let everybody use it.")
 @click.option("-S", "--seal", is_flag=True, help="Make it read-only for good.")
 @click.option("--force", is_flag=True, help="Do not ask before --seal.")
-@click.option("-s", "--show", is_flag=True, help="Show who may do what.")
-@click.option("--json", "as_json", is_flag=True, help="Print who may do what, when all is changed, as an object.")
+@show_options
 def config_acl(
     path: str | None,
     config: str | None,
@@ -75,27 +70,24 @@ def config_acl(
         "locked_down": lock_down,
         "public_access": public_access,
     }
-    users = [("AccessGrant", "Granted access to", user_id(user)) for user in grant]
-    users += [("AccessRevoke", "Revoked access from", user_id(user)) for user in revoke]
+    users = grants(grant, revoke)
     set_to = {name: value for name, value in switches.items() if value is not None}
     if not (users or set_to or seal or show or as_json):
         raise click.UsageError("Nothing to do: give --show, or something to change.")
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         if not as_json:
             put(text)
 
     async def change(bus: "Bus") -> str:
         found = await find_profile(bus, path, config)
-        for member, said, uid in users:
-            await bus.call(CONFIGURATION, member, "u", uid, path=found)
-            tell(f"{said} {user_name(uid)} (uid {uid})")
+        await make_grants(bus, CONFIGURATION, found, users, report)
         for name, value in set_to.items():
             await set_property(bus, found, name, "b", value)
-            tell(_SAID[name][value])
+            report(_REPORTS[name][value])
         return found
 
-    async def seal_it(bus: "Bus") -> None:
+    async def seal_profile(bus: "Bus") -> None:
         await bus.call(CONFIGURATION, "Seal", path=found)
 
     async def read(bus: "Bus") -> dict[str, Any]:
@@ -103,9 +95,9 @@ def config_acl(
 
     found = on_bus(change)
     if seal:
-        if force or _certain():
-            on_bus(seal_it)
-            tell("Configuration has been sealed.")
+        if force or _confirmed():
+            on_bus(seal_profile)
+            report("Configuration has been sealed.")
         else:
             raise CommandError("--seal was cancelled", CommandExit.OTHER)
     if as_json:
@@ -114,23 +106,13 @@ def config_acl(
         put(acl_text(on_bus(read)))
 
 
-def user_id(user: str) -> int:
-    """The number of a user given by name or number; raises CommandError."""
-    if user.isascii() and user.isdecimal() and len(user) <= len(str(_NOBODY)) and int(user) < _NOBODY:
-        return int(user)
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except (KeyError, ValueError):
-        raise CommandError(f"there is no user {user}", CommandExit.REFUSED) from None
-
-
-def _certain() -> bool:
+def _confirmed() -> bool:
     say("This operation CANNOT be undone and makes this configuration profile read-only.")
     return ask("Are you sure you want to do this? (enter yes in upper case)") == "YES"
 
 
 def acl_json(path: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """Who may do what, as the help of config-acl says."""
+    """Who has access, as the help of config-acl says."""
     return {
         "path": path,
         "name": properties["name"],
@@ -140,12 +122,12 @@ def acl_json(path: str, properties: dict[str, Any]) -> dict[str, Any]:
         "locked_down": properties["locked_down"],
         "transfer_owner_session": properties["transfer_owner_session"],
         "public_access": properties["public_access"],
-        "granted_access": [{"name": user_name(uid), "uid": uid} for uid in properties["acl"]],
+        "granted_access": granted_json(properties),
     }
 
 
 def acl_text(acl: dict[str, Any]) -> str:
-    """Who may do what, as the openvpn3 command line shows it."""
+    """Who has access, as the openvpn3 command line shows it."""
     lines = [
         f"    Configuration name: {sanitize(acl['name'])}",
         f"                 Owner: ({acl['owner_uid']})  {acl['owner']}",
@@ -155,12 +137,5 @@ def acl_text(acl: dict[str, Any]) -> str:
         f"         Public access: {yes_or_no(acl['public_access'])}",
     ]
     if not acl["public_access"]:
-        granted = acl["granted_access"]
-        lines.append(f"  Users granted access: {len(granted)} {'user' if len(granted) == 1 else 'users'}")
-        lines += [f"{'-':>25} ({user['uid']})  {user['name']}" for user in granted]
+        lines += granted_lines(acl["granted_access"], 22, 25)
     return "\n".join(lines)
-
-
-def yes_or_no(value: bool) -> str:
-    """A switch in words."""
-    return "yes" if value else "no"

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import text
-from .config_acl import user_id, yes_or_no
+from .acl import grant_options, granted_json, granted_lines, grants, make_grants, show_options, yes_or_no
 from .exits import CommandError, CommandExit, sanitize
 from .run import on_bus, print_json, put
 from .services import SESSIONS
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
 
 @click.command("session-acl", short_help="Change or show who may use a session.")
 @names_a_session
-@click.option("-G", "--grant", type=text, metavar="USER", multiple=True, help="Share it with a user (name or number).")
-@click.option("-R", "--revoke", type=text, metavar="USER", multiple=True, help="No longer share it with a user.")
+@grant_options
 @click.option("--public-access", type=bool, metavar="true|false", help="Let everybody look at it.")
 @click.option(
     "--allow-log-access", type=bool, metavar="true|false", help="Let those it is shared with read its log, too."
 )
-@click.option("-s", "--show", is_flag=True, help="Show who may do what.")
-@click.option("--json", "as_json", is_flag=True, help="Print who may do what, when all is changed, as an object.")
+@show_options
 def session_acl(
     path: str | None,
     config: str | None,
@@ -46,27 +43,24 @@ def session_acl(
     log_access, granted_access [{name, uid}].
     """
     check_one_name(path, config, interface)
-    users = [("AccessGrant", "Granted access to", user_id(user)) for user in grant]
-    users += [("AccessRevoke", "Revoked access from", user_id(user)) for user in revoke]
+    users = grants(grant, revoke)
     if not (users or show or as_json) and public_access is None and allow_log_access is None:
         raise click.UsageError("Nothing to do: give --show, or something to change.")
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         if not as_json:
             put(text)
 
     async def work(bus: "Bus") -> dict[str, Any]:
         found = await find_session(bus, path, config, interface)
-        for member, said, uid in users:
-            await bus.call(SESSIONS, member, "u", uid, path=found)
-            tell(f"{said} {user_name(uid)} (uid {uid})")
+        await make_grants(bus, SESSIONS, found, users, report)
         if public_access is not None:
             await bus.set_property(SESSIONS, found, "public_access", "b", public_access)
-            tell(f"Session is now readable to {'everyone' if public_access else 'only specific users'}")
+            report(f"Session is now readable to {'everyone' if public_access else 'only specific users'}")
         if allow_log_access is not None:
             await bus.set_property(SESSIONS, found, "restrict_log_access", "b", not allow_log_access)
             whom = "those it is shared with" if allow_log_access else "its owner only"
-            tell(f"Session log is now readable to {whom}")
+            report(f"Session log is now readable to {whom}")
         return await _read(bus, found) if show or as_json else {}
 
     acl = on_bus(work)
@@ -87,18 +81,16 @@ async def _read(bus: "Bus", path: str) -> dict[str, Any]:
         "owner_uid": properties["owner"],
         "public_access": properties["public_access"],
         "log_access": not properties["restrict_log_access"],
-        "granted_access": [{"name": user_name(uid), "uid": uid} for uid in properties["acl"]],
+        "granted_access": granted_json(properties),
     }
 
 
 def _acl_text(acl: dict[str, Any]) -> str:
-    """Who may do what, as the openvpn3 command line shows it."""
-    granted = acl["granted_access"]
+    """Who has access, as the openvpn3 command line shows it."""
     lines = [
         f"            Configuration: {sanitize(acl['config_name'])}",
         f"                    Owner: ({acl['owner_uid']})  {acl['owner']}",
         f"            Public access: {yes_or_no(acl['public_access'])}",
         f" Users granted log access: {yes_or_no(acl['log_access'])}",
-        f"     Users granted access: {len(granted)} {'user' if len(granted) == 1 else 'users'}",
     ]
-    return "\n".join([*lines, *(f"{'-':>27} ({user['uid']})  {user['name']}" for user in granted)])
+    return "\n".join([*lines, *granted_lines(acl["granted_access"], 25, 27)])

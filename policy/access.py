@@ -1,4 +1,4 @@
-"""Who may call what: the caller as the bus vouches for it, and the rules a declaration row names."""
+"""Who may call what: the caller as the bus identifies it, and the rules that a row of an interface table names."""
 
 from enum import Enum
 
@@ -13,7 +13,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Acl(msgspec.Struct):
-    """Whose an object is, and whom its owner let in."""
+    """The owner of an object, and who else has access to it."""
 
     owner: int
     granted: set[int] = set()
@@ -23,6 +23,19 @@ class Acl(msgspec.Struct):
     def granted_uids(self) -> list[int]:
         """The granted users in the order of their numbers."""
         return sorted(self.granted)
+
+
+def listed_for(uid: int, acl: Acl) -> bool:
+    """Whether a user finds an object among those offered to them: owner, granted users, everybody if it is public.
+
+    Root is not special: openvpn3-systemd, which runs as root, would stop somebody else's session of the same name.
+    """
+    return acl.public or uid == acl.owner or uid in acl.granted
+
+
+def is_user(uid: int, acl: Acl) -> bool:
+    """Whether a user may use an object: owner, granted users, root."""
+    return uid in (0, acl.owner) or uid in acl.granted
 
 
 class Who(Enum):
@@ -55,7 +68,7 @@ def permitted(who: Who, caller: Caller, acl: Acl | None, service_uid: int) -> bo
         case Who.OWNER:
             return caller.uid == acl.owner
         case Who.USERS:
-            return caller.uid in (0, acl.owner) or caller.uid in acl.granted
+            return is_user(caller.uid, acl)
         case Who.HOLDERS:
             return caller.uid in (acl.owner, service_uid) or caller.uid in acl.granted
         case Who.READERS:

@@ -5,14 +5,14 @@ there before the device can outlive this process, and until it is gone.  Nothing
 the machine takes the devices too.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from ..files import TEMPORARY, replace_file
+
 _SUFFIX = ".device"
-_NEW = ".new"
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,12 +41,7 @@ class DeviceJournal:
 
     def write(self, entry: Entry) -> None:
         """Note a device; raises OSError."""
-        path = self._path(entry)
-        new = path.with_suffix(_NEW)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(entry))
-        new.rename(path)
+        replace_file(self._path(entry), msgspec.json.encode(entry))
 
     def remove(self, entry: Entry) -> None:
         """Forget a device; does nothing if it is not noted."""
@@ -55,7 +50,7 @@ class DeviceJournal:
     def entries(self) -> Iterator[Entry | str]:
         """Every device noted; for a file that cannot be read, which is removed, a sentence about it."""
         for path in sorted(self._directory.iterdir()):
-            if path.suffix == _NEW:  # never finished: the device did not become persistent
+            if path.suffix == TEMPORARY:  # never finished: the device did not become persistent
                 path.unlink()
             elif path.suffix == _SUFFIX:
                 try:

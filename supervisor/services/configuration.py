@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any
 
 from ...policy import limits
-from ...policy.access import Acl, Caller
+from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import LogGroup
 from ...policy.profile import syntax
 from ..accounts import account_id
@@ -17,7 +17,7 @@ from ..errors import CallerError, NoSuchObject
 from ..logging.log import Log
 from .profile_object import ProfileObject, acl_of, check_name
 from .profile_store import Facts, ProfileStore, StoredProfile
-from .profiles import Profile, may_use, no_profile_at, not_shared
+from .profiles import Profile, no_profile_at, not_shared
 
 
 class ProfileEvent(IntEnum):
@@ -72,7 +72,7 @@ class ConfigurationService:
 
     def fetch_available_configs(self, caller: Caller) -> list[str]:
         """Answers FetchAvailableConfigs."""
-        return [path for path, stored in self.store.profiles.items() if may_use(caller, acl_of(stored.facts))]
+        return [path for path, stored in self.store.profiles.items() if listed_for(caller.uid, acl_of(stored.facts))]
 
     def lookup_config_name(self, caller: Caller, name: str) -> list[str]:
         """Answers LookupConfigName."""
@@ -107,7 +107,7 @@ class ConfigurationService:
         except NoSuchObject:
             raise no_profile_at(path) from None
         facts = stored.facts
-        if not may_use(caller, acl_of(facts)):
+        if not listed_for(caller.uid, acl_of(facts)):
             raise not_shared(path)
         return Profile(
             path=path,

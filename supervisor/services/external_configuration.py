@@ -10,14 +10,14 @@ from typing import Any, Literal
 from dbus_fast import Variant
 
 from ...policy import limits
-from ...policy.access import Acl, Caller
+from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import LogGroup
 from ..bus.configuration_api import BUS_NAME
 from ..bus.connection import BusConnection, BusRefused
 from ..errors import AccessDenied, CallerError, SystemFailure
 from ..logging.log import Log
 from .activation import ACTIVATION_DIRECTORIES, started_by_another
-from .profiles import Profile, may_use, no_profile_at, not_shared
+from .profiles import Profile, no_profile_at, not_shared
 
 Mode = Literal["auto", "embedded", "external"]
 
@@ -53,7 +53,7 @@ class ExternalConfiguration:
             async with asyncio.timeout(limits.PROFILE_DEADLINE):
                 facts = await self._facts(path)
                 acl = await asyncio.to_thread(shared_with, path, facts["owner"], self._state_dir)
-                if not may_use(caller, acl or Acl(facts["owner"])):
+                if not listed_for(caller.uid, acl or Acl(facts["owner"])):
                     raise not_shared(path) if acl else _sharing_not_known(path)
                 text = await self._fetch(path)
         except TimeoutError:

@@ -4,9 +4,8 @@ One profile is one file, named by the id in its object path: a line of JSON (`Fa
 as it was imported.  Profiles that are to outlive a reboot lie in the state directory, the others in the
 runtime directory (a tmpfs): both outlive the process, which ends when idle.
 
-A file is written beside its place, flushed, and renamed into it, so that a crash or a full disk leaves the
-old content.  A file that cannot be understood is renamed to `damaged-…`, for somebody to look at.  Texts are
-read when needed and not kept in memory.
+A crash or a full disk leaves the old content of a file (files.py).  A file that cannot be read as a profile is renamed
+to `damaged-…`, for somebody to look at.  Texts are read when needed and not kept in memory.
 """
 
 import asyncio
@@ -25,10 +24,10 @@ import msgspec
 
 from ...policy import limits
 from ..errors import CallerError, NoSuchObject
+from ..files import TEMPORARY, flush_directory, replace_file
 
 PATH_PREFIX = "/net/openvpn/v3/configuration/"
 _SUFFIX = ".profile"
-_TEMPORARY = ".tmp"
 _DAMAGED = "damaged-"  # prefix
 _MAX_FACTS = 64 * 1024  # bytes of the JSON line
 
@@ -153,7 +152,7 @@ class ProfileStore:
 
 
 @contextmanager
-def _told_to_caller(file: Path, what: str) -> Iterator[None]:
+def _errors_for_caller(file: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -163,24 +162,9 @@ def _told_to_caller(file: Path, what: str) -> Iterator[None]:
 
 
 def _write(file: Path, facts: Facts, text: bytes, durable: bool) -> None:
-    temporary = file.with_suffix(_TEMPORARY)
-    with _told_to_caller(file, "stored"):
+    with _errors_for_caller(file, "stored"):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(msgspec.json.encode(facts) + b"\n")
-                stream.write(text)
-                stream.flush()
-                if durable:
-                    os.fsync(stream.fileno())
-            temporary.rename(file)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        if durable:
-            _flush_directory(file.parent)
+        replace_file(file, msgspec.json.encode(facts) + b"\n" + text, durable=durable)
 
 
 def _rewrite(file: Path, facts: Facts, durable: bool) -> None:
@@ -188,22 +172,14 @@ def _rewrite(file: Path, facts: Facts, durable: bool) -> None:
 
 
 def _unlink(file: Path, durable: bool) -> None:
-    with _told_to_caller(file, "removed"):
+    with _errors_for_caller(file, "removed"):
         file.unlink(missing_ok=True)
         if durable:
-            _flush_directory(file.parent)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            flush_directory(file.parent)
 
 
 def _read(file: Path) -> tuple[Facts, bytes]:
-    with _told_to_caller(file, "read"), _open(file) as stream:
+    with _errors_for_caller(file, "read"), _open(file) as stream:
         return _facts(stream), stream.read()
 
 
@@ -236,7 +212,7 @@ def _load(directory: Path, persistent: bool) -> tuple[list[StoredProfile], list[
     except OSError as error:
         return profiles, [f"profiles in {directory} cannot be read: {error.strerror}"]
     for file in files:
-        if file.suffix == _TEMPORARY:
+        if file.suffix == TEMPORARY:
             # Left by a process that was killed before the rename: nobody was told that it is stored.
             with suppress(OSError):
                 file.unlink()

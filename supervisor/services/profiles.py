@@ -1,10 +1,10 @@
-"""What the session manager needs of a configuration service, whichever one there is."""
+"""What the session manager needs from a configuration service, ours or that of OpenVPN 3 Linux."""
 
 from typing import Protocol
 
 import msgspec
 
-from ...policy.access import Acl, Caller
+from ...policy.access import Caller
 from ..errors import AccessDenied, CallerError
 
 
@@ -26,7 +26,7 @@ class Profiles(Protocol):
     async def profile_for(self, path: str, caller: Caller) -> Profile:
         """The profile at an object path.
 
-        Raises AccessDenied if `caller` may not use it, CallerError if there is none or it cannot be had.
+        Raises AccessDenied if `caller` may not use it, CallerError if there is none or it is not available.
         """
 
     async def used(self, profile: Profile) -> None:
@@ -34,11 +34,6 @@ class Profiles(Protocol):
 
         Does not raise: the session is good without it.  The session keeps its own copy of the profile.
         """
-
-
-def may_use(caller: Caller, acl: Acl) -> bool:
-    """Whether `caller` may start a session with a profile; root is not special, as with sessions."""
-    return acl.public or caller.uid == acl.owner or caller.uid in acl.granted
 
 
 def no_profile_at(path: str) -> CallerError:

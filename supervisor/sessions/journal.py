@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from ...policy.limits import GOODBYE_DEADLINE
+from ..files import TEMPORARY, replace_file
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,9 +30,7 @@ class SessionJournal:
     def add(self, session: str, pid: int, uid: int) -> None:
         """Note a worker, which may not have become user `uid` yet.  Raises OSError, also if it has ended."""
         record = _Record(pid, _identity(pid)[0], uid)
-        temporary = self._directory / f".{session}"
-        temporary.write_bytes(msgspec.json.encode(record))
-        temporary.rename(self._directory / f"{session}.worker")
+        replace_file(self._directory / f"{session}.worker", msgspec.json.encode(record))
 
     def remove(self, session: str) -> None:
         """Forget a worker that has ended."""
@@ -43,7 +42,7 @@ class SessionJournal:
         Killing a worker ends its engine too: it is the first process of their pid namespace.  Raises OSError if one
         does not end.
         """
-        for unfinished in self._directory.glob(".*"):
+        for unfinished in self._directory.glob(f"*{TEMPORARY}"):
             unfinished.unlink(missing_ok=True)
         ended = []
         for file in sorted(self._directory.glob("*.worker")):

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ...policy.access import Acl, Caller
+from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
 from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
@@ -218,7 +218,7 @@ class SessionManager:
 
     def _seen_by(self, caller: Caller, *, starting: bool = False) -> Iterator[Session]:
         for session in self._sessions.values():
-            if (starting or session.state is not State.STARTING) and _may_use(caller, session):
+            if (starting or session.state is not State.STARTING) and listed_for(caller.uid, session.acl):
                 yield session
 
     def _accepted(self, session: Session) -> None:
@@ -267,9 +267,3 @@ class SessionManager:
     def _fewer(self) -> None:
         if self.on_fewer is not None:
             self.on_fewer()
-
-
-def _may_use(caller: Caller, session: Session) -> bool:
-    # Root finds nobody else's sessions by name: openvpn3-systemd, which runs as root, would stop the wrong one.
-    acl = session.acl
-    return acl.public or caller.uid == acl.owner or caller.uid in acl.granted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...policy.access import is_user
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import MAX_GRANTED_USERS
 from ..errors import CallerError
@@ -43,9 +44,6 @@ def transfer(session: Session, uid: int) -> None:
 def _part_from_strangers(session: Session) -> None:
     acl = session.acl
 
-    def may_use(uid: int) -> bool:
-        return uid in (0, acl.owner) or uid in acl.granted
-
-    session.forwards.keep(may_use)
-    for name in [name for name, uid in session.watchers.items() if not may_use(uid)]:
+    session.forwards.keep(lambda uid: is_user(uid, acl))
+    for name in [name for name, uid in session.watchers.items() if not is_user(uid, acl)]:
         del session.watchers[name]

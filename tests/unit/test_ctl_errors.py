@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from openvpn3_sessionmgr.ctl.__main__ import cli
+from openvpn3_sessionmgr.ctl.acl import user_id
 from openvpn3_sessionmgr.ctl.bus import failure
-from openvpn3_sessionmgr.ctl.config_acl import user_id
 from openvpn3_sessionmgr.ctl.config_commands import the_only
 from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
 from openvpn3_sessionmgr.ctl.profile_file import read_profile

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "ipc": {"policy", "ipc"},
     "supervisor": {"policy", "kernel", "ipc", "supervisor"},
     "worker": {"policy", "kernel", "ipc", "worker"},
-    "ctl": {"policy", "ipc", "ctl"},
+    "ctl": {"policy", "ctl"},
 }
 
 

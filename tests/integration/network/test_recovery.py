@@ -109,7 +109,7 @@ async def test_recovery_tolerates_damaged_files(tmp_path: Path) -> None:
         "garbage.device": os.urandom(100),
         "array.device": b"[]",
         "renamed.device": whole.read_bytes(),
-        "unfinished.new": whole.read_bytes()[:20],
+        "unfinished.device.tmp": whole.read_bytes()[:20],
     }
     for name, content in damaged.items():
         (tmp_path / "journal" / name).write_bytes(content)
@@ -118,6 +118,6 @@ async def test_recovery_tolerates_damaged_files(tmp_path: Path) -> None:
     assert journal(tmp_path) == []
     net._log.close(5)
     logged = (tmp_path / "log").read_text()
-    for name in set(damaged) - {"unfinished.new"}:
+    for name in set(damaged) - {"unfinished.device.tmp"}:
         assert f"Network Configuration WARNING: {name} is not readable and was removed: " in logged
     await net.close()

@@ -1,0 +1,39 @@
+"""Writing a file so that there is either the old content or the new, never a part of it."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+TEMPORARY = ".tmp"  # suffix of a file that is still being written
+
+
+def replace_file(file: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write `content` beside `file`, readable by its owner only, and rename it into its place.
+
+    A writer that is killed leaves a file with the suffix TEMPORARY behind.  With `durable`, the content is on the disk
+    when this returns (fsync(2)).  Raises OSError, and leaves the old content then.
+    """
+    temporary = file.with_name(file.name + TEMPORARY)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.rename(file)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    if durable:
+        flush_directory(file.parent)
+
+
+def flush_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk (fsync(2)).  Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
