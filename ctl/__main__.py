@@ -24,8 +24,7 @@ from .session_start import session_start
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, and inspect.  Results go to standard output, everything else to standard
-    error.
+    The subcommands are those of openvpn3, plus inspect.  Results go to standard output, messages to standard error.
     """
 
 

@@ -1,4 +1,4 @@
-"""Types of option values: what cannot be meant, or cannot travel on the bus, is a wrong command line."""
+"""Types of option values: one that is not valid, or cannot be sent over the bus, is an error of the command line."""
 
 import math
 import re
@@ -19,7 +19,7 @@ def utf8(value: str) -> str:
 
 
 def text(value: str) -> str:
-    """Text; an empty one, of a variable that is not set, names nothing.  Raises BadParameter."""
+    """Text that is not empty: an empty value is most likely that of an unset variable.  Raises BadParameter."""
     return utf8(file(value))
 
 

@@ -1,4 +1,4 @@
-"""ovpnctl's connection to the bus, and what went wrong on it in words for users."""
+"""ovpnctl's connection to the bus, and the error messages for calls that fail."""
 
 import asyncio
 import re
@@ -59,7 +59,7 @@ class Bus:
         return {name: variant.value for name, variant in reply.body[0].items()}
 
     async def all_properties(self, service: BusService, paths: list[str]) -> dict[str, dict[str, Any]]:
-        """The properties of several objects, by path, without objects that vanished since they were listed."""
+        """The properties of several objects, by path; without those of objects that have been removed meanwhile."""
         at_once = asyncio.Semaphore(CALLS_AT_ONCE)
 
         async def read(path: str) -> dict[str, Any] | None:
@@ -120,7 +120,7 @@ class Bus:
 
 
 def lost(error: Exception | None = None) -> str:
-    """That there is no connection to the bus any more, with what is known of the reason."""
+    """The message that the connection to the bus has ended, with the reason if it is known."""
     reason = getattr(error, "strerror", None) or (error and str(error))
     return f"the connection to the bus was lost: {reason}" if reason else "the connection to the bus was lost"
 
@@ -146,7 +146,7 @@ _DAEMON = "org.freedesktop.DBus.Error."
 _NOT_THERE = {_DAEMON + "ServiceUnknown", _DAEMON + "NameHasNoOwner"}
 _WENT_AWAY = {_DAEMON + "NoReply", _DAEMON + "Disconnected", _DAEMON + "Timeout", _DAEMON + "TimedOut"}
 
-# What to do about an answer that contains these words.
+# What to do about an error whose text contains this.
 _HINTS = (
     (
         "already running",

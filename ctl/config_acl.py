@@ -1,4 +1,4 @@
-"""config-acl: who may use a profile, and how."""
+"""config-acl: who may use and read a profile."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,12 @@ _REPORTS = {
     "--transfer-owner-session",
     type=bool,
     metavar="true|false",
-    help="Have its sessions belong to its owner, whoever starts them.",
+    help="Give sessions to the profile's owner, whoever starts them.",
 )
-@click.option("--lock-down", type=bool, metavar="true|false", help="Let nobody but the owner read its text.")
+@click.option("--lock-down", type=bool, metavar="true|false", help="Let only the owner read its text.")
 @click.option("--public-access", type=bool, metavar="true|false", help="Let everybody use it.")
-@click.option("-S", "--seal", is_flag=True, help="Make it read-only for good.")
-@click.option("--force", is_flag=True, help="Do not ask before --seal.")
+@click.option("-S", "--seal", is_flag=True, help="Make it read-only; cannot be undone.")
+@click.option("--force", is_flag=True, help="Do not ask for confirmation of --seal.")
 @show_options
 def config_acl(
     path: str | None,
@@ -58,7 +58,7 @@ def config_acl(
 ) -> None:
     """Change or show who may use a profile.
 
-    Changes are made in the order of the options below; the first that is refused ends the command.
+    Changes are made in the order of the options below; the first that fails ends the command.
 
     \b
     --json prints path, name, owner, owner_uid, readonly, locked_down,

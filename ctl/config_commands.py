@@ -1,4 +1,4 @@
-"""config-import, configs-list, config-remove."""
+"""config-import, configs-list and config-remove, and how a name stands for one profile or session."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +24,16 @@ async def import_profile(bus: "Bus", name: str, text: str, *, single_use: bool, 
 
 
 async def profiles_named(bus: "Bus", name: str) -> list[str]:
-    """Object paths of this user's profiles of a name."""
+    """Object paths of the profiles of a name that this user may use."""
     reply = await bus.call(CONFIGURATION, "LookupConfigName", "s", name)
     paths: list[str] = reply.body[0]
     return paths
 
 
 def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> str:
-    """The one path that a name stands for; raises CommandError if it is none or several.
+    """The only one of the `paths` that a name was found for; raises CommandError if there is none, or several.
 
-    `option` is the one that takes a path instead.
+    `option` is the option that takes a path instead of a name.
     """
     match paths:
         case [path]:
@@ -42,14 +42,14 @@ def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> 
             hint = f"`ovpnctl {kind}s-list` shows yours."
             thing = "configuration profile" if kind == "config" else "session of a profile"
             raise CommandError(f"there is no {thing} named {name}", CommandExit.REFUSED, hint)
-    things = "configuration profiles are" if kind == "config" else "sessions are of profiles"
+    things = "configuration profiles are" if kind == "config" else "sessions have a profile"
     raise CommandError(
         f"{len(paths)} {things} named {name}", CommandExit.REFUSED, f"Name one by {option}: {', '.join(paths)}"
     )
 
 
 async def invalid_reason(bus: "Bus", path: str) -> str:
-    """What Validate says against a profile; empty if nothing."""
+    """Why a profile is not valid, as Validate says; empty if it is."""
     try:
         await bus.call(CONFIGURATION, "Validate", path=path)
     except CommandError as error:
@@ -61,16 +61,22 @@ async def invalid_reason(bus: "Bus", path: str) -> str:
 
 @click.command("config-import")
 @click.option(
-    "-c", "--config", "source", type=file, metavar="FILE", required=True, help="Profile to import, - for stdin."
+    "-c",
+    "--config",
+    "source",
+    type=file,
+    metavar="FILE",
+    required=True,
+    help="Profile to import; - for standard input.",
 )
-@click.option("-n", "--name", type=text, metavar="NAME", help="Name of the profile; by default the name of the file.")
-@click.option("-p", "--persistent", is_flag=True, help="Keep the profile over a reboot.")
-@click.option("--tag", "tags", type=text, metavar="TAG", multiple=True, help="Give it a tag; may be repeated.")
+@click.option("-n", "--name", type=text, metavar="NAME", help="Name of the profile (default: the name of the file).")
+@click.option("-p", "--persistent", is_flag=True, help="Keep the profile across reboots.")
+@click.option("--tag", "tags", type=text, metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"path": …, "name": …}.')
 def config_import(source: str, name: str | None, persistent: bool, tags: tuple[str, ...], as_json: bool) -> None:
-    """Store a configuration profile, to start sessions with it.
+    """Import a configuration profile.
 
-    The certificates and keys that the profile names as files are put into it.
+    The certificates and keys that the profile names as files are embedded in it.
     """
     if name is None:
         name = _file_name(source)
@@ -103,11 +109,13 @@ def _file_name(source: str) -> str:
 
 
 @click.command("configs-list", short_help="List the configuration profiles that you may use.")
-@click.option("--filter-config", "prefix", metavar="PREFIX", default="", help="Only names that start so.")
-@click.option("--filter-tag", "tag", type=text, metavar="TAG", help="Only those with this tag.")
-@click.option("--filter-owner", "owner", type=text, metavar="USER", help="Only those of this user, by name or number.")
-@click.option("--count", is_flag=True, help="Print only how many there are.")
-@click.option("-v", "--verbose", is_flag=True, help="Show path, owner and use of each.")
+@click.option(
+    "--filter-config", "prefix", metavar="PREFIX", default="", help="Only profiles whose name begins with PREFIX."
+)
+@click.option("--filter-tag", "tag", type=text, metavar="TAG", help="Only profiles with this tag.")
+@click.option("--filter-owner", "owner", type=text, metavar="USER", help="Only profiles of this user (name or number).")
+@click.option("--count", is_flag=True, help="Print only the number of profiles.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show path, owner and number of uses.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, the profiles by path.")
 def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, verbose: bool, as_json: bool) -> None:
     """List the configuration profiles that you may use.
@@ -116,7 +124,8 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
     --json prints an object whose keys are the D-Bus paths; each profile has
       path, name, valid, invalid_reason (if it is not), persistent, single_use,
       tags, dco, transfer_owner_session, use_count,
-      imported, lastused (local time), and both with _tstamp (seconds since 1970),
+      imported, lastused (local time),
+      imported_tstamp, lastused_tstamp (seconds since 1970),
       acl {owner, locked_down, public_access, granted_access}.
     """
     if as_json and (count or verbose):
@@ -151,11 +160,13 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
 
 
 @click.command("config-remove")
-@click.option("-c", "--config", "name", type=text, metavar="NAME", help="Name of the profile to remove.")
-@click.option("-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="Its D-Bus path.")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@click.option("-c", "--config", "name", type=text, metavar="NAME", help="Name of the profile.")
+@click.option(
+    "-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="D-Bus path of the profile."
+)
+@click.option("--force", is_flag=True, help="Do not ask for confirmation.")
 def config_remove(name: str | None, path: str | None, force: bool) -> None:
-    """Remove a configuration profile; sessions that use it go on."""
+    """Remove a configuration profile; sessions that use it continue."""
     if (name is None) == (path is None):
         raise click.UsageError("Name the profile by either --config or --path.")
 

@@ -35,10 +35,10 @@ def _override_options(command: Command) -> Command:
 
 @click.command("config-manage")
 @names_a_profile
-@click.option("-r", "--rename", type=text, metavar="NAME", help="Give the profile another name.")
+@click.option("-r", "--rename", type=text, metavar="NAME", help="Rename the profile.")
 @click.option("--remove-tag", "removed", type=text, metavar="TAG", multiple=True, help="Remove a tag; may be repeated.")
 @click.option("--tag", "added", type=text, metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
-@click.option("--dco", type=bool, metavar="true|false", help="Have the kernel move the data; not supported yet.")
+@click.option("--dco", type=bool, metavar="true|false", help="Use data channel offload; not supported yet.")
 @_override_options
 @click.option(
     "--unset-override",
@@ -49,9 +49,9 @@ def _override_options(command: Command) -> Command:
     help="Remove an override; may be repeated.",
 )
 @click.option("-s", "--show", is_flag=True, help="Show the settings.")
-@click.option("--exists", is_flag=True, help="Only check whether the profile exists.")
-@click.option("--quiet", is_flag=True, help="Do not say what was changed.")
-@click.option("--json", "as_json", is_flag=True, help="Print the settings, when all is changed, as an object.")
+@click.option("--exists", is_flag=True, help="Check that the profile exists.")
+@click.option("--quiet", is_flag=True, help="Do not print what was changed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the settings, after all changes, as an object.")
 def config_manage(
     path: str | None,
     config: str | None,
@@ -68,8 +68,8 @@ def config_manage(
 ) -> None:
     """Change or show a profile's name, tags and overrides.
 
-    Overrides are settings laid over what the profile says, for sessions to come.  Changes are made in the order of
-    the options below; the first that is refused ends the command.
+    Overrides replace settings of the profile, for sessions started later.  Changes are made in the order of the
+    options below; the first that fails ends the command.
 
     \b
     --json prints path, name, tags, readonly, persistent, dco, valid,
@@ -112,7 +112,7 @@ def config_manage(
 
 
 class _Changes:
-    """Changes to one profile, each told once it is made."""
+    """Makes changes to one profile, and prints each."""
 
     def __init__(self, bus: "Bus", path: str, quiet: bool) -> None:
         self._bus = bus
@@ -170,7 +170,7 @@ async def _settings(bus: "Bus", path: str) -> dict[str, Any]:
 
 
 def settings_text(settings: dict[str, Any]) -> str:
-    """Settings as the openvpn3 command line shows them; passwords are not."""
+    """Settings as the openvpn3 command line shows them; passwords are not shown."""
     scope = settings["dns_scope"] + ("" if "dns-scope" in settings["overrides"] else " (default)")
     rows = [
         ("Configuration path", settings["path"]),

@@ -1,4 +1,4 @@
-"""How commands name one configuration profile, and what they have in common when they read or change it."""
+"""The options that name one configuration profile, and reading and changing its properties."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,9 @@ def names_a_profile(command: Command) -> Command:
     """Add the options that name one profile, `path` and `config`."""
     for option in (
         click.option("-c", "--config", type=text, metavar="NAME", help="Name of the profile."),
-        click.option("-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="Its D-Bus path."),
+        click.option(
+            "-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="D-Bus path of the profile."
+        ),
     ):
         command = option(command)
     return command

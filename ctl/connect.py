@@ -1,4 +1,4 @@
-"""Waiting for a session to get where it should, and what to make of it when it does not."""
+"""Waiting until a session has a certain status, and the error if it does not get it."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .credentials import Asker
     from .progress import Progress
 
-# How a wait fails that reaches one of these statuses; any other one, but the one waited for, means to go on.
+# Statuses that end a wait, and the exit status then; with any other one, but the one waited for, the wait goes on.
 FAILURE = {
     StatusMinor.CFG_ERROR: CommandExit.REFUSED,
     StatusMinor.CFG_INLINE_MISSING: CommandExit.REFUSED,
@@ -37,7 +37,7 @@ _INTERRUPTED = {
     signal.SIGHUP: "the terminal was closed",
 }
 
-# While the user types, these do not mean that the session has gone on without the answer.
+# These do not mean that the session no longer needs the answer that the user is typing.
 _STILL_ASKING = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER, StatusMinor.CONN_RESUMING)
 
 
@@ -53,9 +53,9 @@ async def until(
 ) -> Status:
     """Wait until the session at `path` has the status `goal`, for at most `timeout` seconds (None: no limit).
 
-    `first` is a status that was read, and may be newer than news that wait already; None if what it was until
-    now does not count.  What the session asks meanwhile `asker` answers, and the time that takes does not count;
-    without it, being asked is a failure.
+    `first` is a status that was read from the bus, and may be newer than events in the queue; None to begin with the
+    next event.  `asker` answers what the session asks meanwhile, and the time that takes does not count; without it, a
+    question is a failure.
     Raises CommandError with the status of FAILURE, TIMED_OUT, UNREACHABLE if the service goes away, or
     INTERRUPTED.
     """
@@ -68,9 +68,9 @@ async def until(
 
 
 async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -> Event | None:
-    """Do `work` that the user has a part in, unless something happens to the session at `path` that makes it pointless.
+    """Do `work`, which waits for the user, until something happens to the session at `path` that makes it pointless.
 
-    Returns the news that did, or None if the work was done.
+    Returns that event, or None if the work was done.
     """
     working = asyncio.create_task(work)
     try:
@@ -95,7 +95,7 @@ async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -
 async def connect(bus: "Bus", watch: Watch, path: str, asker: "Asker") -> Status:
     """Answer what a session asks that was not connected yet, and connect it; returns its status then.
 
-    Where somebody else was quicker, there is nothing left to do.  Raises CommandError.
+    Nothing is left to do if another front-end has done so already.  Raises CommandError.
     """
     event = await attended(asker.answer(path), watch, path)
     check_going_on(event)
@@ -106,7 +106,7 @@ async def connect(bus: "Bus", watch: Watch, path: str, asker: "Asker") -> Status
 
 
 def check_going_on(event: Event | None, status: Status | None = None) -> None:
-    """Raise CommandError if `event` means that there is no more to wait for; `status` was the session's last."""
+    """Raise CommandError if `event` ends every wait; `status` was the session's last."""
     match event:
         case SessionGone():
             raise CommandError(f"the session ended ({status or 'no status'})", CommandExit.CONNECTION_FAILED)
@@ -161,7 +161,7 @@ class _Wait:
             self._progress.show(str(status))
         elif status.message != self._url:
             self._url = status.message
-            with self._progress.hidden():  # it has to stay, to be opened
+            with self._progress.hidden():  # it stays on the screen, to be opened
                 say(str(status))
 
     async def _ask(self, asker: "Asker") -> Event | None:
@@ -175,7 +175,7 @@ class _Wait:
             self._limit.reschedule(None if deadline is None else deadline + loop.time() - began)
 
     def _reached(self, status: Status) -> bool:
-        """Whether `status` is the one waited for; raises CommandError if that will not come any more."""
+        """Whether `status` is the one waited for; raises CommandError if it is one of FAILURE."""
         if self._asker and _asks(status):
             return False
         if outcome := FAILURE.get(status.minor):  # type: ignore[call-overload]  # an int equals its IntEnum
@@ -194,7 +194,7 @@ def _told(status: Status) -> str:
 
 
 async def end_session(bus: "Bus", path: str) -> None:
-    """Disconnect a session that did not work out; that it is gone already is fine."""
+    """Disconnect a session that was not connected, if it is still there."""
     try:
         await bus.call(SESSIONS, "Disconnect", path=path)
     except CommandError:

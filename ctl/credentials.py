@@ -1,4 +1,4 @@
-"""Asking the user for what a session wants: at the terminal, or else from standard input or a file."""
+"""Answers to a session's questions: typed at the terminal, read from standard input, or from a file."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _HINT = "Run ovpnctl at a terminal, or give the answers on standard input, one a
 
 @dataclass(frozen=True)
 class Question:
-    """Something that a session wants to know; type, group and number say which of its questions it is."""
+    """A request for user input; type (`kind`), group and number identify it within the session."""
 
     kind: int
     group: int
@@ -37,12 +37,12 @@ class Question:
 
     @property
     def prompt(self) -> str:
-        """The label as it stands before an answer, as the openvpn3 command line has it."""
+        """The label as it is printed before an answer, as the openvpn3 command line does."""
         return f"{sanitize(self.label)}: "
 
 
 class Asker:
-    """Answers a session's questions with what the user says, which goes nowhere else.
+    """Answers a session's questions with what the user types.
 
     `credentials` are answers that are known already, by the question's name; each is used once.
     """
@@ -54,7 +54,7 @@ class Asker:
         self._input = Input()
 
     async def answer(self, path: str) -> bool:
-        """Answer everything that the session at `path` asks; whether there was anything.  Raises CommandError."""
+        """Answer all questions of the session at `path`; whether there were any.  Raises CommandError."""
         asked = False
         async for question in self._questions(path):
             asked = True
@@ -62,7 +62,7 @@ class Asker:
         return asked
 
     async def answer_and_connect(self, path: str) -> None:
-        """Answer what the session at `path` asks, and let it go on.  Raises CommandError."""
+        """Answer all questions of the session at `path`, and call Connect.  Raises CommandError."""
         if await self.answer(path):
             await self._bus.call(SESSIONS, "Connect", path=path)
 
@@ -92,14 +92,14 @@ class Asker:
                 return
             except CommandError as error:
                 if question.number not in await self._open(path, question.kind, question.group):
-                    return  # another front-end was quicker
+                    return  # another front-end has answered it
                 if not self._input.interactive or attempt == _MAX_TRIES:
                     raise
                 say(sanitize(error.message))
 
 
 class Input:
-    """Lines of standard input, read without keeping the event loop from other things."""
+    """Lines of standard input, read without blocking the event loop."""
 
     def __init__(self) -> None:
         self._descriptor = sys.stdin.fileno() if sys.stdin and not sys.stdin.closed else -1
@@ -175,9 +175,9 @@ def _text(line: bytes) -> str:
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise CommandError("what was typed is not UTF-8", CommandExit.REFUSED) from None
-    if "\0" in text:  # no text on a bus has one: the bus would cut the connection
-        raise CommandError("what was typed is not text: it contains a NUL byte", CommandExit.REFUSED)
+        raise CommandError("the input is not UTF-8", CommandExit.REFUSED) from None
+    if "\0" in text:  # no text on a bus has one: the bus would close the connection
+        raise CommandError("the input is not text: it contains a NUL byte", CommandExit.REFUSED)
     return text
 
 

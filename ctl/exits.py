@@ -1,4 +1,4 @@
-"""How ovpnctl ends: its exit statuses, and the error that carries one."""
+"""The exit statuses of ovpnctl, and the error that carries one."""
 
 from enum import IntEnum
 
@@ -20,17 +20,17 @@ class CommandExit(IntEnum):
 
 
 MEANING = {
-    CommandExit.OK: "done; for session-start: connected",
-    CommandExit.OTHER: "not confirmed, output that cannot be written, or something that ovpnctl does not know",
-    CommandExit.USAGE: "wrong command line",
-    CommandExit.REFUSED: "no such profile or session, access denied, unusable profile, or refused otherwise",
+    CommandExit.OK: "success; for session-start, the session is connected",
+    CommandExit.OTHER: "not confirmed, output that cannot be written, or an unexpected error",
+    CommandExit.USAGE: "invalid command line",
+    CommandExit.REFUSED: "no such profile or session, access denied, invalid profile, or another refusal",
     CommandExit.CONNECTION_FAILED: "the connection failed or ended",
-    CommandExit.AUTHENTICATION_FAILED: "the server did not accept the credentials, or they are missing",
-    CommandExit.TIMED_OUT: "not done within --timeout; a session being started was disconnected",
-    CommandExit.UNREACHABLE: "the service or the bus cannot be reached, or went away",
-    CommandExit.HUNG_UP: "the terminal was closed; a session being started was disconnected",
-    CommandExit.INTERRUPTED: "Ctrl-C; a session being started was disconnected",
-    CommandExit.TERMINATED: "SIGTERM; a session being started was disconnected",
+    CommandExit.AUTHENTICATION_FAILED: "the server rejected the credentials, or they are missing",
+    CommandExit.TIMED_OUT: "not done within --timeout; session-start has disconnected the session",
+    CommandExit.UNREACHABLE: "the service or the bus is not available",
+    CommandExit.HUNG_UP: "SIGHUP, the terminal was closed; session-start has disconnected the session",
+    CommandExit.INTERRUPTED: "SIGINT, Ctrl-C; session-start has disconnected the session",
+    CommandExit.TERMINATED: "SIGTERM; session-start has disconnected the session",
 }
 
 
@@ -49,11 +49,11 @@ class CommandError(Exception):
 
 
 class NotFound(CommandError):
-    """What was named does not exist, or not any more."""
+    """There is no such object, or no longer."""
 
 
 def sanitize(text: str) -> str:
-    """`text` without what could steer a terminal: names and messages come from other users and servers."""
+    """`text` with control characters replaced by U+FFFD: names and messages come from other users and servers."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

@@ -1,4 +1,4 @@
-"""inspect: the processes of a session, and what confines them."""
+"""inspect: the processes of a session, and the layers of the sandbox that confine them."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -17,23 +17,23 @@ Properties = dict[str, Any]
 
 
 def path_or_name(value: str) -> str:
-    """What names a session.  Raises BadParameter."""
+    """The argument that names a session.  Raises BadParameter."""
     return object_path(value) if value.startswith("/") else text(value)
 
 
 @click.command("inspect", short_help="Show the processes of a session, and what confines them.")
 @click.argument("session", type=path_or_name, metavar="SESSION")
-@click.option("--json", "as_json", is_flag=True, help="Print all that is shown, and some more, as an object.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object, with more details.")
 def inspect_session(session: str, as_json: bool) -> None:
     """Show the processes of a session, and the layers of the sandbox that confine them.
 
-    SESSION is its D-Bus path, its network device, or the name of the profile it was started with.  What every user
-    can see of the processes comes from the session manager; root sees, from this machine, what else they hold.
+    SESSION is its D-Bus path, its network device, or the name of the profile it was started with.  For root, ovpnctl
+    also reads what the kernel shows of the processes to root only (proc(5)).
 
     \b
     --json prints the members of sessions-list --json, and
-      session_uid (of the processes; null while there are none),
-      layers (those in force, in their order), missing_layers (reasons by name),
+      session_uid (of the processes; null if there are none),
+      layers (those in force), missing_layers (reasons by name),
       processes: role, pid, gone (ended meanwhile, or hidden), uid, state,
         cpu_user and cpu_system (seconds), cpu_percent (of one processor, since
         its start), memory and shared (bytes), threads, started (seconds since

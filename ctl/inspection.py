@@ -1,4 +1,4 @@
-"""How the processes of a session are shown: as JSON, and as tables for people."""
+"""The processes of a session as JSON, and as tables."""
 
 import io
 import sys
@@ -53,7 +53,7 @@ def _process_json(row: Mapping[str, Any], details: Mapping[str, Any] | None) -> 
 
 
 def inspection_text(shown: Mapping[str, Any]) -> str:
-    """What `inspection_json` gives, for people."""
+    """The result of `inspection_json` as tables."""
     status = Status(shown["status"]["major"], shown["status"]["minor"], shown["status"]["message"])
     processes = shown["processes"]
     parts: list[Table | Text] = [

@@ -1,4 +1,4 @@
-"""log: what a session says, as it says it."""
+"""log: the log of a session, as it is written."""
 
 import json
 import time
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     "--log-level",
     type=click.IntRange(0, MAX_LOG_LEVEL),
     metavar=f"0-{MAX_LOG_LEVEL}",
-    help="Set how much the session logs, for all who read its log.",
+    help="Set the session's log level, for all who read its log.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print an object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object a line.")
 def log(path: str | None, config: str | None, interface: str | None, log_level: int | None, as_json: bool) -> None:
     """Show the log of a session as it is written, until the session ends or Ctrl-C.
 
-    Whom a session is shared with sees its status changes only, unless its owner allows more
+    Users that a session is shared with see only its status changes, unless its owner allows more
     (`ovpnctl session-acl --allow-log-access true`).
 
     \b

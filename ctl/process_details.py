@@ -1,4 +1,4 @@
-"""What the kernel shows of a process to root only, through psutil and proc(5)."""
+"""What the kernel shows of a process to root only, read by psutil and from proc(5)."""
 
 from collections.abc import Mapping
 from pathlib import Path

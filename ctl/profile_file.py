@@ -1,6 +1,6 @@
-"""Reading a profile from the user's files, with what it refers to put into it.
+"""Reading a profile from a file, and embedding the files that it names.
 
-The services never read a user's files, so a profile must come to them whole.
+The services never read a user's files, so a profile must be complete when it is imported.
 """
 
 import base64

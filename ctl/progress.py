@@ -1,4 +1,4 @@
-"""What is going on while a command waits: a spinner on a terminal, plain lines elsewhere; on standard error."""
+"""Progress of a command that waits: a spinner on a terminal, plain lines elsewhere; on standard error."""
 
 import sys
 from collections.abc import Iterator
@@ -45,12 +45,12 @@ class Lines:
             self._last = text
 
     def hidden(self) -> AbstractContextManager[object]:
-        """Lines are in nobody's way."""
+        """No effect: lines need not be hidden."""
         return nullcontext()
 
 
 class Spinner:
-    """A spinner beside the present text.  That its terminal is closed changes nothing else."""
+    """A spinner beside the current text; errors of a terminal that was closed are ignored."""
 
     def __init__(self) -> None:
         # Imported here, because only a terminal needs it.
@@ -83,7 +83,7 @@ class Spinner:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Take the spinner away for the time of a block."""
+        """Remove the spinner for the time of a block."""
         self._stop()
         try:
             yield

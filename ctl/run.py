@@ -1,4 +1,4 @@
-"""From a click command into the event loop and onto the bus."""
+"""Running a command on the bus, and its output: results, messages, questions."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def print_json(value: Any) -> None:
 def put(text: str, *, newline: bool = True) -> None:
     """Print a result on standard output.
 
-    Raises CommandError if it cannot be written, and BrokenPipeError, which click makes a silent end, if nobody reads.
+    Raises CommandError if it cannot be written, and BrokenPipeError, at which click ends silently, if nobody reads.
     """
     try:
         click.echo(text, nl=newline)
@@ -53,7 +53,7 @@ def put(text: str, *, newline: bool = True) -> None:
 
 
 def say(text: str = "", *, newline: bool = True) -> None:
-    """A line of what is going on, on standard error; what happens to it there changes nothing else."""
+    """Print a message on standard error; an error in doing so is ignored."""
     try:
         click.echo(text, err=True, nl=newline)
     except OSError:
@@ -61,7 +61,7 @@ def say(text: str = "", *, newline: bool = True) -> None:
 
 
 def silence(stream: IO[str]) -> None:
-    """Let what `stream` still buffers, and all that follows, go nowhere: at its end Python would fail on it again."""
+    """Send what `stream` still buffers, and all that follows, to /dev/null: Python would fail on it again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""session-acl: who may use a session, and how."""
+"""session-acl: who may use a session and read its log."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.command("session-acl", short_help="Change or show who may use a session.")
 @names_a_session
 @grant_options
-@click.option("--public-access", type=bool, metavar="true|false", help="Let everybody look at it.")
+@click.option("--public-access", type=bool, metavar="true|false", help="Let everybody read its properties.")
 @click.option(
-    "--allow-log-access", type=bool, metavar="true|false", help="Let those it is shared with read its log, too."
+    "--allow-log-access", type=bool, metavar="true|false", help="Let users that it is shared with read its log."
 )
 @show_options
 def session_acl(
@@ -36,7 +36,7 @@ def session_acl(
 ) -> None:
     """Change or show who may use a session.
 
-    Changes are made in the order of the options below; the first that is refused ends the command.
+    Changes are made in the order of the options below; the first that fails ends the command.
 
     \b
     --json prints path, config_name, owner, owner_uid, public_access,

@@ -1,4 +1,4 @@
-"""session-auth."""
+"""session-auth: sessions that wait for authentication."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,20 +22,22 @@ _WAITING = {
 }
 
 
-@click.command("session-auth", short_help="List the sessions that wait for you, or answer one.", epilog=help_epilog())
-@click.option("--auth-req", metavar="ID", type=int, help="Answer the session with this authentication request.")
-@click.option("--timeout", type=seconds, metavar="SECONDS", help="Wait so long for the connection.")
+@click.command(
+    "session-auth", short_help="List the sessions that wait for authentication, or answer one.", epilog=help_epilog()
+)
+@click.option("--auth-req", metavar="ID", type=int, help="Answer the session with this authentication request ID.")
+@click.option("--timeout", type=seconds, metavar="SECONDS", help="Fail after SECONDS; the session is kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, the sessions by path.")
 def session_auth(auth_req: int | None, timeout: float | None, as_json: bool) -> None:
-    """List the sessions that wait for you to authenticate, or answer what one of them asks.
+    """List the sessions that wait for authentication, or answer the questions of one of them.
 
-    With --auth-req, everything is asked at the terminal, or read from standard input, one line for each answer;
-    then ovpnctl waits until the session is connected. Whatever happens, the session is not ended.
+    With --auth-req, the answers are asked for at the terminal, or read from standard input, one a line; then ovpnctl
+    waits until the session is connected.  If that fails, the session is kept.
 
     \b
     --json prints an object whose keys are the D-Bus paths; each session has
     the members of sessions-list --json, and
-      auth_request (the ID), url (to be opened, or null).
+      auth_request (the ID), url (of the web login, or null).
     """
 
     async def work(bus: "Bus") -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ def sessions_list(as_json: bool) -> None:
       created (seconds since 1970), pid (of its worker),
       connected_to {protocol, address, port},
       status {major, minor, text, message};
-    null stands for what you may not read or what there is none of yet.
+    null where you may not read a value, or there is none yet.
     """
 
     async def work(bus: "Bus") -> dict[str, dict[str, Any]]:
@@ -44,7 +44,7 @@ def sessions_list(as_json: bool) -> None:
 
 @click.command("session-manage")
 @names_a_session
-@click.option("-P", "--pause", is_flag=True, help="Disconnect, to be resumed later.")
+@click.option("-P", "--pause", is_flag=True, help="Disconnect, and keep the session for --resume.")
 @click.option("-R", "--resume", is_flag=True, help="Connect a paused session.")
 @click.option("--restart", is_flag=True, help="Disconnect and connect again.")
 @click.option("-D", "--disconnect", is_flag=True, help="End the session.")
@@ -52,7 +52,7 @@ def sessions_list(as_json: bool) -> None:
     "--timeout",
     type=seconds,
     metavar="SECONDS",
-    help="Wait so long until the session is paused or connected; without this option, do not wait.",
+    help="Wait until the session is paused or connected, and fail after SECONDS; without this option, do not wait.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as an object.")
 def session_manage(
@@ -65,13 +65,13 @@ def session_manage(
 ) -> None:
     """Pause, resume, restart or end a session.
 
-    With --timeout, what a session asks when it connects again is asked at the terminal, or read from standard input.
-    A session that was paused before it was ever connected asks at --resume in any case.
+    With --timeout, user input that the session needs to connect again is asked for at the terminal, or read from
+    standard input; for a session that was paused before it was ever connected, --resume does so in any case.
 
     \b
-    --json prints path, action, and status {major, minor, text, message}, null
-    without --timeout; for --disconnect instead of it statistics, the counters
-    by name.
+    --json prints path, action, and
+      status {major, minor, text, message} (null without --timeout),
+      or for --disconnect statistics (the counters by name).
     """
     check_one_name(path, config, interface)
     try:
@@ -96,7 +96,7 @@ def session_manage(
         put(_SAID[action][timeout is not None])
 
 
-# What is said about an action that was begun, and about one that was waited for.
+# What is printed about an action that was begun, and about one that was waited for.
 _SAID = {
     "pause": ("Initiated session pause", "Session paused"),
     "resume": ("Initiated session resume", "Session connected"),
@@ -153,7 +153,7 @@ async def _statistics(bus: "Bus", path: str) -> dict[str, int]:
 @names_a_session
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print an object, the counters by name.")
 def session_stats(path: str | None, config: str | None, interface: str | None, as_json: bool) -> None:
-    """Show a session's traffic and event counters; those at zero are left out."""
+    """Show a session's traffic and event counters, without those at zero."""
     check_one_name(path, config, interface)
 
     async def work(bus: "Bus") -> dict[str, int]:

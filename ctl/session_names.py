@@ -1,4 +1,4 @@
-"""How commands name one session."""
+"""The options that name one session."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 def names_a_session(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that name one session, `path`, `config` and `interface`."""
     for option in (
-        click.option("-I", "--interface", type=text, metavar="DEVICE", help="Name of its network device."),
+        click.option("-I", "--interface", type=text, metavar="DEVICE", help="Network device of the session."),
         click.option("-c", "--config", type=text, metavar="NAME", help="Name of the profile it was started with."),
         click.option(
-            "-o", "--path", "--session-path", "path", type=object_path, metavar="PATH", help="Its D-Bus path."
+            "-o",
+            "--path",
+            "--session-path",
+            "path",
+            type=object_path,
+            metavar="PATH",
+            help="D-Bus path of the session.",
         ),
     ):
         command = option(command)

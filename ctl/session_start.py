@@ -1,4 +1,4 @@
-"""session-start."""
+"""session-start: a new session, and waiting for its connection."""
 
 import os
 from contextlib import suppress
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 @click.command("session-start", epilog=help_epilog())
-@click.option("-c", "--config", type=text, metavar="NAME|FILE", help="Profile by name, or a file to be used once.")
+@click.option("-c", "--config", type=text, metavar="NAME|FILE", help="Name of the profile, or a file to use once.")
 @click.option("-p", "--config-path", type=object_path, metavar="PATH", help="D-Bus path of the profile.")
-@click.option("--timeout", type=seconds, metavar="SECONDS", help="Give up then.")
+@click.option("--timeout", type=seconds, metavar="SECONDS", help="Fail after SECONDS.")
 @click.option(
     "--credentials-file",
     type=file,
     metavar="FILE",
-    help="User name and password, one a line; what else the session asks for is asked.",
+    help="File with user name and password, one a line; other input is still asked for.",
 )
 @click.option("--background", is_flag=True, help="Do not wait for the connection.")
 @click.option("--json", "as_json", is_flag=True, help="Print the session as sessions-list --json does.")
@@ -43,11 +43,10 @@ def session_start(
 ) -> None:
     """Start a session, and wait until it is connected.
 
-    What it needs to know is asked at the terminal; without one, the answers are read from standard input, one a
-    line, in the order of the questions. A web page to log in at is shown on standard error, and waited for.
+    User input that the session needs is asked for at the terminal; without one, the answers are read from standard
+    input, one a line, in the order of the questions.  The URL of a web login is printed on standard error.
 
-    A session that cannot be connected is removed again, and so is one that is interrupted, by Ctrl-C or because the
-    terminal is closed.
+    If the connection fails, or ovpnctl is interrupted or its terminal closed, the session is disconnected.
     """
     if (config is None) == (config_path is None):
         raise click.UsageError("Name the profile by either --config or --config-path.")
@@ -68,7 +67,7 @@ def session_start(
                     goal = StatusMinor.CONN_CONNECTED
                     await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
-            except BaseException as error:  # whatever it is: this session would be nobody's
+            except BaseException as error:  # whatever it is: nobody would use this session
                 if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
                     await end_session(bus, path)
                 raise

@@ -1,4 +1,4 @@
-"""How sessions and profiles are shown: in words, and as JSON.
+"""Sessions and profiles as text, and as JSON.
 
 The JSON of a list is one object whose keys are object paths.  Its members are documented where they are made,
 `session_json` and `profile_json`; members may be added, none is renamed or removed.
@@ -35,7 +35,7 @@ def status_of(properties: Mapping[str, Any]) -> Status:
 
 
 def session_json(path: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """A session as JSON; null is what this user may not read or what there is none of yet.
+    """A session as JSON; null where this user may not read a value, or there is none yet.
 
     path; created (seconds since 1970); owner (name) and owner_uid; pid (of the worker); device; config_name
     and config_path; session_name; connected_to {protocol, address, port}; status {major, minor (numbers, as on

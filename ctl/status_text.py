@@ -1,4 +1,4 @@
-"""Status codes in words, as the openvpn3 command line prints them."""
+"""Status codes as text, as the openvpn3 command line prints them."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ _MINOR = {
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A session's status as it travels on the bus; codes that we do not know are kept as numbers."""
+    """A session's status as it is sent over the bus; unknown codes are kept as numbers."""
 
     major: int = 0
     minor: int = 0

@@ -1,4 +1,4 @@
-"""What the session manager says about sessions while ovpnctl waits, as one queue of events."""
+"""The session manager's signals about sessions, and signals to ovpnctl itself, as one queue of events."""
 
 import asyncio
 import signal
@@ -46,7 +46,7 @@ class SessionGone:
 
 @dataclass(frozen=True)
 class ServiceLost:
-    """There will be no more news: the service or the bus went away."""
+    """There will be no more events: the service has left the bus, or the connection to the bus has ended."""
 
     text: str
     owner: str = ""  # the service's connection that is no more; empty if it is ours
@@ -54,7 +54,7 @@ class ServiceLost:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The user wants to stop."""
+    """ovpnctl was asked to end, by a signal."""
 
     signal: signal.Signals
 
@@ -65,10 +65,10 @@ Event = StatusChanged | LogLine | SessionGone | ServiceLost | Interrupted
 
 
 class Watch:
-    """Events of all sessions that this connection hears of, in the order in which they came.
+    """Events of all sessions that this connection receives signals of, in the order in which they came.
 
-    The session manager sends StatusChange to every connection that has called a method of the session, so that
-    what follows a call is never missed by a watch that was started before it.
+    The session manager sends StatusChange to every connection that has called a method of the session: a watch that
+    was started before a call misses nothing that follows it.
     """
 
     def __init__(self, bus: "Bus") -> None:
@@ -79,7 +79,7 @@ class Watch:
 
     @classmethod
     async def start(cls, bus: "Bus") -> "Watch":
-        """Begin to listen; raises CommandError if the bus does not let us."""
+        """Begin to receive signals; raises CommandError if the bus refuses."""
         watch = cls(bus)
         bus.connection.add_message_handler(watch._receive)
         name = SESSIONS.name
@@ -138,7 +138,7 @@ class Watch:
             if name == SESSIONS.name:
                 self._owner = new
             if name == SESSIONS.name and old:
-                self._events.put_nowait(ServiceLost(f"the {SESSIONS.title} went away", old))
+                self._events.put_nowait(ServiceLost(f"the {SESSIONS.title} has left the bus", old))
 
     def _receive_from_service(self, message: "Message") -> None:
         match message.interface, message.member, message.body:

@@ -1,1 +1,1 @@
-"""What the processes say to each other.  Imports only `policy`."""
+"""The messages between the processes, and the sockets that carry them.  Imports only `policy`."""

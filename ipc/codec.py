@@ -1,4 +1,4 @@
-"""Messages to bytes and back: msgpack, decoded strictly against the declared types."""
+"""Encoding messages between supervisor and worker: msgpack, decoded strictly against the declared types."""
 
 from typing import Any, Union
 
@@ -48,7 +48,7 @@ def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes | memoryview, 
     try:
         message = decoder.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadFrame(f"{len(frame)} bytes are no message: {error}") from None
+        raise BadFrame(f"{len(frame)} bytes are not a message: {error}") from None
     expected = messages.DESCRIPTORS.get(type(message), 0)
     if descriptors != expected:
         raise BadFrame(f"{type(message).__name__} came with {descriptors} descriptors instead of {expected}")

@@ -1,7 +1,7 @@
-"""What the supervisor says to its two helper processes, the spawner and the resolver.
+"""The messages between the supervisor and its two helper processes, the spawner and the resolver.
 
-Both inherit their end of a SOCK_SEQPACKET pair under a fixed descriptor number, and before that they read what they
-are to be from a pipe.
+Both inherit their end of a SOCK_SEQPACKET pair with a fixed descriptor number, and a pipe, from which they first read
+their setup.
 """
 
 import struct
@@ -46,7 +46,7 @@ def pack_spawn(serial: int, uid: int, providers: Collection[int] = ()) -> bytes:
 def unpack_spawn(data: bytes) -> tuple[int, int, frozenset[int]]:
     """Serial number, user id and numbers of providers of a request.  Raises BadFrame."""
     if len(data) != _SPAWN.size or not data.startswith(_MAGIC):
-        raise BadFrame(f"{len(data)} bytes are no spawn request")
+        raise BadFrame(f"{len(data)} bytes are not a spawn request")
     _, serial, uid, bits = _SPAWN.unpack(data)
     return serial, uid, frozenset(number for number in range(MAX_PROVIDERS) if bits >> number & 1)
 
@@ -62,7 +62,7 @@ def pack_spawned(serial: int, pid: int) -> bytes:
 def unpack_spawned(data: bytes) -> tuple[int, int]:
     """Serial number and process id (or negative errno) of an answer.  Raises BadFrame."""
     if len(data) != _SPAWNED.size or not data.startswith(_MAGIC):
-        raise BadFrame(f"{len(data)} bytes are no answer of a spawner")
+        raise BadFrame(f"{len(data)} bytes are not an answer of the spawner")
     _, serial, pid = _SPAWNED.unpack(data)
     return serial, pid
 
@@ -78,7 +78,7 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the helpers are to be: all they learn from their parent while it is root, before they serve it."""
+    """The helpers' setup: all that they learn from their parent while it is root, before they serve requests."""
 
     engine: str  # path of the openvpn program, "" for none
     directory: str  # what the template of the workers' root directory covers
@@ -147,4 +147,4 @@ def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes) -> object:
     try:
         return decoder.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadFrame(f"{len(frame)} bytes are no message: {error}") from None
+        raise BadFrame(f"{len(frame)} bytes are not a message: {error}") from None

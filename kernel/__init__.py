@@ -1,1 +1,1 @@
-"""What processes do to themselves by system calls: privileges, namespaces, mounts, seccomp, Landlock."""
+"""System calls by which processes restrict themselves: privileges, namespaces, mounts, seccomp, Landlock."""

@@ -1,6 +1,6 @@
-"""Landlock: the files, signals and sockets that a process and all that it forks are left with (landlock(7)).
+"""Landlock: restricting the files, signals and sockets of a process and all that it forks (landlock(7)).
 
-It works by level: what a kernel does not know yet is left out.  Numbers from the kernel's uapi headers.
+Rights that a kernel's ABI version does not know are left out.  Numbers from the kernel's uapi headers.
 """
 
 import ctypes
@@ -44,10 +44,10 @@ def abi() -> int:
 
 
 def restrict_files(files: Mapping[str, Files], places: Mapping[str, Sequence[str]], *, scope: bool) -> None:
-    """Leave this process only `files`; with `scope`, no signal and no abstract socket of others either.
+    """Restrict this process to `files`; with `scope`, also keep it from signals and abstract sockets of others.
 
-    `places` says which paths a name of `files` stands for that is no path; a path that is not there gets no rule.
-    Without `files`, they are not restricted.  Needs no_new_privs, or CAP_SYS_ADMIN.
+    `places` has the paths for names in `files` that are not paths; a path that does not exist gets no rule.  Without
+    `files`, access to files is not restricted.  Needs no_new_privs, or CAP_SYS_ADMIN.
     """
     level = abi()
     known = sum(bits for since, bits in _KNOWN_SINCE.items() if level >= since)
@@ -56,7 +56,7 @@ def restrict_files(files: Mapping[str, Files], places: Mapping[str, Sequence[str
 
 
 def keep_signals_inside() -> None:
-    """Let this process signal none but itself and what it forks, though who forked it may signal it."""
+    """Restrict signals of this process to itself and what it forks; its parent may still signal it."""
     _restrict(0, _SCOPE_SIGNAL, {}, {})
 
 

@@ -45,7 +45,7 @@ def missing_capabilities(wanted: Collection[str]) -> list[str]:
 
 
 def drop_to(uid: int, gid: int, keep: Collection[str] = (), *, groups: Collection[int] = ()) -> list[Step]:
-    """Steps to become `uid`:`gid` for good, keeping only the capabilities `keep`, in every set.
+    """Steps to become `uid`:`gid` irrevocably, keeping only the capabilities `keep`, in every set.
 
     `groups` are all others that the process is in afterwards.
 
@@ -109,7 +109,7 @@ def forbid_new_privileges() -> list[Step]:
 
 
 def hide_memory() -> list[Step]:
-    """Steps after which nobody of the same user may look inside, and no core is written."""
+    """Steps after which processes of the same user cannot read this one's memory, and no core is written."""
     return [("become undumpable", lambda: prctl.set_dumpable(0), lambda: prctl.get_dumpable() == 0)]
 
 

@@ -1,4 +1,4 @@
-"""What a process restricts itself by, for good and for all that it forks: namespaces, seccomp, prctl.
+"""Irrevocable restrictions of a process and all that it forks: namespaces, seccomp filters, prctl(2).
 
 Thin wrappers, OSError on failure.  Sources: unshare(2), seccomp(2), prctl(2); numbers from the kernel's uapi headers.
 """

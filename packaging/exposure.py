@@ -1,4 +1,4 @@
-"""`make exposure`: what systemd-analyze misses in our unit, held against the reasons in docs/SYSTEMD.md.
+"""`make exposure`: compare what systemd-analyze misses in the unit with the reasons in docs/SYSTEMD.md.
 
 Ends with status 1 if a setting that it marks has no reason there, a reason is for one that it does not mark, or the
 exposure is more than the document says.

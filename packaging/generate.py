@@ -1,4 +1,4 @@
-"""Write the files that tables determine: docs/api.md and docs/states.md, the D-Bus policy and activation files.
+"""Write the files that are generated from tables: docs/api.md, docs/states.md, D-Bus policy and activation files.
 
     python -m openvpn3_sessionmgr.packaging.generate [--check]
 

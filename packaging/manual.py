@@ -1,4 +1,4 @@
-"""Write the manual pages of the two programs from what the programs themselves know of their command lines.
+"""Write the manual pages of the two programs from the definitions of their command lines.
 
     python -m openvpn3_sessionmgr.packaging.manual [--check]
 
@@ -24,33 +24,33 @@ _ACCOUNT = "_openvpn"
 
 _SERVICE_DESCRIPTION = f"""\
 Owns net.openvpn.v3.sessions on the system bus, as the program of the same name of OpenVPN 3 Linux does, and
-net.openvpn.v3.configuration where nobody else provides that.  Each VPN session runs in a process of its own, with a
-user id, namespaces and a root directory of its own and no privilege, which drives openvpn.
+net.openvpn.v3.configuration unless another service provides that.  Each VPN session runs in a process of its own, with
+its own user id, namespaces and root directory and without privileges, which controls openvpn.
 
-The bus starts it when it is called, as root; it builds the sandboxes, then becomes {_ACCOUNT} with CAP_NET_ADMIN and
-CAP_KILL.  It ends when there has been no session for a while.  Profiles survive that.
+The bus starts it as root when one of its names is called; it builds the sandbox of the sessions, then becomes
+{_ACCOUNT} with CAP_NET_ADMIN and CAP_KILL.  It ends when there has been no session for a while; profiles are kept.
 
-The log goes to journald, or to syslog where there is none, as openvpn3-sessionmgr.
+It logs to journald, or to syslog if there is no journald, as openvpn3-sessionmgr.
 
-To start it with other options: where systemd runs, systemctl edit openvpn3-sessionmgr; elsewhere, copies of the two
-activation files in /usr/local/share/dbus-1/system-services come first."""
+To start it with other options: with systemd, use systemctl edit openvpn3-sessionmgr; otherwise, change copies of the
+two activation files in /usr/local/share/dbus-1/system-services, which take precedence."""
 
 STATUSES: Mapping[int, str] = {
-    ExitStatus.OK: "It was idle, or asked to end.",
-    ExitStatus.USAGE: "The command line is wrong.",
+    ExitStatus.OK: "It was idle, or was asked to end.",
+    ExitStatus.USAGE: "The command line is invalid.",
     ExitStatus.ALREADY_RUNNING: "Another instance owns the names or the runtime directory "
     "(without systemd, the bus gets 0).",
-    ExitStatus.BUS_LOST: "The bus went away.",
+    ExitStatus.BUS_LOST: "The connection to the bus was lost.",
     ExitStatus.CANNOT_START: "A privilege, account, directory or program is missing; the message says which.",
     ExitStatus.CONFINEMENT: "Privileges could not be given up.",
-    ExitStatus.PROTOCOL: "A process of the service broke the protocol (not used by the service itself).",
-    ExitStatus.INTERNAL: "A fault of the service; the log has a traceback.",
+    ExitStatus.PROTOCOL: "A process of the service broke the protocol (not used by the main process).",
+    ExitStatus.INTERNAL: "Internal error; the log has a traceback.",
 }
 
 _SIGNALS = {"SIGTERM, SIGINT, SIGHUP": "Disconnect all sessions and end."}
 
 _FILES = {
-    "/run/openvpn3-sessionmgr": "Profiles that are not persistent, and notes of what to clear up after a crash.",
+    "/run/openvpn3-sessionmgr": "Profiles that are not persistent, and records for the clean-up after a crash.",
     "/var/lib/openvpn3-sessionmgr": "Persistent profiles.",
 }
 
@@ -99,7 +99,7 @@ def ovpnctl_manual() -> str:
     )
 
 
-# What the two libraries know of an option
+# Names and help of an option, from each of the two libraries
 
 
 def _argparse_names(action: argparse.Action) -> str:
@@ -158,13 +158,13 @@ def _paragraphs(text: str | None) -> str:
 
 
 def _sentence(text: str) -> str:
-    """As programs print help texts, they may begin small and lack the full stop."""
+    """A help text as a sentence: it may begin with a small letter and lack the full stop."""
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "…")) else f"{text}."
 
 
 def _bare(text: str) -> str:
-    """Text that means nothing to roff; a line must not begin with what would make it a request."""
+    """Text escaped for roff; no line begins with a character that would make it a request."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "\\[u2026]")
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in escaped.splitlines())
 

@@ -1,4 +1,4 @@
-"""The files that a D-Bus daemon reads about us: who may own our names and call what, and how we are started."""
+"""The files for a D-Bus daemon: who may own the service's names and call what, and how the service is started."""
 
 from collections.abc import Iterable
 
@@ -32,10 +32,10 @@ _FORWARDED = FORWARDED.name
 
 
 def _forwards(account: str) -> list[tuple[str, list[str]]]:
-    """Who receives the signals of forwarded logs.
+    """Who may receive the signals of forwarded logs.
 
-    Nobody but the account, except when they come from the log service: so nobody else can send clients anything
-    that looks like what they asked for by LogForward.
+    Only the account, unless the log service sends them: so nobody else can send clients signals that look like those
+    of LogForward.
     """
     from_log_service = [
         f'<allow receive_sender="{LOG.name}" receive_interface="{_FORWARDED}" receive_type="signal" '

@@ -1,4 +1,4 @@
-"""ExitStatus statuses of the processes, and what an ended process's status means."""
+"""The exit statuses of the service's processes, and the wait status of an ended process as text."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ class ExitStatus(IntEnum):
     CANNOT_START = 22  # a privilege, account, directory or program is missing; the message says which
     CONFINEMENT = 71  # a step of giving up privileges failed or could not be verified
     PROTOCOL = 72  # the other process broke the protocol
-    INTERNAL = 73  # a fault of ours; the traceback went to standard error
+    INTERNAL = 73  # internal error; the traceback went to standard error
 
 
 def describe(wait_status: int) -> str:
-    """An ended child in words, from its wait status (waitpid(2)): "was killed by SIGKILL", "exited with 2 (USAGE)"."""
+    """How a child ended, from its wait status (waitpid(2)): "was killed by SIGKILL", "exited with 2 (USAGE)"."""
     code = os.waitstatus_to_exitcode(wait_status)
     if code < 0:
         try:

@@ -1,4 +1,4 @@
-"""Every bound in one place: sizes in bytes, times in seconds."""
+"""Every limit in one place: sizes in bytes, times in seconds."""
 
 # Sizes
 MAX_PROFILE = 4 * 1024 * 1024  # a profile with its embedded certificates

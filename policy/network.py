@@ -1,7 +1,7 @@
-"""Which addresses and routes a worker may ask for on its session's own device.
+"""Which addresses and routes a worker may request for its session's device.
 
-The supervisor refuses settings that break these rules (check); the worker leaves out the routes that a server
-pushed against them, and says so (route_problem).
+The supervisor refuses settings that break these rules (`check`); the worker leaves out pushed routes that do, and logs
+that (`route_problem`).
 """
 
 from functools import lru_cache
@@ -26,7 +26,7 @@ def _range(network: str) -> tuple[int, int]:
 
 
 _UNIQUE_LOCAL = _range("fc00::/7")  # private networks are routed as a whole, whatever the prefix
-# What can never be behind a tunnel; a route to it would take the machine from itself.
+# Addresses that are never behind a tunnel: a route to them would cut the machine off from itself.
 _NEVER = {
     4: {
         _range("0.0.0.0/8"): "this network",
@@ -45,7 +45,7 @@ _NEVER = {
 
 
 class PolicyViolation(ValueError):
-    """What was asked for is not permitted; the text says what and why."""
+    """The requested settings are not permitted; the text says which and why."""
 
 
 class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a session wants set on its device; replaces what was set before."""
+    """All settings of a session's device; they replace those set before."""
 
     mtu: int  # bytes
     addresses: tuple[Address, ...]
@@ -93,7 +93,7 @@ def check(settings: NetworkSettings) -> None:
 
 
 def route_problem(route: Route, server: str) -> str | None:
-    """Why `route` cannot be had while the engine talks to the address `server`; None if it can."""
+    """Why `route` is not permitted while the engine talks to the address `server`; None if it is."""
     if not 0 <= route.metric <= MAX_METRIC:
         return f"metric {route.metric} is out of range"
     try:

@@ -1,1 +1,1 @@
-"""The privileged parent: owns the bus names, keeps the sessions, applies the network settings."""
+"""The service's main process: owns the bus names, keeps the sessions, applies their network settings."""

@@ -1,4 +1,4 @@
-"""openvpn3-service-sessionmgr, as it is started: the program itself is program.py."""
+"""The entry point of openvpn3-service-sessionmgr; program.py is the program itself."""
 
 import gc
 
@@ -10,9 +10,9 @@ def main() -> None:
     """Run the service, in a process that overwrites what it frees."""
     if not overwrites_freed():
         start_anew()
-    gc.disable()  # it would look through ever more modules while they are imported, for nothing
+    gc.disable()  # while modules are imported, it would find nothing to collect
     block_imports()
-    from .program import run  # not before: the program that is started anew would have read all of it for nothing
+    from .program import run  # only now: a program that is about to be executed again does not need it
 
     run()
 

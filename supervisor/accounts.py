@@ -1,6 +1,6 @@
-"""Accounts of the system: the names and numbers of users.
+"""Looking up users' names and numbers, without waiting for a directory service that does not answer.
 
-Users may be kept in a directory far away (nsswitch.conf(5)) that does not answer.
+Sources: getpwnam(3), nsswitch.conf(5).
 """
 
 import asyncio
@@ -41,9 +41,9 @@ _free = threading.BoundedSemaphore(MAX_ACCOUNT_LOOKUPS)
 
 
 async def look_up(ask: Callable[[], T]) -> T:
-    """What `ask` gives, in a thread of its own: one that hangs keeps nobody else's work waiting, nor the end.
+    """The result of `ask`, run in a thread of its own: one that hangs does not delay other work or the service's end.
 
-    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, or at once while too many hang.
+    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, or at once if too many threads hang.
     """
     if not _free.acquire(blocking=False):
         raise TimeoutError

@@ -1,29 +1,29 @@
-"""What can go wrong, and who is told.
+"""The errors of the supervisor.
 
     SupervisorError
-    ├── CallerError        the caller asked for something that cannot be had: answered, never logged as a fault
-    │   ├── AccessDenied       … because of who they are
-    │   ├── NotSupported       … because this version does not do it yet
-    │   ├── NoSuchObject       … because it is not, or no longer, there
-    │   ├── NotReady           … because the session waits for something first (Ready's own error)
-    │   ├── LogServiceError    … in the words of the log service
-    │   ├── RequestRefused     … in the words of the session's worker
-    │   └── InvalidValue       … because a property value is out of range
-    ├── ProtocolViolation        a worker broke the rules or failed: it is killed, its session fails
-    ├── SystemFailure        the kernel, the bus or a helper process refused: logged once, where it is handled
-    └── StartError         the service cannot start: printed, with its own exit status
+    ├── CallerError          a request of a client that is refused: answered, not logged
+    │   ├── AccessDenied         … because of who the caller is
+    │   ├── NotSupported         … because this version does not do it yet
+    │   ├── NoSuchObject         … because there is no such object, or no longer
+    │   ├── NotReady             … because the session needs user input first (Ready's own error)
+    │   ├── LogServiceError      … an error of the log service
+    │   ├── RequestRefused       … because of the session's state, or by its worker
+    │   └── InvalidValue         … because a property value is out of range
+    ├── ProtocolViolation    a worker broke the rules or failed: it is killed, its session fails
+    ├── SystemFailure        the kernel, the bus or a helper process failed: logged once, where it is handled
+    └── StartError           the service cannot start: printed, with its own exit status
 
 supervisor/bus/errors.py maps CallerErrors to D-Bus error names and texts; nothing else does.
-A function either raises or logs, never both.
+A function either raises or logs, never both.  Any other exception is an internal error.
 """
 
 
 class SupervisorError(Exception):
-    """Base of all errors of the supervisor; the text is fit to be shown to a user."""
+    """Base of all errors of the supervisor; the text may be shown to a user."""
 
 
 class CallerError(SupervisorError):
-    """A request that cannot be fulfilled; the text goes to the caller."""
+    """A request that is refused; the text goes to the caller."""
 
 
 class AccessDenied(CallerError):
@@ -69,7 +69,7 @@ class ProtocolViolation(SupervisorError):
 
 
 class SystemFailure(SupervisorError):
-    """The kernel, the bus or a helper process refused what the supervisor needs."""
+    """The kernel, the bus or a helper process did not do what the supervisor needs."""
 
 
 class StartError(SupervisorError):

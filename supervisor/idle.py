@@ -1,26 +1,26 @@
-"""When the service has had nothing to do for long enough."""
+"""The idle timer: ends the service when it has had nothing to do for a while."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class IdleTimer:
-    """Watches whether there are children, and says when there have been none for `seconds` (0: never).
+    """Sets the event `idle` when there has been no work for `seconds` (0: never).
 
-    Calls alone do not keep the service alive: a front-end that looks every now and then must not either.
+    Calls alone are not work: a front-end that polls must not keep the service running.
     """
 
-    def __init__(self, seconds: float, children: Callable[[], int], calls: Callable[[], int]) -> None:
-        """`children` counts sessions of which anything is left, `calls` those being answered."""
+    def __init__(self, seconds: float, work: Callable[[], int], calls: Callable[[], int]) -> None:
+        """`work` counts what keeps the service running, `calls` the calls being answered."""
         self.idle = asyncio.Event()
         self._seconds = seconds
-        self._children = children
+        self._work = work
         self._calls = calls
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> None:
-        """Start or stop the clock; call whenever the number of children may have changed."""
-        if self._children():
+        """Start or stop the timer; call whenever the amount of work may have changed."""
+        if self._work():
             self._stop()
         elif self._timer is None and self._seconds > 0:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expired)
@@ -38,10 +38,10 @@ class IdleTimer:
 
     def _expired(self) -> None:
         self._timer = None
-        if self._children():
+        if self._work():
             return
         if self._calls():
-            # One of them may be about to make a child.
+            # One of them may be about to start a session.
             self.look()
         else:
             self.idle.set()

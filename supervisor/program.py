@@ -1,4 +1,4 @@
-"""The service from start to end."""
+"""The program: start, run and end of the service, and its exit status."""
 
 import ctypes
 import gc
@@ -26,7 +26,7 @@ def run() -> NoReturn:
     log: Log | None = None
     try:
         start = privileged.Start(options)
-        # Beside the processes that have been started; and still as root, who may keep what is compiled for it.
+        # While the processes that have been started run; and still as root, which may write the bytecode cache.
         serve = _import_serve()
         prepared = start.finish()
         log = prepared.log
@@ -42,14 +42,14 @@ def run() -> NoReturn:
         status = ExitStatus.INTERNAL
         if log is None:
             raise
-        log.fatal(f"A fault of the service:\n{traceback.format_exc()}")
+        log.fatal(f"Internal error:\n{traceback.format_exc()}")
     if log is not None:
         log.close()
     _end(status)
 
 
 def _import_serve() -> Callable[[privileged.Prepared], ExitStatus]:
-    """Import all that the running service takes; what runs it."""
+    """Import all modules of the running service; returns the function that runs it."""
     import asyncio
 
     from .service import serve
@@ -72,7 +72,7 @@ def _set_title(title: str) -> None:
 
 
 def _end(status: int) -> NoReturn:
-    """End the process at once: to take the interpreter down first would be as much work as half of the start."""
+    """End the process without finalizing the interpreter, which takes half as long as the start."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # as where it was closed when the service started
             try:
@@ -83,7 +83,7 @@ def _end(status: int) -> NoReturn:
 
 
 def _default_log() -> Log:
-    """Where an administrator looks when the bus started the service: its standard error goes nowhere then."""
+    """journald or syslog: when the bus has started the service, its standard error is not shown anywhere."""
     destination = default_destination()
     return Log(destinations=[destination] if destination else [])
 

@@ -1,4 +1,4 @@
-"""The running service: from joining the bus to leaving it."""
+"""The running service: all its parts, and the order in which they start and end."""
 
 import asyncio
 import gc
@@ -61,7 +61,7 @@ class Service:
         self._embedded = choose(options.configuration) == "embedded"
         if self._embedded:
             self._names.append(configuration_api.BUS_NAME)
-        # Those we can do without: others of OpenVPN 3 Linux may be there.
+        # Not required: other services of OpenVPN 3 Linux may own them.
         self._more_names = [log_api.BUS_NAME, *names_without_service()]
         self._lock = InstanceLock(options.runtime_dir)
         self._reaper = Reaper()
@@ -112,16 +112,16 @@ class Service:
         self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
 
     async def start(self) -> None:
-        """Own the names, put right what an earlier instance left, and serve.  Raises StartError, BusLost."""
+        """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._log_fault)
+        loop.set_exception_handler(self._log_internal_error)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()
         await self._lock.acquire()
         self._reaper.start()
         self._reaper.watch(self._helpers.pid, self._helpers_ended)
-        loop.add_reader(self._helpers.complaints, self._read_complaints)
+        loop.add_reader(self._helpers.stderr, self._log_helpers_stderr)
         self._spawner.start()
         self._resolver.start()
         await self._callers.start()
@@ -153,7 +153,7 @@ class Service:
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
-                self._log.fatal(f"The bus is gone ({self._connection.lost.result()}): ending all sessions")
+                self._log.fatal(f"Connection to the bus lost ({self._connection.lost.result()}): ending all sessions")
                 await self._manager.disconnect_all()
                 return ExitStatus.BUS_LOST
             try:
@@ -167,7 +167,7 @@ class Service:
                 return ExitStatus.BUS_LOST
 
     async def close(self) -> None:
-        """Release what is left, the helpers last."""
+        """Release all resources, the helpers last."""
         self._dispatcher.close()
         self._connection.close()
         await self._network.close()
@@ -182,8 +182,8 @@ class Service:
             taken = await self._own_names()
         except BusRefused as error:
             raise StartError(
-                f"The bus does not let us own our names: {error}. Is the policy file for {manager_api.BUS_NAME} in "
-                "place, and has the bus read it?",
+                f"The bus does not let this service own its names: {error}. Is the policy file for "
+                f"{manager_api.BUS_NAME} installed, and has the bus read it?",
                 ExitStatus.CANNOT_START,
             ) from error
         if taken == manager_api.BUS_NAME:
@@ -211,14 +211,14 @@ class Service:
         try:
             owned = await self._connection.request_names(self._more_names)
         except BusRefused as error:
-            self._log.warn(f"The bus does not let us own all of {', '.join(self._more_names)}: {error}")
+            self._log.warn(f"The bus does not let this service own all of {', '.join(self._more_names)}: {error}")
             return
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
         self._manager.devices.served = owned.get(stub_api.DEVICE.name, False)
         if not owned[log_api.BUS_NAME]:
             self._log.warn(
-                f"Another service owns {log_api.BUS_NAME}: clients do not see what LogForward sends them. End that "
-                "service, then this one: it then starts with the name"
+                f"Another service owns {log_api.BUS_NAME}: clients do not receive the signals of LogForward. Stop that "
+                "service, then restart this one"
             )
 
     async def _clean_up(self) -> None:
@@ -228,15 +228,13 @@ class Service:
             for device in await self._network.recover():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
         except (OSError, SystemFailure) as error:
-            self._log.error(f"What an earlier instance left could not all be removed: {error}")
+            self._log.error(f"Cleaning up after an earlier instance failed: {error}")
 
     async def _protect(self) -> None:
         try:
             await self._network.protect(self._session_uids)
-        except SystemFailure as error:  # it could be done a moment ago
-            raise StartError(
-                f"Sessions cannot be kept from this machine's services: {error}", ExitStatus.CONFINEMENT
-            ) from error
+        except SystemFailure as error:  # though the trial of it succeeded
+            raise StartError(f"The layer firewall failed: {error}", ExitStatus.CONFINEMENT) from error
 
     # Running
 
@@ -261,9 +259,9 @@ class Service:
             self._log.info("Asked to end: disconnecting all sessions")
             await self._manager.disconnect_all()
         self._lock.leaving()
-        # The first one last: who owns that can have the others.
+        # The first one last: its owner may request the others.
         await self._connection.release_names([*self._more_names, *reversed(self._names)])
-        # Something came at the last moment that makes a session, or may: stay, unless another instance waits already.
+        # A call that came meanwhile has started a session, or may: stay, unless another instance has the names by now.
         came = not for_good and (self._work() or self._dispatcher.busy)
         if came and not await self._own_names():
             self._lock.staying()
@@ -273,43 +271,43 @@ class Service:
             async with asyncio.timeout(LEAVING_DEADLINE):
                 await self._dispatcher.settled()
         except TimeoutError:
-            self._log.warn(f"{self._dispatcher.busy} calls have no answer yet, and get none")
+            self._log.warn(f"{self._dispatcher.busy} calls are left unanswered")
         await self._manager.disconnect_all()
         await self._connection.drain()
         await self._connection.round_trip()
         if not for_good:
-            self._log.verb1("No session for a while: leaving")
+            self._log.verb1("Idle: no session for a while; ending")
         return True
 
     def _work(self) -> int:
-        """What keeps the service: sessions, and services that log through it."""
+        """What keeps the service running: sessions, and attached services, which log through it."""
         return self._manager.count + self._log_service.num_attached
 
-    def _read_complaints(self) -> None:
-        """What the helpers print is ours to log: they print only before they serve, or when they fail."""
-        data = os.read(self._helpers.complaints, 65536)
+    def _log_helpers_stderr(self) -> None:
+        """Log what the helpers print, which they do only before they serve requests, or when they fail."""
+        data = os.read(self._helpers.stderr, 65536)
         if not data:
-            asyncio.get_running_loop().remove_reader(self._helpers.complaints)
+            asyncio.get_running_loop().remove_reader(self._helpers.stderr)
         for line in data.decode(errors="replace").splitlines():
             self._log.error(line, group=LogGroup.BACKENDSTART)
 
-    def _log_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _log_internal_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
-        self._log.error(f"A fault of the service: {context.get('message')}\n{trace}")
+        self._log.error(f"Internal error: {context.get('message')}\n{trace}")
 
     def _resolver_ended(self) -> None:
-        text = "The resolver has ended: sessions find no server by its name until the service is restarted"
+        text = "The resolver has ended: sessions cannot look up names until the service is restarted"
         self._log.crit(text, group=LogGroup.BACKENDSTART)
 
     def _helpers_ended(self, how: str) -> None:
         if not self._stop.is_set():
-            text = f"The spawner's keeper {how}: restart the service, since nothing replaces the spawner when it ends"
+            text = f"The spawner's keeper {how}: restart the service, since a spawner that ends is not replaced"
             self._log.crit(text, group=LogGroup.BACKENDSTART)
 
 
 async def serve(prepared: privileged.Prepared) -> ExitStatus:
-    """Join the bus, serve, leave; the exit status.  Raises StartError."""
+    """Connect to the bus, serve, disconnect; the exit status.  Raises StartError."""
     # An empty variable counts as none; dbus-fast would look for a session bus.
     address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
     try:
@@ -322,6 +320,6 @@ async def serve(prepared: privileged.Prepared) -> ExitStatus:
         await service.start()
         return await service.run()
     except BusLost as error:
-        raise StartError(f"The bus is gone: {error}", ExitStatus.BUS_LOST) from error
+        raise StartError(f"Connection to the bus lost: {error}", ExitStatus.BUS_LOST) from error
     finally:
         await service.close()

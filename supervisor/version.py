@@ -1,4 +1,4 @@
-"""What we are and what we speak."""
+"""The versions of this program and of its D-Bus API."""
 
 VERSION = "0.1.0"  # as in pyproject.toml; a test holds the two together
 

@@ -1,4 +1,4 @@
-"""What becomes of each option of a profile: an allowlist with a reason in every row.
+"""How each option of a profile is treated: an allowlist, with a reason in every row.
 
 The table holds every option that OpenVPN 2.6 or 2.7 knows, documented or not, and those that either has
 removed; facts from openvpn(8), `openvpn --help` and the option parsers of both.  A name that is not here
@@ -10,7 +10,7 @@ from .options_rule import Embed, Rule, Treatment, ignored, refused, taken_over
 
 __all__ = ["ALLOWED", "IGNORED", "OPTIONS", "PKCS11_OPTIONS", "REFUSED", "TAKEN_OVER", "Embed", "Rule", "Treatment"]
 
-# Read together: worker/profile/pkcs11.py.
+# These are read together, by worker/profile/pkcs11.py.
 PKCS11_OPTIONS: dict[str, Rule] = {
     "pkcs11-providers": taken_over(1, 15, "only those that the administrator lists"),
     "pkcs11-id": taken_over(1, 1, "which certificate and key"),
@@ -35,7 +35,7 @@ TAKEN_OVER: dict[str, Rule] = {
 }
 
 _SCRIPT = "programs are not run; addresses, routes and name servers are set by the session manager"
-_SCRIPT_FLAG = "it only says when programs run, and none are"
+_SCRIPT_FLAG = "it is about programs to be run, and none are"
 _IDENTITY = "the engine already runs confined and under a user id of its own"
 _LOG = "messages go to the session's log"
 _FILE = "the engine cannot write files"

@@ -1,11 +1,11 @@
-"""What a row of the table of profile options says."""
+"""The rows of the table of profile options."""
 
 from enum import Enum
 from typing import NamedTuple
 
 
 class Treatment(Enum):
-    """What becomes of an option that a profile carries."""
+    """How an option is treated."""
 
     ALLOWED = "handed to the engine"
     TAKEN_OVER = "done by other means, so neither handed on nor warned about"

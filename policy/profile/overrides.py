@@ -1,7 +1,7 @@
-"""Overrides: settings that the owner of a profile lays over what its text says, one row each.
+"""Overrides: settings of a profile's owner that replace those in its text, one row each.
 
 Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other.  An empty text is
-the same as no override.  What each does to a profile is in worker/profile/overrides.py.
+the same as no override.  worker/profile/overrides.py applies them.
 """
 
 import re
@@ -22,7 +22,7 @@ class InvalidOverride(Exception):
 
 
 class Override(msgspec.Struct, frozen=True):
-    """One row: the D-Bus type of its value ("s" or "b"), what it does, and for a text which ones there are."""
+    """One row: the D-Bus type of its value ("s" or "b"), what it does, and the values that a text may have."""
 
     type: str
     doc: str
@@ -63,28 +63,30 @@ def _port(doc: str) -> Override:
 OVERRIDES: dict[str, Override] = {
     "server-override": _host("connect to this server instead of the profile's"),
     "port-override": _port("connect to this port instead of the profile's"),
-    "proto-override": _choice("only servers of this protocol, or all of them by it if there are none", "tcp udp"),
-    "ipv6": _choice("no rejects IPv6 in the tunnel, yes allows it even if the server does not", "yes no default"),
-    "persist-tun": _switch("keep the device through reconnects"),
-    "log-level": _choice("level of the log, instead of the profile's verb", "1 2 3 4 5 6", number=True),
-    "dns-fallback-google": _switch("use Google's name servers if the server names none"),
-    "dns-setup-disabled": _switch("leave the system's name servers alone"),
-    "dns-scope": _choice(
-        "which names the tunnel's name servers are asked for: all, or their domains'", "global tunnel"
+    "proto-override": _choice(
+        "use only servers of this protocol; if there are none, all servers with this protocol", "tcp udp"
     ),
-    "dns-sync-lookup": _switch("without effect, since no look-up delays another session"),
-    "auth-fail-retry": _switch("take a failed authentication for a temporary fault"),
-    "allow-compression": _choice("whether compression may be used", "no asym yes"),
-    "enable-legacy-algorithms": _switch("offer old data ciphers too"),
-    "tls-version-min": _choice("least TLS version", "tls_1_0 tls_1_1 tls_1_2 tls_1_3"),
-    "tls-cert-profile": _choice("strength of certificates that is asked for", "legacy preferred suiteb"),
+    "ipv6": _choice("IPv6 in the tunnel: no rejects it, yes allows it even if the server does not", "yes no default"),
+    "persist-tun": _switch("keep the device across reconnects"),
+    "log-level": _choice("log level, instead of the profile's verb", "1 2 3 4 5 6", number=True),
+    "dns-fallback-google": _switch("use Google's name servers if the server sends none"),
+    "dns-setup-disabled": _switch("do not change the system's name servers"),
+    "dns-scope": _choice(
+        "names to look up with the tunnel's name servers: all, or only those in their domains", "global tunnel"
+    ),
+    "dns-sync-lookup": _switch("no effect, since no look-up delays another session"),
+    "auth-fail-retry": _switch("treat a failed authentication as temporary"),
+    "allow-compression": _choice("whether compression is allowed", "no asym yes"),
+    "enable-legacy-algorithms": _switch("also offer old data ciphers"),
+    "tls-version-min": _choice("minimum TLS version", "tls_1_0 tls_1_1 tls_1_2 tls_1_3"),
+    "tls-cert-profile": _choice("required strength of certificates", "legacy preferred suiteb"),
     "proxy-host": _host("connect through this HTTP proxy instead of the profile's, at proxy-port"),
     "proxy-port": _port("port of proxy-host"),
     "proxy-username": _text("user name for proxy-host"),
     "proxy-password": _text("password for proxy-host"),
-    "proxy-auth-cleartext": _switch("proxy-host may have the password in clear text"),
-    "enterprise-profile": _text("device posture checks, which are not supported: no session starts with it"),
-    "automatic-restart": _choice("whether a session whose worker or engine has died is started again", "no on-failure"),
+    "proxy-auth-cleartext": _switch("allow sending the password to proxy-host in clear text"),
+    "enterprise-profile": _text("device posture checks, which are not supported: sessions do not start"),
+    "automatic-restart": _choice("whether to restart a session whose worker or engine has died", "no on-failure"),
 }
 
 
@@ -121,7 +123,7 @@ def problem(name: str, value: bool | str) -> str:
 
 
 class SessionOverrides(msgspec.Struct, frozen=True):
-    """The overrides that concern a session rather than what its engine reads."""
+    """The overrides that the service applies itself, rather than to what the engine reads."""
 
     log_level: int | None = None  # 1 to 6
     retry_authentication: bool = False

@@ -1,4 +1,4 @@
-"""PKCS#11 providers: the modules that the administrator lets sessions use, and nobody else can name.
+"""PKCS#11 providers: the modules that sessions may use, listed by the administrator.
 
 A module is a shared library that is loaded into the engine, so a profile only chooses among those that are listed.
 """
@@ -20,7 +20,7 @@ _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _GROUP = "group="
 _FORM = "NAME=MODULE[,PATH...][,group=GROUP]"
 
-# Every session's root directory is made of these: they can neither be added to it nor be kept out of it.
+# Parts of every session's root directory: they can neither be added to it nor be kept out of it.
 _IN_EVERY_ROOT = {
     *(
         "/",
@@ -51,7 +51,7 @@ class Provider(msgspec.Struct, frozen=True):
 
 
 class ListedProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker is told of one: enough to judge a profile that names it."""
+    """What a worker knows of a provider: enough to compile a profile that names it."""
 
     name: str
     module: str
@@ -84,12 +84,12 @@ def _check_path(path: str) -> None:
 
 
 def find(listed: Sequence[ListedProvider], text: str) -> int | None:
-    """The number of the provider that a profile means by `text`: its name, or the very path of its module."""
+    """The number of the provider that a profile means by `text`: its name, or exactly the path of its module."""
     return next((number for number, one in enumerate(listed) if text in (one.name, one.module)), None)
 
 
 def asked_for(profile: bytes, listed: Sequence[ListedProvider]) -> frozenset[int]:
-    """The numbers of the usable providers that a profile names; none if it cannot be read, which its judge tells."""
+    """The numbers of the usable providers that a profile names; none if it cannot be read, which compiling it tells."""
     if not listed or OPTION.encode() not in profile:
         return frozenset()
     try:

@@ -1,8 +1,8 @@
-"""The text of a profile, read and written exactly as OpenVPN's own option reader does.
+"""The syntax of a profile, read and written exactly as OpenVPN's own option reader does.
 
-A profile is hostile input.  What OpenVPN reads differently from how it looks (a line that is too long, a
-seventeenth parameter, a closing tag in the middle of a line) is an error here, never guessed at.  Rules
-from openvpn(8) and from the option reader of OpenVPN 2.6 and 2.7; everything is linear in the text.
+A profile is hostile input.  Text that OpenVPN reads differently from how it looks (a line that is too long, a
+seventeenth parameter, a closing tag in the middle of a line) is an error here.  Rules from openvpn(8) and from the
+option reader of OpenVPN 2.6 and 2.7; all takes time linear in the text.
 """
 
 import re
@@ -113,7 +113,7 @@ def missing_required(options: Iterable[Option]) -> tuple[str, ...]:
     """What a client's profile needs and `options` lack, in the words of OpenVPN 3 Linux; empty if nothing."""
     names = {option.name for option in options}
     if "connection" in names:
-        names.add("remote")  # its blocks are read, and checked, where the whole profile is judged
+        names.add("remote")  # its blocks are read, and checked, when the whole profile is compiled
     needed = {
         "--ca": {"ca", "pkcs12", "peer-fingerprint"},
         "--client or --tls-client": {"client", "tls-client"},
@@ -146,7 +146,7 @@ def _words(line: str, number: int) -> list[str]:
         raise ProfileTextError(number, f"longer than the {MAX_LINE} bytes that OpenVPN reads")
     words = _split(line) if line.isascii() and not _NEEDS_LEXER.search(line) else _lex(line, number)
     if len(words) > MAX_WORDS:
-        raise ProfileTextError(number, f"more than {MAX_WORDS - 1} parameters; put texts in quotes")
+        raise ProfileTextError(number, f"more than {MAX_WORDS - 1} parameters; put a text with spaces in quotes")
     if any(map(_CONTROL.search, words)):
         raise ProfileTextError(number, "contains a control character, or text that is not UTF-8")
     return words

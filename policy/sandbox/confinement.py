@@ -1,6 +1,7 @@
-"""What each kind of process keeps of root's power, one row each with its reason (capabilities(7)).
+"""Capabilities, resource limits and files of each kind of process, one row each with its reason.
 
-What it may call is in system_calls.py, the names of the layers in layers.py.
+Sources: capabilities(7), setrlimit(2), landlock(7), the kernel's cgroup-v2.rst.  System calls are in system_calls.py,
+the names of the layers in layers.py.
 """
 
 from typing import NamedTuple
@@ -18,8 +19,8 @@ SPAWNER_CAPABILITIES = {
     "setpcap": "emptying the worker's bounding set",
 }
 
-# What root must have for the service to start: building the two takes no more.  Its directories it makes as its own
-# account; only where that may not make them, root does and gives them away, which takes CAP_CHOWN besides.
+# The capabilities that root needs to start the service.  It makes its directories as its own account; only if that is
+# not permitted, root makes them and changes their owner, which also takes CAP_CHOWN.
 START_CAPABILITIES = {**SUPERVISOR_CAPABILITIES, **SPAWNER_CAPABILITIES}
 
 # setrlimit(2) of workers and their engines: RLIMIT_ name, bound, reason.
@@ -27,15 +28,15 @@ _MB = 1024 * 1024
 WORKER_RLIMITS = (
     ("CORE", 0, "a core file would hold keys"),
     ("NOFILE", 64, "a handful of sockets, the device, the profile"),
-    ("NPROC", 8, "the worker and its engine, or the judge of its profile; counts all of the session's user id"),
+    ("NPROC", 8, "the worker and its engine, or the compiler of its profile; counts all of the session's user id"),
     ("FSIZE", 8 * _MB, "the profile is the largest file it writes"),
-    ("DATA", 192 * _MB, "judging the largest profile takes a third of that"),
-    ("AS", 512 * _MB, "address space that is only reserved; system_calls.py relies on its being little"),
+    ("DATA", 192 * _MB, "compiling the largest profile takes a third of that"),
+    ("AS", 512 * _MB, "address space that is only reserved; system_calls.py relies on its being small"),
     ("MEMLOCK", 0, "nothing is locked; mlock is not allowed in profiles"),
     ("MSGQUEUE", 0, "no message queues"),
 )
 
-HELPER_RLIMITS = (("CORE", 0, "memory of a helper tells about the sessions"),)
+HELPER_RLIMITS = (("CORE", 0, "a helper's memory has data of sessions"),)
 
 # Files of cgroup v2 for each session as a whole: controller, file, bound, reason (the kernel's cgroup-v2.rst).
 CGROUP_BOUNDS = (
@@ -46,14 +47,14 @@ CGROUP_BOUNDS = (
 
 
 class Files(NamedTuple):
-    """What Landlock lets a process do below a path; names as in worker/landlock.py."""
+    """What Landlock lets a process do below a path; the words are those of kernel/landlock.py."""
 
     rights: str
     reason: str
 
 
-# Landlock's rules of workers and their engines, by path in the workers' root directory.  "ENGINE", "LOADER",
-# "PROVIDERS" and "PRIVATE" stand for the engine's program, the dynamic loaders, what is shown to the session of PKCS#11
+# Landlock's rules for workers and their engines, by path in the workers' root directory.  "ENGINE", "LOADER",
+# "PROVIDERS" and "PRIVATE" stand for the engine's program, the dynamic loaders, the files of the session's PKCS#11
 # providers, and the session's private directory.
 WORKER_FILES = {
     "/usr": Files("read list", "libraries of the engine"),
@@ -73,7 +74,7 @@ WORKER_FILES = {
     "PRIVATE": Files("read list write truncate make remove", "profile, hosts file, management socket, temporary files"),
 }
 
-# The resolver reads what its modules want, and changes nothing.
+# The resolver may read all files that its modules need, and write none.
 RESOLVER_FILES = {
     "/": Files("read list", "resolv.conf, modules of the name service and their files"),
     "/dev/null": Files("read write truncate", "standard input and output"),

@@ -1,6 +1,6 @@
 """The layers that confine the processes of a session, one row each: what it does, what it needs.
 
-None is needed for another to work, but for a few that REQUIRES names; so each can be tried alone.
+Each works without the others, with the exception in `unmet_dependency`; so each can be tested alone.
 """
 
 from collections.abc import Collection, Iterable
@@ -85,20 +85,20 @@ def namespace_flags(layers: Collection[Layer]) -> int:
 
 
 def unmet_dependency(layers: Collection[Layer]) -> str:
-    """Why these layers cannot be had without others, or ""."""
+    """Which of these layers needs one that is not among them; "" if none does."""
     if Layer.CAPABILITIES in layers and Layer.NO_NEW_PRIVS not in layers:
         for layer in _RESTRICTIONS:
             if layer in layers:
-                return f"{layer} with {Layer.CAPABILITIES} takes {Layer.NO_NEW_PRIVS} too"
+                return f"{layer} with {Layer.CAPABILITIES} needs {Layer.NO_NEW_PRIVS} too"
     return ""
 
 
 def join(layers: Iterable[Layer]) -> str:
-    """Layers as one word, in the order of the enumeration; "none" for none."""
+    """Layers separated by commas, in the order of the enumeration; "none" for none."""
     chosen = set(layers)
     return ",".join(layer for layer in Layer if layer in chosen) or "none"
 
 
 def split(text: str) -> frozenset[Layer]:
-    """The layers that `join` made a word of.  Raises ValueError naming one that there is not."""
+    """The layers in a text as `join` makes it.  Raises ValueError naming one that does not exist."""
     return frozenset(Layer(name) for name in text.split(",")) if text != "none" else frozenset()

@@ -1,8 +1,8 @@
-"""Where the strings are that seccomp filters know by their address.
+"""Addresses of strings that seccomp filters compare by address.
 
-A filter cannot read memory, but it sees addresses.  The spawner writes these strings into read-only memory at a fixed
-address (kernel/by_address.py), which nothing can take the place of: below the floor no filter lets anything be mapped,
-so a process has there what the spawner wrote; and a program that was executed, nothing.
+A filter cannot read memory, but it sees addresses.  The spawner writes these strings into read-only memory at fixed
+addresses (kernel/by_address.py), and nothing can replace them: filters do not let anything be mapped below FLOOR.  So a
+process has there what the spawner wrote, and a program that was executed has nothing there.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""The system calls of each kind of process that has a filter: one row a reason, with conditions on arguments.
+"""The system calls that each kind of process may make, with conditions on arguments, and a reason in every row.
 
-What no row admits fails with EPERM; clone3(2) fails with ENOSYS, so that the C library takes clone(2), whose flags a
-filter can see.  A filter binds all that its process forks: the spawner's admits what workers and engines do, and each
-of those narrows it for itself.  Addresses stand for texts, see pinned_strings.py.
+What no row admits fails with EPERM; clone3(2) fails with ENOSYS, so that the C library uses clone(2), whose flags a
+filter can see.  A filter also applies to all that its process forks: the spawner's admits what workers and engines do,
+and each of those adds a stricter one.  Strings are compared by address, see pinned_strings.py.
 
 Numbers are the kernel's, the same on all 64-bit architectures but for the order of clone(2)'s arguments on s390x.
 """
@@ -250,7 +250,7 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
         Condition(3, Is.EQUAL, _MS_PRIVATE_DIRECTORY),
     )
     own = (
-        Row("clone", "a process for each worker, judge and engine",
+        Row("clone", "a process for each worker, compiler of a profile, and engine",
             _none_of(_CLONE_FLAGS, _CLONE_NEW_NAMESPACES | _CLONE_UNTRACED)),
         Row("fork vfork", "the same"),
         Row("unshare", "the namespaces of a worker, all at once", _equal(0, namespace_flags(layers))),
@@ -276,12 +276,12 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
         for comparison, bound in ((Is.BELOW, uids.start), (Is.ABOVE, uids.stop - 1))
     )
     page = Condition(0, Is.MASKED, pinned_strings.AT, 2**64 - pinned_strings.SIZE)
-    relied_on = Row("mprotect", "the texts that the filters rely on", (page,))
+    relied_on = Row("mprotect", "the pinned strings, which the filters rely on", (page,))
     return Table((*own, *ENGINE.admitted, *WORKER.admitted), (*outside, relied_on))
 
 
 def _shows_providers(groups: int) -> tuple[Row, ...]:
-    """What it takes to show a worker the files of its PKCS#11 providers, and what their engines do besides."""
+    """The calls that show a worker the files of its PKCS#11 providers, and those of modules in engines."""
     to_place = Condition(1, Is.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
     from_stage = Condition(0, Is.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
     return (

@@ -1,1 +1,1 @@
-"""The D-Bus side: interfaces declared as tables, and what is made from the tables."""
+"""The service on D-Bus: interfaces declared as tables, and the dispatch of calls by these."""

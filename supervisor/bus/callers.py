@@ -1,4 +1,4 @@
-"""Who is calling: the user id behind a bus name, as the bus vouches for it."""
+"""Identifying callers: the user id of a connection, as the bus tells it."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
 
 
 class CallerGone(Exception):
-    """The connection left the bus before it could be identified: there is nobody to answer."""
+    """The connection left the bus before it could be identified: there is no one to answer."""
 
 
 class Callers:
@@ -54,7 +54,7 @@ class Callers:
         return await asyncio.shield(task)
 
     def vanished(self, callback: Callable[[str], None]) -> None:
-        """Have `callback(name)` called whenever a connection, of whoever, leaves the bus."""
+        """Have `callback(name)` called whenever a connection leaves the bus."""
         self._on_vanished.append(callback)
 
     async def _ask(self, name: str) -> Caller:

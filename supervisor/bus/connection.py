@@ -1,10 +1,10 @@
-"""The connection to the bus, with an outgoing queue of our own.
+"""The connection to the bus, with an outgoing queue.
 
-dbus-fast gives up the bus when the socket takes no more (EAGAIN), which a burst of signals is enough for.  Here
-messages wait in a queue instead.  One that comes by itself is written at once, for latency; those of a burst go out
-together at the end of the turn of the event loop, many to a system call.
+dbus-fast closes the connection when the socket takes no more data (EAGAIN), which a burst of signals is enough for.
+Here messages wait in a queue instead.  A single message is written at once, for latency; those of a burst are written
+together at the end of the event loop's iteration, many to a system call.
 
-When the bus goes away, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones.
+When the connection is lost, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class BusConnection(MessageBus):
     """
 
     def __init__(self, address: str) -> None:
-        """Raises BusLost if `address` cannot be understood or, with dbus-fast before 5.0, connected to."""
+        """Raises BusLost if `address` is invalid or, with dbus-fast before 5.0, if connecting fails."""
         try:
             super().__init__(bus_address=address)
         except (OSError, InvalidAddressError) as error:
@@ -71,7 +71,7 @@ class BusConnection(MessageBus):
         self.lost: asyncio.Future[str] = self._loop.create_future()
 
     async def connect(self) -> "BusConnection":
-        """Join the bus.
+        """Connect, and authenticate.
 
         Raises BusLost with the reason if that fails.
         """
@@ -101,7 +101,7 @@ class BusConnection(MessageBus):
         return line[:-2].decode()
 
     def close(self) -> None:
-        """Leave the bus now; `drain` first if what was sent last matters."""
+        """Disconnect now; `drain` first if what was sent last matters."""
         self._give_up("closed")
 
     # Sending
@@ -238,7 +238,7 @@ class BusConnection(MessageBus):
         return {name: code in _OWNED for name, code in replies.items()}
 
     async def release_names(self, names: Iterable[str]) -> None:
-        """Give `names` back; what had been sent to them has arrived when this returns.
+        """Release `names`; calls sent to them before have arrived when this returns.
 
         Raises BusLost.
         """

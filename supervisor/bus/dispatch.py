@@ -1,7 +1,7 @@
-"""Answering calls: find the row, check the signature, find the caller, check `who`, call the handler, map errors.
+"""Dispatch of calls: find the row, check the signature, identify the caller, check `who`, call the handler, map errors.
 
-Calls of one sender are run strictly in the order they came, those of different senders beside each other.  A
-call that can be answered at once, and that is nearly all of them, is answered where it is received, without a task.
+Calls of one sender are run strictly in the order in which they came, those of different senders concurrently.  A call
+that can be answered at once, which nearly all can, is answered where it is received, without a task.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _NOTHING = get_signature_tree("")
 
 
 class _CallQueue:
-    """The calls of one sender that wait for their turn, while an earlier one is being handled."""
+    """The calls of one sender that wait while an earlier one is being handled."""
 
     __slots__ = ("caller", "calls")
 
@@ -88,7 +88,7 @@ class Dispatcher:
         self._objects.add(Served(path, interface, target, bus_name, extensions))
 
     def withdraw(self, path: str) -> None:
-        """Take an object off the bus; calls under way on it end as they would have."""
+        """Remove an object from the bus; calls of it that are being handled are completed."""
         self._objects.remove(path)
 
     @property
@@ -99,13 +99,13 @@ class Dispatcher:
     # Arrival
 
     def open(self) -> None:
-        """Serve the calls that have been held, in their order, and from now on each when it comes."""
+        """Serve the calls that have been held, in their order, and from now on each when it is received."""
         held, self._held = self._held, None
         for call in held or ():
             self._accept(call)
 
     def close(self) -> None:
-        """Give up all calls under way, unanswered."""
+        """Cancel all calls that are being handled; they get no answer."""
         self._connection.remove_message_handler(self._received)
         for task in self._tasks:
             task.cancel()
@@ -208,9 +208,9 @@ class Dispatcher:
         return None
 
     async def _run_secretly(self, handler: Callable[..., Any], caller: Caller, call: Message) -> Any:
-        """What `handler` gives, once nothing of the call's arguments is left but what the handler itself keeps.
+        """The result of `handler`, when only what the handler itself keeps is left of the call's arguments.
 
-        dbus-fast keeps each message until the next one comes; so one is asked for.
+        dbus-fast keeps each message until it receives the next one, so this waits for one.
         """
         try:
             result = handler(caller, *call.body)
@@ -220,7 +220,7 @@ class Dispatcher:
             try:
                 await self._connection.round_trip()
             except SystemFailure:
-                pass  # the bus is gone or about to be; what was done is done
+                pass  # the connection is lost or about to be; the handler has done its work
 
     async def _finish(self, call: Message, pending: Awaitable[Any], results: SignatureTree) -> None:
         try:
@@ -280,4 +280,4 @@ def _machine_id() -> str:
             return file.read_text().strip()
         except OSError:
             continue
-    raise CallRejected(FAILED, "This machine has no machine-id")
+    raise CallRejected(FAILED, "This machine has no machine id")

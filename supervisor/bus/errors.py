@@ -1,7 +1,7 @@
-"""The one table from our errors to the names and texts that clients get.
+"""The D-Bus error names and texts of the supervisor's errors.
 
-Clients match on them, so they are those of the original (GDBus++): an error carries its domain in its name,
-mangled, and once more in front of its text.  Errors of properties go by the bus' own names, without a domain.
+Clients match on them, so they are those of OpenVPN 3 Linux (GDBus++): an error has its domain in its name, mangled, and
+again before its text.  Errors of properties have the bus's own names, without a domain.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ _PROPERTY_ERRORS: dict[type[SupervisorError], str] = {
 
 
 class CallRejected(Exception):
-    """A call that no row answers, or not in this form; carries its D-Bus error name."""
+    """A call that fits no row of the interface tables; has its D-Bus error name."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)

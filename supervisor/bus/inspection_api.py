@@ -1,4 +1,4 @@
-"""What a session object shows besides, on an interface that the original does not have."""
+"""The interface of session objects for inspection, which OpenVPN 3 Linux does not have."""
 
 from ...policy.access import Who
 from .interface import Interface, Property
@@ -7,7 +7,7 @@ from .interface import Interface, Property
 # OpenVPN 3 Linux lets them through.
 INSPECTION = Interface(
     name="net.openvpn.v3.sessions.inspect",
-    title="Session, looked into",
+    title="Inspection of a session",
     methods=(),
     properties=(
         Property("session_uid", "u", Who.READERS, "User id of the session's processes; 0 while it has none."),
@@ -15,23 +15,23 @@ INSPECTION = Interface(
             "layers",
             "as",
             Who.READERS,
-            "The layers of the sandbox that confine its processes, as they report it when all is in effect; empty "
-            "before that, and while there are none.",
+            "The layers of the sandbox that confine its processes, as these report them; empty before they do, and "
+            "while there are no processes.",
         ),
         Property(
             "missing_layers",
             "a{ss}",
             Who.READERS,
-            "The layers that do not, each with the reason; empty while there are no processes to confine.",
+            "The layers that are not in force, each with the reason; empty while there are no processes.",
         ),
         Property(
             "processes",
             "aa{sv}",
             Who.READERS,
-            "Its processes: `role` (s: worker, engine, or helper for one that the worker has forked for a moment), "
+            "Its processes: `role` (s: worker, engine, or helper for one that the worker has forked briefly), "
             "`pid` (u); and, unless it has just ended or /proc hides it, `uid` (u), `state` (s), `cpu_user` and "
-            "`cpu_system` (d, seconds), `memory` and `shared` (t, bytes in RAM, and those of them that others may "
-            "share), `threads` (u), `started` (d, seconds since 1970).",
+            "`cpu_system` (d, seconds), `memory` and `shared` (t, bytes in RAM, and those of them that may be shared "
+            "with others), `threads` (u), `started` (d, seconds since 1970).",
         ),
     ),
 )

@@ -1,7 +1,7 @@
-"""How a D-Bus interface is declared: rows, from which everything else about it comes.
+"""Tables that declare D-Bus interfaces: one row for each method, property and signal.
 
-Dispatch and access checks (receive.py), introspection XML (introspect.py), the D-Bus policy file and
-docs/api.md (generate.py) all read these rows; nothing about a member is written down a second time.
+Dispatch and access checks (dispatch.py), introspection XML (introspect.py), the D-Bus policy files and docs/api.md
+(packaging/generate.py) all come from these rows; nothing about a member is written down a second time.
 
 A method row `Method("NewTunnel", ...)` is answered by the served object's `new_tunnel(caller, *arguments)`, a
 property row `Property("device_name", ...)` by its attribute of that name, setting it by `set_device_name(caller,
@@ -44,7 +44,7 @@ def snake_case(member: str) -> str:
 
 
 class _Row:
-    """What method and signal rows have in common: named arguments."""
+    """The part that method and signal rows have in common: named arguments."""
 
     name: str
     takes: str
@@ -63,7 +63,7 @@ class _Row:
 class Method(_Row, msgspec.Struct, frozen=True, dict=True):
     """A method; `takes` and `gives` are words of NAME:TYPE.
 
-    `secret`: what it takes may be one, and nothing of it is left in this process when the caller has its answer.
+    `secret`: its arguments may be secrets, and are no longer in this process's memory when the caller is answered.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Property(msgspec.Struct, frozen=True):
 
 
 class Signal(_Row, msgspec.Struct, frozen=True, dict=True):
-    """A signal; whom it is sent to stands in `doc`."""
+    """A signal; `doc` says to whom it is sent."""
 
     name: str
     takes: str
@@ -128,9 +128,10 @@ class Signal(_Row, msgspec.Struct, frozen=True, dict=True):
 
 
 class Interface(msgspec.Struct, frozen=True, eq=False, dict=True):
-    """One interface as one kind of object has it; each is itself only, and hashable.
+    """One interface as one kind of object has it; compared by identity, and hashable.
 
-    `denied` is what those are told who may not call or read a member, `denied_setting` who may not set it.
+    `denied` is the error text for callers who may not call or read a member, `denied_setting` for those who may not set
+    it.
     """
 
     name: str

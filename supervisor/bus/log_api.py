@@ -1,4 +1,4 @@
-"""net.openvpn.v3.log: the log service, its proxies, and the signals that a session's log forwards are."""
+"""net.openvpn.v3.log: the log service, its proxies, and the signals of log forwards."""
 
 from ...policy.access import Who
 from .interface import Interface, Method, Property, Signal
@@ -108,7 +108,7 @@ PROXY = Interface(
 # Sent from a session's path to those who called LogForward: clients look for this sender and this interface.
 FORWARDED = Interface(
     name="net.openvpn.v3.backends",
-    title="What is forwarded of a session",
+    title="Forwarded log of a session",
     methods=(),
     properties=(),
     signals=(

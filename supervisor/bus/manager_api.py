@@ -1,4 +1,4 @@
-"""The root object of net.openvpn.v3.sessions: start sessions, find them."""
+"""The root object of net.openvpn.v3.sessions: starting and finding sessions."""
 
 from ...policy.access import Who
 from .interface import Interface, Method, Property, Signal

@@ -1,4 +1,4 @@
-"""The objects we have on the bus: which row answers what on which path."""
+"""The service's objects on the bus, by path, and what answers each row of their interfaces."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -18,7 +18,7 @@ from .introspect import node_xml
 
 
 class Target(Protocol):
-    """What is served; has besides a method for each method row and an attribute for each property row."""
+    """An object that is served; it also has a method for each method row and an attribute for each property row."""
 
     @property
     def acl(self) -> Acl | None: ...
@@ -116,7 +116,7 @@ class Served:
         return reader
 
     def check_interface(self, interface: str) -> None:
-        """Raise CallRejected unless `interface`, named in a call for properties, is ours or left open."""
+        """Raise CallRejected unless `interface`, named in a call for properties, is this object's, or empty."""
         if interface not in ("", self.interface.name):
             raise CallRejected(INVALID_ARGS, f"No such interface “{interface}”")
 
@@ -145,7 +145,7 @@ class ObjectTree:
         self._objects[served.path] = served
 
     def remove(self, path: str) -> None:
-        """Take an object off the bus; no effect if it is not there."""
+        """Remove an object from the bus, if it is there."""
         self._objects.pop(path, None)
 
     def at(self, path: str, destination: str | None) -> Served:

@@ -1,4 +1,4 @@
-"""Reading and setting properties, with the errors of GDBus."""
+"""org.freedesktop.DBus.Properties: reading and setting properties, with the errors of GDBus."""
 
 from collections.abc import Awaitable
 from inspect import isawaitable

@@ -1,4 +1,4 @@
-"""What goes back to a caller: a result, or an error by the table of errors.py."""
+"""Replies to calls: a result, or an error as errors.py describes it."""
 
 import traceback
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ PROPERTY_CALLS = {"Get": "ss", "GetAll": "s", "Set": "ssv"}
 
 
 class ErrorLog(Protocol):
-    """Where faults of ours go."""
+    """Where internal errors are logged."""
 
     def error(self, text: str) -> None: ...
 
@@ -47,7 +47,7 @@ class Replies:
             )
 
     def refuse(self, call: Message, error: BaseException) -> None:
-        """Answer with the D-Bus error for `error`; a fault of ours goes to the log as well."""
+        """Answer with the D-Bus error for `error`; if it is not the caller's, it is logged as well."""
         try:
             self._refuse(call, error)
         finally:
@@ -61,7 +61,7 @@ class Replies:
                 self._log.error(f"{_name(call)}: {error}")
             self.error(call, *describe(error, of_property=call.member in PROPERTY_CALLS))
         else:
-            # The caller learns nothing of our insides.
+            # The traceback is not for the caller.
             self._log.error(f"{_name(call)} failed:\n{''.join(traceback.format_exception(error))}")
             self.error(call, FAILED, UNEXPECTED)
 
@@ -77,9 +77,9 @@ def expects_reply(call: Message) -> bool:
 
 
 def _forget_locals(error: BaseException | None) -> None:
-    """Let go of the variables of the functions that `error` came through: a profile, or what a user typed.
+    """Clear the local variables of the functions that raised `error`: a profile, or what a user typed.
 
-    Whoever keeps the error, often itself by way of those variables, would keep them too.
+    What keeps the error, often itself by way of those variables, would keep them too.
     """
     while error is not None:
         traceback.clear_frames(error.__traceback__)

@@ -1,4 +1,4 @@
-"""A session object of net.openvpn.v3.sessions."""
+"""The session objects of net.openvpn.v3.sessions."""
 
 from ...policy.access import Who
 from .interface import Interface, Method, Property, Signal

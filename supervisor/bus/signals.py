@@ -1,4 +1,4 @@
-"""Sending declared signals."""
+"""Sending the signals that the interface tables declare."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,7 @@
-"""What dbus-fast does not check before it sends, and a bus closes the connection over.
+"""Checks of outgoing messages that dbus-fast does not make, though a bus closes the connection over them.
 
-dbus-fast writes a string with a NUL byte (up to 2.44) and an object path that is none; a bus takes either as a
-broken client and hangs up.  Texts come from workers and servers, so every outgoing body passes here.
+dbus-fast sends strings with a NUL byte (up to 2.44) and invalid object paths; a bus closes the connection of a client
+that does.  Texts come from workers and servers, so every outgoing body is checked here.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -325,7 +325,7 @@ def open_log(
     journald: Path = JOURNALD_SOCKET,
     syslog: Path = SYSLOG_SOCKET,
 ) -> Log:
-    """The log with its default destination and, in addition, `log_file`; says on stderr if it has neither.
+    """The log with its default destination and, in addition, `log_file`; prints to stderr if it has neither.
 
     Call it before privileges are dropped, and Log.start() after.  Raises StartError as open_file() does.
     """
@@ -333,5 +333,5 @@ def open_log(
     if default := default_destination(journald, syslog):
         destinations.append(default)
     if not destinations:
-        print(f"{IDENTIFIER}: neither journald nor syslog is there: nothing is logged", file=sys.stderr)
+        print(f"{IDENTIFIER}: neither journald nor syslog is available: nothing is logged", file=sys.stderr)
     return Log(level, destinations)

@@ -1,13 +1,13 @@
-"""The service's own log: who said what, how much it matters, and to which destinations it goes.
+"""The service's log: lines with group, category and origin, for the destinations in destinations.py.
 
-    log = open_log(3, "stdout:", colour=True)   # log_destinations.py; while privileged, as it opens the file
-    …                                           # lines said here wait
-    log.start()                                 # after the drop: a thread keeps the privileges it starts with
+    log = open_log(3, "stdout:", colour=True)   # while privileged, since it opens the file
+    …                                           # lines logged here are queued
+    log.start()                                 # after dropping privileges: a thread keeps those it starts with
     log.warn("no route", group=LogGroup.NETCFG, session="s1")
     log.close()                                 # takes FLUSH_TIME at most
 
-Saying a line never blocks: each destination has a bounded queue and a thread of its own
-(log_destinations.py), and what does not fit is dropped and counted.
+Logging never blocks: each destination has a bounded queue and a thread of its own, and lines for which there is no
+room are dropped and counted.
 """
 
 import os
@@ -22,7 +22,7 @@ from ...policy.limits import MAX_LOG_LINE
 
 FLUSH_TIME = 1.0  # seconds that close() waits for all destinations together
 
-# Which service of OpenVPN 3 Linux a group of ours stands for; the others are the session manager.
+# The service of OpenVPN 3 Linux that a group stands for; the other groups are the session manager's.
 _SERVICES = {
     LogGroup.CONFIGMGR: "configuration",
     LogGroup.BACKENDSTART: "backends",
@@ -34,13 +34,13 @@ _SERVICES = {
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a line comes from, on the bus: what `openvpn3-admin journal` finds it by."""
+    """The sender of a line on the bus, which `openvpn3-admin journal` filters by."""
 
     sender: str  # unique bus name, "" before there is one
     pid: int
     interface: str
     path: str
-    tag: str = ""  # number of a service that logs through us (services/log_service.py)
+    tag: str = ""  # number of a service that logs through this one (services/log_service.py)
     token: str = ""  # what the process behind a session calls it
 
 
@@ -77,7 +77,7 @@ class Destination(Protocol):
 
 
 def escape_control_characters(text: str) -> str:
-    """`text` with all that could steer a terminal or forge a line escaped, its line breaks kept as "\\n"."""
+    """`text` with control characters escaped, so that it cannot forge a line; line breaks are kept as "\\n"."""
     if text.isprintable():
         return text
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
@@ -119,9 +119,9 @@ class Log:
     def write(
         self, group: LogGroup, category: LogCategory, text: str, session: str = "", origin: Origin | None = None
     ) -> None:
-        """Say `text` (cut at MAX_LOG_LINE characters) if the level shows its category; never blocks.
+        """Log `text` (cut at MAX_LOG_LINE characters) if the level shows its category; never blocks.
 
-        `session` is the last element of a session's path; `origin` is told for lines of others only.
+        `session` is the last element of a session's path; `origin` is given for lines of other services only.
         """
         if not shown(category, self.level):
             return
@@ -139,35 +139,35 @@ class Log:
         return Origin(self.bus_name, os.getpid(), f"net.openvpn.v3.{service}", path, token=token)
 
     def debug(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """What only a developer wants to know."""
+        """Log for developers."""
         self.write(group, LogCategory.DEBUG, text, session)
 
     def verb2(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """Even more detail."""
+        """Log even more detail."""
         self.write(group, LogCategory.VERB2, text, session)
 
     def verb1(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """More detail."""
+        """Log more detail."""
         self.write(group, LogCategory.VERB1, text, session)
 
     def info(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """What happened, as expected."""
+        """Log an expected event."""
         self.write(group, LogCategory.INFO, text, session)
 
     def warn(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """What may need attention."""
+        """Log what may need attention."""
         self.write(group, LogCategory.WARN, text, session)
 
     def error(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """What must be fixed for normal operation."""
+        """Log what must be fixed for normal operation."""
         self.write(group, LogCategory.ERROR, text, session)
 
     def crit(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """What needs attention now."""
+        """Log what needs attention now."""
         self.write(group, LogCategory.CRIT, text, session)
 
     def fatal(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """Why the process is about to end; ending it is the caller's part."""
+        """Log why the process is about to end; the caller ends it."""
         self.write(group, LogCategory.FATAL, text, session)
 
     def start(self) -> None:
@@ -185,7 +185,7 @@ class Log:
         return all(destination.flush(deadline) for destination in self._destinations)
 
     def close(self, timeout: float = FLUSH_TIME) -> bool:
-        """Write what is left and end, leaving behind what is not written in `timeout` seconds.
+        """Write what is left, and end; what is not written in `timeout` seconds is lost.
 
         Returns whether all was written.
         """

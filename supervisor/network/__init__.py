@@ -1,1 +1,1 @@
-"""Devices, addresses and routes, applied on behalf of sessions and undone after them."""
+"""Network devices, addresses and routes of sessions, and the firewall; removed with the sessions."""

@@ -1,8 +1,8 @@
-"""What sessions have set on the machine's network: their devices, addresses and routes.
+"""Applying the network settings of sessions: their devices, addresses and routes.
 
-All of it happens in two threads, so that the event loop never waits for the kernel: one does everything in
-order, a few requests of each session in turn; the other only removes devices, which takes the kernel so long
-that other sessions would notice.
+All of it is done in two threads, so that the event loop never waits for the kernel: one does everything in order, a few
+requests of each session in turn; the other only removes devices, which takes so long that it would delay other
+sessions.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, 
 
 
 class _Device(msgspec.Struct):
-    """A device of ours and what is set on it."""
+    """A session's device and what is set on it."""
 
     entry: Entry
     change: object | None = None  # the last apply, finished or not; None when clear
@@ -37,7 +37,7 @@ class _Device(msgspec.Struct):
 
 
 class Network:
-    """The devices of all sessions, and what keeps sessions from this machine's services."""
+    """The devices of all sessions, and the firewall between sessions and this machine's services."""
 
     protected = range(0)  # user ids that may not connect to them
 
@@ -65,13 +65,13 @@ class Network:
         await self._executor.run(firewall.install, self.protected, tuple(self._exempt))
 
     def end_exemption(self, uid: int) -> None:
-        """Nothing is left of the session that had this user id."""
+        """End the exemption of a user id, whose session has ended."""
         if uid in self._exempt:
             self._exempt.discard(uid)
             self._executor.submit(firewall.install, self.protected, tuple(self._exempt))
 
     async def create_device(self, session: str, uid: int) -> str:
-        """Make a device that user `uid` can open; its name.  Raises SystemFailure."""
+        """Make a device that user `uid` may open; its name.  Raises SystemFailure."""
         self._events.start()
         job = self._executor.submit(self._create, session, uid)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
@@ -121,7 +121,7 @@ class Network:
 
     async def recover(self) -> list[str]:
         """Remove what an earlier instance left behind; the names of the devices.  To be called first."""
-        async with limited("clearing what an earlier run left", NETWORK_DEADLINE):
+        async with limited("removing devices of an earlier instance", NETWORK_DEADLINE):
             left = await self._executor.run(self._clear_leftovers)
         await self._remove_all(left)
         return [entry.name for entry in left]
@@ -165,7 +165,7 @@ class Network:
             for entry in job.result():
                 self.on_removal(entry.session, entry.name)
 
-    # What follows runs in the threads.
+    # The rest runs in the threads.
 
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
         """The devices of ours among `indices`, or if those are none among all, that are not there."""

@@ -1,4 +1,4 @@
-"""Sessions connect to no service of this machine: nf_tables rules by user id, for what leaves by the loopback device.
+"""The firewall that keeps sessions from this machine's services: nf_tables rules by user id for the loopback device.
 
 Written as netlink messages, since pyroute2's releases differ in how they speak to nf_tables; formats and numbers from
 linux/netfilter/nfnetlink.h and nf_tables.h.  A change is one batch, which takes effect as a whole or not at all.
@@ -43,7 +43,7 @@ def install(uids: range, exempt: Iterable[int] = ()) -> None:
 
 
 def probe(uids: range) -> None:
-    """Find out whether the kernel would take the rules, without an effect.  Raises SystemFailure."""
+    """Find out whether the kernel accepts the rules, without an effect.  Raises SystemFailure."""
     name = f"{TABLE}-{os.getpid()}"
     _request([*_replace(name, uids, ()), _message(_DELETE_TABLE, 0, _table(name))])
 

@@ -1,8 +1,8 @@
-"""What would have to be undone if this process died now: one file for each device.
+"""Records of the devices that the next instance must remove if this process is killed: one file for each.
 
-Addresses and routes live on the device and go with it, so the device is all there is to remember.  A file is
-there before the device can outlive this process, and until it is gone.  Nothing is synced to disk: a crash of
-the machine takes the devices too.
+Addresses and routes are removed with their device, so only the device is recorded.  Its file is written before the
+device can outlive this process, and kept until it has been removed.  Nothing is synced to disk: a crash of the machine
+removes the devices too.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def current_namespace() -> str:
-    """The network namespace of this process, told apart from those of other boots."""
+    """An identifier of this process's network namespace, unique among boots."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot} {Path('/proc/self/ns/net').stat().st_ino}"
 

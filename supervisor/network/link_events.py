@@ -1,7 +1,7 @@
-"""Hearing from the kernel that network devices are gone (rtnetlink(7)).
+"""Notifications from the kernel that network devices have been removed (rtnetlink(7)).
 
-Without pyroute2, which is not loaded before there is a session, and has no interface for an event loop that all its
-releases have.
+Without pyroute2, which is not loaded before there is a session, and whose releases have different interfaces for event
+loops.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ _AT_ONCE = 16  # datagrams before others get the loop
 
 
 class LinkEvents:
-    """Calls `removed` with the indices of links that are gone; empty if the kernel had more to say than we heard.
+    """Calls `removed` with the indices of links that were removed; with none if notifications were lost.
 
-    For the network namespace of this process; a link that is moved to another is gone from here.
+    For the network namespace of this process; a link that is moved to another one counts as removed.
     """
 
     def __init__(self, removed: Callable[[frozenset[int]], None]) -> None:

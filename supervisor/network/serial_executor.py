@@ -1,4 +1,4 @@
-"""A thread that does, one after the other, what would hold up the event loop."""
+"""An executor with one thread, for calls that would block the event loop."""
 
 import asyncio
 import threading
@@ -16,9 +16,10 @@ T = TypeVar("T")
 
 
 class SerialExecutor:
-    """Runs jobs in order in one daemon thread, which starts with the first and has that moment's privileges.
+    """Runs jobs in order in one daemon thread, which starts with the first job and has the privileges of that moment.
 
-    A job that hangs holds up the jobs behind it, never the loop, and not the end of the process.
+    A job that hangs delays the jobs behind it, but neither the event loop nor the end of the process, as a thread of
+    the standard library's executor would.
     """
 
     def __init__(self, name: str) -> None:
@@ -50,7 +51,7 @@ class SerialExecutor:
 
 @asynccontextmanager
 async def limited(what: str, deadline: float) -> AsyncIterator[None]:
-    """Raise SystemFailure when the body, in words `what`, takes more than `deadline` seconds."""
+    """Raise SystemFailure when the body, described by `what`, takes more than `deadline` seconds."""
     try:
         async with asyncio.timeout(deadline):
             yield

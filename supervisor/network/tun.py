@@ -25,7 +25,7 @@ _HELP = {
     errno.ENOENT: "the kernel module is not loaded (modprobe tun)",
     errno.ENODEV: "the kernel module is not loaded (modprobe tun)",
     errno.ENXIO: "the kernel module is not loaded (modprobe tun)",
-    errno.EACCES: "it must be open to all users (chmod 0666 /dev/net/tun)",
+    errno.EACCES: "all users must be allowed to open it (chmod 0666 /dev/net/tun)",
     errno.EPERM: "the sandbox or container of this service forbids it (systemd: DeviceAllow=/dev/net/tun)",
 }
 

@@ -1,1 +1,1 @@
-"""The sandbox of sessions as this machine can have it: which layers there are, and what each takes."""
+"""The sandbox of sessions on this machine: which layers are available, and what they need."""

@@ -1,7 +1,7 @@
-"""The part of the cgroup tree that this service may arrange, where it was given one (the kernel's cgroup-v2.rst).
+"""The part of the cgroup tree that is delegated to this service, if there is one (the kernel's cgroup-v2.rst).
 
-A group with members cannot hand its controllers down, so the service moves to a leaf of its own group, and the groups
-of sessions become that leaf's siblings.
+A group with members cannot enable controllers for its children, so the service moves to a leaf of its own group, and
+the groups of sessions become siblings of that leaf.
 """
 
 import os
@@ -17,14 +17,14 @@ _SESSIONS = "session-*"
 
 
 class NotDelegated(Exception):
-    """There is no group that this service may arrange; the text says why."""
+    """No group is delegated to this service; the text says why."""
 
 
 def prepare(account: pwd.struct_passwd) -> int:
-    """Move this process to a leaf of its group, and return a descriptor of the group, where sessions get theirs.
+    """Move this process to a leaf of its group, and return a descriptor of the group, in which sessions get theirs.
 
-    To be called as root, before other processes are started.  The group is root's or `account`'s; the spawner, who is
-    root without CAP_DAC_OVERRIDE, can arrange it afterwards.  Raises NotDelegated or OSError.
+    To be called as root, before other processes are started.  The group belongs to root or `account`; afterwards the
+    spawner, which is root without CAP_DAC_OVERRIDE, can make groups in it.  Raises NotDelegated or OSError.
     """
     group = _own_group()
     controllers = list(dict.fromkeys(controller for controller, *_ in CGROUP_BOUNDS))

@@ -21,11 +21,11 @@ _SONAMES = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
 
 
 class CannotBuild(Exception):
-    """There is no libseccomp, or it does not take a rule; the text says which."""
+    """libseccomp is not available, or refuses a rule; the text says which."""
 
 
 def check() -> None:
-    """Make sure that there is a libseccomp; what is built later starts no program.  Raises CannotBuild."""
+    """Check that libseccomp is available, so that `build_all` need not start a program.  Raises CannotBuild."""
     _binding()
 
 
@@ -91,7 +91,7 @@ def _add(library: Any, filter_: Any, action: Any, calls: str, conditions: tuple[
         try:
             filter_.add_rule(action, call, *arguments)
         except (OSError, RuntimeError, ValueError, TypeError, OverflowError) as error:
-            raise CannotBuild(f"libseccomp does not take the rule for {call}: {error}") from error
+            raise CannotBuild(f"libseccomp refuses the rule for {call}: {error}") from error
 
 
 def _export(library: Any, filter_: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The PKCS#11 providers that the administrator lists, and whether they are there."""
+"""The PKCS#11 providers that the administrator lists, and whether they can be used."""
 
 import grp
 import os
@@ -13,7 +13,7 @@ from ...policy.profile.pkcs11 import ListedProvider, Provider, asked_for
 def join_groups(providers: Sequence[Provider]) -> None:
     """Join the groups of the providers, beside those that this process is in; what it starts joins them too.
 
-    So root without CAP_DAC_OVERRIDE sees what their sessions will.
+    So root without CAP_DAC_OVERRIDE sees the files that their sessions will see.
     """
     groups = {gid for provider in providers if (gid := _gid(provider.group)) is not None}
     if groups:
@@ -21,7 +21,7 @@ def join_groups(providers: Sequence[Provider]) -> None:
 
 
 class ListedProviders:
-    """All of them, by number; looked at once, when the workers' root directory is built."""
+    """All of them, by number; examined once, when the workers' root directory is built."""
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         """Call while still root, after `join_groups`."""
@@ -48,11 +48,11 @@ def _problem(provider: Provider) -> str:
         try:
             found = Path(path).stat()
         except OSError as error:
-            return f"{path} was not there when the service started ({error.strerror}); mend that and restart it"
+            return f"{path} did not exist at service start ({error.strerror}); correct that and restart the service"
         if path == provider.module and not stat.S_ISREG(found.st_mode):
             return f"its module {path} is not a file"
     if provider.group and _gid(provider.group) is None:
-        return f"there was no group {provider.group} when the service started; add it and restart the service"
+        return f"the group {provider.group} did not exist at service start; add it and restart the service"
     return ""
 
 

@@ -1,1 +1,1 @@
-"""Bus services beside the sessions that the supervisor provides where nobody else does."""
+"""Bus services that the supervisor provides if no other program does: configuration, log, stand-ins."""

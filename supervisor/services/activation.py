@@ -1,4 +1,4 @@
-"""Whom the bus would start for a name, as far as its activation files tell."""
+"""Which program the bus starts for a name, according to its activation files."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The embedded configuration service: net.openvpn.v3.configuration where nobody else provides it."""
+"""The embedded configuration service: net.openvpn.v3.configuration, if no other program provides it."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ class ProfileEvent(IntEnum):
 class ConfigurationService:
     """The root object of the service, and the session manager's source of profiles (`profiles.Profiles`).
 
-    `version` is what clients find out from what the service can do: "v22" and above has Validate and tags.
+    Clients tell from `version` what the service can do: "v22" and above has Validate and tags.
     """
 
     acl: Acl | None = None
@@ -85,7 +85,7 @@ class ConfigurationService:
         return [path for path in self.fetch_available_configs(caller) if tag in profiles[path].facts.tags]
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
-        """Answers SearchByOwner; nobody by that name has no profiles."""
+        """Answers SearchByOwner; a user that does not exist has no profiles."""
         uid = await _user_id(owner)
         profiles = self.store.profiles
         return [path for path in self.fetch_available_configs(caller) if profiles[path].facts.owner == uid]
@@ -133,7 +133,7 @@ class ConfigurationService:
             self.log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
 
     async def remove(self, stored: StoredProfile) -> None:
-        """Delete a profile and take its object off the bus; raises CallerError if it cannot be deleted."""
+        """Delete a profile and remove its object from the bus; raises CallerError if it cannot be deleted."""
         await self.store.remove(stored)
         self._dispatcher.withdraw(stored.path)
         self._announce(stored, ProfileEvent.DESTROYED)
@@ -171,4 +171,4 @@ async def _user_id(user: str) -> int | None:
     except (KeyError, ValueError):
         return None
     except TimeoutError:
-        raise CallerError(f"Nothing tells in time which user {user!a} is; give the number") from None
+        raise CallerError(f"Looking up the user {user!a} takes too long; give the number") from None

@@ -1,4 +1,4 @@
-"""Profiles from the configuration service of OpenVPN 3 Linux, where it is installed."""
+"""Profiles from the configuration service of OpenVPN 3 Linux, if that is installed."""
 
 import asyncio
 import json
@@ -112,7 +112,7 @@ class ExternalConfiguration:
 def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:
     """With whom a profile is shared, from its file; None for one that does not persist.
 
-    The other service tells that to nobody but the owner and whom it is shared with, so not to us.
+    The other service tells that only to the owner and to those users, so not to this one.
     """
     try:
         kept = json.loads((state_dir / f"{path.rpartition('/')[2]}.json").read_bytes())

@@ -1,8 +1,8 @@
-"""net.openvpn.v3.log: other services of OpenVPN 3 Linux write to our log, and clients see where it goes.
+"""net.openvpn.v3.log: other services of OpenVPN 3 Linux write to this log, and clients read and set its properties.
 
 A service attaches with the interface of its signals and then sends `Log(group, category, text)` or
-`Log(group, category, token, text)` to this name alone.  Forwarding sessions' lines to clients, the other half of the
-original's log service, is sessions/forwarding.py's.
+`Log(group, category, token, text)` to this name alone.  Forwarding sessions' lines to clients, the other half of
+the original's log service, is in sessions/forwarding.py.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _TOKENLESS, _WITH_TOKEN = "uus", "uuss"
 
 
 class _Attached(msgspec.Struct):
-    """A service that logs through us with one of its interfaces."""
+    """A service that logs through this one with one of its interfaces."""
 
     tag: str
     pid: int
@@ -141,7 +141,7 @@ class LogService:
     def set_timestamp(self, caller: Caller, value: bool) -> None:
         self._log.style.time_stamps = value
 
-    # What the attached say
+    # Lines of attached services
 
     def _received(self, message: Message) -> bool:
         if message.message_type is not MessageType.SIGNAL or message.member != "Log":

@@ -1,4 +1,4 @@
-"""A configuration profile on the bus: what its owner may change, and what others see."""
+"""The D-Bus object of a configuration profile: its methods and properties."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from .profile_json import profile_json
 from .profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS, Facts, ProfileStore, StoredProfile
 
 
-class Service(Protocol):
-    """What a profile needs of the service it belongs to."""
+class ParentService(Protocol):
+    """What a profile needs from the configuration service."""
 
     store: ProfileStore
     service_uid: int
@@ -35,7 +35,7 @@ class ProfileObject:
 
     dco = False  # the engine always runs without it
 
-    def __init__(self, service: Service, stored: StoredProfile) -> None:
+    def __init__(self, service: ParentService, stored: StoredProfile) -> None:
         self._service = service
         self._stored = stored
 

@@ -1,4 +1,4 @@
-"""Configuration profiles as files: what the embedded configuration service keeps, and where.
+"""Configuration profiles as files, for the embedded configuration service.
 
 One profile is one file, named by the id in its object path: a line of JSON (`Facts`), then the text exactly
 as it was imported.  Profiles that are to outlive a reboot lie in the state directory, the others in the
@@ -38,7 +38,7 @@ MAX_GRANTED = 200  # users that a profile is shared with
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of a profile beside its text; times in seconds since the epoch."""
+    """The data of a profile besides its text; times in seconds since 1970."""
 
     name: str
     owner: int

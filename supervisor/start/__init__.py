@@ -1,1 +1,1 @@
-"""The privileged part of a start: from the command line to a process that has no more than it needs."""
+"""The privileged part of the start: from the command line to a process with few privileges."""

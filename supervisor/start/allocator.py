@@ -1,4 +1,4 @@
-"""What a process frees is overwritten: no password or key outlives its use in memory that Python calls free.
+"""Overwriting freed memory: no password or key outlives its use in memory that Python has freed.
 
 Python's own allocator, and malloc's cache for each thread, leave freed memory as it is until somebody gets it.  With
 these settings every object comes from malloc, and goes back to it overwritten (mallopt(3), M_PERTURB; GNU libc manual,

@@ -1,6 +1,6 @@
-"""The directories of the service, which only its account can enter; made while it is still root.
+"""The directories of the service, which only its account may enter; made while it is still root.
 
-Root may lack CAP_DAC_OVERRIDE and CAP_FOWNER, so what belongs to the account is looked at and changed as the account.
+Root may lack CAP_DAC_OVERRIDE and CAP_FOWNER, so files of the account are examined and changed as the account.
 """
 
 import os
@@ -15,10 +15,10 @@ from .privileges import acting_as
 
 
 def make(directory: Path, below: Iterable[str], account: pwd.struct_passwd) -> None:
-    """Make sure of a directory and of those in it that are named `below`.
+    """Make a directory and those in it that are named `below`, if they do not exist, and check them.
 
-    Raises StartError, also where a link, a file or somebody's directory is in its place: root must not be made to
-    give away something else.
+    Raises StartError, also for a link, a file or another user's directory in their place: root must not be made to
+    change the owner of something else.
     """
     place = directory
     try:
@@ -56,18 +56,18 @@ def _make_as_root(directory: Path, account: pwd.struct_passwd) -> None:
 def _give_away(path_descriptor: int, directory: Path, account: pwd.struct_passwd) -> None:
     descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=path_descriptor)
     try:
-        # Never /run itself, or whatever else a slip of the pen may name.
+        # Never /run itself, or whatever else a mistyped option may name.
         if os.listdir(descriptor):  # noqa: PTH208 (of what has been looked at)
             raise StartError(
-                f"The directory {directory} is root's, and not empty; choose another, or if it is this service's: "
-                f"chown -R {account.pw_name}: {directory}",
+                f"The directory {directory} belongs to root and is not empty; choose another one, or if it is this "
+                f"service's: chown -R {account.pw_name}: {directory}",
                 ExitStatus.CANNOT_START,
             )
         os.fchown(descriptor, account.pw_uid, account.pw_gid)
     except PermissionError as error:
         raise StartError(
-            f"The directory {directory} cannot be given to {account.pw_name}: that takes CAP_CHOWN. Grant it, or make "
-            f"the directory beforehand: install -d -m 700 -o {account.pw_name} -g {account.pw_name} {directory}",
+            f"Changing the owner of {directory} to {account.pw_name} needs CAP_CHOWN. Grant it, or make the directory "
+            f"beforehand: install -d -m 700 -o {account.pw_name} -g {account.pw_name} {directory}",
             ExitStatus.CANNOT_START,
         ) from error
     finally:
@@ -75,7 +75,7 @@ def _give_away(path_descriptor: int, directory: Path, account: pwd.struct_passwd
 
 
 def _be_private(directory: Path) -> None:
-    """Let nobody else enter a directory of the account, which this process acts as."""
+    """Set the mode of a directory of the account, as which this process acts, to 0700."""
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)

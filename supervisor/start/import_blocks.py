@@ -1,4 +1,4 @@
-"""Modules that others import where they are there, for what nothing here uses, and do without where they are not."""
+"""Blocking imports of modules that libraries import if they are available, and that nothing here uses."""
 
 import sys
 
@@ -7,12 +7,12 @@ BLOCKED_IMPORTS = ("ssl", "typing_extensions")
 
 
 def block_imports() -> None:
-    """From now on they seem not to be installed (sys.modules in the Python documentation)."""
+    """Make them seem not to be installed (sys.modules in the Python documentation)."""
     for name in BLOCKED_IMPORTS:
         sys.modules[name] = None  # type: ignore[assignment]
 
 
 def unblock_imports() -> None:
-    """Let them be imported by whoever wants them later."""
+    """Allow their import again."""
     for name in BLOCKED_IMPORTS:
         del sys.modules[name]

@@ -1,4 +1,4 @@
-"""One instance only, for each runtime directory."""
+"""The lock that admits one instance for each runtime directory."""
 
 import asyncio
 import fcntl
@@ -14,7 +14,7 @@ _LEAVING_DEADLINE = 10.0  # seconds an instance that is about to end may take
 
 
 class InstanceLock:
-    """A lock (flock(2)) on a file that tells who holds it; lasts as long as the process."""
+    """A lock (flock(2)) on a file that names its holder; held until the process ends."""
 
     def __init__(self, runtime_dir: Path) -> None:
         """Raises StartError if the file cannot be made."""
@@ -46,7 +46,7 @@ class InstanceLock:
         self._note(_LEAVING)
 
     def staying(self) -> None:
-        """Take `leaving` back."""
+        """Undo `leaving`."""
         self._note(_SERVING)
 
     def _unusable(self, error: OSError) -> StartError:
@@ -71,8 +71,8 @@ class InstanceLock:
             if pidfd >= 0:
                 os.close(pidfd)
         raise StartError(
-            f"Another instance (process {pid or 'unknown'}) uses {self._directory}; end it, or give this one another "
-            "--runtime-dir",
+            f"Another instance (process {pid or 'unknown'}) uses {self._directory}; stop it, or start this one with "
+            "another --runtime-dir",
             ExitStatus.ALREADY_RUNNING,
         )
 

@@ -22,7 +22,7 @@ _TOO_MANY = 1_000_000  # minutes or seconds
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the administrator chose."""
+    """The options, with their defaults."""
 
     log_level: int
     log_file: str | None
@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of the command line; the manual page is made from it."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Session manager for OpenVPN 3 Linux. Started by D-Bus; needs root to begin with, and gives it up.",
+        description="Session manager for OpenVPN 3 Linux. Started by D-Bus as root, whose privileges it gives up.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION} (D-Bus API {API_VERSION})")
@@ -52,42 +52,42 @@ def make_parser() -> argparse.ArgumentParser:
         choices=range(MAX_LOG_LEVEL + 1),
         default=DEFAULT_LOG_LEVEL,
         metavar=f"0-{MAX_LOG_LEVEL}",
-        help=f"how much to log (default {DEFAULT_LOG_LEVEL})",
+        help=f"log level (default {DEFAULT_LOG_LEVEL}; {MAX_LOG_LEVEL} logs everything)",
     )
     parser.add_argument(
         "--log-file",
         type=_given,
         metavar="FILE",
-        help="log to FILE, or to standard output with stdout:, besides journald or syslog",
+        help="log to FILE (stdout: for standard output), in addition to journald or syslog",
     )
-    parser.add_argument("--colour", action="store_true", help="colour the lines of --log-file")
+    parser.add_argument("--colour", action="store_true", help="use colours in --log-file")
     parser.add_argument(
         "--idle-exit",
         type=_minutes,
         default="3",
         metavar="MINUTES",
-        help="end after so long without a session (default 3, 0: never; fractions allowed)",
+        help="end after MINUTES without a session (default 3; 0: never; may be a fraction)",
     )
     parser.add_argument(
         "--connect-timeout",
         type=_seconds,
         default=str(CONNECT_DEADLINE),
         metavar="SECONDS",
-        help=f"a session that has not connected by then fails (default {CONNECT_DEADLINE:g})",
+        help=f"fail a session that is not connected after SECONDS (default {CONNECT_DEADLINE:g})",
     )
     parser.add_argument(
         "--state-dir",
         type=_path,
         default="/var/lib/openvpn3-sessionmgr",
         metavar="DIR",
-        help="persistent profiles (default %(default)s)",
+        help="directory for persistent profiles (default %(default)s)",
     )
     parser.add_argument(
         "--runtime-dir",
         type=_path,
         default="/run/openvpn3-sessionmgr",
         metavar="DIR",
-        help="profiles in memory, journals; on a tmpfs (default %(default)s)",
+        help="directory for other profiles and for clean-up after a crash; on a tmpfs (default %(default)s)",
     )
     parser.add_argument(
         "--openvpn",
@@ -95,29 +95,29 @@ def make_parser() -> argparse.ArgumentParser:
         type=_path,
         default="/usr/sbin/openvpn",
         metavar="PATH",
-        help="the openvpn program (default %(default)s)",
+        help="path of the openvpn program (default %(default)s)",
     )
     parser.add_argument(
         "--configuration",
         choices=("auto", "embedded", "external"),
         default="auto",
-        help="whose configuration profiles to use: our own service's, those of OpenVPN 3 Linux's, or the latter where "
-        "it is installed (default auto)",
+        help="which configuration service to use: that of this program (embedded), that of OpenVPN 3 Linux (external), "
+        "or the latter if it is installed (auto, the default)",
     )
     parser.add_argument(
         "--session-uids",
         type=_uids,
         default=f"{SESSION_UIDS.start}-{SESSION_UIDS.stop - 1}",
         metavar="FIRST-LAST",
-        help="user ids that sessions run as; nobody else may use them (default %(default)s)",
+        help="user ids for sessions, not used by anything else (default %(default)s)",
     )
     parser.add_argument(
         "--sandbox",
         type=_sandbox,
         default=choice.AVAILABLE,
         metavar="available|strict|LAYER,LAYER…",
-        help="confine sessions by all layers that this machine has, and log which it lacks (available, the default), "
-        "refuse to start when it lacks any (strict), or for tests by exactly these layers, or none",
+        help="confine sessions by all layers that this machine has, and log which are missing (available, the "
+        "default); refuse to start if one is missing (strict); or for tests, use exactly these layers, or none",
     )
     parser.add_argument(
         "--pkcs11-provider",
@@ -126,9 +126,9 @@ def make_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=MODULE[,PATH...][,group=GROUP]",
-        help="let profiles use keys on PKCS#11 tokens: pkcs11-providers NAME loads MODULE. Only the sessions that do "
-        "see it, and the files and directories PATH that it needs (configuration, files of tokens, /run/pcscd), all "
-        "read-only, and are members of GROUP; can be repeated",
+        help="let profiles use keys on PKCS#11 tokens: pkcs11-providers NAME loads MODULE. Only sessions that use it "
+        "see it and the files and directories PATH that it needs (configuration, files of tokens, /run/pcscd), all "
+        "read-only, and are members of GROUP; may be repeated",
     )
     return parser
 
@@ -174,7 +174,7 @@ def _seconds(text: str) -> float:
 
 
 def _given(text: str) -> str:
-    # An empty one, of a variable that is not set, would mean wherever the service was started, or no log.
+    # An empty value, most likely of an unset variable, would mean the working directory, or no log.
     if not text:
         raise argparse.ArgumentTypeError("it is empty")
     return text

@@ -1,4 +1,4 @@
-"""From root to an ordinary process with two helpers: what must happen before anything is read from anybody."""
+"""The start as root: directories, log, sandbox and helpers, before any input is read; then root is given up."""
 
 import os
 import pwd
@@ -25,20 +25,20 @@ _NOBODY_ELSE_READS = 0o077
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """What the privileged part of the start leaves to the rest."""
+    """The result of the privileged part of the start."""
 
     options: Options
     account: pwd.struct_passwd
     log: Log
     helpers: Helpers
     session_uids: range  # without the resolver's
-    engine_was_there: bool  # the workers' root directory has the engine in it
+    engine_was_there: bool  # the engine is in the workers' root directory
     sandbox: Sandbox
     providers: ListedProviders
 
 
 class Start:
-    """The privileged part of the start, in two steps: what runs beside this process, and what is done with it."""
+    """The privileged part of the start, in two steps; between them, processes that it has started do their part."""
 
     def __init__(self, options: Options) -> None:
         """Make directories, open the log, and start two processes: the helpers', and one that tries the sandbox.
@@ -106,7 +106,7 @@ def _open_log(options: Options, account: pwd.struct_passwd) -> Log:
 
 
 def _prepare_cgroup(options: Options, account: pwd.struct_passwd, missing: dict[Layer, str]) -> int:
-    """A descriptor of the group that sessions get theirs in; of something else where there is none, or none wanted."""
+    """A descriptor of the group in which sessions get theirs; of /dev/null if there is none, or the layer is off."""
     if isinstance(options.sandbox, str) or Layer.CGROUP in options.sandbox:
         try:
             return cgroups.prepare(account)

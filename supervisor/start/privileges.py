@@ -38,8 +38,8 @@ def check_start() -> None:
     """
     if os.geteuid() != 0:
         raise StartError(
-            "The service must be started as root: it builds the sandbox of the sessions, then becomes an ordinary "
-            "user by itself. Let D-Bus or systemd start it, or use sudo",
+            "The service must be started as root: it builds the sandbox of the sessions, then gives up root "
+            "privileges. Let D-Bus or systemd start it, or use sudo",
             ExitStatus.CANNOT_START,
         )
     missing = privileges.missing_capabilities(START_CAPABILITIES)
@@ -47,7 +47,7 @@ def check_start() -> None:
         names = ", ".join(f"CAP_{name.upper()} ({START_CAPABILITIES[name]})" for name in missing)
         flags = " ".join(f"--cap-add {name.upper()}" for name in missing)
         raise StartError(
-            f"The service lacks capabilities that starting takes: {names}. Grant them: in a systemd unit with "
+            f"The service lacks capabilities that it needs to start: {names}. Grant them: in a systemd unit with "
             f"CapabilityBoundingSet=, in a container with {flags}",
             ExitStatus.CANNOT_START,
         )
@@ -55,10 +55,10 @@ def check_start() -> None:
 
 @contextmanager
 def acting_as(account: pwd.struct_passwd) -> Iterator[None]:
-    """Be `account` in the body, and root again after it; for a process with one thread.
+    """Act as `account` in the body, and as root again after it; for a process with one thread.
 
-    The kernel takes the effective capabilities away meanwhile and gives them back (capabilities(7)).  The groups
-    that root is in besides stay.
+    Meanwhile the kernel clears the effective capabilities, and restores them (capabilities(7)).  Supplementary groups
+    of root stay.
     """
     os.setegid(account.pw_gid)
     try:

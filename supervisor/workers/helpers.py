@@ -30,7 +30,7 @@ class Helpers(msgspec.Struct, frozen=True):
     pid: int  # the spawner's keeper; the resolver is its child
     spawner: Channel
     resolver: Channel
-    complaints: int  # read end of the helpers' standard error
+    stderr: int  # read end of the helpers' standard error
 
 
 class Starting:
@@ -43,11 +43,11 @@ class Starting:
         """
         spawner, spawner_theirs = channel_pair()
         resolver, resolver_theirs = channel_pair()
-        complaints, complaints_theirs = os.pipe()
+        stderr, stderr_theirs = os.pipe()
         setup_theirs, self._setup = os.pipe()
         # In two steps: a target number may be the number of a descriptor that is still to be copied (even 0, where the
         # service was started without it).
-        ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), setup_theirs, cgroup, complaints_theirs)
+        ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), setup_theirs, cgroup, stderr_theirs)
         targets = (helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.SETUP_FD, helpers.CGROUP_FD, 2)
         above = max(*ours, *targets) + 1
         pid = os.posix_spawn(
@@ -64,12 +64,12 @@ class Starting:
         )
         spawner_theirs.close()
         resolver_theirs.close()
-        os.close(complaints_theirs)
+        os.close(stderr_theirs)
         os.close(setup_theirs)
         for channel in (spawner, resolver):
             channel.socket.setblocking(False)
-        os.set_blocking(complaints, False)
-        self._started = Helpers(pid, spawner, resolver, complaints)
+        os.set_blocking(stderr, False)
+        self._started = Helpers(pid, spawner, resolver, stderr)
 
     def set_up(self, setup: helpers.Setup) -> Helpers:
         """Tell them what to be, once; without that they end when this process does.  Raises OSError."""

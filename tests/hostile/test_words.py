@@ -91,5 +91,5 @@ def test_an_engine_that_says(stage: Stage, case: str) -> None:
         session.call("Disconnect")
     assert stage.bystander.engine.is_running()
     assert stage.bystander.user.statuses(stage.bystander.path, told) == []
-    for trouble in ("The worker failed", "A fault of the service", "Traceback"):
+    for trouble in ("The worker failed", "Internal error", "Traceback"):
         assert trouble not in stage.service.text

@@ -118,7 +118,7 @@ def test_gone_session_says_its_last_status() -> None:
 
 def test_service_that_vanishes() -> None:
     error = failed(status_change(6), owner_changed(SESSIONS.name, SERVICE, ""))
-    assert error.status == CommandExit.UNREACHABLE and "session manager went away" in error.message
+    assert error.status == CommandExit.UNREACHABLE and "session manager has left the bus" in error.message
 
 
 def test_timeout() -> None:
@@ -166,7 +166,7 @@ def test_what_is_told_before_the_first_answer() -> None:
     came = owner_changed(SESSIONS.name, "", SERVICE)
     assert asyncio.run(run(":1.4", [left, came, status_change(7)], SERVICE)).minor == CONNECTED
     assert asyncio.run(run("", [came, status_change(7)], SERVICE)).minor == CONNECTED
-    with pytest.raises(CommandError, match="went away"):
+    with pytest.raises(CommandError, match="has left the bus"):
         asyncio.run(run(SERVICE, [owner_changed(SESSIONS.name, SERVICE, "")], SERVICE))
 
 

@@ -1,4 +1,4 @@
-"""When the service counts as idle: by its children, with regard to calls under way."""
+"""When the service counts as idle: by its work, with regard to calls under way."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ DEADLINE = 5.0  # seconds
 
 
 class Surroundings:
-    """Numbers of children and calls, set by the tests; `expired` is set each time the timer has looked at the calls."""
+    """Amount of work and calls, set by the tests; `expired` is set each time the timer has looked at the calls."""
 
     def __init__(self, seconds: float) -> None:
-        self.children = 0
+        self.work = 0
         self.calls = 0
         self.looked = asyncio.Event()
-        self.timer = IdleTimer(seconds, lambda: self.children, self._count_calls)
+        self.timer = IdleTimer(seconds, lambda: self.work, self._count_calls)
 
     def _count_calls(self) -> int:
         self.looked.set()
@@ -30,7 +30,7 @@ class Surroundings:
             await self.looked.wait()
 
 
-def test_idle_without_children() -> None:
+def test_idle_without_work() -> None:
     async def main() -> None:
         around = Surroundings(0.01)
         around.timer.look()
@@ -39,15 +39,15 @@ def test_idle_without_children() -> None:
     asyncio.run(main())
 
 
-def test_children_stop_the_clock_and_their_end_starts_it() -> None:
+def test_work_stops_the_clock_and_its_end_starts_it() -> None:
     async def main() -> None:
         around = Surroundings(0.01)
         around.timer.look()
-        around.children = 1
+        around.work = 1
         around.timer.look()
         await _pass(0.02)
         assert not around.timer.idle.is_set()
-        around.children = 0
+        around.work = 0
         around.timer.look()
         await around.idle()
 
@@ -58,10 +58,10 @@ def test_a_child_that_nobody_announced_is_seen_at_the_end() -> None:
     async def main() -> None:
         around = Surroundings(0.01)
         around.timer.look()
-        around.children = 1
+        around.work = 1
         await _pass(0.02)
         assert not around.timer.idle.is_set()
-        around.children = 0
+        around.work = 0
         around.timer.look()
         await around.idle()
 

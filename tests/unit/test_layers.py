@@ -53,8 +53,8 @@ def test_the_option_takes(text: str, chosen: object) -> None:
         ("all", "'all' is not a valid Layer; there are user, capabilities, "),
         ("mdwe,", "'' is not a valid Layer"),
         ("", "'' is not a valid Layer"),
-        ("capabilities,seccomp", "seccomp with capabilities takes no_new_privs too"),
-        ("capabilities,scope", "scope with capabilities takes no_new_privs too"),
+        ("capabilities,seccomp", "seccomp with capabilities needs no_new_privs too"),
+        ("capabilities,scope", "scope with capabilities needs no_new_privs too"),
     ],
 )
 def test_the_option_does_not_take(text: str, said: str) -> None:

@@ -313,7 +313,9 @@ def test_without_any_destination_it_says_so_once(tmp_path: Path, capsys: pytest.
     log = open_log(3, journald=tmp_path / "none", syslog=tmp_path / "none")
     log.info("unheard")
     log.close()
-    assert capsys.readouterr().err == "openvpn3-sessionmgr: neither journald nor syslog is there: nothing is logged\n"
+    assert (
+        capsys.readouterr().err == "openvpn3-sessionmgr: neither journald nor syslog is available: nothing is logged\n"
+    )
 
 
 def test_a_full_journald_socket_never_blocks(tmp_path: Path) -> None:

@@ -88,5 +88,5 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
             parse([option])
         assert ended.value.code == 0
         shown = " ".join(capsys.readouterr().out.split())
-        for expected in ("--idle-exit MINUTES", "--log-file FILE", "--colour", "default 3, 0: never", "60706-61183"):
+        for expected in ("--idle-exit MINUTES", "--log-file FILE", "--colour", "default 3; 0: never", "60706-61183"):
             assert expected in shown

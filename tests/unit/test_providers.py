@@ -39,11 +39,11 @@ def test_one_that_is_not_there_keeps_its_number(module: str, tmp_path: Path) -> 
         ]
     )
     assert [one.problem for one in made.listed] == [
-        f"{missing} was not there when the service started (No such file or directory); mend that and restart it",
-        f"{missing} was not there when the service started (No such file or directory); mend that and restart it",
+        f"{missing} did not exist at service start (No such file or directory); correct that and restart the service",
+        f"{missing} did not exist at service start (No such file or directory); correct that and restart the service",
         f"its module {tmp_path} is not a file",
-        f"{module}/x was not there when the service started (Not a directory); mend that and restart it",
-        "there was no group no such group when the service started; add it and restart the service",
+        f"{module}/x did not exist at service start (Not a directory); correct that and restart the service",
+        "the group no such group did not exist at service start; add it and restart the service",
         "",
     ]
     assert [one.places for one in made.staged] == [(), (), (), (), (), (module,)]

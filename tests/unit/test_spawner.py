@@ -52,7 +52,7 @@ def said_of(data: bytes, descriptors: int) -> tuple[str, int]:
     [b"x", RIGHT[:-1], RIGHT + b"\0", b"spw2" + RIGHT[4:], RIGHT * 2, b"\xff" * len(RIGHT), b"x" * 60_000],
 )
 def test_anything_else_is_no_request(data: bytes) -> None:
-    assert said_of(data, 1) == (f"spawner: {len(data)} bytes are no spawn request\n", 0)
+    assert said_of(data, 1) == (f"spawner: {len(data)} bytes are not a spawn request\n", 0)
 
 
 @pytest.mark.parametrize(

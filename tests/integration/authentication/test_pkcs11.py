@@ -233,7 +233,7 @@ def test_without_any_provider(lab: Lab) -> None:
 def test_a_provider_that_is_not_there_costs_only_its_own_sessions(lab: Lab, token: Token) -> None:
     missing = lab.directory / "vendor.so"
     made = started(lab, f"--pkcs11-provider=vendor={missing}")
-    problem = f"provider vendor cannot be used: {missing} was not there when the service started"
+    problem = f"provider vendor cannot be used: {missing} did not exist at service start"
     made.process.wait_line(f"The PKCS#11 {problem}")
     with pytest.raises(BusError, match=problem):
         with_token(lab, provider="vendor")

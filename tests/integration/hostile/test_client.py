@@ -51,7 +51,7 @@ def bystander(lab: Lab) -> Iterator[UserSession]:
     yield session
     assert session.get("status") == [2, CONNECTED, ""]
     assert session.user.statuses(session.path, told) == []
-    for trouble in ("A fault of the service", "failed:\n", "Traceback"):
+    for trouble in ("Internal error", "failed:\n", "Traceback"):
         assert trouble not in service.log, service.log[service.log.index(trouble) - 500 :][:3000]
 
 

@@ -61,7 +61,7 @@ class Stage:
     def assert_undisturbed(self) -> None:
         assert self.bystander.get("status") == [2, CONNECTED, ""]
         assert self.bystander.user.statuses(self.bystander.path, self.told) == []
-        for trouble in ("A fault of the service", "could not be handled", "Traceback"):
+        for trouble in ("Internal error", "could not be handled", "Traceback"):
             assert trouble not in self.service.log
 
     def names(self, worker: psutil.Process) -> str:
@@ -154,7 +154,7 @@ def test_every_message_where_it_has_no_place(stage: Stage, state: State) -> None
             "events in a second",
         ),
         ([b"\0" * (MAX_FRAME + 1)], "exceed a frame"),
-        ([b"\x91" * MAX_FRAME], "are no message"),
+        ([b"\x91" * MAX_FRAME], "are not a message"),
         ([encode(messages.Paused(7))], "answered request 7 of 1"),
     ],
     ids=["log", "flood", "names", "events", "long", "deep", "future"],

@@ -187,7 +187,7 @@ def test_the_service_dies(lab: Lab) -> None:
     supervisor = lab.supervisor()
     process, _, _ = waiting_start(lab)
     supervisor.process.signal(signal.SIGKILL)
-    assert process.wait() == CommandExit.UNREACHABLE and "session manager went away" in process.text
+    assert process.wait() == CommandExit.UNREACHABLE and "session manager has left the bus" in process.text
     lab.supervisor()  # takes away the device that the killed one could not
 
 

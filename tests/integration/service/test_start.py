@@ -171,7 +171,7 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
 def test_a_directory_that_it_cannot_give_away_is_named(lab: Lab) -> None:
     runtime = lab.directory / "own" / "runtime"
     said = refused(lab, through=with_only(lab, *START_CAPABILITIES))
-    assert f"{runtime} cannot be given to _openvpn: that takes CAP_CHOWN" in said
+    assert f"Changing the owner of {runtime} to _openvpn needs CAP_CHOWN" in said
     assert f"install -d -m 700 -o _openvpn -g _openvpn {runtime}" in said
     with started(lab, through=with_only(lab, *START_CAPABILITIES, "chown")) as service:
         service.wait_line("runs as user")
@@ -296,7 +296,7 @@ def test_a_missing_policy_file_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatc
     nothing.mkdir()
     monkeypatch.setattr(bus, "POLICIES", nothing)
     said = refused(lab)
-    assert "The bus does not let us own our names" in said
+    assert "The bus does not let this service own its names" in said
     assert "policy file for net.openvpn.v3.sessions" in said
 
 

@@ -208,7 +208,7 @@ def test_pause_while_it_waits_puts_off_the_next_try_until_resume(lab: Lab) -> No
     session.call("Resume")
     session.wait(CONNECTED, before)
     assert [line.partition(" ")[0] for line in story(session, before)] == ["2,15", "2,12", "2,6", "2,6", "2,7"]
-    assert "A fault of the service" not in service.log
+    assert "Internal error" not in service.log
 
 
 def test_a_paused_session_stays_paused(lab: Lab) -> None:
