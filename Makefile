@@ -18,14 +18,14 @@ TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl
 FUZZER := atheris>=3
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-PACKAGES := policy kernel ipc supervisor worker ctl bench tests.lab tests.fuzz packaging
+PACKAGES := policy kernel ipc supervisor worker ctl bench tests.lab tests.fuzz tests.mutants packaging
 
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 demo bench denied test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/src
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
-  incumbent-trees fuzz exposure clean
+  incumbent-trees fuzz mutants exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -133,6 +133,10 @@ exposure: setup ## what systemd-analyze misses in our unit, held against docs/SY
 fuzz: setup ## fuzz what reads hostile input: two minutes each under atheris (installed into .venv/), then 10 million frames
 	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check '$(FUZZER)'
 	@$(PYTHON) -m openvpn3_sessionmgr.tests.fuzz.run
+
+mutants: test-setup ## change the program in 200 places, one at a time: do the tests notice? SEED=, SAMPLE=, FILES=, JOBS=2 (root)
+	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.tests.mutants.run $(if $(SEED),--seed=$(SEED)) \
+	  $(if $(SAMPLE),--sample=$(SAMPLE)) $(if $(JOBS),--jobs=$(JOBS)) $(if $(FILES),--files $(foreach one,$(FILES),'$(one)'))
 
 incumbent-trees: setup
 	@$(LAB).incumbent_tree

@@ -72,10 +72,10 @@ def test_connect_and_ready_while_paused(connected: Session) -> None:
 
 def test_pause_twice_and_resume_without(connected: Session) -> None:
     alice = connected.user
-    assert error_of(alice, connected.path, "Resume") == gdbus_error(REQUEST, "BusClient is not paused")
+    assert error_of(alice, connected.path, "Resume") == gdbus_error(REQUEST, "Connection is not paused")
     connected.call("Pause", "s", "one")
     connected.wait(14)
-    expected = gdbus_error(REQUEST, "BusClient is already paused")
+    expected = gdbus_error(REQUEST, "Connection is already paused")
     assert error_of(alice, connected.path, "Pause", "s", "two") == expected
     assert connected.get("status") == [2, 14, ""]
 

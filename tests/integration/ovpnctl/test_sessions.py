@@ -50,17 +50,17 @@ def test_a_session_from_start_to_end(lab: Lab) -> None:
     first, second = started.stdout.splitlines()
     path = first.removeprefix("Session path: ")
     assert second == f"Connected to {SERVER_ADDRESS} ({SERVER_ADDRESS})"
-    assert "BusClient, Client connecting" in started.stderr.splitlines()
+    assert "Connection, Client connecting" in started.stderr.splitlines()
     assert lab.echo(TUNNEL_ADDRESS, b"through") == b"through"
 
     [shown] = sessions(lab).values()
     device = shown["device"]
     assert (shown["path"], shown["owner"], shown["config_name"]) == (path, "alice", "office")
     assert shown["connected_to"] == {"protocol": "udp", "address": SERVER_ADDRESS, "port": 1194}
-    assert shown["status"]["text"] == "BusClient, Client connected" and shown["pid"] > 0
+    assert shown["status"]["text"] == "Connection, Client connected" and shown["pid"] > 0
     text = ctl(lab, "sessions-list")
     assert f"        Path: {path}\n" in text and f"Device: {device}\n" in text
-    assert f"Connected to: udp:{SERVER_ADDRESS}:1194\n      Status: BusClient, Client connected\n" in text
+    assert f"Connected to: udp:{SERVER_ADDRESS}:1194\n      Status: Connection, Client connected\n" in text
     assert sessions(lab, "bob") == {} and ctl(lab, "sessions-list", user="bob") == "No sessions available\n"
 
     again = lab.ovpnctl("alice", "session-start", "--config", "office")
