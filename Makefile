@@ -18,7 +18,6 @@ TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl
 FUZZER := atheris>=3
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-PACKAGES := policy kernel ipc supervisor worker ctl bench tests.lab tests.fuzz tests.mutants packaging
 
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
@@ -83,7 +82,7 @@ quick: test-setup ## the unit tests, in seconds
 check: setup ## lint, types, generated files
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m mypy $(PACKAGES:%=-p openvpn3_sessionmgr.%)
+	@$(PYTHON) -m mypy .
 	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.generate --check
 	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.manual --check
 

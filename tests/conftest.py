@@ -4,17 +4,25 @@ A test may only be skipped because this machine cannot run it, and says so throu
 fails the run.
 """
 
+import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from openvpn3_sessionmgr.tests.lab import enter, skips
 from openvpn3_sessionmgr.tests.lab.surroundings import IMPORT_ROOT
 
-_TESTS = Path(__file__).resolve().parent
-_UNIT = _TESTS / "unit"
+_PACKAGE = "openvpn3_sessionmgr"
+_PROJECT = Path(__file__).resolve().parents[1]
+_UNIT = _PROJECT / "tests" / "unit"
+
+# What tests share explains its failed assertions like the tests.
+pytest.register_assert_rewrite(
+    *(f"{_PACKAGE}.tests.{directory}" for directory in ("support", "hostile", "contract", "frontends", "packages"))
+)
 
 _skipped: list[str] = []
 
@@ -32,6 +40,20 @@ def pytest_configure(config: pytest.Config) -> None:
     environment = {**os.environ, "PYTHONPATH": str(IMPORT_ROOT)}
     run = [sys.executable, "-m", "pytest", *config.invocation_params.args]
     os.execve(sys.executable, [sys.executable, "-m", enter.__name__, *run], environment)
+
+
+class PackagedModule(pytest.Module):
+    """A file of tests under its name in the package, where its relative imports find the project."""
+
+    def _getobj(self) -> ModuleType:
+        within = self.path.relative_to(_PROJECT).with_suffix("")
+        return importlib.import_module(".".join((_PACKAGE, *within.parts)))
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Import each file of tests by that name; pytest would name it after its path from here."""
+    module: pytest.Module = PackagedModule.from_parent(parent, path=module_path)
+    return module
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -61,7 +61,7 @@ class Machine(Lab):
 
     def logged(self) -> list[str]:
         """What went to the journal since the last call."""
-        lines = []
+        lines: list[str] = []
         while True:
             try:
                 entry = self.journal.recv(65536).decode()

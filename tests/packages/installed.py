@@ -6,6 +6,7 @@ Not collected by itself: see conftest.py.
 import pwd
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,13 @@ def test_beside_openvpn3_client(machine: Machine, order: str) -> None:
     steps = [install_ours, install_theirs]
     for step in steps if order == "ours first" else reversed(steps):
         step()
-    for again in (lambda: None, install_theirs, install_ours, lambda: install_theirs("99")):
+    afterwards: list[Callable[[], None]] = [
+        lambda: None,
+        install_theirs,
+        install_ours,
+        lambda: install_theirs("99"),
+    ]
+    for again in afterwards:
         again()
         assert {owner(path) for path in _CONTESTED} == {"ours"}
         assert {owner(Path(f"{path}{_ASIDE}")) for path in _CONTESTED} == {"theirs"}

@@ -70,7 +70,7 @@ def answer(session: UserSession, **answers: str) -> list[Question]:
     return asked
 
 
-def connect(session: UserSession, until: int = CONNECTED, **answers: str) -> tuple[int, int, str]:
+def connect(session: UserSession, until: int = CONNECTED, /, **answers: str) -> tuple[int, int, str]:
     """Answer everything that is asked, connect, and wait for a status; returns it."""
     before = session.seen
     if answers:

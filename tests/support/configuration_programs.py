@@ -60,4 +60,5 @@ async def read(path: str, uid: str, used: str = "") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"serve": serve, "read": read}[sys.argv[1]](*sys.argv[2:]))
+    command, *arguments = sys.argv[1:]
+    asyncio.run(serve(*arguments) if command == "serve" else read(*arguments))

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -30,7 +31,7 @@ class UserSession:
     def call(self, member: str, signature: str = "", *arguments: object) -> None:
         self.user.session(self.path, member, signature, *arguments)
 
-    def get(self, name: str) -> object:
+    def get(self, name: str) -> Any:
         return self.user.get(self.path, name)
 
     def connect(self) -> None:
@@ -54,7 +55,7 @@ class UserSession:
 
     @property
     def worker(self) -> psutil.Process:
-        return psutil.Process(int(str(self.get("backend_pid"))))
+        return psutil.Process(self.get("backend_pid"))
 
     @property
     def engine(self) -> psutil.Process:
@@ -63,7 +64,7 @@ class UserSession:
 
 
 def begin(
-    lab: Lab, name: str = "work", user: str = "alice", connection: BusClient | None = None, **options: object
+    lab: Lab, name: str = "work", user: str = "alice", connection: BusClient | None = None, **options: Any
 ) -> UserSession:
     """A user's new session of a new profile, not connected yet; `options` are those of Lab.profile."""
     owner = connection or lab.connection(user)

@@ -162,7 +162,7 @@ def test_what_only_root_may_do() -> None:
 
 
 def test_a_forward_is_its_receivers() -> None:
-    assert {row.who for row in (*PROXY.methods, *PROXY.properties)} == {Who.OWNER}
+    assert {*(row.who for row in PROXY.methods), *(row.who for row in PROXY.properties)} == {Who.OWNER}
     assert PROXY.property["target"].sent_as == "s"
 
 

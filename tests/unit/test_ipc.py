@@ -22,7 +22,7 @@ from openvpn3_sessionmgr.policy.sandbox.layers import Layer
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
 PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
-EXAMPLES = [
+EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SupervisorHello(1, 0),
     messages.SupervisorSnapshot("s", "alice", "work", "tun0", 120.0, (("persist-tun", True),), (PROVIDER,)),
     messages.Connect(1),
@@ -56,6 +56,8 @@ EXAMPLES = [
     messages.LogLine(LogCategory.INFO, "hello"),
 ]
 
+Message = messages.ToWorker | messages.ToSupervisor
+
 HELPER_DECODERS = (
     helpers.decode_to_resolver,
     helpers.decode_lookup_result,
@@ -85,7 +87,9 @@ def plain(message: msgspec.Struct) -> tuple[type, dict[str, object]]:
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
-def test_a_message_comes_back_as_it_was_and_only_in_its_direction(message: msgspec.Struct) -> None:
+def test_a_message_comes_back_as_it_was_and_only_in_its_direction(
+    message: messages.ToWorker | messages.ToSupervisor,
+) -> None:
     to_worker = isinstance(message, messages.ToWorker)
     right, wrong = (decode_to_worker, decode_to_supervisor) if to_worker else (decode_to_supervisor, decode_to_worker)
     descriptors = messages.DESCRIPTORS.get(type(message), 0)
@@ -98,7 +102,7 @@ def test_a_message_comes_back_as_it_was_and_only_in_its_direction(message: msgsp
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
-def test_missing_extra_and_mistyped_fields_are_refused(message: msgspec.Struct) -> None:
+def test_missing_extra_and_mistyped_fields_are_refused(message: Message) -> None:
     decode = decode_to_worker if isinstance(message, messages.ToWorker) else decode_to_supervisor
     descriptors = messages.DESCRIPTORS.get(type(message), 0)
     fields = msgspec.msgpack.decode(encode(message))

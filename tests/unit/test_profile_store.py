@@ -15,8 +15,6 @@ from openvpn3_sessionmgr.supervisor.errors import CallerError, NoSuchObject
 from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore, StoredProfile
 
 TEXT = "client\ndev tun\nremote vpn.example.org # größer\n".encode()
-RUNTIME_ONLY = {"single_use": False, "persistent": False}
-PERSISTENT = {"single_use": False, "persistent": True}
 
 
 def store_in(directory: Path) -> ProfileStore:
@@ -35,8 +33,8 @@ def files(directory: Path) -> list[Path]:
 def test_both_kinds_come_back_verbatim_in_a_new_process(tmp_path: Path) -> None:
     async def run() -> None:
         store = store_in(tmp_path)
-        kept = await store.add("on disk", TEXT, 1000, **PERSISTENT)
-        passing = await store.add("until reboot", b"\n\r\nno newline at end", 1001, **RUNTIME_ONLY)
+        kept = await store.add("on disk", TEXT, 1000, single_use=False, persistent=True)
+        passing = await store.add("until reboot", b"\n\r\nno newline at end", 1001, single_use=True, persistent=False)
         await store.change(kept, lambda facts: {"used_count": facts.used_count + 2, "tags": ("home",)})
 
         again, notes = await loaded(tmp_path)
@@ -54,7 +52,7 @@ def test_both_kinds_come_back_verbatim_in_a_new_process(tmp_path: Path) -> None:
 
 def test_paths_and_modes(tmp_path: Path) -> None:
     async def run() -> StoredProfile:
-        return await store_in(tmp_path).add("a", TEXT, 1, **PERSISTENT)
+        return await store_in(tmp_path).add("a", TEXT, 1, single_use=False, persistent=True)
 
     old = os.umask(0)
     try:
@@ -71,7 +69,7 @@ def test_paths_and_modes(tmp_path: Path) -> None:
 def test_removed_is_gone_for_good(tmp_path: Path) -> None:
     async def run() -> None:
         store = store_in(tmp_path)
-        profile = await store.add("a", TEXT, 1, **PERSISTENT)
+        profile = await store.add("a", TEXT, 1, single_use=False, persistent=True)
         await store.remove(profile)
         for attempt in (store.remove(profile), store.change(profile, lambda _: {"name": "b"})):
             with pytest.raises(NoSuchObject):
@@ -86,7 +84,7 @@ def test_removed_is_gone_for_good(tmp_path: Path) -> None:
 def test_changes_at_the_same_time_all_count(tmp_path: Path) -> None:
     async def run() -> None:
         store = store_in(tmp_path)
-        profile = await store.add("a", TEXT, 1, **RUNTIME_ONLY)
+        profile = await store.add("a", TEXT, 1, single_use=True, persistent=False)
         await asyncio.gather(
             *(store.change(profile, lambda facts: {"used_count": facts.used_count + 1}) for _ in range(20))
         )
@@ -104,14 +102,14 @@ def test_a_user_cannot_have_more_than_the_limit_even_at_once(tmp_path: Path) -> 
         surplus = 3
         results = await asyncio.gather(
             *(
-                store.add(f"p{number}", b"client\n", 1, **RUNTIME_ONLY)
+                store.add(f"p{number}", b"client\n", 1, single_use=True, persistent=False)
                 for number in range(limits.MAX_PROFILES_PER_USER + surplus)
             ),
             return_exceptions=True,
         )
         refusals = [result for result in results if isinstance(result, CallerError)]
         assert len(refusals) == surplus and "remove one first" in str(refusals[0])
-        await store.add("somebody else's", b"client\n", 2, **RUNTIME_ONLY)
+        await store.add("somebody else's", b"client\n", 2, single_use=True, persistent=False)
 
     asyncio.run(run())
 
@@ -132,8 +130,8 @@ def test_a_user_cannot_have_more_than_the_limit_even_at_once(tmp_path: Path) -> 
 def test_damaged_files_are_moved_aside_and_the_others_served(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]  # lambdas
     async def run() -> None:
         store = store_in(tmp_path)
-        bad = await store.add("bad", TEXT, 1, **PERSISTENT)
-        good = await store.add("good", TEXT, 1, **PERSISTENT)
+        bad = await store.add("bad", TEXT, 1, single_use=False, persistent=True)
+        good = await store.add("good", TEXT, 1, single_use=False, persistent=True)
         content = damage(bad.file.read_bytes())
         bad.file.write_bytes(content)
         with pytest.raises(CallerError, match="damaged"):
@@ -193,7 +191,7 @@ asyncio.run(run(sys.argv[2]))
 @pytest.mark.parametrize("phase", ["import", "change", "flush"])
 def test_killed_between_write_and_rename(phase: str, tmp_path: Path) -> None:
     async def before() -> str:
-        return (await store_in(tmp_path).add("old", TEXT, 1, **PERSISTENT)).path
+        return (await store_in(tmp_path).add("old", TEXT, 1, single_use=False, persistent=True)).path
 
     path = asyncio.run(before())
     killed = subprocess.run([sys.executable, "-c", _KILLED_WRITER, str(tmp_path), phase], timeout=30)

@@ -50,7 +50,7 @@ def test_an_answer_for_one_use_is_overwritten_then(flags: int) -> None:
     commands = user_input.wanted(f"Need 'Auth' username/password SC:{flags},Code?")
     assert isinstance(commands, list)
     expected = "SCRV1:cA==:MTIzNDU2" if flags == 0 else "p123456"
-    assert commands == [b'username "Auth" "alice"', f'password "Auth" "{expected}"'.encode()]
+    assert commands == [bytearray(b'username "Auth" "alice"'), bytearray(f'password "Auth" "{expected}"'.encode())]
     assert typed == bytes(6)
     assert user_input._answers["password"] == b"p"  # a reconnect needs it again
     user_input.forget_all()

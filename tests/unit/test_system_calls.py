@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import fcntl
+import functools
 import importlib.util
 import mmap
 import os
@@ -332,7 +333,7 @@ def test_the_spawner_joins_no_more_groups_than_are_listed() -> None:
     for name, most in (("spawner", 0), ("spawner with providers", 2)):
         for count in range(4):
             wanted = may if count <= most else "EPERM"
-            assert outcome(name, lambda count=count: os.setgroups([65533] * count)) == wanted, (name, count)
+            assert outcome(name, functools.partial(os.setgroups, [65533] * count)) == wanted, (name, count)
 
 
 def test_the_engine_becomes_one_program() -> None:

@@ -51,7 +51,7 @@ def test_a_pin_is_asked_for_and_used_once() -> None:
     assert asked(user.wanted(NEED_PIN)) == PIN
     assert user.query == NEED_PIN
     typed(user, "pkcs11_pin", 'say "1234"')
-    assert user.wanted(NEED_PIN) == [rb'password "alice token" "say \"1234\""']
+    assert user.wanted(NEED_PIN) == [bytearray(rb'password "alice token" "say \"1234\""')]
     assert user.query == ""
     with pytest.raises(WrongPin, match="PKCS11_PIN_FAIL: the token alice did not accept"):
         user.wanted(NEED_PIN)
@@ -63,7 +63,7 @@ def test_a_pin_is_asked_for_again_when_the_first_one_was_right() -> None:
         typed(user, "pkcs11_pin", "1234")
         user.wanted(NEED_PIN)  # forgets it, if it was for another token
         typed(user, "pkcs11_pin", "1234")
-        assert user.wanted(NEED_PIN) == [b'password "alice token" "1234"']
+        assert user.wanted(NEED_PIN) == [bytearray(b'password "alice token" "1234"')]
         settle()
         assert asked(user.wanted(NEED_PIN)) == PIN
 
@@ -82,9 +82,11 @@ def test_labels_of_all_kinds(label: str) -> None:
     query = f"Need '{label} token' password"
     user.wanted(query)
     typed(user, "pkcs11_pin", "1")
-    [command] = user.wanted(query)
+    commands = user.wanted(query)
+    assert isinstance(commands, list)
+    [command] = commands
     escaped = label.replace('"', r"\"")
-    assert command == f'password "{escaped} token" "1"'.encode()
+    assert command == bytearray(f'password "{escaped} token" "1"'.encode())
 
 
 def test_a_server_cannot_ask_for_a_pin() -> None:
@@ -141,7 +143,11 @@ def test_one_of_several_certificates_is_chosen() -> None:
 
 def test_without_a_certificate_the_token_is_asked_for_and_looked_at_again() -> None:
     user = UserInput()
-    for found in ([CertificateCount(0)], [CertificateCount(2), CertificateEntry(), CertificateEntry()]):
+    lists: list[list[CertificateCount | CertificateEntry]] = [
+        [CertificateCount(0)],
+        [CertificateCount(2), CertificateEntry(), CertificateEntry()],
+    ]
+    for found in lists:
         assert user.wanted(NEED_ID) == ["pkcs11-id-count"]
         *_, reply = [user.listed(event) for event in found]
         assert asked(reply).name == "pkcs11_token"

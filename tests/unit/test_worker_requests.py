@@ -54,10 +54,10 @@ def session_in(phase: Phase, worker: Channel) -> Session:
     return session
 
 
-def packet(message: messages.ToWorker) -> Packet:
+def packet(message: messages.ToWorker) -> Packet[memoryview]:
     """The message as it arrives; a snapshot comes with an empty profile."""
     descriptors = [os.memfd_create("profile") for _ in range(messages.DESCRIPTORS.get(type(message), 0))]
-    return Packet(encode(message), descriptors)
+    return Packet(memoryview(bytearray(encode(message))), descriptors)
 
 
 def said(supervisor: Channel) -> list[messages.ToSupervisor]:
@@ -134,7 +134,7 @@ def test_values_out_of_range_are_against_the_protocol(
 @pytest.mark.parametrize("data", [b"", b"junk", encode(messages.Accepted(3))])
 def test_what_is_no_message_is_against_the_protocol(data: bytes, channels: tuple[Channel, Channel]) -> None:
     with pytest.raises(BadFrame):
-        handle(session_in(Phase.RUNNING, channels[1]), Packet(data, []))
+        handle(session_in(Phase.RUNNING, channels[1]), Packet(memoryview(bytearray(data)), []))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_what_was_typed_is_in_worker_and_engine_only(lab: Lab) -> None:
     assert {other.worker, other.engine} <= set(elsewhere)
     assert_in_none(elsewhere, wanted)
     answers = {"username": "alice", "http_proxy_user": "alice", **TYPED}
-    answered = set()
+    answered = set[str]()
     while answered != set(answers):
         # Each is looked for as soon as it has been typed, before anything else is said to the service.
         for question in questions(session):

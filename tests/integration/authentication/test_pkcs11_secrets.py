@@ -1,6 +1,7 @@
 """The PIN of a PKCS#11 token: where it is, and that it is nowhere else."""
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -11,9 +12,9 @@ from openvpn3_sessionmgr.tests.lab.service import Service
 from openvpn3_sessionmgr.tests.lab.tokens import Token
 
 from ...support.authentication import answer, connect, heard_nothing, provide, questions, refusal, restart
+from ...support.files import files_of
 from ...support.sessions import begin
 from ...support.token_sessions import PIN, question, started, with_token
-from .test_secrets import files_of
 
 OTHER_PIN = "pin-77b2-bob"
 
@@ -58,10 +59,11 @@ def test_another_sessions_pin_is_out_of_sight(lab: Lab, token: Token) -> None:
     other = with_token(lab, others.identities[0], "bob")
     assert questions(session) == [question()]
     assert questions(other) == [question(label="bob")]
-    for member, arguments in {
+    calls: dict[str, tuple[Any, ...]] = {
         "UserInputQueueFetch": ("uuu", 1, 3, 0),
         "UserInputProvide": ("uuus", 1, 3, 0, OTHER_PIN),
-    }.items():
+    }
+    for member, arguments in calls.items():
         with pytest.raises(BusError, match="Access denied"):
             other.user.session(session.path, member, *arguments)
     answer(session, pkcs11_pin=PIN)

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -130,13 +131,14 @@ def test_others_learn_nothing_and_may_answer_nothing(lab: Lab) -> None:
     bob = lab.connection("bob")
     again = lab.connection("alice")
     session = begin(lab, more=["auth-user-pass"])
-    for member, arguments in {
+    calls: dict[str, tuple[Any, ...]] = {
         "UserInputQueueGetTypeGroup": (),
         "UserInputQueueCheck": ("uu", 1, 1),
         "UserInputQueueFetch": ("uuu", 1, 1, 0),
         "UserInputProvide": ("uuus", 1, 1, 0, "mallory"),
         "Ready": (),
-    }.items():
+    }
+    for member, arguments in calls.items():
         with pytest.raises(BusError, match="Access denied"):
             bob.session(session.path, member, *arguments)
     assert [question.number for question in questions(session)] == [0, 1]

@@ -14,6 +14,7 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 
 from openvpn3_sessionmgr.policy.dbus_numbers import SessionEvent, StatusMinor
 from openvpn3_sessionmgr.policy.limits import MAX_SESSIONS_PER_USER, MAX_UNREAD
+from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
 from openvpn3_sessionmgr.tests.fuzz.calls import INTERFACES, CallMaker
 from openvpn3_sessionmgr.tests.lab import bus
 from openvpn3_sessionmgr.tests.lab.connection import (
@@ -53,6 +54,12 @@ def bystander(lab: Lab) -> Iterator[UserSession]:
     assert session.user.statuses(session.path, told) == []
     for trouble in ("Internal error", "failed:\n", "Traceback"):
         assert trouble not in service.log, service.log[service.log.index(trouble) - 500 :][:3000]
+
+
+def socket_of(user: Client) -> int:
+    """The descriptor of a connection, to write what no message is."""
+    assert user.bus._sock is not None
+    return user.bus._sock.fileno()
 
 
 async def answered(user: Client, call: Message) -> Message:
@@ -226,7 +233,8 @@ def test_a_text_that_is_none_costs_its_sender_the_bus(lab: Lab, bystander: UserS
         async with patient_client(lab.bus.address, ALICE.uid) as user:
             await user.bus_call("GetId")
             call = Message(SESSIONS, own.path, SESSIONS, "Pause", signature="s", body=["MARK"], serial=4711)
-            os.write(user.bus._sock.fileno(), bytes(call._marshall(False)).replace(b"MARK", b"\xff\xfe\xc0\x80"))
+            os.write(socket_of(user), bytes(call._marshall(False)).replace(b"MARK", b"\xff\xfe\xc0\x80"))
+            assert isinstance(user.bus, BusConnection)
             assert await asyncio.wait_for(user.bus.lost, DEADLINE)
 
     run(test())
@@ -246,7 +254,7 @@ def test_messages_of_unknown_types(lab: Lab, bystander: UserSession) -> None:
                     call = Message(SESSIONS, own.path, interface, member, serial=4711)
                     data = bytearray(call._marshall(False))
                     data[1] = kind  # Message Format, in the specification
-                    os.write(user.bus._sock.fileno(), data)
+                    os.write(socket_of(user), data)
             await user.bus_call("GetId")  # it was none of the bus' business
 
     run(test())
@@ -260,7 +268,7 @@ def test_huge_strings(lab: Lab, bystander: UserSession) -> None:
     own = begin(lab, connection=alice)
     own.connect()
     huge = "y" * 16_000_000
-    calls = [
+    calls: list[tuple[str, str, str, str, list[Any], str]] = [
         (own.path, SESSIONS, "Pause", "s", [huge], ""),
         (own.path, SESSIONS, "UserInputProvide", "uuus", [1, 1, 0, huge], "."),
         (own.path, PROPERTIES, "Get", "ss", [SESSIONS, huge], "No such property"),

@@ -112,7 +112,7 @@ def test_a_thousand_fuzzed_frames(stage: Stage) -> None:
     while sent < FRAMES:
         number += 1
         state = (State.READY, State.CONNECTED)[number % 2]
-        maker = FrameMaker(number, request_number=0 if state is State.READY else 1)
+        maker = FrameMaker(number, turn=0 if state is State.READY else 1)
         session = stage.session(state)
         worker = session.worker
         with worker_channel(worker.pid) as channel:

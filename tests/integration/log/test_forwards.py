@@ -53,12 +53,12 @@ def test_a_forward_ends_with_its_receiver(lab: Lab, session: UserSession) -> Non
     other = lab.connection("alice")
     other.session(session.path, "LogForward", "b", True)
     session.call("LogForward", "b", True)
-    assert len(session.get("log_forwards")) == 2  # type: ignore[arg-type]  # a list
+    assert len(session.get("log_forwards")) == 2
     other.close()
     lab.watcher.wait_signal(
         lambda one: one.member == "NameOwnerChanged" and one.arguments == [other.unique_name, other.unique_name, ""]
     )
-    [path] = session.get("log_forwards")  # type: ignore[misc]  # a list
+    [path] = session.get("log_forwards")
     assert session.user.get(path, "target") == session.user.unique_name
 
 
@@ -76,7 +76,7 @@ def test_forwards_end_with_the_session(session: UserSession) -> None:
 def test_the_object_of_a_forward(lab: Lab, session: UserSession) -> None:
     alice, bob = session.user, lab.connection("bob")
     session.call("LogForward", "b", True)
-    [path] = session.get("log_forwards")  # type: ignore[misc]  # a list
+    [path] = session.get("log_forwards")
     assert alice.get_all(path, LOG) == {"log_level": 6, "session_path": session.path, "target": alice.unique_name}
     assert bob.get_all(path, LOG) == {}
     with pytest.raises(BusError, match="Access denied"):
@@ -157,7 +157,7 @@ def test_the_level_is_the_profiles_and_changes_at_once(lab: Lab) -> None:
     wait_line(alice, session.path, "Connected: ", before)
     categories = {category for category, _ in lines(alice, session.path, before)}
     assert min(categories) == LogCategory.INFO
-    assert session.get("last_log")["log_message"].startswith("Connected: ")  # type: ignore[index]  # a dictionary
+    assert session.get("last_log")["log_message"].startswith("Connected: ")
 
 
 def test_no_more_forwards_than_a_session_may_have(lab: Lab, session: UserSession) -> None:

@@ -12,8 +12,7 @@ from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
 from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.logging.log import Log, Origin, Record
 from openvpn3_sessionmgr.supervisor.services.log_service import LogService
-from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.connection import BusClient as User
+from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import LabError
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
@@ -29,7 +28,7 @@ ERROR = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2ev3_2elog_2eerror.Co
 _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
 
 
-def refusal(user: User, member: str, signature: str, *arguments: object) -> str:
+def refusal(user: BusClient, member: str, signature: str, *arguments: object) -> str:
     """The text of an error of the log service's domain."""
     with pytest.raises(BusError) as caught:
         user.call(LOG_PATH, LOG, member, signature, *arguments)
@@ -39,7 +38,7 @@ def refusal(user: User, member: str, signature: str, *arguments: object) -> str:
     return text
 
 
-def say(user: User, text: str, *, group: int = 8, category: int = 4, interface: str = NETCFG) -> None:
+def say(user: BusClient, text: str, *, group: int = 8, category: int = 4, interface: str = NETCFG) -> None:
     user.emit(NETCFG_PATH + "/tun0", interface, "Log", "uus", group, category, text, to=LOG)
 
 

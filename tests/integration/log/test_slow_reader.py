@@ -65,7 +65,12 @@ class Reader:
     def stopped(self) -> Iterator[None]:
         """Read nothing."""
         stopped, go_on = threading.Event(), threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (stopped.set(), go_on.wait(DEADLINE)))
+
+        def stand_still() -> None:
+            stopped.set()
+            go_on.wait(DEADLINE)
+
+        self._loop.call_soon_threadsafe(stand_still)
         assert stopped.wait(DEADLINE)
         try:
             yield
@@ -212,7 +217,8 @@ def test_it_is_cut_off_in_the_end(bus: Bus, readers: tuple[Reader, Reader], monk
 
 
 def test_what_arrives_now_and_then_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
     monkeypatch.setattr(forwarding, "time", clock)
     forward = Forward("/session", Caller(":1.1", OWNER), lambda _: None)
 

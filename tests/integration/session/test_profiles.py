@@ -16,7 +16,8 @@ from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.bus.signals import Signals
 from openvpn3_sessionmgr.supervisor.errors import AccessDenied, CallerError
 from openvpn3_sessionmgr.supervisor.logging.log import Log
-from openvpn3_sessionmgr.supervisor.services.configuration import ConfigurationService, ProfileObject
+from openvpn3_sessionmgr.supervisor.services.configuration import ConfigurationService
+from openvpn3_sessionmgr.supervisor.services.profile_object import ProfileObject
 from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
 from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
