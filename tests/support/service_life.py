@@ -1,6 +1,7 @@
 """What the tests of the service's own life share: odd ways to start it, and looks at its processes."""
 
 import os
+import re
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from openvpn3_sessionmgr.policy import limits as policy_limits
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
@@ -165,3 +167,15 @@ def line_after(process: Process, pattern: str, action: Callable[[], _T]) -> str:
     since = len(process.lines)
     action()
     return process.wait_line(pattern, since=since)
+
+
+def with_limits(directory: Path, **limits: float) -> list[str]:
+    """A command that runs others with other numbers in policy/limits.py, for themselves alone."""
+    original = Path(policy_limits.__file__).resolve()
+    text = original.read_text()
+    for name, value in limits.items():
+        text, found = re.subn(rf"^{name} = \S+", f"{name} = {value}", text, flags=re.MULTILINE)
+        assert found == 1, name
+    other = directory / "limits.py"
+    other.write_text(text)
+    return [*after(over(other, str(original))), "env", "PYTHONDONTWRITEBYTECODE=1"]

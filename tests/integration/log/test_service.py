@@ -13,7 +13,7 @@ from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
 from openvpn3_sessionmgr.supervisor.logging.log import Log, Origin, Record
 from openvpn3_sessionmgr.supervisor.services.log_service import LogService
 from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.connection import BusConnection as User
+from openvpn3_sessionmgr.tests.lab.connection import BusClient as User
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import LabError
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE

@@ -168,6 +168,17 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
     assert (logs / "service.log").stat().st_uid == SERVICE.uid
 
 
+def test_it_keeps_no_group_that_it_was_started_in(lab: Lab) -> None:
+    with started(lab, through=["setpriv", "--groups=4,24,4242"]) as service:
+        lab.watcher.wait_owner(SESSIONS)
+        session = begin(lab)
+        helpers = processes("openvpn3-service-sessionmgr: ")
+        assert len(helpers) == 4
+        for pid in (service.pid, *helpers, session.worker.pid, session.engine.pid):
+            assert field(pid, "Groups") == "", pid
+        session.call("Disconnect")
+
+
 def test_a_directory_that_it_cannot_give_away_is_named(lab: Lab) -> None:
     runtime = lab.directory / "own" / "runtime"
     said = refused(lab, through=with_only(lab, *START_CAPABILITIES))
