@@ -14,7 +14,7 @@ from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, pids, wait_gone
-from openvpn3_sessionmgr.tests.lab.service import service_command
+from openvpn3_sessionmgr.tests.lab.service import NAMES, service_command
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
 _T = TypeVar("_T")
@@ -93,6 +93,12 @@ def make_directories(lab: Lab) -> None:
     for name in ("runtime", "state"):
         (own / name).mkdir(mode=0o700)
         os.chown(own / name, SERVICE.uid, SERVICE.uid)
+
+
+def wait_ready(lab: Lab) -> None:
+    """Wait until the service answers by all its names: it gets them one after the other."""
+    for name in NAMES:
+        lab.watcher.wait_owner(name)
 
 
 def field(pid: int, name: str, task: int = 0) -> str:

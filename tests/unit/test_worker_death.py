@@ -41,19 +41,22 @@ def test_of_a_dead_worker_only_the_cause_counts() -> None:
     ends: list[str] = []
 
     async def main() -> None:
+        ended = asyncio.Event()
+
+        def note_end(how: str) -> None:
+            ends.append(how)
+            ended.set()
+
         ours, theirs = channel_pair()
         ours.socket.setblocking(False)
         pid = speaks_and_dies(theirs)
         theirs.close()
         reaper = Reaper()
-        worker = Worker(
-            pid, os.pidfd_open(pid), ours, reaper, handle=handled.append, ended=ends.append, fault=ends.append
-        )
+        worker = Worker(pid, os.pidfd_open(pid), ours, reaper, handle=handled.append, ended=note_end, fault=note_end)
         reaper.start()  # collects it before anything has been read
         async with asyncio.timeout(DEADLINE):
             await worker.gone.wait()
-            while not ends:
-                await asyncio.sleep(0)
+            await ended.wait()
         reaper.stop()
 
     asyncio.run(main())

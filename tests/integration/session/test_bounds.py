@@ -10,7 +10,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
-from ...support.service_life import started, with_limits
+from ...support.service_life import started, wait_ready, with_limits
 from ...support.sessions import UserSession, begin
 
 MOST = 3
@@ -28,7 +28,7 @@ def until_made(user: BusClient, profile: str) -> str:
 
 def test_sessions_of_all_users_together(lab: Lab) -> None:
     with started(lab, through=with_limits(lab.directory, MAX_SESSIONS=MOST)):
-        lab.watcher.wait_owner(SESSIONS)
+        wait_ready(lab)
         sessions = [begin(lab, f"work {number}", user) for number, user in enumerate(("alice", "bob", "alice"))]
         bob = lab.connection("bob")
         profile = bob.import_profile("one more", lab.profile())
@@ -43,7 +43,7 @@ def test_sessions_of_all_users_together(lab: Lab) -> None:
 def test_connections_that_hear_of_a_session(lab: Lab) -> None:
     """Beyond the bound the one that was there first hears nothing more, until it calls again."""
     with started(lab, through=with_limits(lab.directory, MAX_WATCHERS=MOST)):
-        lab.watcher.wait_owner(SESSIONS)
+        wait_ready(lab)
         session = begin(lab)
         others = [lab.connection("alice") for _ in range(MOST)]
         for other in others[:-1]:
@@ -65,7 +65,7 @@ def test_connections_that_hear_of_a_session(lab: Lab) -> None:
 
 def test_services_that_log_through_this_one(lab: Lab) -> None:
     with started(lab, through=with_limits(lab.directory, MAX_ATTACHED=MOST)):
-        lab.watcher.wait_owner(LOG)
+        wait_ready(lab)
         attached = [lab.connection(SERVICE.name) for _ in range(2)]
         for other, interface in zip((*attached, attached[0]), ("a.b", "a.b", "a.c"), strict=True):
             other.call(LOG_PATH, LOG, "Attach", "s", interface)
