@@ -1,6 +1,7 @@
 """What the contract's tests run against, and the words of the contract: names of errors, codes, domains."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import pytest
 
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient, BusError, Signal
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
+from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"
@@ -91,10 +92,14 @@ def missing(path: str) -> tuple[str, str]:
 
 
 def come_about(condition: Callable[[], bool]) -> None:
-    """Let the original, which on a busy machine replies before it has done all, come to where ours must be at once."""
+    """Let the original, which on a busy machine replies before it has done all, come to where ours must be at once.
+
+    Raises LabError if it takes too long.
+    """
     until = time.monotonic() + DEADLINE
-    while not (SUBJECT.ours or condition() or time.monotonic() > until):
-        pass
+    while not (SUBJECT.ours or condition()):
+        if time.monotonic() > until:
+            raise LabError(f"the original did not come about within {DEADLINE:g} s")
 
 
 @dataclass
@@ -112,6 +117,13 @@ class Session:
     def get(self, name: str) -> Any:
         """Read a property of it."""
         return self.user.get(self.path, name)
+
+    @property
+    def device(self) -> str:
+        """The name of its device: "tun0" with ours; the original may still hold that of a session that has ended."""
+        name: str = self.get("device_name")
+        assert name == "tun0" if SUBJECT.ours else re.fullmatch("tun[0-9]", name)
+        return name
 
     def begun(self, minor: int) -> list[Any]:
         """Its status, which has this minor code once the session has begun."""

@@ -91,7 +91,7 @@ def test_roots_look_ups_find_roots_own_sessions_only(connected: Session, root: B
     """openvpn3-systemd would stop the wrong session otherwise."""
     assert root.session(SESSIONS_PATH, "LookupConfigName", "s", "work") == []
     expected = gdbus_error(MANAGER, "Interface not found")
-    assert error_of(root, SESSIONS_PATH, "LookupInterface", "s", "tun0") == expected
+    assert error_of(root, SESSIONS_PATH, "LookupInterface", "s", connected.device) == expected
 
 
 def _grant(session: Session, uid: int) -> None:
@@ -115,7 +115,7 @@ def test_a_granted_user(connected: Session, bob: BusClient) -> None:
     path = connected.path
     assert bob.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
     assert bob.session(SESSIONS_PATH, "LookupConfigName", "s", "work") == [path]
-    assert bob.session(SESSIONS_PATH, "LookupInterface", "s", "tun0") == path
+    assert bob.session(SESSIONS_PATH, "LookupInterface", "s", connected.device) == path
     assert bob.get_all(path).keys() == connected.user.get_all(path).keys()
     assert error_of(bob, path, "AccessGrant", "u", 0) == DENIED
     assert error_of(bob, path, "AccessRevoke", "u", BOB) == DENIED

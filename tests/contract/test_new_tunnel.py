@@ -122,12 +122,12 @@ def test_the_name_is_that_at_the_start(session: Session) -> None:
 def test_lookup_by_the_device(connected: Session, bob: BusClient, begin: Begin) -> None:
     alice = connected.user
     begin("other")
-    assert sorted(alice.session(SESSIONS_PATH, "FetchManagedInterfaces")) == ["", "tun0"]
+    assert sorted(alice.session(SESSIONS_PATH, "FetchManagedInterfaces")) == ["", connected.device]
     assert bob.session(SESSIONS_PATH, "FetchManagedInterfaces") == []
-    assert alice.session(SESSIONS_PATH, "LookupInterface", "s", "tun0") == connected.path
+    assert alice.session(SESSIONS_PATH, "LookupInterface", "s", connected.device) == connected.path
     expected = gdbus_error(MANAGER, "Interface not found")
     assert error_of(alice, SESSIONS_PATH, "LookupInterface", "s", "tun9") == expected
-    assert error_of(bob, SESSIONS_PATH, "LookupInterface", "s", "tun0") == expected
+    assert error_of(bob, SESSIONS_PATH, "LookupInterface", "s", connected.device) == expected
 
 
 def test_lookup_of_no_device(session: Session) -> None:
@@ -144,7 +144,8 @@ def test_two_sessions_two_devices(server: Server, begin: Begin) -> None:
     first, second = begin("first"), begin("second")
     first.connect()
     second.connect()
-    assert {first.get("device_name"), second.get("device_name")} == {"tun0", "tun1"}
+    devices = {first.get("device_name"), second.get("device_name")}
+    assert devices == {"tun0", "tun1"} if SUBJECT.ours else len(devices) == 2
     first.call("Disconnect")
     assert second.get("status") == [2, 7, ""]
     assert only(second.user.session(SESSIONS_PATH, "FetchAvailableSessions")) == second.path

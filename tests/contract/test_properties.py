@@ -72,7 +72,7 @@ def test_a_session_that_is_connected(connected: Session) -> None:
     assert values["status"] == [2, 7, ""]
     assert values["connected_to"] == ["udp", "198.51.100.1", 1194]
     assert values["session_name"] == "198.51.100.1"
-    assert values["device_name"] == "tun0"
+    assert values["device_name"] == connected.device
 
 
 def test_the_path_of_the_device(connected: Session) -> None:
@@ -82,7 +82,7 @@ def test_the_path_of_the_device(connected: Session) -> None:
 def test_the_device_that_the_path_leads_to(connected: Session, root: BusClient) -> None:
     values = root.get_all(connected.get("device_path"))
     common = {name: values.get(name) for name in ("acl", "device_name", "layer", "mtu")}
-    assert common == {"acl": [], "device_name": "tun0", "layer": 3, "mtu": 1500}
+    assert common == {"acl": [], "device_name": connected.device, "layer": 3, "mtu": 1500}
 
 
 def test_statistics_are_there_as_soon_as_it_is_connected(connected: Session) -> None:

@@ -60,9 +60,9 @@ _TEXTS = (
 class FrameMaker:
     """Frames by a seed; the same seed makes the same frames."""
 
-    def __init__(self, seed: int, turn: int = 0) -> None:
+    def __init__(self, seed: int, request_number: int = 0) -> None:
         self.random = random.Random(seed)
-        examples_now = examples(turn)
+        examples_now = examples(request_number)
         self._encoded = [encode(message) for message in examples_now]
         self._plain: list[dict[str, Any]] = [msgspec.msgpack.decode(frame) for frame in self._encoded]
 

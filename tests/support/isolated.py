@@ -1,6 +1,7 @@
 """A network for one test: namespaces of its own, and what is set in them."""
 
 import asyncio
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -129,6 +130,28 @@ def route_events() -> socket.socket:
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     events.bind((0, 0x10 | 0x40 | 0x100 | 0x400))  # RTMGRP_IPV4_IFADDR, _ROUTE, RTMGRP_IPV6_IFADDR, _ROUTE
     return events
+
+
+def let_settle(events: socket.socket, address: Address) -> None:
+    """Wait until the kernel, which does so by itself a while later, has put an IPv6 address in place; forget events.
+
+    Before that it counts as tentative (IFA_F_TENTATIVE), on devices without neighbours too.
+    """
+    tentative = 0x40
+    events.settimeout(DEADLINE)
+    while True:
+        message = events.recv(65536)
+        (kind,) = struct.unpack_from("=H", message, 4)
+        family, flags = message[16], message[18]
+        wanted = socket.inet_pton(socket.AF_INET6, address.local)
+        if kind == 20 and family == socket.AF_INET6 and wanted in message and not flags & tentative:  # RTM_NEWADDR
+            break
+    # What belongs to the address comes under the same lock, which this takes too.
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    events.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while events.recv(65536):
+            pass
 
 
 def drop_to_nobody(*capabilities: int) -> None:

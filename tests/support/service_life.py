@@ -1,6 +1,7 @@
 """What the tests of the service's own life share: odd ways to start it, and looks at its processes."""
 
 import os
+import re
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from openvpn3_sessionmgr.policy import limits as policy_limits
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, pids, wait_gone
-from openvpn3_sessionmgr.tests.lab.service import service_command
+from openvpn3_sessionmgr.tests.lab.service import NAMES, service_command
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
 _T = TypeVar("_T")
@@ -93,6 +95,12 @@ def make_directories(lab: Lab) -> None:
         os.chown(own / name, SERVICE.uid, SERVICE.uid)
 
 
+def wait_ready(lab: Lab) -> None:
+    """Wait until the service answers by all its names: it gets them one after the other."""
+    for name in NAMES:
+        lab.watcher.wait_owner(name)
+
+
 def field(pid: int, name: str, task: int = 0) -> str:
     """A line of proc(5)'s status of a process, or of one thread of it."""
     path = Path(f"/proc/{pid}/task/{task}/status" if task else f"/proc/{pid}/status")
@@ -165,3 +173,15 @@ def line_after(process: Process, pattern: str, action: Callable[[], _T]) -> str:
     since = len(process.lines)
     action()
     return process.wait_line(pattern, since=since)
+
+
+def with_limits(directory: Path, **limits: float) -> list[str]:
+    """A command that runs others with other numbers in policy/limits.py, for themselves alone."""
+    original = Path(policy_limits.__file__).resolve()
+    text = original.read_text()
+    for name, value in limits.items():
+        text, found = re.subn(rf"^{name} = \S+", f"{name} = {value}", text, flags=re.MULTILINE)
+        assert found == 1, name
+    other = directory / "limits.py"
+    other.write_text(text)
+    return [*after(over(other, str(original))), "env", "PYTHONDONTWRITEBYTECODE=1"]

@@ -27,6 +27,7 @@ from openvpn3_sessionmgr.supervisor.logging.destinations import (
     open_log,
 )
 from openvpn3_sessionmgr.supervisor.logging.log import Log, escape_control_characters
+from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 
 IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds, for anything that should happen at once
@@ -252,6 +253,8 @@ sys.stdout.write(open(sys.argv[1] + "/log").read())
 
 
 def test_a_full_disk_loses_lines_counts_them_and_recovers(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        cannot_run_here("it takes root to mount a small tmpfs")
     result = subprocess.run(
         ["unshare", "--mount", sys.executable, "-c", FULL_DISK, str(tmp_path)],
         capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "PYTHONPATH": IMPORT_ROOT},

@@ -13,6 +13,7 @@ import pytest
 from openvpn3_sessionmgr.policy import limits
 from openvpn3_sessionmgr.supervisor.errors import CallerError, NoSuchObject
 from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore, StoredProfile
+from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 
 TEXT = "client\ndev tun\nremote vpn.example.org # größer\n".encode()
 
@@ -255,8 +256,9 @@ asyncio.run(run())
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small tmpfs")
 def test_full_and_read_only_disks_leave_the_old_state(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        cannot_run_here("it takes root to mount a small tmpfs")
     ran = subprocess.run(
         ["unshare", "--mount", sys.executable, "-c", _FULL_AND_READ_ONLY, str(tmp_path)],
         timeout=30,

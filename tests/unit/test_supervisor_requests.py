@@ -9,40 +9,17 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.supervisor.errors import ProtocolViolation
-from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Event, State
+from openvpn3_sessionmgr.supervisor.sessions.states import State
 from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
 from openvpn3_sessionmgr.tests.fuzz.frames import examples
 from openvpn3_sessionmgr.tests.support.bare import TURN, session_in
-
-OVER = {State.AUTH_FAILED, State.FAILED, State.GONE}
+from openvpn3_sessionmgr.tests.support.permits import CHANGES, OVER, PERMITTED
 
 EXAMPLES = examples(TURN)
-EVENTS = {
-    messages.InputNeeded: Event.INPUT_NEEDED,
-    messages.UrlNeeded: Event.URL_NEEDED,
-    messages.Connecting: Event.ENGINE_CONNECTING,
-    messages.Connected: Event.ENGINE_CONNECTED,
-    messages.Reconnecting: Event.ENGINE_RECONNECTING,
-    messages.Paused: Event.ENGINE_PAUSED,
-    messages.AuthenticationFailed: Event.ENGINE_REFUSED,
-    messages.Failed: Event.ENGINE_FAILED,
-    messages.EngineDied: Event.ENGINE_FAILED,
-    messages.Accepted: Event.ACCEPTED,
-    messages.Ended: Event.ENGINE_ENDED,
-}
 
 
 def test_every_message_has_a_row_and_an_example() -> None:
-    assert set(PERMITS) == set(messages.TO_SUPERVISOR) == {type(message) for message in EXAMPLES}
-
-
-def after(message: messages.ToSupervisor, state: State) -> State:
-    """The state of a session that was in `state` when it heard the message."""
-    if state is State.STARTING or (state is State.REVIVING and isinstance(message, messages.InputNeeded)):
-        return state  # what is needed is told once the profile is accepted
-    if isinstance(message, messages.Refused):
-        return State.FAILED
-    return TABLE[state, EVENTS[type(message)]].next if type(message) in EVENTS else state
+    assert set(PERMITS) == set(messages.TO_SUPERVISOR) == {type(message) for message in EXAMPLES} == set(PERMITTED)
 
 
 @pytest.mark.parametrize("state", State)
@@ -51,7 +28,7 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
     async def say() -> None:
         with session_in(state) as session:
             session.handshake_done = not isinstance(message, messages.WorkerHello)
-            if state not in PERMITS[type(message)].states:
+            if state not in PERMITTED[type(message)] | OVER:
                 with pytest.raises(ProtocolViolation, match=f"{type(message).__name__} while {state.name}"):
                     handle(session, message)
                 assert session.state is state
@@ -62,16 +39,9 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
             if state in OVER:
                 assert doing is None and session.state is state
             else:
-                assert session.state is after(message, state)
+                assert session.state is CHANGES.get((type(message), state), state)
 
     asyncio.run(say())
-
-
-@pytest.mark.parametrize(("kind", "event"), EVENTS.items())
-def test_an_event_is_permitted_exactly_where_the_table_has_it(kind: type[messages.ToSupervisor], event: Event) -> None:
-    in_table = {state for state, of in TABLE if of is event}
-    before_verdict = {State.STARTING} if kind in (messages.Ended, messages.EngineDied, messages.InputNeeded) else set()
-    assert PERMITS[kind].states == in_table | before_verdict | OVER
 
 
 @pytest.mark.parametrize("state", State)
@@ -91,15 +61,14 @@ def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
     asyncio.run(remove())
 
 
-def test_any_message_may_cross_the_end() -> None:
-    assert all(permit.states >= OVER for permit in PERMITS.values())
-
-
 @pytest.mark.parametrize(
     ("message", "state", "said"),
     [
         (messages.WorkerHello(messages.MAJOR + 1, 0), State.STARTING, "protocol"),
         (messages.WorkerSnapshot("running"), State.STARTING, "running"),
+        (messages.Accepted(7), State.STARTING, "log level 7"),
+        (messages.Accepted(-1), State.STARTING, "log level -1"),
+        (messages.Accepted(7), State.REVIVING, "log level 7"),
         (messages.Traffic(-1, 0), State.CONNECTED, "backwards"),
         (messages.Traffic(2**63, 0), State.CONNECTED, "backwards"),
     ],

@@ -1,14 +1,14 @@
 """What the supervisor may ask of a worker, and when."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
-from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, encode
+from openvpn3_sessionmgr.ipc.codec import BadFrame, encode
 from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup
+from openvpn3_sessionmgr.tests.support.bare_worker import packet, said, session_in
 from openvpn3_sessionmgr.worker.profile.values import Remote
 from openvpn3_sessionmgr.worker.session import events, management
 from openvpn3_sessionmgr.worker.session.phase import Phase
@@ -43,30 +43,6 @@ def channels() -> Iterator[tuple[Channel, Channel]]:
     yield supervisor, worker
     supervisor.close()
     worker.close()
-
-
-def session_in(phase: Phase, worker: Channel) -> Session:
-    session = Session(worker, Timers())
-    session.phase = phase
-    session.handshake_done = True
-    session.attempts.engine_holds = phase in (Phase.HELD, Phase.PAUSED)
-    session.attempts.looking_up.add("vpn.example")  # so that nothing is released
-    return session
-
-
-def packet(message: messages.ToWorker) -> Packet[memoryview]:
-    """The message as it arrives; a snapshot comes with an empty profile."""
-    descriptors = [os.memfd_create("profile") for _ in range(messages.DESCRIPTORS.get(type(message), 0))]
-    return Packet(memoryview(bytearray(encode(message))), descriptors)
-
-
-def said(supervisor: Channel) -> list[messages.ToSupervisor]:
-    found = []
-    while True:
-        try:
-            found.append(decode_to_supervisor(supervisor.receive().data, 0))
-        except BlockingIOError:
-            return found
 
 
 def test_every_message_has_a_row() -> None:

@@ -11,7 +11,7 @@ from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES
 from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
 from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
 from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
+from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
@@ -289,7 +289,7 @@ def test_root_with_few_capabilities_shows_what_a_group_may_read(lab: Lab, token:
     service_life.make_directories(lab)
     option = lab.tokens.option.replace(MODULE, str(module))
     with service_life.started(lab, option, through=service_life.with_only(lab, *START_CAPABILITIES)) as process:
-        lab.watcher.wait_owner(SESSIONS)
+        service_life.wait_ready(lab)
         connect(with_token(lab, token.identities[0]), pkcs11_pin=PIN)
         assert "cannot be used" not in process.text
 

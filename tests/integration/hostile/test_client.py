@@ -199,11 +199,25 @@ _NO_PLACE: list[tuple[str, str, str, str, list[Any], str]] = [
     ("own", SESSIONS, "Pause", "ss", ["x", "y"], "does not match expected type"),
     ("own", SESSIONS, "UserInputProvide", "uuuay", [1, 1, 0, _TEXT], "does not match expected type"),
     ("own", SESSIONS, "UserInputProvide", "(uuus)", [[1, 1, 0, "x"]], "does not match expected type"),
-    ("own", PROPERTIES, "Set", "ssv", [SESSIONS, "log_verbosity", Variant("ay", _TEXT)], "."),
-    ("own", PROPERTIES, "Set", "ssv", [SESSIONS, "public_access", Variant("a{say}", {"x": _TEXT})], "."),
+    (
+        "own",
+        PROPERTIES,
+        "Set",
+        "ssv",
+        [SESSIONS, "log_verbosity", Variant("ay", _TEXT)],
+        "Expected type “u” but got “ay”",
+    ),
+    (
+        "own",
+        PROPERTIES,
+        "Set",
+        "ssv",
+        [SESSIONS, "public_access", Variant("a{say}", {"x": _TEXT})],
+        "Expected type “b” but got",
+    ),
     ("own", PROPERTIES, "Get", "say", [SESSIONS, _TEXT], "does not match expected type"),
     ("own", SESSIONS, "Nonsense", "ay", [_TEXT], "Rejected send message"),
-    ("own", "no.such.Interface", "Pause", "s", ["x"], "."),
+    ("own", "no.such.Interface", "Pause", "s", ["x"], "Rejected send message"),
 ]
 
 
@@ -270,16 +284,37 @@ def test_huge_strings(lab: Lab, bystander: UserSession) -> None:
     huge = "y" * 16_000_000
     calls: list[tuple[str, str, str, str, list[Any], str]] = [
         (own.path, SESSIONS, "Pause", "s", [huge], ""),
-        (own.path, SESSIONS, "UserInputProvide", "uuus", [1, 1, 0, huge], "."),
+        (own.path, SESSIONS, "UserInputProvide", "uuus", [1, 1, 0, huge], "User input not required"),
         (own.path, PROPERTIES, "Get", "ss", [SESSIONS, huge], "No such property"),
         (own.path, PROPERTIES, "Get", "ss", [huge, "status"], "No such interface"),
-        (own.path, PROPERTIES, "Set", "ssv", [SESSIONS, "log_verbosity", Variant("s", huge)], "."),
+        (
+            own.path,
+            PROPERTIES,
+            "Set",
+            "ssv",
+            [SESSIONS, "log_verbosity", Variant("s", huge)],
+            "Expected type “u” but got “s”",
+        ),
         (SESSIONS_PATH, SESSIONS, "LookupConfigName", "s", [huge], ""),
         (SESSIONS_PATH, SESSIONS, "LookupInterface", "s", [huge], "not found"),
         (CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", ["work", huge, False, False], "larger than 4 MiB"),
-        (CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", [huge, "client", False, False], "."),
-        (own.profile, CONFIGURATION, "AddTag", "s", [huge], "."),
-        (own.profile, CONFIGURATION, "SetOverride", "sv", ["server-override", Variant("s", huge)], "."),
+        (
+            CONFIGURATION_PATH,
+            CONFIGURATION,
+            "Import",
+            "ssbb",
+            [huge, "client", False, False],
+            "longer than 255 characters",
+        ),
+        (own.profile, CONFIGURATION, "AddTag", "s", [huge], "Tag value too long"),
+        (
+            own.profile,
+            CONFIGURATION,
+            "SetOverride",
+            "sv",
+            ["server-override", Variant("s", huge)],
+            "not a host name or address",
+        ),
     ]
 
     async def test() -> None:

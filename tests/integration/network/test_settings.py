@@ -26,6 +26,7 @@ from openvpn3_sessionmgr.tests.support.isolated import (
     attach,
     isolated,
     journal,
+    let_settle,
     link,
     network,
     route_events,
@@ -94,8 +95,9 @@ async def test_what_stays_the_same_is_not_touched(tmp_path: Path) -> None:
     net = network(tmp_path)
     device = await net.create_device("s1", UID)
     first = settings(V4, V6, routes=(ROUTE, ROUTE6))
-    await net.apply(device, first)
     with route_events() as events:
+        await net.apply(device, first)
+        let_settle(events, V6)
         await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6, ROUTE_METRIC)))
         events.settimeout(5)
         message = events.recv(65536)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
+from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.network import CABLE, SERVER_ADDRESS
 from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.service import Service
+from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
 
 from ...support.service_life import connected, frozen, kill, line_after, parent, processes
 
@@ -90,6 +90,24 @@ def test_a_spawner_that_hangs_is_an_error_in_time(lab: Lab, service: Service) ->
     _wait_until(lambda: len(processes(WORKER)) == 1 and len(lab.client_side.devices() - {CABLE}) == 1)
 
 
+def test_a_user_id_is_given_out_again_when_its_worker_is_gone(lab: Lab) -> None:
+    """Also that of a worker which nobody waits for any more, and which may still come."""
+    service = lab.supervisor(f"--session-uids={SESSION_UIDS[0]}-{FIRST_SESSION_UID}")
+    _wait_until(lambda: len(processes(SERVING)) == 1)
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    [serving] = processes(SERVING)
+    with frozen(serving):
+        with pytest.raises(BusError, match="did not start a worker within"):
+            alice.new_tunnel(profile)
+        with pytest.raises(BusError, match="All user ids for sessions are in use"):
+            alice.new_tunnel(profile)
+    _wait_until(lambda: _made(alice, profile))
+    with pytest.raises(BusError, match="All user ids for sessions are in use"):
+        alice.new_tunnel(alice.import_profile("another", lab.profile()))
+    assert service.stop() == ExitStatus.OK
+
+
 def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
     lab.dns({"vpn.example": [SERVER_ADDRESS]})
     alice = lab.connection("alice")
@@ -124,6 +142,14 @@ def test_signals_of_a_terminal_are_for_the_service_alone(lab: Lab, service: Serv
             os.kill(pid, number)
     connected(lab)
     assert helpers == {keeper(), *processes(SERVING), *processes(RESOLVER)}
+
+
+def _made(user: BusClient, profile: str) -> bool:
+    try:
+        user.new_tunnel(profile)
+    except BusError:
+        return False
+    return True
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

@@ -25,7 +25,7 @@ MOST = MAX_LOOKUPS_PER_SESSION * MAX_SESSIONS
 PROGRAM = """
 import socket, sys
 from openvpn3_sessionmgr.ipc.channel import Channel
-from openvpn3_sessionmgr.worker import resolver, spawner
+from openvpn3_sessionmgr.worker.helpers import resolver, spawner
 channel = Channel(socket.socket(fileno=int(sys.argv[1])))
 spawner.keep_serving(lambda: resolver.serve(channel))
 """

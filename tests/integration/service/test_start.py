@@ -12,7 +12,7 @@ from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES, S
 from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
 from openvpn3_sessionmgr.supervisor.start.allocator import SETTINGS
 from openvpn3_sessionmgr.tests.lab import bus
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusError
+from openvpn3_sessionmgr.tests.lab.connection import BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, clean_environment, until_gone
@@ -28,6 +28,7 @@ from ...support.service_life import (
     refused,
     started,
     title,
+    wait_ready,
     with_only,
     without,
 )
@@ -156,7 +157,7 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
     make_directories(lab)
     for times in (1, 2):  # what is in its directories is new the first time, and its own the second
         with started(lab, *options, through=with_only(lab, *START_CAPABILITIES)) as service:
-            lab.watcher.wait_owner(SESSIONS)
+            wait_ready(lab)
             session = begin(lab)
             session.connect()
             assert lab.echo(TUNNEL_ADDRESS, b"through it") == b"through it"
@@ -166,6 +167,17 @@ def test_the_capabilities_it_asks_for_are_enough(lab: Lab) -> None:
         assert log.count("runs as user") == times
         assert log.count(f"Confined by {join(ALL - {Layer.CGROUP})}\n") == times
     assert (logs / "service.log").stat().st_uid == SERVICE.uid
+
+
+def test_it_keeps_no_group_that_it_was_started_in(lab: Lab) -> None:
+    with started(lab, through=["setpriv", "--groups=4,24,4242"]) as service:
+        wait_ready(lab)
+        session = begin(lab)
+        helpers = processes("openvpn3-service-sessionmgr: ")
+        assert len(helpers) == 4
+        for pid in (service.pid, *helpers, session.worker.pid, session.engine.pid):
+            assert field(pid, "Groups") == "", pid
+        session.call("Disconnect")
 
 
 def test_a_directory_that_it_cannot_give_away_is_named(lab: Lab) -> None:

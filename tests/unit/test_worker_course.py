@@ -1,0 +1,174 @@
+"""What a worker does by itself: how long it waits, what it makes of late answers, what it counts, what it logs."""
+
+import pytest
+
+from openvpn3_sessionmgr.ipc import messages
+from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, LogCategory
+from openvpn3_sessionmgr.policy.limits import LOG_CREDIT
+from openvpn3_sessionmgr.tests.support.bare_worker import BareWorker, bare_worker
+from openvpn3_sessionmgr.worker.session.phase import Phase
+
+ASKS_FOR_LOGIN = ">PASSWORD:Need 'Auth' username/password"
+ASKS_FOR_CODE = ">INFOMSG:CR_TEXT:R,E:Enter the code"
+SENDS_TO_WEB_PAGE = ">INFOMSG:WEB_AUTH::https://login.example/"
+
+
+def code(text: bytes) -> messages.Answer:
+    """What the user typed for the question of ASKS_FOR_CODE."""
+    return messages.Answer(InputGroup.CHALLENGE_AUTH_PENDING, "auth_pending", memoryview(text))
+
+
+def failures(worker: BareWorker) -> list[str]:
+    """The reasons with which the session failed, once every deadline that has passed was looked at."""
+    worker.session.timers.run_due()
+    return [message.reason for message in worker.said() if isinstance(message, messages.Failed)]
+
+
+# How long it waits.  A deadline of no seconds has passed as soon as it runs.
+
+
+@pytest.mark.parametrize("asked", [ASKS_FOR_LOGIN, ASKS_FOR_CODE, SENDS_TO_WEB_PAGE])
+def test_no_deadline_runs_while_the_user_is_asked(asked: str) -> None:
+    with bare_worker(Phase.HELD, connect_deadline=0.0) as worker:
+        worker.tell(messages.Connect(1))
+        worker.engine_says(asked)
+        assert failures(worker) == []
+
+
+def test_it_runs_where_nobody_is_asked() -> None:
+    with bare_worker(Phase.HELD, connect_deadline=0.0) as worker:
+        worker.tell(messages.Connect(1))
+        [reason] = failures(worker)
+        assert "No connection within 0 s" in reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers"),
+    [
+        (ASKS_FOR_LOGIN, [messages.Connect(2)]),
+        (ASKS_FOR_CODE, [code(b"123456")]),
+    ],
+)
+def test_it_begins_anew_with_the_answer(asked: str, answers: list[messages.ToWorker]) -> None:
+    with bare_worker(Phase.HELD, connect_deadline=0.0) as worker:
+        worker.tell(messages.Connect(1))
+        worker.engine_says(asked)
+        assert failures(worker) == []
+        worker.session.user_input.query = ""  # Connect need not answer it
+        for message in answers:
+            worker.tell(message)
+        [reason] = failures(worker)
+        assert "No connection within 0 s" in reason
+
+
+@pytest.mark.parametrize(("suggested", "least", "most"), [(0, 0.9, 1.0), (5, 4.9, 5.0), (300, 29.9, 30.0)])
+def test_the_pause_between_attempts(suggested: int, least: float, most: float) -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(f">HOLD:Waiting for hold release:{suggested}")
+        left = worker.session.timers.time_left()
+        assert left is not None and least < left <= most
+        assert worker.commands() == []
+
+
+def test_no_pause_after_a_restart() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.tell(messages.Restart(1))
+        worker.engine_says(">HOLD:Waiting for hold release:10")
+        assert worker.session.timers.time_left() == 0
+
+
+# Late answers.
+
+
+def responses(worker: BareWorker) -> list[str]:
+    return [command for command in worker.commands() if command.startswith("cr-response")]
+
+
+def test_an_answer_goes_to_the_login_that_it_is_for() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(ASKS_FOR_CODE)
+        worker.tell(code(b"123456"))
+        assert responses(worker) == ["cr-response MTIzNDU2"]
+        assert worker.phase() is Phase.RUNNING
+
+
+def test_an_answer_to_a_login_that_is_over_goes_nowhere() -> None:
+    """The engine goes on by itself, and then the answer comes, before the next login has asked."""
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.tell(code(b"123456"))
+        assert worker.commands() == [] and worker.phase() is Phase.RUNNING
+        worker.engine_says(ASKS_FOR_CODE)
+        assert worker.phase() is Phase.WAITING
+        worker.tell(code(b"654321"))
+        assert responses(worker) == ["cr-response NjU0MzIx"]
+
+
+def test_an_answer_that_the_server_did_not_wait_for_is_not_given_to_the_next_login() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(ASKS_FOR_CODE)
+        worker.session.attempts.engine_holds = True  # the server gave the login up
+        worker.tell(code(b"123456"))
+        assert responses(worker) == []
+        assert worker.phase() is Phase.RUNNING
+        worker.session.attempts.engine_holds = False
+        worker.engine_says(ASKS_FOR_CODE)
+        assert responses(worker) == [] and worker.phase() is Phase.WAITING
+
+
+# What it counts.
+
+
+def sums(worker: BareWorker) -> list[tuple[int, int]]:
+    return [(one.bytes_in, one.bytes_out) for one in worker.said() if isinstance(one, messages.Traffic)]
+
+
+def test_bytes_add_up_over_connections() -> None:
+    """Whether the engine begins again at 0 with each, or goes on."""
+    with bare_worker(Phase.RUNNING) as worker:
+        for counted in ((5, 7), (10, 20), (1, 2), (4, 2), (3, 9), (4, 1)):
+            worker.engine_says(f">BYTECOUNT:{counted[0]},{counted[1]}")
+        assert sums(worker) == [(5, 7), (10, 20), (11, 22), (14, 22), (17, 31), (21, 32)]
+        worker.engine_says("SUCCESS: nclients=0,bytesin=0,bytesout=0")
+        worker.engine_says("SUCCESS: nclients=0,bytesin=1,bytesout=1")
+        assert sums(worker) == [(21, 32), (22, 33)]
+
+
+# What it logs.
+
+
+def logged(worker: BareWorker) -> list[str]:
+    return [message.text for message in worker.said() if isinstance(message, messages.LogLine)]
+
+
+def test_log_lines_beyond_the_credit_are_dropped_and_counted() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        for number in range(LOG_CREDIT + 30):
+            worker.session.log(LogCategory.INFO, f"line {number}")
+        assert logged(worker) == [f"line {number}" for number in range(LOG_CREDIT)]
+        worker.tell(messages.LogCredit(1))  # not enough for a line and for what is said of the others
+        worker.session.log(LogCategory.INFO, "another")
+        assert logged(worker) == []
+        worker.tell(messages.LogCredit(1))
+        for text in ("next", "one more"):
+            worker.session.log(LogCategory.INFO, text)
+        assert logged(worker) == ["31 log lines were dropped here", "next"]
+        worker.tell(messages.LogCredit(2))
+        worker.session.log(LogCategory.INFO, "the last")
+        assert logged(worker) == ["1 log lines were dropped here", "the last"]
+
+
+def test_no_more_credit_than_a_full_one_is_kept() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.tell(messages.LogCredit(LOG_CREDIT))
+        for number in range(LOG_CREDIT + 1):
+            worker.session.log(LogCategory.INFO, f"line {number}")
+        assert len(logged(worker)) == LOG_CREDIT
+
+
+def test_a_line_that_the_level_hides_costs_no_credit() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.tell(messages.SetLogLevel(3))
+        for _ in range(LOG_CREDIT):
+            worker.session.log(LogCategory.DEBUG, "unseen")
+        worker.session.log(LogCategory.INFO, "seen")
+        assert logged(worker) == ["seen"]

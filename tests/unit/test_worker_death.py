@@ -1,0 +1,66 @@
+"""What a worker said before it died: the cause counts, and nothing else does."""
+
+import asyncio
+import os
+
+from openvpn3_sessionmgr.ipc import messages
+from openvpn3_sessionmgr.ipc.channel import Channel, channel_pair
+from openvpn3_sessionmgr.ipc.codec import encode
+from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
+from openvpn3_sessionmgr.supervisor.workers.reap import Reaper
+from openvpn3_sessionmgr.supervisor.workers.relay import Worker
+from openvpn3_sessionmgr.tests.fuzz.frames import examples
+
+DEADLINE = 10.0  # seconds
+CAUSES = (
+    messages.LogLine,
+    messages.Refused,
+    messages.AuthenticationFailed,
+    messages.Failed,
+    messages.EngineDied,
+    messages.Ended,
+)
+
+
+def speaks_and_dies(channel: Channel) -> int:
+    """A child that says one of each message and ends; it has ended when this returns."""
+    child = os.fork()
+    if child == 0:
+        try:
+            for message in examples(0):
+                channel.send(encode(message))
+            channel.send(encode(messages.LogLine(LogCategory.CRIT, "and why")))
+        finally:
+            os._exit(3)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    return child
+
+
+def test_of_a_dead_worker_only_the_cause_counts() -> None:
+    handled: list[messages.ToSupervisor] = []
+    ends: list[str] = []
+
+    async def main() -> None:
+        ended = asyncio.Event()
+
+        def note_end(how: str) -> None:
+            ends.append(how)
+            ended.set()
+
+        ours, theirs = channel_pair()
+        ours.socket.setblocking(False)
+        pid = speaks_and_dies(theirs)
+        theirs.close()
+        reaper = Reaper()
+        worker = Worker(pid, os.pidfd_open(pid), ours, reaper, handle=handled.append, ended=note_end, fault=note_end)
+        reaper.start()  # collects it before anything has been read
+        async with asyncio.timeout(DEADLINE):
+            await worker.gone.wait()
+            await ended.wait()
+        reaper.stop()
+
+    asyncio.run(main())
+    assert [type(message) for message in handled] == [kind for kind in map(type, examples(0)) if kind in CAUSES] + [
+        messages.LogLine
+    ]
+    assert len(ends) == 1 and "exited with 3" in ends[0]
