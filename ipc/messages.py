@@ -1,7 +1,7 @@
 """Every message between the supervisor and a worker, declared once; the base class is the direction.
 
 The first frames each way are a hello and a snapshot, so that first start and taking over a running worker are one
-path.  Which message may be sent in which state is the receiver's business: supervisor/workers/requests.py and
+path.  Which message may be sent in which state is the receiver's business: supervisor/sessions/permits.py and
 worker/session/requests.py.  A message that carries a file descriptor says so.
 """
 
@@ -45,9 +45,9 @@ class SupervisorSnapshot(ToWorker, frozen=True):
 
 
 class Connect(ToWorker, frozen=True):
-    """Release the held engine.  `turn` counts requests of this kind; reports say which one they come after."""
+    """Release the held engine."""
 
-    request_number: int
+    request_number: int  # counts NUMBERED_REQUESTS; a report has that of the latest one that its worker had read
 
 
 class Pause(ToWorker, frozen=True):
@@ -73,7 +73,7 @@ class Disconnect(ToWorker, frozen=True):
     """End the engine, then yourself."""
 
 
-class Answer(ToWorker, frozen=True):
+class UserAnswer(ToWorker, frozen=True):
     """What the user typed for the question `name` of `group`, as UTF-8; kept nowhere on the way.
 
     A reader finds `value` in the frame itself, which it can overwrite.
@@ -84,7 +84,7 @@ class Answer(ToWorker, frozen=True):
     value: memoryview
 
     def __repr__(self) -> str:
-        return f"Answer(group={self.group!r}, name={self.name!r})"
+        return f"UserAnswer(group={self.group!r}, name={self.name!r})"
 
 
 class Resolved(ToWorker, frozen=True):

@@ -26,9 +26,9 @@ from .services.log_service import LogService
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
 from .services.stubs import export_stubs, names_without_service
+from .sessions.context import SessionContext
 from .sessions.forwarding import Forwarder
 from .sessions.journal import SessionJournal
-from .sessions.launch import Launcher
 from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
 from .start import privileged
@@ -84,29 +84,28 @@ class Service:
             )
         else:
             profiles = ExternalConfiguration(connection, self._log)
+        context = SessionContext(
+            log=self._log,
+            network=self._network,
+            resolver=self._resolver,
+            spawner=self._spawner,
+            reaper=self._reaper,
+            user_ids=user_ids,
+            journal=self._journal,
+            forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
+            providers=prepared.providers.listed,
+            connect_deadline=options.connect_timeout,
+        )
         self._manager = SessionManager(
             version=API_VERSION,
             engine=options.engine,
             engine_was_there=prepared.engine_was_there,
             layers_off=prepared.sandbox.off,
-            connect_deadline=options.connect_timeout,
-            log=self._log,
+            context=context,
             dispatcher=self._dispatcher,
             signals=signals,
             profiles=profiles,
-            network=self._network,
-            resolver=self._resolver,
-            forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
-            launcher=Launcher(
-                log=self._log,
-                network=self._network,
-                spawner=self._spawner,
-                reaper=self._reaper,
-                user_ids=user_ids,
-                journal=self._journal,
-                connect_deadline=options.connect_timeout,
-                providers=prepared.providers,
-            ),
+            providers=prepared.providers,
         )
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)

@@ -1,19 +1,13 @@
 """The D-Bus objects of sessions' network devices, below the name of the network configuration service."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from ...policy.access import Acl
+from ..bus.dispatch import Dispatcher
 from ..bus.stub_api import DEVICE, DEVICES_PATH
 from ..network import device_info
+from .session import Session
 from .states import State
 
-if TYPE_CHECKING:
-    from ..bus.dispatch import Dispatcher
-    from .session import Session
-
-NO_DEVICE = "/"
+_NO_DEVICE = "/"
 
 
 class DeviceObject:
@@ -38,11 +32,16 @@ class DeviceObject:
 
     @property
     def mtu(self) -> int:
-        return device_info.mtu(self._session.device)
+        return device_info.mtu(self._device)
 
     @property
     def txqueuelen(self) -> int:
-        return device_info.txqueuelen(self._session.device)
+        return device_info.txqueuelen(self._device)
+
+    @property
+    def _device(self) -> str:
+        run = self._session.run
+        return run.device if run is not None else ""
 
 
 class DeviceObjects:
@@ -51,19 +50,20 @@ class DeviceObjects:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.served = False  # the name is ours; with another's, a path would lead to nothing
         self._dispatcher = dispatcher
+        self._paths: dict[str, str] = {}  # on the bus, by the session's name
+
+    def path_of(self, session: Session) -> str:
+        """The object path of the session's device; "/" while it has none to show."""
+        return self._paths.get(session.name, _NO_DEVICE)
 
     def follow(self, session: Session) -> None:
         """Put the session's device on the bus, or take it off, if that has changed."""
-        wanted = _path_of(session) if self.served and session.device_name else NO_DEVICE
-        if wanted == session.device_path:
+        wanted = self.served and session.device_name != ""
+        if wanted == (session.name in self._paths):
             return
-        if wanted == NO_DEVICE:
-            self._dispatcher.withdraw(session.device_path)
+        if wanted:
+            # The same for all devices that a session may have one after the other.
+            path = self._paths[session.name] = f"{DEVICES_PATH}/{session.name.replace('s', 't')}"
+            self._dispatcher.export(path, DEVICE, DeviceObject(session), bus_name=DEVICE.name)
         else:
-            self._dispatcher.export(wanted, DEVICE, DeviceObject(session), bus_name=DEVICE.name)
-        session.device_path = wanted
-
-
-def _path_of(session: Session) -> str:
-    """The same for all devices that a session may have one after the other."""
-    return f"{DEVICES_PATH}/{session.name.replace('s', 't')}"
+            self._dispatcher.withdraw(self._paths.pop(session.name))

@@ -1,18 +1,14 @@
 """What stands behind a session, for who wants to look at it: its processes, and the layers that confine them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dbus_fast import Variant
 
 from ...policy.access import Acl
 from ...policy.sandbox.layers import Layer
-
-if TYPE_CHECKING:
-    from .session import Session
+from .session import Session
 
 _LOCAL = "the profile's server or proxy is on this machine"
 _UNREPORTED = "the session's worker does not report it"
@@ -32,7 +28,8 @@ class Inspection:
 
     @property
     def session_uid(self) -> int:
-        return self._session.uid
+        run = self._session.run
+        return run.uid if run is not None else 0
 
     @property
     def layers(self) -> list[str]:
@@ -50,19 +47,15 @@ class Inspection:
 
     @property
     def processes(self) -> list[dict[str, Variant]]:
-        worker = self._session.worker
-        # A process id that has been reaped may be somebody else's by now.
-        if worker is None or not worker.alive:
+        run = self._session.run
+        if run is None or not run.alive:
             return []
-        return [
-            process_row("worker", worker.pid),
-            *(process_row("engine", pid, worker.pid) for pid in children(worker.pid)),
-        ]
+        return [process_row("worker", run.pid), *(process_row("engine", pid, run.pid) for pid in children(run.pid))]
 
     @property
     def _confining(self) -> frozenset[Layer] | None:
-        worker = self._session.worker
-        return self._session.layers if worker is not None and worker.alive else None
+        run = self._session.run
+        return run.layers if run is not None and run.alive else None
 
 
 def children(pid: int) -> list[int]:

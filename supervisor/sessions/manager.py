@@ -17,22 +17,20 @@ from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
-from ..errors import CallerError, SystemFailure
-from ..logging.log import Log
-from ..network.apply import Network
+from ..errors import CallerError
+from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.profiles import Profiles
-from ..workers.resolver_client import ResolverClient
 from . import sharing
+from .context import SessionContext
 from .device_object import DeviceObjects
-from .forwarding import Forwarder
 from .inspection import Inspection
-from .launch import Launcher
-from .session import Session, Surroundings
+from .launch_spec import launch_spec
+from .session import Session, SessionListener
 from .session_object import SessionObject
 from .states import Event, State
 
 
-class SessionManager:
+class SessionManager(SessionListener):
     """Starts sessions and finds them; the D-Bus methods are those of the manager's table."""
 
     acl: Acl | None = None
@@ -44,15 +42,11 @@ class SessionManager:
         engine: Path,
         engine_was_there: bool,
         layers_off: Mapping[Layer, str],
-        connect_deadline: float,
-        log: Log,
+        context: SessionContext,
         dispatcher: Dispatcher,
         signals: Signals,
         profiles: Profiles,
-        network: Network,
-        resolver: ResolverClient,
-        launcher: Launcher,
-        forwarder: Forwarder,
+        providers: ListedProviders,
     ) -> None:
         """`engine_was_there` tells whether the workers' root directory was built with the engine in it.
 
@@ -65,80 +59,63 @@ class SessionManager:
         self._engine = engine
         self._engine_was_there = engine_was_there
         self._layers_off = layers_off
-        self._log = log
+        self._context = context
+        self._log = context.log
         self._dispatcher = dispatcher
         self._signals = signals
         self._profiles = profiles
-        self._launcher = launcher
+        self._providers = providers
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
-        self._leaving: set[Session] = set()  # off the bus, but something of them is left
-        self._one_left = asyncio.Event()  # set for a moment when nothing is left of one
-        self._surroundings = Surroundings(
-            log,
-            network,
-            resolver,
-            connect_deadline,
-            self._accepted,
-            self._attention,
-            self._announce,
-            self._leave,
-            self._finished,
-            self.devices.follow,
-            forwarder,
-        )
+        self._ending: set[Session] = set()  # off the bus, but something of them is left
+        self._one_ended = asyncio.Event()  # set for a moment when nothing is left of one
 
     def start(self) -> None:
         """Put the root object on the bus."""
-        self._surroundings.network.on_removal = self._device_removed
+        self._context.network.on_removal = self._device_removed
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
     def count(self) -> int:
         """Sessions of which anything is left."""
-        return len(self._sessions) + len(self._leaving)
+        return len(self._sessions) + len(self._ending)
 
     def caller_vanished(self, name: str) -> None:
         """A connection has left the bus: nothing more is sent to it."""
         for session in self._sessions.values():
-            session.watchers.pop(name, None)
-            session.forwards.drop(name)
+            session.audience.drop(name)
 
     async def disconnect_all(self) -> None:
         """End every session in an orderly way, and wait until nothing is left of any."""
-        ending = [*self._sessions.values(), *self._leaving]
+        ending = [*self._sessions.values(), *self._ending]
         for session in ending:
             if session.state is not State.GONE:
                 session.happened(Event.DISCONNECT)
         for session in ending:
-            await session.wound_down.wait()
+            await session.ended.wait()
 
     # D-Bus methods
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
         profile = await self._profiles.profile_for(config_path, caller)
-        await self._wait_for_leaving(caller)
+        await self._wait_for_ending(caller)
         self._check_limits(caller, config_path)
         self._check_engine()
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
-        session = Session(path, config_path, profile.name, Acl(owner), self._surroundings, restart_on_failure=restart)
-        session.watch(caller)
+        session = Session(path, config_path, profile.name, Acl(owner), self._context, self, restart_on_failure=restart)
+        session.audience.watch(caller)
         self._sessions[path] = session
         self._log.debug(f"Starting a session for {profile.name!r}, owner {owner}", session=session.name)
         began = time.monotonic()
         try:
-            session.start(self._launcher, await self._launcher.outfit(profile))
-            async with asyncio.timeout(VERDICT_DEADLINE):
-                await asyncio.shield(session.verdict)
+            await session.start(await launch_spec(profile, self._providers, reusable=restart))
         except BaseException as error:
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
-            await session.wound_down.wait()
+            await session.ended.wait()
             self._log.verb1(f"No session for {profile.name!r}: {error}")
-            if isinstance(error, TimeoutError):
-                raise SystemFailure(f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s") from None
             raise
         took = (time.monotonic() - began) * 1000
         self._log.info(
@@ -177,23 +154,23 @@ class SessionManager:
     def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
         """Answers TransferOwnership."""
         session = self._sessions.get(path)
-        if session is None or not session.was_on_bus:
+        if session is None or session.state is State.STARTING:
             raise CallerError(f"No session at {path}")
         sharing.transfer(session, new_owner)
 
     # Before a session is started
 
-    async def _wait_for_leaving(self, caller: Caller) -> None:
+    async def _wait_for_ending(self, caller: Caller) -> None:
         """Give a session that the caller has disconnected time to go, if only such ones keep them at their limit."""
         try:
             async with asyncio.timeout(VERDICT_DEADLINE):
-                while self._owned(caller, leaving=False) < MAX_SESSIONS_PER_USER <= self._owned(caller):
-                    await self._one_left.wait()
+                while self._owned(caller, ending=False) < MAX_SESSIONS_PER_USER <= self._owned(caller):
+                    await self._one_ended.wait()
         except TimeoutError:
             pass  # what is left of them counts
 
-    def _owned(self, caller: Caller, *, leaving: bool = True) -> int:
-        everything = [*self._sessions.values(), *(self._leaving if leaving else ())]
+    def _owned(self, caller: Caller, *, ending: bool = True) -> int:
+        everything = [*self._sessions.values(), *(self._ending if ending else ())]
         return sum(session.acl.owner == caller.uid for session in everything)
 
     def _check_limits(self, caller: Caller, config_path: str) -> None:
@@ -214,55 +191,58 @@ class SessionManager:
                 f"{self._engine} was installed after the service started; end the service, and it starts with it"
             )
 
-    # What sessions report
-
     def _seen_by(self, caller: Caller, *, starting: bool = False) -> Iterator[Session]:
         for session in self._sessions.values():
             if (starting or session.state is not State.STARTING) and listed_for(caller.uid, session.acl):
                 yield session
 
-    def _accepted(self, session: Session) -> None:
+    # What happens to sessions
+
+    def accepted(self, session: Session) -> None:
         extensions = {INSPECTION: Inspection(session, self._layers_off)}
-        self._dispatcher.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
+        shown = SessionObject(session, self.devices)
+        self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
         session.happened(Event.ACCEPTED)
         self._signal(session, SessionEvent.CREATED)
 
-    def _attention(self, session: Session, group: InputGroup, text: str) -> None:
-        for watcher in session.watchers:
+    def state_changed(self, session: Session) -> None:
+        self.devices.follow(session)
+
+    def status_changed(self, session: Session) -> None:
+        forwards = session.audience.forwards
+        forwards.status(session.status)
+        for watcher in session.audience.watchers:
+            # To whom it is forwarded it would come twice, and clients that look at its path only take both.
+            if not (self.forwards_arrive and watcher in forwards):
+                self._signals.emit(session.path, SESSION, "StatusChange", session.status, to=watcher, droppable=True)
+
+    def attention_required(self, session: Session, group: InputGroup, text: str) -> None:
+        for watcher in session.audience.watchers:
             body = [CREDENTIALS, group, text]
             self._signals.emit(session.path, SESSION, "AttentionRequired", body, to=watcher, droppable=True)
 
-    def _announce(self, session: Session) -> None:
-        session.forwards.status(session.status)
-        for watcher in session.watchers:
-            # To whom it is forwarded it would come twice, and clients that look at its path only take both.
-            if not (self.forwards_arrive and watcher in session.forwards):
-                self._signals.emit(session.path, SESSION, "StatusChange", session.status, to=watcher, droppable=True)
-
-    def _device_removed(self, name: str, device: str) -> None:
-        session = self._sessions.get(f"{ROOT_PATH}/{name}")
-        if session is not None and session.device == device:
-            session.device_removed()
-
-    def _signal(self, session: Session, event: SessionEvent) -> None:
-        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, session.acl.owner])
-
-    def _leave(self, session: Session) -> None:
+    def removed(self, session: Session) -> None:
         del self._sessions[session.path]
-        if not session.wound_down.is_set():
-            self._leaving.add(session)
-        if session.was_on_bus:
+        if not session.ended.is_set():
+            self._ending.add(session)
+        if session.path in self._dispatcher.exported:
             self._dispatcher.withdraw(session.path)
             self._signal(session, SessionEvent.DESTROYED)
         self._fewer()
 
-    def _finished(self, session: Session) -> None:
-        """Worker and device are gone; so is the session, unless its failure is still to be read."""
-        self._launcher.take_back(session)
-        self._leaving.discard(session)
-        self._one_left.set()
-        self._one_left.clear()
+    def ended(self, session: Session) -> None:
+        self._ending.discard(session)
+        self._one_ended.set()
+        self._one_ended.clear()
         self._fewer()
+
+    def _device_removed(self, name: str, device: str) -> None:
+        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        if session is not None:
+            session.device_removed(device)
+
+    def _signal(self, session: Session, event: SessionEvent) -> None:
+        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, session.acl.owner])
 
     def _fewer(self) -> None:
         if self.on_fewer is not None:

@@ -1,4 +1,4 @@
-"""One session as the supervisor keeps it: its state, what clients read of it, and its worker.
+"""One session as the supervisor keeps it: what outlives its runs, and the table of states that it follows.
 
 Everything that clients read is kept here, current by what the worker reports; no reading ever asks the worker.
 """
@@ -7,41 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import msgspec
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
 from ...ipc import messages
-from ...policy.access import Acl, Caller
-from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, InputGroup, LogCategory, LogGroup, StatusMinor, shown
+from ...policy.access import Acl
+from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import (
     FAILED_READABLE,
     MAX_RESTARTS,
     MAX_STATUS_TEXT,
     MAX_URL,
-    MAX_WATCHERS,
     PAUSE_DEADLINE,
     VERDICT_DEADLINE,
     WORKER_GRACE,
 )
-from ...policy.sandbox.layers import Layer
 from ..errors import RequestRefused, SystemFailure
-from ..logging.log import Log, escape_control_characters
+from ..logging.log import escape_control_characters
 from ..workers.spawner_client import NoSpawner
-from .backing import Backing
-from .device_object import NO_DEVICE
-from .forwarding import Forwarder, Forwards
+from . import permits
+from .audience import Audience
+from .context import SessionContext
+from .launch_spec import LaunchSpec
+from .reports import ReportedSession, Server
 from .restarts import Restarts
+from .run import Run, RunOwner
+from .session_log import SessionLog
 from .states import TABLE, Action, Event, State, transition
 from .statistics import Statistics
 from .user_input import UserInput
-
-if TYPE_CHECKING:
-    from ..network.apply import Network
-    from ..workers.relay import Worker
-    from ..workers.resolver_client import ResolverClient
-    from .launch import Launcher, Outfit
 
 _WITH_DEVICE = (
     State.CONNECTED,
@@ -51,26 +45,39 @@ _WITH_DEVICE = (
     State.PAUSING,
     State.PAUSED,
 )
+_FAILED = (State.AUTH_FAILED, State.FAILED)
 
 
-class Surroundings(msgspec.Struct, frozen=True):
-    """What sessions use of the rest of the supervisor."""
+class SessionListener(ABC):
+    """Who puts sessions on the bus, and tells clients of them."""
 
-    log: Log
-    network: Network
-    resolver: ResolverClient
-    connect_deadline: float  # seconds from Connect to the first connection
-    accepted: Callable[[Session], None]  # the worker accepts the profile: the session goes on the bus
-    attention: Callable[[Session, InputGroup, str], None]  # the user is needed, with a text
-    announce: Callable[[Session], None]  # the status of a session changed
-    leave: Callable[[Session], None]  # a session leaves the bus
-    finished: Callable[[Session], None]  # nothing of a session is left
-    follow_device: Callable[[Session], None]  # a session may have a device to show now, or none any more
-    forwarder: Forwarder
+    @abstractmethod
+    def accepted(self, session: Session) -> None:
+        """Its worker accepts the profile: put it on the bus, and let it be ready."""
+
+    @abstractmethod
+    def state_changed(self, session: Session) -> None:
+        """It may have a device to show now, or none any more."""
+
+    @abstractmethod
+    def status_changed(self, session: Session) -> None:
+        """It has another status, or the same anew."""
+
+    @abstractmethod
+    def attention_required(self, session: Session, group: InputGroup, text: str) -> None:
+        """Its user is needed, with a text."""
+
+    @abstractmethod
+    def removed(self, session: Session) -> None:
+        """It leaves the bus; something of its last run may be left."""
+
+    @abstractmethod
+    def ended(self, session: Session) -> None:
+        """Nothing is left of its last run; its failure may still be there to be read."""
 
 
-class Session:
-    """A session: its state, and what its worker reported; session_object.py shows it to clients."""
+class Session(RunOwner, ReportedSession):
+    """A session; session_object.py shows it to clients.  Its attributes are for others to read only."""
 
     def __init__(
         self,
@@ -78,94 +85,111 @@ class Session:
         config_path: str,
         config_name: str,
         acl: Acl,
-        surroundings: Surroundings,
+        context: SessionContext,
+        listener: SessionListener,
         *,
         restart_on_failure: bool = False,
     ) -> None:
         self.path = path
         self.name = path.rpartition("/")[2]
-        self.state = State.STARTING
-        self.was_on_bus = False
         self.config_path = config_path
         self.config_name = config_name
         self.acl = acl
-        self.watchers: dict[str, int] = {}  # connections that hear of its progress, oldest first, and their users
-        self.forwards = Forwards(path, acl, surroundings.forwarder)
         self.created = int(time.time())
+        self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")
-        self.connected_to: tuple[str, str, int] = ("", "", 0)
-        self.session_name = ""
-        self.log_verbosity = DEFAULT_LOG_LEVEL  # until the worker knows what the profile says
-        self.device = ""  # set before the worker has its snapshot
-        self.device_path = NO_DEVICE
-        self.uid = 0  # of worker and engine
-        self.worker: Worker | None = None
-        self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
-        self.handshake_done = False  # the worker speaks our protocol
-        self.request_number = 0  # counts what the worker was told; its reports say which it had heard of
-        self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.wound_down = asyncio.Event()  # worker, device and network settings are gone
-        self.around = surroundings
-        self.last_log = (0, 0, "")  # group, category, text
+        self.server = Server()  # the latest that it was connected to
         self.statistics = Statistics()
         self.user_input = UserInput()
-        self.restarts = Restarts(restart_on_failure)
-        self.backing = Backing(self)
+        self.audience = Audience(path, acl, context.forwarder)
+        self.log = SessionLog(self.name, context.log, self.audience.forwards)
+        self.run: Run | None = None  # in use, or failed; none between two
+        self.ended = asyncio.Event()  # nothing is left of the last run
+        self._context = context
+        self._listener = listener
+        self._spec: LaunchSpec | None = None
+        self._latest_run: Run | None = None
+        self._restarts = Restarts(restart_on_failure)
+        self._verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
-        self.lines_logged = 0  # since credit was last given
-        self.reports = (0, 0.0, 0)  # of the engine's course: for which request, since when (time.monotonic()), how many
-        self.lookups: set[asyncio.Task[None]] = set()
-        self._expiry: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None  # of the present state
-        self.network_gone = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def backend_pid(self) -> int:
         """Process id of the worker, 0 before it has one."""
-        return self.worker.pid if self.worker else 0
+        return self.run.pid if self.run is not None else 0
 
     @property
     def device_name(self) -> str:
         """Name of the network device as clients see it; empty before the first connection."""
-        return self.device if self.state in _WITH_DEVICE and self.session_name else ""
+        return self.run.device if self.state in _WITH_DEVICE and self.server.name and self.run is not None else ""
 
     @property
     def running(self) -> bool:
         """Whether it counts as a session of its profile: not once it has failed."""
-        return self.state not in (State.AUTH_FAILED, State.FAILED, State.GONE)
+        return self.state not in (*_FAILED, State.GONE)
 
-    # Start
+    # Start and end
 
-    def start(self, launcher: Launcher, outfit: Outfit) -> None:
-        """Begin; what becomes of it is told by `verdict`."""
-        self.backing.start(launcher, outfit)
+    async def start(self, spec: LaunchSpec) -> None:
+        """Begin the first run, and wait for its worker's verdict on the profile; `spec` is closed in the end.
 
-    def start_failed(self, error: Exception) -> None:
-        """There is no worker, for this reason."""
-        if self.state is not State.REVIVING:
-            self._fail_start(error)
-        elif isinstance(error, SystemFailure) and not isinstance(error, NoSpawner):
-            self._lost(f"No worker could be started: {error}", Event.ENGINE_FAILED)
-        else:
-            self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
-
-    def _fail_start(self, error: Exception) -> None:
-        if not self.verdict.done():
-            self.verdict.set_exception(error)
-            self.verdict.exception()  # asyncio complains of one that nobody looked at, and nobody may be waiting
+        Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
+        """
+        self._spec = spec
+        self._begin_run()
+        try:
+            async with asyncio.timeout(VERDICT_DEADLINE):
+                await asyncio.shield(self._verdict)
+        except TimeoutError:
+            raise SystemFailure(f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s") from None
 
     def give_up(self) -> None:
-        """Nobody waits for the session any more that was being started."""
+        """Nobody waits for the session any more that was being started; `ended` tells when nothing is left of it."""
         if self.state is State.STARTING:
             self.happened(Event.DISCONNECT)
-        if self.worker is not None:
-            self.worker.kill()
+        if self.run is not None:
+            self.run.kill()
 
-    def watch(self, caller: Caller) -> None:
-        """Let a caller hear of the session's progress from now on."""
-        self.watchers[caller.name] = caller.uid
-        while len(self.watchers) > MAX_WATCHERS:
-            del self.watchers[next(iter(self.watchers))]
+    async def network_cleared(self) -> None:
+        """Wait until the network settings of the last run are undone."""
+        if self._latest_run is not None:
+            await self._latest_run.network_cleared.wait()
+
+    def _begin_run(self) -> None:
+        assert self._spec is not None
+        before = self._latest_run.ended if self._latest_run is not None else None
+        self.run = self._latest_run = Run(self, self._spec, self._context, after=before)
+
+    def _end_run(self) -> None:
+        """Begin to end the run, whose worker is not waited for; another may follow."""
+        assert self.run is not None
+        self.statistics.begin_anew(self.run.device)
+        self.user_input.withdraw()
+        self.run.end(goodbye=False)
+        self.run = None
+
+    def _end(self) -> None:
+        """Begin to end the last run, once."""
+        if self._ending is None:
+            self._fail_start(RequestRefused("The session was ended while it was being started"))
+            if self._latest_run is not None:
+                self._latest_run.end(goodbye=True)
+            self._ending = asyncio.create_task(self._finish())
+
+    async def _finish(self) -> None:
+        if self._latest_run is not None:
+            await self._latest_run.ended.wait()
+        if self._spec is not None:
+            self._spec.close()
+        self.ended.set()
+        self._listener.ended(self)
+
+    def _fail_start(self, error: Exception) -> None:
+        if not self._verdict.done():
+            self._verdict.set_exception(error)
+            self._verdict.exception()  # asyncio complains of one that nobody looked at, and nobody may be waiting
 
     # The life
 
@@ -176,181 +200,169 @@ class Session:
         """
         before, cell = self.state, transition(self.state, event)
         text = escape_control_characters(text[:MAX_URL])
-        self.was_on_bus = self.was_on_bus or cell.next is State.READY
         self.state = cell.next
-        self._note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
-        self._watch_state(before, event)
-        self.around.follow_device(self)
-        self.restarts.follow(self.state is State.CONNECTED, time.monotonic())
+        self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
+        if self.state is not before or event is Event.RESTART:
+            self._set_deadline()
+        self._listener.state_changed(self)
+        self._restarts.follow(self.state is State.CONNECTED, time.monotonic())
         if event is Event.PAUSE:
             self.statistics.paused()
         if cell.next in (State.RECONNECTING, State.DOWN) and cell.next is not before:
             self.statistics.reconnected()
         if cell.action is Action.TELL_WORKER:
-            self._tell_worker(event, text)
+            self._request(event, text)
         for row in cell.statuses:
             self.status = (row.major, row.minor, row.text.format(config_path=self.config_path, text=text))
-            self._log_status()
-            self.around.announce(self)
-        if cell.action is Action.TAKE_DOWN:
-            self.backing.take_down()
-        elif cell.action is Action.START_AGAIN:
-            self.backing.start_again()
-        elif cell.action in (Action.FAIL, Action.LEAVE):
-            self._fail_start(RequestRefused("The session was ended while it was being started"))
-            self.backing.wind_down()
-        if cell.action is Action.FAIL:
-            self._expiry = asyncio.get_running_loop().call_later(FAILED_READABLE, self.happened, Event.EXPIRED)
-        elif cell.action is Action.LEAVE:
-            if self._expiry is not None:
-                self._expiry.cancel()
-            self.forwards.end()
-            self.around.leave(self)
+            self.log.note_status(self.status)
+            self._listener.status_changed(self)
+        match cell.action:
+            case Action.END_RUN:
+                self._end_run()
+            case Action.BEGIN_RUN:
+                self._begin_run()
+            case Action.FAIL:
+                self._end()
+            case Action.REMOVE:
+                self._end()
+                self.audience.forwards.end()
+                self._listener.removed(self)
 
-    def _watch_state(self, before: State, event: Event) -> None:
+    def _set_deadline(self) -> None:
         """Set the deadline of the state that was entered, or entered anew by a request, if it has one."""
-        if self.state is before and event is not Event.RESTART:
-            return
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         later = asyncio.get_running_loop().call_later
-        if self.state is State.DOWN:
-            self._deadline = later(self.restarts.pause, self.happened, Event.DUE)
-        elif self.state is State.REVIVING:
-            late = f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s"
-            self._deadline = later(VERDICT_DEADLINE, self._lost, late, Event.ENGINE_FAILED)
         # The worker keeps the same deadlines and knows more about the cause: it goes first.
-        limits = {State.CONNECTING: self.around.connect_deadline, State.PAUSING: PAUSE_DEADLINE}
-        if self.state in limits:
-            reason = f"The session's worker does not come to an end of {self.state.name}"
-            self._deadline = later(limits[self.state] + WORKER_GRACE, self.happened, Event.ENGINE_FAILED, reason)
+        late = f"The session's worker does not come to an end of {self.state.name}"
+        match self.state:
+            case State.CONNECTING:
+                seconds = self._context.connect_deadline + WORKER_GRACE
+                self._deadline = later(seconds, self.happened, Event.ENGINE_FAILED, late)
+            case State.PAUSING:
+                self._deadline = later(PAUSE_DEADLINE + WORKER_GRACE, self.happened, Event.ENGINE_FAILED, late)
+            case State.DOWN:
+                self._deadline = later(self._restarts.pause, self.happened, Event.DUE)
+            case State.REVIVING:
+                late = f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s"
+                self._deadline = later(VERDICT_DEADLINE, self._try_again_or, Event.ENGINE_FAILED, late)
+            case State.AUTH_FAILED | State.FAILED:
+                self._deadline = later(FAILED_READABLE, self.happened, Event.EXPIRED)
 
-    def _tell_worker(self, event: Event, text: str) -> None:
-        assert self.worker is not None
+    def _request(self, event: Event, text: str) -> None:
+        assert self.run is not None
         if event in (Event.PAUSE, Event.RESTART):
             # It was about the login that is now given up; the next one asks anew.
             self.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
-        self.request_number += 1
-        self.worker.send(
-            {
-                Event.CONNECT: messages.Connect(self.request_number),
-                Event.PAUSE: messages.Pause(self.request_number, text),
-                Event.RESUME: messages.Resume(self.request_number),
-                Event.RESTART: messages.Restart(self.request_number),
-                Event.ACCEPTED: messages.Connect(self.request_number),
-            }[event]
-        )
+        self.run.request(event, text)
 
-    def log(self, category: LogCategory, text: str, group: LogGroup = LogGroup.SESSIONMGR) -> None:
-        """Write a line of the session's to the service's log and, if its own level shows it, to its forwards."""
-        self._note(category, text, group)
-        if shown(category, self.log_verbosity):
-            text = escape_control_characters(text)
-            self.last_log = (group, category, text)
-            self.forwards.line(group, category, text)
+    def _try_again_or(self, otherwise: Event, text: str) -> None:
+        """Something the session cannot do without failed: there is another run, or `otherwise` happens."""
+        restarts = self._restarts
+        if (self.state, Event.CRASHED) not in TABLE:
+            self.happened(otherwise, text)
+        elif restarts.another():
+            self.log.write(LogCategory.WARN, text)
+            what = f"try {restarts.tries} of {MAX_RESTARTS} in {restarts.pause:g} s"
+            self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}")
+        else:
+            if restarts.used_up:
+                text += f", after {MAX_RESTARTS} restarts"
+            self.happened(otherwise, text)
 
-    def set_log_verbosity(self, level: int) -> None:
+    # What its user wants of the worker beside what is in the table
+
+    def answer(self, answer: messages.UserAnswer) -> None:
+        """Pass on what the user typed."""
+        assert self.run is not None
+        self.run.send(answer)
+        if answer.group is InputGroup.CHALLENGE_AUTH_PENDING and not self.user_input.missing:
+            self.happened(Event.ANSWERED)
+
+    def set_log_level(self, level: int) -> None:
         """Have lines up to this level (0 to 6) from now on; the service's own level is another matter."""
-        self.log_verbosity = level
-        if self.worker is not None:
-            self.worker.send(messages.SetLogLevel(level))
+        self.log.level = level
+        if self.run is not None:
+            self.run.send(messages.SetLogLevel(level))
 
-    def _note(self, category: LogCategory, text: str, group: LogGroup = LogGroup.SESSIONMGR) -> None:
-        """Write what clients learn in another way, or not at all, to the service's log only."""
-        self.around.log.write(group, category, text, self.name)
+    # What happens to its run
 
-    def _log_status(self) -> None:
-        _, minor, text = self.status
-        if minor in (StatusMinor.SESS_AUTH_URL, StatusMinor.CFG_REQUIRE_USER):
-            text = ""  # what the server says to its user alone
-        failed = minor in (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
-        words = StatusMinor(minor).name.replace("_", " ").capitalize()
-        self._note(LogCategory.ERROR if failed else LogCategory.VERB1, f"{words}: {text}" if text else words)
+    def start_failed(self, error: Exception) -> None:
+        if self.state is not State.REVIVING:
+            self._fail_start(error)
+        elif isinstance(error, SystemFailure) and not isinstance(error, NoSpawner):
+            self._try_again_or(Event.ENGINE_FAILED, f"No worker could be started: {error}")
+        else:
+            self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
 
-    async def clear_network(self) -> None:
-        try:
-            await self.around.network.clear(self.device)
-        except SystemFailure as error:
-            self.log(LogCategory.ERROR, f"Network settings could not be undone: {error}", LogGroup.NETCFG)
+    def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
+        return permits.dispatch(self, run, message)
 
-    # What the worker reports (workers/reports.py)
+    def worker_killed(self, reason: str) -> None:
+        self.log.write(LogCategory.CRIT, f"Worker {self.backend_pid} is killed: {reason}")
+        text = f"The session's worker was killed: {reason}"
+        self._fail_start(SystemFailure(text))
+        self.happened(Event.WORKER_DIED, text)
+
+    def worker_ended(self, how: str) -> None:
+        text = f"The session's worker {how}"
+        self._fail_start(SystemFailure(text))
+        self._try_again_or(Event.WORKER_DIED, text)
+
+    def device_removed(self, device: str) -> None:
+        """Somebody has taken a network device away; an engine that goes on without one spins."""
+        if self.run is None or self.run.device != device:
+            return
+        text = f"The network device {device} was removed"
+        self._fail_start(SystemFailure(text))
+        if (self.state, Event.ENGINE_FAILED) in TABLE:
+            self._try_again_or(Event.ENGINE_FAILED, text)
+
+    # What the worker reports (reports.py)
 
     def accepted(self, log_level: int) -> None:
-        """The profile is usable: the session goes on the bus, or on with what it was doing."""
         needs, self._needs = self._needs, []
         if self.state is State.REVIVING:
-            self.set_log_verbosity(self.log_verbosity)
+            self.set_log_level(self.log.level)
             if not self.user_input.missing:
                 self.happened(Event.ACCEPTED)
-        elif self.verdict.done():
+        elif self._verdict.done():
             return  # given up meanwhile
         else:
-            self.log_verbosity = log_level
-            self.around.accepted(self)
-            self.verdict.set_result(None)
+            self.log.level = log_level
+            self._listener.accepted(self)
+            self._verdict.set_result(None)
         for need in needs:
-            self._announce_need(need)
+            self._announce(need)
 
     def refused(self, reason: str) -> None:
-        """The profile is not usable."""
         if self.state is State.REVIVING:
             self.happened(Event.ENGINE_FAILED, reason)
         else:
             self._fail_start(RequestRefused(escape_control_characters(reason)))
 
-    def need(self, need: messages.InputNeeded) -> None:
-        """The user has to answer questions that were added to `user_input`."""
+    def needs_input(self, need: messages.InputNeeded) -> None:
         if self.state in (State.STARTING, State.REVIVING):
             self._needs.append(need)
         else:
-            self._announce_need(need)
+            self._announce(need)
 
-    def _announce_need(self, need: messages.InputNeeded) -> None:
+    def _announce(self, need: messages.InputNeeded) -> None:
         if need.status:
-            self.around.attention(self, need.group, escape_control_characters(need.attention[:MAX_STATUS_TEXT]))
+            self._listener.attention_required(
+                self, need.group, escape_control_characters(need.attention[:MAX_STATUS_TEXT])
+            )
             self.happened(Event.INPUT_NEEDED, need.status)
 
-    def answered(self, answer: messages.Answer) -> None:
-        """The user typed something: pass it on."""
-        assert self.worker is not None
-        self.worker.send(answer)
-        if answer.group is InputGroup.CHALLENGE_AUTH_PENDING and not self.user_input.missing:
-            self.happened(Event.ANSWERED)
+    def needs_url(self, url: str) -> None:
+        self._listener.attention_required(self, InputGroup.OPEN_URL, url)
+        self.happened(Event.URL_NEEDED, url)
 
-    def worker_ended(self, how: str) -> None:
-        """The worker's process has been reaped."""
-        text = f"The session's worker {how}"
-        self._fail_start(SystemFailure(text))
-        self._lost(text, Event.WORKER_DIED)
+    def connected(self, server: Server) -> None:
+        self.server = server
+        self.user_input.withdraw()
+        self.happened(Event.ENGINE_CONNECTED)
 
-    def engine_died(self, reason: str) -> None:
-        """The engine died without being asked to, and the worker ends."""
-        self._lost(reason, Event.ENGINE_FAILED)
-
-    def device_removed(self) -> None:
-        """Somebody has taken the session's network device away; an engine that goes on without one spins."""
-        text = f"The network device {self.device} was removed"
-        self._fail_start(SystemFailure(text))
-        if (self.state, Event.ENGINE_FAILED) in TABLE:
-            self._lost(text, Event.ENGINE_FAILED)
-
-    def _lost(self, text: str, otherwise: Event) -> None:
-        """Something the session cannot do without failed: there is another try, or `otherwise` happens."""
-        if (self.state, Event.CRASHED) not in TABLE:
-            self.happened(otherwise, text)
-        elif self.restarts.another():
-            self.log(LogCategory.WARN, text)
-            what = f"try {self.restarts.tries} of {MAX_RESTARTS} in {self.restarts.pause:g} s"
-            self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}")
-        else:
-            if self.restarts.used_up:
-                text += f", after {MAX_RESTARTS} restarts"
-            self.happened(otherwise, text)
-
-    def worker_at_fault(self, reason: str) -> None:
-        """The worker broke the rules and has been killed."""
-        self.log(LogCategory.CRIT, f"Worker {self.backend_pid} is killed: {reason}")
-        text = f"The session's worker was killed: {reason}"
-        self._fail_start(SystemFailure(text))
-        self.happened(Event.WORKER_DIED, text)
+    def lost(self, reason: str) -> None:
+        self._try_again_or(Event.ENGINE_FAILED, reason)

@@ -3,10 +3,6 @@
 Everything is answered from what the supervisor keeps; nothing here waits for the worker.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from dbus_fast import Variant
 
 from ...ipc import messages
@@ -15,10 +11,9 @@ from ...policy.dbus_numbers import InputGroup, LogCategory
 from ..errors import InvalidValue, NotReady, RequestRefused
 from ..services.log_service import check_log_level
 from . import sharing
+from .device_object import DeviceObjects
+from .session import Session
 from .states import Event, NotNow, State
-
-if TYPE_CHECKING:
-    from .session import Session
 
 _BEFORE_CONNECT = (State.READY, State.PARKED, State.NEEDS_INPUT)
 _NOT_NOW = {
@@ -32,8 +27,9 @@ class SessionObject:
 
     dco = False
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, devices: DeviceObjects) -> None:
         self._session = session
+        self._devices = devices
         # Plain attributes that never change; the others are looked up.
         self.session_created = session.created
         self.config_path = session.config_path
@@ -58,7 +54,7 @@ class SessionObject:
 
     @property
     def device_path(self) -> str:
-        return self._session.device_path
+        return self._devices.path_of(self._session)
 
     @property
     def device_name(self) -> str:
@@ -66,38 +62,41 @@ class SessionObject:
 
     @property
     def connected_to(self) -> tuple[str, str, int]:
-        return self._session.connected_to
+        server = self._session.server
+        return server.proto, server.address, server.port
 
     @property
     def session_name(self) -> str:
-        return self._session.session_name
+        return self._session.server.name
 
     def set_dco(self, caller: Caller, value: bool) -> None:
         if self._session.state not in _BEFORE_CONNECT:
             raise InvalidValue("DCO mode cannot be changed now")
         if value:
             # openvpn2 sets it at every start, and takes a refusal as the end.
-            self._session.log(LogCategory.WARN, "Data channel offload is not used: it takes privileges no session has")
+            self._session.log.write(
+                LogCategory.WARN, "Data channel offload is not used: it takes privileges no session has"
+            )
 
     @property
     def log_verbosity(self) -> int:
-        return self._session.log_verbosity
+        return self._session.log.level
 
     def set_log_verbosity(self, caller: Caller, level: int) -> None:
         check_log_level(level)
-        self._check_turn()
-        self._session.set_log_verbosity(level)
+        self._check_congestion()
+        self._session.set_log_level(level)
 
     @property
     def restrict_log_access(self) -> bool:
-        return self._session.forwards.restricted
+        return self._session.audience.forwards.restricted
 
     def set_restrict_log_access(self, caller: Caller, value: bool) -> None:
-        self._session.forwards.restricted = value
+        self._session.audience.forwards.restricted = value
 
     @property
     def log_forwards(self) -> list[str]:
-        return self._session.forwards.paths
+        return self._session.audience.forwards.paths
 
     @property
     def statistics(self) -> dict[str, int]:
@@ -105,7 +104,7 @@ class SessionObject:
 
     @property
     def last_log(self) -> dict[str, Variant]:
-        group, category, text = self._session.last_log
+        group, category, text = self._session.log.last
         return {
             "log_group": Variant("u", group),
             "log_category": Variant("u", category),
@@ -115,7 +114,7 @@ class SessionObject:
     # Methods
 
     def ready(self, caller: Caller) -> None:
-        self._session.watch(caller)
+        self._session.audience.watch(caller)
         if self._session.user_input.missing:
             raise NotReady("Missing user credentials")
         if self._session.state is State.WEB_AUTH:
@@ -136,7 +135,7 @@ class SessionObject:
     async def disconnect(self, caller: Caller) -> None:
         """End the session; returns when its object is gone and its network settings are undone."""
         self._request(caller, Event.DISCONNECT)
-        await self._session.network_gone.wait()
+        await self._session.network_cleared()
 
     def access_grant(self, caller: Caller, uid: int) -> None:
         sharing.grant(self._session, uid)
@@ -146,14 +145,14 @@ class SessionObject:
 
     def log_forward(self, caller: Caller, enable: bool) -> None:
         """Answers LogForward; whoever may not read the log gets statuses, since clients do not expect a denial."""
-        self._session.watch(caller)
+        self._session.audience.watch(caller)
         if enable:
-            self._session.forwards.add(caller)
+            self._session.audience.forwards.add(caller)
         else:
-            self._session.forwards.remove(caller)
+            self._session.audience.forwards.remove(caller)
 
     def user_input_queue_get_type_group(self, caller: Caller) -> list[tuple[int, int]]:
-        self._session.watch(caller)
+        self._session.audience.watch(caller)
         return self._session.user_input.groups()
 
     def user_input_queue_check(self, caller: Caller, kind: int, group: int) -> list[int]:
@@ -165,28 +164,28 @@ class SessionObject:
         return self._session.user_input.question(kind, group, number)
 
     def user_input_provide(self, caller: Caller, kind: int, group: int, number: int, value: str) -> None:
-        self._session.watch(caller)
-        self._check_turn()
+        self._session.audience.watch(caller)
+        self._check_congestion()
 
         def forward(name: str) -> None:
-            self._session.answered(messages.Answer(InputGroup(group), name, memoryview(value.encode())))
+            self._session.answer(messages.UserAnswer(InputGroup(group), name, memoryview(value.encode())))
 
         self._session.user_input.answer(kind, group, number, value, forward)
 
     def _request(self, caller: Caller, event: Event, text: str = "") -> None:
-        self._session.watch(caller)
+        self._session.audience.watch(caller)
         held = self._session.state in _BEFORE_CONNECT
         if event in (Event.CONNECT, Event.RESTART) and held and self._session.user_input.missing:
             raise RequestRefused("Required user input not provided")
         if event is not Event.DISCONNECT:
-            self._check_turn()
+            self._check_congestion()
         try:
             self._session.happened(event, text)
         except NotNow:
             raise RequestRefused(_NOT_NOW.get(event, "Backend service is not initialized")) from None
 
-    def _check_turn(self) -> None:
+    def _check_congestion(self) -> None:
         """Raise RequestRefused while the worker has much left to read: a burst is not its fault."""
-        worker = self._session.worker
-        if worker is not None and worker.congested:
+        run = self._session.run
+        if run is not None and run.congested:
             raise RequestRefused("The session has earlier requests left to do; try again in a moment")

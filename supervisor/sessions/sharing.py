@@ -1,16 +1,9 @@
-"""Whose a session is, and whom its owner lets in: what changing that means for those who follow it."""
+"""Whose a session is, and whom its owner lets in: what changing that means for those who hear of it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ...policy.access import is_user
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import MAX_GRANTED_USERS
 from ..errors import CallerError
-
-if TYPE_CHECKING:
-    from .session import Session
+from .session import Session
 
 
 def grant(session: Session, uid: int) -> None:
@@ -21,7 +14,7 @@ def grant(session: Session, uid: int) -> None:
     if len(granted) >= MAX_GRANTED_USERS:
         raise CallerError(f"A session may be shared with {MAX_GRANTED_USERS} users: revoke one first")
     granted.add(uid)
-    session.log(LogCategory.VERB1, f"Access granted to user {uid}")
+    session.log.write(LogCategory.VERB1, f"Access granted to user {uid}")
 
 
 def revoke(session: Session, uid: int) -> None:
@@ -29,21 +22,13 @@ def revoke(session: Session, uid: int) -> None:
     if uid not in session.acl.granted:
         raise CallerError("UID not granted access")
     session.acl.granted.discard(uid)
-    session.log(LogCategory.VERB1, f"Access revoked from user {uid}")
-    _part_from_strangers(session)
+    session.log.write(LogCategory.VERB1, f"Access revoked from user {uid}")
+    session.audience.keep_users()
 
 
 def transfer(session: Session, uid: int) -> None:
     """Give the session to another user; whom it is shared with stays."""
     before = session.acl.owner
     session.acl.owner = uid
-    session.log(LogCategory.INFO, f"Ownership transferred from user {before} to user {uid}")
-    _part_from_strangers(session)
-
-
-def _part_from_strangers(session: Session) -> None:
-    acl = session.acl
-
-    session.forwards.keep(lambda uid: is_user(uid, acl))
-    for name in [name for name, uid in session.watchers.items() if not is_user(uid, acl)]:
-        del session.watchers[name]
+    session.log.write(LogCategory.INFO, f"Ownership transferred from user {before} to user {uid}")
+    session.audience.keep_users()

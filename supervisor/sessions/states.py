@@ -63,10 +63,10 @@ class Action(Enum):
 
     NOTHING = "nothing"
     TELL_WORKER = "pass the request on to the worker"
-    TAKE_DOWN = "take away the network, the device, and what is left of the worker"
-    START_AGAIN = "start another worker"
-    FAIL = "take the network away, keep the object for a while"
-    LEAVE = "take the network and the object away, let the worker say goodbye"
+    END_RUN = "end the run: its network settings, its worker, its device"
+    BEGIN_RUN = "begin another run, with another worker"
+    FAIL = "end the run, let its worker say goodbye; keep the object for a while"
+    REMOVE = "end the run, let its worker say goodbye; remove the object"
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ _WITH_ENGINE = (State.READY, State.PARKED, *_RUNNING, State.PAUSING, State.PAUSE
 _OVER = (State.AUTH_FAILED, State.FAILED)
 
 _row(State.STARTING, Event.ACCEPTED, State.READY, (_CFG_OK,))
-_row(State.STARTING, Event.DISCONNECT, State.GONE, (), Action.LEAVE)
+_row(State.STARTING, Event.DISCONNECT, State.GONE, (), Action.REMOVE)
 _row(State.STARTING, Event.WORKER_DIED, None)
 
 # Requests.  Connect may be called at any time by any front-end: where there is nothing to do it does nothing.
@@ -159,7 +159,7 @@ _row(
 # The engine announces that it gives up its connection once more; one that is paused has none.
 _row(State.PAUSED, Event.RESTART, State.RECONNECTING, (_RECONNECTING, _RECONNECTING), Action.TELL_WORKER)
 
-# What the engine does; a report that crossed a request on its way is not an event (workers/requests.py).
+# What the engine does; a report that crossed a request on its way is not an event (permits.py).
 _row(_ON_THE_WAY, Event.ENGINE_CONNECTING, None, (_CONNECTING,))
 _row(_WAITING, Event.ENGINE_CONNECTING, None)
 _row((*_ON_THE_WAY, *_WAITING), Event.ENGINE_CONNECTED, State.CONNECTED, (_CONNECTED,))
@@ -177,16 +177,16 @@ _row(State.PAUSING, Event.ENGINE_PAUSED, State.PAUSED, (_PAUSED,))
 
 # What the override automatic-restart does.  Before Connect there is no connection to keep up, and somebody waits for
 # the outcome of what they just asked for: there a death is the end, as it is without the override.
-_row((*_RUNNING, State.REVIVING), Event.CRASHED, State.DOWN, (_LOST,), Action.TAKE_DOWN)
-_row(State.PAUSING, Event.CRASHED, State.DOWN_PAUSED, (_PAUSED,), Action.TAKE_DOWN)
-_row(State.PAUSED, Event.CRASHED, State.DOWN_PAUSED, (), Action.TAKE_DOWN)
-_row(State.DOWN, Event.DUE, State.REVIVING, (), Action.START_AGAIN)
-_row(State.DOWN, Event.RESTART, State.REVIVING, (_RECONNECTING,), Action.START_AGAIN)
+_row((*_RUNNING, State.REVIVING), Event.CRASHED, State.DOWN, (_LOST,), Action.END_RUN)
+_row(State.PAUSING, Event.CRASHED, State.DOWN_PAUSED, (_PAUSED,), Action.END_RUN)
+_row(State.PAUSED, Event.CRASHED, State.DOWN_PAUSED, (), Action.END_RUN)
+_row(State.DOWN, Event.DUE, State.REVIVING, (), Action.BEGIN_RUN)
+_row(State.DOWN, Event.RESTART, State.REVIVING, (_RECONNECTING,), Action.BEGIN_RUN)
 _row(State.DOWN, Event.PAUSE, State.DOWN_PAUSED, (_PAUSING, _PAUSED))
-_row(State.REVIVING, Event.PAUSE, State.DOWN_PAUSED, (_PAUSING, _PAUSED), Action.TAKE_DOWN)
+_row(State.REVIVING, Event.PAUSE, State.DOWN_PAUSED, (_PAUSING, _PAUSED), Action.END_RUN)
 _row(State.REVIVING, Event.RESTART, None, (_RECONNECTING,))
-_row(State.DOWN_PAUSED, Event.RESUME, State.REVIVING, (_RESUMING, _RECONNECTING), Action.START_AGAIN)
-_row(State.DOWN_PAUSED, Event.RESTART, State.REVIVING, (_RECONNECTING,), Action.START_AGAIN)
+_row(State.DOWN_PAUSED, Event.RESUME, State.REVIVING, (_RESUMING, _RECONNECTING), Action.BEGIN_RUN)
+_row(State.DOWN_PAUSED, Event.RESTART, State.REVIVING, (_RECONNECTING,), Action.BEGIN_RUN)
 _row(State.REVIVING, Event.ACCEPTED, State.CONNECTING, (_CONNECTING,), Action.TELL_WORKER)
 _row(State.REVIVING, Event.INPUT_NEEDED, State.NEEDS_INPUT, (_REQUIRE_USER,))
 
@@ -196,14 +196,14 @@ _row((*_WITH_ENGINE, State.REVIVING), Event.ENGINE_FAILED, State.FAILED, (_FAILE
 _row((*_WITH_ENGINE, State.REVIVING), Event.WORKER_DIED, State.FAILED, (_KILLED, _FAILED), Action.FAIL)
 _row(
     (*_WITH_ENGINE, State.REVIVING), Event.ENGINE_ENDED,
-    State.GONE, (_DISCONNECTING, _DISCONNECTED, _ENDED, _CLOSED), Action.LEAVE,
+    State.GONE, (_DISCONNECTING, _DISCONNECTED, _ENDED, _CLOSED), Action.REMOVE,
 )  # fmt: skip
 _row(
     (*_RUNNING, State.PAUSING, State.PAUSED, *_RESTARTING), Event.DISCONNECT,
-    State.GONE, (_DISCONNECTING, _DISCONNECTED, _DONE, _CLOSED), Action.LEAVE,
+    State.GONE, (_DISCONNECTING, _DISCONNECTED, _DONE, _CLOSED), Action.REMOVE,
 )  # fmt: skip
-_row((State.READY, State.PARKED, *_OVER), Event.DISCONNECT, State.GONE, (_DISCONNECTING, _DONE, _CLOSED), Action.LEAVE)
-_row(_OVER, Event.EXPIRED, State.GONE, (_CLOSED,), Action.LEAVE)
+_row((State.READY, State.PARKED, *_OVER), Event.DISCONNECT, State.GONE, (_DISCONNECTING, _DONE, _CLOSED), Action.REMOVE)
+_row(_OVER, Event.EXPIRED, State.GONE, (_CLOSED,), Action.REMOVE)
 _row((State.DOWN, State.DOWN_PAUSED, *_OVER, State.GONE), Event.WORKER_DIED, None)
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed, Packet, channel_pair
-from ...ipc.codec import BadFrame
 from ...policy.limits import SPAWN_DEADLINE
 from ..errors import SystemFailure
+from .helper_client import HelperClient
 from .reap import Reaper
 
 
@@ -27,7 +27,7 @@ class _Request(msgspec.Struct):
     abandoned: bool = False  # nobody waits for the answer any more
 
 
-class SpawnerClient:
+class SpawnerClient(HelperClient):
     """Asks for workers.
 
     A request that nobody waits for any more, because it took too long or its session was given up, may still be
@@ -35,23 +35,12 @@ class SpawnerClient:
     """
 
     def __init__(self, channel: Channel, reaper: Reaper, uid_is_free: Callable[[int], None]) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self._reaper = reaper
         self._uid_is_free = uid_is_free
         self._serials = count(1)
         self._waiting: dict[int, _Request] = {}
         self._owed: set[int] = set()
-        self.gone = False
-
-    def start(self) -> None:
-        """Listen for answers.  Needs a running loop."""
-        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._readable)
-
-    def close(self) -> None:
-        """The spawner ends when it sees this."""
-        if not self.gone:
-            asyncio.get_running_loop().remove_reader(self._channel.fileno())
-        self._channel.close()
 
     def owes(self, uid: int) -> bool:
         """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
@@ -63,7 +52,7 @@ class SpawnerClient:
         It sees the PKCS#11 `providers` of these numbers.
         Raises NoSpawner, or another SystemFailure if there is no worker within SPAWN_DEADLINE.
         """
-        if self.gone:
+        if self.ended:
             raise NoSpawner("The spawner has ended; restart the service to start sessions again")
         serial = next(self._serials)
         ours, theirs = channel_pair()
@@ -116,24 +105,11 @@ class SpawnerClient:
         self._owed.discard(uid)
         self._uid_is_free(uid)
 
-    def _readable(self) -> None:
-        try:
-            packet = self._channel.receive()
-        except BlockingIOError:
-            return
-        except ChannelClosed:
-            self._spawner_gone()
-            return
-        try:
-            self._answered(packet)
-        except (BadFrame, KeyError):
-            pass  # an answer to nothing that was asked; its descriptors are closed below
-        finally:
-            packet.close()
-
     def _answered(self, packet: Packet[bytes]) -> None:
         serial, pid = helpers.unpack_spawned(packet.data)
-        request = self._waiting.pop(serial)
+        request = self._waiting.pop(serial, None)
+        if request is None:
+            return
         if pid > 0 and len(packet.descriptors) == 1:
             if request.abandoned:
                 self._dispose(request.uid, pid, packet.take())
@@ -146,10 +122,8 @@ class SpawnerClient:
             request.answer.set_exception(SystemFailure(f"The spawner could not start a worker: {reason}"))
         self._reaper.expect_no_more()
 
-    def _spawner_gone(self) -> None:
-        """What it was about to start sees its channel closed, and ends."""
-        self.gone = True
-        asyncio.get_running_loop().remove_reader(self._channel.fileno())
+    def _helper_ended(self) -> None:
+        # A worker that it was about to start sees its channel closed, and ends.
         for request in self._waiting.values():
             self._reaper.expect_no_more()
             if request.abandoned:

@@ -30,20 +30,17 @@ from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.signals import Signals
 from ...supervisor.bus.wire import check_body
 from ...supervisor.logging.log import Log
-from ...supervisor.network.apply import Network
+from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 from ...supervisor.services.configuration import ConfigurationService
 from ...supervisor.services.log_service import LogService
 from ...supervisor.services.profile_store import PATH_PREFIX, Facts, ProfileStore
 from ...supervisor.services.stubs import export_stubs
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.inspection import Inspection
-from ...supervisor.sessions.launch import Launcher, Outfit
 from ...supervisor.sessions.manager import SessionManager
-from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.session_object import SessionObject
 from ...supervisor.sessions.states import State
-from ...supervisor.workers.spawner_client import NoSpawner
-from ..support.bare import bare_session, ended_worker, resolver_without_process
+from ..support.bare import BareSession, bare_context, resolver_without_process
 from .calls import INTERFACES, CallMaker
 
 OWNER, STRANGER, ROOT, NEWCOMER, VANISHED = range(5)
@@ -97,19 +94,6 @@ class _Unjoined(BusConnection):
         await asyncio.sleep(0)
 
 
-class _NoLauncher(Launcher):
-    """What sessions go on with that want another worker: there is none."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def launch(self, session: Session, outfit: Outfit) -> None:
-        raise NoSpawner("there is no spawner")
-
-    def take_back(self, session: Session) -> None:
-        pass
-
-
 class _Faults:
     """What the dispatch logs: a traceback is a fault."""
 
@@ -141,37 +125,33 @@ class Dispatch:
             version=_VERSION,
         )
         resolver, self._theirs = resolver_without_process()
-        self.launcher = _NoLauncher()
+        self.context = bare_context(resolver, Forwarder(connection, self.dispatcher, signals, log))
         self.manager = SessionManager(
             version=_VERSION,
             engine=directory / "no-engine",
             engine_was_there=False,
             layers_off={},
-            connect_deadline=60.0,
-            log=log,
+            context=self.context,
             dispatcher=self.dispatcher,
             signals=signals,
             profiles=self.configuration,
-            network=Network.__new__(Network),
-            resolver=resolver,
-            launcher=self.launcher,
-            forwarder=Forwarder(connection, self.dispatcher, signals, log),
+            providers=ListedProviders(()),
         )
         self.resolver = resolver
         self.logs = LogService(connection, self.callers, self.dispatcher, log, version=_VERSION)
         self.sessions = {state: self._session(state) for state in ON_BUS}
 
-    def _session(self, state: State) -> Session:
-        session = bare_session(state, self.manager._surroundings, SESSION_PATHS[state], _UIDS[OWNER])
-        session.was_on_bus = True
-        if session.worker is None and state not in (State.DOWN, State.DOWN_PAUSED):
-            session.worker = ended_worker()
-        session.backing._launcher = self.launcher
-        session.backing._outfit = Outfit.__new__(Outfit)
-        session.backing._outfit.profile = -1
+    def _session(self, state: State) -> BareSession:
+        session = BareSession(state, self.context, self.manager, SESSION_PATHS[state], _UIDS[OWNER])
         self.manager._sessions[session.path] = session
         extensions = {INSPECTION: Inspection(session, {})}
-        self.dispatcher.export(session.path, SESSION, SessionObject(session), bus_name=BUS_NAME, extensions=extensions)
+        self.dispatcher.export(
+            session.path,
+            SESSION,
+            SessionObject(session, self.manager.devices),
+            bus_name=BUS_NAME,
+            extensions=extensions,
+        )
         return session
 
     async def start(self) -> None:
@@ -209,11 +189,14 @@ class Dispatch:
         for session in self.sessions.values():
             there = session.state is not State.GONE
             assert (session.path in exported) is (session.path in self.manager._sessions) is there
-            forwards |= set(session.forwards.paths)
-            assert len(session.watchers) <= MAX_WATCHERS and len(session.forwards.paths) <= MAX_FORWARDS
-            assert 0 <= session.log_verbosity <= 6
+            forwards |= set(session.audience.forwards.paths)
+            assert (
+                len(list(session.audience.watchers)) <= MAX_WATCHERS
+                and len(session.audience.forwards.paths) <= MAX_FORWARDS
+            )
+            assert 0 <= session.log.level <= 6
             assert 0 <= session.acl.owner < 2**32 and len(session.acl.granted) <= MAX_GRANTED_USERS
-            for text in (session.status[2], session.session_name, session.last_log[2]):
+            for text in (session.status[2], session.server.name, session.log.last[2]):
                 assert text.replace("\n", "").isprintable(), repr(text)
         assert {path for path in exported if path.startswith("/net/openvpn/v3/log/proxy/")} == forwards
         profiles = self.configuration.store.profiles
@@ -227,10 +210,7 @@ class Dispatch:
     async def close(self) -> None:
         """Give up what is left."""
         for session in self.sessions.values():
-            for timer in (session._deadline, session._expiry):
-                if timer is not None:
-                    timer.cancel()
-            session.verdict.cancel()
+            session.forget()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

@@ -15,20 +15,22 @@ from ...policy.sandbox.layers import Layer
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
 
 
-def examples(turn: int) -> list[messages.ToSupervisor]:
-    """One of each message, as a worker in order would send it after the request `turn`."""
+def examples(request_number: int) -> list[messages.ToSupervisor]:
+    """One of each message, as a worker in order would send it after the request of this number."""
     return [
         messages.WorkerHello(messages.MAJOR, messages.MINOR),
         messages.WorkerSnapshot("new"),
         messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
         messages.Accepted(3),
         messages.Refused("no"),
-        messages.InputNeeded(turn, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "", "s"),
-        messages.UrlNeeded(turn, "https://login.example/"),
-        messages.Connecting(turn),
-        messages.Connected(turn, "udp", "198.51.100.1", 1194, "vpn.example"),
-        messages.Reconnecting(turn, "ping-restart"),
-        messages.Paused(turn),
+        messages.InputNeeded(
+            request_number, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "", "s"
+        ),
+        messages.UrlNeeded(request_number, "https://login.example/"),
+        messages.Connecting(request_number),
+        messages.Connected(request_number, "udp", "198.51.100.1", 1194, "vpn.example"),
+        messages.Reconnecting(request_number, "ping-restart"),
+        messages.Paused(request_number),
         messages.AuthenticationFailed("no"),
         messages.Failed("no"),
         messages.EngineDied("no"),

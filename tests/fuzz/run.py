@@ -17,7 +17,7 @@ from dbus_fast import MessageType
 
 from ...ipc.codec import encode
 from ...policy.profile.options import OPTIONS
-from ..support.bare import TURN
+from ..support.bare import REQUEST_NUMBER
 from .calls import INTERFACES
 from .dispatch import SENDERS, some_calls
 from .frames import FrameMaker, examples
@@ -64,7 +64,7 @@ def _fuzz(name: str, seconds: int) -> bool:
     dictionary = {"management": _EVENTS, "bus": _MEMBERS}.get(name, OPTIONS)
     words.write_text("".join(f'"{word}"\n' for word in dictionary))
     if name == "ipc":
-        for number, message in enumerate(examples(TURN)):
+        for number, message in enumerate(examples(REQUEST_NUMBER)):
             for state in range(len(STATES)):
                 (corpus / f"{number}-{state}").write_bytes(bytes([state]) + encode(message))
     if name == "bus":
@@ -84,7 +84,7 @@ def _fuzz(name: str, seconds: int) -> bool:
 
 def _frames(count: int) -> None:
     print(f"{count:,} frames of a hostile worker", flush=True)
-    maker = FrameMaker(time.time_ns(), TURN)
+    maker = FrameMaker(time.time_ns(), REQUEST_NUMBER)
     began = time.monotonic()
     outcomes = asyncio.run(count_frames(maker.frame() for _ in range(count)))
     print(f"in {time.monotonic() - began:.0f} s: {outcomes}")

@@ -17,7 +17,6 @@ from ...supervisor.errors import ProtocolViolation
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.states import Event, State
-from ...supervisor.workers.requests import handle
 from ...worker.profile.profile import ProfileRefused, judge
 from ...worker.session import events
 from ...worker.session.management import Parser
@@ -25,12 +24,17 @@ from ...worker.session.phase import Phase
 from ...worker.session.remotes import Remotes
 from ...worker.session.session import Session as WorkerSession
 from ...worker.session.timers import Timers
-from ..support.bare import bare_session, resolver_without_process, surroundings
+from ..support.bare import BareSession, Unheard, bare_context, resolver_without_process
 from .dispatch import bus
 
 STATES = tuple(State)
 PHASES = (Phase.STARTING, Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
 _FRAMES_A_SESSION = 64
+
+
+class _Accepts(Unheard):
+    def accepted(self, session: Session) -> None:
+        session.happened(Event.ACCEPTED)
 
 
 class Frames:
@@ -41,8 +45,8 @@ class Frames:
 
     def __init__(self) -> None:
         resolver, self._theirs = resolver_without_process()
-        self._around = surroundings(resolver, accepted=lambda session: session.happened(Event.ACCEPTED))
-        self._sessions: dict[State, tuple[Session, int]] = {}
+        self._context = bare_context(resolver)
+        self._sessions: dict[State, tuple[BareSession, int]] = {}
         self.outcomes = {"no message": 0, "not permitted": 0, "done": 0}
 
     def take(self, frame: bytes, state: State) -> None:
@@ -60,17 +64,17 @@ class Frames:
     def _handle(self, message: messages.ToSupervisor, state: State) -> None:
         session, uses = self._sessions.get(state, (None, 0))
         if session is None or session.state is not state or uses == _FRAMES_A_SESSION:
-            session, uses = bare_session(state, self._around), 0
+            session, uses = BareSession(state, self._context, _Accepts()), 0
         self._sessions[state] = (session, uses + 1)
         try:
-            doing = handle(session, message)
+            doing = session.hear(message)
         except ProtocolViolation as fault:
             assert str(fault)
             assert session.state is state
             self.outcomes["not permitted"] += 1
             return
         self.outcomes["done"] += 1
-        for text in (session.status[2], session.session_name, session.last_log[2]):
+        for text in (session.status[2], session.server.name, session.log.last[2]):
             assert text.replace("\n", "").isprintable(), repr(text)
         if inspect.iscoroutine(doing):
             doing.close()

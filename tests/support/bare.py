@@ -1,87 +1,146 @@
-"""Sessions as the supervisor keeps them, without a device, a worker that lives, or a bus.
+"""Sessions as the supervisor keeps them, in any state, without a device, a worker process, or a bus.
 
 What would reach the kernel or another process is not there; needs a running loop.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from ...ipc import messages
 from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Acl
+from ...policy.dbus_numbers import InputGroup
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.sessions.context import SessionContext
 from ...supervisor.sessions.forwarding import Forwarder
-from ...supervisor.sessions.session import Session, Surroundings
+from ...supervisor.sessions.journal import SessionJournal
+from ...supervisor.sessions.launch_spec import LaunchSpec
+from ...supervisor.sessions.run import Run
+from ...supervisor.sessions.session import Session, SessionListener
 from ...supervisor.sessions.states import State
-from ...supervisor.workers.relay import Worker
+from ...supervisor.sessions.uids import UserIds
+from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
+from ...supervisor.workers.spawner_client import SpawnerClient
 
-TURN = 3  # of the session's latest request
-
-
-def _nothing(*_: object) -> None:
-    pass
-
-
-def ended_worker() -> Worker:
-    """What a session holds of a worker that cannot be told anything any more."""
-    worker = Worker.__new__(Worker)
-    worker.pid = 0
-    worker.alive = False
-    worker._busy = None
-    worker.gone = asyncio.Event()
-    worker.gone.set()
-    return worker
+REQUEST_NUMBER = 3  # of the latest request to a worker
+_NOWHERE = Path("/nonexistent")
 
 
 def resolver_without_process() -> tuple[ResolverClient, Channel]:
     """One that answers at once, that it cannot; and the other end of its channel, to be held meanwhile."""
     ours, theirs = channel_pair()
     resolver = ResolverClient(ours, lambda: None)
-    resolver.gone = True
+    resolver.ended = True
     return resolver, theirs
 
 
-def surroundings(resolver: ResolverClient, accepted: Callable[[Session], None] = _nothing) -> Surroundings:
-    """Of sessions that nobody hears of."""
-    return Surroundings(
-        Log(),
-        Network.__new__(Network),
-        resolver,
+def bare_context(resolver: ResolverClient, forwarder: Forwarder | None = None) -> SessionContext:
+    """Of sessions that get no worker: there is no user id for one."""
+    network = Network.__new__(Network)
+    network._exempt = set()
+    return SessionContext(
+        log=Log(),
+        network=network,
+        resolver=resolver,
+        spawner=SpawnerClient.__new__(SpawnerClient),
+        reaper=Reaper(),
+        user_ids=UserIds(range(0)),
+        journal=SessionJournal(_NOWHERE),
+        forwarder=forwarder or Forwarder.__new__(Forwarder),
+        providers=(),
         connect_deadline=60.0,
-        accepted=accepted,
-        attention=_nothing,
-        announce=_nothing,
-        leave=_nothing,
-        finished=_nothing,
-        follow_device=_nothing,
-        forwarder=Forwarder.__new__(Forwarder),
     )
 
 
-def bare_session(
-    state: State, around: Surroundings, path: str = "/net/openvpn/v3/sessions/s", owner: int = 1000
-) -> Session:
-    """A session in this state, with its worker handshake_done."""
-    session = Session(path, "/profile", "work", Acl(owner), around)
-    session.state = state
-    session.request_number = TURN
-    session.handshake_done = True
-    if state is State.REVIVING:
-        session.worker = ended_worker()
-    return session
+def empty_spec() -> LaunchSpec:
+    """What a worker is launched with that is never launched."""
+    spec = LaunchSpec.__new__(LaunchSpec)
+    spec.profile, spec.providers, spec.overrides, spec.reusable = -1, frozenset(), (), True
+    return spec
+
+
+class Unheard(SessionListener):
+    """The listener of sessions that nobody hears of."""
+
+    def accepted(self, session: Session) -> None:
+        pass
+
+    def state_changed(self, session: Session) -> None:
+        pass
+
+    def status_changed(self, session: Session) -> None:
+        pass
+
+    def attention_required(self, session: Session, group: InputGroup, text: str) -> None:
+        pass
+
+    def removed(self, session: Session) -> None:
+        pass
+
+    def ended(self, session: Session) -> None:
+        pass
+
+
+class BareRun(Run):
+    """A run that has nothing: neither user id nor device nor worker."""
+
+    async def _launch(self, spec: LaunchSpec) -> None:
+        pass
+
+
+class BareSession(Session):
+    """A session in some state, whose worker has shaken hands and heard of REQUEST_NUMBER requests."""
+
+    def __init__(
+        self,
+        state: State,
+        context: SessionContext,
+        listener: SessionListener,
+        path: str = "/net/openvpn/v3/sessions/s",
+        owner: int = 1000,
+        *,
+        handshake_done: bool = True,
+        restart_on_failure: bool = False,
+    ) -> None:
+        super().__init__(path, "/profile", "work", Acl(owner), context, listener, restart_on_failure=restart_on_failure)
+        self.state = state
+        self._spec = empty_spec()
+        self.bare_run = self.bare_run_with(handshake_done)
+        self._latest_run = self.bare_run
+        self.run = None if state in (State.DOWN, State.DOWN_PAUSED) else self.bare_run
+
+    def bare_run_with(self, handshake_done: bool) -> BareRun:
+        """A run of the session that has not begun to say anything but, if wanted, its hello."""
+        run = BareRun(self, empty_spec(), self._context)
+        if handshake_done:
+            run.conversation.shake_hands(messages.WorkerHello(messages.MAJOR, messages.MINOR))
+        for _ in range(REQUEST_NUMBER):
+            run.conversation.begin_request()
+        return run
+
+    def hear(self, message: messages.ToSupervisor) -> Awaitable[None] | None:
+        """A message of its worker arrives."""
+        return self.bare_run.received(message)
+
+    def forget(self) -> None:
+        """Stop its clock."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._verdict.cancel()
 
 
 @contextmanager
-def session_in(state: State) -> Iterator[Session]:
+def session_in(state: State, *, handshake_done: bool = True, restart_on_failure: bool = False) -> Iterator[BareSession]:
     """One by itself."""
     resolver, theirs = resolver_without_process()
-    session = bare_session(state, surroundings(resolver))
+    context = bare_context(resolver)
     try:
-        yield session
+        yield BareSession(
+            state, context, Unheard(), handshake_done=handshake_done, restart_on_failure=restart_on_failure
+        )
     finally:
-        if session.verdict.done():
-            session.verdict.exception()
         resolver.close()
         theirs.close()

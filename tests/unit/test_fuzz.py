@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from openvpn3_sessionmgr.supervisor.bus import dispatch
 from openvpn3_sessionmgr.supervisor.bus.replies import Replies
+from openvpn3_sessionmgr.supervisor.sessions import permits
 from openvpn3_sessionmgr.supervisor.sessions.session_object import SessionObject
 from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.supervisor.workers import requests
 from openvpn3_sessionmgr.tests import fuzz
 from openvpn3_sessionmgr.tests.fuzz import targets
 from openvpn3_sessionmgr.tests.fuzz.dispatch import OWNER, SESSION_PATHS, STRANGER, some_calls
 from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker
 from openvpn3_sessionmgr.tests.fuzz.targets import TARGETS, Frames, count_frames
-from openvpn3_sessionmgr.tests.support.bare import TURN
+from openvpn3_sessionmgr.tests.support.bare import REQUEST_NUMBER
 
 KEPT = sorted(path for path in (Path(fuzz.__path__[0]) / "kept").rglob("*") if path.is_file())
 FRAMES = 30_000
@@ -53,14 +53,14 @@ def test_what_was_found_once(file: Path) -> None:
 
 
 def test_frames_of_a_hostile_worker() -> None:
-    maker = FrameMaker(1, TURN)
+    maker = FrameMaker(1, REQUEST_NUMBER)
     outcomes = asyncio.run(count_frames(maker.frame() for _ in range(FRAMES)))
     assert all(count > FRAMES / 20 for count in outcomes.values()), outcomes
 
 
 @given(st.integers(0, 2**32), st.integers(0, 255))
 def test_one_frame_in_any_state(seed: int, state: int) -> None:
-    TARGETS["ipc"](bytes([state]) + FrameMaker(seed, TURN).frame())
+    TARGETS["ipc"](bytes([state]) + FrameMaker(seed, REQUEST_NUMBER).frame())
 
 
 @given(st.sampled_from(range(5)), st.integers(0, 2**32), CHANGES)
@@ -87,8 +87,8 @@ def test_targets_notice_what_should_not_be(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(targets, "ALLOWED", {"client": None})
     with pytest.raises(AssertionError):
         TARGETS["profile"](good)
-    monkeypatch.setattr(requests, "PERMITS", {})
-    maker = FrameMaker(1, TURN)
+    monkeypatch.setattr(permits, "PERMITS", {})
+    maker = FrameMaker(1, REQUEST_NUMBER)
 
     async def frames() -> None:
         taken = Frames()

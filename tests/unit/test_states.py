@@ -54,9 +54,9 @@ def test_connect_is_never_an_error_on_the_bus(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.GONE])
-def test_every_session_can_be_disconnected_and_then_leaves(state: State) -> None:
+def test_every_session_can_be_disconnected_and_is_then_removed(state: State) -> None:
     cell = transition(state, Event.DISCONNECT)
-    assert (cell.next, cell.action) == (State.GONE, Action.LEAVE)
+    assert (cell.next, cell.action) == (State.GONE, Action.REMOVE)
 
 
 @pytest.mark.parametrize("state", State)
@@ -65,19 +65,19 @@ def test_a_worker_may_die_at_any_time(state: State) -> None:
     assert cell.next in (state, State.FAILED)
 
 
-def test_a_session_without_worker_is_told_nothing_and_one_that_goes_down_keeps_none() -> None:
+def test_between_two_runs_no_worker_is_told_anything() -> None:
     down = (State.DOWN, State.DOWN_PAUSED)
     for (state, event), cell in TABLE.items():
         if state in down:
             assert cell.action is not Action.TELL_WORKER, (state, event)
         if cell.next in down and state not in down:
-            assert cell.action is Action.TAKE_DOWN, (state, event)
+            assert cell.action is Action.END_RUN, (state, event)
 
 
-def test_leaving_and_failing_always_take_something_away() -> None:
+def test_failing_and_removal_always_end_the_run() -> None:
     for (state, event), cell in TABLE.items():
         if cell.next is not state:
-            assert (cell.next is State.GONE) == (cell.action is Action.LEAVE), (state, event)
+            assert (cell.next is State.GONE) == (cell.action is Action.REMOVE), (state, event)
             assert (cell.next in (State.FAILED, State.AUTH_FAILED)) == (cell.action is Action.FAIL), (state, event)
 
 

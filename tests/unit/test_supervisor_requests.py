@@ -6,16 +6,20 @@ import inspect
 import pytest
 
 from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
+from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, StatusMinor
 from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
 from openvpn3_sessionmgr.supervisor.errors import ProtocolViolation
+from openvpn3_sessionmgr.supervisor.sessions.permits import PERMITS
 from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.supervisor.workers.requests import PERMITS, handle
 from openvpn3_sessionmgr.tests.fuzz.frames import examples
-from openvpn3_sessionmgr.tests.support.bare import TURN, session_in
+from openvpn3_sessionmgr.tests.support.bare import REQUEST_NUMBER, BareSession, session_in
 from openvpn3_sessionmgr.tests.support.permits import CHANGES, OVER, PERMITTED
 
-EXAMPLES = examples(TURN)
+EXAMPLES = examples(REQUEST_NUMBER)
+ONCE = (messages.WorkerHello, messages.WorkerSnapshot, messages.Confined, messages.Accepted, messages.Refused)
+ENDS = {
+    (type(message), state) for message in EXAMPLES for state in State if CHANGES.get((type(message), state)) in OVER
+}
 
 
 def test_every_message_has_a_row_and_an_example() -> None:
@@ -26,14 +30,13 @@ def test_every_message_has_a_row_and_an_example() -> None:
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, state: State) -> None:
     async def say() -> None:
-        with session_in(state) as session:
-            session.handshake_done = not isinstance(message, messages.WorkerHello)
+        with session_in(state, handshake_done=not isinstance(message, messages.WorkerHello)) as session:
             if state not in PERMITTED[type(message)] | OVER:
                 with pytest.raises(ProtocolViolation, match=f"{type(message).__name__} while {state.name}"):
-                    handle(session, message)
+                    session.hear(message)
                 assert session.state is state
                 return
-            doing = handle(session, message)
+            doing = session.hear(message)
             if inspect.iscoroutine(doing):
                 doing.close()  # what it does to the kernel is another test's
             if state in OVER:
@@ -48,11 +51,13 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
 def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
     async def remove() -> None:
         with session_in(state) as session:
-            session.device = "tun7"
-            session.device_removed()
+            session.bare_run.device = "tun7"
+            session.device_removed("tun8")
+            assert session.state is state
+            session.device_removed("tun7")
             text = "The network device tun7 was removed"
             if state is State.STARTING:
-                assert session.state is state and str(session.verdict.exception()) == text
+                assert session.state is state and str(session._verdict.exception()) == text
             elif state in (*OVER, State.DOWN, State.DOWN_PAUSED):
                 assert session.state is state
             else:
@@ -76,7 +81,7 @@ def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
 def test_values_that_make_no_sense_are_a_fault(message: messages.ToSupervisor, state: State, said: str) -> None:
     async def say() -> None:
         with session_in(state) as session, pytest.raises(ProtocolViolation, match=said):
-            handle(session, message)
+            session.hear(message)
 
     asyncio.run(say())
 
@@ -84,10 +89,10 @@ def test_values_that_make_no_sense_are_a_fault(message: messages.ToSupervisor, s
 def test_byte_counters_may_not_go_backwards() -> None:
     async def say() -> None:
         with session_in(State.CONNECTED) as session:
-            handle(session, messages.Traffic(5, 5))
-            handle(session, messages.Traffic(5, 6))
+            session.hear(messages.Traffic(5, 5))
+            session.hear(messages.Traffic(5, 6))
             with pytest.raises(ProtocolViolation, match="backwards"):
-                handle(session, messages.Traffic(4, 6))
+                session.hear(messages.Traffic(4, 6))
             assert session.statistics.values()["BYTES_OUT"] == 6
 
     asyncio.run(say())
@@ -96,14 +101,14 @@ def test_byte_counters_may_not_go_backwards() -> None:
 def test_counters_go_on_when_another_worker_begins_at_0() -> None:
     async def say() -> None:
         with session_in(State.CONNECTED) as session:
-            handle(session, messages.Traffic(5, 6))
+            session.hear(messages.Traffic(5, 6))
             session.statistics.begin_anew("")
             assert session.statistics.values() == {"BYTES_IN": 5, "BYTES_OUT": 6}
-            handle(session, messages.Traffic(1, 0))
+            session.hear(messages.Traffic(1, 0))
             session.statistics.begin_anew("")
             assert session.statistics.values() == {"BYTES_IN": 6, "BYTES_OUT": 6}
             with pytest.raises(ProtocolViolation):  # the sum is no D-Bus integer any more
-                handle(session, messages.Traffic(2**63 - 6, 0))
+                session.hear(messages.Traffic(2**63 - 6, 0))
 
     asyncio.run(say())
 
@@ -111,15 +116,38 @@ def test_counters_go_on_when_another_worker_begins_at_0() -> None:
 @pytest.mark.parametrize("message", [message for message in EXAMPLES if not isinstance(message, messages.WorkerHello)])
 def test_nothing_counts_before_the_hello(message: messages.ToSupervisor) -> None:
     async def say() -> None:
-        with session_in(State.STARTING) as session:
-            session.handshake_done = False
+        with session_in(State.STARTING, handshake_done=False) as session:
             with pytest.raises(ProtocolViolation, match="before its hello"):
-                handle(session, message)
-            handle(session, messages.WorkerHello(messages.MAJOR, 0))
-            with pytest.raises(ProtocolViolation, match="twice"):
-                handle(session, messages.WorkerHello(messages.MAJOR, 0))
+                session.hear(message)
+            session.hear(messages.WorkerHello(messages.MAJOR, 0))
+            assert session.state is State.STARTING
 
     asyncio.run(say())
+
+
+def hear_and_close(session: BareSession, message: messages.ToSupervisor) -> None:
+    """What a message does to the kernel is another test's."""
+    doing = session.hear(message)
+    if inspect.iscoroutine(doing):
+        doing.close()
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.REVIVING])
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_what_may_be_said_once_in_a_run(message: messages.ToSupervisor, state: State) -> None:
+    async def say() -> None:
+        with session_in(state, handshake_done=not isinstance(message, messages.WorkerHello)) as session:
+            session.user_input.ask(InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),))
+            hear_and_close(session, message)
+            assert session.state is state  # where it could be said again
+            if isinstance(message, ONCE):
+                with pytest.raises(ProtocolViolation, match=f"^it sent {type(message).__name__} twice$"):
+                    session.hear(message)
+                session.bare_run = session.bare_run_with(handshake_done=not isinstance(message, messages.WorkerHello))
+            hear_and_close(session, message)  # of another worker
+
+    if state in PERMITTED[type(message)] and (type(message), state) not in ENDS:
+        asyncio.run(say())
 
 
 @pytest.mark.parametrize("state", [State.CONNECTING, State.PAUSING, State.PAUSED, State.CONNECTED])
@@ -127,10 +155,10 @@ def test_a_report_that_crossed_a_request_is_no_event_and_one_from_the_future_a_f
     async def say() -> None:
         with session_in(state) as session:
             for kind in (messages.Connecting, messages.Paused):
-                handle(session, kind(TURN - 1))
+                session.hear(kind(REQUEST_NUMBER - 1))
                 assert session.state is state
                 with pytest.raises(ProtocolViolation, match="answered request 4 of 3"):
-                    handle(session, kind(TURN + 1))
+                    session.hear(kind(REQUEST_NUMBER + 1))
 
     asyncio.run(say())
 
@@ -139,11 +167,11 @@ def test_events_that_nobody_asked_for_are_bounded() -> None:
     async def say() -> None:
         with session_in(State.RECONNECTING) as session:
             for _ in range(MAX_WORKER_REPORTS):
-                handle(session, messages.Connecting(TURN))
+                session.hear(messages.Connecting(REQUEST_NUMBER))
             with pytest.raises(ProtocolViolation, match="events in a second"):
-                handle(session, messages.Connecting(TURN))
-            session.request_number += 1  # its user asked for something: what comes of that counts for itself
-            handle(session, messages.Connecting(TURN + 1))
+                session.hear(messages.Connecting(REQUEST_NUMBER))
+            session.bare_run.conversation.begin_request()  # of its user: what comes of that counts for itself
+            session.hear(messages.Connecting(REQUEST_NUMBER + 1))
 
     asyncio.run(say())
 
@@ -157,6 +185,6 @@ def test_events_that_nobody_asked_for_are_bounded() -> None:
 def test_an_impossible_server_is_a_fault(wrong: tuple[str, str, int, str]) -> None:
     async def say() -> None:
         with session_in(State.CONNECTING) as session, pytest.raises(ProtocolViolation, match="connected to"):
-            handle(session, messages.Connected(TURN, *wrong))
+            session.hear(messages.Connected(REQUEST_NUMBER, *wrong))
 
     asyncio.run(say())

@@ -7,8 +7,8 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.channel import Channel, channel_pair
 from openvpn3_sessionmgr.ipc.codec import encode
 from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
+from openvpn3_sessionmgr.supervisor.workers.process import WorkerListener, WorkerProcess
 from openvpn3_sessionmgr.supervisor.workers.reap import Reaper
-from openvpn3_sessionmgr.supervisor.workers.relay import Worker
 from openvpn3_sessionmgr.tests.fuzz.frames import examples
 
 DEADLINE = 10.0  # seconds
@@ -36,9 +36,25 @@ def speaks_and_dies(channel: Channel) -> int:
     return child
 
 
+class Listener(WorkerListener):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.messages: list[messages.ToSupervisor] = []
+        self.ends: list[str] = []
+
+    def received(self, message: messages.ToSupervisor) -> None:
+        self.messages.append(message)
+
+    def rules_broken(self, reason: str) -> None:
+        self.ends.append(reason)
+
+    def process_ended(self, how: str) -> None:
+        self.ends.append(how)
+
+
 def test_of_a_dead_worker_only_the_cause_counts() -> None:
-    handled: list[messages.ToSupervisor] = []
-    ends: list[str] = []
+    listener = Listener()
 
     async def main() -> None:
         ended = asyncio.Event()
@@ -52,15 +68,15 @@ def test_of_a_dead_worker_only_the_cause_counts() -> None:
         pid = speaks_and_dies(theirs)
         theirs.close()
         reaper = Reaper()
-        worker = Worker(pid, os.pidfd_open(pid), ours, reaper, handle=handled.append, ended=note_end, fault=note_end)
+        worker = WorkerProcess(pid, os.pidfd_open(pid), ours, reaper, listener)
         reaper.start()  # collects it before anything has been read
         async with asyncio.timeout(DEADLINE):
-            await worker.gone.wait()
+            await worker.ended.wait()
             await ended.wait()
         reaper.stop()
 
     asyncio.run(main())
-    assert [type(message) for message in handled] == [kind for kind in map(type, examples(0)) if kind in CAUSES] + [
-        messages.LogLine
-    ]
-    assert len(ends) == 1 and "exited with 3" in ends[0]
+    assert [type(message) for message in listener.messages] == [
+        kind for kind in map(type, examples(0)) if kind in CAUSES
+    ] + [messages.LogLine]
+    assert len(listener.ends) == 1 and "exited with 3" in listener.ends[0]

@@ -53,7 +53,7 @@ class Dialogue:
         else:
             self._session.command(*reply)
 
-    def answered(self, answer: messages.Answer) -> None:
+    def answered(self, answer: messages.UserAnswer) -> None:
         """The user typed something."""
         session = self._session
         pending = answer.group is InputGroup.CHALLENGE_AUTH_PENDING

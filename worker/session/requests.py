@@ -65,7 +65,7 @@ _RUNS = (Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
 PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.SupervisorHello: _permit(Phase.NEW, act=_hello),
     messages.SupervisorSnapshot: _permit(Phase.NEW, act=lambda session, message: None),
-    messages.Answer: _permit(*_RUNS, act=lambda session, message: session.dialogue.answered(message)),
+    messages.UserAnswer: _permit(*_RUNS, act=lambda session, message: session.dialogue.answered(message)),
     messages.Connect: _permit(Phase.HELD, Phase.WAITING, Phase.RUNNING, act=lambda session, message: session.connect()),
     messages.Pause: _permit(
         Phase.HELD, Phase.WAITING, Phase.RUNNING, act=lambda session, message: session.pause(message.reason)

@@ -5,7 +5,8 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
@@ -14,7 +15,7 @@ from ...policy.limits import LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import ProtocolViolation
 from .reap import Reaper
 
-_FRAMES_A_TURN = 16  # read before others get the loop
+_FRAMES_AT_ONCE = 16  # read before others get the loop
 _LAST_FRAMES = LOG_CREDIT + 64  # read of a worker that has ended
 _CLOSED_GRACE = 1.0  # seconds from the end of its channel to the end of the process
 _LAST_WORDS = (
@@ -26,58 +27,68 @@ _LAST_WORDS = (
     messages.Ended,
 )
 
-# Handles one message; an awaitable result holds back the frames that follow it.
-Handler = Callable[[messages.ToSupervisor], Awaitable[None] | None]
+
+class WorkerListener(ABC):
+    """Who hears what a worker process says, and of its end."""
+
+    @abstractmethod
+    def received(self, message: messages.ToSupervisor) -> Awaitable[None] | None:
+        """Handle one message; an awaitable result holds back the frames that follow it.  Raises ProtocolViolation."""
+
+    @abstractmethod
+    def rules_broken(self, reason: str) -> None:
+        """The worker broke the rules and has been killed."""
+
+    @abstractmethod
+    def process_ended(self, how: str) -> None:
+        """The process has been reaped; `how` as in "was killed by SIGKILL"."""
 
 
-def _ignore(_: object) -> None:
-    pass
+class _Nobody(WorkerListener):
+    """The listener of a worker that does not concern anybody any more."""
+
+    def received(self, message: messages.ToSupervisor) -> None:
+        pass
+
+    def rules_broken(self, reason: str) -> None:
+        pass
+
+    def process_ended(self, how: str) -> None:
+        pass
 
 
-class Worker:
+class WorkerProcess:
     """A running worker process.
 
     Frames are handled strictly in order: while one takes time, no more is read, and a worker that goes on sending
     waits in its own send call.
     """
 
-    def __init__(
-        self,
-        pid: int,
-        pidfd: int,
-        channel: Channel,
-        reaper: Reaper,
-        *,
-        handle: Handler,
-        ended: Callable[[str], None],
-        fault: Callable[[str], None],
-    ) -> None:
-        """`ended` is called once with the exit in words, `fault` when the worker broke the rules and was killed."""
+    def __init__(self, pid: int, pidfd: int, channel: Channel, reaper: Reaper, listener: WorkerListener) -> None:
+        """Owns `pidfd` and `channel` from now on."""
         self.pid = pid
+        self.alive = True
+        self.ended = asyncio.Event()
         self._pidfd = pidfd
         self._channel = channel
-        self._handle = handle
-        self._ended = ended
-        self._fault = fault
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._busy: asyncio.Future[None] | None = None
         self._failed = False
         self._second = 0.0  # when the second began that frames are counted in
         self._frames = 0
-        self.alive = True
-        self.gone = asyncio.Event()
         reaper.watch(pid, self._reaped)
         self._resume_reading()
 
     def send(self, message: messages.ToWorker, *descriptors: int) -> None:
-        """Send a message; a worker that does not read is at fault, one that has ended is left to its end."""
+        """Send a message; a worker that does not read breaks the rules, one that has ended is left to its end."""
         if not self.alive:
             return
         try:
             self._channel.send(encode(message), descriptors)
         except BlockingIOError:
-            self._fail("it does not read what it is sent")
+            self._violated("it does not read what it is sent")
         except ChannelClosed:
             pass
 
@@ -99,8 +110,8 @@ class Worker:
                 pass
 
     def dismiss(self) -> None:
-        """Kill it; nothing that it says or does from now on concerns anybody, only `gone` is set in the end."""
-        self._handle = self._ended = self._fault = _ignore
+        """Kill it; its listener hears nothing more, only `ended` is set in the end."""
+        self._listener = _Nobody()
         self.kill()
         self.cancel_busy()
 
@@ -123,13 +134,13 @@ class Worker:
         now = self._loop.time()
         if now - self._second >= 1:
             self._second, self._frames = now, 0
-        for _ in range(_FRAMES_A_TURN):
+        for _ in range(_FRAMES_AT_ONCE):
             try:
                 message = self._receive()
                 self._frames += 1
                 if self._frames > MAX_WORKER_FRAMES:
                     raise ProtocolViolation(f"it sent more than {MAX_WORKER_FRAMES} messages in a second")
-                pending = self._handle(message)
+                pending = self._listener.received(message)
             except BlockingIOError:
                 return
             except ChannelClosed:
@@ -138,40 +149,40 @@ class Worker:
                 self._loop.call_later(_CLOSED_GRACE, self.kill)
                 return
             except (BadFrame, ProtocolViolation) as error:
-                self._fail(str(error))
+                self._violated(str(error))
                 return
-            except Exception as error:  # a fault of ours must not outlive the session that it showed in
-                self._fail(f"a message of it could not be handled: {error!r}")
+            except Exception as error:  # an internal error must not outlive the session that it showed in
+                self._violated(f"a message of it could not be handled: {error!r}")
                 return
             if pending is not None:
                 self._stop_reading()
                 self._busy = asyncio.ensure_future(pending)
-                self._busy.add_done_callback(self._finished)
+                self._busy.add_done_callback(self._handled)
                 return
 
     def _receive(self) -> messages.ToSupervisor:
         packet = self._channel.receive()
         if packet.descriptors:
-            fault = ProtocolViolation(f"it sent {len(packet.descriptors)} descriptors")
+            violation = ProtocolViolation(f"it sent {len(packet.descriptors)} descriptors")
             # In a thread: closing what a stranger sent may take as long as they like (SO_LINGER, socket(7)).
             threading.Thread(target=packet.close, daemon=True).start()
-            raise fault
+            raise violation
         return decode_to_supervisor(packet.data, 0)
 
-    def _finished(self, busy: asyncio.Future[None]) -> None:
+    def _handled(self, busy: asyncio.Future[None]) -> None:
         self._busy = None
         if not busy.cancelled() and (error := busy.exception()) is not None:
             ours = "" if isinstance(error, ProtocolViolation) else "a message of it could not be handled: "
-            self._fail(f"{ours}{error if not ours else repr(error)}")
+            self._violated(f"{ours}{error if not ours else repr(error)}")
         self._resume_reading()
 
-    def _fail(self, reason: str) -> None:
+    def _violated(self, reason: str) -> None:
         if self.alive and not self._failed:
             self._failed = True
             self._stop_reading()
             self.kill()
             # Not now: this may be called in the middle of a change of the session's state.
-            self._loop.call_soon(lambda: self._fault(reason))
+            self._loop.call_soon(self._tell_violation, reason)
 
     def _reaped(self, how: str) -> None:
         try:
@@ -183,8 +194,16 @@ class Worker:
             self.alive = False
             self._channel.close()
             os.close(self._pidfd)
-            self.gone.set()
-            self._loop.call_soon(lambda: self._ended(how))
+            self.ended.set()
+            self._loop.call_soon(self._tell_end, how)
+
+    # The listener is looked up when it is told: it may have dismissed the worker meanwhile.
+
+    def _tell_violation(self, reason: str) -> None:
+        self._listener.rules_broken(reason)
+
+    def _tell_end(self, how: str) -> None:
+        self._listener.process_ended(how)
 
     def _read_last_words(self) -> None:
         """What it said before it died explains its death; nothing else counts any more."""
@@ -192,6 +211,6 @@ class Worker:
             for _ in range(_LAST_FRAMES):
                 message = self._receive()
                 if isinstance(message, _LAST_WORDS):
-                    self._handle(message)
+                    self._listener.received(message)
         except (BlockingIOError, ChannelClosed, BadFrame, ProtocolViolation):
             return

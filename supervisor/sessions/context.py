@@ -1,0 +1,28 @@
+"""What sessions use of the rest of the supervisor."""
+
+import msgspec
+
+from ...policy.profile.pkcs11 import ListedProvider
+from ..logging.log import Log
+from ..network.apply import Network
+from ..workers.reap import Reaper
+from ..workers.resolver_client import ResolverClient
+from ..workers.spawner_client import SpawnerClient
+from .forwarding import Forwarder
+from .journal import SessionJournal
+from .uids import UserIds
+
+
+class SessionContext(msgspec.Struct, frozen=True):
+    """The same for all sessions."""
+
+    log: Log
+    network: Network
+    resolver: ResolverClient
+    spawner: SpawnerClient
+    reaper: Reaper
+    user_ids: UserIds
+    journal: SessionJournal
+    forwarder: Forwarder
+    providers: tuple[ListedProvider, ...]  # of PKCS#11
+    connect_deadline: float  # seconds from Connect to the first connection

@@ -1,0 +1,46 @@
+"""What every worker of a session is given: the profile, in a memory file of its own, and what goes with it."""
+
+import asyncio
+import fcntl
+import os
+
+from ..sandbox.pkcs11_providers import ListedProviders
+from ..services.profiles import Profile
+
+
+class LaunchSpec:
+    """What to launch a session's workers with."""
+
+    def __init__(self, profile: Profile, providers: frozenset[int], *, reusable: bool) -> None:
+        """`providers` are the numbers of the PKCS#11 providers that a worker is to see.
+
+        With `reusable` more than one worker may be given it.  Raises OSError.
+        """
+        self.overrides = tuple(profile.overrides.items())
+        self.providers = providers
+        self.reusable = reusable
+        self.profile = _sealed_memfd(profile.text)
+
+    def close(self) -> None:
+        """Forget the profile: no worker is given it any more."""
+        if self.profile >= 0:
+            os.close(self.profile)
+            self.profile = -1
+
+
+async def launch_spec(profile: Profile, providers: ListedProviders, *, reusable: bool) -> LaunchSpec:
+    """The spec for sessions of `profile`, which is searched for providers' names.  Raises OSError."""
+    wanted = frozenset[int]()
+    if providers.listed:
+        wanted = await asyncio.to_thread(providers.wanted_by, profile.text)
+    return LaunchSpec(profile, wanted, reusable=reusable)
+
+
+def _sealed_memfd(content: bytes) -> int:
+    """A file in memory that nobody can change any more (memfd_create(2), fcntl(2))."""
+    descriptor = os.memfd_create("profile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    return descriptor

@@ -1,0 +1,206 @@
+"""What is done on what a worker reports: one function a message, called from the table in permits.py.
+
+Every value comes from a process that parses a stranger's packets, so what goes on to clients is checked here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from ...ipc import messages
+from ...policy.dbus_numbers import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...policy.limits import MAX_STATUS_TEXT, MAX_URL
+from ...policy.network import PolicyViolation
+from ...policy.sandbox.layers import join
+from ..errors import ProtocolViolation, SystemFailure
+from .run import Run
+from .session_log import SessionLog
+from .states import Event, State
+from .statistics import Statistics
+from .user_input import UserInput
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The server that an engine is connected to."""
+
+    proto: str = ""
+    address: str = ""
+    port: int = 0
+    name: str = ""  # as the profile has it
+
+
+class ReportedSession(ABC):
+    """A session, as far as what its worker reports may have an effect on it."""
+
+    state: State
+    log: SessionLog
+    statistics: Statistics
+    user_input: UserInput
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether it has neither failed nor ended."""
+
+    @abstractmethod
+    def happened(self, event: Event, text: str = "") -> None:
+        """Follow the table of states."""
+
+    @abstractmethod
+    def accepted(self, log_level: int) -> None:
+        """The profile is usable, and wants this log level."""
+
+    @abstractmethod
+    def refused(self, reason: str) -> None:
+        """The profile is not usable."""
+
+    @abstractmethod
+    def needs_input(self, need: messages.InputNeeded) -> None:
+        """The user has to answer questions that were added to `user_input`."""
+
+    @abstractmethod
+    def needs_url(self, url: str) -> None:
+        """The user has to open a web page."""
+
+    @abstractmethod
+    def connected(self, server: Server) -> None:
+        """The engine is connected."""
+
+    @abstractmethod
+    def lost(self, reason: str) -> None:
+        """The engine died without being asked to."""
+
+
+def hello(session: ReportedSession, run: Run, message: messages.WorkerHello) -> None:
+    """The worker begins to speak."""
+    run.conversation.shake_hands(message)
+
+
+def snapshot(session: ReportedSession, run: Run, message: messages.WorkerSnapshot) -> None:
+    """How far the worker's engine is."""
+    if message.phase != "new":
+        raise ProtocolViolation(f"it begins in phase {message.phase!r}")
+
+
+async def confined(session: ReportedSession, run: Run, message: messages.Confined) -> None:
+    """Worker and engine are confined by these layers, and by one that is not theirs to report."""
+    layers = await run.confine(frozenset(message.layers), local=message.local)
+    session.log.write(LogCategory.DEBUG, f"Confined by {join(layers)}")
+
+
+def accepted(session: ReportedSession, run: Run, message: messages.Accepted) -> None:
+    """The profile is usable."""
+    if not 0 <= message.log_level <= MAX_LOG_LEVEL:
+        raise ProtocolViolation(f"its profile wants the log level {message.log_level}")
+    session.accepted(message.log_level)
+
+
+def refused(session: ReportedSession, run: Run, message: messages.Refused) -> None:
+    """The profile is not usable."""
+    session.refused(message.reason)
+
+
+def input_needed(session: ReportedSession, run: Run, message: messages.InputNeeded) -> None:
+    """The user has to type something; what is asked goes to those who use the session."""
+    for slot in message.slots:
+        if not (slot.name.isidentifier() and len(slot.label) <= MAX_STATUS_TEXT and slot.label.isprintable()):
+            raise ProtocolViolation("it asks something that cannot be shown")
+    session.user_input.ask(message.group, message.slots)
+    session.needs_input(message)
+
+
+def url_needed(session: ReportedSession, run: Run, message: messages.UrlNeeded) -> None:
+    """The user has to open a URL."""
+    url = message.url
+    if not (url.startswith(("https://", "http://")) and url.isprintable() and len(url) <= MAX_URL):
+        raise ProtocolViolation("it wants its user to open something that is no web page")
+    session.needs_url(url)
+
+
+def connected(session: ReportedSession, run: Run, message: messages.Connected) -> None:
+    """The engine is connected, and the network it asked for before is in place."""
+    proxied = message.proto in HTTP_PROXIED.values()
+    if not (
+        (proxied or message.proto in ("udp", "tcp"))
+        and (_is_host_name if proxied else _is_address)(message.address)
+        and 0 < message.port < 65536
+        and _is_host_name(message.name)
+    ):
+        raise ProtocolViolation(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
+    session.connected(Server(message.proto, message.address, message.port, message.name))
+    where = f"{message.address}:{message.port} ({message.name}) over {message.proto} on {run.device}"
+    session.log.write(LogCategory.INFO, f"Connected: {where}", LogGroup.CLIENT)
+
+
+def reconnecting(session: ReportedSession, run: Run, message: messages.Reconnecting) -> None:
+    """The engine lost its connection."""
+    session.statistics.lost(message.reason)
+    session.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
+    session.log.write(LogCategory.INFO, f"Reconnecting ({message.reason})", LogGroup.CLIENT)
+    session.happened(Event.ENGINE_RECONNECTING, message.reason)
+
+
+def engine_died(session: ReportedSession, run: Run, message: messages.EngineDied) -> None:
+    """The engine died without being asked to."""
+    if session.state is State.STARTING:
+        session.refused(message.reason)
+    else:
+        session.lost(message.reason)
+
+
+def ended(session: ReportedSession, run: Run, message: messages.Ended) -> None:
+    """The engine ended in an orderly way by itself."""
+    if session.state is State.STARTING:
+        session.refused(message.reason)
+    else:
+        session.happened(Event.ENGINE_ENDED, message.reason)
+
+
+async def apply_network(session: ReportedSession, run: Run, message: messages.ApplyNetwork) -> None:
+    """Put the settings in place; the worker's next message is read after that."""
+    try:
+        warnings = await run.apply_network(message.settings)
+    except PolicyViolation as error:
+        raise ProtocolViolation(f"it asked for network settings that are not allowed: {error}") from None
+    except SystemFailure as error:
+        if session.running:
+            session.happened(Event.ENGINE_FAILED, f"The network settings cannot be applied: {error}")
+    else:
+        for warning in warnings:
+            session.log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
+
+
+async def clear_network(session: ReportedSession, run: Run, message: messages.ClearNetwork) -> None:
+    """Take the settings off; the worker's next message is read after that."""
+    await run.clear_network()
+
+
+def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:
+    """The engine's counters."""
+    session.statistics.report(message.bytes_in, message.bytes_out, run.device)
+
+
+def resolve(session: ReportedSession, run: Run, message: messages.Resolve) -> None:
+    """Have a name looked up."""
+    run.resolve(message.host)
+
+
+def log_line(session: ReportedSession, run: Run, message: messages.LogLine) -> None:
+    """Write a line of the worker's, if it has the credit."""
+    run.spend_log_credit()
+    session.log.write(message.category, message.text, LogGroup.CLIENT)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host_name(text: str) -> bool:
+    return 0 < len(text) <= 253 and text.isascii() and text.isprintable()

@@ -1,0 +1,315 @@
+"""A run: one worker of a session, with all that it has: user id, device, process, protocol, look-ups, credit.
+
+A run is made, used, and thrown away whole.  A session has one after the other, never two at a time: the next waits
+until nothing is left of the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+
+from ...ipc import messages
+from ...policy.access import Acl
+from ...policy.dbus_numbers import LogCategory, LogGroup
+from ...policy.limits import GOODBYE_DEADLINE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
+from ...policy.network import NetworkSettings
+from ...policy.sandbox.layers import Layer
+from ..accounts import account_name
+from ..errors import ProtocolViolation, SystemFailure
+from ..workers.process import WorkerListener, WorkerProcess
+from .context import SessionContext
+from .conversation import Conversation
+from .launch_spec import LaunchSpec
+from .session_log import SessionLog
+from .states import Event
+
+_GOODBYE_GRACE = 2.0  # seconds the worker has to end, beyond those it gives its engine
+_CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
+
+
+class RunOwner(ABC):
+    """The session of a run, as far as the run knows it."""
+
+    name: str
+    config_name: str
+    acl: Acl
+    log: SessionLog
+
+    @abstractmethod
+    def start_failed(self, error: Exception) -> None:
+        """There is no worker, for this reason."""
+
+    @abstractmethod
+    def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
+        """Do what a message of the worker asks, see WorkerListener.received."""
+
+    @abstractmethod
+    def worker_killed(self, reason: str) -> None:
+        """The worker broke the rules and has been killed."""
+
+    @abstractmethod
+    def worker_ended(self, how: str) -> None:
+        """The worker's process has been reaped."""
+
+
+class Run(WorkerListener):
+    """One worker of a session.  Attributes and properties are for others to read only."""
+
+    def __init__(
+        self, owner: RunOwner, spec: LaunchSpec, context: SessionContext, after: asyncio.Event | None = None
+    ) -> None:
+        """Begin to launch it, once `after` is set; if that fails, the owner's `start_failed` tells."""
+        self.device = ""  # set before the worker has its snapshot, until it has been removed
+        self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
+        self.conversation = Conversation()
+        self.network_cleared = asyncio.Event()  # settings are undone
+        self.ended = asyncio.Event()  # nothing is left of it
+        self._owner = owner
+        self._context = context
+        self._after = after
+        self._uid = 0
+        self._worker: WorkerProcess | None = None
+        self._lines_logged = 0  # since credit was last given
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.create_task(self._start(spec))
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def uid(self) -> int:
+        """User id of worker and engine, 0 before and after."""
+        return 0 if self.ended.is_set() else self._uid
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker, also of one that has ended; 0 before there is one."""
+        return self._worker.pid if self._worker is not None else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker's process is there: a process id that has been reaped may be somebody else's by now."""
+        return self._worker is not None and self._worker.alive
+
+    @property
+    def congested(self) -> bool:
+        """Whether the worker has much left to read."""
+        return self._worker is not None and self._worker.congested
+
+    # The start
+
+    async def _start(self, spec: LaunchSpec) -> None:
+        try:
+            if self._after is not None:
+                await self._after.wait()
+            await self._launch(spec)
+        except Exception as error:
+            self._owner.start_failed(error)
+
+    async def _launch(self, spec: LaunchSpec) -> None:
+        """Make device and worker, and hand the worker its session.  Raises SystemFailure."""
+        owner, context = self._owner, self._context
+        self._uid = context.user_ids.take()
+        outcomes = await asyncio.gather(
+            self._make_device(), self._spawn(spec.providers), account_name(owner.acl.owner), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert self._worker is not None
+        self._worker.send(messages.SupervisorHello(messages.MAJOR, messages.MINOR))
+        snapshot = messages.SupervisorSnapshot(
+            session=owner.name,
+            owner=str(outcomes[2]),
+            config_name=owner.config_name,
+            device=self.device,
+            connect_deadline=context.connect_deadline,
+            overrides=spec.overrides,
+            providers=context.providers,
+        )
+        self._worker.send(snapshot, spec.profile)
+        if not spec.reusable:
+            spec.close()
+
+    async def _make_device(self) -> None:
+        self.device = await self._context.network.create_device(self._owner.name, self._uid)
+
+    async def _spawn(self, providers: frozenset[int]) -> None:
+        context = self._context
+        pid, pidfd, channel = await context.spawner.spawn(self._uid, providers)
+        self._worker = WorkerProcess(pid, pidfd, channel, context.reaper, self)
+        try:
+            context.journal.add(self._owner.name, pid, self._uid)
+        except FileNotFoundError:
+            pass  # it has ended already, and its end tells why
+        except OSError as error:
+            raise SystemFailure(f"The session cannot be noted on disk: {error.strerror}") from error
+
+    # What the worker says, and is told
+
+    def received(self, message: messages.ToSupervisor) -> Awaitable[None] | None:
+        return self._owner.worker_said(self, message)
+
+    def rules_broken(self, reason: str) -> None:
+        self._owner.worker_killed(reason)
+
+    def process_ended(self, how: str) -> None:
+        self._owner.worker_ended(how)
+
+    def send(self, message: messages.ToWorker) -> None:
+        """Tell the worker something, if there is one."""
+        if self._worker is not None:
+            self._worker.send(message)
+
+    def request(self, event: Event, text: str = "") -> None:
+        """Pass on what changes the engine's course: what its user asks for, or the first connection of a new worker."""
+        number = self.conversation.begin_request()
+        match event:
+            case Event.CONNECT | Event.ACCEPTED:
+                self.send(messages.Connect(number))
+            case Event.PAUSE:
+                self.send(messages.Pause(number, text))
+            case Event.RESUME:
+                self.send(messages.Resume(number))
+            case Event.RESTART:
+                self.send(messages.Restart(number))
+            case _:
+                raise ValueError(f"{event.name} is no request")
+
+    def kill(self) -> None:
+        """Kill the worker, if there is one; its end is told."""
+        if self._worker is not None:
+            self._worker.kill()
+
+    # What the worker asks for
+
+    async def confine(self, layers: frozenset[Layer], *, local: bool) -> frozenset[Layer]:
+        """Note the layers that the worker reports; all that are in effect, with the one that is ours to know.
+
+        With `local`, the profile's server or proxy is on this machine, and the session may connect to it.
+        """
+        network = self._context.network
+        layers -= {Layer.FIREWALL}
+        if self._uid in network.protected:
+            if local:
+                # Said before the engine has heard from any server; the profile's owner can connect there anyway.
+                try:
+                    await network.exempt(self._uid)
+                except SystemFailure as error:
+                    self._owner.log.write(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
+            else:
+                layers |= {Layer.FIREWALL}
+        self.layers = layers
+        return layers
+
+    async def apply_network(self, settings: NetworkSettings) -> list[str]:
+        """Put these settings on the device, see Network.apply."""
+        return await self._context.network.apply(self.device, settings)
+
+    async def clear_network(self) -> None:
+        """Take all settings off the device; what fails is logged."""
+        try:
+            await self._context.network.clear(self.device)
+        except SystemFailure as error:
+            self._log_network(f"Network settings could not be undone: {error}")
+
+    def resolve(self, host: str) -> None:
+        """Have a name looked up; the answer goes to the worker when it comes.
+
+        Raises ProtocolViolation if there are too many at once.
+        """
+        if len(self._lookups) >= MAX_LOOKUPS_PER_SESSION:
+            raise ProtocolViolation(f"it asked for more than {MAX_LOOKUPS_PER_SESSION} names at once")
+        task = asyncio.create_task(self._resolve(host))
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _resolve(self, host: str) -> None:
+        addresses, error = await self._context.resolver.resolve(self._owner.name, host)
+        # No longer under way: the worker may ask for the next one as soon as it reads this.
+        self._lookups.discard(asyncio.current_task())
+        self.send(messages.Resolved(host, addresses, error))
+
+    def spend_log_credit(self) -> None:
+        """Count a line that the worker logs, and give credit for more in a while.
+
+        Raises ProtocolViolation for one beyond the credit.
+        """
+        if self._lines_logged == 0:
+            asyncio.get_running_loop().call_later(_CREDIT_INTERVAL, self._give_log_credit)
+        self._lines_logged += 1
+        if self._lines_logged > LOG_CREDIT:
+            raise ProtocolViolation("it sent log lines beyond its credit")
+
+    def _give_log_credit(self) -> None:
+        lines, self._lines_logged = self._lines_logged, 0
+        self.send(messages.LogCredit(lines))
+
+    # The end
+
+    def end(self, *, goodbye: bool) -> None:
+        """Begin to undo all that was done for it, once; `ended` tells when that is done.
+
+        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.
+        """
+        if self._ending is not None:
+            return
+        self._starting.cancel()
+        for lookup in self._lookups:
+            lookup.cancel()
+        if self._worker is not None and goodbye:
+            self._worker.cancel_busy()
+            self._worker.send(messages.Disconnect())
+        elif self._worker is not None:
+            self._worker.dismiss()
+        self._ending = asyncio.create_task(self._end(goodbye))
+
+    async def _end(self, goodbye: bool) -> None:
+        try:
+            await asyncio.wait([self._starting])  # from here on, what there is of device and worker is known
+            if self._after is not None:
+                await self._after.wait()
+            if self.device:
+                await self.clear_network()
+            self.network_cleared.set()
+            if self._worker is not None:
+                await self._end_worker(self._worker, goodbye)
+            if self.device:
+                # Not before: a device that is deleted under its engine makes it spin.
+                await self._delete_device()
+        finally:
+            self.network_cleared.set()
+            self._give_back()
+            self.ended.set()
+
+    async def _end_worker(self, worker: WorkerProcess, goodbye: bool) -> None:
+        if not goodbye:
+            worker.dismiss()  # again: a start that was stopped may have made it
+        try:
+            async with asyncio.timeout(GOODBYE_DEADLINE + _GOODBYE_GRACE if goodbye else None):
+                await worker.ended.wait()
+        except TimeoutError:
+            self._owner.log.write(LogCategory.WARN, "The worker did not end in time and is killed")
+            worker.kill()
+            await worker.ended.wait()
+
+    async def _delete_device(self) -> None:
+        try:
+            await self._context.network.delete_device(self.device)
+        except SystemFailure as error:
+            self._log_network(f"Device {self.device} could not be removed: {error}")
+        self.device = ""
+
+    def _give_back(self) -> None:
+        """Give back what stands in the books of the service: the exemption, the record on disk, the user id."""
+        context, name = self._context, self._owner.name
+        context.network.end_exemption(self._uid)
+        try:
+            context.journal.remove(name)
+        except OSError as error:
+            context.log.error(f"The note of a worker cannot be removed: {error.strerror}", session=name)
+        if self._uid and not context.spawner.owes(self._uid):
+            context.user_ids.give_back(self._uid)
+
+    def _log_network(self, text: str) -> None:
+        self._owner.log.write(LogCategory.ERROR, text, LogGroup.NETCFG)
