@@ -141,7 +141,7 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
                 shown = Providers(staged, numbers)
                 failure = _spawn(requests, serial, uid, Channel(worker_end), confinement, shown)
             if failure:
-                requests.send(helpers.pack_spawned(serial, -failure))
+                _answer(requests, serial, -failure)
         except BadFrame as error:
             print(f"spawner: {error}", file=sys.stderr, flush=True)
         finally:
@@ -172,14 +172,20 @@ def _unshare_and_fork(
         process.unshare(layers.namespace_flags(confinement.layers))
         pid = os.fork()
     except OSError as error:
-        requests.send(helpers.pack_spawned(serial, -(error.errno or errno.EAGAIN)))
+        _answer(requests, serial, -(error.errno or errno.EAGAIN))
         return
     if pid == 0:
         requests.close()
         loop.run(worker_end, confine.confine_worker(uid, serial, confinement, shown))
         return
-    pidfd = os.pidfd_open(pid)
-    requests.send(helpers.pack_spawned(serial, pid), [pidfd])
+    _answer(requests, serial, pid, [os.pidfd_open(pid)])
+
+
+def _answer(requests: Channel, serial: int, pid: int, descriptors: Sequence[int] = ()) -> None:
+    try:
+        requests.send(helpers.pack_spawned(serial, pid), descriptors)
+    except ChannelClosed:
+        pass  # the supervisor has ended: `_serve` sees the same, and a worker sees its own channel closed
 
 
 def _inherited_channel(descriptor: int) -> Channel:
