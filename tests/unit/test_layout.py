@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from openvpn3_sessionmgr.tests.support.imports import circles, module_graph
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "openvpn3_sessionmgr"
 SHIPPED = ("policy", "kernel", "ipc", "supervisor", "worker", "ctl")  # the others are for developers
@@ -61,6 +63,39 @@ def test_imports_point_one_way(package: str) -> None:
     for source in sources(package):
         wrong = imported_packages(source, source.read_text()) - MAY_IMPORT[package]
         assert not wrong, f"{source.relative_to(ROOT)} imports {wrong}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(module_graph(ROOT, PACKAGE, [file for top in SHIPPED for file in sources(top)])) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from .. import a",
+        "from ..a import f",
+        "import made.a",
+        "from made import a",
+        "if TYPE_CHECKING:\n    from ..a import f",
+        "def f() -> None:\n    from ..a import f",
+        "module = importlib.import_module('made.a')",
+        "module = importlib.import_module('..a', __package__)",
+        "module = __import__('made.a')",
+    ],
+)
+def test_every_circle_is_found(tmp_path: Path, back: str) -> None:
+    texts = {"a.py": "from .room import b", "room/__init__.py": "", "room/b.py": "from . import c", "room/c.py": back}
+    (tmp_path / "room").mkdir()
+    for name, text in {**texts, "d.py": "from .room import c", "e.py": "import os"}.items():
+        (tmp_path / name).write_text(text)
+    found = circles(module_graph(tmp_path, "made", tmp_path.rglob("*.py")))
+    assert found == [["made.a", "made.room.b", "made.room.c"]]
+    (tmp_path / "room" / "c.py").write_text("a = ['python3', '-m', 'made.a']")
+    assert circles(module_graph(tmp_path, "made", tmp_path.rglob("*.py"))) == []
+    (tmp_path / "room" / "__init__.py").write_text("from .b import c")
+    assert circles(module_graph(tmp_path, "made", tmp_path.rglob("*.py"))) == [
+        ["made.room", "made.room.b", "made.room.c"]
+    ]
 
 
 @pytest.mark.parametrize("package", SHIPPED)

@@ -120,7 +120,7 @@ def test_a_supervisor_that_has_left_meanwhile_gets_no_answer(
     for channel in (requests, worker, worker_end):
         channel.close()
     with tempfile.TemporaryDirectory(prefix="sessions-") as base:
-        os.chmod(base, 0o777)
+        Path(base).chmod(0o777)
         assert serve_in_child(theirs, Confinement(layers, base=base), prepare) == ""
     theirs.close()
 

@@ -42,27 +42,22 @@ class Listener(WorkerListener):
     def __init__(self) -> None:
         self.messages: list[messages.ToSupervisor] = []
         self.ends: list[str] = []
+        self.ended = asyncio.Event()
 
     def received(self, message: messages.ToSupervisor) -> None:
         self.messages.append(message)
 
     def rules_broken(self, reason: str) -> None:
-        self.ends.append(reason)
+        self.process_ended(reason)
 
     def process_ended(self, how: str) -> None:
         self.ends.append(how)
+        self.ended.set()
 
 
 def test_of_a_dead_worker_only_the_cause_counts() -> None:
-    listener = Listener()
-
-    async def main() -> None:
-        ended = asyncio.Event()
-
-        def note_end(how: str) -> None:
-            ends.append(how)
-            ended.set()
-
+    async def main() -> Listener:
+        listener = Listener()
         ours, theirs = channel_pair()
         ours.socket.setblocking(False)
         pid = speaks_and_dies(theirs)
@@ -72,10 +67,11 @@ def test_of_a_dead_worker_only_the_cause_counts() -> None:
         reaper.start()  # collects it before anything has been read
         async with asyncio.timeout(DEADLINE):
             await worker.ended.wait()
-            await ended.wait()
+            await listener.ended.wait()
         reaper.stop()
+        return listener
 
-    asyncio.run(main())
+    listener = asyncio.run(main())
     assert [type(message) for message in listener.messages] == [
         kind for kind in map(type, examples(0)) if kind in CAUSES
     ] + [messages.LogLine]

@@ -17,7 +17,6 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.ipc.codec import decode_to_worker, encode
 from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
 from openvpn3_sessionmgr.policy.limits import LOG_CREDIT, MAX_FRAME, MAX_WORKER_FRAMES, MAX_WORKER_REPORTS
-from openvpn3_sessionmgr.supervisor.sessions.permits import PERMITS
 from openvpn3_sessionmgr.supervisor.sessions.states import State
 from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker, examples
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH
