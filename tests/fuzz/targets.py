@@ -21,9 +21,9 @@ from ...supervisor.workers.requests import handle
 from ...worker.profile.profile import ProfileRefused, judge
 from ...worker.session import events
 from ...worker.session.management import Parser
-from ...worker.session.phase import Phase
+from ...worker.session.phases import Phase
 from ...worker.session.remotes import Remotes
-from ...worker.session.session import Session as WorkerSession
+from ...worker.session.session import WorkerSession
 from ...worker.session.timers import Timers
 from ..support.bare import bare_session, resolver_without_process, surroundings
 from .dispatch import bus
@@ -145,10 +145,10 @@ def management(data: bytes) -> None:
     supervisor.socket.setblocking(False)
     session = WorkerSession(ours, Timers())
     session.handshake_done = True
-    session.snapshot = messages.SupervisorSnapshot("s", "alice", "work", "tun0", 60.0, (), ())
+    session.attempts.connect_deadline = 60.0
     session.judgement = judge("client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n")
     session.attempts.remotes = Remotes(session.judgement.remotes)
-    session.phase = phase
+    session.machine.phase = phase
     parser = Parser()
     try:
         for line in data[1:].split(b"\n"):
