@@ -198,7 +198,3 @@ def _end_with(body: Callable[[], None]) -> None:
         traceback.print_exc()
         status = ExitStatus.INTERNAL
     os._exit(status)
-
-
-if __name__ == "__main__":
-    main()
