@@ -73,7 +73,7 @@ class Disconnect(ToWorker, frozen=True):
     """End the engine, then yourself."""
 
 
-class Answer(ToWorker, frozen=True):
+class UserAnswer(ToWorker, frozen=True):
     """What the user typed for the question `name` of `group`, as UTF-8; kept nowhere on the way.
 
     A reader finds `value` in the frame itself, which it can overwrite.
@@ -84,7 +84,7 @@ class Answer(ToWorker, frozen=True):
     value: memoryview
 
     def __repr__(self) -> str:
-        return f"Answer(group={self.group!r}, name={self.name!r})"
+        return f"UserAnswer(group={self.group!r}, name={self.name!r})"
 
 
 class Resolved(ToWorker, frozen=True):

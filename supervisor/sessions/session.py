@@ -311,7 +311,7 @@ class Session:
             self.around.attention(self, need.group, escape_control_characters(need.attention[:MAX_STATUS_TEXT]))
             self.happened(Event.INPUT_NEEDED, need.status)
 
-    def answered(self, answer: messages.Answer) -> None:
+    def answered(self, answer: messages.UserAnswer) -> None:
         """The user typed something: pass it on."""
         assert self.worker is not None
         self.worker.send(answer)

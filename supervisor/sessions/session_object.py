@@ -169,7 +169,7 @@ class SessionObject:
         self._check_turn()
 
         def forward(name: str) -> None:
-            self._session.answered(messages.Answer(InputGroup(group), name, memoryview(value.encode())))
+            self._session.answered(messages.UserAnswer(InputGroup(group), name, memoryview(value.encode())))
 
         self._session.user_input.answer(kind, group, number, value, forward)
 

@@ -57,7 +57,7 @@ SPEECHES = {
     ),
     "mtu": (f"1 {up('ifconfig_local=192.0.2.9', 'tun_mtu=9')}", "network settings cannot be used: MTU 9"),
     "route-to-server": (f"1 {up('route_network_1=198.51.100.1')}", "route 198.51.100.1/32 left out"),
-    "no-address": (f"1 {up('ifconfig_local=x', 'ifconfig_netmask=y')}", "address x with netmask y makes no sense"),
+    "no-address": (f"1 {up('ifconfig_local=x', 'ifconfig_netmask=y')}", "address x with netmask y is invalid"),
     "route-to-loopback": (f"1 {up('route_network_1=127.0.0.1')}", "route 127.0.0.1/32 left out"),
     "absurd-counters": (f"1 {CONNECTED}|SUCCESS: bytesin={'9' * 18},bytesout=1|", "→ CONNECTED on ENGINE_CONNECTED"),
     "reconnecting-in-a-row": (
@@ -69,7 +69,7 @@ SPEECHES = {
     "file-as-web-page": ("1 >INFOMSG:OPEN_URL:file:///etc/passwd|", "something that is no web page"),
     "challenge-in-pieces": (
         "1 >PASSWORD:Verification Failed: 'Auth' ['CRV1:R,E:x']|",
-        "the server's challenge makes no sense",
+        "the server's challenge is malformed",
     ),
     "script-as-web-page": ("1 >INFOMSG:WEB_AUTH::javascript:x|", "something that is no web page"),
     "unknown-question": ("1 >PASSWORD:Need 'x' y|", "the engine asks for 'x', which is not supported"),

@@ -34,7 +34,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.Resolved("vpn.example", ("198.51.100.1",), ""),
     messages.SetLogLevel(6),
     messages.LogCredit(10),
-    messages.Answer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")),
+    messages.UserAnswer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")),
     messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
     messages.UrlNeeded(1, "https://login.example/"),
     messages.WorkerHello(1, 0),
@@ -177,7 +177,7 @@ def _descriptors() -> set[str]:
 def test_what_is_read_into_a_buffer_is_overwritten_there(pair: tuple[Channel, Channel]) -> None:
     left, right = pair
     buffer = bytearray(MAX_FRAME + 1)
-    message = messages.Answer(InputGroup.USER_PASSWORD, "password", memoryview(b"secret-7d10"))
+    message = messages.UserAnswer(InputGroup.USER_PASSWORD, "password", memoryview(b"secret-7d10"))
     left.send(encode(message))
     packet = right.receive_into(memoryview(buffer))
     assert plain(decode_to_worker(packet.data, 0)) == plain(message)

@@ -13,9 +13,9 @@ ASKS_FOR_CODE = ">INFOMSG:CR_TEXT:R,E:Enter the code"
 SENDS_TO_WEB_PAGE = ">INFOMSG:WEB_AUTH::https://login.example/"
 
 
-def code(text: bytes) -> messages.Answer:
+def code(text: bytes) -> messages.UserAnswer:
     """What the user typed for the question of ASKS_FOR_CODE."""
-    return messages.Answer(InputGroup.CHALLENGE_AUTH_PENDING, "auth_pending", memoryview(text))
+    return messages.UserAnswer(InputGroup.CHALLENGE_AUTH_PENDING, "auth_pending", memoryview(text))
 
 
 def failures(worker: BareWorker) -> list[str]:

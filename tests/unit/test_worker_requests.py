@@ -28,7 +28,7 @@ ALLOWED = {
     messages.Resume(1): {Phase.PAUSING, Phase.PAUSED},
     messages.Restart(1): RUNS,
     messages.Disconnect(): set(Phase),
-    messages.Answer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")): RUNS,
+    messages.UserAnswer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")): RUNS,
     messages.Resolved("vpn.example", ("198.51.100.1",), ""): RUNS,
     messages.SetLogLevel(6): set(Phase),
     messages.LogCredit(10): set(Phase),

@@ -12,7 +12,7 @@ from .values import refusal, shown
 _OTHER_KEYS = ("key", "pkcs12")
 
 
-class TokenOptions:
+class Pkcs11Options:
     """The options about tokens of one profile."""
 
     def __init__(self, listed: Sequence[ListedProvider]) -> None:
@@ -23,8 +23,8 @@ class TokenOptions:
         """Take one of the profile's options."""
         self._options[option.name] = option
 
-    def judged(self, all_names: Collection[str]) -> tuple[str, str]:
-        """Lines for the engine, and the label of the token whose PIN it will ask for ("": who knows).
+    def compiled(self, all_names: Collection[str]) -> tuple[str, str]:
+        """Lines for the engine, and the label of the token whose PIN it will ask for, "" if that is not known.
 
         `all_names` are those of all of the profile's options.  Raises ProfileRefused, ProfileTextError.
         """
@@ -53,7 +53,7 @@ class TokenOptions:
     def _module(self, option: Option, text: str) -> str:
         number = find(self._listed, text)
         if number is None:
-            raise refusal(option, f"{shown(text)} is no provider of this machine; {self._choice()}")
+            raise refusal(option, f"{shown(text)} is not a provider on this machine; {self._choice()}")
         if problem := self._listed[number].problem:
             raise refusal(option, f"the provider {self._listed[number].name} cannot be used: {problem}")
         return self._listed[number].module

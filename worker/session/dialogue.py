@@ -51,7 +51,7 @@ class Dialogue:
         else:
             self._downlink.command(*reply)
 
-    def answered(self, answer: messages.Answer) -> None:
+    def answered(self, answer: messages.UserAnswer) -> None:
         """The user typed something."""
         if answer.group is not InputGroup.CHALLENGE_AUTH_PENDING:
             self._user_input.take(answer.name, answer.value)

@@ -222,8 +222,8 @@ def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
 
 
 def _key_refused(session: WorkerSession) -> None:
-    if session.judgement is not None and session.judgement.on_token:
-        session.machine.failed(f"The token is of no use: {session.attempts.last_error}")
+    if session.profile is not None and session.profile.key_on_token:
+        session.machine.failed(f"Cannot use the PKCS#11 token: {session.attempts.last_error}")
     elif session.user_input.passphrase_given:
         session.machine.failed(_WRONG_PASSPHRASE)
     else:
@@ -298,7 +298,7 @@ _HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.InputWanted: lambda session, event: session.dialogue.input_wanted(event.text),
     management.ServerAsks: _server_asks,
     management.VerificationFailed: _verification_failed,
-    management.TokenReceived: lambda session, event: session.user_input.token_received(),
+    management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
     management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
     management.Message: _message,
     management.DeviceUp: _device_up,

@@ -49,7 +49,7 @@ class VerificationFailed(msgspec.Struct, frozen=True):
     text: str
 
 
-class TokenReceived(msgspec.Struct, frozen=True):
+class AuthTokenReceived(msgspec.Struct, frozen=True):
     """The server gave the engine a token that it sends in place of the password from now on."""
 
 
@@ -112,7 +112,7 @@ class Other(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Hold | EngineState | InputWanted | ServerAsks | VerificationFailed | TokenReceived | ByteCount | Message
+    Hold | EngineState | InputWanted | ServerAsks | VerificationFailed | AuthTokenReceived | ByteCount | Message
     | DeviceUp | DeviceDown | CertificateCount | CertificateEntry | Fatal | Reply | Other
 )  # fmt: skip
 
@@ -189,7 +189,7 @@ def _password(rest: str) -> Event:
         kind = detail.split("'")[1] if detail.count("'") >= 2 else ""
         return VerificationFailed(kind, detail)
     if rest.startswith("Auth-Token:"):
-        return TokenReceived()
+        return AuthTokenReceived()
     return Other(">PASSWORD:…")  # whatever it is: never to be shown
 
 

@@ -54,7 +54,7 @@ def _addresses(environment: Mapping[str, str], warnings: list[str]) -> Iterator[
         elif local:
             yield Address(local, 32, remote or None)
     except ValueError:
-        warnings.append(f"address {local} with netmask {netmask} makes no sense: left out")
+        warnings.append(f"address {local} with netmask {netmask} is invalid: left out")
     local6 = environment.get("ifconfig_ipv6_local")
     if local6:
         yield Address(local6, _integer(environment.get("ifconfig_ipv6_netbits"), 128))
@@ -82,7 +82,7 @@ def _route(destination: str, metric: str | None, server: str, warnings: list[str
     try:
         network = ipaddress.ip_network(destination, strict=False)
     except ValueError:
-        warnings.append(f"route {destination} makes no sense: left out")
+        warnings.append(f"route {destination} is invalid: left out")
         return
     route = Route(str(network), _integer(metric, 0))
     reason = route_problem(route, server)

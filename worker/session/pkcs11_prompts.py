@@ -40,7 +40,7 @@ class _Certificate(msgspec.Struct, frozen=True):
     name: str
 
 
-class Token:
+class Pkcs11Prompts:
     """What is known about the token of one session.  PINs are not kept here, nor anywhere once they were used."""
 
     def __init__(self) -> None:

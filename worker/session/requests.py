@@ -81,7 +81,7 @@ PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.Resume: _event(Event.RESUME, lambda message: "Resuming connection"),
     messages.Restart: _event(Event.RESTART, lambda message: "Restarting connection"),
     messages.Disconnect: _event(Event.DISCONNECT),
-    messages.Answer: _permit(*_RUNS, act=lambda session, message: session.dialogue.answered(message)),
+    messages.UserAnswer: _permit(*_RUNS, act=lambda session, message: session.dialogue.answered(message)),
     messages.Resolved: _permit(*_RUNS, act=lambda session, message: session.attempts.looked_up(message)),
     messages.SetLogLevel: _permit(*Phase, act=_set_log_level),
     messages.LogCredit: _permit(*Phase, act=lambda session, message: session.uplink.add_credit(message.lines)),

@@ -17,8 +17,8 @@ from ...ipc.channel import Channel
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import GOODBYE_DEADLINE, MAX_PROFILE, MAX_STATUS_TEXT, PAUSE_DEADLINE
 from ...policy.profile.overrides import SessionOverrides, for_session
-from ..profile.compiling import Judge
-from ..profile.profile import Judgement, ProfileRefused
+from ..profile.compiler_process import CompilerProcess
+from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
 from .attempts import Attempts
 from .dialogue import Dialogue
@@ -47,7 +47,7 @@ class WorkerSession:
         self.confinement = confinement
         self.timers = timers
         self.handshake_done = False  # the supervisor speaks our protocol
-        self.judgement: Judgement | None = None
+        self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
         self.engine: Engine | None = None
         self.connecting_announced = False
@@ -73,38 +73,38 @@ class WorkerSession:
     # The engine's beginning
 
     def begin(self, snapshot: messages.SupervisorSnapshot, profile: int) -> None:
-        """Judge the profile in the memfd `profile` and start the engine on it, or refuse it."""
+        """Compile the profile in the memfd `profile` and start the engine with it, or refuse it."""
         prctl.set_proctitle(f"openvpn3-session: {snapshot.config_name} of {snapshot.owner}, session {snapshot.session}")
         self.attempts.connect_deadline = snapshot.connect_deadline
         overrides = dict(snapshot.overrides)
         try:
-            judge = Judge(_read_memfd(profile), overrides, snapshot.providers)
+            compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
         except OSError as error:
-            self.machine.failed(f"The profile cannot be judged: {error.strerror}")
+            self.machine.failed(f"Cannot compile the profile: {error.strerror}")
             return
         try:
-            engine = Engine(self.confinement)  # while the profile is judged
-            self.judgement = judge.verdict()
+            engine = Engine(self.confinement)  # while the profile is compiled
+            self.profile = compiler.result()
             self.overrides = for_session(overrides)
-            self._prepare_for(self.judgement)
-            judge.reap()  # before there is a socket that is for the engine alone
+            self._prepare_for(self.profile)
+            compiler.reap()  # before there is a socket that is for the engine alone
             # Below that the engine would not say why it fails, nor what the server tells it to do.
-            engine.start(self.judgement.config, snapshot.device, max(self.uplink.log_level, _LEAST_VERBOSITY))
+            engine.start(self.profile.config, snapshot.device, max(self.uplink.log_level, _LEAST_VERBOSITY))
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:
             self.machine.failed(str(error))
         except OSError as error:
             cause = error.strerror or errno.errorcode.get(error.errno or 0)
-            self.machine.failed(f"The engine cannot be started: {cause}")
+            self.machine.failed(f"Cannot start the engine: {cause}")
 
-    def _prepare_for(self, judgement: Judgement) -> None:
+    def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
-        self.uplink.log_level = judgement.verbosity
-        self.attempts.remotes = Remotes(judgement.remotes)
-        for warning in judgement.warnings:
+        self.uplink.log_level = profile.verbosity
+        self.attempts.remotes = Remotes(profile.remotes)
+        for warning in profile.warnings:
             self.uplink.log(LogCategory.WARN, warning)
-        self.redirected = "\nredirect-gateway" in judgement.config
+        self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
 
@@ -112,8 +112,8 @@ class WorkerSession:
         _ACTIONS[action](self, text)
 
     def _accept(self) -> None:
-        assert self.judgement is not None
-        for questions in self.user_input.before_connecting(self.judgement):
+        assert self.profile is not None
+        for questions in self.user_input.before_connecting(self.profile):
             self.dialogue.tell(questions)
         self.uplink.tell(messages.Accepted(self.uplink.log_level))
 

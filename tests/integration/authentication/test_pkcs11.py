@@ -206,7 +206,7 @@ def test_a_certificate_that_is_not_on_the_token(lab: Lab, token: Token) -> None:
     missing = token.identities[0].removesuffix("01") + "99"
     session = with_token(lab, missing)
     _, _, text = connect(session, FAILED, pkcs11_pin=PIN)
-    assert text == f'The token is of no use: Cannot load certificate "{missing}" using PKCS#11 interface'
+    assert text == f'Cannot use the PKCS#11 token: Cannot load certificate "{missing}" using PKCS#11 interface'
 
 
 def test_the_path_of_a_listed_module_is_as_good_as_its_name(lab: Lab, token: Token) -> None:
@@ -219,7 +219,7 @@ def test_what_is_not_listed_is_refused(lab: Lab, token: Token, provider: str) ->
     started(lab)
     with pytest.raises(BusError) as error:
         with_token(lab, token.identities[0], provider=provider)
-    assert f"'{provider}' is no provider of this machine; there are: soft; {HOW_TO_ADD}" in error.value.text
+    assert f"'{provider}' is not a provider on this machine; there are: soft; {HOW_TO_ADD}" in error.value.text
     assert not processes_of_sessions()
 
 
