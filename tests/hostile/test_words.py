@@ -64,7 +64,7 @@ SPEECHES = {
         f"100 {CONNECTED}|{RECONNECTING}|",
         "is killed: it reported more than 32 events in a second",
     ),
-    "line-without-end": ("400 " + "x" * 200, "a management line without end"),
+    "line-without-end": ("400 " + "x" * 200, "a management line is too long"),
     "login-wanted-in-a-row": (f"9999 {NEEDS_LOGIN}|", "The engine does not read its commands"),
     "file-as-web-page": ("1 >INFOMSG:OPEN_URL:file:///etc/passwd|", "something that is no web page"),
     "challenge-in-pieces": (

@@ -200,7 +200,7 @@ def test_connection_blocks_are_written_anew() -> None:
         ("proto-force tcp", "no server"),
         ("<connection>\nfloat\n</connection>", "exactly one remote"),
         ("<connection>\nremote a\nremote b\n</connection>", "exactly one remote"),
-        ("<connection>\nremote a\nauth x\n</connection>", "auth (line 9): cannot stand in a <connection>"),
+        ("<connection>\nremote a\nauth x\n</connection>", "auth (line 9): is not allowed in a <connection>"),
         ("<connection>\nremote a\nremap-usr1 x\n</connection>", "remap-usr1 (line 9)"),
         ("<connection>\nremote a\n<connection>\n</connection>\n</connection>", "line 11: '</connection>' closes"),
         ("<connection>\nremote a\n<tls-auth>\n</connection>\n", "line 9: '</tls-auth>' is missing"),

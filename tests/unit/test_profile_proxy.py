@@ -117,7 +117,7 @@ def test_blocks_share_one_proxy_with_embedded_credentials() -> None:
 @pytest.mark.parametrize("other", ["", "http-proxy q 1\n", "http-proxy p 2\n", "socks-proxy p 1\n"])
 def test_credentials_for_several_proxies_are_refused(other: str) -> None:
     profile = START + block("remote a\nhttp-proxy p 1\n") + block("remote b\n" + other) + CREDENTIALS
-    with pytest.raises(ProfileRefused, match=r"http-proxy-user-pass \(line \d+\): only fits if all <connection>"):
+    with pytest.raises(ProfileRefused, match=r"http-proxy-user-pass \(line \d+\): works only if all <connection>"):
         compile_profile(profile)
 
 
@@ -154,10 +154,10 @@ def test_left_out_credentials_leave_the_proxies_of_blocks() -> None:
         ("http-proxy-user-pass f", "names the file 'f'"),
         ("http-proxy p 1\n<http-proxy-user-pass>\nme\n</http-proxy-user-pass>", "user name and, on the next line"),
         ("http-proxy p 1\nremote b 1 udp", "carries only TCP"),
-        (block("remote a\nhttp-proxy p 1\n" + CREDENTIALS), "http-proxy-user-pass (line 11): cannot stand in a <conn"),
+        (block("remote a\nhttp-proxy p 1\n" + CREDENTIALS), "http-proxy-user-pass (line 11): is not allowed in a <conn"),
         ("socks-proxy p 1 f", "names a file"),
         ("socks-proxy p x", "not a number"),
-        ("http-proxy p 1\n" + "http-proxy-option AGENT x\n" * 17, "http-proxy-option (line 25): is there more than 16"),
+        ("http-proxy p 1\n" + "http-proxy-option AGENT x\n" * 17, "http-proxy-option (line 25): occurs more than 16"),
     ],
 )
 def test_refusals(lines: str, said: str) -> None:

@@ -74,7 +74,7 @@ def test_what_the_engine_gets(lines: str, config: str, label: str) -> None:
             "the administrator adds one with the service's option --pkcs11-provider NAME=MODULE",
         ),
         ("pkcs11-providers card /tmp/evil.so\n", "'/tmp/evil.so' is not a provider"),
-        ("pkcs11-providers card\npkcs11-providers evil\n", "'evil' is no provider"),
+        ("pkcs11-providers card\npkcs11-providers evil\n", "'evil' is not a provider"),
         ("pkcs11-providers gone\n", "the provider gone cannot be used: there was no /opt/gone.so"),
         ("pkcs11-providers\n", "takes 1 to 15 parameters, not 0"),
         ("<pkcs11-providers>\ncard\n</pkcs11-providers>\n", "cannot be a block"),
@@ -86,7 +86,7 @@ def test_what_the_engine_gets(lines: str, config: str, label: str) -> None:
         (f"pkcs11-providers card\npkcs11-id {ID}\npkcs11-id-management\n", "remove one of the two"),
         ("pkcs11-providers card\n<key>\nKEY\n</key>\n", "the profile has a <key> as well; remove one of the two"),
         ("pkcs11-providers card\n<pkcs12>\nKEY\n</pkcs12>\n", "the profile has a <pkcs12> as well"),
-        ("<connection>\nremote a\npkcs11-providers card\n</connection>\n", "cannot stand in a <connection> block"),
+        ("<connection>\nremote a\npkcs11-providers card\n</connection>\n", "is not allowed in a <connection> block"),
         ("pkcs11-providers" + " soft" * 15 + "\n", "line 7: pkcs11-providers is too long"),
     ],
 )

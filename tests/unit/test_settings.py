@@ -73,7 +73,7 @@ def test_routes() -> None:
         (route(1, "198.51.100.0", "255.255.255.0"), "covers the server's own address"),
         (route(1, "203.0.113.0", "255.0.255.0"), "is invalid"),
         (route(1, "x", "y"), "route x/y is invalid"),
-        (GATEWAYS | route(1, "203.0.113.0", "255.255.255.0", "192.0.2.1"), "past the tunnel"),
+        (GATEWAYS | route(1, "203.0.113.0", "255.255.255.0", "192.0.2.1"), "outside the tunnel"),
         ({"route_ipv6_network_1": "::/0"}, "route ::/0 left out"),
         ({"ifconfig_netmask": "255.0.255.0"}, "address 198.18.0.2 with netmask 255.0.255.0 is invalid"),
         ({"ifconfig_local": "127.0.0.1"}, "will be refused: address 127.0.0.1/24"),

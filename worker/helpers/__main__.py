@@ -6,7 +6,7 @@ from ...policy.import_blocks import block_imports
 
 
 def main() -> None:
-    """Be both helpers (spawner.py)."""
+    """Run both helpers (spawner.py)."""
     gc.disable()  # as in the supervisor; spawner.py enables it when all is imported
     block_imports()
     from .spawner import main as run

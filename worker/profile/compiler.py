@@ -127,7 +127,7 @@ class _Compiler:
         elif rule.treatment is Treatment.IGNORED:
             self.drop(option, rule.reason)
         elif self.scope is not self.top and not rule.in_connection:
-            raise refusal(option, "cannot stand in a <connection> block; move it out")
+            raise refusal(option, "is not allowed in a <connection> block; move it out")
         elif self.well_formed(option, rule):
             special = _SPECIAL.get(option.name)
             if special:
@@ -264,7 +264,7 @@ class _Compiler:
 
     def askpass(self, option: Option) -> None:
         if option.params and option.params[0] != "stdin":
-            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and be asked instead")
+            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and you will be asked")
 
     def ask_challenge(self, option: Option) -> None:
         text, echo, *form = option.params

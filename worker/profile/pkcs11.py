@@ -1,4 +1,4 @@
-"""Keys on PKCS#11 tokens: what a profile says about them, and what of that the engine gets (openvpn(8), PKCS#11)."""
+"""The PKCS#11 options of a profile, in the form that the engine gets (openvpn(8), PKCS#11)."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,7 +13,7 @@ _OTHER_KEYS = ("key", "pkcs12")
 
 
 class Pkcs11Options:
-    """The options about tokens of one profile."""
+    """The PKCS#11 options of one profile."""
 
     def __init__(self, listed: Sequence[ListedProvider]) -> None:
         self._listed = listed

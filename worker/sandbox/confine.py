@@ -1,4 +1,4 @@
-"""How a freshly forked process becomes one that can do nothing but its task.
+"""Confining a process after fork(2), so that it can do nothing but its task.
 
 The order is forced: the private directory needs CAP_SYS_ADMIN, the bounding set CAP_SETPCAP, the change of user
 CAP_SETUID, and each is gone afterwards; Landlock would forbid mounting; and it and seccomp want no_new_privs.  Nothing
@@ -28,7 +28,7 @@ from ...policy.sandbox.confinement import (
 )
 from ...policy.sandbox.layers import Layer
 from . import template
-from .pkcs11_providers import Providers
+from .pkcs11_providers import MountedProviders
 
 HOSTNAME = "session"
 
@@ -81,7 +81,7 @@ def shows_providers(layers: Collection[Layer]) -> bool:
     return Layer.ROOT in layers and Layer.MOUNT in layers
 
 
-def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Providers) -> Confinement:
+def confine_worker(uid: int, serial: int, confinement: Confinement, shown: MountedProviders) -> Confinement:
     """Give the calling process its private directory and its PKCS#11 providers, and take everything else away.
 
     Returns what confines it now.

@@ -1,4 +1,4 @@
-"""What passes between the engine, which asks, and the session's user, who answers."""
+"""The dialogue between the engine, which asks, and the session's user, who answers."""
 
 from ...ipc import messages
 from ...policy.dbus_numbers import InputGroup

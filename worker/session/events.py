@@ -1,4 +1,4 @@
-"""What the engine's management events mean for the session: one function per kind of event, and a table of them."""
+"""What a worker does on each event of the management interface: a function for each, and a table of them."""
 
 import re
 from collections.abc import Callable
@@ -227,7 +227,7 @@ def _key_refused(session: WorkerSession) -> None:
     elif session.user_input.passphrase_given:
         session.machine.failed(_WRONG_PASSPHRASE)
     else:
-        session.machine.failed("The private key of the profile is damaged, or not one that OpenVPN can use")
+        session.machine.failed("The private key of the profile is damaged, or not of a kind that OpenVPN supports")
 
 
 def _verification_failed(session: WorkerSession, event: management.VerificationFailed) -> None:
@@ -262,11 +262,11 @@ def _server_asks(session: WorkerSession, event: management.ServerAsks) -> None:
         return
     url = rest if kind == "OPEN_URL" else rest.partition(":")[2]
     if kind not in ("OPEN_URL", "WEB_AUTH"):
-        session.uplink.log(LogCategory.VERB1, "The server asks for something that is not known")
+        session.uplink.log(LogCategory.VERB1, "The server asks for something unknown")
     elif _WEB_PAGE.fullmatch(url) and url.isprintable() and len(url) <= MAX_URL:
         session.dialogue.open_url(url)
     else:
-        session.machine.failed("The server wants its user to open something that is no web page")
+        session.machine.failed("The server asks the user to open a URL that is not a web page")
 
 
 def _certificate(session: WorkerSession, event: management.CertificateCount | management.CertificateEntry) -> None:

@@ -1,6 +1,6 @@
-"""The engine's management interface as events (openvpn's doc/management-notes.txt).
+"""The engine's management interface: its lines as events, and commands (openvpn's doc/management-notes.txt).
 
-Every line comes from a process that parses a stranger's packets: `parse` takes any line and never raises.
+Every line comes from a process that parses untrusted packets: `parse` takes any line and never raises.
 """
 
 import re
@@ -43,7 +43,7 @@ class ServerAsks(msgspec.Struct, frozen=True):
 
 
 class VerificationFailed(msgspec.Struct, frozen=True):
-    """The server or the key refused what was typed; more follows as a EngineState."""
+    """The server or the key refused what was typed; more follows as an EngineState."""
 
     kind: str
     text: str
@@ -80,7 +80,7 @@ class DeviceDown(msgspec.Struct, frozen=True):
 
 
 class CertificateCount(msgspec.Struct, frozen=True):
-    """So many certificates are on the tokens."""
+    """The number of certificates on the tokens."""
 
     count: int
 
@@ -241,7 +241,7 @@ class ManagementConnection:
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
         if len(self._buffer) > MAX_LINE:
-            return [Fatal("a management line without end")], True
+            return [Fatal("a management line is too long")], True
         parsed = (self._parser.parse(line.rstrip(b"\r").decode(errors="replace")) for line in lines)
         return [event for event in parsed if event is not None], not data
 

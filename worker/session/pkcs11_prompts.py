@@ -1,4 +1,4 @@
-"""A PKCS#11 token as the engine's user meets it: which certificate, whose PIN, and whether the token is there.
+"""Prompts about PKCS#11 tokens: which certificate, which PIN, and whether the token is inserted.
 
 The engine asks for each over its management interface (openvpn's management-notes.txt, needok, needstr,
 pkcs11-id-count, pkcs11-id-get).  Nothing of this is tried again by itself: a few wrong PINs lock a token.

@@ -1,4 +1,4 @@
-"""What the supervisor may ask of a worker, in which phase, and what is done then.
+"""The requests of the supervisor: in which phase each is permitted, and what the worker then does.
 
 The counterpart is supervisor/workers/requests.py.  While the worker stops, requests that were under way are ignored.
 """

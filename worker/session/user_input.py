@@ -1,4 +1,4 @@
-"""What the engine wants its user to type: which questions that makes, and what the engine is told in the end.
+"""Input that the engine asks for: the questions to the user, and the commands that answer the engine.
 
 Answers live here only: those for one use until they are used, those that a reconnect needs again until the session
 ends.  (openvpn's management-notes.txt, sections on challenge/response protocols.)
@@ -112,7 +112,7 @@ class UserInput:
         try:
             name = base64.b64decode(user, validate=True).decode()
         except ValueError:
-            raise CannotAnswer("the server's challenge names no user") from None
+            raise CannotAnswer("the server's challenge contains no valid user name") from None
         wanted = flags.split(",")
         self._challenge = _Challenge(state, name, "R" in wanted)
         if "R" not in wanted:
@@ -254,7 +254,7 @@ def _password(kind: str, password: secret.Text) -> bytearray:
 
 def _parameter(value: secret.Text) -> bytearray:
     if len(value) > _MAX_PARAMETER:
-        raise CannotAnswer(f"what was typed makes more than the {_MAX_PARAMETER} bytes that OpenVPN takes")
+        raise CannotAnswer(f"the input takes more than the {_MAX_PARAMETER} bytes that OpenVPN accepts")
     return secret.quoted(value)
 
 

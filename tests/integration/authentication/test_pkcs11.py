@@ -94,7 +94,7 @@ def test_without_a_root_or_mounts_of_their_own_all_sessions_see_providers(lab: L
     other = begin(lab, "other", user="bob")
     shown = layers != "mount,root"
     assert seen_by(other, lab.tokens.directory).is_dir() is shown
-    said = "PKCS#11: the files of all providers can be seen by all sessions"
+    said = "PKCS#11: all sessions can see the files of all providers"
     assert (said in made.log) is shown
 
 
