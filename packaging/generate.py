@@ -1,4 +1,4 @@
-"""Write the files that are generated from tables: docs/api.md, docs/states.md, D-Bus policy and activation files.
+"""Write the files that are generated from tables: docs/api.md, docs/*states.md, D-Bus policy and activation files.
 
     python -m openvpn3_sessionmgr.packaging.generate [--check]
 
@@ -16,9 +16,9 @@ from ..supervisor.bus.log_api import LOG, PROXY
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.session_api import SESSION
 from ..supervisor.bus.stub_api import BACKENDS, DEVICE, NETCFG
-from ..supervisor.sessions import states
 from .api_doc import api_document
 from .policy_files import activation_file, policy_file
+from .states_doc import session_states, worker_phases
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +27,8 @@ Generated = Sequence[tuple[str, Callable[[], str]]]
 _SERVICES = ((MANAGER, SESSION), (CONFIGURATION, PROFILE), (LOG, PROXY), (BACKENDS,), (NETCFG, DEVICE))
 GENERATED: Generated = [
     ("docs/api.md", api_document),
-    ("docs/states.md", states.document),
+    ("docs/states.md", session_states),
+    ("docs/worker-states.md", worker_phases),
     *((f"policy/dbus/{one[0].name}.conf", partial(policy_file, one)) for one in _SERVICES),
     *((f"policy/dbus/{one[0].name}.service", partial(activation_file, one[0].name)) for one in _SERVICES),
 ]

@@ -2,8 +2,8 @@
 
 import gc
 
+from ..policy.import_blocks import block_imports
 from .start.allocator import overwrites_freed, start_anew
-from .start.import_blocks import block_imports
 
 
 def main() -> None:

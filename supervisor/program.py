@@ -12,11 +12,11 @@ from typing import NoReturn
 import prctl
 
 from ..policy.exit_status import ExitStatus
+from ..policy.import_blocks import unblock_imports
 from .errors import StartError
 from .logging.destinations import default_destination
 from .logging.log import Log
 from .start import privileged
-from .start.import_blocks import unblock_imports
 from .start.options import PROGRAM, parse
 
 

@@ -216,31 +216,3 @@ def transition(state: State, event: Event) -> Transition:
         return TABLE[state, event]
     except KeyError:
         raise NotNow(f"{event.name} while {state.name}") from None
-
-
-def document() -> str:
-    """docs/states.md."""
-    lines = [
-        "# The states of a session",
-        "",
-        "Generated from `supervisor/sessions/states.py`; `make generated` renews it.",
-        "",
-        "| state | meaning |",
-        "|---|---|",
-        *(f"| {state.name} | {state.value} |" for state in State),
-        "",
-        "| event | meaning |",
-        "|---|---|",
-        *(f"| {event.name} | {event.value} |" for event in Event),
-        "",
-        "An event that has no row in a state is refused and changes nothing.",
-        "",
-        "| state | event | next | statuses (major,minor) | action |",
-        "|---|---|---|---|---|",
-    ]
-    for (state, event), cell in sorted(
-        TABLE.items(), key=lambda item: (list(State).index(item[0][0]), list(Event).index(item[0][1]))
-    ):
-        statuses = " → ".join(f"{status.major},{status.minor} {status.text}".strip() for status in cell.statuses)
-        lines.append(f"| {state.name} | {event.name} | {cell.next.name} | {statuses} | {cell.action.value} |")
-    return "\n".join(lines) + "\n"

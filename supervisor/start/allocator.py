@@ -22,7 +22,7 @@ ENVIRONMENT = {**SETTINGS, "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1"}
 
 _ISOLATED = ("-P", "-s")  # not -I, which would have Python ignore its setting
 _INSTALLED_AS = "openvpn3-service-sessionmgr"
-_CODE = "from openvpn3_sessionmgr.supervisor.__main__ import main; main()"
+_MODULE = "openvpn3_sessionmgr.supervisor"
 
 
 def overwrites_freed(environment: Mapping[str, str] = os.environ) -> bool:
@@ -37,5 +37,5 @@ def start_anew() -> None:
     """
     # By its own name where it has one, so that it is found by that from the beginning.
     installed = Path(sys.argv[0]).name == _INSTALLED_AS
-    program = [sys.argv[0]] if installed else ["-c", _CODE]
+    program = [sys.argv[0]] if installed else ["-m", _MODULE]
     os.execve(sys.executable, [sys.executable, *_ISOLATED, *program, *sys.argv[1:]], {**os.environ, **SETTINGS})

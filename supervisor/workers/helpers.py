@@ -11,13 +11,8 @@ import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
-from ..start.import_blocks import BLOCKED_IMPORTS
 
-# As this process imports its own: without the collector, which main() switches on, and without some modules.
-_CODE = (
-    f"import gc, sys; gc.disable(); sys.modules.update(dict.fromkeys({BLOCKED_IMPORTS})); "
-    "from openvpn3_sessionmgr.worker.helpers.spawner import main; main()"
-)
+_MODULE = "openvpn3_sessionmgr.worker.helpers"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 # Process titles are written over the arguments, and a worker's shows session, owner and profile.
@@ -52,7 +47,7 @@ class Starting:
         above = max(*ours, *targets) + 1
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-c", _CODE, _ROOM_FOR_TITLES],
+            [sys.executable, "-I", "-m", _MODULE, _ROOM_FOR_TITLES],
             _ENVIRONMENT,
             file_actions=[
                 *((os.POSIX_SPAWN_DUP2, number, above + index) for index, number in enumerate(ours)),

@@ -17,12 +17,13 @@ from ...supervisor.errors import ProtocolViolation
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.states import Event, State
-from ...worker.profile.profile import ProfileRefused, judge
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import ProfileRefused
 from ...worker.session import events
 from ...worker.session.management import Parser
-from ...worker.session.phase import Phase
+from ...worker.session.phases import Phase
 from ...worker.session.remotes import Remotes
-from ...worker.session.session import Session as WorkerSession
+from ...worker.session.session import WorkerSession
 from ...worker.session.timers import Timers
 from ..support.bare import BareSession, Unheard, bare_context, resolver_without_process
 from .dispatch import bus
@@ -118,7 +119,7 @@ def ipc(data: bytes) -> None:
 
 
 def profile(data: bytes) -> None:
-    """A profile as it is imported, shown and judged."""
+    """A profile as it is imported, shown and compiled."""
     try:
         options = tokenize(decode(data))
         text = problem(options)
@@ -127,19 +128,19 @@ def profile(data: bytes) -> None:
     except ProfileTextError as error:
         assert str(error).isprintable()
     try:
-        judged = judge(data)
+        compiled = compile_profile(data)
     except ProfileRefused as refused:
         assert str(refused).isprintable() and len(str(refused)) < 400
         return
-    reached = tokenize(judged.config)
+    reached = tokenize(compiled.config)
     for option in reached:
         if option.name == "connection":
             reached += tokenize(option.block or "", option.line + 1, nested=True)
     assert {option.name for option in reached} <= set(ALLOWED)
     assert all(option.params[0][:3] in ("UV_", "IV_") for option in reached if option.name == "setenv")
-    assert judge("dev tun\n" + judged.config).config == judged.config
-    assert 0 <= judged.verbosity <= 6
-    assert all(warning.isprintable() and len(warning) < 300 for warning in judged.warnings)
+    assert compile_profile("dev tun\n" + compiled.config).config == compiled.config
+    assert 0 <= compiled.verbosity <= 6
+    assert all(warning.isprintable() and len(warning) < 300 for warning in compiled.warnings)
 
 
 def management(data: bytes) -> None:
@@ -149,10 +150,10 @@ def management(data: bytes) -> None:
     supervisor.socket.setblocking(False)
     session = WorkerSession(ours, Timers())
     session.handshake_done = True
-    session.snapshot = messages.SupervisorSnapshot("s", "alice", "work", "tun0", 60.0, (), ())
-    session.judgement = judge("client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n")
-    session.attempts.remotes = Remotes(session.judgement.remotes)
-    session.phase = phase
+    session.attempts.connect_deadline = 60.0
+    session.profile = compile_profile("client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n")
+    session.attempts.remotes = Remotes(session.profile.remotes)
+    session.machine.phase = phase
     parser = Parser()
     try:
         for line in data[1:].split(b"\n"):

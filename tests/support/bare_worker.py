@@ -11,16 +11,16 @@ from openvpn3_sessionmgr.ipc.codec import decode_to_supervisor, encode
 from openvpn3_sessionmgr.worker.session import events
 from openvpn3_sessionmgr.worker.session.engine import Engine
 from openvpn3_sessionmgr.worker.session.management import ManagementConnection, Parser
-from openvpn3_sessionmgr.worker.session.phase import Phase
+from openvpn3_sessionmgr.worker.session.phases import Phase
 from openvpn3_sessionmgr.worker.session.requests import handle
-from openvpn3_sessionmgr.worker.session.session import Session
+from openvpn3_sessionmgr.worker.session.session import WorkerSession
 from openvpn3_sessionmgr.worker.session.timers import Timers
 
 
-def session_in(phase: Phase, worker: Channel) -> Session:
+def session_in(phase: Phase, worker: Channel) -> WorkerSession:
     """One in this phase; it waits for a name to be looked up, so that its engine is not let go."""
-    session = Session(worker, Timers())
-    session.phase = phase
+    session = WorkerSession(worker, Timers())
+    session.machine.phase = phase
     session.handshake_done = True
     session.attempts.engine_holds = phase in (Phase.HELD, Phase.PAUSED)
     session.attempts.looking_up.add("vpn.example")
@@ -46,7 +46,7 @@ def said(supervisor: Channel) -> list[messages.ToSupervisor]:
 class BareWorker:
     """A session, and whoever it talks to."""
 
-    def __init__(self, session: Session, supervisor: Channel, engine: socket.socket) -> None:
+    def __init__(self, session: WorkerSession, supervisor: Channel, engine: socket.socket) -> None:
         self.session = session
         self._supervisor = supervisor
         self._engine = engine
@@ -90,10 +90,10 @@ def bare_worker(phase: Phase, *, connect_deadline: float = 120.0) -> Iterator[Ba
         for end in (supervisor.socket, ours):
             end.setblocking(False)
         session = session_in(phase, worker)
-        session.snapshot = messages.SupervisorSnapshot("s", "alice", "work", "tun0", connect_deadline, (), ())
+        session.attempts.connect_deadline = connect_deadline
         session.engine = Engine.__new__(Engine)
         session.engine.pidfd = -1
-        session.engine.management = ManagementConnection(theirs)
+        session.downlink.connection = ManagementConnection(theirs)
         try:
             yield BareWorker(session, supervisor, ours)
         finally:

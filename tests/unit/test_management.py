@@ -203,7 +203,7 @@ def test_a_line_without_end_ends_the_connection(ends: Ends) -> None:
         engine.sendall(piece)
         assert connection.read() == ([], False)
     engine.sendall(b"x")
-    assert connection.read() == ([Fatal("a management line without end")], True)
+    assert connection.read() == ([Fatal("a management line is too long")], True)
 
 
 def test_a_long_line_within_the_bound_is_read(ends: Ends) -> None:

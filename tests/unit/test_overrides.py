@@ -17,8 +17,9 @@ from openvpn3_sessionmgr.policy.profile.overrides import (
     read,
 )
 from openvpn3_sessionmgr.tests.unit.test_profile_engine import engine, identity
-from openvpn3_sessionmgr.worker.profile.overrides import apply, judge_with
-from openvpn3_sessionmgr.worker.profile.profile import Judgement, ProfileRefused, Proxy, Remote, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.overrides import apply, compile_with_overrides
+from openvpn3_sessionmgr.worker.profile.values import CompiledProfile, ProfileRefused, Proxy, Remote
 
 __all__ = ["identity"]  # a fixture
 
@@ -33,8 +34,8 @@ def laid_over(lines: str, **overrides: bool | str) -> str:
     return text.removeprefix(START)
 
 
-def judged(lines: str, **overrides: bool | str) -> Judgement:
-    return judge(START + laid_over(lines, **overrides))
+def compiled(lines: str, **overrides: bool | str) -> CompiledProfile:
+    return compile_profile(START + laid_over(lines, **overrides))
 
 
 def refusal(lines: str, **overrides: bool | str) -> str:
@@ -95,7 +96,7 @@ def test_every_choice_is_valid_and_followed() -> None:
         assert row.doc and row.type in ("s", "b")
         for value in row.values:
             assert read(name, "s", value) == value
-            judge(apply((START + "remote a\n").encode(), {name: value}).profile)
+            compile_profile(apply((START + "remote a\n").encode(), {name: value}).profile)
 
 
 def test_what_concerns_the_session() -> None:
@@ -118,14 +119,14 @@ def test_what_concerns_the_session() -> None:
 # What they make of a profile
 
 
-def test_judging_with_overrides() -> None:
+def test_compiling_with_overrides() -> None:
     profile = (START + "remote a\nup x\n").encode()
-    assert judge_with(profile, {}) == judge(profile)
-    result = judge_with(profile, {"log-level": "6", "port-override": "7", "proxy-port": "1"})
+    assert compile_with_overrides(profile, {}) == compile_profile(profile)
+    result = compile_with_overrides(profile, {"log-level": "6", "port-override": "7", "proxy-port": "1"})
     assert (result.verbosity, result.remotes) == (6, (Remote("a", 7, "udp"),))
     assert result.warnings[0].startswith("override proxy-port is ignored") and "up (line 7)" in result.warnings[1]
     with pytest.raises(ProfileRefused, match="enterprise-profile"):
-        judge_with(profile, {"enterprise-profile": "x"})
+        compile_with_overrides(profile, {"enterprise-profile": "x"})
 
 
 def test_without_overrides_nothing_changes() -> None:
@@ -203,14 +204,14 @@ BLOCKS = "<connection>\nremote a\n</connection>\n<connection>\nremote b 2 tcp\nf
 def test_the_lines_of_a_profile(lines: str, overrides: dict[str, bool | str], result: str) -> None:
     applied = apply((START + lines).encode(), overrides)
     assert applied.profile.decode() == START + result
-    judge(START + "remote z 1\nremote z 1 tcp\n" + result if "remote" not in result else START + result)
+    compile_profile(START + "remote z 1\nremote z 1 tcp\n" + result if "remote" not in result else START + result)
 
 
 def test_servers_of_one_protocol_are_kept_as_they_are() -> None:
-    assert judged(TWO, proto_override="tcp").remotes == (Remote("b", 2, "tcp"),)
-    assert judged("remote a 5\n", proto_override="tcp").remotes == (Remote("a", 5, "tcp"),)
-    assert judged(f"remote c 1 udp\n{BLOCKS}", proto_override="tcp").remotes == (Remote("b", 2, "tcp"),)
-    everything = judged(TWO, server_override="c", port_override="7", proto_override="udp")
+    assert compiled(TWO, proto_override="tcp").remotes == (Remote("b", 2, "tcp"),)
+    assert compiled("remote a 5\n", proto_override="tcp").remotes == (Remote("a", 5, "tcp"),)
+    assert compiled(f"remote c 1 udp\n{BLOCKS}", proto_override="tcp").remotes == (Remote("b", 2, "tcp"),)
+    everything = compiled(TWO, server_override="c", port_override="7", proto_override="udp")
     assert everything.remotes == (Remote("c", 7, "udp"),)
 
 
@@ -222,7 +223,7 @@ def test_servers_that_speak_tcp_now_cannot_fragment() -> None:
 
 @pytest.mark.parametrize("lines", ["remote a 5\n", "<connection>\nremote a 5\nhttp-proxy old 1\n</connection>\n"])
 def test_a_proxy_takes_the_place_of_the_profiles_own(lines: str) -> None:
-    result = judged(
+    result = compiled(
         lines,
         proxy_host="q",
         proxy_port="3",
@@ -245,7 +246,7 @@ def test_a_password_cannot_end_its_block() -> None:
         proxy_password="up /bin/x",
     )
     with pytest.raises(ProfileRefused):
-        judge(START + text)
+        compile_profile(START + text)
 
 
 def test_a_proxy_given_by_halves() -> None:
@@ -274,7 +275,7 @@ def test_what_cannot_be_followed() -> None:
 def test_later_complaints_name_the_right_line() -> None:
     lines = "remote a\nhttp-proxy p 1\n<http-proxy-user-pass>\nu\np\n</http-proxy-user-pass>\npkcs11-id x\n"
     with pytest.raises(ProfileRefused, match=r"pkcs11-id \(line 12\)"):
-        judged(lines, server_override="b", proto_override="tcp", proxy_host="q", proxy_port="1", ipv6="no")
+        compiled(lines, server_override="b", proto_override="tcp", proxy_host="q", proxy_port="1", ipv6="no")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +328,6 @@ _LINES = st.lists(
 def test_nothing_but_refusals_comes_of_any_of_them(lines: list[str], overrides: dict[str, bool | str]) -> None:
     try:
         applied = apply("\n".join(lines).encode(), overrides)
-        judge(START.encode() + applied.profile)
+        compile_profile(START.encode() + applied.profile)
     except ProfileRefused:
         pass

@@ -1,4 +1,4 @@
-"""Judging profiles: what the engine gets, what the user is told, what is refused."""
+"""Compiling profiles: what the engine gets, what the user is told, what is refused."""
 
 import subprocess
 import sys
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
 from openvpn3_sessionmgr.policy.profile.options import ALLOWED, OPTIONS, REFUSED
 from openvpn3_sessionmgr.policy.profile.syntax import tokenize
-from openvpn3_sessionmgr.worker.profile.profile import Need, ProfileRefused, Remote, StaticChallenge, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.values import Need, ProfileRefused, Remote, StaticChallenge
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
 START = "client\ndev tun\n<ca>\nCA\n</ca>\n"  # a line more is line 6
@@ -19,30 +20,30 @@ START = "client\ndev tun\n<ca>\nCA\n</ca>\n"  # a line more is line 6
 
 def config(lines: str) -> str:
     """What the engine gets of BASE and `lines`, without what it gets of BASE alone."""
-    judged = judge(BASE + lines).config
-    common = judge(BASE).config
-    assert judged.startswith(common)
-    return judged.removeprefix(common)
+    compiled = compile_profile(BASE + lines).config
+    common = compile_profile(BASE).config
+    assert compiled.startswith(common)
+    return compiled.removeprefix(common)
 
 
 def refusal(lines: str, base: str = START + "remote a\n") -> str:
     with pytest.raises(ProfileRefused) as raised:
-        judge(base + lines)
+        compile_profile(base + lines)
     return str(raised.value)
 
 
 def test_a_plain_profile() -> None:
-    judged = judge(BASE.encode())
-    assert judged.config == "client\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
-    assert judged.remotes == (Remote("vpn.example", 1194, "udp"),)
-    assert judged.warnings == () and judged.needs == frozenset()
-    assert judged.static_challenge is None
-    assert judged.verbosity == 3
-    assert "CA" not in repr(judged)
+    compiled = compile_profile(BASE.encode())
+    assert compiled.config == "client\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
+    assert compiled.remotes == (Remote("vpn.example", 1194, "udp"),)
+    assert compiled.warnings == () and compiled.needs == frozenset()
+    assert compiled.static_challenge is None
+    assert compiled.verbosity == 3
+    assert "CA" not in repr(compiled)
 
 
 def test_as_windows_writes_it() -> None:
-    assert judge(b"\xef\xbb\xbf" + BASE.replace("\n", "\r\n").encode()) == judge(BASE)
+    assert compile_profile(b"\xef\xbb\xbf" + BASE.replace("\n", "\r\n").encode()) == compile_profile(BASE)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +96,13 @@ def test_what_the_engine_gets(lines: str, rendered: str | None) -> None:
 def test_what_the_user_is_told(lines: str, warnings: list[str]) -> None:
     if "<a b>" in lines:  # not one word, so not a block: its lines are options
         lines = lines.replace("</a b>", "")
-    judged = judge(BASE + lines)
-    assert [warning.partition(" is ignored: ")[0] for warning in judged.warnings] == warnings
-    assert judged.config.startswith(judge(BASE).config)
+    compiled = compile_profile(BASE + lines)
+    assert [warning.partition(" is ignored: ")[0] for warning in compiled.warnings] == warnings
+    assert compiled.config.startswith(compile_profile(BASE).config)
 
 
 def test_warnings_are_bounded() -> None:
-    warnings = judge(BASE + "".join(f"unknown-{i}\n" for i in range(9000))).warnings
+    warnings = compile_profile(BASE + "".join(f"unknown-{i}\n" for i in range(9000))).warnings
     assert len(warnings) == 101
     assert warnings[-1] == "8900 further options are ignored"
 
@@ -123,11 +124,13 @@ def test_warnings_are_bounded() -> None:
     ],
 )
 def test_what_the_user_must_type(lines: str, needs: set[Need]) -> None:
-    assert judge(BASE + lines).needs == needs
+    assert compile_profile(BASE + lines).needs == needs
 
 
 def test_static_challenge() -> None:
-    assert judge(BASE + "static-challenge 'Your PIN' 0").static_challenge == StaticChallenge("Your PIN", False)
+    assert compile_profile(BASE + "static-challenge 'Your PIN' 0").static_challenge == StaticChallenge(
+        "Your PIN", False
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,16 +148,16 @@ def test_static_challenge() -> None:
     ],
 )
 def test_remotes(lines: str, remotes: list[tuple[str, int, str]]) -> None:
-    found = judge(START + lines).remotes
+    found = compile_profile(START + lines).remotes
     assert [(remote.host, remote.port, remote.proto) for remote in found] == remotes
 
 
 def test_connection_blocks_are_written_anew() -> None:
-    judged = judge(
+    compiled = compile_profile(
         START + "<connection>\n--remote a 1 # x\nup b\nfoo\n <tls-crypt>\n K\n</tls-crypt>\n</connection>\nremote b\n"
     )
-    assert judged.config.endswith("<connection>\nremote a 1\n<tls-crypt>\n K\n</tls-crypt>\n</connection>\n")
-    assert [warning.partition(" is")[0] for warning in judged.warnings] == [
+    assert compiled.config.endswith("<connection>\nremote a 1\n<tls-crypt>\n K\n</tls-crypt>\n</connection>\n")
+    assert [warning.partition(" is")[0] for warning in compiled.warnings] == [
         "up (line 8)",
         "'foo' (line 9)",
         "remote (line 14)",
@@ -197,7 +200,7 @@ def test_connection_blocks_are_written_anew() -> None:
         ("proto-force tcp", "no server"),
         ("<connection>\nfloat\n</connection>", "exactly one remote"),
         ("<connection>\nremote a\nremote b\n</connection>", "exactly one remote"),
-        ("<connection>\nremote a\nauth x\n</connection>", "auth (line 9): cannot stand in a <connection>"),
+        ("<connection>\nremote a\nauth x\n</connection>", "auth (line 9): is not allowed in a <connection>"),
         ("<connection>\nremote a\nremap-usr1 x\n</connection>", "remap-usr1 (line 9)"),
         ("<connection>\nremote a\n<connection>\n</connection>\n</connection>", "line 11: '</connection>' closes"),
         ("<connection>\nremote a\n<tls-auth>\n</connection>\n", "line 9: '</tls-auth>' is missing"),
@@ -221,7 +224,7 @@ def test_not_a_client() -> None:
 
 def test_size() -> None:
     room = MAX_PROFILE - len(BASE)
-    assert judge(BASE + "#" * room)
+    assert compile_profile(BASE + "#" * room)
     assert "larger than 4096 KiB" in refusal("#" * (room + 1), BASE)
 
 
@@ -244,7 +247,7 @@ def test_the_largest_profile_takes_less_than_a_second(filling: str, where: str) 
     text = BASE.replace(where, where + filling * (room // len(filling.encode())))
     begin = time.process_time()
     try:
-        judge(text)
+        compile_profile(text)
     except ProfileRefused:
         pass  # most of these are; they too must be refused in time
     assert time.process_time() - begin < 1
@@ -267,37 +270,38 @@ PROFILES = st.lists(PLAIN_LINES | BLOCK_LINES, max_size=6).map("\n".join)
 @example("\x80" * 21 + "Ā" * 28, True)
 def test_nothing_forbidden_reaches_the_engine(lines: str, usable: bool) -> None:
     try:
-        judged = judge(BASE + lines if usable else lines)
+        compiled = compile_profile(BASE + lines if usable else lines)
     except ProfileRefused:
         return
-    given_to_engine = tokenize(judged.config)
+    given_to_engine = tokenize(compiled.config)
     for option in given_to_engine:
         if option.name == "connection":
             given_to_engine += tokenize(option.block or "", option.line + 1, nested=True)
         if option.name == "setenv":
             assert option.params[0][:3] in ("UV_", "IV_")
     assert {option.name for option in given_to_engine} <= set(ALLOWED)
-    assert judge("dev tun\n" + judged.config).config == judged.config
-    judged.config.encode()
-    assert all(warning.isprintable() and len(warning) < 300 for warning in judged.warnings)
+    assert compile_profile("dev tun\n" + compiled.config).config == compiled.config
+    compiled.config.encode()
+    assert all(warning.isprintable() and len(warning) < 300 for warning in compiled.warnings)
 
 
 @given(st.binary())
-def test_any_bytes_are_judged_or_refused(profile: bytes) -> None:
+def test_any_bytes_are_compiled_or_refused(profile: bytes) -> None:
     for text in (profile, BASE.encode() + profile):
         try:
-            judge(text)
+            compile_profile(text)
         except ProfileRefused as refused:
             assert str(refused).isprintable() and len(str(refused)) < 400
 
 
 LATE_IMPORTS = """
 import sys
-from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.values import ProfileRefused
 before = set(sys.modules)
 for text in sys.argv[1:]:
     try:
-        judge(text.encode("utf-8", "surrogateescape"))
+        compile_profile(text.encode("utf-8", "surrogateescape"))
     except ProfileRefused as refused:
         str(refused)
 print(sorted(set(sys.modules) - before))

@@ -1,4 +1,4 @@
-"""The real engine starts with what judging a profile hands to it."""
+"""The real engine starts with what compiling a profile hands to it."""
 
 import contextlib
 import itertools
@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from openvpn3_sessionmgr.worker.profile.profile import judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
 
 DEADLINE = 10  # seconds
 
@@ -44,11 +44,11 @@ def identity() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def engine(lines: str, identity: tuple[str, str], place: Path) -> Iterator[tuple[socket.socket, TextIO]]:
-    """The engine, started and held on a judged profile with `lines`: its management connection both ways."""
+    """The engine, started and held on a compiled profile with `lines`: its management connection both ways."""
     certificate, key = identity
     profile = f"client\ndev tun\n<ca>\n{certificate}</ca>\n<cert>\n{certificate}</cert>\n<key>\n{key}</key>\n"
     file = place / "config"
-    file.write_text(judge(profile + lines).config)
+    file.write_text(compile_profile(profile + lines).config)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place / "management"))
         listener.listen()

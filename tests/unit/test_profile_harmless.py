@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from openvpn3_sessionmgr.policy.profile.options import ALLOWED, IGNORED, OPTIONS
-from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.values import ProfileRefused
 
 FINGERPRINT = ":".join(["00"] * 32)
 BASE = f"""client
@@ -78,7 +79,7 @@ def run_engine(directory: Path, config: str) -> None:
     ],
 )
 def test_the_watching_works(line: str, watched: Watched, tmp_path: Path) -> None:
-    """The engine touches the file where it gets such a line unjudged."""
+    """The engine touches the file where it gets such a line uncompiled."""
     run_engine(tmp_path, BASE + line.format(watched.path) + "\n")
     assert watched.touched()
 
@@ -114,7 +115,7 @@ def test_an_option_that_is_given_a_file_does_not_touch_it(name: str, watched: Wa
     tried = 0
     for line in lines_with(name, str(watched.path)):
         try:
-            config = judge(BASE + line).config
+            config = compile_profile(BASE + line).config
         except ProfileRefused:
             continue
         if str(watched.path) in config:
@@ -127,6 +128,6 @@ def test_an_option_that_is_given_a_file_does_not_touch_it(name: str, watched: Wa
 
 @pytest.mark.parametrize("name", sorted(IGNORED))
 def test_what_is_ignored_is_left_out_and_warned_about(name: str) -> None:
-    judged = judge(f"{BASE}{name} a b")
-    assert judged.config == judge(BASE).config
-    assert judged.warnings == (f"{name} (line 11) is ignored: {IGNORED[name].reason}",)
+    compiled = compile_profile(f"{BASE}{name} a b")
+    assert compiled.config == compile_profile(BASE).config
+    assert compiled.warnings == (f"{name} (line 11) is ignored: {IGNORED[name].reason}",)

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from openvpn3_sessionmgr.worker.profile.profile import Need, ProfileRefused, Proxy, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.values import Need, ProfileRefused, Proxy
 
 START = "client\ndev tun\n<ca>\nCA\n</ca>\nproto tcp\n"  # a line more is line 7
 BASE = START + "remote a\n"
@@ -18,7 +19,7 @@ def block(lines: str) -> str:
 
 def config(profile: str) -> str:
     """What the engine gets, without what every profile here has."""
-    return judge(profile).config.replace("client\n<ca>\nCA\n</ca>\n", "")
+    return compile_profile(profile).config.replace("client\n<ca>\nCA\n</ca>\n", "")
 
 
 @pytest.mark.parametrize(
@@ -43,12 +44,12 @@ def config(profile: str) -> str:
 @pytest.mark.parametrize("in_block", [False, True])
 def test_the_proxy_reaches_the_engine(line: str, rendered: str, asks: bool, in_block: bool) -> None:
     profile = START + block(f"{line}\nremote a\n") if in_block else f"{BASE}{line}\n"
-    judged = judge(profile)
+    compiled = compile_profile(profile)
     in_its_block = "proto tcp\n" + block(f"remote a\n{rendered}\n")
     assert config(profile) == (in_its_block if in_block else f"{rendered}\n{END}")
-    assert judged.needs == ({Need.PROXY_CREDENTIALS} if asks else set())
-    assert judged.remotes[0].proxy == Proxy(line.partition("-")[0], "p")
-    assert judged.warnings == ()
+    assert compiled.needs == ({Need.PROXY_CREDENTIALS} if asks else set())
+    assert compiled.remotes[0].proxy == Proxy(line.partition("-")[0], "p")
+    assert compiled.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -62,18 +63,18 @@ def test_the_proxy_reaches_the_engine(line: str, rendered: str, asks: bool, in_b
 )
 def test_embedded_credentials_come_after_the_proxy_and_are_not_asked_for(line: str, rendered: str) -> None:
     for lines in itertools.permutations([f"{line}\n", CREDENTIALS, "http-proxy-option AGENT 'x y'\n"]):
-        judged = judge(BASE + "".join(lines))
+        compiled = compile_profile(BASE + "".join(lines))
         expected = f"{rendered}\nhttp-proxy-option AGENT 'x y'\n{CREDENTIALS}{END}"
-        assert judged.config.replace("client\n<ca>\nCA\n</ca>\n", "") == expected
-        assert judged.needs == set()
-        assert "secret" not in repr(judged)
+        assert compiled.config.replace("client\n<ca>\nCA\n</ca>\n", "") == expected
+        assert compiled.needs == set()
+        assert "secret" not in repr(compiled)
 
 
 def test_embedded_credentials_are_not_for_a_socks_proxy() -> None:
-    judged = judge(BASE + "http-proxy p 1\n" + CREDENTIALS + "socks-proxy s 2 stdin\n")
-    assert judged.config.startswith("socks-proxy s 2 stdin\nclient\n")
-    assert judged.needs == {Need.PROXY_CREDENTIALS}
-    assert "secret" not in judged.config
+    compiled = compile_profile(BASE + "http-proxy p 1\n" + CREDENTIALS + "socks-proxy s 2 stdin\n")
+    assert compiled.config.startswith("socks-proxy s 2 stdin\nclient\n")
+    assert compiled.needs == {Need.PROXY_CREDENTIALS}
+    assert "secret" not in compiled.config
 
 
 def test_each_block_has_the_proxy_that_holds_where_it_stands() -> None:
@@ -86,7 +87,7 @@ def test_each_block_has_the_proxy_that_holds_where_it_stands() -> None:
         + block("remote d 5 udp\nsocks-proxy s\n")
         + block("remote e\n")
     )
-    assert [remote.proxy for remote in judge(profile).remotes] == [
+    assert [remote.proxy for remote in compile_profile(profile).remotes] == [
         None,
         Proxy("http", "p"),
         Proxy("http", "q"),
@@ -106,18 +107,18 @@ def test_each_block_has_the_proxy_that_holds_where_it_stands() -> None:
 
 def test_blocks_share_one_proxy_with_embedded_credentials() -> None:
     blocks = [block("remote a\nhttp-proxy p 1\n"), block("remote b 5\nhttp-proxy p 1\n")]
-    judged = judge(START + blocks[0] + CREDENTIALS + blocks[1])
+    compiled = compile_profile(START + blocks[0] + CREDENTIALS + blocks[1])
     without_proxy = block("remote a\n") + block("remote b 5\n")
-    assert judged.config.startswith(f"http-proxy p 1 auto\n{CREDENTIALS}client\n")
-    assert judged.config.endswith(f"proto tcp\n{without_proxy}")
-    assert [remote.proxy for remote in judged.remotes] == [Proxy("http", "p")] * 2
+    assert compiled.config.startswith(f"http-proxy p 1 auto\n{CREDENTIALS}client\n")
+    assert compiled.config.endswith(f"proto tcp\n{without_proxy}")
+    assert [remote.proxy for remote in compiled.remotes] == [Proxy("http", "p")] * 2
 
 
 @pytest.mark.parametrize("other", ["", "http-proxy q 1\n", "http-proxy p 2\n", "socks-proxy p 1\n"])
 def test_credentials_for_several_proxies_are_refused(other: str) -> None:
     profile = START + block("remote a\nhttp-proxy p 1\n") + block("remote b\n" + other) + CREDENTIALS
-    with pytest.raises(ProfileRefused, match=r"http-proxy-user-pass \(line \d+\): only fits if all <connection>"):
-        judge(profile)
+    with pytest.raises(ProfileRefused, match=r"http-proxy-user-pass \(line \d+\): works only if all <connection>"):
+        compile_profile(profile)
 
 
 @pytest.mark.parametrize(
@@ -129,16 +130,16 @@ def test_credentials_for_several_proxies_are_refused(other: str) -> None:
     ],
 )
 def test_what_is_left_out(lines: str, warning: str) -> None:
-    judged = judge(BASE + lines)
-    assert [text.partition(" is ignored: ")[0] for text in judged.warnings] == [warning]
-    assert judged.config == judge(BASE).config
-    judged = judge(BASE + lines + "socks-proxy s 1\n")
-    assert judged.config == "socks-proxy s 1\n" + judge(BASE).config
+    compiled = compile_profile(BASE + lines)
+    assert [text.partition(" is ignored: ")[0] for text in compiled.warnings] == [warning]
+    assert compiled.config == compile_profile(BASE).config
+    compiled = compile_profile(BASE + lines + "socks-proxy s 1\n")
+    assert compiled.config == "socks-proxy s 1\n" + compile_profile(BASE).config
 
 
 def test_left_out_credentials_leave_the_proxies_of_blocks() -> None:
-    judged = judge(START + block("remote a\nsocks-proxy s 1\n") + CREDENTIALS)
-    assert judged.config.endswith(block("remote a\nsocks-proxy s 1\n"))
+    compiled = compile_profile(START + block("remote a\nsocks-proxy s 1\n") + CREDENTIALS)
+    assert compiled.config.endswith(block("remote a\nsocks-proxy s 1\n"))
 
 
 @pytest.mark.parametrize(
@@ -153,13 +154,16 @@ def test_left_out_credentials_leave_the_proxies_of_blocks() -> None:
         ("http-proxy-user-pass f", "names the file 'f'"),
         ("http-proxy p 1\n<http-proxy-user-pass>\nme\n</http-proxy-user-pass>", "user name and, on the next line"),
         ("http-proxy p 1\nremote b 1 udp", "carries only TCP"),
-        (block("remote a\nhttp-proxy p 1\n" + CREDENTIALS), "http-proxy-user-pass (line 11): cannot stand in a <conn"),
+        (
+            block("remote a\nhttp-proxy p 1\n" + CREDENTIALS),
+            "http-proxy-user-pass (line 11): is not allowed in a <conn",
+        ),
         ("socks-proxy p 1 f", "names a file"),
         ("socks-proxy p x", "not a number"),
-        ("http-proxy p 1\n" + "http-proxy-option AGENT x\n" * 17, "http-proxy-option (line 25): is there more than 16"),
+        ("http-proxy p 1\n" + "http-proxy-option AGENT x\n" * 17, "http-proxy-option (line 25): occurs more than 16"),
     ],
 )
 def test_refusals(lines: str, said: str) -> None:
     with pytest.raises(ProfileRefused) as refused:
-        judge(BASE + lines)
+        compile_profile(BASE + lines)
     assert said in str(refused.value)

@@ -3,7 +3,8 @@
 import pytest
 
 from openvpn3_sessionmgr.policy.profile.pkcs11 import ListedProvider
-from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.values import ProfileRefused
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"  # a line more is line 7
 LISTED = (
@@ -14,12 +15,12 @@ LISTED = (
 ID = r"'maker/model/1/alice\x20card/01'"
 
 
-def judged(lines: str) -> tuple[str, str]:
+def compiled(lines: str) -> tuple[str, str]:
     """What the engine gets of `lines`, and the label of the token whose PIN is asked for."""
-    judgement = judge(BASE + lines, LISTED)
-    assert not judgement.warnings and not judgement.needs
-    assert judgement.on_token and not judge(BASE).on_token
-    return judgement.config.removeprefix(judge(BASE).config), judgement.token
+    profile = compile_profile(BASE + lines, LISTED)
+    assert not profile.warnings and not profile.needs
+    assert profile.key_on_token and not compile_profile(BASE).key_on_token
+    return profile.config.removeprefix(compile_profile(BASE).config), profile.token_label
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def judged(lines: str) -> tuple[str, str]:
     ],
 )
 def test_what_the_engine_gets(lines: str, config: str, label: str) -> None:
-    assert judged(lines) == (config, label)
+    assert compiled(lines) == (config, label)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +70,11 @@ def test_what_the_engine_gets(lines: str, config: str, label: str) -> None:
     [
         (
             "pkcs11-providers /tmp/evil.so\n",
-            "pkcs11-providers (line 7): '/tmp/evil.so' is no provider of this machine; there are: card, soft, gone; "
+            "pkcs11-providers (line 7): '/tmp/evil.so' is not a provider on this machine; there are: card, soft, gone; "
             "the administrator adds one with the service's option --pkcs11-provider NAME=MODULE",
         ),
-        ("pkcs11-providers card /tmp/evil.so\n", "'/tmp/evil.so' is no provider"),
-        ("pkcs11-providers card\npkcs11-providers evil\n", "'evil' is no provider"),
+        ("pkcs11-providers card /tmp/evil.so\n", "'/tmp/evil.so' is not a provider"),
+        ("pkcs11-providers card\npkcs11-providers evil\n", "'evil' is not a provider"),
         ("pkcs11-providers gone\n", "the provider gone cannot be used: there was no /opt/gone.so"),
         ("pkcs11-providers\n", "takes 1 to 15 parameters, not 0"),
         ("<pkcs11-providers>\ncard\n</pkcs11-providers>\n", "cannot be a block"),
@@ -85,16 +86,18 @@ def test_what_the_engine_gets(lines: str, config: str, label: str) -> None:
         (f"pkcs11-providers card\npkcs11-id {ID}\npkcs11-id-management\n", "remove one of the two"),
         ("pkcs11-providers card\n<key>\nKEY\n</key>\n", "the profile has a <key> as well; remove one of the two"),
         ("pkcs11-providers card\n<pkcs12>\nKEY\n</pkcs12>\n", "the profile has a <pkcs12> as well"),
-        ("<connection>\nremote a\npkcs11-providers card\n</connection>\n", "cannot stand in a <connection> block"),
+        ("<connection>\nremote a\npkcs11-providers card\n</connection>\n", "is not allowed in a <connection> block"),
         ("pkcs11-providers" + " soft" * 15 + "\n", "line 7: pkcs11-providers is too long"),
     ],
 )
 def test_refusals(lines: str, said: str) -> None:
     with pytest.raises(ProfileRefused) as error:
-        judge(BASE + lines, LISTED)
+        compile_profile(BASE + lines, LISTED)
     assert said in str(error.value)
 
 
 def test_where_no_provider_is_listed() -> None:
-    with pytest.raises(ProfileRefused, match="'card' is no provider of this machine; there is none; the administrator"):
-        judge(BASE + "pkcs11-providers card\n")
+    with pytest.raises(
+        ProfileRefused, match="'card' is not a provider on this machine; there is none; the administrator"
+    ):
+        compile_profile(BASE + "pkcs11-providers card\n")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.worker.profile.profile import ProfileRefused, Proxy, Remote, judge
+from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from openvpn3_sessionmgr.worker.profile.values import ProfileRefused, Proxy, Remote
 from openvpn3_sessionmgr.worker.session.remotes import Remotes
 
 A, B, C = "198.51.100.1", "198.51.100.2", "2001:db8::3"
@@ -157,11 +158,11 @@ LINE = re.compile(r"(\S+) [A-Za-z0-9_.:%-]+")
 def test_the_hosts_file_has_only_addresses_and_names(hosts: list[str], data: st.DataObject) -> None:
     lines = [f'remote "{host}"\n' for host in hosts]
     try:
-        judged = judge("client\ndev tun\n<ca>\nCA\n</ca>\nremote a.example\n" + "".join(lines))
+        compiled = compile_profile("client\ndev tun\n<ca>\nCA\n</ca>\nremote a.example\n" + "".join(lines))
     except ProfileRefused:
-        judged = judge("client\ndev tun\n<ca>\nCA\n</ca>\nremote a.example\nremote b%-_.example\n")
-    servers = Remotes(judged.remotes)
-    names = {remote.host for remote in judged.remotes}
+        compiled = compile_profile("client\ndev tun\n<ca>\nCA\n</ca>\nremote a.example\nremote b%-_.example\n")
+    servers = Remotes(compiled.remotes)
+    names = {remote.host for remote in compiled.remotes}
     for _ in range(data.draw(st.integers(1, 5))):
         for name in servers.to_look_up():
             servers.learned(name, tuple(data.draw(st.lists(ADDRESSES, max_size=4))))

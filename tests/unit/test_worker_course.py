@@ -6,7 +6,7 @@ from openvpn3_sessionmgr.ipc import messages
 from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, LogCategory
 from openvpn3_sessionmgr.policy.limits import LOG_CREDIT
 from openvpn3_sessionmgr.tests.support.bare_worker import BareWorker, bare_worker
-from openvpn3_sessionmgr.worker.session.phase import Phase
+from openvpn3_sessionmgr.worker.session.phases import Phase
 
 ASKS_FOR_LOGIN = ">PASSWORD:Need 'Auth' username/password"
 ASKS_FOR_CODE = ">INFOMSG:CR_TEXT:R,E:Enter the code"
@@ -143,17 +143,17 @@ def logged(worker: BareWorker) -> list[str]:
 def test_log_lines_beyond_the_credit_are_dropped_and_counted() -> None:
     with bare_worker(Phase.RUNNING) as worker:
         for number in range(LOG_CREDIT + 30):
-            worker.session.log(LogCategory.INFO, f"line {number}")
+            worker.session.uplink.log(LogCategory.INFO, f"line {number}")
         assert logged(worker) == [f"line {number}" for number in range(LOG_CREDIT)]
         worker.tell(messages.LogCredit(1))  # not enough for a line and for what is said of the others
-        worker.session.log(LogCategory.INFO, "another")
+        worker.session.uplink.log(LogCategory.INFO, "another")
         assert logged(worker) == []
         worker.tell(messages.LogCredit(1))
         for text in ("next", "one more"):
-            worker.session.log(LogCategory.INFO, text)
+            worker.session.uplink.log(LogCategory.INFO, text)
         assert logged(worker) == ["31 log lines were dropped here", "next"]
         worker.tell(messages.LogCredit(2))
-        worker.session.log(LogCategory.INFO, "the last")
+        worker.session.uplink.log(LogCategory.INFO, "the last")
         assert logged(worker) == ["1 log lines were dropped here", "the last"]
 
 
@@ -161,7 +161,7 @@ def test_no_more_credit_than_a_full_one_is_kept() -> None:
     with bare_worker(Phase.RUNNING) as worker:
         worker.tell(messages.LogCredit(LOG_CREDIT))
         for number in range(LOG_CREDIT + 1):
-            worker.session.log(LogCategory.INFO, f"line {number}")
+            worker.session.uplink.log(LogCategory.INFO, f"line {number}")
         assert len(logged(worker)) == LOG_CREDIT
 
 
@@ -169,6 +169,6 @@ def test_a_line_that_the_level_hides_costs_no_credit() -> None:
     with bare_worker(Phase.RUNNING) as worker:
         worker.tell(messages.SetLogLevel(3))
         for _ in range(LOG_CREDIT):
-            worker.session.log(LogCategory.DEBUG, "unseen")
-        worker.session.log(LogCategory.INFO, "seen")
+            worker.session.uplink.log(LogCategory.DEBUG, "unseen")
+        worker.session.uplink.log(LogCategory.INFO, "seen")
         assert logged(worker) == ["seen"]

@@ -11,10 +11,10 @@ from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup
 from openvpn3_sessionmgr.tests.support.bare_worker import packet, said, session_in
 from openvpn3_sessionmgr.worker.profile.values import Remote
 from openvpn3_sessionmgr.worker.session import events, management
-from openvpn3_sessionmgr.worker.session.phase import Phase
+from openvpn3_sessionmgr.worker.session.phases import Phase
 from openvpn3_sessionmgr.worker.session.remotes import Remotes
 from openvpn3_sessionmgr.worker.session.requests import PERMITS, handle
-from openvpn3_sessionmgr.worker.session.session import Session
+from openvpn3_sessionmgr.worker.session.session import WorkerSession
 from openvpn3_sessionmgr.worker.session.timers import Timers
 
 RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
@@ -61,7 +61,7 @@ def test_a_message_is_acted_upon_or_against_the_protocol(
         if phase in ALLOWED[message] or phase is Phase.STOPPING:
             handle(session, arrived)
         else:
-            with pytest.raises(BadFrame, match=f"{type(message).__name__} while {phase}"):
+            with pytest.raises(BadFrame, match=f"{type(message).__name__} in phase {phase.name}"):
                 handle(session, arrived)
             assert session.phase is phase
     finally:
@@ -117,7 +117,7 @@ def test_what_is_no_message_is_against_the_protocol(data: bytes, channels: tuple
     "message", [message for message in ALLOWED if not isinstance(message, messages.SupervisorHello)]
 )
 def test_nothing_counts_before_the_hello(message: messages.ToWorker, channels: tuple[Channel, Channel]) -> None:
-    session = Session(channels[1], Timers())
+    session = WorkerSession(channels[1], Timers())
     with pytest.raises(BadFrame, match="before the hello"):
         handle(session, packet(message))
     handle(session, packet(messages.SupervisorHello(messages.MAJOR, 0)))
@@ -154,10 +154,10 @@ def connections(supervisor: Channel) -> list[int]:
     return [message.request_number for message in said(supervisor) if isinstance(message, messages.Connected)]
 
 
-def connecting(phase: Phase, worker: Channel) -> Session:
+def connecting(phase: Phase, worker: Channel) -> WorkerSession:
     session = session_in(phase, worker)
     session.attempts.remotes = Remotes([REMOTE])
-    session.request_number = 1
+    session.uplink.request_number = 1
     return session
 
 

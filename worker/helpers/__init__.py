@@ -1,1 +1,1 @@
-"""The processes that workers are forked from and that look up names: exec'd early, while still root."""
+"""The helper processes: the spawner, which makes workers, and the resolver, which looks up names."""

@@ -26,7 +26,7 @@ class _Lookup(msgspec.Struct):
 
     request: helpers.Lookup
     pid: int
-    pipe: int  # the process writes its Answer here, and ends
+    pipe: int  # the process writes its LookupResult here, and ends
     deadline: float  # time.monotonic()
     answer: bytes = b""
 
@@ -82,7 +82,7 @@ class _Resolver:
         except OSError as error:
             os.close(read_end)
             os.close(write_end)
-            self._reply(helpers.LookupResult(request.number, (), f"no process for the look-up: {error.strerror}"))
+            self._reply(helpers.LookupResult(request.number, (), f"cannot start a look-up: {error.strerror}"))
             return
         if pid == 0:
             os.write(write_end, helpers.encode(resolve(request)))

@@ -31,7 +31,7 @@ from ...policy.sandbox import layers
 from ...policy.sandbox.layers import Layer
 from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
-from ..sandbox.pkcs11_providers import Providers
+from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
 from . import resolver
 
@@ -40,12 +40,12 @@ _FORK_RETRY = 0.5  # seconds
 
 
 def main() -> None:
-    """Be both helpers; ipc/helpers.py says what descriptors there are, and what is read first."""
+    """Run both helpers; ipc/helpers.py lists their descriptors, and what is read first."""
     # The supervisor decides when its helpers end, by closing their sockets; a Ctrl-C at the terminal is for it alone.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in loop.ENDING:
         # Not ignored, but of no effect here: a worker that had to set its own handlers would take 0.1 MB for that.
-        signal.signal(number, lambda number, frame: None)
+        signal.signal(number, lambda *_: None)
     with os.fdopen(helpers.SETUP_FD, "rb") as pipe:
         told = pipe.read()
     if not told:  # the supervisor cannot start
@@ -75,7 +75,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
     process.unshare(process.CLONE_NEWNS)
     mounts.make_mounts_private()
-    cgroup.cut_loose(helpers.CGROUP_FD)
+    cgroup.restrict_descriptor(helpers.CGROUP_FD)
     if Layer.ROOT in confinement.layers:
         template.build_and_enter(engine, setup.directory, staged)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
@@ -83,7 +83,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
         base = template.OUTSIDE_DIRECTORY
     if Layer.MOUNT not in confinement.layers:
         template.share_private_directory(base)
-    template.write_texts(engine, base, staged)
+    template.map_pinned_strings(engine, base, staged)
     if not confine.shows_providers(confinement.layers):
         _show_to_all(confinement, staged)
     places = {"ENGINE": (engine,), "LOADER": template.loaders()}
@@ -98,8 +98,8 @@ def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvid
     if not any(provider.places for provider in staged):
         return
     if Layer.ROOT in confinement.layers:  # otherwise they are where they belong
-        Providers(staged, range(len(staged))).show()
-    print("PKCS#11: the files of all providers can be seen by all sessions", file=sys.stderr, flush=True)
+        MountedProviders(staged, range(len(staged))).show()
+    print("PKCS#11: all sessions can see the files of all providers", file=sys.stderr, flush=True)
 
 
 def keep_serving(serve_requests: Callable[[], None]) -> None:
@@ -110,7 +110,7 @@ def keep_serving(serve_requests: Callable[[], None]) -> None:
     while True:
         try:
             child = os.fork()
-        except OSError as error:  # no process or memory to be had: there is no event for when there is
+        except OSError as error:  # no process or memory is available, and no event tells when one is
             print(f"cannot fork: {error.strerror}; trying again", file=sys.stderr, flush=True)
             time.sleep(_FORK_RETRY)
             continue
@@ -138,7 +138,7 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
                 what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
                 raise BadFrame(f"a request for {what}")
             with socket.socket(fileno=packet.take()) as worker_end:
-                shown = Providers(staged, numbers)
+                shown = MountedProviders(staged, numbers)
                 failure = _spawn(requests, serial, uid, Channel(worker_end), confinement, shown)
             if failure:
                 _answer(requests, serial, -failure)
@@ -149,7 +149,7 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
 
 
 def _spawn(
-    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: Providers
+    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: MountedProviders
 ) -> int:
     """Make a worker, which answers the request by itself; an errno if there is none."""
     try:
@@ -163,7 +163,7 @@ def _spawn(
 
 
 def _unshare_and_fork(
-    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: Providers
+    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: MountedProviders
 ) -> None:
     try:
         if Layer.CGROUP in confinement.layers:
@@ -204,7 +204,3 @@ def _end_with(body: Callable[[], None]) -> None:
         traceback.print_exc()
         status = ExitStatus.INTERNAL
     os._exit(status)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What of a profile applies to some of its servers only."""
+"""The options of a profile that apply to some of its servers only (openvpn(8), <connection>)."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from .proxy import ProxyOptions
 from .values import Remote, family_of, read_host, read_port, read_proto
 
 
-class Connection(msgspec.Struct):
+class ConnectionScope(msgspec.Struct):
     """What applies to the servers named in one scope: the whole profile, or a <connection> block."""
 
     proto: str = "udp"

@@ -1,4 +1,4 @@
-"""Lay a profile's overrides over its text, before it is judged.
+"""Apply a profile's overrides to its text, before it is compiled.
 
 The text stays what it was, line by line, so that what is said about it later names the right lines; only lines that an
 override speaks of are replaced, and what is new follows at the end.  (A proxy must stand before the <connection>
@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from ...policy.profile.overrides import OVERRIDES, SessionOverrides, for_session, problem
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import Option, ProfileTextError, decode, render, tokenize
-from .profile import Judgement, ProfileRefused, judge
+from .compiler import compile_profile
+from .values import CompiledProfile, ProfileRefused
 
 # Ciphers marked by "?" are offered if the engine has them.
 _DATA_CIPHERS = "AES-256-GCM:AES-128-GCM:?CHACHA20-POLY1305"
@@ -24,7 +25,7 @@ _PROTO = {"tcp": "tcp-client", "udp": "udp"}
 class Overridden(msgspec.Struct, frozen=True):
     """A profile with its overrides."""
 
-    profile: bytes  # to be judged instead of the one given; contains secrets
+    profile: bytes  # to be compiled instead of the one given; contains secrets
     warnings: tuple[str, ...] = ()
     session: SessionOverrides = SessionOverrides()
 
@@ -33,10 +34,10 @@ class Overridden(msgspec.Struct, frozen=True):
 
 
 def apply(profile: bytes, overrides: Mapping[str, bool | str]) -> Overridden:
-    """Lay `overrides` over `profile`.
+    """Apply `overrides` to `profile`.
 
     Raises ProfileRefused for overrides that cannot be followed.  A profile that cannot be read is returned as it
-    is: judging it says why.
+    is: compiling it says why.
     """
     warnings = tuple(f"override {name!a} is ignored: it is not known" for name in overrides if name not in OVERRIDES)
     known = {name: value for name, value in overrides.items() if name in OVERRIDES}
@@ -56,13 +57,13 @@ def apply(profile: bytes, overrides: Mapping[str, bool | str]) -> Overridden:
     return Overridden(edited.text().encode(), (*warnings, *edited.warnings), session)
 
 
-def judge_with(
+def compile_with_overrides(
     profile: bytes, overrides: Mapping[str, bool | str], providers: Sequence[ListedProvider] = ()
-) -> Judgement:
-    """Judge `profile` with `overrides` laid over it.  Raises ProfileRefused, and nothing else."""
+) -> CompiledProfile:
+    """Compile `profile` with `overrides` applied to it.  Raises ProfileRefused, and nothing else."""
     overridden = apply(profile, overrides)
-    judgement = judge(overridden.profile, providers)
-    return replace(judgement, warnings=(*overridden.warnings, *judgement.warnings))
+    compiled = compile_profile(overridden.profile, providers)
+    return replace(compiled, warnings=(*overridden.warnings, *compiled.warnings))
 
 
 class _Scope(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""Keys on PKCS#11 tokens: what a profile says about them, and what of that the engine gets (openvpn(8), PKCS#11)."""
+"""The PKCS#11 options of a profile, in the form that the engine gets (openvpn(8), PKCS#11)."""
 
 from collections.abc import Collection, Sequence
 
@@ -12,8 +12,8 @@ from .values import refusal, shown
 _OTHER_KEYS = ("key", "pkcs12")
 
 
-class TokenOptions:
-    """The options about tokens of one profile."""
+class Pkcs11Options:
+    """The PKCS#11 options of one profile."""
 
     def __init__(self, listed: Sequence[ListedProvider]) -> None:
         self._listed = listed
@@ -23,8 +23,8 @@ class TokenOptions:
         """Take one of the profile's options."""
         self._options[option.name] = option
 
-    def judged(self, all_names: Collection[str]) -> tuple[str, str]:
-        """Lines for the engine, and the label of the token whose PIN it will ask for ("": who knows).
+    def compiled(self, all_names: Collection[str]) -> tuple[str, str]:
+        """Lines for the engine, and the label of the token whose PIN it will ask for, "" if that is not known.
 
         `all_names` are those of all of the profile's options.  Raises ProfileRefused, ProfileTextError.
         """
@@ -53,7 +53,7 @@ class TokenOptions:
     def _module(self, option: Option, text: str) -> str:
         number = find(self._listed, text)
         if number is None:
-            raise refusal(option, f"{shown(text)} is no provider of this machine; {self._choice()}")
+            raise refusal(option, f"{shown(text)} is not a provider on this machine; {self._choice()}")
         if problem := self._listed[number].problem:
             raise refusal(option, f"the provider {self._listed[number].name} cannot be used: {problem}")
         return self._listed[number].module

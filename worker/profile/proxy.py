@@ -1,4 +1,4 @@
-"""What a profile says about proxies, in the form that the engine gets.
+"""The proxy options of a profile, in the form that the engine gets.
 
 The engine keeps an embedded user name and password for one HTTP proxy of the whole profile; without, every
 <connection> block may have a proxy of its own (openvpn(8), http-proxy and http-proxy-user-pass).
@@ -43,7 +43,7 @@ class ProxyOptions(msgspec.Struct, frozen=True):
     def with_header(self, option: Option) -> "ProxyOptions":
         """These with one http-proxy-option more.  Raises ProfileRefused."""
         if len(self.headers) == _MAX_HEADERS:
-            raise refusal(option, f"is there more than {_MAX_HEADERS} times")
+            raise refusal(option, f"occurs more than {_MAX_HEADERS} times")
         return replace(self, headers=(*self.headers, option))
 
     def rendered(self) -> str:
@@ -79,7 +79,7 @@ def socks_proxy(option: Option) -> Option:
     read_host(option, host)
     read_port(option, port)
     if how and how[0] != "stdin":
-        raise refusal(option, "names a file with a password; remove it, and be asked instead")
+        raise refusal(option, "names a file with a password; remove it, and you will be asked")
     return replace(option, params=(host, port, *how))
 
 
@@ -96,6 +96,6 @@ def for_whole_profile(scopes: Iterable[ProxyOptions], credentials: Option) -> st
     if any(other.rendered() != first.rendered() for other in others):
         raise refusal(
             credentials,
-            "only fits if all <connection> blocks use the same proxy; remove it, and be asked instead",
+            "works only if all <connection> blocks use the same proxy; remove it, and you will be asked",
         )
     return first.rendered() + (render(credentials) if first.by_http else "")

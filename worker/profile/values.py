@@ -1,4 +1,4 @@
-"""What a judged profile is made of, and how the values in one are read and refused."""
+"""What a compiled profile consists of, and how the values in a profile are read and refused."""
 
 import re
 from enum import Enum
@@ -52,8 +52,8 @@ class StaticChallenge(msgspec.Struct, frozen=True):
     echo: bool  # the answer may be shown while it is typed
 
 
-class Judgement(msgspec.Struct, frozen=True):
-    """What became of a profile."""
+class CompiledProfile(msgspec.Struct, frozen=True):
+    """A profile as the engine gets it, and what the worker has to know of it."""
 
     config: str  # for the engine; contains secrets
     warnings: tuple[str, ...]
@@ -61,11 +61,11 @@ class Judgement(msgspec.Struct, frozen=True):
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
-    on_token: bool = False  # the key is on a PKCS#11 token
-    token: str = ""  # label of the one whose PIN the engine will ask for
+    key_on_token: bool = False  # the key is on a PKCS#11 token
+    token_label: str = ""  # of the token whose PIN the engine will ask for; "": unknown, or none
 
     def __repr__(self) -> str:
-        return f"Judgement({len(self.config)} characters, {self.warnings}, {self.remotes}, {self.needs})"
+        return f"CompiledProfile({len(self.config)} characters, {self.warnings}, {self.remotes}, {self.needs})"
 
 
 def read_host(option: Option, text: str) -> str:

@@ -1,1 +1,1 @@
-"""What a session sees of the machine, and how its processes are confined to that."""
+"""The sandbox of a session: the files that it sees, and the confinement of its processes."""

@@ -7,7 +7,7 @@ from ...kernel import mounts
 from ...policy.sandbox.confinement import CGROUP_BOUNDS
 
 
-def cut_loose(descriptor: int) -> None:
+def restrict_descriptor(descriptor: int) -> None:
     """Have a descriptor of a cgroup's directory lead nowhere but below it.
 
     It is opened anew in a mount of its own that is then detached, of which it is the root: from any other, ".." leads

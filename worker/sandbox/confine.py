@@ -1,4 +1,4 @@
-"""How a freshly forked process becomes one that can do nothing but its task.
+"""Confining a process after fork(2), so that it can do nothing but its task.
 
 The order is forced: the private directory needs CAP_SYS_ADMIN, the bounding set CAP_SETPCAP, the change of user
 CAP_SETUID, and each is gone afterwards; Landlock would forbid mounting; and it and seccomp want no_new_privs.  Nothing
@@ -28,7 +28,7 @@ from ...policy.sandbox.confinement import (
 )
 from ...policy.sandbox.layers import Layer
 from . import template
-from .pkcs11_providers import Providers
+from .pkcs11_providers import MountedProviders
 
 HOSTNAME = "session"
 
@@ -41,7 +41,7 @@ class Confinement(msgspec.Struct, frozen=True):
     base: str = template.PRIVATE_DIRECTORY  # where private directories are mounted
     places: Mapping[str, tuple[str, ...]] = {}  # of names in WORKER_FILES
     private: str = template.PRIVATE_DIRECTORY  # the worker's own
-    uses_tokens: bool = False  # the session is shown PKCS#11 providers
+    uses_pkcs11: bool = False  # the session is shown PKCS#11 providers
 
 
 def confine_resolver(uid: int, confinement: Confinement) -> None:
@@ -81,7 +81,7 @@ def shows_providers(layers: Collection[Layer]) -> bool:
     return Layer.ROOT in layers and Layer.MOUNT in layers
 
 
-def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Providers) -> Confinement:
+def confine_worker(uid: int, serial: int, confinement: Confinement, shown: MountedProviders) -> Confinement:
     """Give the calling process its private directory and its PKCS#11 providers, and take everything else away.
 
     Returns what confines it now.
@@ -90,7 +90,7 @@ def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Provi
     worker.  Raises ConfinementError.
     """
     layers = confinement.layers
-    confinement = replace(confinement, uses_tokens=bool(shown.places))
+    confinement = replace(confinement, uses_pkcs11=bool(shown.places))
     keep = () if Layer.CAPABILITIES in layers else tuple(SPAWNER_CAPABILITIES)
     steps: list[Step] = [("start a session of its own", os.setsid, lambda: os.getsid(0) == os.getpid())]
     if Layer.UTS in layers:
@@ -137,7 +137,7 @@ def confine_engine(confinement: Confinement) -> None:
     if Layer.SCOPE in confinement.layers:
         landlock.keep_signals_inside()
     filters = confinement.filters
-    for program in filters.pkcs11_engine if confinement.uses_tokens else filters.engine:
+    for program in filters.pkcs11_engine if confinement.uses_pkcs11 else filters.engine:
         process.load_filter(program)
 
 

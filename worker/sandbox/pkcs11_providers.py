@@ -21,7 +21,7 @@ _PRIVATE = "/run/"  # below it is a worker's own directory, where there is no pl
 def stage(root: Path, staged: Sequence[StagedProvider]) -> None:
     """Bind what all providers need to the stage of the template that grows at `root`.
 
-    What cannot be bound is told on standard error and left out.  Raises OSError.
+    What cannot be bound is reported on standard error and left out.  Raises OSError.
     """
     directory = root / STAGE.lstrip("/")
     directory.mkdir()
@@ -57,7 +57,7 @@ def make_places(staged: Sequence[StagedProvider]) -> None:
             elif not is_directory and Path(place).stat().st_size:
                 mounts.bind_read_only(_NOTHING, place)
         except OSError as error:
-            print(f"PKCS#11: {place} can have no place in sessions: {error}", file=sys.stderr, flush=True)
+            print(f"PKCS#11: {place} cannot be created in sessions: {error}", file=sys.stderr, flush=True)
     for cover in covers:
         mounts.mount("none", cover, flags=mounts.MS_REMOUNT | mounts.MS_RDONLY | mounts.MS_NOSUID)
 
@@ -78,7 +78,7 @@ def paths(staged: Sequence[StagedProvider]) -> dict[int, bytes]:
     return found
 
 
-class Providers:
+class MountedProviders:
     """The providers of one worker."""
 
     def __init__(self, staged: Sequence[StagedProvider], numbers: Collection[int]) -> None:

@@ -56,8 +56,8 @@ def build_and_enter(engine: str, directory: str, staged: Sequence[StagedProvider
     mounts.mount("none", "/", flags=mounts.MS_REMOUNT | mounts.MS_RDONLY | mounts.MS_NOSUID)
 
 
-def write_texts(engine: str, base: str, staged: Sequence[StagedProvider]) -> None:
-    """Put the texts of policy/sandbox/pinned_strings.py in their place.
+def map_pinned_strings(engine: str, base: str, staged: Sequence[StagedProvider]) -> None:
+    """Map the strings of policy/sandbox/pinned_strings.py at their addresses.
 
     They are the engine's path, where private directories are mounted, and the paths of PKCS#11 providers.
     """

@@ -1,34 +1,46 @@
 """When the engine may try to connect: it holds before each attempt, and goes on when there is an address to try."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ...ipc import messages
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import MAX_LOOKUPS_PER_SESSION
+from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION
+from .phases import Phase, PhaseMachine
 from .remotes import Remotes
-
-if TYPE_CHECKING:
-    from .session import Session
+from .timers import Timers
+from .uplink import Uplink
 
 _LEAST_PAUSE = 1.0  # seconds between attempts; after some errors the engine would try again without any
 _LONGEST_PAUSE = 30.0  # seconds; the engine suggests up to 300
 _LOOKUP_GRACE = 1.0  # seconds that other names may take once there is an address to try
 _LOOKUP_RETRY = 3.0  # seconds until names are looked up again, none of which had an address
+_PATIENCE = 10.0  # seconds for a first connection that is expected to fail
 
 
 class Attempts:
-    """The attempts of one session's engine."""
+    """The attempts of one session's engine, and the time that the first connection may take."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, uplink: Uplink, machine: PhaseMachine, timers: Timers, release: Callable[[str], None]) -> None:
+        """`release` lets the engine, which holds, make one attempt with a hosts file of this content."""
+        self._uplink = uplink
+        self._machine = machine
+        self._timers = timers
+        self._release_engine = release
         self.remotes = Remotes(())
+        self.connect_deadline = CONNECT_DEADLINE  # seconds from Connect to the first connection
+        self.connected_once = False
+        self.last_error = ""  # why an attempt failed, as far as anything was said
         self.looking_up: set[str] = set()  # names that the supervisor was asked for
         self.engine_holds = False  # waits for "hold release"
+        self._suggested_pause = 0  # seconds, by the engine that holds
         self._at_once = False  # at the next hold, whatever the engine suggests
 
-    def begin(self) -> None:
+    def held(self, seconds: int) -> None:
+        """The engine holds, and suggests to wait `seconds`."""
+        self.engine_holds = True
+        self._suggested_pause = seconds
+
+    def allow(self) -> None:
         """Let the engine try: now if it holds and knows an address, else as soon as both is so."""
         if not self.engine_holds:
             self._at_once = True
@@ -36,53 +48,71 @@ class Attempts:
         for name in self.remotes.to_look_up():
             if len(self.looking_up) < MAX_LOOKUPS_PER_SESSION and name not in self.looking_up:
                 self.looking_up.add(name)
-                self._session.tell(messages.Resolve(name))
+                self._uplink.tell(messages.Resolve(name))
         if not self.looking_up:
             self._release()
 
-    def after_pause(self, seconds: float) -> None:
-        """Let the engine, which holds and suggests to wait `seconds`, try again then."""
-        delay = 0.0 if self._at_once else min(max(seconds, _LEAST_PAUSE), _LONGEST_PAUSE)
-        self._session.timers.set("release", delay, self.begin)
+    def schedule(self) -> None:
+        """Let the engine, which holds, try again after a while."""
+        pause = min(max(self._suggested_pause, _LEAST_PAUSE), _LONGEST_PAUSE)
+        self._timers.set("release", 0.0 if self._at_once else pause, self.allow)
 
-    def put_off(self) -> None:
-        """Let the engine hold until `begin`."""
-        self._session.timers.cancel("release")
+    def hold_back(self) -> None:
+        """Let the engine hold until it is allowed another attempt, and take all the time that this takes."""
+        self._timers.cancel("release")
         self._at_once = False
+        self.stop_deadline()
+
+    def at_once(self) -> None:
+        """Let the engine try again as soon as it holds."""
+        self._at_once = True
 
     def looked_up(self, answer: messages.Resolved) -> None:
         """The supervisor's answer to a look-up."""
-        session = self._session
         self.looking_up.discard(answer.host)
         self.remotes.learned(answer.host, answer.addresses)
         if answer.error:
-            session.last_error = f"cannot resolve {answer.host}: {answer.error}"
-            session.log(LogCategory.WARN, f"Cannot resolve {answer.host}: {answer.error}")
-        if session.connecting and self.engine_holds:
+            self.last_error = f"cannot resolve {answer.host}: {answer.error}"
+            self._uplink.log(LogCategory.WARN, f"Cannot resolve {answer.host}: {answer.error}")
+        if self._machine.phase is Phase.RUNNING and self.engine_holds:
             if self.remotes.usable:
-                session.timers.set("release", _LOOKUP_GRACE, self._release)
-            self.begin()
-
-    def next_remote(self) -> None:
-        """Send the engine on: its present remote has no address."""
-        self._at_once = True
-        self._session.interrupt()
+                self._timers.set("release", _LOOKUP_GRACE, self._release)
+            self.allow()
 
     def _release(self) -> None:
         """Answer the engine's hold, if there is any address for it to try."""
-        session = self._session
-        session.timers.cancel("release")
+        self._timers.cancel("release")
         if not self.engine_holds:
             return
         if not self.remotes.usable:
             self.remotes.forget_failures()
-            session.timers.set("release", _LOOKUP_RETRY, self.begin)
-            return
-        assert session.engine is not None
-        try:
-            session.engine.write_hosts(self.remotes.hosts_file())
-        except OSError as error:
-            session.fail(f"The engine's hosts file cannot be written: {error.strerror}")
+            self._timers.set("release", _LOOKUP_RETRY, self.allow)
             return
         self.engine_holds = self._at_once = False
-        session.command(*session.user_input.before_attempt(), "hold release")
+        self._release_engine(self.remotes.hosts_file())
+
+    # The time that the first connection may take
+
+    def start_deadline(self) -> None:
+        """Begin the time that a first connection may take; lift whatever limit there was."""
+        self.stop_deadline()
+        if not self.connected_once:
+            self._set_deadline(self.connect_deadline)
+
+    def stop_deadline(self) -> None:
+        """Lift the time limit."""
+        self._timers.cancel("deadline")
+
+    def expect_failure(self, cause: str) -> None:
+        """The first connection will probably not come about, because of `cause`: do not wait long for it."""
+        if not self.connected_once and self._machine.phase is Phase.RUNNING:
+            self.last_error = cause
+            self._set_deadline(min(_PATIENCE, self.connect_deadline))
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._timers.set("deadline", seconds, lambda: self._timed_out(seconds))
+
+    def _timed_out(self, seconds: float) -> None:
+        waiting_for = "waiting for the server" if self.remotes.usable else "looking up its name"
+        cause = f": {self.last_error}" if self.last_error else ""
+        self._machine.failed(f"No connection within {seconds:g} s ({waiting_for}){cause}")

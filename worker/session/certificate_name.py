@@ -1,4 +1,4 @@
-"""Whose a certificate is, for people who choose among several (X.509 in DER, RFC 5280, X.690).
+"""The name of a certificate's owner, for a user who chooses among several (X.509 in DER, RFC 5280, X.690).
 
 The bytes come from a token, through the engine: anything may be in them.
 """

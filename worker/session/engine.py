@@ -22,7 +22,7 @@ _ENVIRONMENT = {"PATH": "/usr/sbin", "LC_ALL": "C"}
 
 
 class Engine:
-    """Starts, feeds and ends the process; what it says is read by others from `management` and `output`."""
+    """Starts, feeds and ends the process; others read what it says (`accept`, `output`)."""
 
     def __init__(self, confinement: Confinement) -> None:
         """Make ready what does not depend on the profile.  Raises OSError."""
@@ -31,7 +31,6 @@ class Engine:
         self.pid = 0
         self.pidfd = -1
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.management: ManagementConnection | None = None
         # What the engine resolves names with (hosts(5)): held open, since the worker opens no file later.
         self._hosts = _new_file(f"{confinement.private}/hosts", 0o600)
         self.output, self._output_of_engine = os.pipe()  # standard output and error of the process
@@ -105,8 +104,7 @@ class Engine:
         sock, _ = self.listener.accept()
         self.listener.close()
         os.unlink(self._socket)
-        self.management = ManagementConnection(sock)
-        return self.management
+        return ManagementConnection(sock)
 
     def read_output(self) -> tuple[list[str], bool]:
         """The lines that the process printed since, the last of which are kept, and whether this was the end."""

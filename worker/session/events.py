@@ -1,4 +1,4 @@
-"""What the engine's management events mean for the session: one function per kind of event, and a table of them."""
+"""What a worker does on each event of the management interface: a function for each, and a table of them."""
 
 import re
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from ...policy.limits import MAX_URL
 from ...policy.network import PolicyViolation, check
 from ..profile.values import Remote
 from . import management, network_settings
-from .phase import Phase
+from .phases import Event, Phase
 from .questions import CannotAnswer
 from .remotes import version_of
-from .session import Session
+from .session import WorkerSession
 
 # States of the engine on its way to a connection: what to log, and how prominently.
 _PROGRESS = {
@@ -73,15 +73,15 @@ _BY_SERVER = ("server-pushed-halt", "remote-exit")
 _ASKED_TO_EXIT = ("SIGTERM", "SIGINT", "exit-with-notification", "init_instance")
 
 
-def handle(session: Session, event: management.Event) -> None:
+def handle(session: WorkerSession, event: management.Event) -> None:
     """Act on one event; while the worker stops only signs of life matter."""
-    if session.phase != Phase.STOPPING:
+    if session.phase is not Phase.STOPPING:
         _HANDLERS[type(event)](session, event)
     elif isinstance(event, management.Reply) and event.text.startswith("pid="):
         session.lives_on()
 
 
-def printed(session: Session, line: str) -> None:
+def printed(session: WorkerSession, line: str) -> None:
     """A line of the engine's output: it comes at once, also while the management interface is silent.
 
     With some proxies the engine tries what was refused again without end or pause, a thousand times a second.
@@ -94,40 +94,42 @@ def printed(session: Session, line: str) -> None:
         engine.proxy_sees_credentials = False
         session.proxy_refusals += 1
         if session.proxy_refusals >= _MAX_PROXY_REFUSALS:
-            session.fail("The proxy refuses the user name and password")
+            session.machine.failed("The proxy refuses the user name and password")
 
 
-def engine_ended(session: Session, how: str) -> None:
+def engine_ended(session: WorkerSession, how: str) -> None:
     """The engine's process is gone; `how` is its exit in words ("was killed by SIGKILL")."""
     engine = session.engine
     assert engine is not None
     reason = session.exit_reason
     printed = next((line for line in reversed(engine.last_output) if not line.startswith("Use --help")), "")
     killed = how.startswith("was killed")
-    if session.phase == Phase.STARTING and not killed:
-        session.refuse(f"The engine does not accept the profile: {printed or session.last_error or how}")
+    if session.phase is Phase.STARTING and not killed:
+        session.machine.failed(
+            f"The engine does not accept the profile: {printed or session.attempts.last_error or how}"
+        )
     elif reason.startswith("auth-failure"):
-        session.authentication_failed("Authentication failed")
+        session.machine.happened(Event.REFUSED, "Authentication failed")
     elif reason in _INACTIVE:
-        session.ended("Inactive tunnel, disconnected")
+        session.machine.happened(Event.ENDED, "Inactive tunnel, disconnected")
     elif reason in _BY_SERVER:
-        session.fail("Client disconnected by server")
+        session.machine.failed("Client disconnected by server")
     elif reason in _ASKED_TO_EXIT or how == "exited with 0 (OK)":
-        session.ended(f"The engine was asked to end ({reason or 'exit'})")
+        session.machine.happened(Event.ENDED, f"The engine was asked to end ({reason or 'exit'})")
     else:
-        text = f"The engine {how}" + (f": {session.last_error}" if session.last_error else "")
+        text = f"The engine {how}" + (f": {session.attempts.last_error}" if session.attempts.last_error else "")
         # One that gives up before its first connection does so because of its profile or its server.
-        if killed or session.established:
-            session.engine_died(text)
+        if killed or session.attempts.connected_once:
+            session.machine.happened(Event.ENGINE_DIED, text)
         else:
-            session.fail(text)
+            session.machine.failed(text)
 
 
-def _hold(session: Session, event: management.Hold) -> None:
-    session.hold(event.seconds)
+def _hold(session: WorkerSession, event: management.Hold) -> None:
+    session.engine_holds(event.seconds)
 
 
-def _state(session: Session, event: management.EngineState) -> None:
+def _state(session: WorkerSession, event: management.EngineState) -> None:
     if event.name == "CONNECTED":
         _connected(session, event)
     elif event.name == "RECONNECTING":
@@ -135,27 +137,25 @@ def _state(session: Session, event: management.EngineState) -> None:
     elif event.name == "EXITING":
         session.exit_reason = event.detail
     else:
-        if not session.established and not session.connecting_announced and session.phase == Phase.RUNNING:
+        if not session.attempts.connected_once and not session.connecting_announced and session.phase is Phase.RUNNING:
             session.connecting_announced = True
-            session.tell(messages.Connecting(session.request_number))
+            session.uplink.tell(messages.Connecting(session.uplink.request_number))
         if event.name in _PROGRESS:
-            session.log(*_PROGRESS[event.name])
+            session.uplink.log(*_PROGRESS[event.name])
 
 
-def _connected(session: Session, event: management.EngineState) -> None:
+def _connected(session: WorkerSession, event: management.EngineState) -> None:
     remote = session.attempts.remotes.connected(event.remote, event.port)
     session.user_input.login_accepted()
     session.proxy_refusals = 0
-    if session.phase not in (Phase.RUNNING, Phase.WAITING):
+    if not session.machine.happened(Event.ENGINE_CONNECTED):
         return  # Pause came first: the engine is about to give the connection up
-    session.phase = Phase.RUNNING  # the server may let it in without waiting for an answer
-    session.established = True
-    session.timers.cancel("connect")
+    session.attempts.connected_once = True
     if event.detail != "SUCCESS":
-        session.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
+        session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
     session.endpoint, session.endpoint_told = (*_endpoint(remote, event), remote.host), False
-    session.command("load-stats")
+    session.downlink.command("load-stats")
 
 
 def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, int]:
@@ -165,138 +165,140 @@ def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, 
     return remote.proto, event.remote, event.port
 
 
-def _reconnecting(session: Session, reason: str) -> None:
+def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
     session.attempts.remotes.attempt_failed()
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
-            session.authentication_failed("Authentication failed")
-    elif session.phase != Phase.RUNNING:
+            session.machine.happened(Event.REFUSED, "Authentication failed")
+    elif session.phase is not Phase.RUNNING:
         pass  # the interruption that Pause asked for
     elif reason == "private-key-password-failure":
         _key_refused(session)
-    elif session.established:
+    elif session.attempts.connected_once:
         session.attempts.remotes.lost()
-        session.tell(messages.Reconnecting(session.request_number, reason))
-    elif reason == "tls-error" and any(mark in session.last_error for mark in _HOPELESS):
-        session.fail(f"The TLS handshake failed: {session.last_error}")
+        session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason))
+    elif reason == "tls-error" and any(mark in session.attempts.last_error for mark in _HOPELESS):
+        session.machine.failed(f"The TLS handshake failed: {session.attempts.last_error}")
     else:
-        session.log(LogCategory.INFO, f"Not connected yet ({reason}), trying again")
+        session.uplink.log(LogCategory.INFO, f"Not connected yet ({reason}), trying again")
 
 
-def _message(session: Session, event: management.Message) -> None:
+def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")
     category = _CATEGORY_OF_FLAG.get(flag, LogCategory.VERB2)
     is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)
-    if is_error and not any(mark in session.last_error for mark in _HOPELESS):
-        session.last_error = text
+    if is_error and not any(mark in session.attempts.last_error for mark in _HOPELESS):
+        session.attempts.last_error = text
     session.attempts.remotes.heard(text)
-    if session.attempts.remotes.leads_nowhere and session.phase == Phase.RUNNING:
-        session.attempts.next_remote()
+    if session.attempts.remotes.leads_nowhere and session.phase is Phase.RUNNING:
+        session.try_next_remote()
     session.redirected |= text.startswith("PUSH: ") and "redirect-gateway" in text
     if text.startswith(_OWN_CERTIFICATE_EXPIRED):
-        session.expect_refusal("Your certificate has expired")
-    session.log(category, text)
+        session.attempts.expect_failure("Your certificate has expired")
+    session.uplink.log(category, text)
 
 
-def _device_up(session: Session, event: management.DeviceUp) -> None:
+def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
     wanted, warnings = network_settings.from_environment(
         event.environment, session.attempts.remotes.tried, redirected=session.redirected
     )
     for warning in warnings:
-        session.log(LogCategory.WARN, warning)
+        session.uplink.log(LogCategory.WARN, warning)
     try:
         check(wanted)
     except PolicyViolation as error:
-        session.fail(f"The server's network settings cannot be used: {error}")
+        session.machine.failed(f"The server's network settings cannot be used: {error}")
         return
-    session.tell(messages.ApplyNetwork(wanted))
+    session.uplink.tell(messages.ApplyNetwork(wanted))
 
 
-def _device_down(session: Session, event: management.DeviceDown) -> None:
-    session.tell(messages.ClearNetwork())
+def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
+    session.uplink.tell(messages.ClearNetwork())
 
 
-def _key_refused(session: Session) -> None:
-    if session.judgement is not None and session.judgement.on_token:
-        session.fail(f"The token is of no use: {session.last_error}")
+def _key_refused(session: WorkerSession) -> None:
+    if session.profile is not None and session.profile.key_on_token:
+        session.machine.failed(f"Cannot use the PKCS#11 token: {session.attempts.last_error}")
     elif session.user_input.passphrase_given:
-        session.fail(_WRONG_PASSPHRASE)
+        session.machine.failed(_WRONG_PASSPHRASE)
     else:
-        session.fail("The private key of the profile is damaged, or not one that OpenVPN can use")
+        session.machine.failed("The private key of the profile is damaged, or not of a kind that OpenVPN supports")
 
 
-def _verification_failed(session: Session, event: management.VerificationFailed) -> None:
+def _verification_failed(session: WorkerSession, event: management.VerificationFailed) -> None:
     if event.kind == "Private Key":
         _key_refused(session)
         return
     said = event.text.partition("['")[2].removesuffix("']")
     if event.kind != "Auth" or not said.startswith("CRV1:"):
-        session.log(LogCategory.WARN, f"Credentials were refused: {said}" if said else "Credentials were refused")
+        session.uplink.log(
+            LogCategory.WARN, f"Credentials were refused: {said}" if said else "Credentials were refused"
+        )
         return
     try:
         questions, text = session.user_input.refused_with(said)
     except CannotAnswer as error:
-        session.fail(f"The session cannot go on: {error}")
+        session.machine.failed(f"The session cannot go on: {error}")
         return
     if questions is None:
-        session.log(LogCategory.INFO, f"The server says: {text}")
+        session.uplink.log(LogCategory.INFO, f"The server says: {text}")
     else:
         session.dialogue.ask(questions)
 
 
-def _server_asks(session: Session, event: management.ServerAsks) -> None:
+def _server_asks(session: WorkerSession, event: management.ServerAsks) -> None:
     kind, _, rest = event.text.partition(":")
     if kind == "CR_TEXT":
         flags, _, text = rest.partition(":")
         if "R" in flags.split(","):
             session.dialogue.ask(session.user_input.pending(flags, text))
         else:
-            session.log(LogCategory.INFO, f"The server says: {text}")
+            session.uplink.log(LogCategory.INFO, f"The server says: {text}")
         return
     url = rest if kind == "OPEN_URL" else rest.partition(":")[2]
     if kind not in ("OPEN_URL", "WEB_AUTH"):
-        session.log(LogCategory.VERB1, "The server asks for something that is not known")
+        session.uplink.log(LogCategory.VERB1, "The server asks for something unknown")
     elif _WEB_PAGE.fullmatch(url) and url.isprintable() and len(url) <= MAX_URL:
         session.dialogue.open_url(url)
     else:
-        session.fail("The server wants its user to open something that is no web page")
+        session.machine.failed("The server asks the user to open a URL that is not a web page")
 
 
-def _certificate(session: Session, event: management.CertificateCount | management.CertificateEntry) -> None:
+def _certificate(session: WorkerSession, event: management.CertificateCount | management.CertificateEntry) -> None:
     session.dialogue.reply(session.user_input.listed(event))
 
 
-def _fatal(session: Session, event: management.Fatal) -> None:
-    session.last_error = event.text
-    session.log(LogCategory.FATAL, event.text)
+def _fatal(session: WorkerSession, event: management.Fatal) -> None:
+    session.attempts.last_error = event.text
+    session.uplink.log(LogCategory.FATAL, event.text)
 
 
-def _reply(session: Session, event: management.Reply) -> None:
+def _reply(session: WorkerSession, event: management.Reply) -> None:
     counted = _LOAD_STATS.search(event.text)
     if counted:
         session.count_bytes(int(counted[1]), int(counted[2]))
     if session.endpoint is not None and not session.endpoint_told and (counted or not event.ok):
-        session.tell_connected()
+        session.report_connected()
     if not event.ok:
-        session.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")
+        session.uplink.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")
 
 
-def _other(session: Session, event: management.Other) -> None:
-    session.log(LogCategory.DEBUG, event.text)
+def _other(session: WorkerSession, event: management.Other) -> None:
+    session.uplink.log(LogCategory.DEBUG, event.text)
 
 
-_HANDLERS: dict[type, Callable[[Session, Any], None]] = {
+_HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.Hold: _hold,
     management.EngineState: _state,
     management.InputWanted: lambda session, event: session.dialogue.input_wanted(event.text),
     management.ServerAsks: _server_asks,
     management.VerificationFailed: _verification_failed,
-    management.TokenReceived: lambda session, event: session.user_input.token_received(),
+    management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
     management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
     management.Message: _message,
     management.DeviceUp: _device_up,

@@ -15,8 +15,8 @@ from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOG_LINE
 from ..sandbox.confine import Confinement, confine_serving
 from . import events, requests
-from .phase import Phase
-from .session import Session
+from .phases import Event, Phase
+from .session import WorkerSession
 from .timers import Timers
 
 # Signals that end a session.  The first process of a pid namespace gets only those it handles.
@@ -57,15 +57,15 @@ class _Loop:
         # Pages that take no memory before they are used; overwritten after each packet.
         self._received = memoryview(mmap.mmap(-1, MAX_FRAME + 1))
         self._timers = Timers()
-        self._session = Session(supervisor, self._timers, confinement)
+        self._session = WorkerSession(supervisor, self._timers, confinement)
         self._selector = selectors.DefaultSelector()
         self._engine_watched = self._engine_gone = False
 
     def run(self) -> None:
         self._watch_signals()
         self._watch(self._supervisor.fileno(), self._read_supervisor)
-        self._session.tell(messages.WorkerHello(messages.MAJOR, messages.MINOR))
-        self._session.tell(messages.WorkerSnapshot(self._session.phase))
+        self._session.uplink.tell(messages.WorkerHello(messages.MAJOR, messages.MINOR))
+        self._session.uplink.tell(messages.WorkerSnapshot(self._session.phase.name.lower()))
         while not self._finished():
             for key, _ in self._selector.select(self._timers.time_left()):
                 key.data()
@@ -73,7 +73,7 @@ class _Loop:
             self._watch_engine()
 
     def _finished(self) -> bool:
-        return self._session.phase == Phase.STOPPING and (self._session.engine is None or self._engine_gone)
+        return self._session.phase is Phase.STOPPING and (self._session.engine is None or self._engine_gone)
 
     def _watch(self, descriptor: int, action: Callable[[], object]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, action)
@@ -86,7 +86,7 @@ class _Loop:
 
         def terminated() -> None:
             number = signal.Signals(os.read(read_end, 1)[0])
-            self._session.ended(f"The worker was asked to end ({number.name})")
+            self._session.machine.happened(Event.ENDED, f"The worker was asked to end ({number.name})")
 
         self._watch(read_end, terminated)
 
@@ -95,7 +95,7 @@ class _Loop:
             packet = self._supervisor.receive_into(self._received)
         except ChannelClosed:  # the supervisor is gone: say goodbye to the server, and end
             self._selector.unregister(self._supervisor.fileno())
-            self._session.stop()
+            self._session.machine.happened(Event.DISCONNECT)
             return
         try:
             requests.handle(self._session, packet)
@@ -113,13 +113,13 @@ class _Loop:
     def _accept_management(self) -> None:
         assert self._session.engine is not None
         self._selector.unregister(self._session.engine.listener.fileno())
-        management = self._session.engine.accept()
+        self._session.downlink.connection = management = self._session.engine.accept()
         # From here on there is nothing to open, start or connect; and what has come from the engine is not read yet.
         confine_serving(self._session.confinement)
         layers = tuple(sorted(self._session.confinement.layers))
-        self._session.tell(messages.Confined(layers, self._session.attempts.remotes.local))
+        self._session.uplink.tell(messages.Confined(layers, self._session.attempts.remotes.local))
         self._watch(management.fileno(), self._read_management)
-        self._session.command(*_GREETING)
+        self._session.downlink.command(*_GREETING)
 
     def _read_output(self) -> None:
         assert self._session.engine is not None
@@ -131,16 +131,16 @@ class _Loop:
 
     def _read_management(self) -> bool:
         """Handle what the engine said; whether it said anything."""
-        engine = self._session.engine
-        if engine is None or engine.management is None:
+        management = self._session.downlink.connection
+        if management is None:
             return False  # closed by an event of the same round
-        received, at_end = engine.management.read()
+        received, at_end = management.read()
         for event in received:
             events.handle(self._session, event)
         if at_end:
-            self._selector.unregister(engine.management.fileno())
-            engine.management.close()
-            engine.management = None
+            self._selector.unregister(management.fileno())
+            management.close()
+            self._session.downlink.connection = None
         return bool(received)
 
     def _engine_ended(self) -> None:
@@ -151,7 +151,7 @@ class _Loop:
         if how is None:
             return
         self._selector.unregister(pidfd)
-        while engine.management is not None and self._read_management():
+        while self._read_management():
             pass  # what it said last explains its end
         self._engine_gone = True
         events.engine_ended(self._session, how)

@@ -1,6 +1,6 @@
-"""The engine's management interface as events (openvpn's doc/management-notes.txt).
+"""The engine's management interface: its lines as events, and commands (openvpn's doc/management-notes.txt).
 
-Every line comes from a process that parses a stranger's packets: `parse` takes any line and never raises.
+Every line comes from a process that parses untrusted packets: `parse` takes any line and never raises.
 """
 
 import re
@@ -43,13 +43,13 @@ class ServerAsks(msgspec.Struct, frozen=True):
 
 
 class VerificationFailed(msgspec.Struct, frozen=True):
-    """The server or the key refused what was typed; more follows as a EngineState."""
+    """The server or the key refused what was typed; more follows as an EngineState."""
 
     kind: str
     text: str
 
 
-class TokenReceived(msgspec.Struct, frozen=True):
+class AuthTokenReceived(msgspec.Struct, frozen=True):
     """The server gave the engine a token that it sends in place of the password from now on."""
 
 
@@ -80,7 +80,7 @@ class DeviceDown(msgspec.Struct, frozen=True):
 
 
 class CertificateCount(msgspec.Struct, frozen=True):
-    """So many certificates are on the tokens."""
+    """The number of certificates on the tokens."""
 
     count: int
 
@@ -112,7 +112,7 @@ class Other(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Hold | EngineState | InputWanted | ServerAsks | VerificationFailed | TokenReceived | ByteCount | Message
+    Hold | EngineState | InputWanted | ServerAsks | VerificationFailed | AuthTokenReceived | ByteCount | Message
     | DeviceUp | DeviceDown | CertificateCount | CertificateEntry | Fatal | Reply | Other
 )  # fmt: skip
 
@@ -189,7 +189,7 @@ def _password(rest: str) -> Event:
         kind = detail.split("'")[1] if detail.count("'") >= 2 else ""
         return VerificationFailed(kind, detail)
     if rest.startswith("Auth-Token:"):
-        return TokenReceived()
+        return AuthTokenReceived()
     return Other(">PASSWORD:…")  # whatever it is: never to be shown
 
 
@@ -241,7 +241,7 @@ class ManagementConnection:
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
         if len(self._buffer) > MAX_LINE:
-            return [Fatal("a management line without end")], True
+            return [Fatal("a management line is too long")], True
         parsed = (self._parser.parse(line.rstrip(b"\r").decode(errors="replace")) for line in lines)
         return [event for event in parsed if event is not None], not data
 

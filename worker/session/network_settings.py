@@ -1,4 +1,4 @@
-"""The engine's device environment as the one request for network settings (openvpn(8), Environmental Variables)."""
+"""Network settings from the engine's device environment (openvpn(8), Environmental Variables)."""
 
 import ipaddress
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ def from_environment(
     try:
         check(settings)
     except PolicyViolation as error:
-        warnings.append(f"what the server wants for the tunnel will be refused: {error}")
+        warnings.append(f"the server's settings for the tunnel will be refused: {error}")
     if redirected:
         warnings.append("sending all traffic through the tunnel (redirect-gateway) is not supported yet: left out")
     if any(_is_dns(value) for key, value in environment.items() if key.startswith("foreign_option_")):
@@ -54,7 +54,7 @@ def _addresses(environment: Mapping[str, str], warnings: list[str]) -> Iterator[
         elif local:
             yield Address(local, 32, remote or None)
     except ValueError:
-        warnings.append(f"address {local} with netmask {netmask} makes no sense: left out")
+        warnings.append(f"address {local} with netmask {netmask} is invalid: left out")
     local6 = environment.get("ifconfig_ipv6_local")
     if local6:
         yield Address(local6, _integer(environment.get("ifconfig_ipv6_netbits"), 128))
@@ -70,7 +70,7 @@ def _routes(environment: Mapping[str, str], server: str, warnings: list[str]) ->
         if network is not None:
             destination = f"{network}/{environment.get(f'route_netmask_{number}', '255.255.255.255')}"
             if through_host and environment.get(f"route_gateway_{number}") == through_host:
-                warnings.append(f"route {destination} past the tunnel is not supported: left out")
+                warnings.append(f"route {destination} outside the tunnel is not supported: left out")
             else:
                 metric = environment.get(f"route_metric_{number}")
                 yield from _route(destination, metric, server, warnings)
@@ -82,7 +82,7 @@ def _route(destination: str, metric: str | None, server: str, warnings: list[str
     try:
         network = ipaddress.ip_network(destination, strict=False)
     except ValueError:
-        warnings.append(f"route {destination} makes no sense: left out")
+        warnings.append(f"route {destination} is invalid: left out")
         return
     route = Route(str(network), _integer(metric, 0))
     reason = route_problem(route, server)

@@ -1,4 +1,4 @@
-"""A PKCS#11 token as the engine's user meets it: which certificate, whose PIN, and whether the token is there.
+"""Prompts about PKCS#11 tokens: which certificate, which PIN, and whether the token is inserted.
 
 The engine asks for each over its management interface (openvpn's management-notes.txt, needok, needstr,
 pkcs11-id-count, pkcs11-id-get).  Nothing of this is tried again by itself: a few wrong PINs lock a token.
@@ -40,7 +40,7 @@ class _Certificate(msgspec.Struct, frozen=True):
     name: str
 
 
-class Token:
+class Pkcs11Prompts:
     """What is known about the token of one session.  PINs are not kept here, nor anywhere once they were used."""
 
     def __init__(self) -> None:

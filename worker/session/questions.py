@@ -1,4 +1,4 @@
-"""Questions to a session's user, as the parts of a worker that ask them hand them on."""
+"""Questions to a session's user, in the form that the parts of a worker exchange."""
 
 import msgspec
 
@@ -27,6 +27,6 @@ class CannotAnswer(Exception):
 
 
 def one_line(text: str) -> str:
-    """A stranger's text as one printable line."""
+    """Untrusted text as one printable line."""
     line = "".join(character if character.isprintable() else " " for character in text)[:MAX_LABEL]
     return line.strip() or _NO_TEXT

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..profile.profile import Remote
+from ..profile.values import Remote
 
 _ENDPOINT = re.compile(r"link remote: \[AF_INET6?\](\S+):\d+|connection with \[AF_INET6?\](\S+):\d+")
 

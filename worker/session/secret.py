@@ -1,4 +1,4 @@
-"""Texts that a user typed, put together without a copy that stays behind.
+"""Building commands from what a user typed, without leaving a copy in memory.
 
 A str or bytes cannot be overwritten, and Python leaves what it frees as it is.  So these stay in bytearrays, of the
 right size from the beginning (one that grows leaves its old self behind), and whoever used one overwrites it.

@@ -1,4 +1,4 @@
-"""What the engine wants its user to type: which questions that makes, and what the engine is told in the end.
+"""Input that the engine asks for: the questions to the user, and the commands that answer the engine.
 
 Answers live here only: those for one use until they are used, those that a reconnect needs again until the session
 ends.  (openvpn's management-notes.txt, sections on challenge/response protocols.)
@@ -10,7 +10,7 @@ import msgspec
 
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import InputGroup
-from ..profile.values import Judgement, Need
+from ..profile.values import CompiledProfile, Need
 from . import pkcs11_prompts, secret
 from .management import CertificateCount, CertificateEntry, quote
 from .questions import CannotAnswer, Commands, Questions, one_line
@@ -47,7 +47,7 @@ class UserInput:
         self._used = False  # … and has taken
         self.query = ""  # what the engine asked for and still waits for
         self._proxy_answered = False
-        self.token = pkcs11_prompts.Token()
+        self.pkcs11 = pkcs11_prompts.Pkcs11Prompts()
 
     @property
     def challenged(self) -> bool:
@@ -62,16 +62,16 @@ class UserInput:
     def login_accepted(self) -> None:
         """The server let the engine in."""
         self._used = self._one_time
-        self.token.pin_is_settled()
+        self.pkcs11.pin_is_settled()
 
-    def token_received(self) -> None:
+    def auth_token_received(self) -> None:
         """The engine has a token, which will do in place of the login."""
         self._one_time = False
 
     def before_attempt(self) -> list[str]:
         """Commands that make the engine ask again for what the server would not take a second time."""
         used, self._used = self._used, False
-        self.token.pin_is_settled()
+        self.pkcs11.pin_is_settled()
         return ["forget-passwords"] if used else []
 
     def take(self, name: str, value: memoryview) -> None:
@@ -84,19 +84,19 @@ class UserInput:
         for name in list(self._answers):
             self._forget(name)
 
-    def before_connecting(self, judgement: Judgement) -> list[Questions]:
+    def before_connecting(self, profile: CompiledProfile) -> list[Questions]:
         """What a profile needs from its user before it can connect."""
         asked = []
-        if Need.USER_PASSWORD in judgement.needs:
+        if Need.USER_PASSWORD in profile.needs:
             text = "Username/password credentials needed"
             asked.append(Questions(InputGroup.USER_PASSWORD, (USERNAME, PASSWORD), text, text))
-        if judgement.static_challenge is not None:
-            asked.append(_static(judgement.static_challenge.text, judgement.static_challenge.echo))
-        if Need.KEY_PASSPHRASE in judgement.needs:
+        if profile.static_challenge is not None:
+            asked.append(_static(profile.static_challenge.text, profile.static_challenge.echo))
+        if Need.KEY_PASSPHRASE in profile.needs:
             asked.append(_passphrase())
-        if judgement.token:
-            asked.append(self.token.pin_question(judgement.token))
-        if Need.PROXY_CREDENTIALS in judgement.needs:
+        if profile.token_label:
+            asked.append(self.pkcs11.pin_question(profile.token_label))
+        if Need.PROXY_CREDENTIALS in profile.needs:
             asked.append(_proxy())
         return asked
 
@@ -107,12 +107,12 @@ class UserInput:
         """
         fields = challenge.split(":", 4)
         if len(fields) != 5:
-            raise CannotAnswer("the server's challenge makes no sense")
+            raise CannotAnswer("the server's challenge is malformed")
         _, flags, state, user, text = fields
         try:
             name = base64.b64decode(user, validate=True).decode()
         except ValueError:
-            raise CannotAnswer("the server's challenge names no user") from None
+            raise CannotAnswer("the server's challenge contains no valid user name") from None
         wanted = flags.split(",")
         self._challenge = _Challenge(state, name, "R" in wanted)
         if "R" not in wanted:
@@ -148,22 +148,22 @@ class UserInput:
             case "HTTP Proxy" | "SOCKS Proxy":
                 reply = self._proxy(kind)
             case pkcs11_prompts.INSERTION_REQUEST:
-                reply = self.token.insert(query, confirmed=bool(self._use(pkcs11_prompts.INSERTED)))
+                reply = self.pkcs11.insert(query, confirmed=bool(self._use(pkcs11_prompts.INSERTED)))
             case pkcs11_prompts.IDENTITY_REQUEST:
                 self._forget(pkcs11_prompts.INSERTED)
-                reply = self.token.choose(self._use(pkcs11_prompts.IDENTITY).decode())
+                reply = self.pkcs11.choose(self._use(pkcs11_prompts.IDENTITY).decode())
             case _:
                 reply = self._pin(query)
-        if isinstance(reply, list) and not self.token.listing:
+        if isinstance(reply, list) and not self.pkcs11.listing:
             self.query = ""
         return reply
 
     def listed(self, event: CertificateCount | CertificateEntry) -> Commands | Questions:
         """The engine tells of a certificate on a token: the commands or questions that follow from that."""
-        if not self.token.listing or not self.query:
+        if not self.pkcs11.listing or not self.query:
             return []
-        reply = self.token.listed(event)
-        if isinstance(reply, list) and not self.token.listing:
+        reply = self.pkcs11.listed(event)
+        if isinstance(reply, list) and not self.pkcs11.listing:
             self.query = ""
         return reply
 
@@ -216,9 +216,9 @@ class UserInput:
         if label is None:
             kind = query.split("'")[1] if query.count("'") >= 2 else ""
             raise CannotAnswer(f"the engine asks for {kind or query.partition(':')[0]!r}, which is not supported")
-        if label != self.token.label:
+        if label != self.pkcs11.label:
             self._forget(pkcs11_prompts.PIN)  # it is another token's
-        return self.token.asked_for(label, self._use(pkcs11_prompts.PIN))
+        return self.pkcs11.asked_for(label, self._use(pkcs11_prompts.PIN))
 
     def _use(self, name: str) -> bytearray:
         """An answer for one use: it is forgotten here, and the user's to overwrite."""
@@ -254,7 +254,7 @@ def _password(kind: str, password: secret.Text) -> bytearray:
 
 def _parameter(value: secret.Text) -> bytearray:
     if len(value) > _MAX_PARAMETER:
-        raise CannotAnswer(f"what was typed makes more than the {_MAX_PARAMETER} bytes that OpenVPN takes")
+        raise CannotAnswer(f"the input takes more than the {_MAX_PARAMETER} bytes that OpenVPN accepts")
     return secret.quoted(value)
 
 

@@ -94,7 +94,7 @@ def test_without_a_root_or_mounts_of_their_own_all_sessions_see_providers(lab: L
     other = begin(lab, "other", user="bob")
     shown = layers != "mount,root"
     assert seen_by(other, lab.tokens.directory).is_dir() is shown
-    said = "PKCS#11: the files of all providers can be seen by all sessions"
+    said = "PKCS#11: all sessions can see the files of all providers"
     assert (said in made.log) is shown
 
 
@@ -206,7 +206,7 @@ def test_a_certificate_that_is_not_on_the_token(lab: Lab, token: Token) -> None:
     missing = token.identities[0].removesuffix("01") + "99"
     session = with_token(lab, missing)
     _, _, text = connect(session, FAILED, pkcs11_pin=PIN)
-    assert text == f'The token is of no use: Cannot load certificate "{missing}" using PKCS#11 interface'
+    assert text == f'Cannot use the PKCS#11 token: Cannot load certificate "{missing}" using PKCS#11 interface'
 
 
 def test_the_path_of_a_listed_module_is_as_good_as_its_name(lab: Lab, token: Token) -> None:
@@ -219,7 +219,7 @@ def test_what_is_not_listed_is_refused(lab: Lab, token: Token, provider: str) ->
     started(lab)
     with pytest.raises(BusError) as error:
         with_token(lab, token.identities[0], provider=provider)
-    assert f"'{provider}' is no provider of this machine; there are: soft; {HOW_TO_ADD}" in error.value.text
+    assert f"'{provider}' is not a provider on this machine; there are: soft; {HOW_TO_ADD}" in error.value.text
     assert not processes_of_sessions()
 
 

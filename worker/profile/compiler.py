@@ -1,4 +1,4 @@
-"""Judge a profile: what of it the engine gets, what the user must type, and what was left out.
+"""Compile a profile: what of it the engine gets, what the user must type, and what was left out.
 
 Pure functions over hostile text.  The engine's configuration is written anew from the options that
 policy/profile/options.py allows; nothing of the profile's text is passed through but the content of blocks.
@@ -13,15 +13,13 @@ from ...policy.limits import MAX_PROFILE
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
-from .connection import Connection
-from .pkcs11 import TokenOptions
+from .connection import ConnectionScope
+from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
 from .values import (
-    Judgement,
+    CompiledProfile,
     Need,
     ProfileRefused,
-    Proxy,
-    Remote,
     StaticChallenge,
     family_of,
     names_file,
@@ -34,8 +32,6 @@ from .values import (
     shown,
 )
 
-__all__ = ["Judgement", "Need", "ProfileRefused", "Proxy", "Remote", "StaticChallenge", "judge"]
-
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 MAX_WARNINGS = 100  # of one profile
@@ -47,7 +43,7 @@ _OURS = ("IV_SSO", "IV_GUI_VER")  # set by the worker
 _QUIET_SETENV = ("FORWARD_COMPATIBLE", "CLIENT_CERT", "FRIENDLY_NAME", "PROFILE")  # other clients' settings
 
 
-def judge(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> Judgement:
+def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> CompiledProfile:
     """Turn `profile` into what the engine gets; `providers` are those of PKCS#11 on this machine.
 
     Raises ProfileRefused, and nothing else.
@@ -59,22 +55,22 @@ def judge(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> Jud
         options = tokenize(decode(raw))
         if text := problem(options):
             raise ProfileRefused(text)
-        return _Judge(options, providers).judgement()
+        return _Compiler(options, providers).compiled()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
 
 
-class _Judge:
+class _Compiler:
     """One pass over the options of a profile.
 
     An option with something to it has a method of its name; all others are handed on as they are.
     """
 
     def __init__(self, options: list[Option], providers: Sequence[ListedProvider]) -> None:
-        self.token = TokenOptions(providers)
+        self.pkcs11 = Pkcs11Options(providers)
         self.dropped: dict[str, tuple[str, list[int]]] = {}  # what → reason, lines
-        self.top = self.scope = Connection()
-        self.connections: list[Connection] = []
+        self.top = self.scope = ConnectionScope()
+        self.connections: list[ConnectionScope] = []
         self.inner = {
             option.line: tokenize(option.block, option.line + 1, nested=True)
             for option in options
@@ -96,7 +92,7 @@ class _Judge:
         for option in options:
             self.option(option)
 
-    def judgement(self) -> Judgement:
+    def compiled(self) -> CompiledProfile:
         """The result, once all options are read."""
         for name, option in self.awaited.items():
             if name not in self.blocks:
@@ -109,29 +105,29 @@ class _Judge:
             raise ProfileRefused("the profile names no server that could be used: check remote and proto-force")
         if any(remote.proxy and remote.proxy.kind == "http" and remote.proto == "udp" for remote in remotes):
             raise ProfileRefused("http-proxy carries only TCP: use proto tcp-client, or remove http-proxy")
-        token_lines, token = self.token.judged(self.names)
-        return Judgement(
-            config=self._proxy() + "".join(self.top.lines) + token_lines,
+        pkcs11_lines, token_label = self.pkcs11.compiled(self.names)
+        return CompiledProfile(
+            config=self._proxy() + "".join(self.top.lines) + pkcs11_lines,
             warnings=self._warnings(),
             remotes=tuple(remotes),
             needs=frozenset(need for need, asked in self.asks.items() if asked),
             static_challenge=self.static_challenge,
             verbosity=self.verbosity,
-            on_token=bool(token_lines),
-            token=token,
+            key_on_token=bool(pkcs11_lines),
+            token_label=token_label,
         )
 
     def option(self, option: Option) -> None:
-        """Judge one option of the current scope."""
+        """Take one option of the current scope."""
         rule = OPTIONS.get(option.name)
         if rule is None:
-            self.drop(option, "OpenVPN does not know it", shown(option.name))
+            self.drop(option, "OpenVPN has no such option", shown(option.name))
         elif rule.treatment is Treatment.REFUSED:
             raise refusal(option, rule.reason)
         elif rule.treatment is Treatment.IGNORED:
             self.drop(option, rule.reason)
         elif self.scope is not self.top and not rule.in_connection:
-            raise refusal(option, "cannot stand in a <connection> block; move it out")
+            raise refusal(option, "is not allowed in a <connection> block; move it out")
         elif self.well_formed(option, rule):
             special = _SPECIAL.get(option.name)
             if special:
@@ -268,7 +264,7 @@ class _Judge:
 
     def askpass(self, option: Option) -> None:
         if option.params and option.params[0] != "stdin":
-            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and be asked instead")
+            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and you will be asked")
 
     def ask_challenge(self, option: Option) -> None:
         text, echo, *form = option.params
@@ -312,26 +308,26 @@ class _Judge:
 
 
 _SPECIAL = {
-    **dict.fromkeys(PKCS11_OPTIONS, lambda judge, option: judge.token.read(option)),
-    "dev": _Judge.dev,
-    "dev-type": _Judge.dev_type,
-    "mode": _Judge.mode,
-    "verb": _Judge.verb,
-    "proto": _Judge.proto,
-    "proto-force": _Judge.force_proto,
-    "port": _Judge.port,
-    "rport": _Judge.port,
-    "remote": _Judge.remote,
-    "connection": _Judge.connection,
-    "http-proxy": _Judge.http_proxy,
-    "http-proxy-option": _Judge.http_proxy_option,
-    "http-proxy-user-pass": _Judge.http_proxy_user_pass,
-    "socks-proxy": _Judge.socks_proxy,
-    "auth-user-pass": _Judge.auth_user_pass,
-    "key": _Judge.key,
-    "pkcs12": _Judge.pkcs12,
-    "askpass": _Judge.askpass,
-    "static-challenge": _Judge.ask_challenge,
-    "providers": _Judge.providers,
-    "setenv": _Judge.setenv,
+    **dict.fromkeys(PKCS11_OPTIONS, lambda compiler, option: compiler.pkcs11.read(option)),
+    "dev": _Compiler.dev,
+    "dev-type": _Compiler.dev_type,
+    "mode": _Compiler.mode,
+    "verb": _Compiler.verb,
+    "proto": _Compiler.proto,
+    "proto-force": _Compiler.force_proto,
+    "port": _Compiler.port,
+    "rport": _Compiler.port,
+    "remote": _Compiler.remote,
+    "connection": _Compiler.connection,
+    "http-proxy": _Compiler.http_proxy,
+    "http-proxy-option": _Compiler.http_proxy_option,
+    "http-proxy-user-pass": _Compiler.http_proxy_user_pass,
+    "socks-proxy": _Compiler.socks_proxy,
+    "auth-user-pass": _Compiler.auth_user_pass,
+    "key": _Compiler.key,
+    "pkcs12": _Compiler.pkcs12,
+    "askpass": _Compiler.askpass,
+    "static-challenge": _Compiler.ask_challenge,
+    "providers": _Compiler.providers,
+    "setenv": _Compiler.setenv,
 }
