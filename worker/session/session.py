@@ -1,7 +1,7 @@
 """What a worker knows of its session, and the few things that can be done with it.
 
 Requests of the supervisor (requests.py) and events of the engine (events.py) both end in calls of these methods.
-Single-threaded: serve.py calls everything from one loop.
+Single-threaded: loop.py calls everything from one event loop.
 """
 
 import errno
