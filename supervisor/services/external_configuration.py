@@ -28,7 +28,7 @@ _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
 
 
 def choose(mode: Mode, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> Literal["embedded", "external"]:
-    """Which configuration service to use; "auto" takes another one if the bus can start it, else ours."""
+    """Which configuration service to use; "auto" is the external one if the bus can start it, else the embedded one."""
     if mode != "auto":
         return mode
     return "external" if started_by_another(BUS_NAME, directories) else "embedded"
@@ -110,7 +110,7 @@ class ExternalConfiguration:
 
 
 def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:
-    """With whom a profile is shared, from its file; None for one that does not persist.
+    """The users that a profile is shared with, from its file; None for one that is not persistent.
 
     The other service tells that only to the owner and to those users, so not to this one.
     """
@@ -125,8 +125,8 @@ def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:
 
 def _sharing_not_known(path: str) -> AccessDenied:
     return AccessDenied(
-        f"Access denied: the configuration profile {path} is not yours, and with whom it is shared is known only of "
-        "profiles that were imported as persistent"
+        f"Access denied: the configuration profile {path} is not yours, and the users that it is shared with are known "
+        "only for profiles that were imported as persistent"
     )
 
 
