@@ -4,6 +4,7 @@ import ast
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ _FILE = re.compile(r"(?<![\w/{}<*-])[\w./*-]*[\w*]\.py\b")  # with directories, 
 _LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")  # of a document to another file
 
 
+@cache
 def sources() -> list[Path]:
     return sorted(file for top in CODE for file in (ROOT / top).rglob("*.py"))
 
