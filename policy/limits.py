@@ -45,7 +45,7 @@ PAUSE_DEADLINE = 5.0  # traffic to be stopped → the engine holds
 WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too
 GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine → gone, or it is killed
 FAILED_READABLE = 10.0  # a failed session's object stays on the bus this long
-PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its facts
+PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its properties
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends → answered
 BUS_CALL_DEADLINE = 10.0  # a call to another service → its reply
 
