@@ -2,7 +2,7 @@
 
 import gc
 
-from .start.allocator import start_anew, overwrites_freed
+from .start.allocator import overwrites_freed, start_anew
 from .start.import_blocks import block_imports
 
 

@@ -60,7 +60,7 @@ class Network:
         self.protected = uids
 
     async def exempt(self, uid: int) -> None:
-        """Let the processes of one of them connect to this machine.  Raises SystemFailure."""
+        """Let the processes of one of these user ids connect to this machine.  Raises SystemFailure."""
         self._exempt.add(uid)
         await self._executor.run(firewall.install, self.protected, tuple(self._exempt))
 
@@ -86,7 +86,7 @@ class Network:
             raise
 
     async def apply(self, device: str, settings: NetworkSettings) -> list[str]:
-        """Set addresses, MTU and routes on a device, in place of those set before; what to warn the user of.
+        """Set addresses, MTU and routes on a device, in place of those set before; returns warnings for the user.
 
         Raises PolicyViolation, and nothing has changed; or SystemFailure, and nothing is set any more.  That is
         so too when it is cancelled, for whatever is asked of this object afterwards.
