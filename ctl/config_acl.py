@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .acl import grant_options, granted_json, granted_lines, grants, make_grants, show_options, yes_or_no
-from .config_names import check_one_name, find_profile, names_a_profile, readable_properties, set_property
 from .exits import CommandError, CommandExit, sanitize
+from .profiles import check_one_name, find_profile, names_a_profile, readable_properties, set_property
 from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import user_name

@@ -1,62 +1,20 @@
-"""config-import, configs-list and config-remove, and how a name stands for one profile or session."""
+"""config-import, configs-list, config-remove."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import file, object_path, text, utf8
+from .arguments import file, text, utf8
 from .exits import CommandError, CommandExit, sanitize
 from .profile_file import read_profile
+from .profiles import check_one_name, find_profile, import_profile, invalid_reason, names_a_profile
 from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import profile_json, profiles_text
 
 if TYPE_CHECKING:
     from .bus import Bus
-
-
-async def import_profile(bus: "Bus", name: str, text: str, *, single_use: bool, persistent: bool) -> str:
-    """Store a profile in the configuration service; returns its object path."""
-    reply = await bus.call(CONFIGURATION, "Import", "ssbb", name, text, single_use, persistent)
-    path: str = reply.body[0]
-    return path
-
-
-async def profiles_named(bus: "Bus", name: str) -> list[str]:
-    """Object paths of the profiles of a name that this user may use."""
-    reply = await bus.call(CONFIGURATION, "LookupConfigName", "s", name)
-    paths: list[str] = reply.body[0]
-    return paths
-
-
-def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> str:
-    """The only one of the `paths` that a name was found for; raises CommandError if there is none, or several.
-
-    `option` is the option that takes a path instead of a name.
-    """
-    match paths:
-        case [path]:
-            return path
-        case []:
-            hint = f"`ovpnctl {kind}s-list` shows yours."
-            thing = "configuration profile" if kind == "config" else "session of a profile"
-            raise CommandError(f"there is no {thing} named {name}", CommandExit.REFUSED, hint)
-    things = "configuration profiles are" if kind == "config" else "sessions have a profile"
-    raise CommandError(
-        f"{len(paths)} {things} named {name}", CommandExit.REFUSED, f"Name one by {option}: {', '.join(paths)}"
-    )
-
-
-async def invalid_reason(bus: "Bus", path: str) -> str:
-    """Why a profile is not valid, as Validate says; empty if it is."""
-    try:
-        await bus.call(CONFIGURATION, "Validate", path=path)
-    except CommandError as error:
-        if error.status != CommandExit.REFUSED:
-            raise
-        return error.message
-    return ""
 
 
 @click.command("config-import")
@@ -160,25 +118,21 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
 
 
 @click.command("config-remove")
-@click.option("-c", "--config", "name", type=text, metavar="NAME", help="Name of the profile.")
-@click.option(
-    "-o", "--path", "--config-path", "path", type=object_path, metavar="PATH", help="D-Bus path of the profile."
-)
+@names_a_profile
 @click.option("--force", is_flag=True, help="Do not ask for confirmation.")
-def config_remove(name: str | None, path: str | None, force: bool) -> None:
+def config_remove(path: str | None, config: str | None, force: bool) -> None:
     """Remove a configuration profile; sessions that use it continue."""
-    if (name is None) == (path is None):
-        raise click.UsageError("Name the profile by either --config or --path.")
+    check_one_name(path, config)
 
     async def find(bus: "Bus") -> str:
-        return path or the_only(await profiles_named(bus, str(name)), "config", str(name))
+        return await find_profile(bus, path, config)
 
     async def remove(bus: "Bus") -> None:
         await bus.call(CONFIGURATION, "Remove", path=found)
 
     found = on_bus(find)
     if not force:
-        answer = ask(f"Remove the profile {sanitize(name or found)}? [y/N]:")
+        answer = ask(f"Remove the profile {sanitize(config or found)}? [y/N]:")
         if answer.lower() not in ("y", "yes"):
             raise CommandError("config-remove was cancelled", CommandExit.OTHER)
     on_bus(remove)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .config_names import check_one_name, find_profile, names_a_profile, readable_properties
 from .exits import sanitize
+from .profiles import check_one_name, find_profile, names_a_profile, readable_properties
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 

@@ -6,9 +6,16 @@ import click
 
 from ..policy.profile.overrides import OVERRIDES
 from .arguments import text, utf8
-from .config_commands import invalid_reason
-from .config_names import Command, check_one_name, find_profile, names_a_profile, readable_properties, set_property
 from .exits import sanitize
+from .profiles import (
+    Command,
+    check_one_name,
+    find_profile,
+    invalid_reason,
+    names_a_profile,
+    readable_properties,
+    set_property,
+)
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 

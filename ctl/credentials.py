@@ -159,7 +159,7 @@ class Input:
 
 @contextmanager
 def _no_echo(terminal: int) -> Iterator[None]:
-    """Within this block the terminal does not show what is typed."""
+    """Switch off the terminal's echo within the block."""
     before = termios.tcgetattr(terminal)
     silent = list(before)
     silent[_LOCAL_MODES] &= ~termios.ECHO

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class CommandExit(IntEnum):
-    """CommandExit statuses; `MEANING` is what the help says about them."""
+    """The exit statuses; `MEANING` is their text in the help."""
 
     OK = 0
     OTHER = 1

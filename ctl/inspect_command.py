@@ -9,6 +9,7 @@ from .arguments import object_path, text
 from .exits import CommandError, CommandExit
 from .run import on_bus, print_json, put
 from .services import INSPECTION, SESSIONS
+from .sessions import readable_properties
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -56,9 +57,7 @@ def inspect_session(session: str, as_json: bool) -> None:
 async def _read(bus: "Bus", session: str) -> tuple[tuple[str, Properties], Properties]:
     """The path and properties of a session, and those of the interface for inspection."""
     found = await _find(bus, session)
-    properties = await bus.properties(SESSIONS, found)
-    if "owner" not in properties:
-        raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
+    properties = await readable_properties(bus, found)
     return (found, properties), await bus.properties(SESSIONS, found, INSPECTION)
 
 

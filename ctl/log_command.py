@@ -10,7 +10,7 @@ from ..policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
 from .exits import CommandError, CommandExit, sanitize
 from .run import on_bus, put, say
 from .services import SESSIONS
-from .session_names import check_one_name, find_session, names_a_session
+from .sessions import check_one_name, find_session, names_a_session
 from .show import status_json
 
 if TYPE_CHECKING:

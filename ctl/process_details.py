@@ -21,7 +21,7 @@ _SETS = {
 def details(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The `details` of inspect --json for a process with these `pid`, `uid` and `started`.
 
-    None if it has ended, or is not seen from here.
+    None if it has ended, or is in another pid namespace.
     """
     try:
         process = psutil.Process(row["pid"])

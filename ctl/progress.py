@@ -20,7 +20,7 @@ class Progress(AbstractContextManager["Progress"], Protocol):
 
 
 def progress() -> "Progress":
-    """The kind that suits standard error."""
+    """A spinner if standard error is a terminal, else lines."""
     return Spinner() if sys.stderr and sys.stderr.isatty() else Lines()
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .acl import grant_options, granted_json, granted_lines, grants, make_grants, show_options, yes_or_no
-from .exits import CommandError, CommandExit, sanitize
+from .exits import sanitize
 from .run import on_bus, print_json, put
 from .services import SESSIONS
-from .session_names import check_one_name, find_session, names_a_session
+from .sessions import check_one_name, find_session, names_a_session, readable_properties
 from .show import user_name
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ def session_acl(
 
 
 async def _read(bus: "Bus", path: str) -> dict[str, Any]:
-    properties = await bus.properties(SESSIONS, path)
-    if "owner" not in properties:
-        raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
+    properties = await readable_properties(bus, path)
     return {
         "path": path,
         "config_name": properties["config_name"],

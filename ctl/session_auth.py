@@ -75,7 +75,7 @@ async def _answer(bus: "Bus", path: str, properties: dict[str, Any], timeout: fl
 
     watch = await Watch.start(bus)
     with watch.interruptible(), progress() as shown:
-        # A method call makes the session manager send us what happens from now on.
+        # A method call makes the session manager send this connection the session's signals from now on.
         await bus.call(SESSIONS, "UserInputQueueGetTypeGroup", path=path)
         goal = StatusMinor.CONN_CONNECTED
         await until(goal, watch, path, shown, first=status_of(properties), timeout=timeout, asker=Asker(bus, shown))

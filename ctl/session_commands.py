@@ -9,7 +9,7 @@ from .arguments import seconds
 from .progress import progress
 from .run import on_bus, print_json, put
 from .services import SESSIONS
-from .session_names import check_one_name, find_session, names_a_session
+from .sessions import check_one_name, find_session, names_a_session
 from .show import session_json, sessions_text, statistics_text, status_json, status_of
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import click
 
 from ..policy.dbus_numbers import StatusMinor
 from .arguments import file, object_path, seconds, text
-from .config_commands import import_profile, profiles_named, the_only
 from .exits import CommandError, CommandExit, help_epilog, sanitize
 from .profile_file import read_profile
+from .profiles import import_profile, profiles_named, the_only
 from .progress import Progress, progress
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION, SESSIONS

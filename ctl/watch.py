@@ -49,7 +49,7 @@ class ServiceLost:
     """There will be no more events: the service has left the bus, or the connection to the bus has ended."""
 
     text: str
-    owner: str = ""  # the service's connection that is no more; empty if it is ours
+    owner: str = ""  # the connection of the service that has ended; empty if it is that of ovpnctl
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Watch:
                 case StatusChanged() | LogLine() | SessionGone() as event if event.path != path:
                     pass
                 case ServiceLost() as event if event.owner and event.owner != self._bus.owner.get(SESSIONS.name):
-                    pass  # it left before we called: the one that answered took its place
+                    pass  # it left before the call: the one that answered has replaced it
                 case event:
                     return event
 

@@ -19,14 +19,14 @@ _ANCILLARY_SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize
 
 
 class ChannelClosed(Exception):
-    """The other end is gone."""
+    """The other end is closed."""
 
 
 _Data = TypeVar("_Data", bytes, memoryview)
 
 
 class Packet(Generic[_Data]):
-    """What one read gave: the bytes, and descriptors that belong to the reader until `take`n or closed."""
+    """A packet that was read: its bytes, and descriptors that belong to the reader until `take`n or closed."""
 
     __slots__ = ("data", "descriptors")
 
@@ -39,7 +39,7 @@ class Packet(Generic[_Data]):
         return self.descriptors.pop(0)
 
     def close(self) -> None:
-        """Close the descriptors nobody took, and overwrite the bytes if they are in a buffer of the reader's."""
+        """Close the descriptors that were not taken, and overwrite the bytes if they are in the reader's buffer."""
         while self.descriptors:
             os.close(self.descriptors.pop())
         if isinstance(self.data, memoryview):

@@ -39,7 +39,7 @@ def mount(target: int, kind: int, flags: int, options: str) -> None:
 
 
 def bind_read_only(source: int, target: int) -> None:
-    """`bind_read_only`, with both paths given by their addresses."""
+    """As `bind_read_only` of mounts.py, with both paths given by their addresses."""
     for origin, flags in ((source, MS_BIND), (0, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)):
         described = f"bind {ctypes.string_at(source).decode()} on {ctypes.string_at(target).decode()}"
         checked(_bind(origin, target, None, flags, None), described)
@@ -52,7 +52,7 @@ def detach(target: int) -> None:
 
 
 def execve(path: int, arguments: list[str], environment: dict[str, str]) -> None:
-    """execve(2) of the program whose path is at the address `path`; returns by OSError only."""
+    """execve(2) of the program whose path is at the address `path`; does not return, but raises OSError."""
     argv = [argument.encode() for argument in arguments]
     envp = [f"{name}={value}".encode() for name, value in environment.items()]
     libc.execve(

@@ -39,7 +39,7 @@ _SCOPE_ABSTRACT_UNIX_SOCKET, _SCOPE_SIGNAL = 1, 2
 
 
 def abi() -> int:
-    """Landlock's version in this kernel; raises OSError where it has none, or has it switched off."""
+    """The ABI version of Landlock in this kernel; raises OSError if there is none, or it is switched off."""
     return _landlock(0, None, ctypes.c_size_t(0), _LANDLOCK_CREATE_RULESET_VERSION)
 
 

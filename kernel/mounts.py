@@ -39,7 +39,7 @@ def bind_read_only(source: str, target: str, flags: int = 0) -> None:
 
 
 def make_mounts_private() -> None:
-    """Keep later mounts of this namespace out of all others, and theirs out of it."""
+    """Stop mounts from propagating between this mount namespace and others (mount_namespaces(7))."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
 
 

@@ -40,7 +40,7 @@ def run_steps(steps: Iterable[Step]) -> None:
 
 
 def missing_capabilities(wanted: Collection[str]) -> list[str]:
-    """Those of `wanted` ("net_admin") that are not effective in this process."""
+    """The capabilities among `wanted` ("net_admin") that are not effective in this process."""
     return [name for name in wanted if not getattr(prctl.cap_effective, name)]
 
 

@@ -23,7 +23,7 @@ def unshare(flags: int) -> None:
 
 
 def refuse_executable_memory() -> None:
-    """From now on no memory becomes executable that was writable or anonymous (PR_SET_MDWE); executed programs too."""
+    """Forbid making writable or anonymous memory executable (PR_SET_MDWE), also in programs that are executed."""
     _prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN)
 
 

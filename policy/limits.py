@@ -29,7 +29,7 @@ MAX_WATCHERS = 64  # connections that hear of one session's progress
 MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing: its forward ends then
 MAX_GRANTED_USERS = 200  # that a session is shared with
-MAX_ATTACHED = 64  # other services that log through ours
+MAX_ATTACHED = 64  # other services that log through this one
 LOG_CREDIT = 200  # log lines a worker may have under way
 MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included
 MAX_WORKER_REPORTS = 32  # changes of the engine's course that a worker reports in a second without being asked
@@ -45,9 +45,9 @@ PAUSE_DEADLINE = 5.0  # traffic to be stopped → the engine holds
 WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too
 GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine → gone, or it is killed
 FAILED_READABLE = 10.0  # a failed session's object stays on the bus this long
-PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its facts
+PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its properties
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends → answered
-BUS_CALL_DEADLINE = 10.0  # a call of ours to another service → its reply
+BUS_CALL_DEADLINE = 10.0  # a call to another service → its reply
 
 # Starting a session again whose worker or engine died; as OpenVPN 3 Linux does.
 MAX_RESTARTS = 10  # without having been connected for RESTART_FORGOTTEN meanwhile

@@ -43,7 +43,7 @@ _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
 
 class Service:
-    """Everything that runs, and the order in which it starts and ends."""
+    """All parts of the running service, and the order in which they start and end."""
 
     def __init__(self, prepared: privileged.Prepared, connection: BusConnection) -> None:
         options = prepared.options
@@ -194,7 +194,7 @@ class Service:
             )
 
     async def _own_names(self) -> str:
-        """Become the owner of our names; the first that is somebody else's, or "".
+        """Own the service's names; returns the first that has another owner, or "".
 
         One after the other: dbus-daemon starts two instances when two names are called at once, and whatever it
         delivers to the one that ends is lost.  Only the owner of the first name asks for the others, so the other
@@ -250,7 +250,7 @@ class Service:
         return self._stop if self._stop.is_set() else self._idle.idle
 
     async def _leave(self, *, for_good: bool) -> bool:
-        """Give the names back, answer what had arrived before that, and tell whether to end now.
+        """Release the names, answer the calls that have arrived before that, and return whether to end now.
 
         A call that the bus delivers later starts the next instance; so none is lost.
         """

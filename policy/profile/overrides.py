@@ -18,7 +18,7 @@ _INTEGERS = set("ynqiuxt")  # D-Bus types
 
 
 class InvalidOverride(Exception):
-    """An override that cannot be set; the text is the one of OpenVPN 3 Linux where it has one."""
+    """An override that cannot be set; the text is that of OpenVPN 3 Linux, if it has one."""
 
 
 class Override(msgspec.Struct, frozen=True):
@@ -134,7 +134,7 @@ class SessionOverrides(msgspec.Struct, frozen=True):
 
 
 def for_session(overrides: Mapping[str, bool | str]) -> SessionOverrides:
-    """What of `overrides` concerns the session; values that are not valid count as not set."""
+    """The overrides that the service applies itself; an invalid value counts as not set."""
     known = {name: value for name, value in overrides.items() if name in OVERRIDES and not problem(name, value)}
     level = known.get("log-level")
     return SessionOverrides(

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 class ProfileTextError(Exception):
-    """A profile that OpenVPN could not read, or would misread; the text names the line."""
+    """A profile that OpenVPN cannot read, or reads differently from how it looks; the text names the line."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
@@ -110,7 +110,7 @@ def server_locked(options: Iterable[Option]) -> bool:
 
 
 def missing_required(options: Iterable[Option]) -> tuple[str, ...]:
-    """What a client's profile needs and `options` lack, in the words of OpenVPN 3 Linux; empty if nothing."""
+    """The options that a client's profile needs and that are missing, named as by OpenVPN 3 Linux."""
     names = {option.name for option in options}
     if "connection" in names:
         names.add("remote")  # its blocks are read, and checked, when the whole profile is compiled
@@ -124,7 +124,7 @@ def missing_required(options: Iterable[Option]) -> tuple[str, ...]:
 
 
 def problem(options: Iterable[Option]) -> str | None:
-    """Why `options` cannot be a usable profile, in the words of OpenVPN 3 Linux, which front-ends show."""
+    """Why `options` are not a valid profile, with the text of OpenVPN 3 Linux, which front-ends show."""
     options = list(options)
     if server_locked(options):
         return "Server locked profiles are unsupported"

@@ -33,7 +33,7 @@ ALL = frozenset(Layer)
 
 
 class Row(NamedTuple):
-    """What a layer does, and what the kernel or the machine must have for it."""
+    """What a layer does, and what it needs from the kernel or the machine."""
 
     does: str
     needs: str

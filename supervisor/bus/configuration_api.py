@@ -22,7 +22,7 @@ CONFIGURATION = Interface(
             gives="config_path:o",
             who=Who.ANYBODY,
             doc="Store a profile with everything embedded that it refers to; the caller owns it. `single_use`: "
-            "removed by its first session. `persistent`: kept over a reboot.",
+            "removed by its first session. `persistent`: kept across reboots.",
             secret=True,
         ),
         Method(
@@ -58,7 +58,7 @@ CONFIGURATION = Interface(
             takes="path:o new_owner_uid:u",
             gives="",
             who=Who.ROOT,
-            doc="Give a profile to another user; whom it is shared with stays.",
+            doc="Give a profile to another user; it stays shared with the same users.",
         ),
     ),
     properties=(
@@ -66,14 +66,14 @@ CONFIGURATION = Interface(
             "version",
             "s",
             who=Who.ANYBODY,
-            doc="Version of this service; clients find out from it what the service can do.",
+            doc="Version of this service; clients tell from it what the service can do.",
         ),
     ),
     signals=(
         Signal(
             "ConfigurationManagerEvent",
             takes="path:o type:q owner:u",
-            doc="Broadcast. A profile was created (1) or is gone (2); `owner` is its owner's user id.",
+            doc="Broadcast. A profile was created (1) or removed (2); `owner` is its owner's user id.",
         ),
         Signal(
             "Log",
@@ -126,8 +126,8 @@ PROFILE = Interface(
             takes="name:s value:v",
             gives="",
             who=Who.OWNER,
-            doc="Lay a setting over the profile's options, for sessions to come: " + _OVERRIDES + ". An empty text is "
-            "the same as none.",
+            doc="Replace a setting of the profile, for sessions started later: " + _OVERRIDES + ". An empty text is "
+            "the same as no override.",
         ),
         Method(
             "UnsetOverride",
@@ -157,7 +157,7 @@ PROFILE = Interface(
             takes="",
             gives="",
             who=Who.OWNER,
-            doc="Make the profile read-only for good; it can still be removed, and given to another user by root.",
+            doc="Make the profile read-only, permanently; it can still be removed, and given to another user by root.",
         ),
         Method("Remove", takes="", gives="", who=Who.OWNER, doc="Remove the profile."),
     ),
@@ -175,12 +175,12 @@ PROFILE = Interface(
         Property("last_used_timestamp", "t", Who.READERS, "When a session last used it, in seconds since 1970."),
         Property("used_count", "u", Who.READERS, "How many sessions have used it."),
         Property("single_use", "b", Who.READERS, "Whether its first session removes it."),
-        Property("persistent", "b", Who.READERS, "Whether it is kept over a reboot."),
+        Property("persistent", "b", Who.READERS, "Whether it is kept across reboots."),
         Property(
             "locked_down",
             "b",
             Who.READERS,
-            "Whether users it is shared with may use it but not read it.",
+            "Whether users that it is shared with may use it, but not read its text.",
             writable_by=Who.OWNER,
         ),
         Property(
@@ -204,7 +204,7 @@ PROFILE = Interface(
             "dco",
             "b",
             Who.READERS,
-            "Whether the kernel is to move the data: always false, and cannot be set to true.",
+            "Whether data channel offload is used: always false, and cannot be set to true.",
             writable_by=Who.OWNER,
         ),
         Property("tags", "as", Who.READERS, "Its tags."),

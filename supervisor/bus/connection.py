@@ -35,7 +35,7 @@ class BusLost(SystemFailure):
 
 
 class BusRefused(SystemFailure):
-    """The bus, or a service on it, answered a call of ours with an error."""
+    """The bus, or a service on it, answered a call of this process with an error."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)
@@ -90,7 +90,7 @@ class BusConnection(MessageBus):
         return self
 
     async def _auth_readline(self) -> str:
-        """Read a line of the handshake; dbus-fast 2.44 never returns when the bus hangs up instead."""
+        """Read a line of the handshake; dbus-fast 2.44 never returns when the bus closes the connection instead."""
         assert self._sock is not None
         line = b""
         while not line.endswith(b"\r\n"):
@@ -230,9 +230,9 @@ class BusConnection(MessageBus):
         return self.ask(BUS, BUS_PATH, BUS, member, signature, body)
 
     async def request_names(self, names: Iterable[str]) -> dict[str, bool]:
-        """Ask for all `names` in one batch; the result tells which ones are ours.
+        """Request all `names` in one batch; the result tells of which ones this process is the owner.
 
-        Raises BusRefused if the bus' policy keeps one from us, BusLost.
+        Raises BusRefused if the policy of the bus forbids owning one, BusLost.
         """
         replies = await self._ask_for_each(names, "RequestName", "su", NameFlag.DO_NOT_QUEUE.value)
         return {name: code in _OWNED for name, code in replies.items()}
@@ -245,7 +245,7 @@ class BusConnection(MessageBus):
         await self._ask_for_each(names, "ReleaseName", "s")
 
     async def round_trip(self) -> None:
-        """Wait until the bus has handled all that we sent, and we have received what it sent before that."""
+        """Wait until the bus has handled all that was sent, and all that it sent before that has been received."""
         await self.ask_bus("GetId")
 
     async def _ask_for_each(self, names: Iterable[str], member: str, signature: str, *more: Any) -> dict[str, int]:

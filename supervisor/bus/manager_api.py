@@ -23,7 +23,7 @@ MANAGER = Interface(
             takes="",
             gives="paths:ao",
             who=Who.ANYBODY,
-            doc="The sessions that the caller may use, or look at if they are public; for root, all.",
+            doc="The sessions that the caller may use, and public ones; for root, all.",
         ),
         Method(
             "FetchManagedInterfaces",
@@ -52,7 +52,7 @@ MANAGER = Interface(
             takes="path:o new_owner_uid:u",
             gives="",
             who=Who.ROOT,
-            doc="Give a session to another user; whom it is shared with stays.",
+            doc="Give a session to another user; it stays shared with the same users.",
         ),
     ),
     properties=(Property("version", "s", who=Who.ANYBODY, doc="Version of this service."),),
@@ -60,7 +60,7 @@ MANAGER = Interface(
         Signal(
             "SessionManagerEvent",
             takes="path:o type:q owner:u",
-            doc="Broadcast. A session was created (1) or is gone (2); `owner` is its owner's user id.",
+            doc="Broadcast. A session was created (1) or removed (2); `owner` is its owner's user id.",
         ),
         Signal(
             "Log",

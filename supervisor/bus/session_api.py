@@ -19,7 +19,7 @@ SESSION = Interface(
             takes="",
             gives="",
             who=Who.USERS,
-            doc="Connect; no effect on a session that does so already. Returns at once, `status` tells the rest.",
+            doc="Connect; no effect on a session that does so already. Returns at once; `status` tells the result.",
         ),
         Method(
             "Pause",
@@ -35,7 +35,7 @@ SESSION = Interface(
             takes="",
             gives="",
             who=Who.USERS,
-            doc="End the session. When this returns, the object is gone and the network settings are undone.",
+            doc="End the session. When this returns, the object and the network settings have been removed.",
         ),
         Method(
             "AccessGrant",
@@ -113,7 +113,7 @@ SESSION = Interface(
             "dco",
             "b",
             Who.READERS,
-            "Whether the kernel moves the data: always false. Setting it to true before Connect changes nothing; the "
+            "Whether data channel offload is used: always false. Setting it to true before Connect has no effect; the "
             "session's log says why.",
             writable_by=Who.USERS,
         ),

@@ -201,7 +201,7 @@ class _Datagrams(_Queued):
     """Lines as datagrams to a Unix socket, whose owner may be restarted at any time."""
 
     def __init__(self, path: Path) -> None:
-        """Connect; raises OSError if nobody listens there."""
+        """Connect; raises OSError if no process listens there."""
         super().__init__()
         self._path = path
         self._socket = self._connected()

@@ -66,7 +66,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Destination(Protocol):
-    """Where lines go; no method but flush() may wait."""
+    """A destination of lines; no method but flush() may wait."""
 
     method: str  # its kind, as the log service's property log_method names it
 

@@ -60,7 +60,7 @@ class Network:
         self.protected = uids
 
     async def exempt(self, uid: int) -> None:
-        """Let the processes of one of them connect to this machine.  Raises SystemFailure."""
+        """Let the processes of one of these user ids connect to this machine.  Raises SystemFailure."""
         self._exempt.add(uid)
         await self._executor.run(firewall.install, self.protected, tuple(self._exempt))
 
@@ -86,7 +86,7 @@ class Network:
             raise
 
     async def apply(self, device: str, settings: NetworkSettings) -> list[str]:
-        """Set addresses, MTU and routes on a device, in place of those set before; what to warn the user of.
+        """Set addresses, MTU and routes on a device, in place of those set before; returns warnings for the user.
 
         Raises PolicyViolation, and nothing has changed; or SystemFailure, and nothing is set any more.  That is
         so too when it is cancelled, for whatever is asked of this object afterwards.
@@ -102,7 +102,7 @@ class Network:
         return warnings
 
     async def clear(self, device: str) -> None:
-        """Switch a device off and take everything off it; does nothing if it is clear or gone.
+        """Switch a device off and remove its addresses and routes; no effect if it has none, or has been removed.
 
         The engine may go on holding the device.  Raises SystemFailure.
         """
@@ -110,7 +110,7 @@ class Network:
             await self._executor.run(self._clear_named, device)
 
     async def delete_device(self, device: str) -> None:
-        """Remove a device, after the engine has ended; does nothing if it is gone.  Raises SystemFailure.
+        """Remove a device, after the engine has ended; no effect if there is none.  Raises SystemFailure.
 
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
@@ -168,7 +168,7 @@ class Network:
     # The rest runs in the threads.
 
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
-        """The devices of ours among `indices`, or if those are none among all, that are not there."""
+        """The sessions' devices among `indices`, or among all if there are none, that no longer exist."""
         entries = [device.entry for device in self._devices.values()]
         suspects = [entry for entry in entries if not indices or entry.index in indices]
         return [entry for entry in suspects if not tun.exists(entry.index)]
@@ -181,8 +181,7 @@ class Network:
         def announce(name: str, index: int) -> None:
             self._journal.write(Entry(name, index, namespace, uid, session))
 
-        # A device that an administrator removed under its session left its name free, but not to us until the session
-        # has ended.
+        # The name of a device that an administrator has removed is not used again before its session has ended.
         name, index = tun.create(uid, self._devices, announce)
         self._devices[name] = _Device(Entry(name, index, namespace, uid, session))
         return name

@@ -76,7 +76,7 @@ def _rule(table: str, *expressions: bytes) -> bytes:
 
 
 def _of_users(first: int, last: int) -> list[bytes]:
-    """Of a socket that a user from `first` to `last` has made."""
+    """Sent from a socket that a user from `first` to `last` has made."""
     to_network_order = _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, 1) + _number(4, 4) + _number(5, 4)
     bounds = _nest(3, _value(struct.pack("!I", first))) + _nest(4, _value(struct.pack("!I", last)))
     return [
@@ -87,7 +87,7 @@ def _of_users(first: int, last: int) -> list[bytes]:
 
 
 def _by_loopback() -> list[bytes]:
-    """By lo, as all that is for this machine goes, whatever its address."""
+    """Sent through lo, as all packets to this machine are, whatever their address."""
     index = struct.pack("=I", _LOOPBACK_INDEX)
     return [
         _expression("meta", _number(1, _REGISTER) + _number(2, _META_OIF)),

@@ -32,7 +32,7 @@ def current_namespace() -> str:
 
 
 class DeviceJournal:
-    """The entries, in a directory that only this service can enter."""
+    """The records, in a directory that only this service may enter."""
 
     def __init__(self, directory: Path) -> None:
         """Make the directory if need be; raises OSError."""
@@ -40,15 +40,15 @@ class DeviceJournal:
         self._directory = directory
 
     def write(self, entry: Entry) -> None:
-        """Note a device; raises OSError."""
+        """Record a device; raises OSError."""
         replace_file(self._path(entry), msgspec.json.encode(entry))
 
     def remove(self, entry: Entry) -> None:
-        """Forget a device; does nothing if it is not noted."""
+        """Remove the record of a device, if there is one."""
         self._path(entry).unlink(missing_ok=True)
 
     def entries(self) -> Iterator[Entry | str]:
-        """Every device noted; for a file that cannot be read, which is removed, a sentence about it."""
+        """Every device recorded; for a file that cannot be read, which is removed, a message."""
         for path in sorted(self._directory.iterdir()):
             if path.suffix == TEMPORARY:  # never finished: the device did not become persistent
                 path.unlink()

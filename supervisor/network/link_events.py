@@ -32,7 +32,7 @@ class LinkEvents:
         self._missed = False  # events, since all was read
 
     def start(self) -> None:
-        """Listen from now on, if not already.  Needs a running loop; raises SystemFailure."""
+        """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
         if self._socket is not None:
             return
         try:
@@ -50,7 +50,7 @@ class LinkEvents:
         asyncio.get_running_loop().add_reader(listening.fileno(), self._readable)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Receive no more notifications."""
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()

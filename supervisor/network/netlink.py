@@ -62,7 +62,7 @@ class Netlink:
         self._request(f"cannot set the link up with MTU {mtu}", "link", "set", index=index, mtu=mtu, state="up")
 
     def set_down(self, index: int) -> bool:
-        """Switch the link off, which removes its routes and IPv6 addresses; False if it is gone."""
+        """Switch the link off, which removes its routes and IPv6 addresses; False if there is none."""
         return self._remove("cannot set the link down", "link", "set", index=index, state="down")
 
     def add_address(self, index: int, address: Address) -> None:
@@ -70,12 +70,12 @@ class Netlink:
         self._add(f"cannot set address {address.local}/{address.prefix}", "addr", _address(index, address))
 
     def remove_address(self, index: int, address: Address) -> bool:
-        """Take an address off; False if it was not there."""
+        """Remove an address; False if it was not there."""
         what = f"cannot remove address {address.local}/{address.prefix}"
         return self._remove(what, "addr", "del", **_address(index, address))
 
     def remove_all_addresses(self, index: int) -> None:
-        """Take every address off."""
+        """Remove all addresses."""
         self._request("cannot remove the addresses", "flush_addr", index=index)
 
     def add_route(self, index: int, route: Route) -> bool:

@@ -48,7 +48,7 @@ def candidates(wanted: str | frozenset[Layer]) -> frozenset[Layer]:
 
 
 def choose(wanted: str | frozenset[Layer], missing: Mapping[Layer, str], tried: TrialResult) -> Sandbox:
-    """Choose from the candidates; `missing` is what was known to be missing before the others were tried, with reasons.
+    """Choose from the candidates; `missing` are layers that were missing before the others were tried, with reasons.
 
     Raises StartError naming each layer that is missing.
     """

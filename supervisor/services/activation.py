@@ -13,7 +13,7 @@ _OUR_PROGRAM = "openvpn3-service-sessionmgr"
 
 
 def started_by_another(name: str, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> bool:
-    """Whether the bus starts a program that is not ours when `name` is called."""
+    """Whether the bus starts another program than this one when `name` is called."""
     return any(_starts_another(directory / f"{name}.service") for directory in directories)
 
 

@@ -16,7 +16,7 @@ from ..bus.signals import Signals
 from ..errors import CallerError, NoSuchObject
 from ..logging.log import Log
 from .profile_object import ProfileObject, acl_of, check_name
-from .profile_store import Facts, ProfileStore, StoredProfile
+from .profile_store import Metadata, ProfileStore, StoredProfile
 from .profiles import Profile, no_profile_at, not_shared
 
 
@@ -72,23 +72,23 @@ class ConfigurationService:
 
     def fetch_available_configs(self, caller: Caller) -> list[str]:
         """Answers FetchAvailableConfigs."""
-        return [path for path, stored in self.store.profiles.items() if listed_for(caller.uid, acl_of(stored.facts))]
+        return [path for path, stored in self.store.profiles.items() if listed_for(caller.uid, acl_of(stored.metadata))]
 
     def lookup_config_name(self, caller: Caller, name: str) -> list[str]:
         """Answers LookupConfigName."""
         profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if profiles[path].facts.name == name]
+        return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.name == name]
 
     def search_by_tag(self, caller: Caller, tag: str) -> list[str]:
         """Answers SearchByTag."""
         profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if tag in profiles[path].facts.tags]
+        return [path for path in self.fetch_available_configs(caller) if tag in profiles[path].metadata.tags]
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
         """Answers SearchByOwner; a user that does not exist has no profiles."""
         uid = await _user_id(owner)
         profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if profiles[path].facts.owner == uid]
+        return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.owner == uid]
 
     async def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
         """Answers TransferOwnership; who else may use the profile stays as it is."""
@@ -106,24 +106,24 @@ class ConfigurationService:
             stored = self.store.find(path)
         except NoSuchObject:
             raise no_profile_at(path) from None
-        facts = stored.facts
-        if not listed_for(caller.uid, acl_of(facts)):
+        metadata = stored.metadata
+        if not listed_for(caller.uid, acl_of(metadata)):
             raise not_shared(path)
         return Profile(
             path=path,
-            name=facts.name,
+            name=metadata.name,
             text=await self.store.text(stored),
-            owner=facts.owner,
-            transfer_owner=facts.transfer_owner,
-            overrides=dict(facts.overrides),
-            single_use=facts.single_use,
+            owner=metadata.owner,
+            transfer_owner=metadata.transfer_owner,
+            overrides=dict(metadata.overrides),
+            single_use=metadata.single_use,
         )
 
     async def used(self, profile: Profile) -> None:
         """See `profiles.Profiles`."""
         try:
             stored = self.store.find(profile.path)
-            if stored.facts.single_use:
+            if stored.metadata.single_use:
                 await self.remove(stored)
             else:
                 await self.store.change(stored, _count_use)
@@ -142,7 +142,7 @@ class ConfigurationService:
         self._dispatcher.export(stored.path, PROFILE, ProfileObject(self, stored), bus_name=BUS_NAME)
 
     def _announce(self, stored: StoredProfile, event: ProfileEvent) -> None:
-        body = [stored.path, event.value, stored.facts.owner]
+        body = [stored.path, event.value, stored.metadata.owner]
         self._signals.emit(ROOT_PATH, CONFIGURATION, "ConfigurationManagerEvent", body)
 
 
@@ -158,8 +158,8 @@ def _problem(text: str) -> str:
         raise CallerError(f"The profile cannot be read: {error}") from error
 
 
-def _count_use(facts: Facts) -> dict[str, Any]:
-    return {"used_count": facts.used_count + 1, "last_used": int(time.time())}
+def _count_use(metadata: Metadata) -> dict[str, Any]:
+    return {"used_count": metadata.used_count + 1, "last_used": int(time.time())}
 
 
 async def _user_id(user: str) -> int | None:

@@ -28,7 +28,7 @@ _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
 
 
 def choose(mode: Mode, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> Literal["embedded", "external"]:
-    """Which configuration service to use; "auto" takes another one if the bus can start it, else ours."""
+    """Which configuration service to use; "auto" is the external one if the bus can start it, else the embedded one."""
     if mode != "auto":
         return mode
     return "external" if started_by_another(BUS_NAME, directories) else "embedded"
@@ -47,13 +47,13 @@ class ExternalConfiguration:
     async def profile_for(self, path: str, caller: Caller) -> Profile:
         """See `profiles.Profiles`; takes `limits.PROFILE_DEADLINE` at most, most of it for starting the service.
 
-        The other service gives our account every profile, so that whether `caller` may use it is checked here.
+        The other service gives every profile to this service's account, so whether `caller` may use it is checked here.
         """
         try:
             async with asyncio.timeout(limits.PROFILE_DEADLINE):
-                facts = await self._facts(path)
-                acl = await asyncio.to_thread(shared_with, path, facts["owner"], self._state_dir)
-                if not listed_for(caller.uid, acl or Acl(facts["owner"])):
+                properties = await self._properties(path)
+                acl = await asyncio.to_thread(shared_with, path, properties["owner"], self._state_dir)
+                if not listed_for(caller.uid, acl or Acl(properties["owner"])):
                     raise not_shared(path) if acl else _sharing_not_known(path)
                 text = await self._fetch(path)
         except TimeoutError:
@@ -67,12 +67,12 @@ class ExternalConfiguration:
             raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
         return Profile(
             path=path,
-            name=facts["name"],
+            name=properties["name"],
             text=text,
-            owner=facts["owner"],
-            transfer_owner=facts.get("transfer_owner_session", False),
-            overrides=_plain(facts.get("overrides", {})),
-            single_use=facts.get("single_use", False),
+            owner=properties["owner"],
+            transfer_owner=properties.get("transfer_owner_session", False),
+            overrides=_plain(properties.get("overrides", {})),
+            single_use=properties.get("single_use", False),
         )
 
     async def used(self, profile: Profile) -> None:
@@ -85,7 +85,7 @@ class ExternalConfiguration:
         async with self._counting:
             try:
                 if not (await self._connection.request_names([name]))[name]:
-                    raise SystemFailure(f"somebody else owns {name}")
+                    raise SystemFailure(f"another connection owns {name}")
                 try:
                     await self._fetch(profile.path)
                 finally:
@@ -93,7 +93,7 @@ class ExternalConfiguration:
             except SystemFailure as error:
                 self._log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
 
-    async def _facts(self, path: str) -> dict[str, Any]:
+    async def _properties(self, path: str) -> dict[str, Any]:
         """The properties of a profile; raises CallerError if there is none."""
         try:
             (properties,) = await self._connection.ask(BUS_NAME, path, _PROPERTIES, "GetAll", "s", [BUS_NAME])
@@ -110,7 +110,7 @@ class ExternalConfiguration:
 
 
 def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:
-    """With whom a profile is shared, from its file; None for one that does not persist.
+    """The users that a profile is shared with, from its file; None for one that is not persistent.
 
     The other service tells that only to the owner and to those users, so not to this one.
     """
@@ -125,8 +125,8 @@ def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:
 
 def _sharing_not_known(path: str) -> AccessDenied:
     return AccessDenied(
-        f"Access denied: the configuration profile {path} is not yours, and with whom it is shared is known only of "
-        "profiles that were imported as persistent"
+        f"Access denied: the configuration profile {path} is not yours, and the users that it is shared with are known "
+        "only for profiles that were imported as persistent"
     )
 
 

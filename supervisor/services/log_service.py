@@ -189,7 +189,7 @@ class LogService:
 
 
 def check_log_level(level: int) -> None:
-    """Raise InvalidValue, in the original's words, unless `level` is from 0 to 6."""
+    """Raise InvalidValue, with the original's text, unless `level` is from 0 to 6."""
     if level > MAX_LOG_LEVEL:
         raise InvalidValue("Incorrect log level")
 

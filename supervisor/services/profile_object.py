@@ -14,7 +14,7 @@ from ..bus.configuration_api import PROFILE_DENIED
 from ..errors import AccessDenied, CallerError, InvalidValue
 from ..logging.log import Log
 from .profile_json import profile_json
-from .profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS, Facts, ProfileStore, StoredProfile
+from .profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS, Metadata, ProfileStore, StoredProfile
 
 
 class ParentService(Protocol):
@@ -43,8 +43,8 @@ class ProfileObject:
 
     def validate(self, caller: Caller) -> None:
         """Answers Validate."""
-        if self._facts.problem:
-            raise CallerError(self._facts.problem)
+        if self._metadata.problem:
+            raise CallerError(self._metadata.problem)
 
     async def fetch(self, caller: Caller) -> str:
         """Answers Fetch; a locked-down profile is for its owner and the services alone."""
@@ -55,8 +55,8 @@ class ProfileObject:
         return await asyncio.to_thread(profile_json, await self._text(caller))
 
     async def _text(self, caller: Caller) -> bytes:
-        facts = self._facts
-        if facts.locked_down and caller.uid not in (facts.owner, self._service.service_uid):
+        metadata = self._metadata
+        if metadata.locked_down and caller.uid not in (metadata.owner, self._service.service_uid):
             raise AccessDenied(PROFILE_DENIED)
         return await self._service.store.text(self._stored)
 
@@ -68,29 +68,29 @@ class ProfileObject:
             plain = overrides.read(name, value.signature, value.value)
         except overrides.InvalidOverride as error:
             raise CallerError(str(error)) from error
-        await self._change(caller, f"override {name} set", lambda facts: _with_override(facts, name, plain))
+        await self._change(caller, f"override {name} set", lambda metadata: _with_override(metadata, name, plain))
 
     async def unset_override(self, caller: Caller, name: str) -> None:
         """Answers UnsetOverride."""
-        await self._change(caller, f"override {name!a} unset", lambda facts: _without_override(facts, name))
+        await self._change(caller, f"override {name!a} unset", lambda metadata: _without_override(metadata, name))
 
     async def add_tag(self, caller: Caller, tag: str) -> None:
         """Answers AddTag."""
         _check_tag(tag)
-        await self._change(caller, f"tag {tag} added", lambda facts: _with_tag(facts, tag))
+        await self._change(caller, f"tag {tag} added", lambda metadata: _with_tag(metadata, tag))
 
     async def remove_tag(self, caller: Caller, tag: str) -> None:
         """Answers RemoveTag."""
         _check_tag(tag)
-        await self._change(caller, f"tag {tag} removed", lambda facts: _without_tag(facts, tag))
+        await self._change(caller, f"tag {tag} removed", lambda metadata: _without_tag(metadata, tag))
 
     async def access_grant(self, caller: Caller, uid: int) -> None:
         """Answers AccessGrant."""
-        await self._change(caller, f"shared with user {uid}", lambda facts: _with_user(facts, uid))
+        await self._change(caller, f"shared with user {uid}", lambda metadata: _with_user(metadata, uid))
 
     async def access_revoke(self, caller: Caller, uid: int) -> None:
         """Answers AccessRevoke."""
-        await self._change(caller, f"no longer shared with user {uid}", lambda facts: _without_user(facts, uid))
+        await self._change(caller, f"no longer shared with user {uid}", lambda metadata: _without_user(metadata, uid))
 
     async def set_name(self, caller: Caller, name: str) -> None:
         """Sets the property."""
@@ -111,17 +111,17 @@ class ProfileObject:
 
     def set_dco(self, caller: Caller, value: bool) -> None:
         """Sets the property, to false; raises InvalidValue for true."""
-        _check_not_sealed(self._facts)
+        _check_not_sealed(self._metadata)
         if value:
             raise InvalidValue("Data channel offload needs privileges that no session has here")
 
     def set_option(self, caller: Caller, option: str, value: str) -> None:
         """Answers SetOption, which has no effect in the original either."""
-        _check_not_sealed(self._facts)
+        _check_not_sealed(self._metadata)
 
     async def seal(self, caller: Caller) -> None:
         """Answers Seal."""
-        if self._facts.problem:
+        if self._metadata.problem:
             raise CallerError("Configuration is not currently valid")
         await self._service.store.change(self._stored, lambda _: {"readonly": True})
         self._log(caller, "sealed")
@@ -130,10 +130,10 @@ class ProfileObject:
         """Answers Remove; a sealed profile can be removed too."""
         await self._service.remove(self._stored)
 
-    async def _change(self, caller: Caller, what: str, change: Callable[[Facts], dict[str, Any]]) -> None:
-        def unless_sealed(facts: Facts) -> dict[str, Any]:
-            _check_not_sealed(facts)
-            return change(facts)
+    async def _change(self, caller: Caller, what: str, change: Callable[[Metadata], dict[str, Any]]) -> None:
+        def unless_sealed(metadata: Metadata) -> dict[str, Any]:
+            _check_not_sealed(metadata)
+            return change(metadata)
 
         await self._service.store.change(self._stored, unless_sealed)
         self._log(caller, what)
@@ -144,32 +144,32 @@ class ProfileObject:
     # Properties
 
     @property
-    def _facts(self) -> Facts:
-        return self._stored.facts
+    def _metadata(self) -> Metadata:
+        return self._stored.metadata
 
     @property
     def acl(self) -> Acl:
-        return acl_of(self._facts)
+        return acl_of(self._metadata)
 
     @property
     def name(self) -> str:
-        return self._facts.name
+        return self._metadata.name
 
     @property
     def import_timestamp(self) -> int:
-        return self._facts.imported
+        return self._metadata.imported
 
     @property
     def last_used_timestamp(self) -> int:
-        return self._facts.last_used
+        return self._metadata.last_used
 
     @property
     def used_count(self) -> int:
-        return self._facts.used_count
+        return self._metadata.used_count
 
     @property
     def single_use(self) -> bool:
-        return self._facts.single_use
+        return self._metadata.single_use
 
     @property
     def persistent(self) -> bool:
@@ -177,37 +177,37 @@ class ProfileObject:
 
     @property
     def locked_down(self) -> bool:
-        return self._facts.locked_down
+        return self._metadata.locked_down
 
     @property
     def transfer_owner_session(self) -> bool:
-        return self._facts.transfer_owner
+        return self._metadata.transfer_owner
 
     @property
     def readonly(self) -> bool:
-        return self._facts.readonly
+        return self._metadata.readonly
 
     @property
     def valid(self) -> bool:
-        return not self._facts.problem
+        return not self._metadata.problem
 
     @property
     def tags(self) -> list[str]:
-        return list(self._facts.tags)
+        return list(self._metadata.tags)
 
     @property
     def overrides(self) -> dict[str, Variant]:
         # Names that an older or newer version knew make the original's command line refuse the whole profile.
         return {
             name: Variant(overrides.OVERRIDES[name].type, value)
-            for name, value in self._facts.overrides.items()
+            for name, value in self._metadata.overrides.items()
             if name in overrides.OVERRIDES
         }
 
 
-def acl_of(facts: Facts) -> Acl:
+def acl_of(metadata: Metadata) -> Acl:
     """Who may do what with a profile."""
-    return Acl(facts.owner, set(facts.granted), facts.public)
+    return Acl(metadata.owner, set(metadata.granted), metadata.public)
 
 
 def check_name(name: str) -> None:
@@ -220,8 +220,8 @@ def check_name(name: str) -> None:
         raise CallerError("The name contains control characters")
 
 
-def _check_not_sealed(facts: Facts) -> None:
-    if facts.readonly:
+def _check_not_sealed(metadata: Metadata) -> None:
+    if metadata.readonly:
         raise AccessDenied("Configuration profile is sealed and read-only")
 
 
@@ -234,39 +234,39 @@ def _check_tag(tag: str) -> None:
         raise CallerError("Tag value contains control characters")
 
 
-def _with_tag(facts: Facts, tag: str) -> dict[str, Any]:
-    if tag in facts.tags:
+def _with_tag(metadata: Metadata, tag: str) -> dict[str, Any]:
+    if tag in metadata.tags:
         raise CallerError("Tag already exists")
-    if len(facts.tags) >= MAX_TAGS:
+    if len(metadata.tags) >= MAX_TAGS:
         raise CallerError(f"A profile may have {MAX_TAGS} tags: remove one first")
-    return {"tags": (*facts.tags, tag)}
+    return {"tags": (*metadata.tags, tag)}
 
 
-def _without_tag(facts: Facts, tag: str) -> dict[str, Any]:
-    if tag not in facts.tags:
+def _without_tag(metadata: Metadata, tag: str) -> dict[str, Any]:
+    if tag not in metadata.tags:
         raise CallerError("Non-existing tag")
-    return {"tags": tuple(one for one in facts.tags if one != tag)}
+    return {"tags": tuple(one for one in metadata.tags if one != tag)}
 
 
-def _with_user(facts: Facts, uid: int) -> dict[str, Any]:
-    if uid in facts.granted:
+def _with_user(metadata: Metadata, uid: int) -> dict[str, Any]:
+    if uid in metadata.granted:
         raise CallerError("UID already granted access")
-    if len(facts.granted) >= MAX_GRANTED:
+    if len(metadata.granted) >= MAX_GRANTED:
         raise CallerError(f"A profile may be shared with {MAX_GRANTED} users: revoke one first, or make it public")
-    return {"granted": (*facts.granted, uid)}
+    return {"granted": (*metadata.granted, uid)}
 
 
-def _without_user(facts: Facts, uid: int) -> dict[str, Any]:
-    if uid not in facts.granted:
+def _without_user(metadata: Metadata, uid: int) -> dict[str, Any]:
+    if uid not in metadata.granted:
         raise CallerError("UID not granted access")
-    return {"granted": tuple(one for one in facts.granted if one != uid)}
+    return {"granted": tuple(one for one in metadata.granted if one != uid)}
 
 
-def _with_override(facts: Facts, name: str, value: bool | str) -> dict[str, Any]:
-    return {"overrides": {**facts.overrides, name: value}}
+def _with_override(metadata: Metadata, name: str, value: bool | str) -> dict[str, Any]:
+    return {"overrides": {**metadata.overrides, name: value}}
 
 
-def _without_override(facts: Facts, name: str) -> dict[str, Any]:
-    if name not in facts.overrides:
+def _without_override(metadata: Metadata, name: str) -> dict[str, Any]:
+    if name not in metadata.overrides:
         raise CallerError(f"Override '{name}' has not been set")
-    return {"overrides": {one: value for one, value in facts.overrides.items() if one != name}}
+    return {"overrides": {one: value for one, value in metadata.overrides.items() if one != name}}

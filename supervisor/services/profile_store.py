@@ -1,6 +1,6 @@
 """Configuration profiles as files, for the embedded configuration service.
 
-One profile is one file, named by the id in its object path: a line of JSON (`Facts`), then the text exactly
+One profile is one file, named by the id in its object path: a line of JSON (`Metadata`), then the text exactly
 as it was imported.  Profiles that are to outlive a reboot lie in the state directory, the others in the
 runtime directory (a tmpfs): both outlive the process, which ends when idle.
 
@@ -29,7 +29,7 @@ from ..files import TEMPORARY, flush_directory, replace_file
 PATH_PREFIX = "/net/openvpn/v3/configuration/"
 _SUFFIX = ".profile"
 _DAMAGED = "damaged-"  # prefix
-_MAX_FACTS = 64 * 1024  # bytes of the JSON line
+_MAX_METADATA = 64 * 1024  # bytes of the JSON line
 
 # Bounds that keep the line within that, with a name and all overrides at their longest.
 MAX_TAG = 128  # characters, as in the original
@@ -37,7 +37,7 @@ MAX_TAGS = 32  # of a profile
 MAX_GRANTED = 200  # users that a profile is shared with
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """The data of a profile besides its text; times in seconds since 1970."""
 
     name: str
@@ -62,7 +62,7 @@ class StoredProfile(msgspec.Struct, eq=False):
 
     file: Path
     persistent: bool
-    facts: Facts
+    metadata: Metadata
     changing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     @property
@@ -90,7 +90,7 @@ class ProfileStore:
             here, notes_here = await asyncio.to_thread(_load, directory, persistent)
             found += here
             notes += notes_here
-        found.sort(key=lambda profile: profile.facts.imported)
+        found.sort(key=lambda profile: profile.metadata.imported)
         self.profiles = {profile.path: profile for profile in found}
         return notes
 
@@ -98,12 +98,12 @@ class ProfileStore:
         self, name: str, text: bytes, owner: int, *, single_use: bool, persistent: bool, problem: str = ""
     ) -> StoredProfile:
         """Store a new profile; raises CallerError if it cannot be stored, or if `owner` has too many."""
-        owned = sum(profile.facts.owner == owner for profile in self.profiles.values())
+        owned = sum(profile.metadata.owner == owner for profile in self.profiles.values())
         if owned + self._importing[owner] >= limits.MAX_PROFILES_PER_USER:
             raise CallerError(
                 f"a user may have {limits.MAX_PROFILES_PER_USER} configuration profiles: remove one first"
             )
-        facts = Facts(
+        metadata = Metadata(
             name=name,
             owner=owner,
             size=len(text),
@@ -112,10 +112,10 @@ class ProfileStore:
             problem=problem,
         )
         file = self._directory[persistent] / f"{uuid.uuid4()}{_SUFFIX}"
-        profile = StoredProfile(file, persistent, facts)
+        profile = StoredProfile(file, persistent, metadata)
         self._importing[owner] += 1
         try:
-            await asyncio.to_thread(_write, file, facts, text, durable=persistent)
+            await asyncio.to_thread(_write, file, metadata, text, durable=persistent)
         finally:
             self._importing[owner] -= 1
         self.profiles[profile.path] = profile
@@ -132,16 +132,16 @@ class ProfileStore:
         """The text as imported; raises CallerError if its file cannot be read."""
         return (await asyncio.to_thread(_read, profile.file))[1]
 
-    async def change(self, profile: StoredProfile, change: Callable[[Facts], dict[str, Any]]) -> None:
-        """Replace the facts that `change` returns, given the present ones, in the file and then in memory.
+    async def change(self, profile: StoredProfile, change: Callable[[Metadata], dict[str, Any]]) -> None:
+        """Replace the metadata that `change` returns, given the present one, in the file and then in memory.
 
-        Raises CallerError if they cannot be stored, NoSuchObject if the profile was removed meanwhile.
+        Raises CallerError if it cannot be stored, NoSuchObject if the profile was removed meanwhile.
         """
         async with profile.changing:
             self.find(profile.path)
-            facts = msgspec.structs.replace(profile.facts, **change(profile.facts))
-            await asyncio.to_thread(_rewrite, profile.file, facts, durable=profile.persistent)
-            profile.facts = facts
+            metadata = msgspec.structs.replace(profile.metadata, **change(profile.metadata))
+            await asyncio.to_thread(_rewrite, profile.file, metadata, durable=profile.persistent)
+            profile.metadata = metadata
 
     async def remove(self, profile: StoredProfile) -> None:
         """Delete a profile; raises CallerError if its file cannot be deleted, NoSuchObject if it is gone."""
@@ -161,14 +161,14 @@ def _errors_for_caller(file: Path, what: str) -> Iterator[None]:
         raise CallerError(f"the profile cannot be {what} ({file}: damaged, {error})") from error
 
 
-def _write(file: Path, facts: Facts, text: bytes, durable: bool) -> None:
+def _write(file: Path, metadata: Metadata, text: bytes, durable: bool) -> None:
     with _errors_for_caller(file, "stored"):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(file, msgspec.json.encode(facts) + b"\n" + text, durable=durable)
+        replace_file(file, msgspec.json.encode(metadata) + b"\n" + text, durable=durable)
 
 
-def _rewrite(file: Path, facts: Facts, durable: bool) -> None:
-    _write(file, facts, _read(file)[1], durable)
+def _rewrite(file: Path, metadata: Metadata, durable: bool) -> None:
+    _write(file, metadata, _read(file)[1], durable)
 
 
 def _unlink(file: Path, durable: bool) -> None:
@@ -178,28 +178,28 @@ def _unlink(file: Path, durable: bool) -> None:
             flush_directory(file.parent)
 
 
-def _read(file: Path) -> tuple[Facts, bytes]:
+def _read(file: Path) -> tuple[Metadata, bytes]:
     with _errors_for_caller(file, "read"), _open(file) as stream:
-        return _facts(stream), stream.read()
+        return _metadata(stream), stream.read()
 
 
 def _open(file: Path) -> BufferedReader:
     return os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
-def _facts(stream: BufferedReader) -> Facts:
-    """The facts at the head of an open profile file; raises ValueError if they do not fit what follows."""
+def _metadata(stream: BufferedReader) -> Metadata:
+    """The metadata at the head of an open profile file; raises ValueError if it does not fit what follows."""
     status = os.fstat(stream.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
-    line = stream.readline(_MAX_FACTS)
+    line = stream.readline(_MAX_METADATA)
     try:
-        facts = msgspec.json.decode(line, type=Facts)
+        metadata = msgspec.json.decode(line, type=Metadata)
     except msgspec.DecodeError as error:
         raise ValueError(f"first line: {error}") from error
-    if status.st_size != len(line) + facts.size:
-        raise ValueError(f"{status.st_size} bytes long instead of {len(line) + facts.size}")
-    return facts
+    if status.st_size != len(line) + metadata.size:
+        raise ValueError(f"{status.st_size} bytes long instead of {len(line) + metadata.size}")
+    return metadata
 
 
 def _load(directory: Path, persistent: bool) -> tuple[list[StoredProfile], list[str]]:
@@ -230,7 +230,7 @@ def _load_one(file: Path, persistent: bool) -> StoredProfile:
     if str(uuid.UUID(file.stem)) != file.stem:
         raise ValueError("not named by an id")
     with _open(file) as stream:
-        return StoredProfile(file, persistent, _facts(stream))
+        return StoredProfile(file, persistent, _metadata(stream))
 
 
 def _move_aside(file: Path) -> str:

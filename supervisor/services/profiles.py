@@ -30,14 +30,14 @@ class Profiles(Protocol):
         """
 
     async def used(self, profile: Profile) -> None:
-        """A session was started with `profile`: count that, and remove a single-use one.
+        """Count that a session was started with `profile`, and remove a single-use one.
 
-        Does not raise: the session is good without it.  The session keeps its own copy of the profile.
+        Does not raise: the session can do without.  It keeps its own copy of the profile.
         """
 
 
 def no_profile_at(path: str) -> CallerError:
-    """The error for a path that no profile has."""
+    """The error for a path at which there is no profile."""
     return CallerError(f"No configuration profile at {path}")
 
 

@@ -35,7 +35,7 @@ def make(directory: Path, below: Iterable[str], account: pwd.struct_passwd) -> N
 
 
 def _make_as_root(directory: Path, account: pwd.struct_passwd) -> None:
-    """Make sure of a directory that belongs to the account, giving it away where root had to make it."""
+    """Make a directory that belongs to the account, if it does not exist; change its owner if root had to make it."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     # To look at it takes no permission of its owner's (O_PATH, open(2)).
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -32,7 +32,7 @@ def service_account() -> pwd.struct_passwd:
 
 
 def check_start() -> None:
-    """Make sure that this process has what starting takes.
+    """Check that this process has the privileges that it needs to start.
 
     Raises StartError naming what is missing and how to give it.
     """

@@ -33,7 +33,7 @@ from ...supervisor.logging.log import Log
 from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 from ...supervisor.services.configuration import ConfigurationService
 from ...supervisor.services.log_service import LogService
-from ...supervisor.services.profile_store import PATH_PREFIX, Facts, ProfileStore
+from ...supervisor.services.profile_store import PATH_PREFIX, Metadata, ProfileStore
 from ...supervisor.services.stubs import export_stubs
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.inspection import Inspection
@@ -114,8 +114,10 @@ class Dispatch:
         self.dispatcher = Dispatcher(connection, self.callers, service_uid=_SERVICE_UID, log=_Faults())
         signals = Signals(connection)
         (directory / "profiles").mkdir()
-        facts = Facts(name="work", owner=_UIDS[OWNER], size=len(_PROFILE), imported=1)
-        (directory / "profiles" / f"{_PROFILE_ID}.profile").write_bytes(msgspec.json.encode(facts) + b"\n" + _PROFILE)
+        metadata = Metadata(name="work", owner=_UIDS[OWNER], size=len(_PROFILE), imported=1)
+        (directory / "profiles" / f"{_PROFILE_ID}.profile").write_bytes(
+            msgspec.json.encode(metadata) + b"\n" + _PROFILE
+        )
         self.configuration = ConfigurationService(
             ProfileStore(directory, directory / "state"),
             self.dispatcher,

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from openvpn3_sessionmgr.ctl.__main__ import cli
 from openvpn3_sessionmgr.ctl.acl import user_id
 from openvpn3_sessionmgr.ctl.bus import failure
-from openvpn3_sessionmgr.ctl.config_commands import the_only
 from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
 from openvpn3_sessionmgr.ctl.profile_file import read_profile
+from openvpn3_sessionmgr.ctl.profiles import the_only
 from openvpn3_sessionmgr.ctl.services import CONFIGURATION, SESSIONS
 from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
 

@@ -36,14 +36,14 @@ def test_both_kinds_come_back_verbatim_in_a_new_process(tmp_path: Path) -> None:
         store = store_in(tmp_path)
         kept = await store.add("on disk", TEXT, 1000, single_use=False, persistent=True)
         passing = await store.add("until reboot", b"\n\r\nno newline at end", 1001, single_use=True, persistent=False)
-        await store.change(kept, lambda facts: {"used_count": facts.used_count + 2, "tags": ("home",)})
+        await store.change(kept, lambda metadata: {"used_count": metadata.used_count + 2, "tags": ("home",)})
 
         again, notes = await loaded(tmp_path)
         assert notes == []
         assert again.profiles.keys() == {kept.path, passing.path}
         found = again.find(kept.path)
-        assert (found.facts.name, found.facts.owner, found.persistent) == ("on disk", 1000, True)
-        assert (found.facts.used_count, found.facts.tags) == (2, ("home",))
+        assert (found.metadata.name, found.metadata.owner, found.persistent) == ("on disk", 1000, True)
+        assert (found.metadata.used_count, found.metadata.tags) == (2, ("home",))
         assert await again.text(found) == TEXT
         assert await again.text(again.find(passing.path)) == b"\n\r\nno newline at end"
         assert not again.find(passing.path).persistent
@@ -87,11 +87,11 @@ def test_changes_at_the_same_time_all_count(tmp_path: Path) -> None:
         store = store_in(tmp_path)
         profile = await store.add("a", TEXT, 1, single_use=True, persistent=False)
         await asyncio.gather(
-            *(store.change(profile, lambda facts: {"used_count": facts.used_count + 1}) for _ in range(20))
+            *(store.change(profile, lambda metadata: {"used_count": metadata.used_count + 1}) for _ in range(20))
         )
-        assert profile.facts.used_count == 20
+        assert profile.metadata.used_count == 20
         again, _ = await loaded(tmp_path)
-        assert again.find(profile.path).facts.used_count == 20
+        assert again.find(profile.path).metadata.used_count == 20
         assert await again.text(again.find(profile.path)) == TEXT
 
     asyncio.run(run())
@@ -119,7 +119,7 @@ def test_a_user_cannot_have_more_than_the_limit_even_at_once(tmp_path: Path) -> 
     "damage",
     [
         pytest.param(lambda data: data[:-1], id="cut short"),
-        pytest.param(lambda data: data[:20], id="cut in the facts"),
+        pytest.param(lambda data: data[:20], id="cut in the metadata"),
         pytest.param(lambda data: b"", id="empty"),
         pytest.param(lambda data: b"\0" * len(data), id="zeroes"),
         pytest.param(lambda data: data + b"x", id="too long"),
@@ -183,7 +183,7 @@ async def run(phase):
             Path.rename = die
         else:
             os.fsync = die
-        await store.change(profile, lambda facts: {"name": "changed"})
+        await store.change(profile, lambda metadata: {"name": "changed"})
 
 asyncio.run(run(sys.argv[2]))
 """
@@ -202,7 +202,7 @@ def test_killed_between_write_and_rename(phase: str, tmp_path: Path) -> None:
     async def after() -> None:
         store, notes = await loaded(tmp_path)
         assert notes == [] and store.profiles.keys() == {path}
-        assert store.find(path).facts.name == "old" and await store.text(store.find(path)) == TEXT
+        assert store.find(path).metadata.name == "old" and await store.text(store.find(path)) == TEXT
         assert files(tmp_path) == [store.find(path).file], "the half-written file stays for ever"
 
     asyncio.run(after())
@@ -239,17 +239,17 @@ async def run():
         await expect("No space left", store.add("big", TEXT * 10, 1, single_use=False, persistent=persistent))
     (directory / "ballast").write_bytes(b"x" * 40_000)
     before = files()
-    await expect("No space left", store.change(profile, lambda facts: {"name": "second"}))
-    assert profile.facts.name == "first" and await store.text(profile) == TEXT
+    await expect("No space left", store.change(profile, lambda metadata: {"name": "second"}))
+    assert profile.metadata.name == "first" and await store.text(profile) == TEXT
     assert files() == before, "a half-written file was left"
 
     subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
     await expect("Read-only file system", store.add("new", b"client", 1, single_use=False, persistent=True))
-    await expect("Read-only file system", store.change(profile, lambda facts: {"name": "second"}))
+    await expect("Read-only file system", store.change(profile, lambda metadata: {"name": "second"}))
     await expect("Read-only file system", store.remove(profile))
     again = ProfileStore(directory / "run", directory / "state")
     assert await again.load() == []
-    assert again.find(profile.path).facts.name == "first" and await again.text(profile) == TEXT
+    assert again.find(profile.path).metadata.name == "first" and await again.text(profile) == TEXT
     assert store.find(profile.path) is profile
 
 asyncio.run(run())

@@ -1,6 +1,6 @@
 """The requests of the supervisor: in which phase each is permitted, and what the worker then does.
 
-The counterpart is supervisor/workers/requests.py.  While the worker stops, requests that were under way are ignored.
+The counterpart is supervisor/sessions/permits.py.  While the worker stops, requests that were under way are ignored.
 """
 
 from collections.abc import Callable

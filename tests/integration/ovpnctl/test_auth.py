@@ -259,7 +259,7 @@ def test_standard_input_that_cannot_be_read(lab: Lab) -> None:
 def test_text_with_a_nul_byte(lab: Lab) -> None:
     lab.supervisor()
     status, _, errors = piped(lab, "ali\0ce\n", *start(lab))
-    assert status == CommandExit.REFUSED and "Error: what was typed is not text: it contains a NUL byte\n" in errors
+    assert status == CommandExit.REFUSED and "Error: the input is not text: it contains a NUL byte\n" in errors
     assert sessions(lab) == []
 
 

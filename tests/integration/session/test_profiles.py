@@ -133,8 +133,8 @@ def test_profile_for_and_used(lab: Lab) -> None:
 
         await service.used(profile)
         await service.used(profile)
-        facts = service.store.find(path).facts
-        assert facts.used_count == 2 and facts.last_used >= facts.imported
+        metadata = service.store.find(path).metadata
+        assert metadata.used_count == 2 and metadata.last_used >= metadata.imported
 
     with_embedded(lab, test)
 

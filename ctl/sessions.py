@@ -1,12 +1,13 @@
-"""The options that name one session."""
+"""Sessions: the options that name one, finding and reading it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .arguments import object_path, text
-from .config_commands import the_only
+from .exits import CommandError, CommandExit
+from .profiles import the_only
 from .services import SESSIONS
 
 if TYPE_CHECKING:
@@ -47,3 +48,11 @@ def check_one_name(path: str | None, config: str | None, interface: str | None) 
     """Raise UsageError unless exactly one of the three is given."""
     if sum(value is not None for value in (path, config, interface)) != 1:
         raise click.UsageError("Name the session by one of --path, --config and --interface.")
+
+
+async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
+    """All properties of a session; raises CommandError if it is not shared with this user."""
+    properties = await bus.properties(SESSIONS, path)
+    if "owner" not in properties:
+        raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
+    return properties

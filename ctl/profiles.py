@@ -1,4 +1,4 @@
-"""The options that name one configuration profile, and reading and changing its properties."""
+"""Configuration profiles: the options that name one, finding, importing and reading it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .arguments import object_path, text
-from .config_commands import profiles_named, the_only
 from .exits import CommandError, CommandExit
 from .services import CONFIGURATION
 
@@ -34,6 +33,31 @@ def check_one_name(path: str | None, config: str | None) -> None:
         raise click.UsageError("Name the profile by either --config or --path.")
 
 
+async def profiles_named(bus: "Bus", name: str) -> list[str]:
+    """Object paths of the profiles of a name that this user may use."""
+    reply = await bus.call(CONFIGURATION, "LookupConfigName", "s", name)
+    paths: list[str] = reply.body[0]
+    return paths
+
+
+def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> str:
+    """The only one of the `paths` that a name was found for; raises CommandError if there is none, or several.
+
+    `option` is the option that takes a path instead of a name.
+    """
+    match paths:
+        case [path]:
+            return path
+        case []:
+            hint = f"`ovpnctl {kind}s-list` shows yours."
+            thing = "configuration profile" if kind == "config" else "session of a profile"
+            raise CommandError(f"there is no {thing} named {name}", CommandExit.REFUSED, hint)
+    things = "configuration profiles are" if kind == "config" else "sessions have a profile"
+    raise CommandError(
+        f"{len(paths)} {things} named {name}", CommandExit.REFUSED, f"Name one by {option}: {', '.join(paths)}"
+    )
+
+
 async def find_profile(bus: "Bus", path: str | None, config: str | None) -> str:
     """The path of the profile that the options name; raises CommandError."""
     return path or the_only(await profiles_named(bus, str(config)), "config", str(config))
@@ -54,3 +78,21 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
 async def set_property(bus: "Bus", path: str, name: str, signature: str, value: Any) -> None:
     """Set one property of a profile."""
     await bus.set_property(CONFIGURATION, path, name, signature, value)
+
+
+async def invalid_reason(bus: "Bus", path: str) -> str:
+    """Why a profile is not valid, as Validate says; empty if it is."""
+    try:
+        await bus.call(CONFIGURATION, "Validate", path=path)
+    except CommandError as error:
+        if error.status != CommandExit.REFUSED:
+            raise
+        return error.message
+    return ""
+
+
+async def import_profile(bus: "Bus", name: str, text: str, *, single_use: bool, persistent: bool) -> str:
+    """Store a profile in the configuration service; returns its object path."""
+    reply = await bus.call(CONFIGURATION, "Import", "ssbb", name, text, single_use, persistent)
+    path: str = reply.body[0]
+    return path
