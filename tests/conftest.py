@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from openvpn3_sessionmgr.tests.lab import enter, skips
+from openvpn3_sessionmgr.tests.lab.pki import Pki
 from openvpn3_sessionmgr.tests.lab.surroundings import IMPORT_ROOT
 
 _PACKAGE = "openvpn3_sessionmgr"
@@ -85,6 +86,12 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
     for line in _skipped:
         if f": {skips.CANNOT_RUN}" not in line:
             terminalreporter.write_line(f"FAILED: skipped without need: {line}", red=True)
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """Certificates, made once a run."""
+    return Pki()
 
 
 def cannot_run_here(reason: str) -> None:

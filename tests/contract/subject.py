@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient, BusError, Signal
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
 from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
@@ -141,7 +142,7 @@ class Session:
         """Connect, and wait until it is."""
         self.watch()
         self.call("Connect")
-        self.wait(7)
+        self.wait(StatusMinor.CONN_CONNECTED)
 
     def wait(self, minor: int, since: int = 0) -> tuple[int, int, str]:
         """Wait for a status."""

@@ -40,9 +40,9 @@ MEMBERS: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.fixture
-def profile(lab: Lab, alice: BusClient) -> str:
+def profile(served_lab: Lab, alice: BusClient) -> str:
     """A profile of alice's."""
-    return alice.import_profile("work", lab.profile())
+    return alice.import_profile("work", served_lab.profile())
 
 
 def _call(user: BusClient, path: str, member: str, signature: str = "", *arguments: Any) -> Any:
@@ -78,8 +78,8 @@ def test_a_new_profile(alice: BusClient, profile: str) -> None:
     assert _of_root(alice, "LookupConfigName", "s", "other") == []
 
 
-def test_events_reach_everybody(alice: BusClient, bob: BusClient, lab: Lab) -> None:
-    path = alice.import_profile("work", lab.profile())
+def test_events_reach_everybody(alice: BusClient, bob: BusClient, served_lab: Lab) -> None:
+    path = alice.import_profile("work", served_lab.profile())
     _call(alice, path, "Remove")
     for user in (alice, bob):
         for kind in (CREATED, DESTROYED):

@@ -1,5 +1,6 @@
 """LogForward: who gets which signals, from where, and for how long."""
 
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.tests.lab.connection import BusClient, Signal
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
@@ -39,7 +40,7 @@ def test_each_status_comes_once(server: Server, session: Session) -> None:
     session.call("LogForward", "b", True)
     before = session.seen
     session.call("Connect")
-    session.wait(7, before)
+    session.wait(StatusMinor.CONN_CONNECTED, before)
     assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 7)]
 
 
@@ -65,7 +66,7 @@ def test_a_granted_user_and_the_restriction(session: Session, bob: BusClient) ->
         # A denial would make a desktop indicator give up on all sessions: statuses come, log lines do not.
         bob.session(session.path, "LogForward", "b", True)
         session.call("Pause", "s", "x")
-        bob.wait_status(session.path, 14)
+        bob.wait_status(session.path, StatusMinor.CONN_PAUSED)
         assert _forwarded(bob, session.path, "Log") == []
         bob.session(session.path, "LogForward", "b", False)
     else:

@@ -1,7 +1,6 @@
 """What can be changed of a profile, by whom, and that it stays so: two users and root on a real bus."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,25 +76,10 @@ class Profile:
 
 
 @pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
-@pytest.fixture
 def profile(lab: Lab, configuration: Configuration) -> Profile:
     """A persistent one of alice's."""
     alice = lab.connection("alice")
     return Profile(alice, alice.import_profile("office", PROFILE, persistent=True))
-
-
-@pytest.fixture
-def bob(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("bob")
-
-
-@pytest.fixture
-def root(lab: Lab, configuration: Configuration) -> Iterator[BusClient]:
-    yield lab.connection("root")
 
 
 def test_overrides(profile: Profile) -> None:

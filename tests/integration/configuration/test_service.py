@@ -22,21 +22,6 @@ MISSING = "Configuration profile is missing required options: --ca, --dev"
 GDBUS_NAME = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
 
 
-@pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
-@pytest.fixture
-def alice(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("alice")
-
-
-@pytest.fixture
-def bob(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("bob")
-
-
 def lookup(user: BusClient, name: str) -> list[str]:
     paths: list[str] = user.call(CONFIGURATION_PATH, CONFIGURATION, "LookupConfigName", "s", name)
     return paths

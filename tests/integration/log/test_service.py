@@ -17,7 +17,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.processes import LabError
 from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
 
-from ...support.bus_fixture import Bus, client, private_bus, run
+from ...support.bus_fixture import PrivateBus, client, private_bus, run
 from ...support.service_life import started
 from ...support.sessions import CONNECTED, begin
 
@@ -141,7 +141,7 @@ def test_what_the_process_behind_a_session_logs_is_about_the_session() -> None:
     log = Log(6, [kept])
     session = SESSIONS_PATH + "/x"
 
-    async def test(bus: Bus) -> None:
+    async def test(bus: PrivateBus) -> None:
         connection = BusConnection(bus.address)
         await connection.connect()
         callers = Callers(connection)

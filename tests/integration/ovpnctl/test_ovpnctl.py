@@ -13,11 +13,6 @@ from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Con
 CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
 
 
-@pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
 def test_profiles_from_import_to_removal(lab: Lab, configuration: Configuration) -> None:
     file = lab.file("office.ovpn", PROFILE)
     done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--persistent")

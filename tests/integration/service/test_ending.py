@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.limits import BUS_CALL_DEADLINE
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
@@ -108,7 +109,7 @@ def test_a_session_that_connects_is_ended_too(lab: Lab) -> None:
         alice = lab.connection("alice")
         path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
         alice.session(path, "Connect")  # nobody answers there
-        alice.wait_status(path, 6)
+        alice.wait_status(path, StatusMinor.CONN_CONNECTING)
         service.signal(signal.SIGTERM)
         assert service.wait(ENDED_AT_ONCE) == ExitStatus.OK
         assert_nothing_left(lab)

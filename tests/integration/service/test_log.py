@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.sandbox.layers import Layer
 from openvpn3_sessionmgr.tests.lab import kernel
@@ -163,7 +164,7 @@ def test_no_secrets_at_any_level(lab: Lab) -> None:
         alice, [path] = connected(lab)
         before = len(alice.signals())
         alice.session(path, "Restart")
-        alice.wait_status(path, 7, since=before)
+        alice.wait_status(path, StatusMinor.CONN_CONNECTED, since=before)
         alice.session(path, "Disconnect")
         assert service.stop() == ExitStatus.OK
         text = service.text

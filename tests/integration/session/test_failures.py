@@ -146,7 +146,13 @@ def test_a_killed_worker_takes_its_engine_along_and_nobody_else_notices(lab: Lab
     assert victim.user.statuses(victim.path)[-2][:2] == (3, 29)
     wait_gone([worker, engine])
     service.process.wait_line("killed by SIGKILL")
-    assert other.minors == [2, 2, 6, 6, 7]
+    assert other.minors == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+    ]
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
     victim.call("Disconnect")
     again = begin(lab, "again", connection=victim.user)
@@ -176,7 +182,17 @@ def test_a_worker_or_engine_asked_to_end_means_disconnect(lab: Lab, victim: str,
     worker, engine = session.worker, session.engine
     kill(worker if victim == "worker" else engine, number)
     session.wait(StatusMinor.PROC_STOPPED)
-    assert session.minors == [2, 2, 6, 6, 7, 8, 9, 16, 28]
+    assert session.minors == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
     wait_gone([worker, engine])
     assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
 
@@ -203,6 +219,11 @@ def test_disconnect_while_connecting_and_while_the_engine_is_stopped(lab: Lab) -
     kill(engine, signal.SIGSTOP)
     session.call("Disconnect")
     session.wait(StatusMinor.PROC_STOPPED)
-    assert session.minors[-4:] == [8, 9, 16, 28]
+    assert session.minors[-4:] == [
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
     # An engine that cannot say goodbye is killed after a while; so it is with a worker.
     wait_gone([worker, engine], 12)

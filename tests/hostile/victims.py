@@ -153,7 +153,7 @@ class Victims:
         return words
 
 
-class Stage:
+class Trials:
     """The victims, and two users who start sessions of the program's."""
 
     def __init__(self, lab: Lab, program: Path, victims: Victims) -> None:

@@ -31,16 +31,6 @@ from openvpn3_sessionmgr.tests.support.configuration_service import (
 )
 
 
-@pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
-@pytest.fixture
-def alice(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("alice")
-
-
 def test_another_services_profile_for_a_user(alice: BusClient, configuration: Configuration) -> None:
     path = alice.import_profile("office", PROFILE, single_use=True)
     assert configuration.read(path, ALICE.uid) == {
