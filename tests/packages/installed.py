@@ -58,8 +58,8 @@ def test_installed_used_and_removed(machine: Machine) -> None:
     machine.start_bus()  # it notices by itself what is installed later
     install()
     assert pwd.getpwnam("_openvpn").pw_shell == "/usr/sbin/nologin"
-    compiled = Path("/usr/lib/python3/dist-packages/openvpn3_sessionmgr/worker/__pycache__")
-    assert list(compiled.glob("serve.*.pyc"))
+    compiled = Path("/usr/lib/python3/dist-packages/openvpn3_sessionmgr/supervisor/__pycache__")
+    assert list(compiled.glob("service.*.pyc"))
     for page in ("openvpn3-service-sessionmgr", "ovpnctl"):
         assert page in run("man", page)
 
