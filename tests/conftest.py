@@ -1,7 +1,7 @@
 """For all tests: the lab's surroundings, and skips that nobody overlooks.
 
-A test may only be skipped because this machine cannot run it, and says so through `cannot_run_here`; any other skip
-fails the run.
+A test may only be skipped because this machine cannot run it, and says so through `cannot_run_here`
+(support/skipping.py); any other skip fails the run.
 """
 
 import importlib
@@ -44,7 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class PackagedModule(pytest.Module):
-    """A file of tests under its name in the package, where its relative imports find the project."""
+    """A file of tests under its name in the package, where its relative imports find the project.
+
+    (Files named conftest.py are imported by pytest itself, by other names: they import nothing relative, and nobody
+    imports them.)
+    """
 
     def _getobj(self) -> ModuleType:
         within = self.path.relative_to(_PROJECT).with_suffix("")
@@ -92,8 +96,3 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
 def pki() -> Pki:
     """Certificates, made once a run."""
     return Pki()
-
-
-def cannot_run_here(reason: str) -> None:
-    """Skip the running test because this machine lacks what it needs."""
-    pytest.skip(skips.CANNOT_RUN + reason)

@@ -1,12 +1,14 @@
 """One set of services for each file of tests, with users who leave nothing behind from test to test."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
 from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
+from openvpn3_sessionmgr.tests.contract.not_yet import NOT_YET
+from openvpn3_sessionmgr.tests.contract.subject import SUBJECT, Begin, Connect, Session, come_about
 from openvpn3_sessionmgr.tests.lab import skips
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
@@ -19,10 +21,7 @@ from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 from openvpn3_sessionmgr.tests.lab.processes import LabError
-
-from ..conftest import cannot_run_here
-from .not_yet import NOT_YET
-from .subject import SUBJECT, Session, come_about
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 _HERE = "tests/contract/"
 
@@ -90,9 +89,6 @@ def server(served_lab: Lab) -> Server:
     return served_lab.server()
 
 
-Connect = Callable[[str], BusClient]
-
-
 @pytest.fixture
 def users(served_lab: Lab) -> Iterator[Connect]:
     """Connections by user name; what the users made is taken away with them."""
@@ -134,9 +130,6 @@ def bob(users: Connect) -> BusClient:
 def root(users: Connect) -> BusClient:
     """The administrator."""
     return users("root")
-
-
-Begin = Callable[..., Session]
 
 
 @pytest.fixture

@@ -178,3 +178,7 @@ def only(values: Sequence[Any]) -> Any:
     """The only one of them."""
     [value] = values
     return value
+
+
+Connect = Callable[[str], BusClient]  # by user name
+Begin = Callable[..., Session]  # of a new profile, with options of `Lab.profile`

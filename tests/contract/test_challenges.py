@@ -20,12 +20,12 @@ from openvpn3_sessionmgr.tests.lab.auth_server import (
 from openvpn3_sessionmgr.tests.lab.connection import BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 
-from .conftest import Begin
-from .subject import READY, SUBJECT, Session, error_of, gdbus_error
+from . import statuses
+from .subject import READY, SUBJECT, Begin, Session, error_of, gdbus_error
 
 _PORT = 1197
 _PAGE = "https://idp.example/login?x=1"
-_ON_THE_WAY = [(2, 2), (2, 6), (2, 6)]
+_ON_THE_WAY = [statuses.CONFIGURED, statuses.CONNECTING, statuses.CONNECTING]
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def test_a_dynamic_challenge(served_lab: Lab, asked: Ask) -> None:
             StatusMinor.CFG_REQUIRE_USER,
             "Dynamic Challenge",
         )
-        assert session.statuses(before) == [*_ON_THE_WAY, (2, 4)]
+        assert session.statuses(before) == [*_ON_THE_WAY, statuses.INPUT_NEEDED]
         assert _attention(session, InputGroup.CHALLENGE_DYNAMIC) == [
             CREDENTIALS,
             InputGroup.CHALLENGE_DYNAMIC,
@@ -98,7 +98,7 @@ def test_a_dynamic_challenge(served_lab: Lab, asked: Ask) -> None:
         before = session.seen
         session.call("Connect")
         session.wait(StatusMinor.CONN_CONNECTED, before)
-        assert session.statuses(before) == [*_ON_THE_WAY, (2, 7)]
+        assert session.statuses(before) == [*_ON_THE_WAY, statuses.CONNECTED]
 
 
 def test_a_web_page(served_lab: Lab, asked: Ask) -> None:
@@ -111,7 +111,7 @@ def test_a_web_page(served_lab: Lab, asked: Ask) -> None:
             StatusMinor.SESS_AUTH_URL,
             _PAGE,
         )
-        assert session.statuses(before) == [*_ON_THE_WAY, (3, 22)]
+        assert session.statuses(before) == [*_ON_THE_WAY, statuses.WEB_PAGE]
         assert session.get("status") == [StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, _PAGE]
         assert _attention(session, InputGroup.OPEN_URL) == [CREDENTIALS, InputGroup.OPEN_URL, _PAGE]
         assert error_of(session.user, session.path, "Ready") == gdbus_error(READY, "Pending web authentication")
@@ -119,7 +119,7 @@ def test_a_web_page(served_lab: Lab, asked: Ask) -> None:
         before = session.seen
         server.decide(server.wait_login(), Accept())
         session.wait(StatusMinor.CONN_CONNECTED, before)
-        assert session.statuses(before) == [(2, 7)]
+        assert session.statuses(before) == [statuses.CONNECTED]
 
 
 def test_no_device_is_shown_while_a_page_is_waited_for(served_lab: Lab, asked: Ask) -> None:
@@ -167,7 +167,7 @@ def test_a_text(served_lab: Lab, asked: Ask) -> None:
         session.call("Connect")
         session.wait(StatusMinor.CONN_CONNECTED, before)
         # Ours shows at once that it goes on, so that pollers calm down.
-        assert session.statuses(before) == [*([(2, 6)] if SUBJECT.ours else []), (2, 7)]
+        assert session.statuses(before) == [*([statuses.CONNECTING] if SUBJECT.ours else []), statuses.CONNECTED]
 
 
 def test_who_hears_of_pages_and_challenges(served_lab: Lab, asked: Ask, bob: BusClient) -> None:

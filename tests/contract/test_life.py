@@ -7,12 +7,13 @@ from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
-from .conftest import Begin
+from . import statuses
 from .subject import (
     ALICE,
     DESTROYED,
     REQUEST,
     SUBJECT,
+    Begin,
     Session,
     come_about,
     error_of,
@@ -24,9 +25,9 @@ from .subject import (
 )
 
 SILENT = "198.51.100.1 1199"  # where no server is
-CONNECT = [(2, 2), (2, 6), (2, 6), (2, 7)]
+CONNECT = [statuses.CONFIGURED, statuses.CONNECTING, statuses.CONNECTING, statuses.CONNECTED]
 # Ours tells its users how a session ends; the original tells that to its log service alone.
-CLOSED = [(3, 28)] if SUBJECT.ours else []
+CLOSED = [statuses.STOPPED] if SUBJECT.ours else []
 
 
 def test_connect(server: Server, session: Session) -> None:
@@ -65,7 +66,7 @@ def test_pause_and_resume(connected: Session) -> None:
     before = connected.seen
     connected.call("Resume")
     connected.wait(StatusMinor.CONN_CONNECTED, before)
-    assert connected.statuses(before) == [(2, 15), (2, 12), (2, 7)]
+    assert connected.statuses(before) == [statuses.RESUMING, statuses.RECONNECTING, statuses.CONNECTED]
 
 
 def test_connect_and_ready_while_paused(connected: Session) -> None:
@@ -94,7 +95,7 @@ def test_restart(connected: Session, first: str) -> None:
     before = connected.seen
     connected.call("Restart")
     connected.wait(StatusMinor.CONN_CONNECTED, before)
-    assert connected.statuses(before) == [(2, 12), (2, 12), (2, 7)]
+    assert connected.statuses(before) == [statuses.RECONNECTING, statuses.RECONNECTING, statuses.CONNECTED]
     assert connected.get("statistics")["N_RECONNECT"] >= 1
 
 
@@ -111,7 +112,7 @@ def test_disconnect(connected: Session, bob: BusClient) -> None:
     for user in (alice, bob):
         assert wait_event(user, connected.path, DESTROYED).arguments[2] == ALICE
     assert len(events(alice, connected.path)) == 2
-    assert connected.statuses(before) == [(2, 8), (2, 9), (2, 16), *CLOSED]
+    assert connected.statuses(before) == [statuses.DISCONNECTING, statuses.DISCONNECTED, statuses.DONE, *CLOSED]
     again = alice.new_tunnel(connected.profile)
     assert alice.get(again, "config_name") == "work"
 
@@ -121,7 +122,7 @@ def test_disconnect_before_connect(session: Session) -> None:
     before = session.seen
     session.call("Disconnect")
     wait_event(session.user, session.path, DESTROYED)
-    assert session.statuses(before) == [(2, 8), (2, 16), *CLOSED]
+    assert session.statuses(before) == [statuses.DISCONNECTING, statuses.DONE, *CLOSED]
 
 
 def test_disconnect_while_connecting(begin: Begin) -> None:
@@ -135,7 +136,7 @@ def test_disconnect_while_connecting(begin: Begin) -> None:
     assert error_of_get(session.user, session.path, "status") == missing(session.path)
     if not SUBJECT.v24:  # what the older release has behind a session may end before it has said so
         session.wait(StatusMinor.CONN_DONE, before)
-    assert (2, 7) not in session.statuses(before)
+    assert statuses.CONNECTED not in session.statuses(before)
 
 
 def test_no_device_is_shown_until_it_is_connected(begin: Begin) -> None:
@@ -154,10 +155,10 @@ def test_pause_restart_and_resume_before_connect(session: Session) -> None:
     before = session.seen
     session.call("Pause", "s", "early")
     session.wait(StatusMinor.CONN_PAUSED, before)
-    assert session.statuses(before) == [(2, 13), (2, 14)]
+    assert session.statuses(before) == [statuses.PAUSING, statuses.PAUSED]
     session.call("Resume")
     session.wait(StatusMinor.CONN_RESUMING, before)
-    assert session.statuses(before)[2:] == [(2, 15)]
+    assert session.statuses(before)[2:] == [statuses.RESUMING]
 
 
 def test_a_failed_connection_says_why(served_lab: Lab, server: Server, begin: Begin) -> None:
@@ -180,7 +181,7 @@ def test_a_failed_connection_says_why(served_lab: Lab, server: Server, begin: Be
     else:
         wait_event(session.user, session.path, DESTROYED)
         assert error_of_get(session.user, session.path, "status") == missing(session.path)
-    assert (2, 7) not in session.statuses(before)
+    assert statuses.CONNECTED not in session.statuses(before)
 
 
 def test_a_server_that_ends_the_session(served_lab: Lab, begin: Begin) -> None:
@@ -194,8 +195,8 @@ def test_a_server_that_ends_the_session(served_lab: Lab, begin: Begin) -> None:
         session.wait(StatusMinor.CONN_RECONNECTING, before)
         other.process.thaw()
         session.wait(StatusMinor.CONN_CONNECTED, session.seen)
-        assert set(session.statuses(before)) == {(2, 12), (2, 7)}
-        assert session.statuses(before)[-1] == (2, 7)
+        assert set(session.statuses(before)) == {statuses.RECONNECTING, statuses.CONNECTED}
+        assert session.statuses(before)[-1] == statuses.CONNECTED
         assert session.get("statistics")["N_RECONNECT"] >= 1
     finally:
         other.stop()

@@ -4,8 +4,8 @@ from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
 from openvpn3_sessionmgr.tests.lab.connection import BusClient, Signal
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
-from .conftest import Begin, Connect
-from .subject import BOB, MANAGER, SUBJECT, Session, error_of, gdbus_error, only
+from . import statuses
+from .subject import BOB, MANAGER, SUBJECT, Begin, Connect, Session, error_of, gdbus_error, only
 
 LOG = "net.openvpn.v3.log"
 BACKENDS = "net.openvpn.v3.backends"
@@ -41,7 +41,12 @@ def test_each_status_comes_once(server: Server, session: Session) -> None:
     before = session.seen
     session.call("Connect")
     session.wait(StatusMinor.CONN_CONNECTED, before)
-    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 7)]
+    assert session.statuses(before) == [
+        statuses.CONFIGURED,
+        statuses.CONNECTING,
+        statuses.CONNECTING,
+        statuses.CONNECTED,
+    ]
 
 
 def test_forwarding_is_listed_and_ends(session: Session) -> None:

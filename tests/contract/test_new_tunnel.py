@@ -13,13 +13,13 @@ from openvpn3_sessionmgr.tests.lab.connection import (
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
-from .conftest import Begin
 from .subject import (
     ALICE,
     CREATED,
     INTROSPECTABLE,
     MANAGER,
     SUBJECT,
+    Begin,
     Session,
     come_about,
     error_of,

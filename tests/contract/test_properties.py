@@ -12,8 +12,18 @@ from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SE
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 
 from . import members
-from .conftest import Begin
-from .subject import ALICE, DBUS_ERROR, PROPERTIES, SUBJECT, Session, error_of_call, error_of_get, error_of_set, missing
+from .subject import (
+    ALICE,
+    DBUS_ERROR,
+    PROPERTIES,
+    SUBJECT,
+    Begin,
+    Session,
+    error_of_call,
+    error_of_get,
+    error_of_set,
+    missing,
+)
 
 _WIRE_TYPES = str(Path(__file__).with_name("wire_types.py"))
 

@@ -9,8 +9,8 @@ from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 
-from .conftest import Begin
-from .subject import READY, REQUEST, SUBJECT, Session, error_of, gdbus_error
+from . import statuses
+from .subject import READY, REQUEST, SUBJECT, Begin, Session, error_of, gdbus_error
 
 USER, PASSWORD = (1, 1, 0), (1, 1, 1)
 NEEDED = "Username/password credentials needed"
@@ -108,7 +108,12 @@ def test_the_answers_let_it_connect(trusting: Server, begin: Begin) -> None:
     before = session.seen
     session.call("Connect")
     session.wait(StatusMinor.CONN_CONNECTED, before)
-    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 7)]
+    assert session.statuses(before) == [
+        statuses.CONFIGURED,
+        statuses.CONNECTING,
+        statuses.CONNECTING,
+        statuses.CONNECTED,
+    ]
     before = session.seen
     session.call("Restart")
     session.wait(StatusMinor.CONN_CONNECTED, before)
@@ -126,12 +131,17 @@ def test_wrong_answers(refusing: Server, begin: Begin) -> None:
         StatusMinor.CONN_AUTH_FAILED,
         "Authentication failed",
     )
-    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 11)]
+    assert session.statuses(before) == [
+        statuses.CONFIGURED,
+        statuses.CONNECTING,
+        statuses.CONNECTING,
+        statuses.AUTH_FAILED,
+    ]
     assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_AUTH_FAILED, "Authentication failed"]
     before = session.seen
     session.call("Disconnect")
     session.user.wait_signal(lambda one: one.member == "SessionManagerEvent" and one.arguments[1] == 2)
-    assert session.statuses(before)[:2] == [(2, 8), (2, 16)]
+    assert session.statuses(before)[:2] == [statuses.DISCONNECTING, statuses.DONE]
 
 
 def test_a_static_challenge(begin: Begin) -> None:

@@ -3,8 +3,7 @@
 import pytest
 
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import RELEASES, Release
-
-from ..conftest import cannot_run_here
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .victims import build
+from openvpn3_sessionmgr.tests.hostile.victims import build
 
 
 @pytest.fixture(scope="session")

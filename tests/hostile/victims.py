@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openvpn3_sessionmgr.policy.sandbox.layers import Layer, split
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
 from openvpn3_sessionmgr.tests.lab import kernel
 from openvpn3_sessionmgr.tests.lab.connection import BusClient
 from openvpn3_sessionmgr.tests.lab.lab import Lab
@@ -21,6 +20,7 @@ from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
 from openvpn3_sessionmgr.tests.support.authentication import answer
 from openvpn3_sessionmgr.tests.support.service_life import after, started
 from openvpn3_sessionmgr.tests.support.sessions import UserSession, begin
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 SOURCES = Path(__file__).parent / "program"
 SECRET = "hunter2-of-bob"

@@ -16,7 +16,7 @@ from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
 from openvpn3_sessionmgr.tests.lab.processes import describe, pids
 
-from .conftest import Machine, packages, rival, run
+from .machine import Machine, packages, rival, run
 
 LOG = "net.openvpn.v3.log"
 _SERVICES = Path("/usr/share/dbus-1/system-services")

@@ -15,7 +15,7 @@ from openvpn3_sessionmgr.supervisor.errors import StartError
 from openvpn3_sessionmgr.supervisor.sandbox import choice
 from openvpn3_sessionmgr.supervisor.sandbox.choice import TrialResult
 from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 UIDS = range(60707, 61184)

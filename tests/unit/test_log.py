@@ -27,7 +27,7 @@ from openvpn3_sessionmgr.supervisor.logging.destinations import (
     open_log,
 )
 from openvpn3_sessionmgr.supervisor.logging.log import Log, escape_control_characters
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds, for anything that should happen at once

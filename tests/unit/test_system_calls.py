@@ -20,7 +20,7 @@ from openvpn3_sessionmgr.policy.sandbox import system_calls
 from openvpn3_sessionmgr.policy.sandbox.layers import ALL, NAMESPACES, namespace_flags
 from openvpn3_sessionmgr.policy.sandbox.system_calls import Row, Table
 from openvpn3_sessionmgr.supervisor.sandbox import filters
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 UIDS = range(60707, 61184)
 SPAWNER = system_calls.spawner(ALL, UIDS)

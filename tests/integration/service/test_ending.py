@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
 from openvpn3_sessionmgr.policy.exit_status import ExitStatus
 from openvpn3_sessionmgr.policy.limits import BUS_CALL_DEADLINE
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
@@ -84,7 +84,7 @@ def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, mor
         assert service.wait() == ExitStatus.OK
         for path in paths:
             alice.wait_signal(is_destroyed(path), what="SessionManagerEvent")
-            assert alice.statuses(path)[-1][:2] == (3, 28)
+            assert alice.statuses(path)[-1][:2] == (StatusMajor.SESSION, StatusMinor.PROC_STOPPED)
         _wait_until(lambda: server.process.text.count(heard) == len(paths))
         assert "ERROR" not in service.text
         assert_nothing_left(lab)

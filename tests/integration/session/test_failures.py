@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
 from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
@@ -143,7 +143,7 @@ def test_a_killed_worker_takes_its_engine_along_and_nobody_else_notices(lab: Lab
     kill(worker)
     _, _, text = victim.wait(FAILED)
     assert text == "The session's worker was killed by SIGKILL"
-    assert victim.user.statuses(victim.path)[-2][:2] == (3, 29)
+    assert victim.user.statuses(victim.path)[-2][:2] == (StatusMajor.SESSION, StatusMinor.PROC_KILLED)
     wait_gone([worker, engine])
     service.process.wait_line("killed by SIGKILL")
     assert other.minors == [
