@@ -1,6 +1,6 @@
 """Statuses without their texts, by what they say."""
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
 
 CONFIGURED = (StatusMajor.CONNECTION, StatusMinor.CFG_OK)
 INPUT_NEEDED = (StatusMajor.CONNECTION, StatusMinor.CFG_REQUIRE_USER)

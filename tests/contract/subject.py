@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient, BusError, Signal
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import SESSIONS, BusClient, BusError, Signal
+from ..lab.incumbent_tree import V24, V27, Release
+from ..lab.processes import DEADLINE, LabError
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient, BusError
-
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import SESSIONS_PATH, BusClient, BusError
 from . import members
 from .subject import (
     ALICE,

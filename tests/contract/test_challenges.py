@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.auth_server import (
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ..lab.auth_server import (
     Accept,
     AuthServer,
     Deny,
@@ -17,9 +17,8 @@ from openvpn3_sessionmgr.tests.lab.auth_server import (
     Verdict,
     dynamic_challenge,
 )
-from openvpn3_sessionmgr.tests.lab.connection import BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
+from ..lab.connection import BusClient
+from ..lab.lab import Lab
 from . import statuses
 from .subject import READY, SUBJECT, Begin, Session, error_of, gdbus_error
 

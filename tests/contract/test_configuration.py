@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError, Signal
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError, Signal
+from ..lab.lab import Lab
 from .subject import (
     ALICE,
     BOB,

@@ -2,11 +2,10 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ..lab.connection import SESSIONS_PATH, BusClient
+from ..lab.lab import Lab
+from ..lab.openvpn import Server
 from . import statuses
 from .subject import (
     ALICE,

@@ -1,9 +1,8 @@
 """LogForward: who gets which signals, from where, and for how long."""
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, Signal
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import BusClient, Signal
+from ..lab.openvpn import Server
 from . import statuses
 from .subject import BOB, MANAGER, SUBJECT, Begin, Connect, Session, error_of, gdbus_error, only
 

@@ -2,17 +2,16 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ..lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
 )
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
+from ..lab.lab import Lab
+from ..lab.openvpn import Server
 from .subject import (
     ALICE,
     CREATED,

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ..lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient
+from ..lab.lab import Lab
 from . import members
 from .subject import (
     ALICE,

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ..lab.connection import SESSIONS, BusClient
+from ..lab.lab import Lab
+from ..lab.openvpn import Server
 from . import statuses
 from .subject import READY, REQUEST, SUBJECT, Begin, Session, error_of, gdbus_error
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.surroundings import BOB
-
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
+from ..lab.incumbent import IncumbentLab
+from ..lab.incumbent_tree import Release
+from ..lab.network import SERVER_ADDRESS
+from ..lab.openvpn import PORT, TUNNEL_ADDRESS
+from ..lab.pki import Pki
+from ..lab.surroundings import BOB
 from .stage import Stage
 
 

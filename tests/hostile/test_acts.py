@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer, join
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
-
+from ...policy.sandbox.layers import Layer, join
+from ..lab.lab import Lab
+from ..lab.pki import Pki
+from ..support.skipping import cannot_run_here
 from .acts import ACTS, Act, Where, stopped_in_engine, stopped_in_worker
 from .victims import HAS_CONTROLLERS, HAS_PUPPETS, Trials, Victims
 

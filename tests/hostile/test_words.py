@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.processes import Process
-from openvpn3_sessionmgr.tests.support.sessions import UserSession
-
+from ..lab.connection import BusClient, BusError
+from ..lab.lab import Lab
+from ..lab.pki import Pki
+from ..lab.processes import Process
+from ..support.sessions import UserSession
 from .victims import SECRET, Victims, log_in
 
 ON_ITS_WAY = ">LOG:1,I,link remote: [AF_INET]198.51.100.1:1194"

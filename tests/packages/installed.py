@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import describe, pids
-
+from ..lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH
+from ..lab.lab import Lab
+from ..lab.openvpn import TUNNEL_ADDRESS
+from ..lab.processes import describe, pids
 from .machine import Machine, packages, rival, run
 
 LOG = "net.openvpn.v3.log"

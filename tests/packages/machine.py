@@ -7,10 +7,10 @@ import socket
 import subprocess
 from pathlib import Path
 
-from openvpn3_sessionmgr.tests.lab.bus import Bus
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import Namespace
-from openvpn3_sessionmgr.tests.lab.packages import BUILT, RIVAL
+from ..lab.bus import Bus
+from ..lab.lab import Lab
+from ..lab.network import Namespace
+from ..lab.packages import BUILT, RIVAL
 
 _SOCKET = Path("/run/dbus/system_bus_socket")
 JOURNAL = Path("/run/systemd/journal/socket")

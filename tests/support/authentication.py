@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError, Signal
-
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ..lab.connection import BusClient, BusError, Signal
 from .sessions import CONNECTED, UserSession
 
 REQUIRE_USER = StatusMinor.CFG_REQUIRE_USER

@@ -16,13 +16,13 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.auth import AuthExternal
 
-from openvpn3_sessionmgr.policy.access import Acl, Caller, Who
-from openvpn3_sessionmgr.supervisor import errors
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.bus.interface import Interface, Method, Property, Signal
-from openvpn3_sessionmgr.tests.lab import surroundings
+from ...policy.access import Acl, Caller, Who
+from ...supervisor import errors
+from ...supervisor.bus.callers import Callers
+from ...supervisor.bus.connection import BusConnection
+from ...supervisor.bus.dispatch import Dispatcher
+from ...supervisor.bus.interface import Interface, Method, Property, Signal
+from ..lab import surroundings
 
 T = TypeVar("T")
 

@@ -19,10 +19,10 @@ from typing import Any
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.policy.network import Address, NetworkSettings, Route
-from openvpn3_sessionmgr.supervisor.logging.destinations import open_file
-from openvpn3_sessionmgr.supervisor.logging.log import Log
-from openvpn3_sessionmgr.supervisor.network.apply import Network
+from ...policy.network import Address, NetworkSettings, Route
+from ...supervisor.logging.destinations import open_file
+from ...supervisor.logging.log import Log
+from ...supervisor.network.apply import Network
 
 UID = 60706
 NOBODY = 65534

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from openvpn3_sessionmgr.policy import limits as policy_limits
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, pids, wait_gone
-from openvpn3_sessionmgr.tests.lab.service import NAMES, service_command
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
+from ...policy import limits as policy_limits
+from ...policy.dbus_numbers import StatusMinor
+from ...policy.exit_status import ExitStatus
+from ..lab.connection import SESSIONS, BusClient
+from ..lab.lab import Lab
+from ..lab.processes import DEADLINE, Process, pids, wait_gone
+from ..lab.service import NAMES, service_command
+from ..lab.surroundings import SERVICE
 
 _T = TypeVar("_T")
 _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")

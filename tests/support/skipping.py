@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab import skips
+from ..lab import skips
 
 
 def cannot_run_here(reason: str) -> NoReturn:

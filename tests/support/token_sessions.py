@@ -1,9 +1,8 @@
 """Sessions whose key is on a PKCS#11 token, for the tests of them."""
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import Service
-
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup
+from ..lab.lab import Lab
+from ..lab.service import Service
 from .authentication import Question
 from .sessions import UserSession, begin
 

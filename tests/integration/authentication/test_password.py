@@ -2,11 +2,10 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Verdict, knows
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ...lab.auth_server import Accept, Deny, Login, Verdict, knows
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import (
     ASKED_FOR_PASSWORD,
     AUTH_FAILED,

@@ -5,11 +5,10 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, AuthServer, Deny, Login, Pending, Verdict
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ...lab.auth_server import Accept, AuthServer, Deny, Login, Pending, Verdict
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import (
     AUTH_FAILED,
     MISSING,

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup
-from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
-from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
-from openvpn3_sessionmgr.tests.lab.tokens import CONFIGURATION, MODULE, Token
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup
+from ....policy.sandbox.confinement import START_CAPABILITIES
+from ....policy.sandbox.layers import ALL, Layer, join
+from ...lab import service
+from ...lab.connection import BusError
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.surroundings import ALICE
+from ...lab.tokens import CONFIGURATION, MODULE, Token
 from ...support import service_life
 from ...support.authentication import (
     BEGUN,
@@ -41,6 +39,7 @@ from ...support.sessions import (
     processes_of_sessions,
     wait_gone,
 )
+from ...support.terminal import Terminal
 from ...support.token_sessions import PIN, question, started_with_tokens, with_token
 
 NEEDED = "PIN of the token alice needed"

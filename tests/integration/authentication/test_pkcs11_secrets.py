@@ -6,11 +6,10 @@ from typing import Any
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import Service
-from openvpn3_sessionmgr.tests.lab.tokens import Token
-
+from ...lab.connection import BusError
+from ...lab.lab import Lab
+from ...lab.service import Service
+from ...lab.tokens import Token
 from ...support.authentication import answer, connect, heard_nothing, provide, questions, refusal, restart
 from ...support.files import files_of
 from ...support.sessions import begin

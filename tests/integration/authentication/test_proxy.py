@@ -2,12 +2,11 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CREDENTIALS, InputGroup
-from openvpn3_sessionmgr.tests.lab.auth_server import knows
-from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT, Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup
+from ...lab.auth_server import knows
+from ...lab.lab import PROXY_PORT, Lab
+from ...lab.network import SERVER_ADDRESS
+from ...lab.openvpn import PORT, TUNNEL_ADDRESS
 from ...support.authentication import BEGUN, ON_THE_WAY, REQUIRE_USER, Question, answer, connect, restart, story
 from ...support.sessions import FAILED, UserSession, begin
 

@@ -8,10 +8,9 @@ import time
 import pytest
 from dbus_fast import Message
 
-from openvpn3_sessionmgr.policy.access import Caller
-from openvpn3_sessionmgr.supervisor.bus.callers import CallerGone, Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-
+from ....policy.access import Caller
+from ....supervisor.bus.callers import CallerGone, Callers
+from ....supervisor.bus.connection import BusConnection
 from ...support.bus_fixture import ALICE, BOB, PrivateBus, Service, client, run, service
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy import limits
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection, BusLost, BusRefused
-from openvpn3_sessionmgr.supervisor.bus.signals import Signals
-
+from ....policy import limits
+from ....supervisor.bus.connection import BusConnection, BusLost, BusRefused
+from ....supervisor.bus.signals import Signals
 from ...support.bus_fixture import ALICE, NAME, PATH, THING, PrivateBus, client, private_bus, run, service
 
 SIGNALS = 100_000

@@ -5,8 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from dbus_fast import MessageType, Variant
 
-from openvpn3_sessionmgr.supervisor.bus.errors import UNEXPECTED
-
+from ....supervisor.bus.errors import UNEXPECTED
 from ...support.bus_fixture import (
     ALICE,
     BOB,

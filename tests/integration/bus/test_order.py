@@ -4,9 +4,8 @@ import asyncio
 
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy.limits import MAX_CALLS_PER_SENDER
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-
+from ....policy.limits import MAX_CALLS_PER_SENDER
+from ....supervisor.bus.connection import BusConnection
 from ...support.bus_fixture import (
     ALICE,
     BOB,

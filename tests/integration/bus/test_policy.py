@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 from dbus_fast import Message, MessageType, Variant
 
-from openvpn3_sessionmgr.packaging.policy_files import policy_file
-from openvpn3_sessionmgr.policy.access import Who
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.interface import Interface
-from openvpn3_sessionmgr.supervisor.bus.log_api import FORWARDED, LOG, PROXY
-from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
-from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
-from openvpn3_sessionmgr.supervisor.bus.stub_api import BACKENDS
-
+from ....packaging.policy_files import policy_file
+from ....policy.access import Who
+from ....supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ....supervisor.bus.interface import Interface
+from ....supervisor.bus.log_api import FORWARDED, LOG, PROXY
+from ....supervisor.bus.manager_api import MANAGER
+from ....supervisor.bus.session_api import SESSION
+from ....supervisor.bus.stub_api import BACKENDS
 from ...support.bus_fixture import ALICE, BOB, PROPERTIES, SERVICE, Client, PrivateBus, client, error, private_bus, run
 
 _DENIED = "org.freedesktop.DBus.Error.AccessDenied"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile.overrides import OVERRIDES
-from openvpn3_sessionmgr.supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, BOB, SERVICE
-from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration, available
+from ....policy.profile.overrides import OVERRIDES
+from ....supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
+from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.surroundings import ALICE, BOB, SERVICE
+from ...support.configuration_service import PROFILE, Configuration, available
 
 METHOD_ERROR = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
 TEXT_BEFORE = "GDBus.Error:net.openvpn.gdbuspp: "

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.limits import MAX_PROFILE, MAX_PROFILE_NAME
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
-from openvpn3_sessionmgr.tests.support.configuration_service import (
+from ....policy.limits import MAX_PROFILE, MAX_PROFILE_NAME
+from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.surroundings import ALICE, SERVICE
+from ...support.configuration_service import (
     CREATED,
     DESTROYED,
     PROFILE,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab import debian_tree
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6, SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.processes import LabError, describe, pids, wait_gone
+from ...lab import debian_tree
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6, SERVER_ADDRESS
+from ...lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
+from ...lab.pki import Pki
+from ...lab.processes import LabError, describe, pids, wait_gone
 
 MARKER = b"a text that must not cross the cable in clear"
 

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory, StatusMinor
-from openvpn3_sessionmgr.policy.limits import LOG_CREDIT, MAX_FORWARDS
-from openvpn3_sessionmgr.tests.lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError, Signal
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import LogCategory, StatusMinor
+from ....policy.limits import LOG_CREDIT, MAX_FORWARDS
+from ...lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError, Signal
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, PAUSED, RECONNECTING, UserSession, begin
 
 BACKENDS = "net.openvpn.v3.backends"

@@ -6,17 +6,16 @@ import re
 import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.logging.log import Log, Origin, Record
-from openvpn3_sessionmgr.supervisor.services.log_service import LogService
-from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import LabError
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
+from ....policy.exit_status import ExitStatus
+from ....supervisor.bus.callers import Callers
+from ....supervisor.bus.connection import BusConnection
+from ....supervisor.bus.dispatch import Dispatcher
+from ....supervisor.logging.log import Log, Origin, Record
+from ....supervisor.services.log_service import LogService
+from ...lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.processes import LabError
+from ...lab.surroundings import SERVICE
 from ...support.bus_fixture import PrivateBus, client, private_bus, run
 from ...support.service_life import started
 from ...support.sessions import CONNECTED, begin

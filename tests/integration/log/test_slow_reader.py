@@ -11,17 +11,16 @@ import pytest
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from openvpn3_sessionmgr.policy.access import Acl, Caller
-from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory, LogGroup
-from openvpn3_sessionmgr.policy.limits import MAX_UNREAD
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.bus.signals import Signals
-from openvpn3_sessionmgr.supervisor.logging.log import Log, Record
-from openvpn3_sessionmgr.supervisor.sessions import forwarding
-from openvpn3_sessionmgr.supervisor.sessions.forwarding import Forward, Forwarder, Forwards
-
+from ....policy.access import Acl, Caller
+from ....policy.dbus_numbers import LogCategory, LogGroup
+from ....policy.limits import MAX_UNREAD
+from ....supervisor.bus.callers import Callers
+from ....supervisor.bus.connection import BusConnection
+from ....supervisor.bus.dispatch import Dispatcher
+from ....supervisor.bus.signals import Signals
+from ....supervisor.logging.log import Log, Record
+from ....supervisor.sessions import forwarding
+from ....supervisor.sessions.forwarding import Forward, Forwarder, Forwards
 from ...support.bus_fixture import DEADLINE, PrivateBus, private_bus, run
 
 OWNER, OTHER = 1000, 1001

@@ -4,12 +4,11 @@ import asyncio
 import subprocess
 from pathlib import Path
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.supervisor.network.apply import Network
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ....supervisor.network.apply import Network
+from ...lab.connection import CONFIGURATION, SESSIONS_PATH
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.isolated import UID, isolated, link, network, shell
 from ...support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin, wait_gone
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.supervisor.errors import SystemFailure
-from openvpn3_sessionmgr.supervisor.network import tun
-from openvpn3_sessionmgr.tests.support.isolated import (
+from ....supervisor.errors import SystemFailure
+from ....supervisor.network import tun
+from ...support.isolated import (
     ROUTE,
     ROUTE6,
     UID,

@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from openvpn3_sessionmgr.tests.support.isolated import (
+from ...support.isolated import (
     MANY_ROUTES,
     ROUTE,
     ROUTE6,

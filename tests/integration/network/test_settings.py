@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.network import Address, PolicyViolation, Route
-from openvpn3_sessionmgr.supervisor.errors import SystemFailure
-from openvpn3_sessionmgr.supervisor.network.device_info import counters
-from openvpn3_sessionmgr.supervisor.network.serial_executor import SerialExecutor, limited
-from openvpn3_sessionmgr.tests.support.isolated import (
+from ....policy.network import Address, PolicyViolation, Route
+from ....supervisor.errors import SystemFailure
+from ....supervisor.network.device_info import counters
+from ....supervisor.network.serial_executor import SerialExecutor, limited
+from ...support.isolated import (
     MANY_ROUTES,
     ROUTE,
     ROUTE6,

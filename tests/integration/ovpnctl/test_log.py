@@ -6,12 +6,11 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import Process
-
+from ....ctl.exits import CommandExit
+from ....policy.dbus_numbers import StatusMinor
+from ...lab import service
+from ...lab.lab import Lab
+from ...lab.processes import Process
 from ...support.sessions import PAUSED, UserSession, begin
 
 

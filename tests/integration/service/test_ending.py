@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.limits import BUS_CALL_DEADLINE
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CABLE
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone, wait_gone
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ....policy.exit_status import ExitStatus
+from ....policy.limits import BUS_CALL_DEADLINE
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE
+from ...lab.openvpn import Server
+from ...lab.processes import DEADLINE, Process, until_gone, wait_gone
+from ...lab.service import FIRST_SESSION_UID
 from ...support.service_life import connected, field, frozen, processes, started
 
 HELPERS = "openvpn3-service-sessionmgr: "

@@ -7,15 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CABLE, SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
-
+from ....policy.dbus_numbers import StatusMinor
+from ....policy.exit_status import ExitStatus
+from ...lab.connection import SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE, SERVER_ADDRESS
+from ...lab.openvpn import PORT, TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE
+from ...lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
 from ...support.service_life import connected, frozen, kill_and_wait, line_after, parent, processes
 
 KEEPER = "openvpn3-service-sessionmgr: spawner"

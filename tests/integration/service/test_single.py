@@ -3,18 +3,17 @@
 import signal
 from functools import partial
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.bus import Bus
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ....policy.exit_status import ExitStatus
+from ...lab.bus import Bus
+from ...lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
 )
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, pids, until_gone
-
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE, pids, until_gone
 from ...support.service_life import kill_and_wait, owner_pid, refused, started, title
 
 PROGRAM = "openvpn3-service-sessionmgr"

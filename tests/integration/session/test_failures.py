@@ -4,11 +4,10 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ...lab.connection import SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, FAILED, RECONNECTING, begin, kill, processes_of_sessions, wait_gone
 
 MARKER = b"what only the two ends may read " * 100

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ...lab.connection import CONFIGURATION, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6
+from ...lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
+from ...lab.service import FIRST_SESSION_UID
 from ...support.sessions import CONNECTED, PAUSED, RECONNECTING, UserSession, begin, processes_of_sessions, wait_gone
 
 MARKER = b"what only the two ends may read " * 100

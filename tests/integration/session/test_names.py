@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS, SERVER_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import StatusMinor
+from ...lab.lab import Lab
+from ...lab.network import SERVER_ADDRESS, SERVER_ADDRESS6
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, FAILED, RECONNECTING, begin, processes_of_sessions, wait_gone
 
 NAME = "vpn.example"

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.auth_server import knows
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CABLE
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
-
+from ....policy.dbus_numbers import StatusMinor
+from ...lab.auth_server import knows
+from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE, LabError
 from ...support import service_life
 from ...support.authentication import AUTH_FAILED, NEED_PASSWORD, REQUIRE_USER, connect, questions, refusal, story
 from ...support.sessions import (
