@@ -95,7 +95,7 @@ bench: setup ## measure speed and memory on real sessions, beside their yardstic
 
 # Every file of tests that drives sessions without breaking into them.
 STORIES := session/test_life session/test_failures session/test_names session/test_races session/test_restarts \
-  session/test_profiles service/test_resolver service/test_helpers service/test_ending network/test_settings \
+  configuration/test_profiles service/test_resolver service/test_helpers service/test_ending network/test_settings \
   network/test_device_object configuration/test_service log/test_forwards authentication/test_password \
   authentication/test_challenges authentication/test_keys authentication/test_pending authentication/test_proxy \
   authentication/test_pkcs11 authentication/test_pkcs11_secrets

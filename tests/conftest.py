@@ -1,7 +1,7 @@
 """For all tests: the lab's surroundings, and skips that nobody overlooks.
 
-A test may only be skipped because this machine cannot run it, and says so through `cannot_run_here`; any other skip
-fails the run.
+A test may only be skipped because this machine cannot run it, and says so through `cannot_run_here`
+(support/skipping.py); any other skip fails the run.
 """
 
 import importlib
@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from openvpn3_sessionmgr.tests.lab import enter, skips
+from openvpn3_sessionmgr.tests.lab.pki import Pki
 from openvpn3_sessionmgr.tests.lab.surroundings import IMPORT_ROOT
 
 _PACKAGE = "openvpn3_sessionmgr"
@@ -43,7 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class PackagedModule(pytest.Module):
-    """A file of tests under its name in the package, where its relative imports find the project."""
+    """A file of tests under its name in the package, where its relative imports find the project.
+
+    (Files named conftest.py are imported by pytest itself, by other names: they import nothing relative, and nobody
+    imports them.)
+    """
 
     def _getobj(self) -> ModuleType:
         within = self.path.relative_to(_PROJECT).with_suffix("")
@@ -87,6 +92,7 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
             terminalreporter.write_line(f"FAILED: skipped without need: {line}", red=True)
 
 
-def cannot_run_here(reason: str) -> None:
-    """Skip the running test because this machine lacks what it needs."""
-    pytest.skip(skips.CANNOT_RUN + reason)
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """Certificates, made once a run."""
+    return Pki()

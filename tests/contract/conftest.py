@@ -1,11 +1,14 @@
 """One set of services for each file of tests, with users who leave nothing behind from test to test."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
+from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
+from openvpn3_sessionmgr.tests.contract.not_yet import NOT_YET
+from openvpn3_sessionmgr.tests.contract.subject import SUBJECT, Begin, Connect, Session, come_about
 from openvpn3_sessionmgr.tests.lab import skips
 from openvpn3_sessionmgr.tests.lab.connection import (
     CONFIGURATION,
@@ -18,10 +21,7 @@ from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.openvpn import Server
 from openvpn3_sessionmgr.tests.lab.processes import LabError
-
-from ..conftest import cannot_run_here
-from .not_yet import NOT_YET
-from .subject import SUBJECT, Session, come_about
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 _HERE = "tests/contract/"
 
@@ -69,7 +69,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def served_lab() -> Iterator[Lab]:
     """The lab with the services under test, and a server that lets everybody in who has a certificate."""
     if SUBJECT.release is None:
         with Lab() as made:
@@ -84,23 +84,20 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def server(lab: Lab) -> Server:
+def server(served_lab: Lab) -> Server:
     """A server that lets everybody in who has a certificate."""
-    return lab.server()
-
-
-Connect = Callable[[str], BusClient]
+    return served_lab.server()
 
 
 @pytest.fixture
-def users(lab: Lab) -> Iterator[Connect]:
+def users(served_lab: Lab) -> Iterator[Connect]:
     """Connections by user name; what the users made is taken away with them."""
     with ExitStack() as parts:
         made: dict[str, BusClient] = {}
 
         def connect(user: str) -> BusClient:
             if user not in made:
-                made[user] = lab.connection(user)
+                made[user] = served_lab.connection(user)
                 parts.callback(_leave, made[user])
             return made[user]
 
@@ -135,17 +132,18 @@ def root(users: Connect) -> BusClient:
     return users("root")
 
 
-Begin = Callable[..., Session]
-
-
 @pytest.fixture
-def begin(lab: Lab, alice: BusClient) -> Begin:
+def begin(served_lab: Lab, alice: BusClient) -> Begin:
     """Makes a session of a new profile, not connected yet; options are those of `Lab.profile`."""
 
     def make(name: str = "work", user: BusClient = alice, **options: Any) -> Session:
-        profile = user.import_profile(name, lab.profile(**options))
+        profile = user.import_profile(name, served_lab.profile(**options))
         made = Session(user, profile, user.new_tunnel(profile))
-        come_about(lambda: bool(made.get("config_name") == name and made.get("status") != [0, 0, ""]))
+        come_about(
+            lambda: bool(
+                made.get("config_name") == name and made.get("status") != [StatusMajor.UNSET, StatusMinor.UNSET, ""]
+            )
+        )
         return made
 
     return make

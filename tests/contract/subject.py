@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient, BusError, Signal
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, V27, Release
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import SESSIONS, BusClient, BusError, Signal
+from ..lab.incumbent_tree import V24, V27, Release
+from ..lab.processes import DEADLINE, LabError
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"
@@ -141,7 +142,7 @@ class Session:
         """Connect, and wait until it is."""
         self.watch()
         self.call("Connect")
-        self.wait(7)
+        self.wait(StatusMinor.CONN_CONNECTED)
 
     def wait(self, minor: int, since: int = 0) -> tuple[int, int, str]:
         """Wait for a status."""
@@ -177,3 +178,7 @@ def only(values: Sequence[Any]) -> Any:
     """The only one of them."""
     [value] = values
     return value
+
+
+Connect = Callable[[str], BusClient]  # by user name
+Begin = Callable[..., Session]  # of a new profile, with options of `Lab.profile`

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient, BusError
-
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import SESSIONS_PATH, BusClient, BusError
 from . import members
 from .subject import (
     ALICE,
@@ -61,7 +61,7 @@ def test_a_stranger_reads_and_sets_nothing(session: Session, bob: BusClient) -> 
 
 def test_a_stranger_hears_of_sessions_and_of_nothing_else(connected: Session, bob: BusClient) -> None:
     connected.call("Pause", "s", "lunch")
-    connected.wait(14)
+    connected.wait(StatusMinor.CONN_PAUSED)
     connected.call("Disconnect")
     wait_event(bob, connected.path, 2)
     of_session = [one for one in bob.signals() if one.path == connected.path]
@@ -124,7 +124,7 @@ def test_a_granted_user(connected: Session, bob: BusClient) -> None:
     bob.set(path, "log_verbosity", "u", 4)
     bob.session(path, "Ready")
     bob.session(path, "Pause", "s", "by bob")
-    connected.wait(14)
+    connected.wait(StatusMinor.CONN_PAUSED)
     connected.call("AccessRevoke", "u", BOB)
     assert error_of(bob, path, "Resume") == DENIED
 

@@ -5,15 +5,14 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ..lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
 )
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
+from ..lab.surroundings import SERVICE
 from . import members
 from .subject import DBUS_ERROR, INTROSPECTABLE, PEER, SUBJECT, Session, error_of, error_of_call
 

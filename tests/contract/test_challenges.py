@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import (
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ..lab.auth_server import (
     Accept,
     AuthServer,
     Deny,
@@ -16,20 +17,19 @@ from openvpn3_sessionmgr.tests.lab.auth_server import (
     Verdict,
     dynamic_challenge,
 )
-from openvpn3_sessionmgr.tests.lab.connection import BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
-from .conftest import Begin
-from .subject import READY, SUBJECT, Session, error_of, gdbus_error
+from ..lab.connection import BusClient
+from ..lab.lab import Lab
+from . import statuses
+from .subject import READY, SUBJECT, Begin, Session, error_of, gdbus_error
 
 _PORT = 1197
 _PAGE = "https://idp.example/login?x=1"
-_ON_THE_WAY = [(2, 2), (2, 6), (2, 6)]
+_ON_THE_WAY = [statuses.CONFIGURED, statuses.CONNECTING, statuses.CONNECTING]
 
 
 @contextmanager
-def _server(lab: Lab, judge: Judge) -> Iterator[AuthServer]:
-    made = lab.auth_server(judge, port=_PORT)
+def _server(served_lab: Lab, judge: Judge) -> Iterator[AuthServer]:
+    made = served_lab.auth_server(judge, port=_PORT)
     try:
         yield made
     finally:
@@ -59,111 +59,145 @@ def _attention(session: Session, group: int) -> list[object]:
     return list(signal.arguments)
 
 
-def test_a_dynamic_challenge(lab: Lab, asked: Ask) -> None:
+def test_a_dynamic_challenge(served_lab: Lab, asked: Ask) -> None:
     def judge(login: Login) -> Verdict:
         if login.password.startswith("CRV1"):
             return Accept() if login.password == "CRV1::state::123456" else Deny()
         return dynamic_challenge("state", "alice", "The number on the card?")
 
-    with _server(lab, judge):
+    with _server(served_lab, judge):
         session = asked()
         before = session.seen
         session.call("Connect")
-        assert session.wait(4, before) == (2, 4, "Dynamic Challenge")
-        assert session.statuses(before) == [*_ON_THE_WAY, (2, 4)]
-        assert _attention(session, 5) == [1, 5, "The number on the card?"]
+        assert session.wait(StatusMinor.CFG_REQUIRE_USER, before) == (
+            StatusMajor.CONNECTION,
+            StatusMinor.CFG_REQUIRE_USER,
+            "Dynamic Challenge",
+        )
+        assert session.statuses(before) == [*_ON_THE_WAY, statuses.INPUT_NEEDED]
+        assert _attention(session, InputGroup.CHALLENGE_DYNAMIC) == [
+            CREDENTIALS,
+            InputGroup.CHALLENGE_DYNAMIC,
+            "The number on the card?",
+        ]
         assert error_of(session.user, session.path, "Ready") == gdbus_error(READY, "Missing user credentials")
         assert session.call("UserInputQueueGetTypeGroup") == [[1, 5]]
         [number] = session.call("UserInputQueueCheck", "uu", 1, 5)
         question = session.call("UserInputQueueFetch", "uuu", 1, 5, number)
-        assert question == [1, 5, number, "dynamic_challenge", "The number on the card?", False]
+        assert question == [
+            CREDENTIALS,
+            InputGroup.CHALLENGE_DYNAMIC,
+            number,
+            "dynamic_challenge",
+            "The number on the card?",
+            False,
+        ]
         session.call("UserInputProvide", "uuus", 1, 5, number, "123456")
         session.call("Ready")
         before = session.seen
         session.call("Connect")
-        session.wait(7, before)
-        assert session.statuses(before) == [*_ON_THE_WAY, (2, 7)]
+        session.wait(StatusMinor.CONN_CONNECTED, before)
+        assert session.statuses(before) == [*_ON_THE_WAY, statuses.CONNECTED]
 
 
-def test_a_web_page(lab: Lab, asked: Ask) -> None:
-    with _server(lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")) as server:
+def test_a_web_page(served_lab: Lab, asked: Ask) -> None:
+    with _server(served_lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")) as server:
         session = asked()
         before = session.seen
         session.call("Connect")
-        assert session.wait(22, before) == (3, 22, _PAGE)
-        assert session.statuses(before) == [*_ON_THE_WAY, (3, 22)]
-        assert session.get("status") == [3, 22, _PAGE]
-        assert _attention(session, 9) == [1, 9, _PAGE]
+        assert session.wait(StatusMinor.SESS_AUTH_URL, before) == (
+            StatusMajor.SESSION,
+            StatusMinor.SESS_AUTH_URL,
+            _PAGE,
+        )
+        assert session.statuses(before) == [*_ON_THE_WAY, statuses.WEB_PAGE]
+        assert session.get("status") == [StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, _PAGE]
+        assert _attention(session, InputGroup.OPEN_URL) == [CREDENTIALS, InputGroup.OPEN_URL, _PAGE]
         assert error_of(session.user, session.path, "Ready") == gdbus_error(READY, "Pending web authentication")
         session.call("Connect")
         before = session.seen
         server.decide(server.wait_login(), Accept())
-        session.wait(7, before)
-        assert session.statuses(before) == [(2, 7)]
+        session.wait(StatusMinor.CONN_CONNECTED, before)
+        assert session.statuses(before) == [statuses.CONNECTED]
 
 
-def test_no_device_is_shown_while_a_page_is_waited_for(lab: Lab, asked: Ask) -> None:
-    with _server(lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")):
+def test_no_device_is_shown_while_a_page_is_waited_for(served_lab: Lab, asked: Ask) -> None:
+    with _server(served_lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")):
         session = asked()
         session.call("Connect")
-        session.wait(22)
+        session.wait(StatusMinor.SESS_AUTH_URL)
         assert session.get("device_name") == ""
 
 
-def test_a_text(lab: Lab, asked: Ask) -> None:
+def test_a_text(served_lab: Lab, asked: Ask) -> None:
     def judge(login: Login) -> Verdict:
         if login.response is None:
             return Pending("CR_TEXT:R,E:Enter the code")
         return Accept() if login.response == "424242" else Deny()
 
-    with _server(lab, judge):
+    with _server(served_lab, judge):
         session = asked()
         before = session.seen
         session.call("Connect")
-        assert session.wait(4, before) == (2, 4, "Enter the code")
-        assert _attention(session, 6) == [1, 6, "Enter the code"]
+        assert session.wait(StatusMinor.CFG_REQUIRE_USER, before) == (
+            StatusMajor.CONNECTION,
+            StatusMinor.CFG_REQUIRE_USER,
+            "Enter the code",
+        )
+        assert _attention(session, InputGroup.CHALLENGE_AUTH_PENDING) == [
+            CREDENTIALS,
+            InputGroup.CHALLENGE_AUTH_PENDING,
+            "Enter the code",
+        ]
         assert session.call("UserInputQueueGetTypeGroup") == [[1, 6]]
         [number] = session.call("UserInputQueueCheck", "uu", 1, 6)
         question = session.call("UserInputQueueFetch", "uuu", 1, 6, number)
-        assert question == [1, 6, number, "auth_pending", "Enter the code", False]
+        assert question == [
+            CREDENTIALS,
+            InputGroup.CHALLENGE_AUTH_PENDING,
+            number,
+            "auth_pending",
+            "Enter the code",
+            False,
+        ]
         before = session.seen
         session.call("UserInputProvide", "uuus", 1, 6, number, "424242")
         session.call("Ready")
         session.call("Connect")
-        session.wait(7, before)
+        session.wait(StatusMinor.CONN_CONNECTED, before)
         # Ours shows at once that it goes on, so that pollers calm down.
-        assert session.statuses(before) == [*([(2, 6)] if SUBJECT.ours else []), (2, 7)]
+        assert session.statuses(before) == [*([statuses.CONNECTING] if SUBJECT.ours else []), statuses.CONNECTED]
 
 
-def test_who_hears_of_pages_and_challenges(lab: Lab, asked: Ask, bob: BusClient) -> None:
+def test_who_hears_of_pages_and_challenges(served_lab: Lab, asked: Ask, bob: BusClient) -> None:
     """The original broadcasts them."""
-    with _server(lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")):
+    with _server(served_lab, lambda login: Pending(f"WEB_AUTH::{_PAGE}")):
         session = asked()
         session.call("Connect")
-        session.wait(22)
-        _attention(session, 9)
+        session.wait(StatusMinor.SESS_AUTH_URL)
+        _attention(session, InputGroup.OPEN_URL)
         session.call("Disconnect")
         assert (_PAGE in str(bob.signals())) is not SUBJECT.ours
 
 
-def test_an_answer_with_everything_in_it(lab: Lab, begin: Begin) -> None:
+def test_an_answer_with_everything_in_it(served_lab: Lab, begin: Begin) -> None:
     """Quotes, backslashes and letters beyond ASCII reach the server as typed."""
     password = "ein \"Paßwort\" mit \\ und 'x' "
     arrives = password
     if not SUBJECT.ours:
         arrives = password.replace("ß", "")  # the original loses letters beyond ASCII
-    with _server(lab, lambda login: Accept() if login.password == arrives else Deny()):
+    with _server(served_lab, lambda login: Accept() if login.password == arrives else Deny()):
         session = begin(remotes=[f"198.51.100.1 {_PORT}"], more=["auth-user-pass"])
         session.watch()
         session.call("UserInputProvide", "uuus", 1, 1, 0, "alice")
         session.call("UserInputProvide", "uuus", 1, 1, 1, password)
         session.call("Connect")
-        session.wait(7)
+        session.wait(StatusMinor.CONN_CONNECTED)
 
 
-def test_a_static_challenges_answer_reaches_the_server(lab: Lab, begin: Begin) -> None:
+def test_a_static_challenges_answer_reaches_the_server(served_lab: Lab, begin: Begin) -> None:
     expected = "SCRV1:" + ":".join(base64.b64encode(one).decode() for one in (b"good", b"123456"))
-    with _server(lab, lambda login: Accept() if login.password == expected else Deny()):
+    with _server(served_lab, lambda login: Accept() if login.password == expected else Deny()):
         more = ["auth-user-pass", 'static-challenge "Token?" 0']
         session = begin(remotes=[f"198.51.100.1 {_PORT}"], more=more)
         session.watch()
@@ -172,4 +206,4 @@ def test_a_static_challenges_answer_reaches_the_server(lab: Lab, begin: Begin) -
         session.call("UserInputProvide", "uuus", 1, 1, 1, "good")
         session.call("UserInputProvide", "uuus", 1, 4, 0, "123456")
         session.call("Connect")
-        session.wait(7)
+        session.wait(StatusMinor.CONN_CONNECTED)

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError, Signal
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError, Signal
+from ..lab.lab import Lab
 from .subject import (
     ALICE,
     BOB,
@@ -40,9 +39,9 @@ MEMBERS: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.fixture
-def profile(lab: Lab, alice: BusClient) -> str:
+def profile(served_lab: Lab, alice: BusClient) -> str:
     """A profile of alice's."""
-    return alice.import_profile("work", lab.profile())
+    return alice.import_profile("work", served_lab.profile())
 
 
 def _call(user: BusClient, path: str, member: str, signature: str = "", *arguments: Any) -> Any:
@@ -78,8 +77,8 @@ def test_a_new_profile(alice: BusClient, profile: str) -> None:
     assert _of_root(alice, "LookupConfigName", "s", "other") == []
 
 
-def test_events_reach_everybody(alice: BusClient, bob: BusClient, lab: Lab) -> None:
-    path = alice.import_profile("work", lab.profile())
+def test_events_reach_everybody(alice: BusClient, bob: BusClient, served_lab: Lab) -> None:
+    path = alice.import_profile("work", served_lab.profile())
     _call(alice, path, "Remove")
     for user in (alice, bob):
         for kind in (CREATED, DESTROYED):

@@ -2,16 +2,17 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
-from .conftest import Begin
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ..lab.connection import SESSIONS_PATH, BusClient
+from ..lab.lab import Lab
+from ..lab.openvpn import Server
+from . import statuses
 from .subject import (
     ALICE,
     DESTROYED,
     REQUEST,
     SUBJECT,
+    Begin,
     Session,
     come_about,
     error_of,
@@ -23,9 +24,9 @@ from .subject import (
 )
 
 SILENT = "198.51.100.1 1199"  # where no server is
-CONNECT = [(2, 2), (2, 6), (2, 6), (2, 7)]
+CONNECT = [statuses.CONFIGURED, statuses.CONNECTING, statuses.CONNECTING, statuses.CONNECTED]
 # Ours tells its users how a session ends; the original tells that to its log service alone.
-CLOSED = [(3, 28)] if SUBJECT.ours else []
+CLOSED = [statuses.STOPPED] if SUBJECT.ours else []
 
 
 def test_connect(server: Server, session: Session) -> None:
@@ -33,7 +34,7 @@ def test_connect(server: Server, session: Session) -> None:
     session.watch()
     before = session.seen
     session.call("Connect")
-    session.wait(7)
+    session.wait(StatusMinor.CONN_CONNECTED)
     assert session.statuses(before) == CONNECT
     texts = [text for _, _, text in session.user.statuses(session.path, before)]
     assert texts == [f"config_path={session.profile}", "", "", ""]
@@ -43,16 +44,19 @@ def test_connect_again_changes_nothing(connected: Session) -> None:
     before = connected.seen
     connected.call("Connect")
     connected.call("Ready")
-    assert connected.get("status") == [2, 7, ""]
+    assert connected.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_CONNECTED, ""]
     assert connected.statuses(before) == []
 
 
 def test_pause_and_resume(connected: Session) -> None:
     before = connected.seen
     connected.call("Pause", "s", "lunch")
-    connected.wait(14, before)
-    assert connected.user.statuses(connected.path, before) == [(2, 13, "Reason: lunch"), (2, 14, "")]
-    assert connected.get("status") == [2, 14, ""]
+    connected.wait(StatusMinor.CONN_PAUSED, before)
+    assert connected.user.statuses(connected.path, before) == [
+        (StatusMajor.CONNECTION, StatusMinor.CONN_PAUSING, "Reason: lunch"),
+        (StatusMajor.CONNECTION, StatusMinor.CONN_PAUSED, ""),
+    ]
+    assert connected.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_PAUSED, ""]
     assert connected.device
     if not SUBJECT.v24:
         # The original counts it some time later; the older release may do so after Resume only.
@@ -60,37 +64,37 @@ def test_pause_and_resume(connected: Session) -> None:
         assert connected.get("statistics")["N_PAUSE"] == 1
     before = connected.seen
     connected.call("Resume")
-    connected.wait(7, before)
-    assert connected.statuses(before) == [(2, 15), (2, 12), (2, 7)]
+    connected.wait(StatusMinor.CONN_CONNECTED, before)
+    assert connected.statuses(before) == [statuses.RESUMING, statuses.RECONNECTING, statuses.CONNECTED]
 
 
 def test_connect_and_ready_while_paused(connected: Session) -> None:
     connected.call("Pause", "s", "lunch")
-    connected.wait(14)
+    connected.wait(StatusMinor.CONN_PAUSED)
     connected.call("Ready")
     connected.call("Connect")
-    assert connected.get("status") == [2, 14, ""]
+    assert connected.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_PAUSED, ""]
 
 
 def test_pause_twice_and_resume_without(connected: Session) -> None:
     alice = connected.user
     assert error_of(alice, connected.path, "Resume") == gdbus_error(REQUEST, "Connection is not paused")
     connected.call("Pause", "s", "one")
-    connected.wait(14)
+    connected.wait(StatusMinor.CONN_PAUSED)
     expected = gdbus_error(REQUEST, "Connection is already paused")
     assert error_of(alice, connected.path, "Pause", "s", "two") == expected
-    assert connected.get("status") == [2, 14, ""]
+    assert connected.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_PAUSED, ""]
 
 
 @pytest.mark.parametrize("first", ["", "Pause"])
 def test_restart(connected: Session, first: str) -> None:
     if first:
         connected.call("Pause", "s", "lunch")
-        connected.wait(14)
+        connected.wait(StatusMinor.CONN_PAUSED)
     before = connected.seen
     connected.call("Restart")
-    connected.wait(7, before)
-    assert connected.statuses(before) == [(2, 12), (2, 12), (2, 7)]
+    connected.wait(StatusMinor.CONN_CONNECTED, before)
+    assert connected.statuses(before) == [statuses.RECONNECTING, statuses.RECONNECTING, statuses.CONNECTED]
     assert connected.get("statistics")["N_RECONNECT"] >= 1
 
 
@@ -107,7 +111,7 @@ def test_disconnect(connected: Session, bob: BusClient) -> None:
     for user in (alice, bob):
         assert wait_event(user, connected.path, DESTROYED).arguments[2] == ALICE
     assert len(events(alice, connected.path)) == 2
-    assert connected.statuses(before) == [(2, 8), (2, 9), (2, 16), *CLOSED]
+    assert connected.statuses(before) == [statuses.DISCONNECTING, statuses.DISCONNECTED, statuses.DONE, *CLOSED]
     again = alice.new_tunnel(connected.profile)
     assert alice.get(again, "config_name") == "work"
 
@@ -117,7 +121,7 @@ def test_disconnect_before_connect(session: Session) -> None:
     before = session.seen
     session.call("Disconnect")
     wait_event(session.user, session.path, DESTROYED)
-    assert session.statuses(before) == [(2, 8), (2, 16), *CLOSED]
+    assert session.statuses(before) == [statuses.DISCONNECTING, statuses.DONE, *CLOSED]
 
 
 def test_disconnect_while_connecting(begin: Begin) -> None:
@@ -125,20 +129,20 @@ def test_disconnect_while_connecting(begin: Begin) -> None:
     session.watch()
     before = session.seen
     session.call("Connect")
-    session.wait(6, before)
+    session.wait(StatusMinor.CONN_CONNECTING, before)
     session.call("Disconnect")
     wait_event(session.user, session.path, DESTROYED)
     assert error_of_get(session.user, session.path, "status") == missing(session.path)
     if not SUBJECT.v24:  # what the older release has behind a session may end before it has said so
-        session.wait(16, before)
-    assert (2, 7) not in session.statuses(before)
+        session.wait(StatusMinor.CONN_DONE, before)
+    assert statuses.CONNECTED not in session.statuses(before)
 
 
 def test_no_device_is_shown_until_it_is_connected(begin: Begin) -> None:
     session = begin(remotes=[SILENT])
     session.watch()
     session.call("Connect")
-    session.wait(6)
+    session.wait(StatusMinor.CONN_CONNECTING)
     assert session.get("device_name") == ""
     if not SUBJECT.v24:  # the older release has no path then
         assert session.get("device_path") == "/"
@@ -149,49 +153,49 @@ def test_pause_restart_and_resume_before_connect(session: Session) -> None:
     session.watch()
     before = session.seen
     session.call("Pause", "s", "early")
-    session.wait(14, before)
-    assert session.statuses(before) == [(2, 13), (2, 14)]
+    session.wait(StatusMinor.CONN_PAUSED, before)
+    assert session.statuses(before) == [statuses.PAUSING, statuses.PAUSED]
     session.call("Resume")
-    session.wait(15, before)
-    assert session.statuses(before)[2:] == [(2, 15)]
+    session.wait(StatusMinor.CONN_RESUMING, before)
+    assert session.statuses(before)[2:] == [statuses.RESUMING]
 
 
-def test_a_failed_connection_says_why(lab: Lab, server: Server, begin: Begin) -> None:
+def test_a_failed_connection_says_why(served_lab: Lab, server: Server, begin: Begin) -> None:
     """The client trusts another authority than that of the server."""
     assert server
-    session = begin(authority=lab.pki.stranger)
+    session = begin(authority=served_lab.pki.stranger)
     session.watch()
     before = session.seen
     session.call("Connect")
-    _, _, text = session.wait(10, before)
+    _, _, text = session.wait(StatusMinor.CONN_FAILED, before)
     assert text
     if SUBJECT.ours:
         # It stays readable for a while, so that a client that polls learns of it.
-        assert session.get("status") == [2, 10, text]
+        assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_FAILED, text]
         assert session.user.session(SESSIONS_PATH, "LookupConfigName", "s", "work") == []
         assert session.user.new_tunnel(session.profile) != session.path
     elif SUBJECT.v24:
         # The older release keeps it for ever.
-        assert session.get("status") == [2, 10, text]
+        assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_FAILED, text]
     else:
         wait_event(session.user, session.path, DESTROYED)
         assert error_of_get(session.user, session.path, "status") == missing(session.path)
-    assert (2, 7) not in session.statuses(before)
+    assert statuses.CONNECTED not in session.statuses(before)
 
 
-def test_a_server_that_ends_the_session(lab: Lab, begin: Begin) -> None:
+def test_a_server_that_ends_the_session(served_lab: Lab, begin: Begin) -> None:
     """Reconnecting is announced once for each loss, and never before the first connection."""
-    other = lab.server(port=1195, more=["keepalive 1 3"])
+    other = served_lab.server(port=1195, more=["keepalive 1 3"])
     try:
         session = begin(remotes=["198.51.100.1 1195"])
         session.connect()
         before = session.seen
         other.process.freeze()
-        session.wait(12, before)
+        session.wait(StatusMinor.CONN_RECONNECTING, before)
         other.process.thaw()
-        session.wait(7, session.seen)
-        assert set(session.statuses(before)) == {(2, 12), (2, 7)}
-        assert session.statuses(before)[-1] == (2, 7)
+        session.wait(StatusMinor.CONN_CONNECTED, session.seen)
+        assert set(session.statuses(before)) == {statuses.RECONNECTING, statuses.CONNECTED}
+        assert session.statuses(before)[-1] == statuses.CONNECTED
         assert session.get("statistics")["N_RECONNECT"] >= 1
     finally:
         other.stop()

@@ -1,10 +1,10 @@
 """LogForward: who gets which signals, from where, and for how long."""
 
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, Signal
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
-from .conftest import Begin, Connect
-from .subject import BOB, MANAGER, SUBJECT, Session, error_of, gdbus_error, only
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import BusClient, Signal
+from ..lab.openvpn import Server
+from . import statuses
+from .subject import BOB, MANAGER, SUBJECT, Begin, Connect, Session, error_of, gdbus_error, only
 
 LOG = "net.openvpn.v3.log"
 BACKENDS = "net.openvpn.v3.backends"
@@ -39,8 +39,13 @@ def test_each_status_comes_once(server: Server, session: Session) -> None:
     session.call("LogForward", "b", True)
     before = session.seen
     session.call("Connect")
-    session.wait(7, before)
-    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 7)]
+    session.wait(StatusMinor.CONN_CONNECTED, before)
+    assert session.statuses(before) == [
+        statuses.CONFIGURED,
+        statuses.CONNECTING,
+        statuses.CONNECTING,
+        statuses.CONNECTED,
+    ]
 
 
 def test_forwarding_is_listed_and_ends(session: Session) -> None:
@@ -65,7 +70,7 @@ def test_a_granted_user_and_the_restriction(session: Session, bob: BusClient) ->
         # A denial would make a desktop indicator give up on all sessions: statuses come, log lines do not.
         bob.session(session.path, "LogForward", "b", True)
         session.call("Pause", "s", "x")
-        bob.wait_status(session.path, 14)
+        bob.wait_status(session.path, StatusMinor.CONN_PAUSED)
         assert _forwarded(bob, session.path, "Log") == []
         bob.session(session.path, "LogForward", "b", False)
     else:

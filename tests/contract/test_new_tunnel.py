@@ -2,23 +2,23 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ..lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
 )
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
-from .conftest import Begin
+from ..lab.lab import Lab
+from ..lab.openvpn import Server
 from .subject import (
     ALICE,
     CREATED,
     INTROSPECTABLE,
     MANAGER,
     SUBJECT,
+    Begin,
     Session,
     come_about,
     error_of,
@@ -44,7 +44,7 @@ def test_the_session_is_there_before_newtunnel_returns(session: Session) -> None
     alice = session.user
     assert "<interface" in alice.call(session.path, INTROSPECTABLE, "Introspect")
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [session.path]
-    assert session.get("status") == [2, 2, f"config_path={session.profile}"]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CFG_OK, f"config_path={session.profile}"]
 
 
 def test_the_status_comes_before_the_event_and_the_event_before_the_reply(session: Session) -> None:
@@ -147,13 +147,13 @@ def test_two_sessions_two_devices(server: Server, begin: Begin) -> None:
     devices = {first.get("device_name"), second.get("device_name")}
     assert devices == {"tun0", "tun1"} if SUBJECT.ours else len(devices) == 2
     first.call("Disconnect")
-    assert second.get("status") == [2, 7, ""]
+    assert second.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_CONNECTED, ""]
     assert only(second.user.session(SESSIONS_PATH, "FetchAvailableSessions")) == second.path
 
 
 @pytest.mark.parametrize("flag", [False, True])
-def test_a_profile_for_one_use_is_gone_with_its_first_session(alice: BusClient, lab: Lab, flag: bool) -> None:
-    profile = alice.import_profile("once", lab.profile(), single_use=flag)
+def test_a_profile_for_one_use_is_gone_with_its_first_session(alice: BusClient, served_lab: Lab, flag: bool) -> None:
+    profile = alice.import_profile("once", served_lab.profile(), single_use=flag)
     alice.new_tunnel(profile)
 
     def is_there() -> bool:

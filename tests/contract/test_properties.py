@@ -7,35 +7,45 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ..lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient
+from ..lab.lab import Lab
 from . import members
-from .conftest import Begin
-from .subject import ALICE, DBUS_ERROR, PROPERTIES, SUBJECT, Session, error_of_call, error_of_get, error_of_set, missing
+from .subject import (
+    ALICE,
+    DBUS_ERROR,
+    PROPERTIES,
+    SUBJECT,
+    Begin,
+    Session,
+    error_of_call,
+    error_of_get,
+    error_of_set,
+    missing,
+)
 
 _WIRE_TYPES = str(Path(__file__).with_name("wire_types.py"))
 
 
-def _wire_types(lab: Lab, name: str, path: str) -> dict[str, str]:
-    done = lab.as_user("alice", [sys.executable, "-I", _WIRE_TYPES, name, path])
+def _wire_types(served_lab: Lab, name: str, path: str) -> dict[str, str]:
+    done = served_lab.as_user("alice", [sys.executable, "-I", _WIRE_TYPES, name, path])
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
 
-def test_types_on_the_wire(lab: Lab, session: Session) -> None:
+def test_types_on_the_wire(served_lab: Lab, session: Session) -> None:
     expected = members.property_types(members.SESSION)
     expected["device_path"] = "o"  # declared a string, and always sent as an object path
     if SUBJECT.v24:
         del expected["device_path"]  # the older release has none before Connect
-    assert _wire_types(lab, SESSIONS, session.path) == expected
-    assert _wire_types(lab, CONFIGURATION, session.profile) == members.property_types(members.PROFILE)
+    assert _wire_types(served_lab, SESSIONS, session.path) == expected
+    assert _wire_types(served_lab, CONFIGURATION, session.profile) == members.property_types(members.PROFILE)
 
 
-def test_types_on_the_wire_when_connected(lab: Lab, connected: Session) -> None:
+def test_types_on_the_wire_when_connected(served_lab: Lab, connected: Session) -> None:
     expected = members.property_types(members.SESSION) | {"device_path": "o"}
-    assert _wire_types(lab, SESSIONS, connected.path) == expected
+    assert _wire_types(served_lab, SESSIONS, connected.path) == expected
 
 
 def test_a_session_before_connect(session: Session) -> None:
@@ -51,7 +61,7 @@ def test_a_session_before_connect(session: Session) -> None:
         "owner": ALICE,
         "acl": [],
         "public_access": False,
-        "status": [2, 2, f"config_path={session.profile}"],
+        "status": [StatusMajor.CONNECTION, StatusMinor.CFG_OK, f"config_path={session.profile}"],
         "statistics": {},
         "dco": False,
         "device_path": "/",
@@ -69,7 +79,7 @@ def test_a_session_before_connect(session: Session) -> None:
 
 def test_a_session_that_is_connected(connected: Session) -> None:
     values = connected.user.get_all(connected.path)
-    assert values["status"] == [2, 7, ""]
+    assert values["status"] == [StatusMajor.CONNECTION, StatusMinor.CONN_CONNECTED, ""]
     assert values["connected_to"] == ["udp", "198.51.100.1", 1194]
     assert values["session_name"] == "198.51.100.1"
     assert values["device_name"] == connected.device
@@ -92,9 +102,9 @@ def test_statistics_are_there_as_soon_as_it_is_connected(connected: Session) -> 
     assert 0 not in statistics.values()
 
 
-def test_statistics_see_traffic_and_survive_a_restart(lab: Lab, connected: Session) -> None:
+def test_statistics_see_traffic_and_survive_a_restart(served_lab: Lab, connected: Session) -> None:
     before = connected.get("statistics")
-    assert lab.echo("198.18.0.1", b"x" * 50_000) == b"x" * 50_000
+    assert served_lab.echo("198.18.0.1", b"x" * 50_000) == b"x" * 50_000
     if SUBJECT.ours:  # counts what is on the wire each second, so that reading never waits; until then it is the same
         until = time.monotonic() + 5
         while connected.get("statistics")["BYTES_IN"] == before["BYTES_IN"] and time.monotonic() < until:
@@ -104,7 +114,7 @@ def test_statistics_see_traffic_and_survive_a_restart(lab: Lab, connected: Sessi
         assert after[name] >= before.get(name, 0) + 50_000
     seen = connected.seen
     connected.call("Restart")
-    connected.wait(7, seen)
+    connected.wait(StatusMinor.CONN_CONNECTED, seen)
     again = connected.get("statistics")
     assert {name: again.get(name, 0) >= value for name, value in after.items()} == dict.fromkeys(after, True)
 

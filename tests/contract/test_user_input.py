@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-
-from .conftest import Begin
-from .subject import READY, REQUEST, SUBJECT, Session, error_of, gdbus_error
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ..lab.connection import SESSIONS, BusClient
+from ..lab.lab import Lab
+from ..lab.openvpn import Server
+from . import statuses
+from .subject import READY, REQUEST, SUBJECT, Begin, Session, error_of, gdbus_error
 
 USER, PASSWORD = (1, 1, 0), (1, 1, 1)
 NEEDED = "Username/password credentials needed"
@@ -22,19 +22,19 @@ def asking(begin: Begin) -> Session:
 
 
 @pytest.fixture
-def trusting(lab: Lab) -> Iterator[Server]:
+def trusting(served_lab: Lab) -> Iterator[Server]:
     """A server that asks for a user's name and password and takes any."""
-    yield from _checking(lab, "/bin/true")
+    yield from _checking(served_lab, "/bin/true")
 
 
 @pytest.fixture
-def refusing(lab: Lab) -> Iterator[Server]:
+def refusing(served_lab: Lab) -> Iterator[Server]:
     """A server that refuses every password."""
-    yield from _checking(lab, "/bin/false")
+    yield from _checking(served_lab, "/bin/false")
 
 
-def _checking(lab: Lab, program: str) -> Iterator[Server]:
-    made = lab.server(port=1196, more=["script-security 3", f"auth-user-pass-verify {program} via-env"])
+def _checking(served_lab: Lab, program: str) -> Iterator[Server]:
+    made = served_lab.server(port=1196, more=["script-security 3", f"auth-user-pass-verify {program} via-env"])
     yield made
     made.stop()
 
@@ -45,7 +45,7 @@ def _answer(session: Session, name: str = "alice", password: str = "good") -> No
 
 
 def test_what_is_asked_for(asking: Session) -> None:
-    assert asking.begun(4) == [2, 4, NEEDED]
+    assert asking.begun(StatusMinor.CFG_REQUIRE_USER) == [StatusMajor.CONNECTION, StatusMinor.CFG_REQUIRE_USER, NEEDED]
     assert asking.call("UserInputQueueGetTypeGroup") == [[1, 1]]
     assert asking.call("UserInputQueueCheck", "uu", 1, 1) == [0, 1]
     assert asking.call("UserInputQueueFetch", "uuu", *USER) == [*USER, "username", "Auth User name", False]
@@ -95,7 +95,7 @@ def test_a_session_that_asks_for_nothing(session: Session) -> None:
 def test_attention_is_drawn(asking: Session, bob: BusClient) -> None:
     signal = asking.user.wait_signal(lambda one: one.member == "AttentionRequired")
     assert (signal.path, signal.interface) == (asking.path, SESSIONS)
-    assert signal.arguments == [1, 1, NEEDED]
+    assert signal.arguments == [CREDENTIALS, InputGroup.USER_PASSWORD, NEEDED]
 
 
 def test_the_answers_let_it_connect(trusting: Server, begin: Begin) -> None:
@@ -106,11 +106,16 @@ def test_the_answers_let_it_connect(trusting: Server, begin: Begin) -> None:
     session.call("Ready")
     before = session.seen
     session.call("Connect")
-    session.wait(7, before)
-    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 7)]
+    session.wait(StatusMinor.CONN_CONNECTED, before)
+    assert session.statuses(before) == [
+        statuses.CONFIGURED,
+        statuses.CONNECTING,
+        statuses.CONNECTING,
+        statuses.CONNECTED,
+    ]
     before = session.seen
     session.call("Restart")
-    session.wait(7, before)
+    session.wait(StatusMinor.CONN_CONNECTED, before)
 
 
 def test_wrong_answers(refusing: Server, begin: Begin) -> None:
@@ -120,29 +125,42 @@ def test_wrong_answers(refusing: Server, begin: Begin) -> None:
     _answer(session, password="bad")
     before = session.seen
     session.call("Connect")
-    assert session.wait(11, before) == (2, 11, "Authentication failed")
-    assert session.statuses(before) == [(2, 2), (2, 6), (2, 6), (2, 11)]
-    assert session.get("status") == [2, 11, "Authentication failed"]
+    assert session.wait(StatusMinor.CONN_AUTH_FAILED, before) == (
+        StatusMajor.CONNECTION,
+        StatusMinor.CONN_AUTH_FAILED,
+        "Authentication failed",
+    )
+    assert session.statuses(before) == [
+        statuses.CONFIGURED,
+        statuses.CONNECTING,
+        statuses.CONNECTING,
+        statuses.AUTH_FAILED,
+    ]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_AUTH_FAILED, "Authentication failed"]
     before = session.seen
     session.call("Disconnect")
     session.user.wait_signal(lambda one: one.member == "SessionManagerEvent" and one.arguments[1] == 2)
-    assert session.statuses(before)[:2] == [(2, 8), (2, 16)]
+    assert session.statuses(before)[:2] == [statuses.DISCONNECTING, statuses.DONE]
 
 
 def test_a_static_challenge(begin: Begin) -> None:
     session = begin(more=["auth-user-pass", 'static-challenge "What is the token?" 1'])
-    assert session.begun(4) == [2, 4, NEEDED]
+    assert session.begun(StatusMinor.CFG_REQUIRE_USER) == [StatusMajor.CONNECTION, StatusMinor.CFG_REQUIRE_USER, NEEDED]
     assert session.call("UserInputQueueGetTypeGroup") == [[1, 1], [1, 4]]
     fetched = session.call("UserInputQueueFetch", "uuu", 1, 4, 0)
-    assert fetched == [1, 4, 0, "static_challenge", "What is the token?", False]
+    assert fetched == [CREDENTIALS, InputGroup.CHALLENGE_STATIC, 0, "static_challenge", "What is the token?", False]
 
 
-def test_an_encrypted_key(lab: Lab, begin: Begin) -> None:
-    session = begin(identity=lab.pki.authority.issue("locked", passphrase="open sesame"))
-    assert session.begun(4) == [2, 4, "Private key passphrase needed to connect"]
+def test_an_encrypted_key(served_lab: Lab, begin: Begin) -> None:
+    session = begin(identity=served_lab.pki.authority.issue("locked", passphrase="open sesame"))
+    assert session.begun(StatusMinor.CFG_REQUIRE_USER) == [
+        StatusMajor.CONNECTION,
+        StatusMinor.CFG_REQUIRE_USER,
+        "Private key passphrase needed to connect",
+    ]
     assert session.call("UserInputQueueGetTypeGroup") == [[1, 3]]
     fetched = session.call("UserInputQueueFetch", "uuu", 1, 3, 0)
-    assert fetched == [1, 3, 0, "pk_passphrase", "Private key passphrase", True]
+    assert fetched == [CREDENTIALS, InputGroup.PK_PASSPHRASE, 0, "pk_passphrase", "Private key passphrase", True]
 
 
 def test_the_answer_reaches_nobodys_signals(asking: Session, bob: BusClient) -> None:

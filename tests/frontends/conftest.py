@@ -3,20 +3,12 @@
 import pytest
 
 from openvpn3_sessionmgr.tests.lab.incumbent_tree import RELEASES, Release
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-
-from ..conftest import cannot_run_here
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     """Leave these out of a run of all tests: they are asked for by name."""
     return None if any("tests/frontends" in argument for argument in config.args) else True
-
-
-@pytest.fixture(scope="session")
-def pki() -> Pki:
-    """Certificates, made once a run."""
-    return Pki()
 
 
 @pytest.fixture(params=RELEASES, ids=lambda release: f"v{release.version}")

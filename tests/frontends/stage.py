@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.processes import LabError
-
-from .terminal import Terminal
+from ..lab.incumbent import IncumbentLab
+from ..lab.incumbent_tree import Release
+from ..lab.pki import Pki
+from ..lab.processes import LabError
+from ..support.terminal import Terminal
 
 # What differs from run to run, in this order.
 _VARYING = (

@@ -2,9 +2,8 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import V24, Release
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-
+from ..lab.incumbent_tree import V24, Release
+from ..lab.pki import Pki
 from .stage import Stage, assert_same, tell_both
 
 NOWHERE = "/net/openvpn/v3/sessions/00000000s0000s0000s0000s000000000000"

@@ -1,8 +1,7 @@
 """Stories about logs, levels, sharing, and the other services; `openvpn2`."""
 
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-
+from ..lab.incumbent_tree import Release
+from ..lab.pki import Pki
 from .stage import Stage, assert_same, tell, tell_both
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.incumbent import IncumbentLab
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.surroundings import BOB
-
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
+from ..lab.incumbent import IncumbentLab
+from ..lab.incumbent_tree import Release
+from ..lab.network import SERVER_ADDRESS
+from ..lab.openvpn import PORT, TUNNEL_ADDRESS
+from ..lab.pki import Pki
+from ..lab.surroundings import BOB
 from .stage import Stage
 
 
@@ -51,7 +51,7 @@ def test_a_profile_for_one_use_is_consumed_by_a_session_and_not_by_a_refusal(sta
     session = alice.new_tunnel(used)
     assert _profiles(alice) == [refused]
     alice.session(session, "Connect")
-    alice.wait_status(session, 7)
+    alice.wait_status(session, StatusMinor.CONN_CONNECTED)
 
 
 def test_a_profile_is_for_its_owner_where_nothing_tells_with_whom_it_is_shared(stage: Stage) -> None:
@@ -63,7 +63,7 @@ def test_a_profile_is_for_its_owner_where_nothing_tells_with_whom_it_is_shared(s
     alice.set(profile, "locked_down", "b", True)
     session = alice.new_tunnel(profile)
     alice.session(session, "Connect")
-    alice.wait_status(session, 7)
+    alice.wait_status(session, StatusMinor.CONN_CONNECTED)
 
 
 def test_their_overrides_take_effect(stage: Stage) -> None:

@@ -6,13 +6,12 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import V27, Release
-from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.processes import Process
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
-
+from ..lab.incumbent_tree import V27, Release
+from ..lab.lab import PROXY_PORT
+from ..lab.network import SERVER_ADDRESS
+from ..lab.pki import Pki
+from ..lab.processes import Process
+from ..lab.surroundings import ALICE
 from .stage import Stage, assert_same, tell_both
 
 # A desktop's notification service (org.freedesktop.Notifications), which prints what it is asked to show.

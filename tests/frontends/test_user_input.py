@@ -1,10 +1,9 @@
 """Stories in which a user types answers at a terminal."""
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.incumbent_tree import Release
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-
+from ..lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge
+from ..lab.connection import SESSIONS_PATH
+from ..lab.incumbent_tree import Release
+from ..lab.pki import Pki
 from .stage import Stage, assert_same, tell_both
 
 

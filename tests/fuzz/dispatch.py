@@ -41,7 +41,7 @@ from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.session_object import SessionObject
 from ...supervisor.sessions.states import State
 from ..support.bare import BareSession, bare_context, resolver_without_process
-from .calls import INTERFACES, CallMaker
+from ..support.calls import INTERFACES, CallMaker
 
 OWNER, STRANGER, ROOT, NEWCOMER, VANISHED = range(5)
 _UIDS = {OWNER: 1000, STRANGER: 1001, ROOT: 0, NEWCOMER: 1000}

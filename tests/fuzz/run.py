@@ -18,9 +18,9 @@ from dbus_fast import MessageType
 from ...ipc.codec import encode
 from ...policy.profile.options import OPTIONS
 from ..support.bare import REQUEST_NUMBER
-from .calls import INTERFACES
+from ..support.calls import INTERFACES
+from ..support.frames import FrameMaker, examples
 from .dispatch import SENDERS, some_calls
-from .frames import FrameMaker, examples
 from .targets import STATES, TARGETS, count_frames
 
 KEPT = Path(__file__).with_name("kept")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer
+from ...policy.sandbox.layers import Layer
 
 Layers = frozenset[Layer]
 

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-
-from .stage import build
-
-
-@pytest.fixture(scope="session")
-def pki() -> Pki:
-    """Certificates, made once a run."""
-    return Pki()
+from openvpn3_sessionmgr.tests.hostile.victims import build
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer, join
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-
+from ...policy.sandbox.layers import Layer, join
+from ..lab.lab import Lab
+from ..lab.pki import Pki
+from ..support.skipping import cannot_run_here
 from .acts import ACTS, Act, Where, stopped_in_engine, stopped_in_worker
-from .stage import HAS_CONTROLLERS, HAS_PUPPETS, Stage, Victims
+from .victims import HAS_CONTROLLERS, HAS_PUPPETS, Trials, Victims
 
 ALONE = [str(layer) for layer in Layer if layer is not Layer.CGROUP or HAS_CONTROLLERS]
 TOGETHER = sorted({join(enough) for act in ACTS for enough in act.stopped_by if len(enough) > 1})
@@ -21,15 +20,15 @@ FILTERED = [str(Layer.SECCOMP), "available"]
 
 
 @pytest.fixture(scope="module")
-def stage(pki: Pki, program: Path) -> Iterator[Stage]:
+def trials(pki: Pki, program: Path) -> Iterator[Trials]:
     """A lab for all services of this file."""
     with Lab(pki) as lab, Victims(lab, program) as victims:
-        yield Stage(lab, program, victims)
+        yield Trials(lab, program, victims)
 
 
-def check(stage: Stage, act: Act, number: int, *, stopped: bool) -> None:
+def check(trials: Trials, act: Act, number: int, *, stopped: bool) -> None:
     """Compare an outcome with what is expected."""
-    without = stage.outcomes("none").engine[act.name]
+    without = trials.outcomes("none").engine[act.name]
     if without in (errno.ENOSYS, errno.EAFNOSUPPORT):
         cannot_run_here(f"this kernel has nothing to {act.what} with")
     outcome = errno.errorcode.get(number, str(number)) if number else "it came off"
@@ -38,10 +37,10 @@ def check(stage: Stage, act: Act, number: int, *, stopped: bool) -> None:
 
 @pytest.mark.parametrize("layers", SELECTIONS)
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
-def test_in_the_engine(stage: Stage, act: Act, layers: str) -> None:
+def test_in_the_engine(trials: Trials, act: Act, layers: str) -> None:
     """It comes off, unless something that is on stops it."""
-    outcomes = stage.outcomes(layers)
-    check(stage, act, outcomes.engine[act.name], stopped=stopped_in_engine(act, outcomes.layers))
+    outcomes = trials.outcomes(layers)
+    check(trials, act, outcomes.engine[act.name], stopped=stopped_in_engine(act, outcomes.layers))
 
 
 @pytest.mark.parametrize(
@@ -53,15 +52,15 @@ def test_in_the_engine(stage: Stage, act: Act, layers: str) -> None:
     ],
     ids=lambda one: getattr(one, "name", one),
 )
-def test_in_the_worker(stage: Stage, act: Act, layers: str) -> None:
+def test_in_the_worker(trials: Trials, act: Act, layers: str) -> None:
     """The same; what a worker may not come back from is tried only where it has its filter."""
-    outcomes = stage.outcomes(layers)
-    check(stage, act, outcomes.worker[act.name], stopped=stopped_in_worker(act, outcomes.layers))
+    outcomes = trials.outcomes(layers)
+    check(trials, act, outcomes.worker[act.name], stopped=stopped_in_worker(act, outcomes.layers))
 
 
-def test_the_table_has_all_acts(stage: Stage) -> None:
+def test_the_table_has_all_acts(trials: Trials) -> None:
     """Those of the program, in the same order."""
-    assert list(stage.outcomes("none").engine) == [act.name for act in ACTS]
+    assert list(trials.outcomes("none").engine) == [act.name for act in ACTS]
 
 
 def test_what_cannot_be_tried() -> None:

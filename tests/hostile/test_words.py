@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.processes import Process
-from openvpn3_sessionmgr.tests.support.sessions import UserSession
-
-from .stage import SECRET, Victims, log_in
+from ..lab.connection import BusClient, BusError
+from ..lab.lab import Lab
+from ..lab.pki import Pki
+from ..lab.processes import Process
+from ..support.sessions import UserSession
+from .victims import SECRET, Victims, log_in
 
 ON_ITS_WAY = ">LOG:1,I,link remote: [AF_INET]198.51.100.1:1194"
 CONNECTED = ">STATE:1,CONNECTED,SUCCESS,192.0.2.9,198.51.100.1,1194,,"
@@ -25,7 +24,7 @@ NEEDS_LOGIN = ">PASSWORD:Need 'Auth' username/password"
 
 
 @dataclass
-class Stage:
+class HostileEngines:
     """A service, alice, whose engines are hostile, and a session of bob's that must not notice anything."""
 
     lab: Lab
@@ -35,12 +34,12 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(pki: Pki, program: Path) -> Iterator[Stage]:
+def engines(pki: Pki, program: Path) -> Iterator[HostileEngines]:
     """One service for all tests of this file."""
     with Lab(pki) as lab, Victims(lab, program) as victims, victims.service("available") as service:
         bystander = log_in(lab, lab.connection("bob"), "victim", SECRET)
         service.wait_line("now a victim")
-        yield Stage(lab, service, lab.connection("alice"), bystander)
+        yield HostileEngines(lab, service, lab.connection("alice"), bystander)
 
 
 def up(*environment: str) -> str:
@@ -81,15 +80,15 @@ SPEECHES = {
 
 
 @pytest.mark.parametrize("case", SPEECHES)
-def test_an_engine_that_says(stage: Stage, case: str) -> None:
+def test_an_engine_that_says(engines: HostileEngines, case: str) -> None:
     """The outcome is in the log; it may be the session's end, but a fault of nobody's."""
     words, outcome = SPEECHES[case]
-    told, log = stage.bystander.seen, len(stage.service.lines)
-    session = log_in(stage.lab, stage.alice, "say", words)
-    stage.service.wait_line(outcome, since=log)
+    told, log = engines.bystander.seen, len(engines.service.lines)
+    session = log_in(engines.lab, engines.alice, "say", words)
+    engines.service.wait_line(outcome, since=log)
     with contextlib.suppress(BusError):  # it may be over
         session.call("Disconnect")
-    assert stage.bystander.engine.is_running()
-    assert stage.bystander.user.statuses(stage.bystander.path, told) == []
+    assert engines.bystander.engine.is_running()
+    assert engines.bystander.user.statuses(engines.bystander.path, told) == []
     for trouble in ("The worker failed", "Internal error", "Traceback"):
-        assert trouble not in stage.service.text
+        assert trouble not in engines.service.text

@@ -6,12 +6,7 @@ import pytest
 
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki
-
-
-@pytest.fixture(scope="session")
-def pki() -> Pki:
-    """Certificates, made once a run."""
-    return Pki()
+from openvpn3_sessionmgr.tests.support.configuration_service import Configuration
 
 
 @pytest.fixture
@@ -19,3 +14,9 @@ def lab(pki: Pki) -> Iterator[Lab]:
     """Two machines and a cable.  The test fails if something is left in them at its end."""
     with Lab(pki) as made:
         yield made
+
+
+@pytest.fixture
+def configuration(lab: Lab) -> Configuration:
+    """The configuration service by itself, without a session manager."""
+    return Configuration(lab)

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import skips
+from . import kernel, skips
 from .surroundings import CACHE, SurroundingsError
 
 _UNREACHABLE = (
@@ -46,6 +46,8 @@ class DebianTree:
         # One at a time: what runs side by side would install packages, or make the same tree, twice.
         with (CACHE / "trees.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in CACHE.glob(f"{self.name}-*"):
+                _detach_mounts(left)
             if not self.path.exists():
                 self._make()
         return self.path
@@ -62,10 +64,22 @@ class DebianTree:
         options += [f"--customize-hook={self.hook}"] if self.hook else []
         packages = ",".join(self.packages)
         try:
-            _run("mmdebstrap", "--variant=apt", f"--include={packages}", *options, self.suite, str(growing))
+            # In a mount namespace of its own: it does not insist when something keeps /proc of the tree busy.
+            _run(
+                *("unshare", "--mount", "mmdebstrap"),
+                *("--variant=apt", f"--include={packages}", *options, self.suite, str(growing)),
+            )
             growing.rename(self.path)
         finally:
             shutil.rmtree(growing, ignore_errors=True)
+
+
+def _detach_mounts(directory: Path) -> None:
+    """Detach what is mounted below a directory (proc(5), mountinfo), the last one first."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in map(Path, reversed(points)):
+        if point.is_relative_to(directory):
+            kernel.unmount(point)
 
 
 def note_unreachable(what: str) -> None:
@@ -82,4 +96,4 @@ def _run(*command: str) -> None:
         return
     if any(sign in done.stdout for sign in _UNREACHABLE):
         raise Unreachable
-    raise SurroundingsError(f"{command[0]} failed:\n{done.stdout[-3000:]}")
+    raise SurroundingsError(f"{' '.join(command[:3])} … failed:\n{done.stdout[-3000:]}")

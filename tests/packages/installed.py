@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import describe, pids
-
-from .conftest import Machine, packages, rival, run
+from ..lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH
+from ..lab.lab import Lab
+from ..lab.openvpn import TUNNEL_ADDRESS
+from ..lab.processes import describe, pids
+from .machine import Machine, packages, rival, run
 
 LOG = "net.openvpn.v3.log"
 _SERVICES = Path("/usr/share/dbus-1/system-services")
@@ -58,8 +57,8 @@ def test_installed_used_and_removed(machine: Machine) -> None:
     machine.start_bus()  # it notices by itself what is installed later
     install()
     assert pwd.getpwnam("_openvpn").pw_shell == "/usr/sbin/nologin"
-    compiled = Path("/usr/lib/python3/dist-packages/openvpn3_sessionmgr/worker/__pycache__")
-    assert list(compiled.glob("serve.*.pyc"))
+    compiled = Path("/usr/lib/python3/dist-packages/openvpn3_sessionmgr/supervisor/__pycache__")
+    assert list(compiled.glob("service.*.pyc"))
     for page in ("openvpn3-service-sessionmgr", "ovpnctl"):
         assert page in run("man", page)
 

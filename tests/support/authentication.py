@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError, Signal
-
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ..lab.connection import BusClient, BusError, Signal
 from .sessions import CONNECTED, UserSession
 
 REQUIRE_USER = StatusMinor.CFG_REQUIRE_USER
@@ -94,11 +93,22 @@ def refusal(session: UserSession, member: str, signature: str = "", *arguments: 
 
 
 def story(session: UserSession, since: int = 0) -> list[str]:
-    """What the session's user was told so far, in order: "2,4 text", and "attention 1,1 text"."""
+    """What the session's user was told so far, in order: "CONN_CONNECTED text", and "attention USER_PASSWORD text".
+
+    A status of another group than CONNECTION has the group's name in front.
+    """
     told = [one for one in session.user.signals(since) if _told(one, session.path)]
-    prefixes = {"StatusChange": "", "AttentionRequired": "attention "}
-    lines = [f"{prefixes[one.member]}{one.arguments[0]},{one.arguments[1]} {one.arguments[2]}" for one in told]
+    lines = [f"{_numbers(one)} {one.arguments[2]}" for one in told]
     return [line.replace(session.profile, "PROFILE").rstrip() for line in lines]
+
+
+def _numbers(signal: Signal) -> str:
+    first, second, _ = signal.arguments
+    if signal.member == "AttentionRequired":
+        assert first == CREDENTIALS
+        return f"attention {InputGroup(second).name}"
+    minor = StatusMinor(second).name
+    return minor if first == StatusMajor.CONNECTION else f"{StatusMajor(first).name} {minor}"
 
 
 def _told(signal: Signal, path: str) -> bool:
@@ -112,6 +122,6 @@ def heard_nothing(other: BusClient, path: str) -> bool:
     return not [one for one in other.signals() if one.path == path]
 
 
-BEGUN = ["2,2 config_path=PROFILE"]
-ASKED_FOR_PASSWORD = [*BEGUN, f"attention 1,1 {NEED_PASSWORD}", f"2,4 {NEED_PASSWORD}"]
-ON_THE_WAY = [*BEGUN, "2,6", "2,6"]
+BEGUN = ["CFG_OK config_path=PROFILE"]
+ASKED_FOR_PASSWORD = [*BEGUN, f"attention USER_PASSWORD {NEED_PASSWORD}", f"CFG_REQUIRE_USER {NEED_PASSWORD}"]
+ON_THE_WAY = [*BEGUN, "CONN_CONNECTING", "CONN_CONNECTING"]

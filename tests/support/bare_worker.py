@@ -5,16 +5,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
-from openvpn3_sessionmgr.ipc.codec import decode_to_supervisor, encode
-from openvpn3_sessionmgr.worker.session import events
-from openvpn3_sessionmgr.worker.session.engine import Engine
-from openvpn3_sessionmgr.worker.session.management import ManagementConnection, Parser
-from openvpn3_sessionmgr.worker.session.phases import Phase
-from openvpn3_sessionmgr.worker.session.requests import handle
-from openvpn3_sessionmgr.worker.session.session import WorkerSession
-from openvpn3_sessionmgr.worker.session.timers import Timers
+from ...ipc import messages
+from ...ipc.channel import Channel, Packet, channel_pair
+from ...ipc.codec import decode_to_supervisor, encode
+from ...worker.session import events
+from ...worker.session.engine import Engine
+from ...worker.session.management import ManagementConnection, Parser
+from ...worker.session.phases import Phase
+from ...worker.session.requests import handle
+from ...worker.session.session import WorkerSession
+from ...worker.session.timers import Timers
 
 
 def session_in(phase: Phase, worker: Channel) -> WorkerSession:

@@ -16,13 +16,13 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.auth import AuthExternal
 
-from openvpn3_sessionmgr.policy.access import Acl, Caller, Who
-from openvpn3_sessionmgr.supervisor import errors
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.bus.interface import Interface, Method, Property, Signal
-from openvpn3_sessionmgr.tests.lab import surroundings
+from ...policy.access import Acl, Caller, Who
+from ...supervisor import errors
+from ...supervisor.bus.callers import Callers
+from ...supervisor.bus.connection import BusConnection
+from ...supervisor.bus.dispatch import Dispatcher
+from ...supervisor.bus.interface import Interface, Method, Property, Signal
+from ..lab import surroundings
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 _ALLOW_ALL = """<policy context="default">
 <allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
 </policy>"""
-_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus PrivateBus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>{kind}</type><listen>unix:path={directory}/bus</listen><auth>EXTERNAL</auth>
 {policy}
@@ -44,7 +44,7 @@ _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configura
 
 
 @dataclass
-class Bus:
+class PrivateBus:
     """A running dbus-daemon."""
 
     address: str
@@ -63,7 +63,7 @@ class Bus:
 
 
 @contextmanager
-def private_bus(kind: str = "session", policy: str = _ALLOW_ALL) -> Iterator[Bus]:
+def private_bus(kind: str = "session", policy: str = _ALLOW_ALL) -> Iterator[PrivateBus]:
     """A dbus-daemon of its own that every user can reach."""
     with tempfile.TemporaryDirectory(prefix="bus-test-") as directory:
         Path(directory).chmod(0o755)
@@ -78,7 +78,7 @@ def private_bus(kind: str = "session", policy: str = _ALLOW_ALL) -> Iterator[Bus
             assert process.stdout is not None
             address = process.stdout.readline().decode().strip()
             Path(directory, "bus").chmod(0o777)
-            yield Bus(address.partition(",")[0], process)
+            yield PrivateBus(address.partition(",")[0], process)
         finally:
             process.kill()
             process.send_signal(signal.SIGCONT)
@@ -151,7 +151,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client(bus: Bus, uid: int = 0) -> AsyncIterator[Client]:
+async def client(bus: PrivateBus, uid: int = 0) -> AsyncIterator[Client]:
     """A client as user `uid`: the bus takes a connection's user from the moment it connects."""
     os.seteuid(uid)
     try:
@@ -315,7 +315,7 @@ class Service:
 
 
 @asynccontextmanager
-async def service(bus: Bus, *, opened: bool = True, service_uid: int = SERVICE) -> AsyncIterator[Service]:
+async def service(bus: PrivateBus, *, opened: bool = True, service_uid: int = SERVICE) -> AsyncIterator[Service]:
     connection = await BusConnection(bus.address).connect()
     callers = Callers(connection)
     await callers.start()

@@ -10,17 +10,17 @@ import os
 import sys
 from pathlib import Path
 
-from openvpn3_sessionmgr.policy.access import Caller
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import BUS_NAME
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.bus.signals import Signals
-from openvpn3_sessionmgr.supervisor.errors import CallerError
-from openvpn3_sessionmgr.supervisor.logging.log import Log, prefixed
-from openvpn3_sessionmgr.supervisor.services.configuration import ConfigurationService
-from openvpn3_sessionmgr.supervisor.services.external_configuration import ExternalConfiguration
-from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
+from ...policy.access import Caller
+from ...supervisor.bus.callers import Callers
+from ...supervisor.bus.configuration_api import BUS_NAME
+from ...supervisor.bus.connection import BusConnection
+from ...supervisor.bus.dispatch import Dispatcher
+from ...supervisor.bus.signals import Signals
+from ...supervisor.errors import CallerError
+from ...supervisor.logging.log import Log, prefixed
+from ...supervisor.services.configuration import ConfigurationService
+from ...supervisor.services.external_configuration import ExternalConfiguration
+from ...supervisor.services.profile_store import ProfileStore
 
 
 class Printed:

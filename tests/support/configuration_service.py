@@ -3,15 +3,14 @@
 import json
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import Process
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient
+from ..lab.lab import Lab
+from ..lab.processes import Process
+from ..lab.surroundings import SERVICE
 
-PROGRAMS = Path(__file__).with_name("configuration_programs.py")
+PROGRAMS = [sys.executable, "-m", f"{__package__}.configuration_programs"]
 PROFILE = "client\ndev tun\nremote vpn.example.org 1194\n<ca>\nnot looked at\n</ca>\n# größer, ohne Zeilenende"
 CREATED, DESTROYED = 1, 2
 
@@ -28,7 +27,7 @@ class Configuration:
 
     def start(self) -> Process:
         directories = [str(self.directory / name) for name in ("runtime", "state")]
-        process = self._lab.start_as_user(SERVICE.name, [sys.executable, str(PROGRAMS), "serve", *directories])
+        process = self._lab.start_as_user(SERVICE.name, [*PROGRAMS, "serve", *directories])
         process.wait_line("^ready$")
         return process
 
@@ -41,7 +40,7 @@ class Configuration:
 
     def read(self, path: str, uid: int, *more: str) -> dict[str, Any]:
         """What the session manager gets of a profile for a user, when the service is not its own."""
-        done = self._lab.as_user(SERVICE.name, [sys.executable, str(PROGRAMS), "read", path, str(uid), *more])
+        done = self._lab.as_user(SERVICE.name, [*PROGRAMS, "read", path, str(uid), *more])
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[0])
         return found

@@ -10,14 +10,13 @@ import termios
 
 import psutil
 
-from openvpn3_sessionmgr.ipc.codec import encode
-from openvpn3_sessionmgr.ipc.messages import ToSupervisor
-from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.tests.lab.connection import BusClient
-from openvpn3_sessionmgr.tests.lab.hijack import worker_channel
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import Service
-
+from ...ipc.codec import encode
+from ...ipc.messages import ToSupervisor
+from ...supervisor.sessions.states import State
+from ..lab.connection import BusClient
+from ..lab.hijack import worker_channel
+from ..lab.lab import Lab
+from ..lab.service import Service
 from .sessions import CONNECTED, FAILED, PAUSED, UserSession, begin, wait_gone
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.policy.network import Address, NetworkSettings, Route
-from openvpn3_sessionmgr.supervisor.logging.destinations import open_file
-from openvpn3_sessionmgr.supervisor.logging.log import Log
-from openvpn3_sessionmgr.supervisor.network.apply import Network
+from ...policy.network import Address, NetworkSettings, Route
+from ...supervisor.logging.destinations import open_file
+from ...supervisor.logging.log import Log
+from ...supervisor.network.apply import Network
 
 UID = 60706
 NOBODY = 65534
@@ -77,23 +77,23 @@ def isolated(body: Body) -> Callable[[Path], None]:
 def enter_namespaces() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.unshare(CLONE_NEWNET | CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
-    run("mount --make-rprivate /")
-    run("ip link set lo up")
+    shell("mount --make-rprivate /")
+    shell("ip link set lo up")
 
 
-def run(command: str) -> str:
+def shell(command: str) -> str:
     return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
 
 
 def link(device: str) -> dict[str, Any] | None:
-    for row in json.loads(run("ip -j link show")):
+    for row in json.loads(shell("ip -j link show")):
         if row["ifname"] == device:
             return dict(row)
     return None
 
 
 def addresses(device: str) -> set[str]:
-    rows = json.loads(run(f"ip -j addr show dev {device}"))
+    rows = json.loads(shell(f"ip -j addr show dev {device}"))
     found = set()
     for info in rows[0]["addr_info"]:
         if info["scope"] != "link":
@@ -104,7 +104,7 @@ def addresses(device: str) -> set[str]:
 
 def routes(device: str) -> dict[str, int]:
     """Destination and metric of the routes that were set, not of those the kernel makes for addresses."""
-    rows = json.loads(run("ip -j route show")) + json.loads(run("ip -j -6 route show"))
+    rows = json.loads(shell("ip -j route show")) + json.loads(shell("ip -j -6 route show"))
     return {row["dst"]: row.get("metric", 0) for row in rows if row["dev"] == device and row["protocol"] == "static"}
 
 

@@ -3,8 +3,8 @@
 Written by hand: the supervisor's own tables are what is tested against it.
 """
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.supervisor.sessions.states import State
+from ...ipc import messages
+from ...supervisor.sessions.states import State
 
 # A message may cross the end of its session: then it is no fault, and has no effect.
 OVER = frozenset({State.AUTH_FAILED, State.FAILED, State.GONE})

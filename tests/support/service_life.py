@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from openvpn3_sessionmgr.policy import limits as policy_limits
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, pids, wait_gone
-from openvpn3_sessionmgr.tests.lab.service import NAMES, service_command
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
+from ...policy import limits as policy_limits
+from ...policy.dbus_numbers import StatusMinor
+from ...policy.exit_status import ExitStatus
+from ..lab.connection import SESSIONS, BusClient
+from ..lab.lab import Lab
+from ..lab.processes import DEADLINE, Process, pids, wait_gone
+from ..lab.service import NAMES, service_command
+from ..lab.surroundings import SERVICE
 
 _T = TypeVar("_T")
 _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
@@ -132,7 +133,7 @@ def owner_pid(connection: BusClient, name: str = SESSIONS) -> int:
     return pid
 
 
-def kill(pid: int, number: int) -> None:
+def kill_and_wait(pid: int, number: int) -> None:
     """Send a process a signal that ends it, and wait until it has."""
     descriptor = os.pidfd_open(pid)
     try:
@@ -164,7 +165,7 @@ def connected(
     for path in paths:
         connection.session(path, "Connect")
     for path in paths:
-        connection.wait_status(path, 7)
+        connection.wait_status(path, StatusMinor.CONN_CONNECTED)
     return connection, paths
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import psutil
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import SESSION_UIDS
+from ...policy.dbus_numbers import StatusMinor
+from ..lab.connection import BusClient
+from ..lab.lab import Lab
+from ..lab.service import SESSION_UIDS
 
 CFG_OK = StatusMinor.CFG_OK
 CONNECTING = StatusMinor.CONN_CONNECTING

@@ -1,8 +1,8 @@
 """Sessions whose key is on a PKCS#11 token, for the tests of them."""
 
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import Service
-
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup
+from ..lab.lab import Lab
+from ..lab.service import Service
 from .authentication import Question
 from .sessions import UserSession, begin
 
@@ -10,10 +10,10 @@ PIN = "pin-5e1f-alice"
 
 
 def question(number: int = 0, label: str = "alice") -> Question:
-    return Question(1, 3, number, "pkcs11_pin", f"{label} PIN", hidden=True)
+    return Question(CREDENTIALS, InputGroup.PK_PASSPHRASE, number, "pkcs11_pin", f"{label} PIN", hidden=True)
 
 
-def started(lab: Lab, *options: str) -> Service:
+def started_with_tokens(lab: Lab, *options: str) -> Service:
     """A server, and the service with the tokens as its provider."""
     lab.server()
     return lab.supervisor(lab.tokens.option, *options)

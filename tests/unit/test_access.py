@@ -2,7 +2,7 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.access import Acl, Caller, Who, permitted
+from ...policy.access import Acl, Caller, Who, permitted
 
 ROOT, OWNER, GRANTED, SERVICE, STRANGER = 0, 1000, 1001, 990, 1002
 

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from openvpn3_sessionmgr.policy.limits import MAX_ACCOUNT_LOOKUPS
-from openvpn3_sessionmgr.supervisor.accounts import account_id, account_name, look_up
+from ...policy.limits import MAX_ACCOUNT_LOOKUPS
+from ...supervisor.accounts import account_id, account_name, look_up
 
 NOBODY = 4_000_000_000
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from openvpn3_sessionmgr.supervisor.start.allocator import SETTINGS, overwrites_freed
-from openvpn3_sessionmgr.supervisor.version import VERSION
+from ...supervisor.start.allocator import SETTINGS, overwrites_freed
+from ...supervisor.version import VERSION
 
 # The program, saying so when it starts itself anew; what is started then says nothing, and would go on for ever.
 CODE = """

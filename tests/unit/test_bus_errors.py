@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from openvpn3_sessionmgr.supervisor import errors
-from openvpn3_sessionmgr.supervisor.bus.errors import describe, gdbus_error_name
+from ...supervisor import errors
+from ...supervisor.bus.errors import describe, gdbus_error_name
 
 
 def _stripped(text: str) -> str:

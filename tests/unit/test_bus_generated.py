@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.packaging import generate
-from openvpn3_sessionmgr.packaging.api_doc import api_document
-from openvpn3_sessionmgr.packaging.policy_files import activation_file, policy_file
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.inspection_api import INSPECTION
-from openvpn3_sessionmgr.supervisor.bus.log_api import FORWARDED, LOG, PROXY
-from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
-from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
-from openvpn3_sessionmgr.supervisor.bus.stub_api import DEVICE, STUBS
-from openvpn3_sessionmgr.supervisor.start.allocator import ENVIRONMENT
+from ...packaging import generate
+from ...packaging.api_doc import api_document
+from ...packaging.policy_files import activation_file, policy_file
+from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ...supervisor.bus.inspection_api import INSPECTION
+from ...supervisor.bus.log_api import FORWARDED, LOG, PROXY
+from ...supervisor.bus.manager_api import MANAGER
+from ...supervisor.bus.session_api import SESSION
+from ...supervisor.bus.stub_api import DEVICE, STUBS
+from ...supervisor.start.allocator import ENVIRONMENT
 
 
 def test_the_files_in_the_tree_are_up_to_date() -> None:

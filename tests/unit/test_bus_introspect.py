@@ -6,12 +6,12 @@ import pytest
 from dbus_fast import PropertyAccess
 from dbus_fast.introspection import Node
 
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.inspection_api import INSPECTION
-from openvpn3_sessionmgr.supervisor.bus.interface import Interface
-from openvpn3_sessionmgr.supervisor.bus.introspect import node_xml
-from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
-from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
+from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ...supervisor.bus.inspection_api import INSPECTION
+from ...supervisor.bus.interface import Interface
+from ...supervisor.bus.introspect import node_xml
+from ...supervisor.bus.manager_api import MANAGER
+from ...supervisor.bus.session_api import SESSION
 
 ALL = pytest.mark.parametrize(
     "interface", [MANAGER, SESSION, INSPECTION, CONFIGURATION, PROFILE], ids=lambda interface: interface.title

@@ -2,12 +2,12 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.access import Who
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.interface import Interface, Method, parse_arguments, snake_case
-from openvpn3_sessionmgr.supervisor.bus.log_api import FORWARDED, LOG, PROXY
-from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
-from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
+from ...policy.access import Who
+from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ...supervisor.bus.interface import Interface, Method, parse_arguments, snake_case
+from ...supervisor.bus.log_api import FORWARDED, LOG, PROXY
+from ...supervisor.bus.manager_api import MANAGER
+from ...supervisor.bus.session_api import SESSION
 
 METHODS = {
     MANAGER: {

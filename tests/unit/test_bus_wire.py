@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from dbus_fast import Variant
 
-from openvpn3_sessionmgr.supervisor.bus.wire import check_body, fits
+from ...supervisor.bus.wire import check_body, fits
 
 
 @pytest.mark.parametrize(

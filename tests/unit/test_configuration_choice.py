@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.supervisor.services.external_configuration import choose
+from ...supervisor.services.external_configuration import choose
 
 
 @pytest.mark.parametrize(

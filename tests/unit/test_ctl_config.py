@@ -3,12 +3,12 @@
 import pytest
 from click.testing import CliRunner
 
-from openvpn3_sessionmgr.ctl.__main__ import cli
-from openvpn3_sessionmgr.ctl.acl import user_id
-from openvpn3_sessionmgr.ctl.config_acl import acl_text
-from openvpn3_sessionmgr.ctl.config_manage import settings_text
-from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
-from openvpn3_sessionmgr.policy.profile.overrides import OVERRIDES
+from ...ctl.__main__ import cli
+from ...ctl.acl import user_id
+from ...ctl.config_acl import acl_text
+from ...ctl.config_manage import settings_text
+from ...ctl.exits import CommandError, CommandExit
+from ...policy.profile.overrides import OVERRIDES
 
 PATH = "/net/openvpn/v3/configuration/1"
 SETTINGS = {

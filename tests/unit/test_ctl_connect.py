@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.ctl.bus import Bus
-from openvpn3_sessionmgr.ctl.connect import FAILURE, until
-from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
-from openvpn3_sessionmgr.ctl.progress import Lines
-from openvpn3_sessionmgr.ctl.services import SESSIONS
-from openvpn3_sessionmgr.ctl.status_text import Status
-from openvpn3_sessionmgr.ctl.watch import Watch
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
+from ...ctl.bus import Bus
+from ...ctl.connect import FAILURE, until
+from ...ctl.exits import CommandError, CommandExit
+from ...ctl.progress import Lines
+from ...ctl.services import SESSIONS
+from ...ctl.status_text import Status
+from ...ctl.watch import Watch
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
 
 PATH = "/net/openvpn/v3/sessions/one"
 OTHER = "/net/openvpn/v3/sessions/other"

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from openvpn3_sessionmgr.ctl.__main__ import cli
-from openvpn3_sessionmgr.ctl.acl import user_id
-from openvpn3_sessionmgr.ctl.bus import failure
-from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
-from openvpn3_sessionmgr.ctl.profile_file import read_profile
-from openvpn3_sessionmgr.ctl.profiles import the_only
-from openvpn3_sessionmgr.ctl.services import CONFIGURATION, SESSIONS
-from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
+from ...ctl.__main__ import cli
+from ...ctl.acl import user_id
+from ...ctl.bus import failure
+from ...ctl.exits import CommandError, CommandExit
+from ...ctl.profile_file import read_profile
+from ...ctl.profiles import the_only
+from ...ctl.services import CONFIGURATION, SESSIONS
+from ...policy.limits import MAX_PROFILE
 
 DAEMON = "org.freedesktop.DBus.Error."
 GDBUS = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
+from ...ctl.exits import CommandExit
 
 _OVPNCTL = "from openvpn3_sessionmgr.ctl.__main__ import main; main()"
 _FULL = "No space left on device"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandError, CommandExit
-from openvpn3_sessionmgr.ctl.profile_file import embed_files, read_profile
-from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
-from openvpn3_sessionmgr.policy.profile.syntax import tokenize
+from ...ctl.exits import CommandError, CommandExit
+from ...ctl.profile_file import embed_files, read_profile
+from ...policy.limits import MAX_PROFILE
+from ...policy.profile.syntax import tokenize
 
 
 def options(text: str) -> list[tuple[str, tuple[str, ...], str | None]]:

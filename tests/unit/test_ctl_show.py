@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from openvpn3_sessionmgr.ctl import show
-from openvpn3_sessionmgr.ctl.__main__ import cli
-from openvpn3_sessionmgr.ctl.exits import MEANING, CommandError, CommandExit, help_epilog
-from openvpn3_sessionmgr.ctl.status_text import Status
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
+from ...ctl import show
+from ...ctl.__main__ import cli
+from ...ctl.exits import MEANING, CommandError, CommandExit, help_epilog
+from ...ctl.status_text import Status
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
 
 PATH = "/net/openvpn/v3/sessions/46fff369sd155s41e5sb97fs1c8ef4ee8b0e"
 SESSION = {

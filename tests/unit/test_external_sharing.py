@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.access import Acl
-from openvpn3_sessionmgr.supervisor.services.external_configuration import shared_with
+from ...policy.access import Acl
+from ...supervisor.services.external_configuration import shared_with
 
 NAME = "279252cdx7716x471exb8baxe2d9d679bde4"
 PATH = f"/net/openvpn/v3/configuration/{NAME}"

@@ -8,17 +8,17 @@ from dbus_fast import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.supervisor.bus import dispatch
-from openvpn3_sessionmgr.supervisor.bus.replies import Replies
-from openvpn3_sessionmgr.supervisor.sessions import permits
-from openvpn3_sessionmgr.supervisor.sessions.session_object import SessionObject
-from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.tests import fuzz
-from openvpn3_sessionmgr.tests.fuzz import targets
-from openvpn3_sessionmgr.tests.fuzz.dispatch import OWNER, SESSION_PATHS, STRANGER, some_calls
-from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker
-from openvpn3_sessionmgr.tests.fuzz.targets import TARGETS, Frames, count_frames
-from openvpn3_sessionmgr.tests.support.bare import REQUEST_NUMBER
+from ...supervisor.bus import dispatch
+from ...supervisor.bus.replies import Replies
+from ...supervisor.sessions import permits
+from ...supervisor.sessions.session_object import SessionObject
+from ...supervisor.sessions.states import State
+from .. import fuzz
+from ..fuzz import targets
+from ..fuzz.dispatch import OWNER, SESSION_PATHS, STRANGER, some_calls
+from ..fuzz.targets import TARGETS, Frames, count_frames
+from ..support.bare import REQUEST_NUMBER
+from ..support.frames import FrameMaker
 
 KEPT = sorted(path for path in (Path(fuzz.__path__[0]) / "kept").rglob("*") if path.is_file())
 FRAMES = 30_000

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from openvpn3_sessionmgr.supervisor.idle import IdleTimer
+from ...supervisor.idle import IdleTimer
 
 DEADLINE = 5.0  # seconds
 

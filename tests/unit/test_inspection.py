@@ -14,15 +14,15 @@ import pytest
 from click.testing import CliRunner
 from dbus_fast import Variant
 
-from openvpn3_sessionmgr.ctl.__main__ import cli
-from openvpn3_sessionmgr.ctl.bus import failure
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.ctl.inspection import inspection_json, inspection_text, size
-from openvpn3_sessionmgr.ctl.process_details import details
-from openvpn3_sessionmgr.ctl.services import INSPECTION, SESSIONS
-from openvpn3_sessionmgr.ctl.show import local_time
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer
-from openvpn3_sessionmgr.supervisor.sessions.inspection import children, process_row
+from ...ctl.__main__ import cli
+from ...ctl.bus import failure
+from ...ctl.exits import CommandExit
+from ...ctl.inspection import inspection_json, inspection_text, size
+from ...ctl.process_details import details
+from ...ctl.services import INSPECTION, SESSIONS
+from ...ctl.show import local_time
+from ...policy.sandbox.layers import Layer
+from ...supervisor.sessions.inspection import children, process_row
 
 PATH = "/net/openvpn/v3/sessions/1"
 SESSION = {"owner": 0, "config_name": "office", "device_name": "tun0", "status": [2, 7, ""]}

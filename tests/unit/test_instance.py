@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.supervisor.errors import StartError
-from openvpn3_sessionmgr.supervisor.start.instance import InstanceLock
+from ...policy.exit_status import ExitStatus
+from ...supervisor.errors import StartError
+from ...supervisor.start.instance import InstanceLock
 
 IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.ipc import helpers, messages
-from openvpn3_sessionmgr.ipc.channel import Channel, ChannelClosed, channel_pair
-from openvpn3_sessionmgr.ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
-from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, LogCategory
-from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
-from openvpn3_sessionmgr.policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
-from openvpn3_sessionmgr.policy.profile.pkcs11 import MAX_PROVIDERS, ListedProvider
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer
-from openvpn3_sessionmgr.tests.support.descriptors import kernel_refuses_descriptors
+from ...ipc import helpers, messages
+from ...ipc.channel import Channel, ChannelClosed, channel_pair
+from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
+from ...policy.dbus_numbers import InputGroup, LogCategory
+from ...policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
+from ...policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
+from ...policy.profile.pkcs11 import MAX_PROVIDERS, ListedProvider
+from ...policy.sandbox.layers import Layer
+from ..support.descriptors import kernel_refuses_descriptors
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
 PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")

@@ -7,15 +7,15 @@ from pathlib import Path
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.ipc.helpers import Filters
-from openvpn3_sessionmgr.kernel import landlock
-from openvpn3_sessionmgr.policy.sandbox.confinement import RESOLVER_FILES, WORKER_FILES, Files
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, LAYERS, Layer, join, split, unmet_dependency
-from openvpn3_sessionmgr.supervisor.errors import StartError
-from openvpn3_sessionmgr.supervisor.sandbox import choice
-from openvpn3_sessionmgr.supervisor.sandbox.choice import TrialResult
-from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from ...ipc.helpers import Filters
+from ...kernel import landlock
+from ...policy.sandbox.confinement import RESOLVER_FILES, WORKER_FILES, Files
+from ...policy.sandbox.layers import ALL, LAYERS, Layer, join, split, unmet_dependency
+from ...supervisor.errors import StartError
+from ...supervisor.sandbox import choice
+from ...supervisor.sandbox.choice import TrialResult
+from ...supervisor.sessions.uids import UserIds
+from ..support.skipping import cannot_run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 UIDS = range(60707, 61184)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.support.imports import circles, module_graph
+from ..support.imports import circles, module_graph
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "openvpn3_sessionmgr"
-SHIPPED = ("policy", "kernel", "ipc", "supervisor", "worker", "ctl")  # the others are for developers
+SHIPPED = ("policy", "kernel", "ipc", "supervisor", "worker", "ctl")
+FOR_DEVELOPERS = ("tests", "bench", "packaging")
 MAY_IMPORT = {
     "policy": {"policy"},
     "kernel": {"policy", "kernel"},
@@ -98,10 +99,40 @@ def test_every_circle_is_found(tmp_path: Path, back: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("package", SHIPPED)
+def absolute_imports(source: Path) -> list[int]:
+    """The lines that import the package by its name."""
+    found = []
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        else:
+            continue
+        found += [node.lineno for name in names if name.partition(".")[0] == PACKAGE]
+    return found
+
+
+@pytest.mark.parametrize("package", (*SHIPPED, *FOR_DEVELOPERS))
 def test_imports_inside_are_relative(package: str) -> None:
-    absolute = re.compile(rf"^\s*(from|import)\s+{PACKAGE}\b", re.MULTILINE)
-    assert not [source for source in sources(package) if absolute.search(source.read_text())]
+    """By a relative import, a language server finds the same file from everywhere; pytest names conftests itself."""
+    wrong = {source: absolute_imports(source) for source in sources(package) if source.name != "conftest.py"}
+    assert not {source: lines for source, lines in wrong.items() if lines}
+    relative = re.compile(r"^from \.", re.MULTILINE)
+    assert not [one for one in sources(package) if one.name == "conftest.py" and relative.search(one.read_text())]
+
+
+def test_tests_share_through_their_support() -> None:
+    """A directory of tests imports nothing of another, unless that is what it is about."""
+    about = {"unit": {"fuzz", "mutants", "hostile"}, "integration": {"mutants"}}
+    for source in sources("tests"):
+        directory, *_ = source.relative_to(ROOT / "tests").parts
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                start = source.parents[node.level - 1].relative_to(ROOT)
+                _, other, *_ = *start.parts, *(node.module or "").split("."), ""
+                allowed = {directory, "", "lab", "support", *about.get(directory, ())}
+                assert start.parts[:1] != ("tests",) or other in allowed, f"{source} imports from {other}"
 
 
 @pytest.mark.parametrize(
@@ -122,4 +153,4 @@ def test_the_import_rule_sees_every_form(text: str, found: set[str]) -> None:
 
 def test_the_import_root_shows_every_top_level_package() -> None:
     shown = {entry.name: entry.resolve() for entry in (ROOT / "src" / PACKAGE).iterdir() if entry.is_symlink()}
-    assert shown == {name: ROOT / name for name in (*SHIPPED, "tests", "bench", "packaging")}
+    assert shown == {name: ROOT / name for name in (*SHIPPED, *FOR_DEVELOPERS)}

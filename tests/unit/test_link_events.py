@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from openvpn3_sessionmgr.supervisor.network.link_events import removed_links
+from ...supervisor.network.link_events import removed_links
 
 NEWLINK, DELLINK, BRIDGE = 16, 17, 7
 

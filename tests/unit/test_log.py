@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, LogCategory, LogGroup
-from openvpn3_sessionmgr.policy.limits import MAX_LOG_LINE
-from openvpn3_sessionmgr.supervisor.errors import StartError
-from openvpn3_sessionmgr.supervisor.logging.destinations import (
+from ...policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, LogCategory, LogGroup
+from ...policy.limits import MAX_LOG_LINE
+from ...supervisor.errors import StartError
+from ...supervisor.logging.destinations import (
     MAX_QUEUED_LINES,
     Journald,
     Stream,
@@ -26,8 +26,8 @@ from openvpn3_sessionmgr.supervisor.logging.destinations import (
     open_file,
     open_log,
 )
-from openvpn3_sessionmgr.supervisor.logging.log import Log, escape_control_characters
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from ...supervisor.logging.log import Log, escape_control_characters
+from ..support.skipping import cannot_run_here
 
 IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
 DEADLINE = 10.0  # seconds, for anything that should happen at once

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.worker.session.management import (
+from ...worker.session.management import (
     MAX_LINE,
     ByteCount,
     CertificateCount,

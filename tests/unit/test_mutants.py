@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.mutants import accepted
-from openvpn3_sessionmgr.tests.mutants.operators import OPERATORS, Mutant, mutants
-from openvpn3_sessionmgr.tests.mutants.sample import draw
+from ..mutants import accepted
+from ..mutants.operators import OPERATORS, Mutant, mutants
+from ..mutants.sample import draw
 
 PROJECT = Path(__file__).resolve().parents[2]
 

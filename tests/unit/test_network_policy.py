@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.policy.limits import MAX_ADDRESSES, MAX_ROUTES
-from openvpn3_sessionmgr.policy.network import (
+from ...policy.limits import MAX_ADDRESSES, MAX_ROUTES
+from ...policy.network import (
     MAX_METRIC,
     Address,
     NetworkSettings,

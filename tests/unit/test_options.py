@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile.pkcs11 import Provider
-from openvpn3_sessionmgr.supervisor.start.options import PROGRAM, parse
-from openvpn3_sessionmgr.supervisor.version import VERSION
+from ...policy.profile.pkcs11 import Provider
+from ...supervisor.start.options import PROGRAM, parse
+from ...supervisor.version import VERSION
 
 
 def test_the_defaults_are_the_original_ones() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.policy.profile.overrides import (
+from ...policy.profile.overrides import (
     GOOGLE_DNS,
     MAX_VALUE,
     OVERRIDES,
@@ -16,10 +16,10 @@ from openvpn3_sessionmgr.policy.profile.overrides import (
     problem,
     read,
 )
-from openvpn3_sessionmgr.tests.unit.test_profile_engine import engine, identity
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
-from openvpn3_sessionmgr.worker.profile.overrides import apply, compile_with_overrides
-from openvpn3_sessionmgr.worker.profile.values import CompiledProfile, ProfileRefused, Proxy, Remote
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.overrides import apply, compile_with_overrides
+from ...worker.profile.values import CompiledProfile, ProfileRefused, Proxy, Remote
+from .test_profile_engine import engine, identity
 
 __all__ = ["identity"]  # a fixture
 

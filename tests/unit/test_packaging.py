@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.packaging import generate, manual
-from openvpn3_sessionmgr.packaging.policy_files import ACCOUNT, PROGRAM, UNIT
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.supervisor.bus.manager_api import BUS_NAME
-from openvpn3_sessionmgr.supervisor.start.allocator import ENVIRONMENT
-from openvpn3_sessionmgr.supervisor.start.options import make_parser
+from ...packaging import generate, manual
+from ...packaging.policy_files import ACCOUNT, PROGRAM, UNIT
+from ...policy.exit_status import ExitStatus
+from ...policy.sandbox.confinement import START_CAPABILITIES
+from ...supervisor.bus.manager_api import BUS_NAME
+from ...supervisor.start.allocator import ENVIRONMENT
+from ...supervisor.start.options import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "packaging" / "deb"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.ipc.helpers import Filters, Setup, StagedProvider, decode_setup, encode
-from openvpn3_sessionmgr.policy.profile.pkcs11 import (
+from ...ipc.helpers import Filters, Setup, StagedProvider, decode_setup, encode
+from ...policy.profile.pkcs11 import (
     ListedProvider,
     Provider,
     asked_for,
@@ -13,7 +13,7 @@ from openvpn3_sessionmgr.policy.profile.pkcs11 import (
     parse_provider,
     token_label,
 )
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL
+from ...policy.sandbox.layers import ALL
 
 LISTED = (
     ListedProvider("card", "/usr/lib/card.so"),

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.policy.limits import MAX_PROFILE
-from openvpn3_sessionmgr.policy.profile.options import ALLOWED, OPTIONS, REFUSED
-from openvpn3_sessionmgr.policy.profile.syntax import tokenize
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
-from openvpn3_sessionmgr.worker.profile.values import Need, ProfileRefused, Remote, StaticChallenge
+from ...policy.limits import MAX_PROFILE
+from ...policy.profile.options import ALLOWED, OPTIONS, REFUSED
+from ...policy.profile.syntax import tokenize
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import Need, ProfileRefused, Remote, StaticChallenge
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
 START = "client\ndev tun\n<ca>\nCA\n</ca>\n"  # a line more is line 6

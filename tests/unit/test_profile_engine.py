@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
+from ...worker.profile.compiler import compile_profile
 
 DEADLINE = 10  # seconds
 

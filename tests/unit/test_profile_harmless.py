@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile.options import ALLOWED, IGNORED, OPTIONS
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
-from openvpn3_sessionmgr.worker.profile.values import ProfileRefused
+from ...policy.profile.options import ALLOWED, IGNORED, OPTIONS
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import ProfileRefused
 
 FINGERPRINT = ":".join(["00"] * 32)
 BASE = f"""client

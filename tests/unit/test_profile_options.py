@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile.options import ALLOWED, IGNORED, OPTIONS, REFUSED, TAKEN_OVER, Embed, Treatment
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from ...policy.profile.options import ALLOWED, IGNORED, OPTIONS, REFUSED, TAKEN_OVER, Embed, Treatment
+from ..support.skipping import cannot_run_here
 
 CLASSES = {
     Treatment.ALLOWED: ALLOWED,

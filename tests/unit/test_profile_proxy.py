@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
-from openvpn3_sessionmgr.worker.profile.values import Need, ProfileRefused, Proxy
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import Need, ProfileRefused, Proxy
 
 START = "client\ndev tun\n<ca>\nCA\n</ca>\nproto tcp\n"  # a line more is line 7
 BASE = START + "remote a\n"

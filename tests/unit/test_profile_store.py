@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy import limits
-from openvpn3_sessionmgr.supervisor.errors import CallerError, NoSuchObject
-from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore, StoredProfile
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from ...policy import limits
+from ...supervisor.errors import CallerError, NoSuchObject
+from ...supervisor.services.profile_store import ProfileStore, StoredProfile
+from ..support.skipping import cannot_run_here
 
 TEXT = "client\ndev tun\nremote vpn.example.org # größer\n".encode()
 

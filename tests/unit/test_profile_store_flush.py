@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore, StoredProfile
+from ...supervisor.services.profile_store import ProfileStore, StoredProfile
 
 TEXT = b"client\nremote vpn.example.org\n"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.policy.profile.syntax import (
+from ...policy.profile.syntax import (
     MAX_LINE,
     Option,
     ProfileTextError,

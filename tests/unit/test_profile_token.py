@@ -2,9 +2,9 @@
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile.pkcs11 import ListedProvider
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
-from openvpn3_sessionmgr.worker.profile.values import ProfileRefused
+from ...policy.profile.pkcs11 import ListedProvider
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import ProfileRefused
 
 BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"  # a line more is line 7
 LISTED = (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ipc.helpers import StagedProvider
-from openvpn3_sessionmgr.policy.profile.pkcs11 import Provider
-from openvpn3_sessionmgr.supervisor.sandbox.pkcs11_providers import ListedProviders
+from ...ipc.helpers import StagedProvider
+from ...policy.profile.pkcs11 import Provider
+from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 
 GROUP = grp.getgrgid(os.getgid())
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.worker.profile.compiler import compile_profile
-from openvpn3_sessionmgr.worker.profile.values import ProfileRefused, Proxy, Remote
-from openvpn3_sessionmgr.worker.session.remotes import Remotes
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import ProfileRefused, Proxy, Remote
+from ...worker.session.remotes import Remotes
 
 A, B, C = "198.51.100.1", "198.51.100.2", "2001:db8::3"
 NOWHERE, NOWHERE6 = "255.255.255.255", "100::"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openvpn3_sessionmgr.supervisor.sessions.restarts import Restarts, pause_before
+from ...supervisor.sessions.restarts import Restarts, pause_before
 
 LONG = 90.0
 

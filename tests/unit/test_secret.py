@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.worker.session import secret
-from openvpn3_sessionmgr.worker.session.management import ManagementConnection, quote
-from openvpn3_sessionmgr.worker.session.user_input import UserInput
+from ...worker.session import secret
+from ...worker.session.management import ManagementConnection, quote
+from ...worker.session.user_input import UserInput
 
 TEXTS = st.binary(max_size=20) | st.text(alphabet='a"\\é', max_size=20).map(str.encode)
 

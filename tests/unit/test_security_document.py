@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL
-from openvpn3_sessionmgr.tests.hostile.acts import ACTS, Act, row, stopped_in_engine
+from ...policy.sandbox.layers import ALL
+from ..hostile.acts import ACTS, Act, row, stopped_in_engine
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/SECURITY.md"
 HEAD = "| act | stopped by |"

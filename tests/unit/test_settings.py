@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.policy.limits import MAX_ROUTES
-from openvpn3_sessionmgr.policy.network import Address, PolicyViolation, Route, check
-from openvpn3_sessionmgr.worker.session.network_settings import from_environment
+from ...policy.limits import MAX_ROUTES
+from ...policy.network import Address, PolicyViolation, Route, check
+from ...worker.session.network_settings import from_environment
 
 SERVER = "198.51.100.1"
 SUBNET = {"ifconfig_local": "198.18.0.2", "ifconfig_netmask": "255.255.255.0", "tun_mtu": "1400", "dev": "tun0"}

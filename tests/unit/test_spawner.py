@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ipc import helpers
-from openvpn3_sessionmgr.ipc.channel import Channel, channel_pair
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer
-from openvpn3_sessionmgr.worker.helpers import spawner
-from openvpn3_sessionmgr.worker.sandbox.confine import Confinement
+from ...ipc import helpers
+from ...ipc.channel import Channel, channel_pair
+from ...policy.sandbox.layers import Layer
+from ...worker.helpers import spawner
+from ...worker.sandbox.confine import Confinement
 
 UIDS = range(60707, 60710)
 RIGHT = helpers.pack_spawn(1, UIDS.start)

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMajor, StatusMinor
-from openvpn3_sessionmgr.supervisor.sessions.states import TABLE, Action, Event, NotNow, State, transition
+from ...policy.dbus_numbers import StatusMajor, StatusMinor
+from ...supervisor.sessions.states import TABLE, Action, Event, NotNow, State, transition
 
 ALL_PAIRS = list(itertools.product(State, Event))
 

@@ -5,15 +5,15 @@ import inspect
 
 import pytest
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, StatusMinor
-from openvpn3_sessionmgr.policy.limits import MAX_WORKER_REPORTS
-from openvpn3_sessionmgr.supervisor.errors import ProtocolViolation
-from openvpn3_sessionmgr.supervisor.sessions.permits import PERMITS
-from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.tests.fuzz.frames import examples
-from openvpn3_sessionmgr.tests.support.bare import REQUEST_NUMBER, BareSession, session_in
-from openvpn3_sessionmgr.tests.support.permits import CHANGES, OVER, PERMITTED
+from ...ipc import messages
+from ...policy.dbus_numbers import InputGroup, StatusMinor
+from ...policy.limits import MAX_WORKER_REPORTS
+from ...supervisor.errors import ProtocolViolation
+from ...supervisor.sessions.permits import PERMITS
+from ...supervisor.sessions.states import State
+from ..support.bare import REQUEST_NUMBER, BareSession, session_in
+from ..support.frames import examples
+from ..support.permits import CHANGES, OVER, PERMITTED
 
 EXAMPLES = examples(REQUEST_NUMBER)
 ONCE = (messages.WorkerHello, messages.WorkerSnapshot, messages.Confined, messages.Accepted, messages.Refused)

@@ -14,13 +14,13 @@ from collections.abc import Callable
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.kernel import process
-from openvpn3_sessionmgr.policy.sandbox import pinned_strings as strings
-from openvpn3_sessionmgr.policy.sandbox import system_calls
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, NAMESPACES, namespace_flags
-from openvpn3_sessionmgr.policy.sandbox.system_calls import Row, Table
-from openvpn3_sessionmgr.supervisor.sandbox import filters
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
+from ...kernel import process
+from ...policy.sandbox import pinned_strings as strings
+from ...policy.sandbox import system_calls
+from ...policy.sandbox.layers import ALL, NAMESPACES, namespace_flags
+from ...policy.sandbox.system_calls import Row, Table
+from ...supervisor.sandbox import filters
+from ..support.skipping import cannot_run_here
 
 UIDS = range(60707, 61184)
 SPAWNER = system_calls.spawner(ALL, UIDS)

@@ -3,7 +3,7 @@
 import select
 import time
 
-from openvpn3_sessionmgr.worker.session.timers import Timers
+from ...worker.session.timers import Timers
 
 
 def run_until_idle(timers: Timers) -> None:

@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openvpn3_sessionmgr.ipc.messages import InputSlot
-from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.worker.session.certificate_name import common_name
-from openvpn3_sessionmgr.worker.session.management import CertificateCount, CertificateEntry
-from openvpn3_sessionmgr.worker.session.pkcs11_prompts import MAX_CERTIFICATES, WrongPin
-from openvpn3_sessionmgr.worker.session.questions import CannotAnswer, Questions
-from openvpn3_sessionmgr.worker.session.user_input import UserInput
+from ...ipc.messages import InputSlot
+from ...policy.dbus_numbers import InputGroup
+from ...worker.session.certificate_name import common_name
+from ...worker.session.management import CertificateCount, CertificateEntry
+from ...worker.session.pkcs11_prompts import MAX_CERTIFICATES, WrongPin
+from ...worker.session.questions import CannotAnswer, Questions
+from ...worker.session.user_input import UserInput
+from ..lab.pki import Pki
 
 NEED_PIN = "Need 'alice token' password"
 NEED_TOKEN = "NEED-OK:Need 'token-insertion-request' confirmation MSG:Please insert alice token"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.supervisor.errors import StartError, SystemFailure
-from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds, check_unused
+from ...policy.exit_status import ExitStatus
+from ...supervisor.errors import StartError, SystemFailure
+from ...supervisor.sessions.uids import UserIds, check_unused
 
 RANGE = range(60706, 61184)
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, LogCategory
-from openvpn3_sessionmgr.policy.limits import LOG_CREDIT
-from openvpn3_sessionmgr.tests.support.bare_worker import BareWorker, bare_worker
-from openvpn3_sessionmgr.worker.session.phases import Phase
+from ...ipc import messages
+from ...policy.dbus_numbers import InputGroup, LogCategory
+from ...policy.limits import LOG_CREDIT
+from ...worker.session.phases import Phase
+from ..support.bare_worker import BareWorker, bare_worker
 
 ASKS_FOR_LOGIN = ">PASSWORD:Need 'Auth' username/password"
 ASKS_FOR_CODE = ">INFOMSG:CR_TEXT:R,E:Enter the code"

@@ -3,13 +3,13 @@
 import asyncio
 import os
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.channel import Channel, channel_pair
-from openvpn3_sessionmgr.ipc.codec import encode
-from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
-from openvpn3_sessionmgr.supervisor.workers.process import WorkerListener, WorkerProcess
-from openvpn3_sessionmgr.supervisor.workers.reap import Reaper
-from openvpn3_sessionmgr.tests.fuzz.frames import examples
+from ...ipc import messages
+from ...ipc.channel import Channel, channel_pair
+from ...ipc.codec import encode
+from ...policy.dbus_numbers import LogCategory
+from ...supervisor.workers.process import WorkerListener, WorkerProcess
+from ...supervisor.workers.reap import Reaper
+from ..support.frames import examples
 
 DEADLINE = 10.0  # seconds
 CAUSES = (

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.channel import Channel, Packet, channel_pair
-from openvpn3_sessionmgr.ipc.codec import BadFrame, encode
-from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup
-from openvpn3_sessionmgr.tests.support.bare_worker import packet, said, session_in
-from openvpn3_sessionmgr.worker.profile.values import Remote
-from openvpn3_sessionmgr.worker.session import events, management
-from openvpn3_sessionmgr.worker.session.phases import Phase
-from openvpn3_sessionmgr.worker.session.remotes import Remotes
-from openvpn3_sessionmgr.worker.session.requests import PERMITS, handle
-from openvpn3_sessionmgr.worker.session.session import WorkerSession
-from openvpn3_sessionmgr.worker.session.timers import Timers
+from ...ipc import messages
+from ...ipc.channel import Channel, Packet, channel_pair
+from ...ipc.codec import BadFrame, encode
+from ...policy.dbus_numbers import InputGroup
+from ...worker.profile.values import Remote
+from ...worker.session import events, management
+from ...worker.session.phases import Phase
+from ...worker.session.remotes import Remotes
+from ...worker.session.requests import PERMITS, handle
+from ...worker.session.session import WorkerSession
+from ...worker.session.timers import Timers
+from ..support.bare_worker import packet, said, session_in
 
 RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Verdict, dynamic_challenge
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ...lab.auth_server import Accept, Deny, Login, Verdict, dynamic_challenge
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import (
     ASKED_FOR_PASSWORD,
     AUTH_FAILED,
@@ -27,8 +27,10 @@ from ...support.sessions import CONNECTED, FAILED, PAUSED, begin
 ASKS = ("auth-user-pass",)
 STATIC = ("auth-user-pass", 'static-challenge "Enter PIN" 1')
 GOOD = {"username": "alice", "password": "open sesame"}
-CODE = Question(1, 5, 0, "dynamic_challenge", "Enter the code: 6 digits", hidden=False)
-CHALLENGED = ["attention 1,5 Enter the code: 6 digits", "2,4 Dynamic Challenge"]
+CODE = Question(
+    CREDENTIALS, InputGroup.CHALLENGE_DYNAMIC, 0, "dynamic_challenge", "Enter the code: 6 digits", hidden=False
+)
+CHALLENGED = ["attention CHALLENGE_DYNAMIC Enter the code: 6 digits", "CFG_REQUIRE_USER Dynamic Challenge"]
 
 
 class OneTime:
@@ -53,10 +55,10 @@ def test_a_static_challenge(lab: Lab, echo: str, hidden: bool) -> None:
     assert story(session) == ASKED_FOR_PASSWORD
     asked = answer(session, **GOOD, static_challenge="1234")
     assert [one.name for one in asked] == ["username", "password", "static_challenge"]
-    assert asked[2] == Question(1, 4, 0, "static_challenge", "Enter PIN", hidden)
+    assert asked[2] == Question(CREDENTIALS, InputGroup.CHALLENGE_STATIC, 0, "static_challenge", "Enter PIN", hidden)
     before = session.seen
     connect(session)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
 
 
@@ -86,7 +88,7 @@ def test_the_wrong_response(lab: Lab) -> None:
     lab.supervisor()
     session = begin(lab, more=STATIC)
     connect(session, AUTH_FAILED, **GOOD, static_challenge="4321")
-    assert session.get("status") == [2, 11, "Authentication failed"]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_AUTH_FAILED, "Authentication failed"]
 
 
 @pytest.mark.parametrize("more", [(), ("auth-nocache",)])
@@ -121,7 +123,7 @@ def test_with_the_servers_token_no_challenge_is_asked_again(lab: Lab) -> None:
     connect(session, **GOOD, static_challenge="1111")
     before = session.seen
     restart(session)
-    assert story(session, before) == ["2,12", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RECONNECTING", "CONN_RECONNECTING", "CONN_CONNECTED"]
 
 
 class Challenging:
@@ -152,12 +154,12 @@ def test_a_dynamic_challenge(lab: Lab) -> None:
     before = session.seen
     connect(session, REQUIRE_USER, **GOOD)
     assert story(session, before) == [*ON_THE_WAY, *CHALLENGED]
-    assert session.get("status") == [2, 4, "Dynamic Challenge"]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CFG_REQUIRE_USER, "Dynamic Challenge"]
     assert refusal(session, "Connect") == REFUSED + "Required user input not provided"
     before = session.seen
     assert answer(session, dynamic_challenge="123456") == [CODE]
     connect(session)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert [login.password for login in server.logins] == ["open sesame", "CRV1::state0::123456"]
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
 
@@ -198,7 +200,7 @@ def test_the_wrong_response_to_a_dynamic_challenge(lab: Lab) -> None:
     session = begin(lab, more=ASKS)
     connect(session, REQUIRE_USER, **GOOD)
     connect(session, AUTH_FAILED, dynamic_challenge="654321")
-    assert session.get("status") == [2, 11, "Authentication failed"]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_AUTH_FAILED, "Authentication failed"]
 
 
 @pytest.mark.parametrize("response", ['"quoted"', "back\\slash", " two  spaces "])
@@ -217,8 +219,8 @@ def test_ending_a_session_that_waits_for_an_answer(lab: Lab) -> None:
     connect(session, REQUIRE_USER, **GOOD)
     before = session.seen
     session.call("Disconnect")
-    assert story(session, before)[0] == "2,8"
-    assert story(session, before)[-1].startswith("3,28")
+    assert story(session, before)[0] == "CONN_DISCONNECTING"
+    assert story(session, before)[-1].startswith("SESSION PROC_STOPPED")
 
 
 def test_a_dynamic_challenge_at_every_connection(lab: Lab) -> None:
@@ -231,7 +233,7 @@ def test_a_dynamic_challenge_at_every_connection(lab: Lab) -> None:
     assert [one.name for one in questions(session)] == ["dynamic_challenge"]
     before = session.seen
     connect(session, dynamic_challenge="123456")
-    assert story(session, before)[:1] == BEGUN and story(session, before)[-1] == "2,7"
+    assert story(session, before)[:1] == BEGUN and story(session, before)[-1] == "CONN_CONNECTED"
 
 
 def test_password_and_both_challenges(lab: Lab) -> None:

@@ -4,15 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import knows
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ...lab.auth_server import knows
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import BEGUN, ON_THE_WAY, Question, answer, connect, questions, restart, story
 from ...support.sessions import CONNECTED, FAILED, PAUSED, UserSession, begin
 
-PASSPHRASE = Question(1, 3, 0, "pk_passphrase", "Private key passphrase", hidden=True)
-ASKED = [*BEGUN, "attention 1,3 Private key passphrase needed", "2,4 Private key passphrase needed to connect"]
+PASSPHRASE = Question(CREDENTIALS, InputGroup.PK_PASSPHRASE, 0, "pk_passphrase", "Private key passphrase", hidden=True)
+ASKED = [
+    *BEGUN,
+    "attention PK_PASSPHRASE Private key passphrase needed",
+    "CFG_REQUIRE_USER Private key passphrase needed to connect",
+]
 ODD = ("open sesame", 'say "friend"', "C:\\new\\", "schlüssel", "#;'`$(id)`", "x" * 255)
 
 
@@ -41,11 +45,11 @@ def test_the_right_passphrase(lab: Lab, kind: Kind) -> None:
     assert answer(session, pk_passphrase="open sesame") == [PASSPHRASE]
     before = session.seen
     connect(session)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
     before = session.seen
     restart(session)
-    assert story(session, before) == ["2,12", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RECONNECTING", "CONN_RECONNECTING", "CONN_CONNECTED"]
 
 
 @KINDS
@@ -57,11 +61,11 @@ def test_the_wrong_passphrase(lab: Lab, kind: Kind) -> None:
     _, _, text = connect(session, FAILED, pk_passphrase="close sesame")
     assert text.startswith("PEM_PASSWORD_FAIL"), "what front-ends look for"
     # The original says so twice before it reads the key; the engine reads the key first.
-    assert story(session, before)[:2] == ["2,2 config_path=PROFILE", "2,6"]
-    assert session.get("status") == [2, 10, text]
+    assert story(session, before)[:2] == ["CFG_OK config_path=PROFILE", "CONN_CONNECTING"]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_FAILED, text]
     before = session.seen
     session.call("Disconnect")
-    assert story(session, before)[:2] == ["2,8", "2,16"]
+    assert story(session, before)[:2] == ["CONN_DISCONNECTING", "CONN_DONE"]
 
 
 @pytest.mark.parametrize("passphrase", ODD)

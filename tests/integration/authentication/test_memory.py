@@ -9,14 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Verdict
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT, Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.process_memory import found_in_memory
-from openvpn3_sessionmgr.tests.lab.service import Service
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
+from ...lab.auth_server import Accept, Deny, Login, Verdict
+from ...lab.connection import SESSIONS_PATH, BusError
+from ...lab.lab import PROXY_PORT, Lab
+from ...lab.network import SERVER_ADDRESS
+from ...lab.process_memory import found_in_memory
+from ...lab.service import Service
+from ...lab.surroundings import SERVICE
 from ...support.authentication import REQUIRE_USER, provide, questions
 from ...support.files import files_of
 from ...support.sessions import CONNECTED, UserSession, begin, wait_gone

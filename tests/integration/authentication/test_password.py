@@ -2,10 +2,10 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Verdict, knows
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ...lab.auth_server import Accept, Deny, Login, Verdict, knows
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import (
     ASKED_FOR_PASSWORD,
     AUTH_FAILED,
@@ -25,8 +25,8 @@ from ...support.authentication import (
 )
 from ...support.sessions import CONNECTED, PAUSED, begin
 
-USERNAME = Question(1, 1, 0, "username", "Auth User name", hidden=False)
-PASSWORD = Question(1, 1, 1, "password", "Auth Password", hidden=True)
+USERNAME = Question(CREDENTIALS, InputGroup.USER_PASSWORD, 0, "username", "Auth User name", hidden=False)
+PASSWORD = Question(CREDENTIALS, InputGroup.USER_PASSWORD, 1, "password", "Auth Password", hidden=True)
 GOOD = {"username": "alice", "password": "open sesame"}
 ASKS = ("auth-user-pass",)
 
@@ -40,12 +40,12 @@ def test_the_right_password(lab: Lab) -> None:
     lab.supervisor()
     session = begin(lab, more=ASKS)
     assert story(session) == ASKED_FOR_PASSWORD
-    assert session.get("status") == [2, 4, NEED_PASSWORD]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CFG_REQUIRE_USER, NEED_PASSWORD]
     assert refusal(session, "Connect") == REFUSED + "Required user input not provided"
     assert answer(session, **GOOD) == [USERNAME, PASSWORD]
     before = session.seen
     connect(session)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
     [login] = server.logins
     assert (login.username, login.password) == ("alice", "open sesame")
@@ -75,12 +75,12 @@ def test_the_wrong_password(lab: Lab) -> None:
     session = begin(lab, more=ASKS)
     before = session.seen
     connect(session, AUTH_FAILED, username="alice", password="wrong")
-    assert story(session, before) == [*ON_THE_WAY, "2,11 Authentication failed"]
-    assert session.get("status") == [2, 11, "Authentication failed"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_AUTH_FAILED Authentication failed"]
+    assert session.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_AUTH_FAILED, "Authentication failed"]
     session.call("Connect")  # no effect, no error
     before = session.seen
     session.call("Disconnect")
-    assert story(session, before)[:2] == ["2,8", "2,16"]
+    assert story(session, before)[:2] == ["CONN_DISCONNECTING", "CONN_DONE"]
 
 
 def test_the_servers_reason_is_not_lost(lab: Lab) -> None:
@@ -122,13 +122,13 @@ def test_reconnecting_asks_nothing(lab: Lab, more: tuple[str, ...]) -> None:
     connect(session, **GOOD)
     before = session.seen
     restart(session)
-    assert story(session, before) == ["2,12", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RECONNECTING", "CONN_RECONNECTING", "CONN_CONNECTED"]
     session.call("Pause", "s", "lunch")
     session.wait(PAUSED)
     before = session.seen
     session.call("Resume")
     session.wait(CONNECTED, before)
-    assert story(session, before) == ["2,15", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RESUMING", "CONN_RECONNECTING", "CONN_CONNECTED"]
     assert [login.password for login in server.logins] == ["open sesame"] * 3
 
 
@@ -139,10 +139,10 @@ def test_a_lost_connection_comes_back_with_the_same_password(lab: Lab) -> None:
     connect(session, **GOOD)
     before = session.seen
     server.stop()
-    session.wait(12, before)
+    session.wait(StatusMinor.CONN_RECONNECTING, before)
     server.start()
     session.wait(CONNECTED, before)
-    assert story(session, before)[-1] == "2,7" and questions(session) == []
+    assert story(session, before)[-1] == "CONN_CONNECTED" and questions(session) == []
 
 
 def test_a_password_that_is_no_longer_good(lab: Lab) -> None:
@@ -153,7 +153,7 @@ def test_a_password_that_is_no_longer_good(lab: Lab) -> None:
     server.judge = lambda login: Deny()
     before = session.seen
     restart(session, AUTH_FAILED)
-    assert story(session, before)[-1] == "2,11 Authentication failed"
+    assert story(session, before)[-1] == "CONN_AUTH_FAILED Authentication failed"
     assert lab.client_side.devices() == {"cable"} or "198.18.0.0/24" not in lab.client_side.routes()
 
 
@@ -172,7 +172,7 @@ def test_the_servers_token_takes_the_passwords_place(lab: Lab, more: tuple[str, 
     connect(session, username="alice", password="one-time")
     before = session.seen
     restart(session)
-    assert story(session, before) == ["2,12", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RECONNECTING", "CONN_RECONNECTING", "CONN_CONNECTED"]
     assert server.logins[1].password == "a-token-of-the-server"
 
 
@@ -186,7 +186,7 @@ def test_after_an_expired_token_the_password_is_used_again(lab: Lab) -> None:
     connect(session, **GOOD)
     before = session.seen
     restart(session)
-    assert set(story(session, before)[:-1]) == {"2,12"} and story(session, before)[-1] == "2,7"
+    assert set(story(session, before)[:-1]) == {"CONN_RECONNECTING"} and story(session, before)[-1] == "CONN_CONNECTED"
     assert [login.password for login in server.logins] == ["open sesame", "a-token-of-the-server", "open sesame"]
 
 
@@ -196,7 +196,7 @@ def test_a_server_that_has_no_time_now_is_tried_again(lab: Lab) -> None:
     session = begin(lab, more=ASKS)
     before = session.seen
     connect(session, **GOOD)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert [login.password for login in server.logins] == ["open sesame"] * 2
 
 

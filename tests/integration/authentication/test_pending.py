@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, AuthServer, Deny, Login, Pending, Verdict
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
+from ...lab.auth_server import Accept, AuthServer, Deny, Login, Pending, Verdict
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import (
     AUTH_FAILED,
     MISSING,
@@ -29,7 +29,9 @@ from ...support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSes
 ASKS = ("auth-user-pass",)
 GOOD = {"username": "alice", "password": "open sesame"}
 URL = "https://idp.example/login?x=1&y=a:b"
-CODE = Question(1, 6, 0, "auth_pending", "Enter the code: 6 digits", hidden=False)
+CODE = Question(
+    CREDENTIALS, InputGroup.CHALLENGE_AUTH_PENDING, 0, "auth_pending", "Enter the code: 6 digits", hidden=False
+)
 
 
 class Asking:
@@ -63,8 +65,8 @@ def pending(lab: Lab, extra: str) -> tuple[AuthServer, UserSession, int]:
 def test_a_url_to_open(lab: Lab, form: str) -> None:
     server, session, before = pending(lab, form.format(URL))
     session.wait(OPEN_URL, before)
-    assert story(session, before) == [*ON_THE_WAY, f"attention 1,9 {URL}", f"3,22 {URL}"]
-    assert session.get("status") == [3, 22, URL]
+    assert story(session, before) == [*ON_THE_WAY, f"attention OPEN_URL {URL}", f"SESSION SESS_AUTH_URL {URL}"]
+    assert session.get("status") == [StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, URL]
     assert refusal(session, "Ready") == "GDBus.Error:net.openvpn.v3.error.ready: Pending web authentication"
     assert questions(session) == []
     assert refusal(session, "UserInputProvide", "uuus", 1, 9, 0, "x") == REFUSED + "User input not required"
@@ -72,7 +74,7 @@ def test_a_url_to_open(lab: Lab, form: str) -> None:
     before = session.seen
     server.decide(server.logins[0], Accept())
     session.wait(CONNECTED, before)
-    assert story(session, before) == ["2,7"]
+    assert story(session, before) == ["CONN_CONNECTED"]
     session.call("Ready")
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
 
@@ -88,7 +90,7 @@ def test_ending_a_session_while_the_browser_is_open(lab: Lab) -> None:
     _, session, before = pending(lab, f"WEB_AUTH::{URL}")
     session.wait(OPEN_URL, before)
     session.call("Disconnect")
-    assert story(session, before)[-1].startswith("3,28")
+    assert story(session, before)[-1].startswith("SESSION PROC_STOPPED")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "javascript:alert(1)", "--help", "https://a b", "", "http:///x"])
@@ -96,7 +98,7 @@ def test_what_no_browser_should_open(lab: Lab, url: str) -> None:
     server, session, before = pending(lab, f"WEB_AUTH::{url}")
     _, _, text = session.wait(FAILED, before)
     assert "no web page" in text
-    assert not [line for line in story(session, before) if line.startswith(("3,22", "attention"))]
+    assert not [line for line in story(session, before) if line.startswith(("SESSION SESS_AUTH_URL", "attention"))]
     assert len(server.logins) == 1
 
 
@@ -107,7 +109,7 @@ def test_the_url_again_at_the_next_connection(lab: Lab) -> None:
     session.wait(CONNECTED, before)
     before = session.seen
     restart(session, OPEN_URL)
-    assert story(session, before)[-2:] == [f"attention 1,9 {URL}", f"3,22 {URL}"]
+    assert story(session, before)[-2:] == [f"attention OPEN_URL {URL}", f"SESSION SESS_AUTH_URL {URL}"]
     server.decide(server.logins[1], Accept())
     session.wait(CONNECTED, before)
 
@@ -120,14 +122,18 @@ def test_a_text_to_type(lab: Lab) -> None:
     before = session.seen
     connect(session, REQUIRE_USER, **GOOD)
     text = CODE.label
-    assert story(session, before) == [*ON_THE_WAY, f"attention 1,6 {text}", f"2,4 {text}"]
+    assert story(session, before) == [
+        *ON_THE_WAY,
+        f"attention CHALLENGE_AUTH_PENDING {text}",
+        f"CFG_REQUIRE_USER {text}",
+    ]
     assert refusal(session, "Ready") == MISSING
     assert questions(session) == [CODE]
     before = session.seen
     provide(session, CODE, "123456")  # goes to the server at once
     session.wait(CONNECTED, before)
     session.call("Connect")  # as front-ends do all the same
-    assert story(session, before) in (["2,6", "2,7"], ["2,7"])
+    assert story(session, before) in (["CONN_CONNECTING", "CONN_CONNECTED"], ["CONN_CONNECTED"])
     assert asking.responses == ["123456"] and len(server.logins) == 2
 
 
@@ -173,7 +179,9 @@ def test_a_hidden_text(lab: Lab) -> None:
     lab.supervisor()
     session = begin(lab, more=ASKS)
     connect(session, REQUIRE_USER, **GOOD)
-    assert questions(session) == [Question(1, 6, 0, "auth_pending", "Secret?", hidden=True)]
+    assert questions(session) == [
+        Question(CREDENTIALS, InputGroup.CHALLENGE_AUTH_PENDING, 0, "auth_pending", "Secret?", hidden=True)
+    ]
 
 
 def test_a_text_that_wants_no_answer_is_logged(lab: Lab) -> None:
@@ -188,7 +196,7 @@ def test_a_text_that_wants_no_answer_is_logged(lab: Lab) -> None:
     assert questions(session) == []
     server.decide(server.logins[0], Accept())
     session.wait(CONNECTED, before)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
 
 
 def test_asked_although_the_profile_asks_for_nothing(lab: Lab) -> None:
@@ -278,4 +286,4 @@ def test_the_question_of_a_login_that_is_given_up(lab: Lab) -> None:
 def test_a_url_of_the_greatest_length(lab: Lab) -> None:
     url = "https://idp.example/" + base64.b32encode(b"x" * 120).decode()
     _, session, before = pending(lab, f"WEB_AUTH::{url}")
-    assert session.wait(OPEN_URL, before) == (3, 22, url)
+    assert session.wait(OPEN_URL, before) == (StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, url)

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
-from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
-from openvpn3_sessionmgr.tests.lab.tokens import CONFIGURATION, MODULE, Token
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup
+from ....policy.sandbox.confinement import START_CAPABILITIES
+from ....policy.sandbox.layers import ALL, Layer, join
+from ...lab import service
+from ...lab.connection import BusError
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.surroundings import ALICE
+from ...lab.tokens import CONFIGURATION, MODULE, Token
 from ...support import service_life
 from ...support.authentication import (
     BEGUN,
@@ -40,31 +39,27 @@ from ...support.sessions import (
     processes_of_sessions,
     wait_gone,
 )
-from ...support.token_sessions import PIN, question, started, with_token
+from ...support.terminal import Terminal
+from ...support.token_sessions import PIN, question, started_with_tokens, with_token
 
 NEEDED = "PIN of the token alice needed"
-ASKED = [*BEGUN, f"attention 1,3 {NEEDED}", f"2,4 {NEEDED}"]
+ASKED = [*BEGUN, f"attention PK_PASSPHRASE {NEEDED}", f"CFG_REQUIRE_USER {NEEDED}"]
 HOW_TO_ADD = "the administrator adds one with the service's option --pkcs11-provider NAME=MODULE"
 
 
-@pytest.fixture
-def token(lab: Lab) -> Token:
-    return lab.tokens.add("alice", PIN, lab.pki.client)
-
-
 def test_the_right_pin(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     session = with_token(lab, token.identities[0])
     assert story(session) == ASKED
     assert answer(session, pkcs11_pin=PIN) == [question()]
     before = session.seen
     connect(session)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
 
 
 def test_its_session_has_all_layers(lab: Lab, token: Token) -> None:
-    made = started(lab)
+    made = started_with_tokens(lab)
     user = with_token(lab, token.identities[0])
     connect(user, pkcs11_pin=PIN)
     other = begin(lab, "other", user="bob")
@@ -89,7 +84,7 @@ def test_a_module_that_starts_threads(lab: Lab) -> None:
 
 @pytest.mark.parametrize("layers", ["none", "root", "mount", "mount,root"])
 def test_without_a_root_or_mounts_of_their_own_all_sessions_see_providers(lab: Lab, token: Token, layers: str) -> None:
-    made = started(lab, f"--sandbox={layers}")
+    made = started_with_tokens(lab, f"--sandbox={layers}")
     connect(with_token(lab, token.identities[0]), pkcs11_pin=PIN)
     other = begin(lab, "other", user="bob")
     shown = layers != "mount,root"
@@ -119,21 +114,21 @@ def test_no_second_pin_when_it_connects_again(lab: Lab, token: Token) -> None:
 
 
 def test_the_wrong_pin_is_tried_once(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     session = with_token(lab, token.identities[0])
     processes = [session.worker, session.engine]
     before = session.seen
     _, _, text = connect(session, FAILED, pkcs11_pin="0000")
     assert text.startswith("PKCS11_PIN_FAIL: the token alice did not accept the PIN")
     wait_gone(processes)
-    assert story(session, before) == [*ON_THE_WAY, f"2,10 {text}"]
+    assert story(session, before) == [*ON_THE_WAY, f"CONN_FAILED {text}"]
     session.call("Disconnect")
     again = with_token(lab, token.identities[0])
     connect(again, pkcs11_pin=PIN)
 
 
 def test_the_only_certificate_is_taken(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     session = with_token(lab)
     session.call("Ready")
     assert connect(session, REQUIRE_USER) == (2, REQUIRE_USER, NEEDED)
@@ -145,7 +140,7 @@ def test_the_only_certificate_is_taken(lab: Lab, token: Token) -> None:
 def test_one_of_many_certificates_is_chosen(lab: Lab) -> None:
     lab.tokens.add("alice", PIN, lab.pki.stranger.issue("wrong one"), lab.pki.client)
     lab.tokens.add("spare card", "1234", lab.pki.stranger.issue("another"))
-    started(lab)
+    started_with_tokens(lab)
     session = with_token(lab)
     assert connect(session, REQUIRE_USER) == (2, REQUIRE_USER, "Choose a certificate of your token")
     [asked] = questions(session)
@@ -160,17 +155,19 @@ def test_one_of_many_certificates_is_chosen(lab: Lab) -> None:
     connect(session, pkcs11_pin=PIN)
     before = session.seen
     restart(session)
-    assert story(session, before) == ["2,12", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RECONNECTING", "CONN_RECONNECTING", "CONN_CONNECTED"]
 
 
 def test_a_token_that_is_not_there(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     session = with_token(lab, token.identities[0].replace("/alice/", "/missing/"))
     assert answer(session, pkcs11_pin=PIN) == [question(label="missing")]
     text = "Insert token missing"
     for number in (1, 2):  # it is asked for until it is there
         assert connect(session, REQUIRE_USER) == (2, REQUIRE_USER, text)
-        insertion = Question(1, 3, number, "pkcs11_token", f"{text}, then answer yes", hidden=False)
+        insertion = Question(
+            CREDENTIALS, InputGroup.PK_PASSPHRASE, number, "pkcs11_token", f"{text}, then answer yes", hidden=False
+        )
         assert answer(session, pkcs11_token="yes") == [insertion]
     connect(session, REQUIRE_USER)
     processes = [session.worker, session.engine]
@@ -182,7 +179,7 @@ def test_a_token_that_is_not_there(lab: Lab, token: Token) -> None:
 def test_a_pause_while_something_is_asked(lab: Lab, token: Token, question_of: str) -> None:
     """The engine stands in the middle of its question, and asks it again after the pause."""
     lab.tokens.add("spare", "1234", *([lab.pki.client] if question_of == "certificate" else []))
-    started(lab)
+    started_with_tokens(lab)
     if question_of == "token":
         session = with_token(lab, token.identities[0].replace("/alice/", "/missing/"))
         answer(session, pkcs11_pin=PIN)
@@ -202,7 +199,7 @@ def test_a_pause_while_something_is_asked(lab: Lab, token: Token, question_of: s
 
 
 def test_a_certificate_that_is_not_on_the_token(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     missing = token.identities[0].removesuffix("01") + "99"
     session = with_token(lab, missing)
     _, _, text = connect(session, FAILED, pkcs11_pin=PIN)
@@ -210,13 +207,13 @@ def test_a_certificate_that_is_not_on_the_token(lab: Lab, token: Token) -> None:
 
 
 def test_the_path_of_a_listed_module_is_as_good_as_its_name(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     connect(with_token(lab, token.identities[0], provider=MODULE), pkcs11_pin=PIN)
 
 
 @pytest.mark.parametrize("provider", ["/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so", "/tmp/evil.so", "hard"])
 def test_what_is_not_listed_is_refused(lab: Lab, token: Token, provider: str) -> None:
-    started(lab)
+    started_with_tokens(lab)
     with pytest.raises(BusError) as error:
         with_token(lab, token.identities[0], provider=provider)
     assert f"'{provider}' is not a provider on this machine; there are: soft; {HOW_TO_ADD}" in error.value.text
@@ -232,7 +229,7 @@ def test_without_any_provider(lab: Lab) -> None:
 
 def test_a_provider_that_is_not_there_costs_only_its_own_sessions(lab: Lab, token: Token) -> None:
     missing = lab.directory / "vendor.so"
-    made = started(lab, f"--pkcs11-provider=vendor={missing}")
+    made = started_with_tokens(lab, f"--pkcs11-provider=vendor={missing}")
     problem = f"provider vendor cannot be used: {missing} did not exist at service start"
     made.process.wait_line(f"The PKCS#11 {problem}")
     with pytest.raises(BusError, match=problem):
@@ -241,7 +238,7 @@ def test_a_provider_that_is_not_there_costs_only_its_own_sessions(lab: Lab, toke
 
 
 def test_only_sessions_that_use_a_provider_see_it(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     user = with_token(lab, token.identities[0])
     other = begin(lab, "other")
     module = Path(MODULE).resolve()
@@ -300,7 +297,7 @@ def seen_by(session: UserSession, path: Path) -> Path:
 
 
 def test_ovpnctl_asks_for_the_pin(lab: Lab, token: Token) -> None:
-    started(lab)
+    started_with_tokens(lab)
     profile = lab.file("work.ovpn", lab.profile(certified=False, more=["pkcs11-providers soft"]))
     command = [service.OVPNCTL, "session-start", "--timeout", "15", "--config", str(profile)]
     environment = {**lab.bus.environment(), "TERM": "xterm"}

@@ -6,26 +6,20 @@ from typing import Any
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import Service
-from openvpn3_sessionmgr.tests.lab.tokens import Token
-
+from ...lab.connection import BusError
+from ...lab.lab import Lab
+from ...lab.service import Service
+from ...lab.tokens import Token
 from ...support.authentication import answer, connect, heard_nothing, provide, questions, refusal, restart
 from ...support.files import files_of
 from ...support.sessions import begin
-from ...support.token_sessions import PIN, question, started, with_token
+from ...support.token_sessions import PIN, question, started_with_tokens, with_token
 
 OTHER_PIN = "pin-77b2-bob"
 
 
-@pytest.fixture
-def token(lab: Lab) -> Token:
-    return lab.tokens.add("alice", PIN, lab.pki.client)
-
-
 def test_the_pin_is_nowhere_to_be_found(lab: Lab, token: Token) -> None:
-    made = started(lab)
+    made = started_with_tokens(lab)
     session = begin(
         lab, certified=False, more=["pkcs11-providers soft", f"pkcs11-id '{token.identities[0]}'", "verb 6"]
     )
@@ -54,7 +48,7 @@ def assert_nowhere(made: Service) -> None:
 
 def test_another_sessions_pin_is_out_of_sight(lab: Lab, token: Token) -> None:
     others = lab.tokens.add("bob", OTHER_PIN, lab.pki.authority.issue("bob"))
-    started(lab)
+    started_with_tokens(lab)
     session = with_token(lab, token.identities[0])
     other = with_token(lab, others.identities[0], "bob")
     assert questions(session) == [question()]

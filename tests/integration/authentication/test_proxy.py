@@ -2,17 +2,17 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import knows
-from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT, Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import CREDENTIALS, InputGroup
+from ...lab.auth_server import knows
+from ...lab.lab import PROXY_PORT, Lab
+from ...lab.network import SERVER_ADDRESS
+from ...lab.openvpn import PORT, TUNNEL_ADDRESS
 from ...support.authentication import BEGUN, ON_THE_WAY, REQUIRE_USER, Question, answer, connect, restart, story
 from ...support.sessions import FAILED, UserSession, begin
 
-USER = Question(1, 2, 0, "http_proxy_user", "HTTP proxy username", hidden=False)
-PASSWORD = Question(1, 2, 1, "http_proxy_pass", "HTTP proxy password", hidden=True)
-ASKED = ["attention 1,2", "2,4 HTTP proxy credentials"]
+USER = Question(CREDENTIALS, InputGroup.HTTP_PROXY_CREDS, 0, "http_proxy_user", "HTTP proxy username", hidden=False)
+PASSWORD = Question(CREDENTIALS, InputGroup.HTTP_PROXY_CREDS, 1, "http_proxy_pass", "HTTP proxy password", hidden=True)
+ASKED = ["attention HTTP_PROXY_CREDS", "CFG_REQUIRE_USER HTTP proxy credentials"]
 GOOD = {"http_proxy_user": "alice", "http_proxy_pass": "open: sesame"}
 BAD = {"http_proxy_user": "alice", "http_proxy_pass": "wrong"}
 
@@ -35,13 +35,13 @@ def test_a_proxy_that_asks(lab: Lab, scheme: str, how: str) -> None:
     before = session.seen
     assert answer(session, **GOOD) == [USER, PASSWORD]
     connect(session)
-    assert story(session, before) == [*ON_THE_WAY, "2,7"]
+    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
     assert "alice: connected" in proxy.lines
     assert "Send to HTTP proxy" in service.log and "Proxy-Authorization" not in service.log
     assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
     before = session.seen
     restart(session)
-    assert story(session, before) == ["2,12", "2,12", "2,7"]
+    assert story(session, before) == ["CONN_RECONNECTING", "CONN_RECONNECTING", "CONN_CONNECTED"]
 
 
 def test_credentials_that_are_wanted_before(lab: Lab) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT, Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.service import Service
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ...lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge
+from ...lab.connection import BusError
+from ...lab.lab import PROXY_PORT, Lab
+from ...lab.network import SERVER_ADDRESS
+from ...lab.service import Service
 from ...support.authentication import OPEN_URL, REQUIRE_USER, connect, heard_nothing, provide, questions, restart
 from ...support.files import files_of
 from ...support.sessions import CONNECTED, PAUSED, begin, processes_of_sessions, wait_gone
@@ -148,7 +148,7 @@ def test_others_learn_nothing_and_may_answer_nothing(lab: Lab) -> None:
     assert bob.get_all(session.path) == {}
     assert heard_nothing(bob, session.path)
     # The same user may look, but hears only what they asked to hear.
-    assert again.get(session.path, "status") == [3, 22, URL]
+    assert again.get(session.path, "status") == [StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, URL]
 
 
 def test_another_front_end_of_the_same_user_may_answer(lab: Lab) -> None:

@@ -2,9 +2,8 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Pending
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-
+from ...lab.auth_server import Accept, Pending
+from ...lab.lab import Lab
 from ...support.authentication import OPEN_URL, REFUSED, REQUIRE_USER, connect, provide, questions, refusal
 from ...support.sessions import CONNECTED, begin
 

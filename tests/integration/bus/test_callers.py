@@ -4,22 +4,14 @@ import asyncio
 import select
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 from dbus_fast import Message
 
-from openvpn3_sessionmgr.policy.access import Caller
-from openvpn3_sessionmgr.supervisor.bus.callers import CallerGone, Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-
-from ...support.bus_fixture import ALICE, BOB, Bus, Service, client, private_bus, run, service
-
-
-@pytest.fixture(scope="module")
-def bus() -> Iterator[Bus]:
-    with private_bus() as bus:
-        yield bus
+from ....policy.access import Caller
+from ....supervisor.bus.callers import CallerGone, Callers
+from ....supervisor.bus.connection import BusConnection
+from ...support.bus_fixture import ALICE, BOB, PrivateBus, Service, client, run, service
 
 
 class Counting(BusConnection):
@@ -32,7 +24,7 @@ class Counting(BusConnection):
         return await super().call(msg)
 
 
-def test_one_question_for_each_caller(bus: Bus) -> None:
+def test_one_question_for_each_caller(bus: PrivateBus) -> None:
     async def test() -> None:
         connection = Counting(bus.address)
         await connection.connect()
@@ -51,7 +43,7 @@ def test_one_question_for_each_caller(bus: Bus) -> None:
     run(test())
 
 
-def test_forgotten_when_the_name_vanishes(bus: Bus) -> None:
+def test_forgotten_when_the_name_vanishes(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             vanished: asyncio.Queue[str] = asyncio.Queue()
@@ -68,7 +60,7 @@ def test_forgotten_when_the_name_vanishes(bus: Bus) -> None:
     run(test())
 
 
-def test_vanishing_while_being_asked_about(bus: Bus) -> None:
+def test_vanishing_while_being_asked_about(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             for _ in range(100):
@@ -86,7 +78,7 @@ def test_vanishing_while_being_asked_about(bus: Bus) -> None:
     run(test())
 
 
-def test_vanishing_right_after_the_answer(bus: Bus) -> None:
+def test_vanishing_right_after_the_answer(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             async with client(bus, ALICE) as alice:
@@ -115,7 +107,7 @@ def _wait_for(connection: BusConnection, text: bytes) -> None:
     raise AssertionError(f"{text!r} did not arrive")
 
 
-async def _reported_gone(ours: Service, bus: Bus) -> None:
+async def _reported_gone(ours: Service, bus: PrivateBus) -> None:
     """Wait until all that left so far has been reported."""
     gone: asyncio.Queue[str] = asyncio.Queue()
     ours.callers.vanished(gone.put_nowait)
@@ -125,7 +117,7 @@ async def _reported_gone(ours: Service, bus: Bus) -> None:
         pass
 
 
-def test_one_waiter_giving_up_does_not_disturb_another(bus: Bus) -> None:
+def test_one_waiter_giving_up_does_not_disturb_another(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, ALICE) as alice:
             one = asyncio.ensure_future(ours.callers.identify(alice.name))
@@ -137,7 +129,7 @@ def test_one_waiter_giving_up_does_not_disturb_another(bus: Bus) -> None:
     run(test())
 
 
-def test_a_forged_report_is_not_believed(bus: Bus) -> None:
+def test_a_forged_report_is_not_believed(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, ALICE) as alice, client(bus, BOB) as mallory:
             await ours.callers.identify(alice.name)

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy import limits
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection, BusLost, BusRefused
-from openvpn3_sessionmgr.supervisor.bus.signals import Signals
-
-from ...support.bus_fixture import ALICE, NAME, PATH, THING, Bus, client, private_bus, run, service
+from ....policy import limits
+from ....supervisor.bus.connection import BusConnection, BusLost, BusRefused
+from ....supervisor.bus.signals import Signals
+from ...support.bus_fixture import ALICE, NAME, PATH, THING, PrivateBus, client, private_bus, run, service
 
 SIGNALS = 100_000
 
@@ -46,13 +45,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 
 
 @pytest.fixture
-def bus() -> Iterator[Bus]:
-    with private_bus() as bus:
-        yield bus
-
-
-@pytest.fixture
-def subscriber(bus: Bus) -> Iterator[subprocess.Popen[str]]:
+def subscriber(bus: PrivateBus) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", _SUBSCRIBER, bus.address, str(SIGNALS)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     yield process
@@ -62,7 +55,7 @@ def subscriber(bus: Bus) -> Iterator[subprocess.Popen[str]]:
     process.stdout.close()
 
 
-def test_100_000_signals_to_a_slow_reader(bus: Bus, subscriber: subprocess.Popen[str]) -> None:
+def test_100_000_signals_to_a_slow_reader(bus: PrivateBus, subscriber: subprocess.Popen[str]) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as other:
             output = subscriber.stdout
@@ -90,7 +83,7 @@ def test_100_000_signals_to_a_slow_reader(bus: Bus, subscriber: subprocess.Popen
     run(test())
 
 
-def test_a_daemon_that_reads_nothing_for_a_while(bus: Bus) -> None:
+def test_a_daemon_that_reads_nothing_for_a_while(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as other:
             signals, connection = Signals(ours.connection), ours.connection
@@ -117,7 +110,7 @@ def test_a_daemon_that_reads_nothing_for_a_while(bus: Bus) -> None:
     run(test())
 
 
-def test_a_daemon_that_reads_nothing_for_good_is_given_up(bus: Bus) -> None:
+def test_a_daemon_that_reads_nothing_for_good_is_given_up(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             waiting = asyncio.ensure_future(ours.connection.round_trip())
@@ -139,7 +132,7 @@ def test_a_daemon_that_reads_nothing_for_good_is_given_up(bus: Bus) -> None:
     run(test())
 
 
-def test_the_bus_dies(bus: Bus) -> None:
+def test_the_bus_dies(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             connection = ours.connection
@@ -163,7 +156,7 @@ def test_the_bus_dies(bus: Bus) -> None:
     run(test())
 
 
-def test_handlers_under_way_when_the_bus_dies(bus: Bus) -> None:
+def test_handlers_under_way_when_the_bus_dies(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             root.call_without_reply("Slow", "s", "gate")
@@ -179,7 +172,7 @@ def test_handlers_under_way_when_the_bus_dies(bus: Bus) -> None:
     run(test())
 
 
-def test_two_connections_ask_for_the_same_names(bus: Bus) -> None:
+def test_two_connections_ask_for_the_same_names(bus: PrivateBus) -> None:
     async def test() -> None:
         one, two = await BusConnection(bus.address).connect(), await BusConnection(bus.address).connect()
         names = ["net.example.A", "net.example.B", "net.example.C"]
@@ -201,7 +194,7 @@ def test_names_that_the_policy_denies() -> None:
     policy = """<policy context="default"><allow user="*"/><allow send_destination="*"/><allow receive_sender="*"/>
     </policy>"""
 
-    async def test(bus: Bus) -> None:
+    async def test(bus: PrivateBus) -> None:
         connection = await BusConnection(bus.address).connect()
         with pytest.raises(BusRefused, match=r"not allowed to own|is not allowed") as refused:
             await connection.request_names([NAME])
@@ -236,7 +229,7 @@ def test_a_bus_that_hangs_up_during_the_greeting(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_service_that_does_not_answer_in_time(bus: Bus) -> None:
+def test_a_service_that_does_not_answer_in_time(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as silent:
             silent.bus.add_message_handler(lambda message: message.member == "Never")
@@ -249,7 +242,7 @@ def test_a_service_that_does_not_answer_in_time(bus: Bus) -> None:
 @pytest.mark.parametrize(
     "body", [(1,), (1, "a\0b"), ("1", "x"), (-1, "x"), (1, "x", 2), (1, "x" * (limits.MAX_BUS_MESSAGE + 1))]
 )
-def test_signals_that_do_not_fit_are_refused_here(bus: Bus, body: tuple[object, ...]) -> None:
+def test_signals_that_do_not_fit_are_refused_here(bus: PrivateBus, body: tuple[object, ...]) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             with pytest.raises(ValueError, match="Happened"):
@@ -261,7 +254,7 @@ def test_signals_that_do_not_fit_are_refused_here(bus: Bus, body: tuple[object, 
     run(test())
 
 
-def test_broadcast_and_unicast(bus: Bus) -> None:
+def test_broadcast_and_unicast(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as one, client(bus, ALICE) as two:
             for user in (one, two):
@@ -275,7 +268,7 @@ def test_broadcast_and_unicast(bus: Bus) -> None:
     run(test())
 
 
-def test_descriptors_are_closed(bus: Bus) -> None:
+def test_descriptors_are_closed(bus: PrivateBus) -> None:
     async def test() -> None:
         gc.collect()  # what other tests left must not vanish between the two counts
         before = _open_descriptors()

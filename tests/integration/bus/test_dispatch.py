@@ -1,13 +1,11 @@
 """Calls to a real service over a real dbus-daemon: dispatch, access, errors, properties, introspection."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 
 import pytest
 from dbus_fast import MessageType, Variant
 
-from openvpn3_sessionmgr.supervisor.bus.errors import UNEXPECTED
-
+from ....supervisor.bus.errors import UNEXPECTED
 from ...support.bus_fixture import (
     ALICE,
     BOB,
@@ -16,11 +14,10 @@ from ...support.bus_fixture import (
     PROPERTIES,
     SERVICE,
     THING,
-    Bus,
+    PrivateBus,
     Thing,
     client,
     error,
-    private_bus,
     run,
     service,
 )
@@ -29,13 +26,7 @@ DBUS_ERROR = "org.freedesktop.DBus.Error."
 GDBUSPP = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
 
 
-@pytest.fixture(scope="module")
-def bus() -> Iterator[Bus]:
-    with private_bus() as bus:
-        yield bus
-
-
-def test_results_by_their_number(bus: Bus) -> None:
+def test_results_by_their_number(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus), client(bus) as root:
             assert (await root.call("Echo", "s", "hello")).body == ["hello"]
@@ -47,7 +38,7 @@ def test_results_by_their_number(bus: Bus) -> None:
     run(test())
 
 
-def test_a_call_without_an_interface(bus: Bus) -> None:
+def test_a_call_without_an_interface(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus), client(bus) as root:
             assert (await root.call("Echo", "s", "hello", interface=None)).body == ["hello"]
@@ -69,7 +60,7 @@ def test_a_call_without_an_interface(bus: Bus) -> None:
         (BOB, "Several", True),
     ],
 )
-def test_who_may_call(bus: Bus, uid: int, member: str, allowed: bool) -> None:
+def test_who_may_call(bus: PrivateBus, uid: int, member: str, allowed: bool) -> None:
     async def test() -> None:
         async with service(bus), client(bus, uid) as user:
             for _ in range(2):  # the second time, the caller is known
@@ -82,7 +73,7 @@ def test_who_may_call(bus: Bus, uid: int, member: str, allowed: bool) -> None:
     run(test())
 
 
-def test_errors_of_calls_that_no_row_answers(bus: Bus) -> None:
+def test_errors_of_calls_that_no_row_answers(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus), client(bus) as root:
             unknown = DBUS_ERROR + "UnknownMethod"
@@ -137,7 +128,7 @@ def test_errors_of_calls_that_no_row_answers(bus: Bus) -> None:
         ("ProtocolViolation", "The worker is gone", GDBUSPP, "GDBus.Error:net.openvpn.gdbuspp: The worker is gone"),
     ],
 )
-def test_errors_that_handlers_raise(bus: Bus, kind: str, text: str, name: str, message: str) -> None:
+def test_errors_that_handlers_raise(bus: PrivateBus, kind: str, text: str, name: str, message: str) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             assert error(await root.call("Refuse", "ss", kind, text)) == (name, message)
@@ -148,7 +139,7 @@ def test_errors_that_handlers_raise(bus: Bus, kind: str, text: str, name: str, m
 
 
 @pytest.mark.parametrize("member", ["Fail", "FailLater", "WrongType", "Nul", "Cancelled"])
-def test_a_fault_is_logged_and_not_shown(bus: Bus, member: str) -> None:
+def test_a_fault_is_logged_and_not_shown(bus: PrivateBus, member: str) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             assert error(await root.call(member)) == (DBUS_ERROR + "Failed", UNEXPECTED)
@@ -160,7 +151,7 @@ def test_a_fault_is_logged_and_not_shown(bus: Bus, member: str) -> None:
     run(test())
 
 
-def test_reading_properties(bus: Bus) -> None:
+def test_reading_properties(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, ALICE) as owner, client(bus, BOB) as other:
             assert (await owner.get("label")).body[0] == Variant("s", "first")
@@ -185,7 +176,7 @@ def test_reading_properties(bus: Bus) -> None:
     run(test())
 
 
-def test_get_all_leaves_out_what_cannot_be_read(bus: Bus) -> None:
+def test_get_all_leaves_out_what_cannot_be_read(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, ALICE) as owner, client(bus, BOB) as other:
             anybody = {"level", "state", "device", "fixed"}
@@ -198,7 +189,7 @@ def test_get_all_leaves_out_what_cannot_be_read(bus: Bus) -> None:
     run(test())
 
 
-def test_setting_properties(bus: Bus) -> None:
+def test_setting_properties(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, ALICE) as owner, client(bus, BOB) as other:
             await other.bus_call("AddMatch", "s", f"type='signal',sender='{NAME}'")
@@ -235,7 +226,7 @@ async def _introspect(user: object, path: str, to: str = NAME) -> ET.Element:
     return ET.fromstring(reply.body[0])
 
 
-def test_every_node_can_be_introspected(bus: Bus) -> None:
+def test_every_node_can_be_introspected(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, BOB) as other:
             ours.dispatcher.export("/net/example/things", THING, Thing())
@@ -257,7 +248,7 @@ def test_every_node_can_be_introspected(bus: Bus) -> None:
     run(test())
 
 
-def test_ping_and_machine_id_on_any_path(bus: Bus) -> None:
+def test_ping_and_machine_id_on_any_path(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus), client(bus) as root:
             peer = "org.freedesktop.DBus.Peer"
@@ -270,7 +261,7 @@ def test_ping_and_machine_id_on_any_path(bus: Bus) -> None:
     run(test())
 
 
-def test_the_account_of_the_services_may_read(bus: Bus) -> None:
+def test_the_account_of_the_services_may_read(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus, SERVICE) as account:
             assert (await account.get("label")).body[0].value == "first"
@@ -281,7 +272,7 @@ def test_the_account_of_the_services_may_read(bus: Bus) -> None:
     run(test())
 
 
-def test_an_object_of_one_name_is_not_seen_at_another(bus: Bus) -> None:
+def test_an_object_of_one_name_is_not_seen_at_another(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             await ours.connection.request_names(["net.example.Other"])

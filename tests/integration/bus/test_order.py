@@ -1,14 +1,11 @@
 """Calls to a real service over a real dbus-daemon: their order, how many may wait, and objects that come and go."""
 
 import asyncio
-from collections.abc import Iterator
 
-import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy.limits import MAX_CALLS_PER_SENDER
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-
+from ....policy.limits import MAX_CALLS_PER_SENDER
+from ....supervisor.bus.connection import BusConnection
 from ...support.bus_fixture import (
     ALICE,
     BOB,
@@ -16,12 +13,11 @@ from ...support.bus_fixture import (
     PATH,
     PROPERTIES,
     THING,
-    Bus,
+    PrivateBus,
     Thing,
     client,
     error,
     gather,
-    private_bus,
     run,
     service,
 )
@@ -29,13 +25,7 @@ from ...support.bus_fixture import (
 DBUS_ERROR = "org.freedesktop.DBus.Error."
 
 
-@pytest.fixture(scope="module")
-def bus() -> Iterator[Bus]:
-    with private_bus() as bus:
-        yield bus
-
-
-def test_calls_of_one_sender_keep_their_order(bus: Bus) -> None:
+def test_calls_of_one_sender_keep_their_order(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as one, client(bus) as two:
             calls = [
@@ -61,7 +51,7 @@ def test_calls_of_one_sender_keep_their_order(bus: Bus) -> None:
     run(test())
 
 
-def test_concurrent_senders_each_in_order(bus: Bus) -> None:
+def test_concurrent_senders_each_in_order(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as a, client(bus, ALICE) as b, client(bus, BOB) as c:
 
@@ -76,7 +66,7 @@ def test_concurrent_senders_each_in_order(bus: Bus) -> None:
     run(test())
 
 
-def test_300_pipelined_calls(bus: Bus) -> None:
+def test_300_pipelined_calls(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus):
             # Not dbus-fast's own connection, which gives up when it is to send so much at once.
@@ -89,7 +79,7 @@ def test_300_pipelined_calls(bus: Bus) -> None:
     run(test())
 
 
-def test_too_many_waiting_calls_are_refused(bus: Bus) -> None:
+def test_too_many_waiting_calls_are_refused(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             first = asyncio.ensure_future(root.call("Slow", "s", "gate"))
@@ -105,7 +95,7 @@ def test_too_many_waiting_calls_are_refused(bus: Bus) -> None:
     run(test())
 
 
-def test_no_reply_when_none_is_wanted(bus: Bus) -> None:
+def test_no_reply_when_none_is_wanted(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             replies: list[Message] = []
@@ -120,7 +110,7 @@ def test_no_reply_when_none_is_wanted(bus: Bus) -> None:
     run(test())
 
 
-def test_calls_before_opening_are_held(bus: Bus) -> None:
+def test_calls_before_opening_are_held(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus, opened=False) as ours, client(bus) as root:
             await ours.callers.identify(root.name)
@@ -140,7 +130,7 @@ def test_calls_before_opening_are_held(bus: Bus) -> None:
     run(test())
 
 
-def test_a_caller_that_leaves_has_its_calls_carried_out(bus: Bus) -> None:
+def test_a_caller_that_leaves_has_its_calls_carried_out(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours:
             async with client(bus) as root:
@@ -158,7 +148,7 @@ def test_a_caller_that_leaves_has_its_calls_carried_out(bus: Bus) -> None:
     run(test())
 
 
-def test_a_withdrawn_object_is_gone_and_its_call_ends(bus: Bus) -> None:
+def test_a_withdrawn_object_is_gone_and_its_call_ends(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus) as ours, client(bus) as root:
             under_way = asyncio.ensure_future(root.call("Slow", "s", "gate"))

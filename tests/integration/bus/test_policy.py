@@ -6,16 +6,15 @@ from typing import Any
 import pytest
 from dbus_fast import Message, MessageType, Variant
 
-from openvpn3_sessionmgr.packaging.policy_files import policy_file
-from openvpn3_sessionmgr.policy.access import Who
-from openvpn3_sessionmgr.supervisor.bus.configuration_api import CONFIGURATION, PROFILE
-from openvpn3_sessionmgr.supervisor.bus.interface import Interface
-from openvpn3_sessionmgr.supervisor.bus.log_api import FORWARDED, LOG, PROXY
-from openvpn3_sessionmgr.supervisor.bus.manager_api import MANAGER
-from openvpn3_sessionmgr.supervisor.bus.session_api import SESSION
-from openvpn3_sessionmgr.supervisor.bus.stub_api import BACKENDS
-
-from ...support.bus_fixture import ALICE, BOB, PROPERTIES, SERVICE, Bus, Client, client, error, private_bus, run
+from ....packaging.policy_files import policy_file
+from ....policy.access import Who
+from ....supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ....supervisor.bus.interface import Interface
+from ....supervisor.bus.log_api import FORWARDED, LOG, PROXY
+from ....supervisor.bus.manager_api import MANAGER
+from ....supervisor.bus.session_api import SESSION
+from ....supervisor.bus.stub_api import BACKENDS
+from ...support.bus_fixture import ALICE, BOB, PROPERTIES, SERVICE, Client, PrivateBus, client, error, private_bus, run
 
 _DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 _SYSTEM = """<policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/>
@@ -34,7 +33,7 @@ def _rules(*interfaces: Interface) -> str:
 
 
 @pytest.fixture(scope="module")
-def bus() -> Iterator[Bus]:
+def system_bus() -> Iterator[PrivateBus]:
     with private_bus("system", _SYSTEM + "".join(_rules(*one) for one in _SERVICES)) as bus:
         yield bus
 
@@ -45,21 +44,21 @@ async def _own(user: Client, name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", [one[0].name for one in _SERVICES])
-def test_only_the_account_may_own_the_names(bus: Bus, name: str) -> None:
+def test_only_the_account_may_own_the_names(system_bus: PrivateBus, name: str) -> None:
     async def test() -> None:
         for uid, allowed in ((0, False), (ALICE, False), (SERVICE, True)):
-            async with client(bus, uid) as user:
+            async with client(system_bus, uid) as user:
                 assert await _own(user, name) == allowed
 
     run(test())
 
 
 @pytest.mark.parametrize("interfaces", _SERVICES)
-def test_declared_members_and_no_others_get_through(bus: Bus, interfaces: tuple[Interface, ...]) -> None:
+def test_declared_members_and_no_others_get_through(system_bus: PrivateBus, interfaces: tuple[Interface, ...]) -> None:
     name = interfaces[0].name
 
     async def test() -> None:
-        async with client(bus, SERVICE) as owner, client(bus, ALICE) as alice, client(bus) as root:
+        async with client(system_bus, SERVICE) as owner, client(system_bus, ALICE) as alice, client(system_bus) as root:
             assert await _own(owner, name)
 
             async def passes(user: Client, interface: str, member: str, signature: str = "") -> bool:
@@ -94,11 +93,15 @@ async def _forward(sender: Client, member: str, to: Client) -> None:
     await sender.bus_call("GetId")
 
 
-def test_forwarded_logs_come_from_the_log_service_only(bus: Bus) -> None:
+def test_forwarded_logs_come_from_the_log_service_only(system_bus: PrivateBus) -> None:
     async def test() -> None:
-        async with client(bus, SERVICE) as service, client(bus, SERVICE) as other, client(bus, ALICE) as alice:
+        async with (
+            client(system_bus, SERVICE) as service,
+            client(system_bus, SERVICE) as other,
+            client(system_bus, ALICE) as alice,
+        ):
             assert await _own(service, LOG.name)
-            async with client(bus, BOB) as forger:
+            async with client(system_bus, BOB) as forger:
                 for member in ("Log", "StatusChange", "AttentionRequired"):
                     for to in (alice, other):
                         await _forward(forger, member, to)

@@ -1,18 +1,17 @@
 """What can be changed of a profile, by whom, and that it stays so: two users and root on a real bus."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.profile.overrides import OVERRIDES
-from openvpn3_sessionmgr.supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, BOB, SERVICE
-from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration, available
+from ....policy.profile.overrides import OVERRIDES
+from ....supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
+from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.surroundings import ALICE, BOB, SERVICE
+from ...support.configuration_service import PROFILE, Configuration, available
 
 METHOD_ERROR = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
 TEXT_BEFORE = "GDBus.Error:net.openvpn.gdbuspp: "
@@ -77,25 +76,10 @@ class Profile:
 
 
 @pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
-@pytest.fixture
 def profile(lab: Lab, configuration: Configuration) -> Profile:
     """A persistent one of alice's."""
     alice = lab.connection("alice")
     return Profile(alice, alice.import_profile("office", PROFILE, persistent=True))
-
-
-@pytest.fixture
-def bob(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("bob")
-
-
-@pytest.fixture
-def root(lab: Lab, configuration: Configuration) -> Iterator[BusClient]:
-    yield lab.connection("root")
 
 
 def test_overrides(profile: Profile) -> None:

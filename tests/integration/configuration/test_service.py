@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.limits import MAX_PROFILE, MAX_PROFILE_NAME
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
-from openvpn3_sessionmgr.tests.support.configuration_service import (
+from ....policy.limits import MAX_PROFILE, MAX_PROFILE_NAME
+from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.surroundings import ALICE, SERVICE
+from ...support.configuration_service import (
     CREATED,
     DESTROYED,
     PROFILE,
@@ -20,21 +20,6 @@ from openvpn3_sessionmgr.tests.support.configuration_service import (
 INCOMPLETE = "client\nremote vpn.example.org\n"
 MISSING = "Configuration profile is missing required options: --ca, --dev"
 GDBUS_NAME = "org.gtk.GDBus.UnmappedGError.Quark._net_2eopenvpn_2egdbuspp.Code36"
-
-
-@pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
-@pytest.fixture
-def alice(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("alice")
-
-
-@pytest.fixture
-def bob(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("bob")
 
 
 def lookup(user: BusClient, name: str) -> list[str]:

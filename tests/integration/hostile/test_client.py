@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from dbus_fast import Message, MessageFlag, MessageType, Variant
 
-from openvpn3_sessionmgr.policy.dbus_numbers import SessionEvent, StatusMinor
-from openvpn3_sessionmgr.policy.limits import MAX_SESSIONS_PER_USER, MAX_UNREAD
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.tests.fuzz.calls import INTERFACES, CallMaker
-from openvpn3_sessionmgr.tests.lab import bus
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ....policy.dbus_numbers import SessionEvent, StatusMinor
+from ....policy.limits import MAX_SESSIONS_PER_USER, MAX_UNREAD
+from ....supervisor.bus.connection import BusConnection
+from ...lab import bus
+from ...lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     LOG_PATH,
@@ -26,12 +25,12 @@ from openvpn3_sessionmgr.tests.lab.connection import (
     BusError,
     Signal,
 )
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE
-
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE
+from ...lab.surroundings import ALICE
 from ...support.bus_fixture import PROPERTIES, Client, patient_client, run
+from ...support.calls import INTERFACES, CallMaker
 from ...support.sessions import CONNECTED, PAUSED, UserSession, begin
 
 CALLS = 2000

@@ -13,18 +13,17 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.ipc.codec import decode_to_worker, encode
-from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
-from openvpn3_sessionmgr.policy.limits import LOG_CREDIT, MAX_FRAME, MAX_WORKER_FRAMES, MAX_WORKER_REPORTS
-from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.tests.fuzz.frames import FrameMaker, examples
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.hijack import worker_channel
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-
+from ....ipc import messages
+from ....ipc.codec import decode_to_worker, encode
+from ....policy.dbus_numbers import LogCategory
+from ....policy.limits import LOG_CREDIT, MAX_FRAME, MAX_WORKER_FRAMES, MAX_WORKER_REPORTS
+from ....supervisor.sessions.states import State
+from ...lab.connection import SESSIONS_PATH
+from ...lab.hijack import worker_channel
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE
 from ...support.descriptors import kernel_refuses_descriptors
+from ...support.frames import FrameMaker, examples
 from ...support.hostile_workers import HostileWorkers, send, unread
 from ...support.permits import PERMITTED
 from ...support.sessions import CONNECTED, wait_gone

@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from openvpn3_sessionmgr.ipc import messages
-from openvpn3_sessionmgr.policy.dbus_numbers import InputGroup, LogCategory, StatusMinor
-from openvpn3_sessionmgr.policy.limits import MAX_STATUS_TEXT, MAX_URL
-from openvpn3_sessionmgr.supervisor.sessions.states import State
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.hijack import worker_channel
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.service import Service
-
+from ....ipc import messages
+from ....policy.dbus_numbers import InputGroup, LogCategory, StatusMinor
+from ....policy.limits import MAX_STATUS_TEXT, MAX_URL
+from ....supervisor.sessions.states import State
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.hijack import worker_channel
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE
+from ...lab.service import Service
 from ...support.engines import silent_engine
 from ...support.hostile_workers import HostileWorkers, send
 from ...support.service_life import processes

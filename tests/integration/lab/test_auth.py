@@ -2,11 +2,11 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Verdict, knows
-from openvpn3_sessionmgr.tests.lab.lab import PROXY_PORT, Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import LabError
+from ...lab.auth_server import Accept, Deny, Login, Verdict, knows
+from ...lab.lab import PROXY_PORT, Lab
+from ...lab.network import SERVER_ADDRESS
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import LabError
 
 GOOD = "<auth-user-pass>\nalice\nopen sesame\n</auth-user-pass>"
 BAD = "<auth-user-pass>\nalice\nclose sesame\n</auth-user-pass>"

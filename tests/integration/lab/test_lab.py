@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6, SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.pki import Pki
-from openvpn3_sessionmgr.tests.lab.processes import LabError, describe, pids, wait_gone
+from ...lab import debian_tree
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6, SERVER_ADDRESS
+from ...lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
+from ...lab.pki import Pki
+from ...lab.processes import LabError, describe, pids, wait_gone
 
 MARKER = b"a text that must not cross the cable in clear"
 
@@ -151,3 +152,27 @@ def test_the_kernel_cleans_up_after_a_killed_run() -> None:
         run.wait()
         assert output.read() == ""  # end of file: the last process that held it is gone
     assert not Path("/run/netns/gone").exists()
+
+
+_LEAVES_MOUNTS = """#!/bin/sh
+for directory; do :; done
+mkdir -p "$directory/proc"
+mount -t tmpfs none "$directory/proc"
+touch "$directory/proc/1"
+"""
+
+
+def test_nothing_stays_mounted_in_a_debian_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mmdebstrap goes on when it cannot unmount something; what an earlier one left is detached, too."""
+    program = tmp_path / "bin" / "mmdebstrap"
+    program.parent.mkdir()
+    program.write_text(_LEAVES_MOUNTS)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(debian_tree, "CACHE", tmp_path / "cache")
+    stale = tmp_path / "cache" / "tree-of-before"
+    subprocess.run([program, stale], check=True)
+    tree = debian_tree.DebianTree("tree", "trixie", ()).make()
+    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == [tree.name]
+    assert not any((tree / "proc").iterdir())
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()

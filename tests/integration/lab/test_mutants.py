@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.mutants import accepted
-from openvpn3_sessionmgr.tests.mutants.coverage import Layout, record
-from openvpn3_sessionmgr.tests.mutants.run import report, run
-from openvpn3_sessionmgr.tests.mutants.sample import draw
-from openvpn3_sessionmgr.tests.mutants.trial import Bounds
+from ...mutants import accepted
+from ...mutants.coverage import Layout, record
+from ...mutants.run import report, run
+from ...mutants.sample import draw
+from ...mutants.trial import Bounds
 
 PROGRAM = '''
 """A program."""

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory
-from openvpn3_sessionmgr.policy.limits import LOG_CREDIT, MAX_FORWARDS
-from openvpn3_sessionmgr.tests.lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError, Signal
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import LogCategory, StatusMinor
+from ....policy.limits import LOG_CREDIT, MAX_FORWARDS
+from ...lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError, Signal
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, PAUSED, RECONNECTING, UserSession, begin
 
 BACKENDS = "net.openvpn.v3.backends"
@@ -68,7 +67,7 @@ def test_forwards_end_with_the_session(session: UserSession) -> None:
     assert '<node name="proxy"/>' in proxies(alice)
     session.call("Disconnect")
     # What the session manager says by itself is no status of the connection.
-    assert session.minors[1:] == [8, 16]
+    assert session.minors[1:] == [StatusMinor.CONN_DISCONNECTING, StatusMinor.CONN_DONE]
     assert [one.interface for one in alice.signals() if one.member == "StatusChange"] == [SESSIONS, *[BACKENDS] * 2]
     assert "<node" not in proxies(alice).partition("<node>")[2]
 

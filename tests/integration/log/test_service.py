@@ -6,18 +6,17 @@ import re
 import pytest
 from dbus_fast import Message, MessageType
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.logging.log import Log, Origin, Record
-from openvpn3_sessionmgr.supervisor.services.log_service import LogService
-from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import LabError
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
-from ...support.bus_fixture import Bus, client, private_bus, run
+from ....policy.exit_status import ExitStatus
+from ....supervisor.bus.callers import Callers
+from ....supervisor.bus.connection import BusConnection
+from ....supervisor.bus.dispatch import Dispatcher
+from ....supervisor.logging.log import Log, Origin, Record
+from ....supervisor.services.log_service import LogService
+from ...lab.connection import LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.processes import LabError
+from ...lab.surroundings import SERVICE
+from ...support.bus_fixture import PrivateBus, client, private_bus, run
 from ...support.service_life import started
 from ...support.sessions import CONNECTED, begin
 
@@ -141,7 +140,7 @@ def test_what_the_process_behind_a_session_logs_is_about_the_session() -> None:
     log = Log(6, [kept])
     session = SESSIONS_PATH + "/x"
 
-    async def test(bus: Bus) -> None:
+    async def test(bus: PrivateBus) -> None:
         connection = BusConnection(bus.address)
         await connection.connect()
         callers = Callers(connection)

@@ -11,18 +11,17 @@ import pytest
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from openvpn3_sessionmgr.policy.access import Acl, Caller
-from openvpn3_sessionmgr.policy.dbus_numbers import LogCategory, LogGroup
-from openvpn3_sessionmgr.policy.limits import MAX_UNREAD
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.bus.signals import Signals
-from openvpn3_sessionmgr.supervisor.logging.log import Log, Record
-from openvpn3_sessionmgr.supervisor.sessions import forwarding
-from openvpn3_sessionmgr.supervisor.sessions.forwarding import Forward, Forwarder, Forwards
-
-from ...support.bus_fixture import DEADLINE, Bus, private_bus, run
+from ....policy.access import Acl, Caller
+from ....policy.dbus_numbers import LogCategory, LogGroup
+from ....policy.limits import MAX_UNREAD
+from ....supervisor.bus.callers import Callers
+from ....supervisor.bus.connection import BusConnection
+from ....supervisor.bus.dispatch import Dispatcher
+from ....supervisor.bus.signals import Signals
+from ....supervisor.logging.log import Log, Record
+from ....supervisor.sessions import forwarding
+from ....supervisor.sessions.forwarding import Forward, Forwarder, Forwards
+from ...support.bus_fixture import DEADLINE, PrivateBus, private_bus, run
 
 OWNER, OTHER = 1000, 1001
 SMALL_QUEUE = """<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
@@ -35,7 +34,7 @@ NOTICE = re.compile(r"(\d+) log lines were lost here, faster than they were read
 class Reader:
     """A client with a loop of its own, which can be made to read nothing."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: PrivateBus) -> None:
         self._address = bus.address
         self._started = threading.Event()
         self._changed = threading.Condition()
@@ -93,21 +92,23 @@ class Reader:
 
 
 @pytest.fixture
-def bus() -> Iterator[Bus]:
-    with private_bus("session", SMALL_QUEUE) as bus:
-        yield bus
+def short_queue_bus() -> Iterator[PrivateBus]:
+    with private_bus("session", SMALL_QUEUE) as made:
+        yield made
 
 
 @pytest.fixture
-def readers(bus: Bus) -> Iterator[tuple[Reader, Reader]]:
-    made = Reader(bus), Reader(bus)
+def readers(short_queue_bus: PrivateBus) -> Iterator[tuple[Reader, Reader]]:
+    made = Reader(short_queue_bus), Reader(short_queue_bus)
     yield made
     for reader in made:
         reader.close()
 
 
 @asynccontextmanager
-async def forwards(bus: Bus, *readers: Reader, log: Log | None = None) -> AsyncIterator[tuple[Forwards, BusConnection]]:
+async def forwards(
+    bus: PrivateBus, *readers: Reader, log: Log | None = None
+) -> AsyncIterator[tuple[Forwards, BusConnection]]:
     """Forwards of one session to the readers: the first is the owner, the others share it."""
     connection = BusConnection(bus.address)
     await connection.connect()
@@ -132,7 +133,7 @@ def accounted_for(texts: list[str]) -> tuple[int, int]:
 
 
 def test_a_receiver_that_does_not_read(
-    bus: Bus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch
+    short_queue_bus: PrivateBus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
     monkeypatch.setattr(forwarding, "MAX_UNREAD", 1000)
@@ -140,7 +141,7 @@ def test_a_receiver_that_does_not_read(
     still, other = readers
 
     async def test() -> None:
-        async with forwards(bus, still, other) as (made, connection):
+        async with forwards(short_queue_bus, still, other) as (made, connection):
             made.restricted = False
             with still.stopped():
                 for number in range(total):
@@ -182,13 +183,15 @@ class Lines:
     def close(self, deadline: float) -> None: ...
 
 
-def test_it_is_cut_off_in_the_end(bus: Bus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_cut_off_in_the_end(
+    short_queue_bus: PrivateBus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
     still, other = readers
     lines = Lines()
 
     async def test() -> None:
-        async with forwards(bus, still, other, log=Log(destinations=[lines])) as (made, connection):
+        async with forwards(short_queue_bus, still, other, log=Log(destinations=[lines])) as (made, connection):
             made.restricted = False
             number = 0
             with still.stopped():
@@ -240,14 +243,14 @@ def test_what_arrives_now_and_then_keeps_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert forward.lost == 2 * (2 * MAX_UNREAD - 1)
 
 
-def test_it_is_left_in_peace_for_a_while(bus: Bus, readers: tuple[Reader, Reader]) -> None:
+def test_it_is_left_in_peace_for_a_while(short_queue_bus: PrivateBus, readers: tuple[Reader, Reader]) -> None:
     """The bus writes a line to its own log for each signal that it cannot deliver."""
     still, _ = readers
 
     total = 3000
 
     async def test() -> None:
-        async with forwards(bus, still) as (made, connection):
+        async with forwards(short_queue_bus, still) as (made, connection):
             first = connection.next_serial()
             round_trips = total // 20
             with still.stopped():
@@ -264,7 +267,7 @@ def test_it_is_left_in_peace_for_a_while(bus: Bus, readers: tuple[Reader, Reader
 def test_a_bus_that_is_slow() -> None:
     total = 5000  # lines, of which not all fit between us and the bus
 
-    async def test(bus: Bus, reader: Reader) -> None:
+    async def test(bus: PrivateBus, reader: Reader) -> None:
         async with forwards(bus, reader) as (made, connection):
             bus.stop()
             for number in range(total):
@@ -285,11 +288,11 @@ def test_a_bus_that_is_slow() -> None:
         reader.close()
 
 
-def test_who_may_not_read_lines_misses_none(bus: Bus, readers: tuple[Reader, Reader]) -> None:
+def test_who_may_not_read_lines_misses_none(short_queue_bus: PrivateBus, readers: tuple[Reader, Reader]) -> None:
     owner, other = readers
 
     async def test() -> None:
-        async with forwards(bus, owner, other) as (made, _):
+        async with forwards(short_queue_bus, owner, other) as (made, _):
             say(made, "secret")
             made.status((2, 7, "status"))
             made.status((3, 28, "the manager's own"))

@@ -2,10 +2,9 @@
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ACCOUNTS
-
+from ...lab.connection import BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.surroundings import ACCOUNTS
 from ...support.sessions import CONNECTED, PAUSED, UserSession, begin
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"

@@ -4,12 +4,12 @@ import asyncio
 import subprocess
 from pathlib import Path
 
-from openvpn3_sessionmgr.supervisor.network.apply import Network
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
-from ...support.isolated import UID, isolated, link, network, run
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ....supervisor.network.apply import Network
+from ...lab.connection import CONFIGURATION, SESSIONS_PATH
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...support.isolated import UID, isolated, link, network, shell
 from ...support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin, wait_gone
 
 
@@ -32,7 +32,11 @@ def test_the_session_ends_and_says_why(lab: Lab) -> None:
     processes = [session.worker, session.engine]
     [device] = lab.client_side.devices() - before
     delete(lab, device)
-    assert session.wait(FAILED) == (2, 10, f"The network device {device} was removed")
+    assert session.wait(FAILED) == (
+        StatusMajor.CONNECTION,
+        StatusMinor.CONN_FAILED,
+        f"The network device {device} was removed",
+    )
     wait_gone(processes)
     # The other session has lost nothing, and the user can begin anew at once.
     other.connect()
@@ -102,12 +106,12 @@ async def test_only_what_others_remove_is_told(tmp_path: Path) -> None:
     said = Removals(net)
     first, second, third = [await net.create_device(f"s{number}", UID + number) for number in (1, 2, 3)]
     await net.delete_device(first)
-    run("ip tuntap add name other mode tun")
-    run("ip link del other")
-    run(f"ip link del {second}")
+    shell("ip tuntap add name other mode tun")
+    shell("ip link del other")
+    shell(f"ip link del {second}")
     assert await said.next() == ("s2", second)
-    run(f"ip link set {third} name renamed")
-    run("ip link del renamed")
+    shell(f"ip link set {third} name renamed")
+    shell("ip link del renamed")
     assert await said.next() == ("s3", third)
     await net.close()
 
@@ -122,7 +126,7 @@ async def test_a_device_that_is_moved_to_another_namespace_is_gone_too(tmp_path:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        run(f"ip link set {device} netns {process.pid}")
+        shell(f"ip link set {device} netns {process.pid}")
         process.communicate(b"\n")
     assert await said.next() == ("s1", device)
     await net.close()
@@ -133,13 +137,13 @@ async def test_a_removal_that_went_under_in_a_flood_is_found(tmp_path: Path) -> 
     net = network(tmp_path)
     said = Removals(net)
     renamed, first, second = [await net.create_device(f"s{number}", UID) for number in (0, 1, 2)]
-    run(f"ip link set {renamed} name renamed")
+    shell(f"ip link set {renamed} name renamed")
     # Nothing is read meanwhile, and the kernel drops what does not fit.
     changes = "".join(f"link set lo mtu {20000 + number}\n" for number in range(2000))
     subprocess.run(["ip", "-batch", "-"], input=changes, text=True, check=True)
-    run(f"ip link del {first}")
+    shell(f"ip link del {first}")
     assert await said.next() == ("s1", first)
     assert link(second)
-    run(f"ip link del {second}")
+    shell(f"ip link del {second}")
     assert await said.next() == ("s2", second)
     await net.close()

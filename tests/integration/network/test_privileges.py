@@ -6,9 +6,9 @@ from pathlib import Path
 import prctl
 import pytest
 
-from openvpn3_sessionmgr.supervisor.errors import SystemFailure
-from openvpn3_sessionmgr.supervisor.network import tun
-from openvpn3_sessionmgr.tests.support.isolated import (
+from ....supervisor.errors import SystemFailure
+from ....supervisor.network import tun
+from ...support.isolated import (
     ROUTE,
     ROUTE6,
     UID,
@@ -20,8 +20,8 @@ from openvpn3_sessionmgr.tests.support.isolated import (
     link,
     network,
     routes,
-    run,
     settings,
+    shell,
 )
 
 
@@ -30,9 +30,9 @@ async def test_cap_net_admin_is_enough(tmp_path: Path) -> None:
     node = tmp_path / "tun"
     os.mknod(node, 0o20666, Path("/dev/net/tun").stat().st_rdev)
     node.chmod(0o666)
-    run(f"mount --bind {node} /dev/net/tun")
+    shell(f"mount --bind {node} /dev/net/tun")
     state = Path("/var/tmp")  # entered by everybody, unlike pytest's directories
-    run("mount -t tmpfs -o mode=1777 none /var/tmp")
+    shell("mount -t tmpfs -o mode=1777 none /var/tmp")
     drop_to_nobody(prctl.CAP_NET_ADMIN)
 
     net = network(state)
@@ -49,16 +49,16 @@ async def test_cap_net_admin_is_enough(tmp_path: Path) -> None:
 
 @isolated
 async def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    run("mount -t tmpfs -o mode=1777 none /var/tmp")
+    shell("mount -t tmpfs -o mode=1777 none /var/tmp")
     net = network(Path("/var/tmp"))
-    run("mount --bind /dev/null /dev/net/tun")
+    shell("mount --bind /dev/null /dev/net/tun")
     with pytest.raises(SystemFailure, match="cannot make a tun device: "):
         await net.create_device("s1", UID)
-    run("umount /dev/net/tun")
+    shell("umount /dev/net/tun")
     node = Path("/var/tmp/tun")
     os.mknod(node, 0o20666, Path("/dev/net/tun").stat().st_rdev)
     node.chmod(0o600)
-    run(f"mount --bind {node} /dev/net/tun")
+    shell(f"mount --bind {node} /dev/net/tun")
     child = os.fork()
     if child == 0:
         drop_to_nobody()

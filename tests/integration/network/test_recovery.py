@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from openvpn3_sessionmgr.tests.support.isolated import (
+from ...support.isolated import (
     MANY_ROUTES,
     ROUTE,
     ROUTE6,
@@ -22,8 +22,8 @@ from openvpn3_sessionmgr.tests.support.isolated import (
     network,
     route_events,
     routes,
-    run,
     settings,
+    shell,
 )
 
 
@@ -82,10 +82,10 @@ async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
     earlier = network(tmp_path)
     mine, gone = [await earlier.create_device("s", UID) for _ in range(2)]
     for device in (mine, gone):
-        run(f"ip link del {device}")
-    run(f"ip tuntap add dev {mine} mode tun user {UID}")
-    run(f"ip link set {mine} up")
-    run(f"ip addr add 198.18.0.2/24 dev {mine}")
+        shell(f"ip link del {device}")
+    shell(f"ip tuntap add dev {mine} mode tun user {UID}")
+    shell(f"ip link set {mine} up")
+    shell(f"ip addr add 198.18.0.2/24 dev {mine}")
 
     foreign = tmp_path / "journal" / f"{mine}-{socket.if_nametoindex(mine)}.device"
     foreign.write_text(json.dumps({

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.network import Address, PolicyViolation, Route
-from openvpn3_sessionmgr.supervisor.errors import SystemFailure
-from openvpn3_sessionmgr.supervisor.network.device_info import counters
-from openvpn3_sessionmgr.supervisor.network.serial_executor import SerialExecutor, limited
-from openvpn3_sessionmgr.tests.support.isolated import (
+from ....policy.network import Address, PolicyViolation, Route
+from ....supervisor.errors import SystemFailure
+from ....supervisor.network.device_info import counters
+from ....supervisor.network.serial_executor import SerialExecutor, limited
+from ...support.isolated import (
     MANY_ROUTES,
     ROUTE,
     ROUTE6,
@@ -31,8 +31,8 @@ from openvpn3_sessionmgr.tests.support.isolated import (
     network,
     route_events,
     routes,
-    run,
     settings,
+    shell,
 )
 
 
@@ -40,7 +40,7 @@ from openvpn3_sessionmgr.tests.support.isolated import (
 async def test_a_device_is_made_for_its_user_journalled_and_removed(tmp_path: Path) -> None:
     net = network(tmp_path)
     device = await net.create_device("s1", UID)
-    details = json.loads(run(f"ip -d -j link show dev {device}"))[0]
+    details = json.loads(shell(f"ip -d -j link show dev {device}"))[0]
     tun_details = details["linkinfo"]["info_data"]
     assert (tun_details["type"], tun_details["pi"], tun_details["persist"]) == ("tun", False, True)
     assert tun_details["user"] == UID
@@ -125,7 +125,7 @@ async def test_a_device_that_somebody_removed(tmp_path: Path) -> None:
     net = network(tmp_path)
     device = await net.create_device("s1", UID)
     await net.apply(device, settings(V4, routes=(ROUTE,)))
-    run(f"ip link del {device}")
+    shell(f"ip link del {device}")
     with pytest.raises(SystemFailure, match="No such device"):
         await net.apply(device, settings(V4, routes=(ROUTE, ROUTE_METRIC)))
     await net.clear(device)
@@ -140,7 +140,7 @@ async def test_a_device_that_somebody_removed(tmp_path: Path) -> None:
 async def test_the_name_of_a_vanished_device_is_not_given_to_another_session(tmp_path: Path) -> None:
     net = network(tmp_path)
     first = await net.create_device("s1", UID)
-    run(f"ip link del {first}")
+    shell(f"ip link del {first}")
     second = await net.create_device("s2", UID + 1)
     assert second != first
     await net.delete_device(first)
@@ -321,7 +321,7 @@ async def test_a_cancelled_creation_leaves_no_device(tmp_path: Path) -> None:
     device = await net.create_device("s2", UID)
     await net.delete_device(device)  # behind the removal of the other one
     assert journal(tmp_path) == []
-    assert [row["ifname"] for row in json.loads(run("ip -j link show"))] == ["lo"]
+    assert [row["ifname"] for row in json.loads(shell("ip -j link show"))] == ["lo"]
     await net.close()
 
 

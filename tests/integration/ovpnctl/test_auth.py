@@ -5,16 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.tests.frontends.terminal import Terminal
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge, knows
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-
+from ....ctl.exits import CommandExit
+from ...lab import service
+from ...lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge, knows
+from ...lab.connection import SESSIONS_PATH
+from ...lab.lab import Lab
+from ...lab.network import SERVER_ADDRESS
 from ...support.authentication import OPEN_URL, REQUIRE_USER, answer, connect
 from ...support.sessions import CONNECTED, begin
+from ...support.terminal import Terminal
 
 ASKS = ("auth-user-pass",)
 CONNECTED_TO = f"Connected to {SERVER_ADDRESS} "

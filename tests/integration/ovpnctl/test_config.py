@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, BOB
-from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration
+from ....ctl.exits import CommandExit
+from ...lab import service
+from ...lab.lab import Lab
+from ...lab.surroundings import ALICE, BOB
+from ...support.configuration_service import PROFILE, Configuration
 
 DENIED = "Error: Access to the configuration profile is denied."
 

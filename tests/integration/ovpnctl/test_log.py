@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import Process
-
+from ....ctl.exits import CommandExit
+from ....policy.dbus_numbers import StatusMinor
+from ...lab import service
+from ...lab.lab import Lab
+from ...lab.processes import Process
 from ...support.sessions import PAUSED, UserSession, begin
 
 
@@ -56,7 +56,15 @@ def test_json_is_an_object_a_line(lab: Lab, session: UserSession) -> None:
     assert log.wait() == CommandExit.OK
     said = [json.loads(line) for line in log.text.splitlines() if line.startswith("{")]
     assert {one["type"] for one in said} == {"log", "status"}
-    assert [one["minor"] for one in said if one["type"] == "status"] == [2, 6, 6, 7, 8, 9, 16]
+    assert [one["minor"] for one in said if one["type"] == "status"] == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+    ]
     begun = next(one for one in said if one["type"] == "status")
     assert (begun["text"], begun["message"]) == ("Connection, Configuration OK", f"config_path={session.profile}")
     assert {"group": "Client", "category": "INFO"}.items() <= next(one for one in said if "group" in one).items()

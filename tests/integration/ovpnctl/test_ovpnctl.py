@@ -5,17 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.support.configuration_service import PROFILE, Configuration
+from ....ctl.exits import CommandExit
+from ...lab import service
+from ...lab.lab import Lab
+from ...support.configuration_service import PROFILE, Configuration
 
 CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
-
-
-@pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
 
 
 def test_profiles_from_import_to_removal(lab: Lab, configuration: Configuration) -> None:

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab import service
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import Process
-
+from ....ctl.exits import CommandExit
+from ....policy.dbus_numbers import StatusMinor
+from ...lab import service
+from ...lab.connection import SESSIONS_PATH, BusClient
+from ...lab.lab import Lab
+from ...lab.network import SERVER_ADDRESS
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import Process
 from ...support.sessions import begin
 
 

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.sandbox.confinement import CGROUP_BOUNDS, START_CAPABILITIES
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
+from ....policy.sandbox.confinement import CGROUP_BOUNDS, START_CAPABILITIES
+from ....policy.sandbox.layers import ALL, Layer, join
+from ...lab.lab import Lab
+from ...lab.service import FIRST_SESSION_UID
+from ...lab.surroundings import SERVICE
 from ...support.service_life import after, make_directories, processes, refused, started, with_only
 from ...support.sessions import begin, wait_gone
+from ...support.skipping import cannot_run_here
 
 CONTROLLERS = {controller for controller, *_ in CGROUP_BOUNDS}
 PLACE = "/sys/fs/cgroup"  # where the service finds the tree

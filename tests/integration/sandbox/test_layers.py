@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.sandbox.confinement import SPAWNER_CAPABILITIES, SUPERVISOR_CAPABILITIES, WORKER_RLIMITS
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, NAMESPACES, Layer, join
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CLIENT_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.service import SESSION_UIDS, Service
-
+from ....policy.exit_status import ExitStatus
+from ....policy.sandbox.confinement import SPAWNER_CAPABILITIES, SUPERVISOR_CAPABILITIES, WORKER_RLIMITS
+from ....policy.sandbox.layers import ALL, NAMESPACES, Layer, join
+from ...lab.lab import Lab
+from ...lab.network import CLIENT_ADDRESS
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE
+from ...lab.service import SESSION_UIDS, Service
 from ...support.service_life import field, parent, processes, refused
 from ...support.sessions import UserSession, begin, wait_gone
 

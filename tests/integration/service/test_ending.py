@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.limits import BUS_CALL_DEADLINE
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CABLE
-from openvpn3_sessionmgr.tests.lab.openvpn import Server
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone, wait_gone
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ....policy.exit_status import ExitStatus
+from ....policy.limits import BUS_CALL_DEADLINE
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE
+from ...lab.openvpn import Server
+from ...lab.processes import DEADLINE, Process, until_gone, wait_gone
+from ...lab.service import FIRST_SESSION_UID
 from ...support.service_life import connected, field, frozen, processes, started
 
 HELPERS = "openvpn3-service-sessionmgr: "
@@ -83,7 +83,7 @@ def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, mor
         assert service.wait() == ExitStatus.OK
         for path in paths:
             alice.wait_signal(is_destroyed(path), what="SessionManagerEvent")
-            assert alice.statuses(path)[-1][:2] == (3, 28)
+            assert alice.statuses(path)[-1][:2] == (StatusMajor.SESSION, StatusMinor.PROC_STOPPED)
         _wait_until(lambda: server.process.text.count(heard) == len(paths))
         assert "ERROR" not in service.text
         assert_nothing_left(lab)
@@ -108,7 +108,7 @@ def test_a_session_that_connects_is_ended_too(lab: Lab) -> None:
         alice = lab.connection("alice")
         path = alice.new_tunnel(alice.import_profile("work", lab.profile()))
         alice.session(path, "Connect")  # nobody answers there
-        alice.wait_status(path, 6)
+        alice.wait_status(path, StatusMinor.CONN_CONNECTING)
         service.signal(signal.SIGTERM)
         assert service.wait(ENDED_AT_ONCE) == ExitStatus.OK
         assert_nothing_left(lab)

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CABLE, SERVER_ADDRESS
-from openvpn3_sessionmgr.tests.lab.openvpn import PORT, TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
-
-from ...support.service_life import connected, frozen, kill, line_after, parent, processes
+from ....policy.dbus_numbers import StatusMinor
+from ....policy.exit_status import ExitStatus
+from ...lab.connection import SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE, SERVER_ADDRESS
+from ...lab.openvpn import PORT, TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE
+from ...lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
+from ...support.service_life import connected, frozen, kill_and_wait, line_after, parent, processes
 
 KEEPER = "openvpn3-service-sessionmgr: spawner"
 SERVING = "openvpn3-service-sessionmgr: spawner, serving"
@@ -51,7 +51,7 @@ def test_a_dead_spawner_is_replaced(lab: Lab, service: Service) -> None:
     profile = alice.import_profile("second", lab.profile())
     for _ in range(3):
         [serving] = processes(SERVING)
-        kill(serving, signal.SIGKILL)
+        kill_and_wait(serving, signal.SIGKILL)
         path = alice.new_tunnel(profile)  # at once: what is asked for meanwhile waits in the socket
         assert processes(SERVING) != [serving]
         alice.session(path, "Disconnect")
@@ -63,13 +63,13 @@ def test_without_a_spawner_live_sessions_go_on(lab: Lab, service: Service) -> No
     alice, [live] = connected(lab)
     profile = alice.import_profile("second", lab.profile())
 
-    said = line_after(service.process, "keeper", lambda: kill(keeper(), signal.SIGKILL))
+    said = line_after(service.process, "keeper", lambda: kill_and_wait(keeper(), signal.SIGKILL))
     assert "CRITICAL" in said
     assert "was killed by SIGKILL: restart the service" in said
     alice.session(alice.new_tunnel(profile), "Disconnect")  # the serving one serves as long as it lives
 
     [serving] = processes(SERVING)
-    kill(serving, signal.SIGKILL)
+    kill_and_wait(serving, signal.SIGKILL)
     with pytest.raises(BusError, match="The spawner has ended; restart the service"):
         alice.new_tunnel(profile)
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [live]
@@ -114,10 +114,10 @@ def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
     profile = alice.import_profile("work", lab.profile(remotes=[f"vpn.example {PORT}"]))
     for _ in range(2):
         _, serving = resolvers()
-        kill(serving, signal.SIGKILL)
+        kill_and_wait(serving, signal.SIGKILL)
         path = alice.new_tunnel(profile)
         alice.session(path, "Connect")
-        alice.wait_status(path, 7)
+        alice.wait_status(path, StatusMinor.CONN_CONNECTED)
         alice.session(path, "Disconnect")
         assert resolvers()[1] != serving
 
@@ -125,7 +125,7 @@ def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
 def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> None:
     alice = lab.connection("alice")
     for pid in resolvers():
-        kill(pid, signal.SIGKILL)
+        kill_and_wait(pid, signal.SIGKILL)
     named = alice.new_tunnel(alice.import_profile("named", lab.profile(remotes=[f"vpn.example {PORT}"])))
     alice.session(named, "Connect")
     service.process.wait_line("the resolver has ended; restart the service")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ....policy.exit_status import ExitStatus
+from ...lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
@@ -19,10 +19,9 @@ from openvpn3_sessionmgr.tests.lab.connection import (
     BusClient,
     BusError,
 )
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE, LabError
+from ...lab.surroundings import SERVICE
 from ...support.service_life import field, frozen, owner_pid, processes
 
 IDLE = 1.0  # seconds; a busy machine has to get a session going in that time

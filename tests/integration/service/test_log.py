@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer
-from openvpn3_sessionmgr.tests.lab import kernel
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-
+from ....policy.dbus_numbers import StatusMinor
+from ....policy.exit_status import ExitStatus
+from ....policy.sandbox.layers import Layer
+from ...lab import kernel
+from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, BusClient
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE
 from ...support.service_life import connected, started
 
 IMPORTED = "imported by user"
@@ -163,7 +163,7 @@ def test_no_secrets_at_any_level(lab: Lab) -> None:
         alice, [path] = connected(lab)
         before = len(alice.signals())
         alice.session(path, "Restart")
-        alice.wait_status(path, 7, since=before)
+        alice.wait_status(path, StatusMinor.CONN_CONNECTED, since=before)
         alice.session(path, "Disconnect")
         assert service.stop() == ExitStatus.OK
         text = service.text

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.ipc import helpers
-from openvpn3_sessionmgr.ipc.channel import Channel, channel_pair
-from openvpn3_sessionmgr.policy.limits import MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.processes import until_gone, wait_gone
+from ....ipc import helpers
+from ....ipc.channel import Channel, channel_pair
+from ....policy.limits import MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
+from ...lab.lab import Lab
+from ...lab.network import SERVER_ADDRESS6
+from ...lab.processes import until_gone, wait_gone
 
 DEADLINE = 20.0  # seconds, for what ought to happen at once, on a machine that may be busy
 SLOW = 1.0  # seconds that a slow server takes

@@ -3,19 +3,18 @@
 import signal
 from functools import partial
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.tests.lab.bus import Bus
-from openvpn3_sessionmgr.tests.lab.connection import (
+from ....policy.exit_status import ExitStatus
+from ...lab.bus import Bus
+from ...lab.connection import (
     CONFIGURATION,
     CONFIGURATION_PATH,
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
 )
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, pids, until_gone
-
-from ...support.service_life import kill, owner_pid, refused, started, title
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE, pids, until_gone
+from ...support.service_life import kill_and_wait, owner_pid, refused, started, title
 
 PROGRAM = "openvpn3-service-sessionmgr"
 
@@ -81,7 +80,7 @@ def test_two_names_called_at_once_make_one_instance(lab: Lab) -> None:
         pid = owner_pid(alice)
         assert owner_pid(alice, CONFIGURATION) == pid
         assert not until_gone(partial(_instances, besides=pid), DEADLINE)
-        kill(pid, signal.SIGTERM)
+        kill_and_wait(pid, signal.SIGTERM)
         for name in (SESSIONS, CONFIGURATION):
             lab.watcher.wait_no_owner(name)
     losers = [line for line in lab.bus.process.lines if line.startswith(f"{PROGRAM}: {PROGRAM} is running")]

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.exit_status import ExitStatus
-from openvpn3_sessionmgr.policy.sandbox.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer, join
-from openvpn3_sessionmgr.supervisor.start.allocator import SETTINGS
-from openvpn3_sessionmgr.tests.lab import bus
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, clean_environment, until_gone
-from openvpn3_sessionmgr.tests.lab.service import AS_INSTALLED, service_command
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, IMPORT_ROOT, SERVICE, SHARED
-
+from ....policy.exit_status import ExitStatus
+from ....policy.sandbox.confinement import START_CAPABILITIES, SUPERVISOR_CAPABILITIES
+from ....policy.sandbox.layers import ALL, Layer, join
+from ....supervisor.start.allocator import SETTINGS
+from ...lab import bus
+from ...lab.connection import BusError
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE, clean_environment, until_gone
+from ...lab.service import AS_INSTALLED, service_command
+from ...lab.surroundings import ALICE, IMPORT_ROOT, SERVICE, SHARED
 from ...support.service_life import (
     after,
     field,

@@ -4,12 +4,11 @@ import time
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import LOG, LOG_PATH, SESSIONS, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.surroundings import SERVICE
-
+from ....policy.dbus_numbers import StatusMinor
+from ...lab.connection import LOG, LOG_PATH, SESSIONS, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE
+from ...lab.surroundings import SERVICE
 from ...support.service_life import started, wait_ready, with_limits
 from ...support.sessions import UserSession, begin
 

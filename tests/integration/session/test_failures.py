@@ -4,11 +4,10 @@ import signal
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ...lab.connection import SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, FAILED, RECONNECTING, begin, kill, processes_of_sessions, wait_gone
 
 MARKER = b"what only the two ends may read " * 100
@@ -143,10 +142,16 @@ def test_a_killed_worker_takes_its_engine_along_and_nobody_else_notices(lab: Lab
     kill(worker)
     _, _, text = victim.wait(FAILED)
     assert text == "The session's worker was killed by SIGKILL"
-    assert victim.user.statuses(victim.path)[-2][:2] == (3, 29)
+    assert victim.user.statuses(victim.path)[-2][:2] == (StatusMajor.SESSION, StatusMinor.PROC_KILLED)
     wait_gone([worker, engine])
     service.process.wait_line("killed by SIGKILL")
-    assert other.minors == [2, 2, 6, 6, 7]
+    assert other.minors == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+    ]
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
     victim.call("Disconnect")
     again = begin(lab, "again", connection=victim.user)
@@ -176,7 +181,17 @@ def test_a_worker_or_engine_asked_to_end_means_disconnect(lab: Lab, victim: str,
     worker, engine = session.worker, session.engine
     kill(worker if victim == "worker" else engine, number)
     session.wait(StatusMinor.PROC_STOPPED)
-    assert session.minors == [2, 2, 6, 6, 7, 8, 9, 16, 28]
+    assert session.minors == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
     wait_gone([worker, engine])
     assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
 
@@ -203,6 +218,11 @@ def test_disconnect_while_connecting_and_while_the_engine_is_stopped(lab: Lab) -
     kill(engine, signal.SIGSTOP)
     session.call("Disconnect")
     session.wait(StatusMinor.PROC_STOPPED)
-    assert session.minors[-4:] == [8, 9, 16, 28]
+    assert session.minors[-4:] == [
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
     # An engine that cannot say goodbye is killed after a while; so it is with a worker.
     wait_gone([worker, engine], 12)

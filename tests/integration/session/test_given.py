@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, BOB
-
+from ...lab.connection import CONFIGURATION
+from ...lab.lab import Lab
+from ...lab.processes import DEADLINE
+from ...lab.surroundings import ALICE, BOB
 from ...support.sessions import UserSession, begin, wait_gone
 
 SEALED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE

@@ -8,12 +8,11 @@ from typing import Any
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.ctl.exits import CommandExit
-from openvpn3_sessionmgr.policy.sandbox.layers import ALL, Layer
-from openvpn3_sessionmgr.tests.lab.connection import BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ACCOUNTS
-
+from ....ctl.exits import CommandExit
+from ....policy.sandbox.layers import ALL, Layer
+from ...lab.connection import BusError
+from ...lab.lab import Lab
+from ...lab.surroundings import ACCOUNTS
 from ...support.sessions import FAILED, UserSession, begin, kill
 from ..sandbox.test_layers import NOT_HERE, here
 

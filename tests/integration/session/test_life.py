@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.service import FIRST_SESSION_UID
-
+from ....policy.dbus_numbers import StatusMajor, StatusMinor
+from ...lab.connection import CONFIGURATION, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import BEHIND_ADDRESS, BEHIND_ADDRESS6
+from ...lab.openvpn import TUNNEL_ADDRESS, TUNNEL_ADDRESS6
+from ...lab.service import FIRST_SESSION_UID
 from ...support.sessions import CONNECTED, PAUSED, RECONNECTING, UserSession, begin, processes_of_sessions, wait_gone
 
 MARKER = b"what only the two ends may read " * 100
@@ -27,7 +27,13 @@ def test_the_whole_life_of_a_session(lab: Lab) -> None:
     session.call("Ready")
 
     session.connect()
-    assert session.minors == [2, 2, 6, 6, 7]
+    assert session.minors == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+    ]
     assert session.get("connected_to") == ["udp", "198.51.100.1", 1194]
     assert session.get("session_name") == "198.51.100.1"
     assert session.get("device_name") == "tun0"
@@ -40,19 +46,23 @@ def test_the_whole_life_of_a_session(lab: Lab) -> None:
 
     session.call("Pause", "s", "lunch")
     session.wait(PAUSED)
-    assert session.minors[5:] == [13, 14]
-    assert alice.statuses(session.path)[5] == (2, 13, "Reason: lunch")
+    assert session.minors[5:] == [StatusMinor.CONN_PAUSING, StatusMinor.CONN_PAUSED]
+    assert alice.statuses(session.path)[5] == (StatusMajor.CONNECTION, StatusMinor.CONN_PAUSING, "Reason: lunch")
 
     before = session.seen
     session.call("Resume")
     session.wait(CONNECTED, before)
-    assert session.minors[7:] == [15, 12, 7]
+    assert session.minors[7:] == [StatusMinor.CONN_RESUMING, StatusMinor.CONN_RECONNECTING, StatusMinor.CONN_CONNECTED]
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
 
     before = session.seen
     session.call("Restart")
     session.wait(CONNECTED, before)
-    assert session.minors[10:] == [12, 12, 7]
+    assert session.minors[10:] == [
+        StatusMinor.CONN_RECONNECTING,
+        StatusMinor.CONN_RECONNECTING,
+        StatusMinor.CONN_CONNECTED,
+    ]
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
     statistics = session.get("statistics")
     assert isinstance(statistics, dict)
@@ -61,7 +71,12 @@ def test_the_whole_life_of_a_session(lab: Lab) -> None:
 
     worker, engine = session.worker, session.engine
     session.call("Disconnect")
-    assert session.minors[13:] == [8, 9, 16, 28]
+    assert session.minors[13:] == [
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
     destroyed = alice.wait_signal(lambda one: one.member == "SessionManagerEvent" and one.arguments[1] == 2)
     assert destroyed.arguments == [session.path, 2, 4001]
@@ -190,7 +205,7 @@ def test_pause_before_connect_and_resume_in_the_middle_of_pausing(lab: Lab) -> N
     lab.supervisor()
     session = begin(lab)
     session.call("Pause", "s", "not yet")
-    assert session.minors == [2, 13, 14]
+    assert session.minors == [StatusMinor.CFG_OK, StatusMinor.CONN_PAUSING, StatusMinor.CONN_PAUSED]
     session.call("Resume")
     session.connect()
     before = session.seen

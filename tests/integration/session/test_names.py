@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import SERVER_ADDRESS, SERVER_ADDRESS6
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-
+from ....policy.dbus_numbers import StatusMinor
+from ...lab.lab import Lab
+from ...lab.network import SERVER_ADDRESS, SERVER_ADDRESS6
+from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, FAILED, RECONNECTING, begin, processes_of_sessions, wait_gone
 
 NAME = "vpn.example"
@@ -35,7 +35,7 @@ def test_a_slow_name_server_delays_its_session_only(lab: Lab) -> None:
     quick = begin(lab, "quick", connection=slow.user)
     slow.call("Connect")
     quick.connect()
-    assert slow.minors == [2, 2, 6]
+    assert slow.minors == [StatusMinor.CFG_OK, StatusMinor.CFG_OK, StatusMinor.CONN_CONNECTING]
     slow.wait(CONNECTED)
 
 

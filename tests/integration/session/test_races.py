@@ -5,11 +5,10 @@ import signal
 import psutil
 import pytest
 
-from openvpn3_sessionmgr.tests.lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.service import Service
-
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.lab import Lab
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.service import Service
 from ...support.sessions import CONNECTED, FAILED, PAUSED, begin, kill, processes_of_sessions, wait_gone
 
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from openvpn3_sessionmgr.policy.dbus_numbers import StatusMinor
-from openvpn3_sessionmgr.tests.lab.auth_server import knows
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.network import CABLE
-from openvpn3_sessionmgr.tests.lab.openvpn import TUNNEL_ADDRESS
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, LabError
-
+from ....policy.dbus_numbers import StatusMinor
+from ...lab.auth_server import knows
+from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.processes import DEADLINE, LabError
 from ...support import service_life
 from ...support.authentication import AUTH_FAILED, NEED_PASSWORD, REQUIRE_USER, connect, questions, refusal, story
 from ...support.sessions import (
@@ -101,7 +100,12 @@ def test_a_session_that_lost_a_process_connects_again(lab: Lab, victim: str, rea
     waiting = wait_counted(session, "N_RECONNECT", 1)
 
     session.wait(CONNECTED, before, AFTER_PAUSE)
-    assert [line.partition(" ")[0] for line in story(session, before)] == ["2,12", "2,6", "2,6", "2,7"]
+    assert [line.partition(" ")[0] for line in story(session, before)] == [
+        "CONN_RECONNECTING",
+        "CONN_CONNECTING",
+        "CONN_CONNECTING",
+        "CONN_CONNECTED",
+    ]
     assert session.worker.pid != worker.pid and session.engine.pid != engine.pid
     assert {name: session.get(name) for name in same} == kept
     assert lab.echo(TUNNEL_ADDRESS, b"x" * 10000) == b"x" * 10000
@@ -131,7 +135,10 @@ def test_what_was_typed_is_asked_for_again(lab: Lab) -> None:
     before = lose(session)
     assert questions(session) == []
     session.wait(REQUIRE_USER, before, AFTER_PAUSE)
-    assert story(session, before)[1:] == [f"attention 1,1 {NEED_PASSWORD}", f"2,4 {NEED_PASSWORD}"]
+    assert story(session, before)[1:] == [
+        f"attention USER_PASSWORD {NEED_PASSWORD}",
+        f"CFG_REQUIRE_USER {NEED_PASSWORD}",
+    ]
     connect(session, **LOGIN)
     assert len(server.logins) == 2
 
@@ -172,7 +179,12 @@ def test_disconnect_while_it_waits(lab: Lab) -> None:
     session.connect()
     before = lose(session)
     session.call("Disconnect")
-    assert session.minors[-4:] == [8, 9, 16, 28]
+    assert session.minors[-4:] == [
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
     assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
     with pytest.raises(LabError):
         session.wait(CONNECTING, before, FIRST_PAUSE + 1)
@@ -199,7 +211,7 @@ def test_pause_while_it_waits_puts_off_the_next_try_until_resume(lab: Lab) -> No
     session.connect()
     before = lose(session)
     session.call("Pause", "s", "lunch")
-    assert story(session, before)[1:] == ["2,13 Reason: lunch", "2,14"]
+    assert story(session, before)[1:] == ["CONN_PAUSING Reason: lunch", "CONN_PAUSED"]
     assert refusal(session, "Pause", "s", "again").endswith("Connection is already paused")
     with pytest.raises(LabError):
         session.wait(CONNECTING, before, FIRST_PAUSE + 1)
@@ -207,7 +219,13 @@ def test_pause_while_it_waits_puts_off_the_next_try_until_resume(lab: Lab) -> No
     before = session.seen
     session.call("Resume")
     session.wait(CONNECTED, before)
-    assert [line.partition(" ")[0] for line in story(session, before)] == ["2,15", "2,12", "2,6", "2,6", "2,7"]
+    assert [line.partition(" ")[0] for line in story(session, before)] == [
+        "CONN_RESUMING",
+        "CONN_RECONNECTING",
+        "CONN_CONNECTING",
+        "CONN_CONNECTING",
+        "CONN_CONNECTED",
+    ]
     assert "Internal error" not in service.log
 
 
@@ -313,7 +331,7 @@ def test_without_a_spawner_there_is_no_further_try(lab: Lab) -> None:
     session = begin(lab)
     session.connect()
     for pid in service_life.processes(SPAWNER):  # the keeper is the oldest
-        service_life.kill(pid, signal.SIGKILL)
+        service_life.kill_and_wait(pid, signal.SIGKILL)
     before = lose(session)
     session.call("Restart")
     assert session.wait(FAILED, before)[2].startswith("No worker can be started: The spawner has ended")
@@ -331,7 +349,17 @@ def test_an_orderly_end_is_the_end(lab: Lab, victim: str) -> None:
     session.connect()
     kill(session.worker if victim == "worker" else session.engine, signal.SIGTERM)
     session.wait(StatusMinor.PROC_STOPPED)
-    assert session.minors == [2, 2, 6, 6, 7, 8, 9, 16, 28]
+    assert session.minors == [
+        StatusMinor.CFG_OK,
+        StatusMinor.CFG_OK,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTING,
+        StatusMinor.CONN_CONNECTED,
+        StatusMinor.CONN_DISCONNECTING,
+        StatusMinor.CONN_DISCONNECTED,
+        StatusMinor.CONN_DONE,
+        StatusMinor.PROC_STOPPED,
+    ]
 
 
 def test_a_connection_that_does_not_come_about_in_time_fails(lab: Lab) -> None:

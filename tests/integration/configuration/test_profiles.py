@@ -2,43 +2,32 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from openvpn3_sessionmgr.policy.access import Caller
-from openvpn3_sessionmgr.policy.limits import PROFILE_DEADLINE
-from openvpn3_sessionmgr.supervisor.bus.callers import Callers
-from openvpn3_sessionmgr.supervisor.bus.connection import BusConnection
-from openvpn3_sessionmgr.supervisor.bus.dispatch import Dispatcher
-from openvpn3_sessionmgr.supervisor.bus.signals import Signals
-from openvpn3_sessionmgr.supervisor.errors import AccessDenied, CallerError
-from openvpn3_sessionmgr.supervisor.logging.log import Log
-from openvpn3_sessionmgr.supervisor.services.configuration import ConfigurationService
-from openvpn3_sessionmgr.supervisor.services.profile_object import ProfileObject
-from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
-from openvpn3_sessionmgr.tests.lab.connection import CONFIGURATION_PATH, BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.surroundings import ACCOUNTS, ALICE, BOB, SERVICE
-from openvpn3_sessionmgr.tests.support.configuration_service import (
+from ....policy.access import Caller
+from ....policy.limits import PROFILE_DEADLINE
+from ....supervisor.bus.callers import Callers
+from ....supervisor.bus.connection import BusConnection
+from ....supervisor.bus.dispatch import Dispatcher
+from ....supervisor.bus.signals import Signals
+from ....supervisor.errors import AccessDenied, CallerError
+from ....supervisor.logging.log import Log
+from ....supervisor.services.configuration import ConfigurationService
+from ....supervisor.services.profile_object import ProfileObject
+from ....supervisor.services.profile_store import ProfileStore
+from ...lab.connection import CONFIGURATION_PATH, BusClient
+from ...lab.lab import Lab
+from ...lab.surroundings import ACCOUNTS, ALICE, BOB, SERVICE
+from ...support.configuration_service import (
     DESTROYED,
     PROFILE,
     PROGRAMS,
     Configuration,
     available,
 )
-
-
-@pytest.fixture
-def configuration(lab: Lab) -> Configuration:
-    return Configuration(lab)
-
-
-@pytest.fixture
-def alice(lab: Lab, configuration: Configuration) -> BusClient:
-    return lab.connection("alice")
 
 
 def test_another_services_profile_for_a_user(alice: BusClient, configuration: Configuration) -> None:
@@ -83,7 +72,7 @@ def test_use_that_another_service_does_not_let_us_count_is_logged(
     lab: Lab, alice: BusClient, configuration: Configuration
 ) -> None:
     path = alice.import_profile("office", PROFILE, single_use=True)
-    program = [sys.executable, str(PROGRAMS), "read", path, str(ALICE.uid), "used"]
+    program = [*PROGRAMS, "read", path, str(ALICE.uid), "used"]
     done = lab.as_user(SERVICE.name, program)  # this bus' policy gives it no name of a backend process
     assert done.returncode == 0 and f"use of profile {path} not counted" in done.stdout
     assert available(alice) == [path]

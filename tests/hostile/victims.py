@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvpn3_sessionmgr.policy.sandbox.layers import Layer, split
-from openvpn3_sessionmgr.tests.conftest import cannot_run_here
-from openvpn3_sessionmgr.tests.lab import kernel
-from openvpn3_sessionmgr.tests.lab.connection import BusClient
-from openvpn3_sessionmgr.tests.lab.lab import Lab
-from openvpn3_sessionmgr.tests.lab.processes import DEADLINE, Process, until_gone
-from openvpn3_sessionmgr.tests.lab.surroundings import ALICE, SERVICE
-from openvpn3_sessionmgr.tests.support.authentication import answer
-from openvpn3_sessionmgr.tests.support.service_life import after, started
-from openvpn3_sessionmgr.tests.support.sessions import UserSession, begin
+from ...policy.sandbox.layers import Layer, split
+from ..lab import kernel
+from ..lab.connection import BusClient
+from ..lab.lab import Lab
+from ..lab.processes import DEADLINE, Process, until_gone
+from ..lab.surroundings import ALICE, SERVICE
+from ..support.authentication import answer
+from ..support.service_life import after, started
+from ..support.sessions import UserSession, begin
+from ..support.skipping import cannot_run_here
 
 SOURCES = Path(__file__).parent / "program"
 SECRET = "hunter2-of-bob"
@@ -153,7 +153,7 @@ class Victims:
         return words
 
 
-class Stage:
+class Trials:
     """The victims, and two users who start sessions of the program's."""
 
     def __init__(self, lab: Lab, program: Path, victims: Victims) -> None:

@@ -10,7 +10,7 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 
-from openvpn3_sessionmgr.tests.lab.processes import LabError
+from ..lab.processes import LabError
 
 _DEADLINE = 20.0
 
