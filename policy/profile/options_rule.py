@@ -43,7 +43,7 @@ def per_connection(least: int, most: int, reason: str, embed: Embed = Embed.NEVE
 
 
 def taken_over(least: int, most: int, reason: str, embed: Embed = Embed.NEVER, in_connection: bool = False) -> Rule:
-    """An option that worker/profile/profile.py reads itself, or whose effect is always there."""
+    """An option that worker/profile/compiler.py reads itself, or whose effect is always there."""
     return Rule(Treatment.TAKEN_OVER, reason, least, most, embed, in_connection)
 
 
