@@ -17,7 +17,7 @@ from . import pinned_strings
 from .layers import Layer, namespace_flags
 
 
-class Is(StrEnum):
+class Comparison(StrEnum):
     """How an argument is compared with a value."""
 
     EQUAL = "equal"
@@ -31,7 +31,7 @@ class Condition(NamedTuple):
     """On one argument, counted from 0."""
 
     argument: int
-    comparison: Is
+    comparison: Comparison
     value: int
     mask: int = 0
 
@@ -52,12 +52,12 @@ class Table(NamedTuple):
 
 
 def _equal(argument: int, value: int) -> tuple[Condition, ...]:
-    return (Condition(argument, Is.EQUAL, value),)
+    return (Condition(argument, Comparison.EQUAL, value),)
 
 
 def _none_of(argument: int, bits: int) -> tuple[Condition, ...]:
     """No bit of `bits` is set."""
-    return (Condition(argument, Is.MASKED, 0, bits),)
+    return (Condition(argument, Comparison.MASKED, 0, bits),)
 
 
 def _each(calls: str, reason: str, argument: int, values: Collection[int]) -> tuple[Row, ...]:
@@ -133,7 +133,7 @@ _ANY_PROCESS = (
     Row("brk munmap madvise", "memory of its own"),
     Row("mmap", "memory that is not executable", (*_none_of(2, _PROT_EXEC), *_equal(0, 0))),
     Row("mmap", "the same, in a place of the program's choice", (
-        *_none_of(2, _PROT_EXEC), Condition(0, Is.AT_LEAST, pinned_strings.FLOOR))),
+        *_none_of(2, _PROT_EXEC), Condition(0, Comparison.AT_LEAST, pinned_strings.FLOOR))),
     Row("mremap", "memory of its own, grown; not over other memory", _none_of(3, _MREMAP_FIXED)),
     Row("mprotect", "memory of its own, never made executable", _none_of(2, _PROT_EXEC)),
     Row("futex set_robust_list rseq membarrier sched_yield", "locks of the C library"),
@@ -154,10 +154,11 @@ _ANY_PROCESS = (
 
 _LOADS_PROGRAMS = (
     Row("mmap", "code of libraries, from files", (
-        Condition(2, Is.MASKED, _PROT_EXEC, _PROT_WRITE | _PROT_EXEC), *_none_of(3, _MAP_ANONYMOUS),
-        Condition(0, Is.AT_LEAST, pinned_strings.FLOOR))),
+        Condition(2, Comparison.MASKED, _PROT_EXEC, _PROT_WRITE | _PROT_EXEC), *_none_of(3, _MAP_ANONYMOUS),
+        Condition(0, Comparison.AT_LEAST, pinned_strings.FLOOR))),
     Row("mmap", "the same, wherever there is room", (
-        Condition(2, Is.MASKED, _PROT_EXEC, _PROT_WRITE | _PROT_EXEC), *_none_of(3, _MAP_ANONYMOUS), *_equal(0, 0))),
+        Condition(2, Comparison.MASKED, _PROT_EXEC, _PROT_WRITE | _PROT_EXEC), *_none_of(3, _MAP_ANONYMOUS),
+        *_equal(0, 0))),
     Row("arch_prctl set_tid_address", "start of a program"),
     Row("getrlimit", "its bounds"),
     Row("prlimit64", "its own bounds, which only go down", _equal(0, 0)),
@@ -171,13 +172,13 @@ _READS_FILES = (
 
 _SOCKETS = (
     *(
-        Row("socket", reason, (*_equal(0, domain), Condition(1, Is.MASKED, kind, _SOCK_TYPE)))
+        Row("socket", reason, (*_equal(0, domain), Condition(1, Comparison.MASKED, kind, _SOCK_TYPE)))
         for domain, reason in ((_AF_UNIX, "the management interface"), (_AF_INET, "IPv4"), (_AF_INET6, "IPv6"))
         for kind in (_SOCK_STREAM, _SOCK_DGRAM)
     ),
     *(
         Row("socket", "what addresses this machine has (NETLINK_ROUTE)", (
-            *_equal(0, _AF_NETLINK), *_equal(2, 0), Condition(1, Is.MASKED, kind, _SOCK_TYPE)))
+            *_equal(0, _AF_NETLINK), *_equal(2, 0), Condition(1, Comparison.MASKED, kind, _SOCK_TYPE)))
         for kind in (_SOCK_RAW, _SOCK_DGRAM)
     ),
     Row("connect bind sendmmsg recvmmsg", "the server; what it knows of itself"),
@@ -245,9 +246,9 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
     providers; None where there is no provider.
     """
     mount = (
-        Condition(1, Is.EQUAL, pinned_strings.PRIVATE),
-        Condition(2, Is.EQUAL, pinned_strings.TMPFS),
-        Condition(3, Is.EQUAL, _MS_PRIVATE_DIRECTORY),
+        Condition(1, Comparison.EQUAL, pinned_strings.PRIVATE),
+        Condition(2, Comparison.EQUAL, pinned_strings.TMPFS),
+        Condition(3, Comparison.EQUAL, _MS_PRIVATE_DIRECTORY),
     )
     own = (
         Row("clone", "a process for each worker, compiler of a profile, and engine",
@@ -273,21 +274,21 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
     outside = tuple(
         Row("setresuid setresgid", "ids of others, root's above all", (Condition(argument, comparison, bound),))
         for argument in range(3)
-        for comparison, bound in ((Is.BELOW, uids.start), (Is.ABOVE, uids.stop - 1))
+        for comparison, bound in ((Comparison.BELOW, uids.start), (Comparison.ABOVE, uids.stop - 1))
     )
-    page = Condition(0, Is.MASKED, pinned_strings.AT, 2**64 - pinned_strings.SIZE)
+    page = Condition(0, Comparison.MASKED, pinned_strings.AT, 2**64 - pinned_strings.SIZE)
     relied_on = Row("mprotect", "the pinned strings, which the filters rely on", (page,))
     return Table((*own, *ENGINE.admitted, *WORKER.admitted), (*outside, relied_on))
 
 
 def _shows_providers(groups: int) -> tuple[Row, ...]:
     """The calls that show a worker the files of its PKCS#11 providers, and those of modules in engines."""
-    to_place = Condition(1, Is.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
-    from_stage = Condition(0, Is.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
+    to_place = Condition(1, Comparison.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
+    from_stage = Condition(0, Comparison.MASKED, pinned_strings.PATHS, 2**64 - pinned_strings.PATHS_SIZE)
     return (
         Row("mount", "a file of a provider in its place, both paths as the administrator lists them",
-            (from_stage, to_place, Condition(3, Is.EQUAL, _MS_BIND))),
-        Row("mount", "the same made read-only", (to_place, Condition(3, Is.EQUAL, _MS_READ_ONLY))),
+            (from_stage, to_place, Condition(3, Comparison.EQUAL, _MS_BIND))),
+        Row("mount", "the same made read-only", (to_place, Condition(3, Comparison.EQUAL, _MS_READ_ONLY))),
         Row("umount2", "the files of all providers", (*_equal(0, pinned_strings.STAGE), *_equal(1, _MNT_DETACH))),
         *_each("setgroups", "groups of providers; a filter sees how many, not which", 0, range(1, groups + 1)),
         *_MODULES,

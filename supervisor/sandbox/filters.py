@@ -13,7 +13,7 @@ from typing import Any
 from ...ipc.helpers import Filters
 from ...policy.sandbox import system_calls
 from ...policy.sandbox.layers import Layer
-from ...policy.sandbox.system_calls import Condition, Is, Table
+from ...policy.sandbox.system_calls import Comparison, Condition, Table
 
 # Debian's python3-seccomp, which is libseccomp's own, and PyPI's: the same interface.
 _BINDINGS = ("seccomp", "pyseccomp")
@@ -75,15 +75,15 @@ def _binding() -> Any:
 
 def _add(library: Any, filter_: Any, action: Any, calls: str, conditions: tuple[Condition, ...]) -> None:
     comparisons = {
-        Is.EQUAL: library.EQ,
-        Is.BELOW: library.LT,
-        Is.ABOVE: library.GT,
-        Is.AT_LEAST: library.GE,
-        Is.MASKED: library.MASKED_EQ,
+        Comparison.EQUAL: library.EQ,
+        Comparison.BELOW: library.LT,
+        Comparison.ABOVE: library.GT,
+        Comparison.AT_LEAST: library.GE,
+        Comparison.MASKED: library.MASKED_EQ,
     }
     arguments = [
         library.Arg(one.argument, comparisons[one.comparison], one.mask, one.value)
-        if one.comparison is Is.MASKED
+        if one.comparison is Comparison.MASKED
         else library.Arg(one.argument, comparisons[one.comparison], one.value)
         for one in conditions
     ]
