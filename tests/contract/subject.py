@@ -120,7 +120,7 @@ class Session:
 
     @property
     def device(self) -> str:
-        """The name of its device, the first that is free: that of a session which has ended may be there for a while."""
+        """The name of its device, the first that is free: that of a session which has ended may stay for a while."""
         name: str = self.get("device_name")
         assert re.fullmatch("tun[0-9]", name)
         return name

@@ -69,10 +69,6 @@ class BareWorker:
         assert event is not None
         events.handle(self.session, event)
 
-    def phase(self) -> Phase:
-        """How far the engine is now."""
-        return self.session.phase
-
     def said(self) -> list[messages.ToSupervisor]:
         """What the supervisor has been told since the last call."""
         return said(self._supervisor)

@@ -75,7 +75,7 @@ def failed(*news: Message, first: Status | None = None, during: Callable[[], Non
 
 @pytest.fixture(autouse=True)
 def unignored() -> Iterator[None]:
-    """Whoever started the tests may have these signals ignored: nohup(1), a shell that does something else meanwhile."""
+    """Whoever started the tests may have had these signals ignored: nohup(1), or a shell, in the background."""
     before = [(number, signal.getsignal(number)) for number in SIGNALS]
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
