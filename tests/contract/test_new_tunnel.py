@@ -126,7 +126,7 @@ def test_lookup_by_the_device(connected: Session, bob: BusClient, begin: Begin) 
     assert bob.session(SESSIONS_PATH, "FetchManagedInterfaces") == []
     assert alice.session(SESSIONS_PATH, "LookupInterface", "s", connected.device) == connected.path
     expected = gdbus_error(MANAGER, "Interface not found")
-    assert error_of(alice, SESSIONS_PATH, "LookupInterface", "s", "tun9") == expected
+    assert error_of(alice, SESSIONS_PATH, "LookupInterface", "s", "tun99") == expected
     assert error_of(bob, SESSIONS_PATH, "LookupInterface", "s", connected.device) == expected
 
 
@@ -144,8 +144,7 @@ def test_two_sessions_two_devices(server: Server, begin: Begin) -> None:
     first, second = begin("first"), begin("second")
     first.connect()
     second.connect()
-    devices = {first.get("device_name"), second.get("device_name")}
-    assert devices == {"tun0", "tun1"} if SUBJECT.ours else len(devices) == 2
+    assert first.device != second.device
     first.call("Disconnect")
     assert second.get("status") == [StatusMajor.CONNECTION, StatusMinor.CONN_CONNECTED, ""]
     assert only(second.user.session(SESSIONS_PATH, "FetchAvailableSessions")) == second.path

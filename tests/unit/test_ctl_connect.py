@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from dbus_fast import Message, MessageType
@@ -17,6 +17,7 @@ from ...ctl.status_text import Status
 from ...ctl.watch import Watch
 from ...policy.dbus_numbers import StatusMajor, StatusMinor
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATH = "/net/openvpn/v3/sessions/one"
 OTHER = "/net/openvpn/v3/sessions/other"
 SERVICE = ":1.5"
@@ -72,6 +73,17 @@ def failed(*news: Message, first: Status | None = None, during: Callable[[], Non
     return caught.value
 
 
+@pytest.fixture(autouse=True)
+def unignored() -> Iterator[None]:
+    """Whoever started the tests may have had these signals ignored: nohup(1), or a shell, in the background."""
+    before = [(number, signal.getsignal(number)) for number in SIGNALS]
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
 def test_connected_after_news_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     status = wait(status_change(2), status_change(6), status_change(6), status_change(7, "up"))
     assert status == Status(2, 7, "up")
@@ -125,7 +137,7 @@ def test_timeout() -> None:
     assert failed(status_change(6)).status == CommandExit.TIMED_OUT
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted(number: signal.Signals) -> None:
     error = failed(status_change(6), during=lambda: os.kill(os.getpid(), number))
     assert error.status == 128 + number

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -85,15 +85,24 @@ def test_the_texts_of_a_question_are_escaped_and_cut(hostile: HostileWorkers) ->
     session.call("Disconnect")
 
 
-@pytest.mark.parametrize("kind", [messages.Failed, messages.EngineDied, messages.AuthenticationFailed, messages.Ended])
-def test_the_reason_of_an_end_is_escaped(hostile: HostileWorkers, kind: Callable[[str], messages.ToSupervisor]) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        messages.Failed(STEERS),
+        messages.EngineDied(STEERS),
+        messages.AuthenticationFailed(STEERS),
+        messages.Ended(STEERS),
+    ],
+    ids=lambda end: type(end).__name__,
+)
+def test_the_reason_of_an_end_is_escaped(hostile: HostileWorkers, end: messages.ToSupervisor) -> None:
     session = hostile.session(State.CONNECTED)
     since = session.seen
     with worker_channel(session.worker.pid) as channel:
-        send(channel, kind(STEERS))
+        send(channel, end)
         session.user.wait_signal(lambda one: one.member == "StatusChange" and ESCAPED in one.arguments[2], since=since)
     assert all(text.isprintable() for _, _, text in session.user.statuses(session.path))
-    if kind is not messages.Ended:
+    if not isinstance(end, messages.Ended):
         session.call("Disconnect")
 
 
@@ -110,7 +119,7 @@ def test_log_lines_and_reasons_are_escaped(hostile: HostileWorkers) -> None:
         assert line.arguments == [7, LogCategory.INFO, ESCAPED]
         last = session.get("last_log")
         assert isinstance(last, dict) and last["log_message"].isprintable()
-        assert all(name.isprintable() for name in dict(session.get("statistics")))
+        assert all(name.isprintable() for name in session.user.get(session.path, "statistics"))
     session.call("Disconnect")
 
 

@@ -233,7 +233,7 @@ def test_a_directory_that_is_not_its_own_is_left_alone(lab: Lab, option: str) ->
     file = lab.directory / "file"
     file.touch()
 
-    assert "root's, and not empty" in refused(lab, f"{option}={theirs}")
+    assert "belongs to root and is not empty" in refused(lab, f"{option}={theirs}")
     assert "it is a symbolic link" in refused(lab, f"{option}={link}")
     assert "File exists" in refused(lab, f"{option}={file}")
     assert "Not a directory" in refused(lab, f"{option}={file}/below")
