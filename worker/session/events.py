@@ -78,7 +78,7 @@ def handle(session: WorkerSession, event: management.Event) -> None:
     if session.phase is not Phase.STOPPING:
         _HANDLERS[type(event)](session, event)
     elif isinstance(event, management.Reply) and event.text.startswith("pid="):
-        session.lives_on()
+        session.still_answers()
 
 
 def printed(session: WorkerSession, line: str) -> None:
@@ -137,8 +137,8 @@ def _state(session: WorkerSession, event: management.EngineState) -> None:
     elif event.name == "EXITING":
         session.exit_reason = event.detail
     else:
-        if not session.attempts.connected_once and not session.connecting_announced and session.phase is Phase.RUNNING:
-            session.connecting_announced = True
+        if not session.attempts.connected_once and not session.connecting_reported and session.phase is Phase.RUNNING:
+            session.connecting_reported = True
             session.uplink.tell(messages.Connecting(session.uplink.request_number))
         if event.name in _PROGRESS:
             session.uplink.log(*_PROGRESS[event.name])
@@ -154,7 +154,7 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
     if event.detail != "SUCCESS":
         session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
-    session.endpoint, session.endpoint_told = (*_endpoint(remote, event), remote.host), False
+    session.endpoint, session.endpoint_reported = (*_endpoint(remote, event), remote.host), False
     session.downlink.command("load-stats")
 
 
@@ -282,7 +282,7 @@ def _reply(session: WorkerSession, event: management.Reply) -> None:
     counted = _LOAD_STATS.search(event.text)
     if counted:
         session.count_bytes(int(counted[1]), int(counted[2]))
-    if session.endpoint is not None and not session.endpoint_told and (counted or not event.ok):
+    if session.endpoint is not None and not session.endpoint_reported and (counted or not event.ok):
         session.report_connected()
     if not event.ok:
         session.uplink.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")

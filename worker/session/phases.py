@@ -83,7 +83,7 @@ def _row(phases: Iterable[Phase] | Phase, event: Event, following: Phase | None,
         TABLE[phase, event] = Transition(following or phase, actions)
 
 
-_WITH_ENGINE = (Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
+WITH_ENGINE = (Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
 _BEFORE = (Phase.NEW, Phase.STARTING)
 
 _row(Phase.NEW, Event.ENGINE_STARTED, Phase.STARTING)
@@ -111,14 +111,14 @@ _row(Phase.WAITING, Event.ANSWERED, Phase.RUNNING, Action.START_DEADLINE)
 
 # Ends.
 _row(_BEFORE, Event.FAILED, Phase.STOPPING, Action.REPORT_PROFILE_REFUSED, Action.END_ENGINE)
-_row(_WITH_ENGINE, Event.FAILED, Phase.STOPPING, Action.REPORT_FAILED, Action.END_ENGINE)
+_row(WITH_ENGINE, Event.FAILED, Phase.STOPPING, Action.REPORT_FAILED, Action.END_ENGINE)
 for _event, *_actions in (
     (Event.REFUSED, Action.REPORT_CREDENTIALS_REFUSED, Action.END_ENGINE),
     (Event.ENGINE_DIED, Action.REPORT_ENGINE_DIED, Action.END_ENGINE),
     (Event.ENDED, Action.REPORT_ENDED, Action.END_ENGINE),
     (Event.DISCONNECT, Action.END_ENGINE),
 ):
-    _row((*_BEFORE, *_WITH_ENGINE), _event, Phase.STOPPING, *_actions)
+    _row((*_BEFORE, *WITH_ENGINE), _event, Phase.STOPPING, *_actions)
 
 
 class PhaseMachine:

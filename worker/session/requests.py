@@ -12,7 +12,7 @@ from ...ipc import messages
 from ...ipc.channel import Packet
 from ...ipc.codec import BadFrame, decode_to_worker
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory
-from .phases import TABLE, Event, Phase
+from .phases import TABLE, WITH_ENGINE, Event, Phase
 from .session import WorkerSession
 
 
@@ -71,8 +71,6 @@ def _permit(*phases: Phase, act: Callable[[WorkerSession, Any], None]) -> _Permi
     return _Permit(frozenset(phases), act)
 
 
-_RUNS = (Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED)
-
 PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.SupervisorHello: _permit(Phase.NEW, act=_hello),
     messages.SupervisorSnapshot: _permit(Phase.NEW, act=lambda session, message: None),
@@ -81,8 +79,8 @@ PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.Resume: _event(Event.RESUME, lambda message: "Resuming connection"),
     messages.Restart: _event(Event.RESTART, lambda message: "Restarting connection"),
     messages.Disconnect: _event(Event.DISCONNECT),
-    messages.UserAnswer: _permit(*_RUNS, act=lambda session, message: session.dialogue.answered(message)),
-    messages.Resolved: _permit(*_RUNS, act=lambda session, message: session.attempts.looked_up(message)),
+    messages.UserAnswer: _permit(*WITH_ENGINE, act=lambda session, message: session.dialogue.answered(message)),
+    messages.Resolved: _permit(*WITH_ENGINE, act=lambda session, message: session.attempts.looked_up(message)),
     messages.SetLogLevel: _permit(*Phase, act=_set_log_level),
     messages.LogCredit: _permit(*Phase, act=lambda session, message: session.uplink.add_credit(message.lines)),
 }

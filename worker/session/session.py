@@ -50,9 +50,9 @@ class WorkerSession:
         self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
         self.engine: Engine | None = None
-        self.connecting_announced = False
+        self.connecting_reported = False
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
-        self.endpoint_told = False  # not before the bytes so far are counted
+        self.endpoint_reported = False  # not before the bytes so far are counted
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
@@ -118,7 +118,7 @@ class WorkerSession:
         self.uplink.tell(messages.Accepted(self.uplink.log_level))
 
     def _continue(self) -> None:
-        self.connecting_announced = False
+        self.connecting_reported = False
         if self.user_input.query:
             self.dialogue.input_wanted(self.user_input.query)
         else:
@@ -151,13 +151,13 @@ class WorkerSession:
             self.interrupt()
 
     def _report_connected_again(self) -> None:
-        if self.endpoint is not None and self.endpoint_told:
+        if self.endpoint is not None and self.endpoint_reported:
             self.report_connected()
 
     def report_connected(self) -> None:
         """Report the connection there is."""
         assert self.endpoint is not None
-        self.endpoint_told = True
+        self.endpoint_reported = True
         self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
 
     def _end_engine(self) -> None:
@@ -182,7 +182,7 @@ class WorkerSession:
         self.attempts.at_once()
         self.interrupt()
 
-    def lives_on(self) -> None:
+    def still_answers(self) -> None:
         """The engine, asked to end, answers a sign of life: over UDP it says goodbye to its server first.
 
         After that it would wait a second or more (--explicit-exit-notify in openvpn(8)); a second SIGTERM ends it.
