@@ -68,7 +68,7 @@ class Dialogue:
                 secret.overwrite(response)  # the server has given up that login; it asks anew in the next
                 session.attempts.begin()
             else:
-                session.command(response)
+                session.command_unlogged(response)
 
     def open_url(self, url: str) -> None:
         """The user has to open a URL; the server goes on when that is done."""

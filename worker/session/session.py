@@ -100,7 +100,10 @@ class Session:
     def set_log_level(self, level: int) -> None:
         """Log lines up to this level (0 to 6) from now on; the engine has to say as much."""
         self._log_level = level
-        self.command(f"verb {max(level, _LEAST_VERBOSITY)}")
+        self.command(self._verbosity())
+
+    def _verbosity(self) -> str:
+        return f"verb {max(self._log_level, _LEAST_VERBOSITY)}"
 
     # The engine's life
 
@@ -152,6 +155,10 @@ class Session:
                 pass
             except BlockingIOError:
                 self.fail("The engine does not read its commands")
+
+    def command_unlogged(self, command: bytearray) -> None:
+        """Give the engine a command with something in it that it must not repeat in its log."""
+        self.command("verb 0", command, self._verbosity())
 
     def connect(self) -> None:
         """Let the held engine go, or go on with what was typed meanwhile."""
