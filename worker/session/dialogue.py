@@ -62,7 +62,7 @@ class Dialogue:
                 secret.overwrite(response)  # the server has given up that login; it asks anew in the next
                 self._attempts.allow()
             else:
-                self._downlink.command(response)
+                self._downlink.command_unlogged(response)
 
     def open_url(self, url: str) -> None:
         """The user has to open a URL; the server goes on when that is done."""

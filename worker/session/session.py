@@ -30,7 +30,6 @@ from .timers import Timers
 from .uplink import Uplink
 from .user_input import UserInput
 
-_LEAST_VERBOSITY = 3
 _SIGN_OF_LIFE = "pid"  # the shortest command that changes nothing
 
 
@@ -68,7 +67,7 @@ class WorkerSession:
     def set_log_level(self, level: int) -> None:
         """Log lines up to this level (0 to 6) from now on; the engine has to say as much."""
         self.uplink.log_level = level
-        self.downlink.command(f"verb {max(level, _LEAST_VERBOSITY)}")
+        self.downlink.set_log_level(level)
 
     # The engine's beginning
 
@@ -88,8 +87,7 @@ class WorkerSession:
             self.overrides = for_session(overrides)
             self._prepare_for(self.profile)
             compiler.reap()  # before there is a socket that is for the engine alone
-            # Below that the engine would not say why it fails, nor what the server tells it to do.
-            engine.start(self.profile.config, snapshot.device, max(self.uplink.log_level, _LEAST_VERBOSITY))
+            engine.start(self.profile.config, snapshot.device, self.downlink.verbosity)
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:
@@ -100,7 +98,7 @@ class WorkerSession:
 
     def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
-        self.uplink.log_level = profile.verbosity
+        self.set_log_level(profile.verbosity)
         self.attempts.remotes = Remotes(profile.remotes)
         for warning in profile.warnings:
             self.uplink.log(LogCategory.WARN, warning)
