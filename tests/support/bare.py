@@ -129,7 +129,6 @@ class BareSession(Session):
         """Stop its clock."""
         if self._deadline is not None:
             self._deadline.cancel()
-        self._verdict.cancel()
 
 
 @contextmanager
