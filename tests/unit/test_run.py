@@ -22,7 +22,7 @@ DEADLINE = 10.0  # seconds
 Done = list[str]
 
 
-class Books(Network, SessionJournal, UserIds, SpawnerClient):
+class Books(Network, SessionJournal, UserIds):
     """What a run takes from and gives back to, in one object that notes it."""
 
     def __init__(self, done: Done, failing: bool) -> None:
@@ -61,6 +61,13 @@ class Books(Network, SessionJournal, UserIds, SpawnerClient):
     def give_back(self, uid: int) -> None:
         self._done.append(f"give back {uid}")
 
+
+class Spawner(SpawnerClient):
+    """One that no worker is expected of."""
+
+    def __init__(self) -> None:
+        pass
+
     def owes(self, uid: int) -> bool:
         return False
 
@@ -81,7 +88,7 @@ def run_test(body: Callable[[BareSession, Done], Coroutine[Any, Any, None]], *, 
     async def main() -> None:
         done: Done = []
         books = Books(done, failing)
-        with session_in(State.CONNECTED, network=books, journal=books, user_ids=books, spawner=books) as session:
+        with session_in(State.CONNECTED, network=books, journal=books, user_ids=books, spawner=Spawner()) as session:
             async with asyncio.timeout(DEADLINE):
                 await body(session, done)
 
