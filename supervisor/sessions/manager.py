@@ -53,7 +53,7 @@ class SessionManager(SessionListener):
         `layers_off` are the layers of the sandbox that no session has, each with the reason.
         """
         self.version = version
-        self.on_fewer: Callable[[], None] | None = None  # called when a session is wholly gone
+        self.on_fewer: Callable[[], None] | None = None  # called when a session has been removed, or has ended
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
         self.devices = DeviceObjects(dispatcher)
         self._engine = engine

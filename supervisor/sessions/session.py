@@ -36,14 +36,11 @@ from .session_log import SessionLog
 from .states import TABLE, Action, Event, State, transition
 from .statistics import Statistics
 from .user_input import UserInput
+from .verdict import LATE, Verdict
 
 _WITH_DEVICE = (
-    State.CONNECTED,
-    State.RECONNECTING,
-    State.NEEDS_INPUT,
-    State.WEB_AUTH,
-    State.PAUSING,
-    State.PAUSED,
+    *(State.CONNECTED, State.RECONNECTING, State.NEEDS_INPUT, State.WEB_AUTH),
+    *(State.PAUSING, State.PAUSED),
 )
 _FAILED = (State.AUTH_FAILED, State.FAILED)
 
@@ -110,7 +107,7 @@ class Session(RunOwner, ReportedSession):
         self._spec: LaunchSpec | None = None
         self._latest_run: Run | None = None
         self._restarts = Restarts(restart_on_failure)
-        self._verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._deadline: asyncio.TimerHandle | None = None  # of the present state
         self._ending: asyncio.Task[None] | None = None
@@ -139,11 +136,7 @@ class Session(RunOwner, ReportedSession):
         """
         self._spec = spec
         self._begin_run()
-        try:
-            async with asyncio.timeout(VERDICT_DEADLINE):
-                await asyncio.shield(self._verdict)
-        except TimeoutError:
-            raise SystemFailure(f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s") from None
+        await self._verdict.wait()
 
     def give_up(self) -> None:
         """Nobody waits for the session any more that was being started; `ended` tells when nothing is left of it."""
@@ -173,7 +166,7 @@ class Session(RunOwner, ReportedSession):
     def _end(self) -> None:
         """Begin to end the last run, once."""
         if self._ending is None:
-            self._fail_start(RequestRefused("The session was ended while it was being started"))
+            self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
             if self._latest_run is not None:
                 self._latest_run.end(goodbye=True)
             self._ending = asyncio.create_task(self._finish())
@@ -185,11 +178,6 @@ class Session(RunOwner, ReportedSession):
             self._spec.close()
         self.ended.set()
         self._listener.ended(self)
-
-    def _fail_start(self, error: Exception) -> None:
-        if not self._verdict.done():
-            self._verdict.set_exception(error)
-            self._verdict.exception()  # asyncio complains of one that nobody looked at, and nobody may be waiting
 
     # The life
 
@@ -245,8 +233,7 @@ class Session(RunOwner, ReportedSession):
             case State.DOWN:
                 self._deadline = later(self._restarts.pause, self.happened, Event.DUE)
             case State.REVIVING:
-                late = f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s"
-                self._deadline = later(VERDICT_DEADLINE, self._try_again_or, Event.ENGINE_FAILED, late)
+                self._deadline = later(VERDICT_DEADLINE, self._try_again_or, Event.ENGINE_FAILED, LATE)
             case State.AUTH_FAILED | State.FAILED:
                 self._deadline = later(FAILED_READABLE, self.happened, Event.EXPIRED)
 
@@ -290,7 +277,7 @@ class Session(RunOwner, ReportedSession):
 
     def start_failed(self, error: Exception) -> None:
         if self.state is not State.REVIVING:
-            self._fail_start(error)
+            self._verdict.refuse(error)
         elif isinstance(error, SystemFailure) and not isinstance(error, NoSpawner):
             self._try_again_or(Event.ENGINE_FAILED, f"No worker could be started: {error}")
         else:
@@ -302,12 +289,12 @@ class Session(RunOwner, ReportedSession):
     def worker_killed(self, reason: str) -> None:
         self.log.write(LogCategory.CRIT, f"Worker {self.backend_pid} is killed: {reason}")
         text = f"The session's worker was killed: {reason}"
-        self._fail_start(SystemFailure(text))
+        self._verdict.refuse(SystemFailure(text))
         self.happened(Event.WORKER_DIED, text)
 
     def worker_ended(self, how: str) -> None:
         text = f"The session's worker {how}"
-        self._fail_start(SystemFailure(text))
+        self._verdict.refuse(SystemFailure(text))
         self._try_again_or(Event.WORKER_DIED, text)
 
     def device_removed(self, device: str) -> None:
@@ -315,7 +302,7 @@ class Session(RunOwner, ReportedSession):
         if self.run is None or self.run.device != device:
             return
         text = f"The network device {device} was removed"
-        self._fail_start(SystemFailure(text))
+        self._verdict.refuse(SystemFailure(text))
         if (self.state, Event.ENGINE_FAILED) in TABLE:
             self._try_again_or(Event.ENGINE_FAILED, text)
 
@@ -327,12 +314,12 @@ class Session(RunOwner, ReportedSession):
             self.set_log_level(self.log.level)
             if not self.user_input.missing:
                 self.happened(Event.ACCEPTED)
-        elif self._verdict.done():
+        elif self._verdict.given:
             return  # given up meanwhile
         else:
             self.log.level = log_level
             self._listener.accepted(self)
-            self._verdict.set_result(None)
+            self._verdict.accept()
         for need in needs:
             self._announce(need)
 
@@ -340,7 +327,7 @@ class Session(RunOwner, ReportedSession):
         if self.state is State.REVIVING:
             self.happened(Event.ENGINE_FAILED, reason)
         else:
-            self._fail_start(RequestRefused(escape_control_characters(reason)))
+            self._verdict.refuse(RequestRefused(escape_control_characters(reason)))
 
     def needs_input(self, need: messages.InputNeeded) -> None:
         if self.state in (State.STARTING, State.REVIVING):

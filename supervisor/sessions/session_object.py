@@ -133,7 +133,7 @@ class SessionObject:
         self._request(caller, Event.RESTART)
 
     async def disconnect(self, caller: Caller) -> None:
-        """End the session; returns when its object is gone and its network settings are undone."""
+        """End the session; returns when its object is removed and its network settings are undone."""
         self._request(caller, Event.DISCONNECT)
         await self._session.network_cleared()
 
@@ -185,7 +185,7 @@ class SessionObject:
             raise RequestRefused(_NOT_NOW.get(event, "Backend service is not initialized")) from None
 
     def _check_congestion(self) -> None:
-        """Raise RequestRefused while the worker has much left to read: a burst is not its fault."""
+        """Raise RequestRefused while the worker has much left to read: a burst breaks no rule."""
         run = self._session.run
         if run is not None and run.congested:
             raise RequestRefused("The session has earlier requests left to do; try again in a moment")

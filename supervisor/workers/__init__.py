@@ -1,1 +1,1 @@
-"""The supervisor's end of its worker processes: starting, relaying, reaping."""
+"""The supervisor's ends of the processes that it starts: workers, spawner and resolver; nothing of sessions."""

@@ -127,7 +127,7 @@ class Dispatch:
             version=_VERSION,
         )
         resolver, self._theirs = resolver_without_process()
-        self.context = bare_context(resolver, Forwarder(connection, self.dispatcher, signals, log))
+        self.context = bare_context(resolver, forwarder=Forwarder(connection, self.dispatcher, signals, log))
         self.manager = SessionManager(
             version=_VERSION,
             engine=directory / "no-engine",

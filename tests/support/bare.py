@@ -6,6 +6,9 @@ What would reach the kernel or another process is not there; needs a running loo
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from ...ipc import messages
 from ...ipc.channel import Channel, channel_pair
@@ -37,11 +40,11 @@ def resolver_without_process() -> tuple[ResolverClient, Channel]:
     return resolver, theirs
 
 
-def bare_context(resolver: ResolverClient, forwarder: Forwarder | None = None) -> SessionContext:
-    """Of sessions that get no worker: there is no user id for one."""
+def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
+    """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
     network = Network.__new__(Network)
     network._exempt = set()
-    return SessionContext(
+    context = SessionContext(
         log=Log(),
         network=network,
         resolver=resolver,
@@ -49,10 +52,11 @@ def bare_context(resolver: ResolverClient, forwarder: Forwarder | None = None) -
         reaper=Reaper(),
         user_ids=UserIds(range(0)),
         journal=SessionJournal(_NOWHERE),
-        forwarder=forwarder or Forwarder.__new__(Forwarder),
+        forwarder=Forwarder.__new__(Forwarder),
         providers=(),
         connect_deadline=60.0,
     )
+    return replace(context, **others)
 
 
 def empty_spec() -> LaunchSpec:
@@ -129,18 +133,18 @@ class BareSession(Session):
         """Stop its clock."""
         if self._deadline is not None:
             self._deadline.cancel()
-        self._verdict.cancel()
 
 
 @contextmanager
-def session_in(state: State, *, handshake_done: bool = True, restart_on_failure: bool = False) -> Iterator[BareSession]:
-    """One by itself."""
+def session_in(
+    state: State, *, handshake_done: bool = True, restart_on_failure: bool = False, **others: Any
+) -> Iterator[BareSession]:
+    """One by itself; `others` as in `bare_context`."""
     resolver, theirs = resolver_without_process()
-    context = bare_context(resolver)
+    context = bare_context(resolver, **others)
+    made = BareSession(state, context, Unheard(), handshake_done=handshake_done, restart_on_failure=restart_on_failure)
     try:
-        yield BareSession(
-            state, context, Unheard(), handshake_done=handshake_done, restart_on_failure=restart_on_failure
-        )
+        yield made
     finally:
         resolver.close()
         theirs.close()

@@ -1,0 +1,181 @@
+"""A run is undone whole, in one order, and the next one begins after that."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from openvpn3_sessionmgr.policy.limits import LOG_CREDIT
+from openvpn3_sessionmgr.supervisor.errors import ProtocolViolation, SystemFailure
+from openvpn3_sessionmgr.supervisor.network.apply import Network
+from openvpn3_sessionmgr.supervisor.sessions.journal import SessionJournal
+from openvpn3_sessionmgr.supervisor.sessions.launch_spec import LaunchSpec
+from openvpn3_sessionmgr.supervisor.sessions.run import Run
+from openvpn3_sessionmgr.supervisor.sessions.states import Event, State
+from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds
+from openvpn3_sessionmgr.supervisor.workers.spawner_client import SpawnerClient
+from openvpn3_sessionmgr.tests.support.bare import BareSession, empty_spec, session_in
+
+UID = 60707
+DEADLINE = 10.0  # seconds
+Done = list[str]
+
+
+class Books(Network, SessionJournal, UserIds):
+    """What a run takes from and gives back to, in one object that notes it."""
+
+    def __init__(self, done: Done, failing: bool) -> None:
+        self._done = done
+        self._failing = failing
+
+    protected = range(0)
+
+    async def create_device(self, session: str, uid: int) -> str:
+        self._done.append(f"device for {uid}")
+        return "tun7"
+
+    async def clear(self, device: str) -> None:
+        self._done.append(f"clear {device}")
+        if self._failing:
+            raise SystemFailure("no")
+
+    async def delete_device(self, device: str) -> None:
+        await asyncio.sleep(0)  # others get to see what is there before
+        self._done.append(f"delete {device}")
+        if self._failing:
+            raise SystemFailure("no")
+
+    def end_exemption(self, uid: int) -> None:
+        self._done.append(f"end exemption of {uid}")
+
+    def remove(self, session: str) -> None:
+        self._done.append(f"forget worker of {session}")
+        if self._failing:
+            raise OSError(5, "no")
+
+    def take(self) -> int:
+        self._done.append(f"take {UID}")
+        return UID
+
+    def give_back(self, uid: int) -> None:
+        self._done.append(f"give back {uid}")
+
+
+class Spawner(SpawnerClient):
+    """One that no worker is expected of."""
+
+    def __init__(self) -> None:
+        pass
+
+    def owes(self, uid: int) -> bool:
+        return False
+
+
+class DeviceRun(Run):
+    """A run that has a device and a user id, and no worker."""
+
+    async def _launch(self, spec: LaunchSpec) -> None:
+        self._uid = self._context.user_ids.take()
+        await self._make_device()
+
+
+UNDONE = ["clear tun7", "delete tun7", f"end exemption of {UID}", "forget worker of s", f"give back {UID}"]
+MADE = [f"take {UID}", f"device for {UID}"]
+
+
+def run_test(body: Callable[[BareSession, Done], Coroutine[Any, Any, None]], *, failing: bool = False) -> None:
+    async def main() -> None:
+        done: Done = []
+        books = Books(done, failing)
+        with session_in(State.CONNECTED, network=books, journal=books, user_ids=books, spawner=Spawner()) as session:
+            async with asyncio.timeout(DEADLINE):
+                await body(session, done)
+
+    asyncio.run(main())
+
+
+async def begin(session: BareSession, after: asyncio.Event | None = None) -> DeviceRun:
+    made = DeviceRun(session, empty_spec(), session._context, after)
+    if after is None:
+        await made._starting
+    return made
+
+
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.parametrize("goodbye", [False, True])
+def test_everything_is_given_back_once_and_in_order(failing: bool, goodbye: bool) -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        run = await begin(session)
+        assert (done, run.uid, run.device) == (MADE, UID, "tun7")
+        done.clear()
+        run.end(goodbye=goodbye)
+        run.end(goodbye=not goodbye)
+        await run.network_cleared.wait()
+        assert done == UNDONE[:1]
+        await run.ended.wait()
+        assert (done, run.uid, run.device) == (UNDONE, 0, "")
+
+    run_test(body, failing=failing)
+
+
+def test_the_next_run_begins_when_nothing_is_left_of_the_one_before() -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        first = await begin(session)
+        first.end(goodbye=False)
+        second = await begin(session, first.ended)
+        await second._starting
+        assert done == [*MADE, *UNDONE, *MADE]
+
+    run_test(body)
+
+
+def test_one_that_is_given_up_before_that_takes_nothing_and_waits_all_the_same() -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        first = await begin(session)
+        second = await begin(session, first.ended)
+        second.end(goodbye=True)
+        first.end(goodbye=False)
+        await second.network_cleared.wait()
+        assert first.ended.is_set()
+        await second.ended.wait()
+        assert done == [*MADE, *UNDONE, "end exemption of 0", "forget worker of s"]
+
+    run_test(body)
+
+
+def test_each_run_counts_for_itself() -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        first, second = await begin(session), await begin(session)
+        for _ in range(LOG_CREDIT):
+            first.spend_log_credit()
+        with pytest.raises(ProtocolViolation, match="beyond its credit"):
+            first.spend_log_credit()
+        second.spend_log_credit()
+        assert [first.conversation.begin_request(), first.conversation.begin_request()] == [1, 2]
+        assert second.conversation.begin_request() == 1
+
+    run_test(body)
+
+
+def test_a_session_between_two_runs_shows_none_and_ends_with_the_last() -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        session.run = session._latest_run = await begin(session)
+        session.happened(Event.CRASHED)
+        assert session.state is State.DOWN and session.run is None and session.backend_pid == 0
+        session.happened(Event.DISCONNECT)
+        await session.network_cleared()
+        assert "clear tun7" in done
+        await session.ended.wait()
+        assert done == [*MADE, *UNDONE]
+        session.forget()
+
+    run_test(body)
+
+
+def test_only_requests_are_passed_on() -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        with pytest.raises(ValueError, match="DISCONNECT is no request"):
+            (await begin(session)).request(Event.DISCONNECT)
+
+    run_test(body)
