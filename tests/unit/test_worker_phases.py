@@ -2,7 +2,7 @@
 
 import pytest
 
-from openvpn3_sessionmgr.worker.session.phases import TABLE, Action, Event, Phase, PhaseMachine
+from ...worker.session.phases import TABLE, Action, Event, Phase, PhaseMachine
 
 BEFORE = ("NEW", "STARTING")
 WITH_ENGINE = ("HELD", "WAITING", "RUNNING", "PAUSING", "PAUSED")
