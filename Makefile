@@ -22,7 +22,6 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 .DEFAULT_GOAL := help
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
-demo bench denied test-debian13 packages incumbent-trees fuzz: export PYTHONPATH := $(CURDIR)/src
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
   incumbent-trees fuzz mutants exposure clean
 
@@ -73,8 +72,8 @@ test: test-setup ## everything: check, all tests, the same in Debian 13, the con
 	  --jobs=3 --output-sync=target test-here test-debian13 contract frontends
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
 
-test-here: test-setup ## unit and integration tests (root)
-	@$(PYTHON) -m pytest -q
+test-here: test-setup ## unit and integration tests, or those in TESTS=tests/integration/bus (root)
+	@$(PYTHON) -m pytest -q $(TESTS)
 
 quick: test-setup ## the unit tests, in seconds
 	@$(PYTHON) -m pytest -q tests/unit
@@ -83,12 +82,12 @@ check: setup ## lint, types, generated files
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy .
-	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.generate --check
-	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.manual --check
+	@$(PYTHON) -m openvpn3_sessionmgr.packaging.generate --check
+	@$(PYTHON) -m openvpn3_sessionmgr.packaging.manual --check
 
 generated: setup ## rewrite the files made from the interface tables and command lines
-	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.generate
-	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.manual
+	@$(PYTHON) -m openvpn3_sessionmgr.packaging.generate
+	@$(PYTHON) -m openvpn3_sessionmgr.packaging.manual
 
 bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
@@ -127,14 +126,14 @@ frontends: test-setup incumbent-trees ## the real front-ends with our service, c
 	@$(PYTHON) -m pytest -q tests/frontends
 
 exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)
-	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.packaging.exposure
+	@$(PYTHON) -m openvpn3_sessionmgr.packaging.exposure
 
 fuzz: setup ## fuzz what reads hostile input: two minutes each under atheris (installed into .venv/), then 10 million frames
 	@$(PYTHON) -c 'import atheris' 2>/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check '$(FUZZER)'
 	@$(PYTHON) -m openvpn3_sessionmgr.tests.fuzz.run
 
 mutants: test-setup ## change the program in 200 places, one at a time: do the tests notice? SEED=, SAMPLE=, FILES=, JOBS=2 (root)
-	@PYTHONPATH=src $(PYTHON) -m openvpn3_sessionmgr.tests.mutants.run $(if $(SEED),--seed=$(SEED)) \
+	@$(PYTHON) -m openvpn3_sessionmgr.tests.mutants.run $(if $(SEED),--seed=$(SEED)) \
 	  $(if $(SAMPLE),--sample=$(SAMPLE)) $(if $(JOBS),--jobs=$(JOBS)) $(if $(FILES),--files $(foreach one,$(FILES),'$(one)'))
 
 incumbent-trees: setup

@@ -7,6 +7,7 @@ import pytest
 from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.pki import Pki
 from openvpn3_sessionmgr.tests.support.configuration_service import Configuration
+from openvpn3_sessionmgr.tests.support.sessions import UserSession, begin
 
 
 @pytest.fixture
@@ -20,3 +21,11 @@ def lab(pki: Pki) -> Iterator[Lab]:
 def configuration(lab: Lab) -> Configuration:
     """The configuration service by itself, without a session manager."""
     return Configuration(lab)
+
+
+@pytest.fixture
+def session(lab: Lab) -> UserSession:
+    """Alice's session, not connected, with a server and the service."""
+    lab.server()
+    lab.supervisor()
+    return begin(lab)

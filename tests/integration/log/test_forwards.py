@@ -41,13 +41,6 @@ def proxies(user: BusClient) -> str:
     return xml
 
 
-@pytest.fixture
-def session(lab: Lab) -> UserSession:
-    lab.server()
-    lab.supervisor()
-    return begin(lab)
-
-
 def test_a_forward_ends_with_its_receiver(lab: Lab, session: UserSession) -> None:
     other = lab.connection("alice")
     other.session(session.path, "LogForward", "b", True)

@@ -4,21 +4,12 @@ import json
 import re
 import signal
 
-import pytest
-
 from ....ctl.exits import CommandExit
 from ....policy.dbus_numbers import StatusMinor
 from ...lab import service
 from ...lab.lab import Lab
 from ...lab.processes import Process
-from ...support.sessions import PAUSED, UserSession, begin
-
-
-@pytest.fixture
-def session(lab: Lab) -> UserSession:
-    lab.server()
-    lab.supervisor()
-    return begin(lab)
+from ...support.sessions import PAUSED, UserSession
 
 
 def follow(lab: Lab, *arguments: str, user: str = "alice") -> Process:
