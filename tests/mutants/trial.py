@@ -93,7 +93,7 @@ def _first_failure(copy: Copy, tests: Sequence[Recorded]) -> str:
     """Run tests until one fails or does not end; which it was, or what else went wrong; "" if none."""
     if not tests:
         return ""
-    notes, output, wanted = (copy.root.with_suffix(suffix) for suffix in (".notes", ".output", ".tests"))
+    notes, output, wanted = (copy.scratch / name for name in ("notes", "output", "tests"))
     notes.write_text("")
     wanted.write_text("\n".join(test.test for test in tests))
     files = list(dict.fromkeys(test.file for test in tests))
