@@ -23,9 +23,11 @@ class Copy:
     def __init__(self, tree: Path, directory: Path) -> None:
         self.root = directory
         self.python = directory / ".venv/bin/python"
+        self.scratch = directory / "scratch"  # inside, since the lab may show nothing that is beside it
         self._clock = 0
         shutil.copytree(tree, directory, symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         directory.chmod(0o755)
+        self.scratch.mkdir()
         environment = Path(sys.prefix)
         assert sys.prefix != sys.base_prefix, "this needs a virtual environment, of which it makes copies"
         ignored = shutil.ignore_patterns(*_DEVELOPERS_TOOLS)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -128,26 +127,14 @@ def record(layout: Layout, kept: Path, say: Callable[[str], None]) -> Coverage:
     digests = {file: layout.digest([file]) for file in layout.tests()}
     found = _read(kept, whole)
     missing = [file for file, digest in digests.items() if found.get(file, ("",))[0] != digest]
+    kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         copy = Copy(layout.tree, Path(directory) / "noting")
         statements = instrument(copy.root, copy.root / layout.package, layout.sources())
-        for group, what in (
-            ([file for file in missing if file.startswith(layout.unit + "/")], "unit tests"),
-            ([file for file in missing if not file.startswith(layout.unit + "/")], "integration tests"),
-        ):
-            if not group:
-                continue
-            say(f"recording what {len(group)} files of {what} run")
-            notes, output = Path(directory) / "notes", Path(directory) / "output"
-            notes.write_text("")
-            variables = {recorder.NOTES: str(notes), recorder.PACKAGE: Path(layout.package).parent.name}
-            status = copy.pytest([*PLUGIN, "-q", *group], variables, output, None)
-            if status not in (0, _SOME_FAILED):
-                end = output.read_text(errors="replace")[-_SHOWN:]
-                raise CannotRecord(f"pytest ended with status {status}; the end of what it printed:\n{end}")
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(output, kept.with_suffix(".log"))
-            rows = [json.loads(line) for line in notes.read_text().splitlines()]
+        unit = [file for file in missing if file.startswith(layout.unit + "/")]
+        for group in ([unit] if unit else []) + [[file] for file in missing if file not in unit]:
+            say(f"recording what the tests in {group[0] if len(group) == 1 else f'{len(group)} files'} run")
+            rows = _run(copy, Path(layout.package).parent.name, group)
             for file in group:
                 found[file] = (digests[file], [row for row in rows if row["test"].startswith(file + "::")])
             _write(kept, whole, found)
@@ -175,3 +162,16 @@ def _read(kept: Path, whole: str) -> Found:
 
 def _write(kept: Path, whole: str, found: Mapping[str, object]) -> None:
     kept.write_text(json.dumps({"whole": whole, "files": found}))
+
+
+def _run(copy: Copy, package: str, files: Sequence[str]) -> list[dict[str, Any]]:
+    """Run tests in a copy that notes statements; what the recorder wrote."""
+    notes, output = copy.scratch / "notes", copy.scratch / "output"
+    notes.write_text("")
+    variables = {recorder.NOTES: str(notes), recorder.PACKAGE: package}
+    status = copy.pytest([*PLUGIN, "-q", *files], variables, output, None)
+    rows = [json.loads(line) for line in notes.read_text().splitlines()]
+    if status not in (0, _SOME_FAILED) or not rows:
+        end = output.read_text(errors="replace")[-_SHOWN:]
+        raise CannotRecord(f"pytest ended with status {status}; the end of what it printed:\n{end}")
+    return rows

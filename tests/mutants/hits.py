@@ -76,7 +76,7 @@ def _noting(tree: ast.Module, numbers: dict[ast.stmt, int], package: str) -> str
                     body.append(statement)
                 setattr(node, field, body)
     begin = sum(_comes_first(position, statement) for position, statement in enumerate(tree.body))
-    tree.body.insert(begin, ast.parse(f"from {package} import {NAME}").body[0])
+    tree.body.insert(begin, ast.parse(f"{NAME} = __import__({package!r}).{NAME}").body[0])
     return ast.unparse(ast.fix_missing_locations(tree))
 
 

@@ -30,7 +30,7 @@ LAYOUT = Layout(
     package="src/openvpn3_sessionmgr/__init__.py",
     program=("policy", "kernel", "ipc", "supervisor", "worker"),
     unit="tests/unit",
-    integration=("tests/integration", "tests/hostile", "tests/contract"),
+    integration=("tests/contract", "tests/integration", "tests/hostile"),
     helpers=("tests/lab", "tests/support", "tests/hostile", "tests/integration", "tests/contract"),
 )
 FOUND = PROJECT / ".cache" / "mutants"
@@ -49,10 +49,14 @@ def main() -> int:
     parser.add_argument("--files", nargs="*", default=[], help=f"patterns ({' '.join(TARGETS)})")
     parser.add_argument("--tests", type=int, default=Bounds().tests, help="integration tests of each (%(default)s)")
     parser.add_argument("--seconds", type=float, default=Bounds().seconds, help="for these (%(default)g)")
+    parser.add_argument(
+        "--integration", nargs="*", default=list(LAYOUT.integration), help="where they are (%(default)s)"
+    )
     options = parser.parse_args()
+    layout = LAYOUT._replace(integration=tuple(options.integration))
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # copies are removed
     patterns = options.files or TARGETS
-    sources = LAYOUT.sources()
+    sources = layout.sources()
     chosen = {file: text for file, text in sources.items() if any(fnmatch.fnmatch(file, one) for one in patterns)}
     if not chosen:
         parser.error(f"no file matches {' '.join(patterns)}")
@@ -66,7 +70,7 @@ def main() -> int:
 
         say(f"{len(candidates)} mutants of {len(chosen)} files, seed {options.seed}")
         try:
-            coverage = record(LAYOUT, FOUND / "coverage.json", say)
+            coverage = record(layout, FOUND / "coverage.json", say)
         except CannotRecord as error:
             say(str(error))
             return 1
@@ -75,7 +79,7 @@ def main() -> int:
             for test in coverage.left_out:
                 say(f"    {test}")
         bounds = Bounds(options.tests, options.seconds)
-        results = list(run(LAYOUT, candidates, coverage, bounds, options.jobs, say))
+        results = list(run(layout, candidates, coverage, bounds, options.jobs, say))
         return report(results, accepted.read(), say)
 
 
@@ -89,7 +93,6 @@ def run(
 ) -> Iterator[Result]:
     """Try mutants, each in a copy that no other uses meanwhile; what became of them, as they are done."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
-        Path(directory).chmod(0o755)
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(jobs):
             copies.put(Copy(layout.tree, Path(directory) / f"tree{number}"))

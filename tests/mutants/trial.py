@@ -15,6 +15,7 @@ from .sample import Candidate
 
 _START = 30.0  # seconds for pytest itself, on a busy machine
 _SLOWER = 5.0  # times as long as recorded is not yet a hang
+_HANGS = " (hangs)"
 _NO_TESTS = 5  # pytest's exit status when a table that tests are made of has lost the row
 
 
@@ -79,8 +80,8 @@ def attempt(copy: Copy, candidate: Candidate, coverage: Coverage, bounds: Bounds
 def _confirmed_failure(copy: Copy, tests: list[Recorded], doubted: list[str]) -> str:
     """The first test that fails twice: those with real processes may fail once on a busy machine."""
     while failed := _first_failure(copy, tests):
-        places = [number for number, test in enumerate(tests) if test.test == failed]
-        if not places:  # none in particular: the tests cannot even be collected, or hang
+        places = [number for number, test in enumerate(tests) if test.test == failed.removesuffix(_HANGS)]
+        if not places:  # none in particular: the tests cannot even be collected
             return failed
         if _first_failure(copy, [tests[places[0]]]):
             return failed
@@ -93,7 +94,7 @@ def _first_failure(copy: Copy, tests: Sequence[Recorded]) -> str:
     """Run tests until one fails or does not end; which it was, or what else went wrong; "" if none."""
     if not tests:
         return ""
-    notes, output, wanted = (copy.root.with_suffix(suffix) for suffix in (".notes", ".output", ".tests"))
+    notes, output, wanted = (copy.scratch / name for name in ("notes", "output", "tests"))
     notes.write_text("")
     wanted.write_text("\n".join(test.test for test in tests))
     files = list(dict.fromkeys(test.file for test in tests))
@@ -108,7 +109,7 @@ def _first_failure(copy: Copy, tests: Sequence[Recorded]) -> str:
     rows = [json.loads(line) for line in _lines(notes)]
     if status is None:
         done = {row["test"] for row in rows}
-        return next((test.test for test in tests if test.test not in done), "the end") + " (hangs)"
+        return next((test.test for test in tests if test.test not in done), "the end") + _HANGS
     failed = [row["test"] for row in rows if row["outcome"] == "failed"]
     return failed[0] if failed else f"pytest itself (status {status})"
 

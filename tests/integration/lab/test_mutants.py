@@ -66,14 +66,15 @@ def test_a_project(tmp_path: Path) -> None:
     kept = tmp_path / "coverage.json"
     coverage = record(layout, kept, said.append)
     assert not coverage.left_out
-    assert [text.split(" files of ")[1] for text in said] == ["unit tests run", "integration tests run"]
+    recorded = ["tests/unit/test_limits.py", "tests/integration/test_other.py", "tests/integration/test_process.py"]
+    assert said == [f"recording what the tests in {file} run" for file in recorded]
 
     # What has been recorded is not recorded again, but for the file that changes.
     said.clear()
     other = layout.tree / "tests/integration/test_other.py"
     other.write_text(other.read_text() + "\n")
     coverage = record(layout, kept, said.append)
-    assert said == ["recording what 1 files of integration tests run"]
+    assert said == ["recording what the tests in tests/integration/test_other.py run"]
 
     wanted = {
         ("value < LIMITS", "bound shifted"): "tests/unit/test_limits.py::test_inside",
