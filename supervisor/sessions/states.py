@@ -15,7 +15,7 @@ from ...policy.dbus_numbers import StatusMajor, StatusMinor
 class State(Enum):
     """Where a session is."""
 
-    STARTING = "its worker judges the profile; not on the bus"
+    STARTING = "its worker compiles the profile; not on the bus"
     READY = "on the bus, waits for Connect, or first for what its user has to type"
     PARKED = "paused before it was ever connected"
     CONNECTING = "no connection yet"
@@ -27,7 +27,7 @@ class State(Enum):
     PAUSED = "no traffic until Resume"
     DOWN = "its worker or engine died; another worker is started after a pause"
     DOWN_PAUSED = "paused, and its worker or engine died; Resume starts another worker"
-    REVIVING = "another worker judges the profile, and then connects"
+    REVIVING = "another worker compiles the profile, and then connects"
     AUTH_FAILED = "the server refused the credentials; readable for a while"
     FAILED = "over because of a failure; readable for a while"
     GONE = "off the bus; its worker may still say goodbye"
