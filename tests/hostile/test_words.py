@@ -65,12 +65,12 @@ SPEECHES = {
     ),
     "line-without-end": ("400 " + "x" * 200, "a management line is too long"),
     "login-wanted-in-a-row": (f"9999 {NEEDS_LOGIN}|", "The engine does not read its commands"),
-    "file-as-web-page": ("1 >INFOMSG:OPEN_URL:file:///etc/passwd|", "something that is no web page"),
+    "file-as-web-page": ("1 >INFOMSG:OPEN_URL:file:///etc/passwd|", "a URL that is not a web page"),
     "challenge-in-pieces": (
         "1 >PASSWORD:Verification Failed: 'Auth' ['CRV1:R,E:x']|",
         "the server's challenge is malformed",
     ),
-    "script-as-web-page": ("1 >INFOMSG:WEB_AUTH::javascript:x|", "something that is no web page"),
+    "script-as-web-page": ("1 >INFOMSG:WEB_AUTH::javascript:x|", "a URL that is not a web page"),
     "unknown-question": ("1 >PASSWORD:Need 'x' y|", "the engine asks for 'x', which is not supported"),
     "events-in-pieces": (
         "1 >STATE:|>HOLD:|>BYTECOUNT:x|>UPDOWN:ENV,x|>UPDOWN:ENV,END|>CLIENT:|>LOG:1,I,look here|",

@@ -190,3 +190,14 @@ def test_connect_that_crossed_the_connection_has_it_reported_again(channels: tup
     events.handle(session, COUNTED)
     handle(session, packet(messages.Connect(2)))
     assert connections(supervisor) == [1, 2]
+
+
+def test_connect_that_crossed_the_loss_of_the_connection_has_nothing_reported(
+    channels: tuple[Channel, Channel],
+) -> None:
+    supervisor, worker = channels
+    session = connecting(Phase.WAITING, worker)
+    for event in (CONNECTED, COUNTED, management.EngineState("RECONNECTING", "ping-restart")):
+        events.handle(session, event)
+    handle(session, packet(messages.Connect(2)))
+    assert connections(supervisor) == [1] and session.phase is Phase.RUNNING

@@ -97,7 +97,7 @@ def test_ending_a_session_while_the_browser_is_open(lab: Lab) -> None:
 def test_what_no_browser_should_open(lab: Lab, url: str) -> None:
     server, session, before = pending(lab, f"WEB_AUTH::{url}")
     _, _, text = session.wait(FAILED, before)
-    assert "no web page" in text
+    assert "not a web page" in text
     assert not [line for line in story(session, before) if line.startswith(("SESSION SESS_AUTH_URL", "attention"))]
     assert len(server.logins) == 1
 
