@@ -4,6 +4,13 @@ Python's own allocator, and malloc's cache for each thread, leave freed memory a
 these settings every object comes from malloc, and goes back to it overwritten (mallopt(3), M_PERTURB; GNU libc manual,
 Memory Allocation Tunables; Python's command line, PYTHONMALLOC).  They are read when a program starts, and a bus starts
 services without environment: so the program starts itself anew with them.
+
+Stacks are not malloc's.  The dynamic linker saves the vector registers on the stack while it looks up a function that
+is called for the first time, and there may be a line of a key in them, from a memcpy just before.  Other calls would
+overwrite it some day, in a thread that then waits for work never.  So it looks up all functions at the start (ld.so(8),
+LD_BIND_NOW).  The kernel saves them too, below the handler of a signal: workers/reap.py has none for SIGCHLD.
+
+What remains: a function's own variables on its stack, and up to eight bytes at the end of a block that malloc got back.
 """
 
 import os
@@ -15,6 +22,7 @@ SETTINGS = {
     "PYTHONMALLOC": "malloc",
     "MALLOC_PERTURB_": "165",  # any byte that is neither 0 nor 255
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",  # what the cache takes is not overwritten
+    "LD_BIND_NOW": "1",  # any text that is not empty
 }
 
 # What whoever starts the program can set, so that it need not start itself anew; the others are -P and -s.

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 
 import msgspec
 
@@ -85,6 +86,9 @@ class Start:
             raise _no_helpers(error) from error
         os.umask(_NOBODY_ELSE_READS)
         privileges.drop(self._account)
+        # Before the first thread.  A handler would interrupt whatever the thread does, and the kernel would leave the
+        # registers on its stack, perhaps with a part of a key or password (workers/reap.py reads it instead).
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._log.start()
         session_uids = options.session_uids[1:]
         return Prepared(options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers)

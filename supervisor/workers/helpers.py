@@ -13,7 +13,11 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
 
 _MODULE = "openvpn3_sessionmgr.worker.helpers"
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+_ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "LD_BIND_NOW": "1",  # as in supervisor/start/allocator.py; workers are forked, and find all functions looked up
+}
 
 # Process titles are written over the arguments, and a worker's shows session, owner and profile.
 _ROOM_FOR_TITLES = " " * 200

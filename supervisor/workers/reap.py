@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from ...kernel.signals import open_signalfd, take_signals
 from ...policy.exit_status import describe
 
 _UNCLAIMED_KEPT = 5.0  # seconds that the exit of a child may wait for somebody to ask for it
@@ -14,6 +15,7 @@ class Reaper:
     """Waits for all children of this process; as their subreaper (prctl(2)) that includes orphaned descendants."""
 
     def __init__(self) -> None:
+        self._children_end = -1
         self._watched: dict[int, Callable[[str], None]] = {}
         # A worker may end before anybody has told us its process id; kept only while one is being started, since
         # the kernel gives the number to another process some day.
@@ -21,12 +23,20 @@ class Reaper:
         self._expected = 0
 
     def start(self) -> None:
-        """Collect from now on.  Needs a running loop."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._collect)
+        """Collect from now on.  Needs a running loop, and threads that all block SIGCHLD.
+
+        Raises OSError.
+        """
+        self._children_end = open_signalfd({signal.SIGCHLD})
+        asyncio.get_running_loop().add_reader(self._children_end, self._collect)
         self._collect()  # a helper may have ended by now
 
     def stop(self) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
+        """Collect no more; does nothing when not started."""
+        if self._children_end >= 0:
+            asyncio.get_running_loop().remove_reader(self._children_end)
+            os.close(self._children_end)
+            self._children_end = -1
 
     def expect(self) -> None:
         """A child is being started; its process id will be told later."""
@@ -50,6 +60,7 @@ class Reaper:
             self._watched[pid] = ended
 
     def _collect(self) -> None:
+        take_signals(self._children_end)
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

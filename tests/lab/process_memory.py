@@ -3,30 +3,63 @@
 import contextlib
 import mmap
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _PIECE = 16 * mmap.PAGESIZE
+_WORD = 8  # bytes
+_LEAST = 2 * _WORD - 1  # bytes in a row of which one aligned word is always a part
 _UNREADABLE = ("[vvar]", "[vvar_vclock]", "[vsyscall]")
 
+PART = 16  # bytes; the smallest vector register
 
-def found_in_memory(pid: int, needles: Iterable[bytes]) -> dict[bytes, list[str]]:
-    """Those of `needles` that are anywhere in a process's memory, and the names of the mappings they are in.
 
-    The process is not stopped: what it does meanwhile may be missed.
+def found_in_memory(pid: int, secrets: Iterable[bytes]) -> dict[bytes, list[str]]:
+    """Those of `secrets` of which any PART bytes in a row are in a process's memory, and where: names of mappings.
+
+    A vector register that was saved leaves no more than a part of one, and of most larger registers the parts are
+    saved apart (Intel's manual, volume 1, 13.4: the XSAVE area).  The process is not stopped: what it does meanwhile
+    may be missed.
     """
-    wanted = set(needles)
-    overlap = max(map(len, wanted)) - 1
+    words: dict[int, list[tuple[bytes, int]]] = {}
+    for secret in secrets:
+        assert len(secret) >= PART > _LEAST
+        for at in range(len(secret) - _WORD + 1):
+            words.setdefault(_word(secret, at), []).append((secret, at))
     found: dict[bytes, list[str]] = {}
     for name, memory in _mappings(pid):
         before = b""
         for piece in memory:
+            # With the end of the one before: whole words, as its beginning.
             text = before + piece
-            for needle in wanted:
-                if needle in text and name not in found.get(needle, ()):
-                    found.setdefault(needle, []).append(name)
-            before = text[-overlap:]
+            for at in _hits(text, words):
+                for secret, offset in words[_word(text, at)]:
+                    if name not in found.get(secret, ()) and _in_common(text, at, secret, offset) >= PART:
+                        found.setdefault(secret, []).append(name)
+            before = text[-2 * PART :]
     return found
+
+
+def _word(text: bytes, at: int) -> int:
+    return int.from_bytes(text[at : at + _WORD], sys.byteorder)
+
+
+def _hits(text: bytes, words: dict[int, list[tuple[bytes, int]]]) -> list[int]:
+    """Where in `text` there are any of `words`, aligned."""
+    if not text.strip(b"\0"):
+        return []
+    there = memoryview(text).cast("Q").tolist()
+    if not words.keys() & there:
+        return []
+    return [number * _WORD for number, word in enumerate(there) if word in words]
+
+
+def _in_common(text: bytes, at: int, secret: bytes, offset: int) -> int:
+    """How many bytes in a row around these places are the same in both."""
+    before = os.path.commonprefix([text[:at][::-1][: len(secret)], secret[:offset][::-1]])
+    after = os.path.commonprefix([text[at : at + len(secret)], secret[offset:]])
+    return len(before) + len(after)
 
 
 def _mappings(pid: int) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -4,7 +4,7 @@ from ...ipc import messages
 from ...policy.dbus_numbers import InputGroup
 from . import secret
 from .attempts import Attempts
-from .downlink import Downlink
+from .downlink import Downlink, engine_verbosity
 from .phases import Event, PhaseMachine
 from .pkcs11_prompts import WrongPin
 from .questions import CannotAnswer, Commands, Questions
@@ -62,7 +62,9 @@ class Dialogue:
                 secret.overwrite(response)  # the server has given up that login; it asks anew in the next
                 self._attempts.allow()
             else:
-                self._downlink.command(response)
+                # Which the engine would repeat in its log, where nobody overwrites it.
+                verbosity = engine_verbosity(self._uplink.log_level)
+                self._downlink.command("verb 0", response, f"verb {verbosity}")
 
     def open_url(self, url: str) -> None:
         """The user has to open a URL; the server goes on when that is done."""

@@ -4,6 +4,15 @@ from .management import ManagementConnection
 from .phases import PhaseMachine
 
 
+# Below that the engine would not say why it fails, nor what the server tells it to do.
+_LEAST_VERBOSITY = 3
+
+
+def engine_verbosity(log_level: int) -> int:
+    """The engine's --verb in a session of this log level."""
+    return max(log_level, _LEAST_VERBOSITY)
+
+
 class Downlink:
     """Where commands to the engine go."""
 

@@ -22,7 +22,7 @@ from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
 from .attempts import Attempts
 from .dialogue import Dialogue
-from .downlink import Downlink
+from .downlink import Downlink, engine_verbosity
 from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
 from .remotes import Remotes
@@ -30,7 +30,6 @@ from .timers import Timers
 from .uplink import Uplink
 from .user_input import UserInput
 
-_LEAST_VERBOSITY = 3
 _SIGN_OF_LIFE = "pid"  # the shortest command that changes nothing
 
 
@@ -68,7 +67,7 @@ class WorkerSession:
     def set_log_level(self, level: int) -> None:
         """Log lines up to this level (0 to 6) from now on; the engine has to say as much."""
         self.uplink.log_level = level
-        self.downlink.command(f"verb {max(level, _LEAST_VERBOSITY)}")
+        self.downlink.command(f"verb {engine_verbosity(level)}")
 
     # The engine's beginning
 
@@ -88,8 +87,7 @@ class WorkerSession:
             self.overrides = for_session(overrides)
             self._prepare_for(self.profile)
             compiler.reap()  # before there is a socket that is for the engine alone
-            # Below that the engine would not say why it fails, nor what the server tells it to do.
-            engine.start(self.profile.config, snapshot.device, max(self.uplink.log_level, _LEAST_VERBOSITY))
+            engine.start(self.profile.config, snapshot.device, engine_verbosity(self.uplink.log_level))
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:

@@ -1,39 +1,67 @@
-"""Where secrets are while a session lives: in its worker and engine, and in no other process's memory."""
+"""Where secrets are while a session lives: in its worker and engine, and in no other process's memory.
+
+Any part of one that a vector register could hold counts: whatever saves the registers of a thread, the dynamic linker
+or the kernel before a handler of signals, leaves them on its stack.
+"""
 
 import itertools
+import os
+import signal
 import stat
+import threading
 import time
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
 import pytest
 
-from ...lab.auth_server import Accept, Deny, Login, Verdict
+from ...lab.auth_server import Accept, Deny, Login, Pending, Verdict, dynamic_challenge
 from ...lab.connection import SESSIONS_PATH, BusError
 from ...lab.lab import PROXY_PORT, Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.process_memory import found_in_memory
 from ...lab.service import Service
 from ...lab.surroundings import SERVICE
-from ...support.authentication import REQUIRE_USER, provide, questions
+from ...support.authentication import REQUIRE_USER, connect, provide, questions
 from ...support.files import files_of
 from ...support.sessions import CONNECTED, UserSession, begin, wait_gone
+from ...support.token_sessions import started, with_token
 
 MOMENT = 2.0  # seconds
+BETWEEN_SIGNALS = 0.0003  # seconds
+
+
+def long_secret(start: str) -> str:
+    """As long as the largest vector register, or longer, and nothing in it twice."""
+    return start + sha256(start.encode()).hexdigest()
+
 
 TYPED = {
-    "pk_passphrase": "passphrase-8c55e1-and-4d11f0",
-    "http_proxy_pass": "proxy-4b0e77-and-90ce13-and-1f",
-    "password": "Geheim-日本-77a9d2-und-5530be",
-    # Long: memory of the usual sizes is used again at once, and would hide what is not overwritten.
+    "pk_passphrase": long_secret("passphrase-"),
+    "http_proxy_pass": long_secret("proxy-"),
+    "password": long_secret("Geheim-日本-"),
+    # Longer: memory of the usual sizes is used again at once, and would hide what is not overwritten.
     "static_challenge": "otp-" + "".join(f"{number:x}," for number in range(57, 90)),
+    "dynamic_challenge": long_secret("dynamic-"),
+    "auth_pending": long_secret("pending-"),
 }
+USED_ONCE = {"static_challenge", "dynamic_challenge", "auth_pending"}
+PIN = long_secret("pin-")
 
 
 def judge(login: Login) -> Verdict:
-    good = login.static_challenge == (TYPED["password"], TYPED["static_challenge"])
-    return Accept() if good else Deny()
+    """Wants everything there is, one after the other."""
+    if login.response is not None:
+        return Accept() if login.response == TYPED["auth_pending"] else Deny()
+    if login.password.startswith("SCRV1"):
+        good = login.static_challenge == (TYPED["password"], TYPED["static_challenge"])
+        return dynamic_challenge("state", "alice", "And now?") if good else Deny()
+    good = login.password == f"CRV1::state::{TYPED['dynamic_challenge']}"
+    return Pending("CR_TEXT:R:And at last?") if good else Deny()
 
 
 def forms_of(secret: str) -> list[bytes]:
@@ -41,8 +69,7 @@ def forms_of(secret: str) -> list[bytes]:
     plain = secret.encode()
     wide = [] if secret.isascii() else [secret.encode("utf-16-le"), secret.encode("utf-32-le")]
     in_base64 = [b64encode(b"x" * shift + plain)[4:-4] for shift in range(3)]
-    # The end of each: where memory is free, its first bytes are the allocator's.
-    return [form[len(form) // 3 :] for form in (plain, *wide, *in_base64)]
+    return [plain, *wide, *in_base64]
 
 
 def key_forms(pem: str) -> dict[bytes, str]:
@@ -64,7 +91,7 @@ def service_processes(service: Service, *sessions: UserSession) -> list[psutil.P
 
 
 def secrets_in(process: psutil.Process, wanted: dict[bytes, str]) -> dict[str, list[str]]:
-    """Which secrets are in the memory of a process, and where."""
+    """Which secrets, or parts of them, are in the memory of a process, and where."""
     found = found_in_memory(process.pid, wanted)
     return {wanted[form]: places for form, places in found.items()}
 
@@ -110,15 +137,69 @@ def test_what_was_typed_is_in_worker_and_engine_only(lab: Lab) -> None:
             assert_in_none(elsewhere, wanted)
         before = session.seen
         session.call("Connect")
-        session.wait(CONNECTED if answered == set(answers) else REQUIRE_USER, before)
+        if answered == set(answers):
+            session.wait(CONNECTED, 0)  # the last answer has gone to the server at once
+        else:
+            session.wait(REQUIRE_USER, before)
     in_worker = secrets_in(session.worker, wanted)
     assert {"password", "pk_passphrase", "http_proxy_pass"} <= set(in_worker), "the search finds nothing"
-    assert "static_challenge" not in in_worker, "what is used once is overwritten then"
+    assert not USED_ONCE & set(in_worker), "what is used once is overwritten then"
     assert_in_none(elsewhere, wanted)
     processes = [session.worker, session.engine]
     session.call("Disconnect")
     wait_gone(processes)
     assert_in_none(elsewhere, wanted)
+
+
+def test_a_pin_is_in_worker_and_engine_only(lab: Lab) -> None:
+    token = lab.tokens.add("alice", PIN, lab.pki.client)
+    service = started(lab)
+    session = with_token(lab, token.identities[0])
+    wanted = dict.fromkeys(forms_of(PIN), "PIN")
+    elsewhere = service_processes(service, session)
+    provide(session, questions(session)[0], PIN)
+    assert_in_none(elsewhere, wanted)
+    assert secrets_in(session.worker, wanted), "the search finds nothing"
+    connect(session)
+    assert_in_none([*elsewhere, session.worker], wanted)
+
+
+@contextmanager
+def signals_to(pid: int) -> Iterator[None]:
+    """Send SIGCHLD again and again, as if other users' sessions ended."""
+    enough = threading.Event()
+
+    def send() -> None:
+        while not enough.wait(BETWEEN_SIGNALS):
+            os.kill(pid, signal.SIGCHLD)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        sender.join()
+
+
+def test_signals_meanwhile_leave_nothing(lab: Lab) -> None:
+    """Nor a signal that comes when there is a part of a secret in the registers."""
+    lab.auth_server(lambda login: Accept())
+    service = lab.supervisor()
+    key = lab.pki.authority.issue("passing")
+    text = lab.profile(identity=key, more=["auth-user-pass"])
+    wanted = {**key_forms(key.key), **dict.fromkeys(forms_of(TYPED["password"]), "password")}
+    alice = lab.connection("alice")
+    for number in range(8):
+        with signals_to(service.pid):
+            profile = alice.import_profile(f"profile {number}", text)
+            alice.call(profile, "net.openvpn.v3.configuration", "Fetch")
+        assert_in_none([psutil.Process(service.pid)], wanted)
+    session = UserSession(alice, profile, alice.new_tunnel(profile))
+    for question in questions(session):
+        with signals_to(service.pid):
+            provide(session, question, TYPED["password"])
+        assert_in_none(service_processes(service, session), wanted)
 
 
 def test_a_private_key_passes_through(lab: Lab) -> None:
