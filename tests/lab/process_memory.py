@@ -5,6 +5,8 @@ import mmap
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from operator import eq
 from pathlib import Path
 
 _PIECE = 16 * mmap.PAGESIZE
@@ -56,10 +58,10 @@ def _hits(text: bytes, words: dict[int, list[tuple[bytes, int]]]) -> list[int]:
 
 
 def _in_common(text: bytes, at: int, secret: bytes, offset: int) -> int:
-    """How many bytes in a row around these places are the same in both."""
-    before = os.path.commonprefix([text[:at][::-1][: len(secret)], secret[:offset][::-1]])
-    after = os.path.commonprefix([text[at : at + len(secret)], secret[offset:]])
-    return len(before) + len(after)
+    """How many bytes in a row, around these places, are the same in both."""
+    before = map(eq, reversed(text[max(0, at - offset) : at]), reversed(secret[:offset]))
+    after = map(eq, text[at : at + len(secret)], secret[offset:])
+    return len([*takewhile(bool, before), *takewhile(bool, after)])
 
 
 def _mappings(pid: int) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -3,7 +3,6 @@
 from .management import ManagementConnection
 from .phases import PhaseMachine
 
-
 # Below that the engine would not say why it fails, nor what the server tells it to do.
 _LEAST_VERBOSITY = 3
 
