@@ -29,7 +29,7 @@ from ...lab.surroundings import SERVICE
 from ...support.authentication import REQUIRE_USER, connect, provide, questions
 from ...support.files import files_of
 from ...support.sessions import CONNECTED, UserSession, begin, wait_gone
-from ...support.token_sessions import started, with_token
+from ...support.token_sessions import started_with_tokens, with_token
 
 MOMENT = 2.0  # seconds
 BETWEEN_SIGNALS = 0.0003  # seconds
@@ -153,7 +153,7 @@ def test_what_was_typed_is_in_worker_and_engine_only(lab: Lab) -> None:
 
 def test_a_pin_is_in_worker_and_engine_only(lab: Lab) -> None:
     token = lab.tokens.add("alice", PIN, lab.pki.client)
-    service = started(lab)
+    service = started_with_tokens(lab)
     session = with_token(lab, token.identities[0])
     wanted = dict.fromkeys(forms_of(PIN), "PIN")
     elsewhere = service_processes(service, session)
