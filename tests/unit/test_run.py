@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from openvpn3_sessionmgr.policy.limits import LOG_CREDIT
-from openvpn3_sessionmgr.supervisor.errors import ProtocolViolation, SystemFailure
-from openvpn3_sessionmgr.supervisor.network.apply import Network
-from openvpn3_sessionmgr.supervisor.sessions.journal import SessionJournal
-from openvpn3_sessionmgr.supervisor.sessions.launch_spec import LaunchSpec
-from openvpn3_sessionmgr.supervisor.sessions.run import Run
-from openvpn3_sessionmgr.supervisor.sessions.states import Event, State
-from openvpn3_sessionmgr.supervisor.sessions.uids import UserIds
-from openvpn3_sessionmgr.supervisor.workers.spawner_client import SpawnerClient
-from openvpn3_sessionmgr.tests.support.bare import BareSession, empty_spec, session_in
+from ...policy.limits import LOG_CREDIT
+from ...supervisor.errors import ProtocolViolation, SystemFailure
+from ...supervisor.network.apply import Network
+from ...supervisor.sessions.journal import SessionJournal
+from ...supervisor.sessions.launch_spec import LaunchSpec
+from ...supervisor.sessions.run import Run
+from ...supervisor.sessions.states import Event, State
+from ...supervisor.sessions.uids import UserIds
+from ...supervisor.workers.spawner_client import SpawnerClient
+from ...tests.support.bare import BareSession, empty_spec, session_in
 
 UID = 60707
 DEADLINE = 10.0  # seconds
