@@ -17,6 +17,7 @@ from ...ipc.channel import Channel, channel_pair
 from ...policy.sandbox.layers import Layer
 from ...worker.helpers import spawner
 from ...worker.sandbox.confine import Confinement
+from ..support.skipping import cannot_run_here
 
 UIDS = range(60707, 60710)
 RIGHT = helpers.pack_spawn(1, UIDS.start)
@@ -114,6 +115,8 @@ def no_fork() -> None:
 def test_a_supervisor_that_has_left_meanwhile_gets_no_answer(
     prepare: Callable[[], None], layers: frozenset[Layer]
 ) -> None:
+    if os.geteuid() != 0:
+        cannot_run_here("it takes root to become the user of a session")
     requests, theirs = (move_up(channel) for channel in channel_pair())
     worker, worker_end = channel_pair()
     requests.send(RIGHT, [worker_end.fileno()])
