@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from dbus_fast import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ...supervisor.bus import dispatch
@@ -64,6 +64,7 @@ def test_one_frame_in_any_state(seed: int, state: int) -> None:
 
 
 @given(st.sampled_from(range(5)), st.integers(0, 2**32), CHANGES)
+@settings(deadline=None)  # how busy the machine is does not matter
 def test_what_a_client_sends(sender: int, seed: int, changes: list[tuple[int, int]]) -> None:
     data = bytearray(some_calls(seed, 2))
     for place, byte in changes:
