@@ -45,7 +45,7 @@ def exists_near(name: str, directory: Path) -> bool:
 
 def exists_anywhere(name: str) -> bool:
     """Whether a document may call a file `name`: by the end of its path."""
-    return any(file.match(name) for file in sources())
+    return any(file.match(name) for file in (*sources(), *ROOT.glob("*.py")))
 
 
 @pytest.mark.parametrize("top", CODE)
