@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ..policy.access import Who
 from ..supervisor.bus.interface import Interface
 from ..supervisor.bus.log_api import FORWARDED, LOG
+from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.start.allocator import ENVIRONMENT
 
 ACCOUNT = "_openvpn"
@@ -27,6 +28,12 @@ _STANDARD_CALLS = (
     ("org.freedesktop.DBus.Peer", "GetMachineId"),
 )
 
+
+# How much of what we sent its receivers have not read (supervisor/bus/budget.py); a system bus tells it to root only.
+_STATISTICS = (
+    '<allow send_destination="org.freedesktop.DBus" send_type="method_call" '
+    'send_interface="org.freedesktop.DBus.Debug.Stats" send_member="GetConnectionStats"/>',
+)
 
 _FORWARDED = FORWARDED.name
 
@@ -63,7 +70,10 @@ def policy_file(interfaces: Iterable[Interface], account: str = ACCOUNT) -> str:
     for row in methods.values():
         allowed.get(row.who, standard).append(_allow(name, name, row.name))
     policies = [
-        (f'user="{account}"', [f'<allow own="{name}"/>', *allowed[Who.SERVICE]]),
+        (
+            f'user="{account}"',
+            [f'<allow own="{name}"/>', *(_STATISTICS if name == MANAGER.name else ()), *allowed[Who.SERVICE]],
+        ),
         ('context="default"', standard),
         ('user="root"', allowed[Who.ROOT]),
         *(_forwards(account) if LOG in interfaces else ()),

@@ -10,8 +10,26 @@ MAX_ADDRESSES = 8  # of one session's device
 MAX_ROUTES = 1024  # of one session
 MAX_RESOLVED = 32  # addresses kept of one name
 MAX_BUS_MESSAGE = 32 * 1024 * 1024  # what a system bus accepts; more, and it closes the connection
+MAX_SMALL_BODY = 4 * 1024  # of a message's arguments: read whatever they are; larger ones only where a row admits them
+MAX_HEADER = 64 * 1024  # of a message whose header is looked at
+MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import
+MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours
+MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values
 BUS_BACKLOG_SOFT = 1024 * 1024  # outgoing queue from which signals that may be lost are dropped
-BUS_BACKLOG_HARD = 64 * 1024 * 1024  # outgoing queue from which the bus counts as dead
+BUS_BACKLOG_HARD = 64 * 1024 * 1024  # outgoing queue from which nothing more is queued, until the bus takes some of it
+
+# Sent, and not read by its receivers.  dbus-daemon stops reading a connection when so much of what it sent is unread
+# that it exceeds max_incoming_bytes, 127 MiB by default: all users together stay below half of that.
+MAX_UNREAD_BYTES = 56 * 1024 * 1024  # of which a user may hold as much as is left free, and not more than
+MAX_UNREAD_PER_USER = 14 * 1024 * 1024
+UNREAD_HARD = 62 * 1024 * 1024  # of all users, with their minimum shares and refusals
+MIN_UNREAD_SHARE = 32 * 1024  # of each user, however much others hold
+UNREAD_REFUSALS = 4 * 1024  # beyond that, in errors which say so: of each user, and of each connection that reads
+UNREAD_PER_CALL = 16 * 1024  # room that there must be before a call is run
+LARGE_REPLY = 64 * 1024  # a reply whose size is looked at before it is marshalled
+MAX_LARGE_REPLIES = 4  # of one user, made and waiting until there is room for them
+UNREAD_LOOK = 256 * 1024  # sent to a user's connections since the bus was asked what they have read: it is asked again
+MAX_UNREAD_SIGNALS = 1024 * 1024  # unread by one connection, beyond which it gets no signals of its own
 MAX_INPUT = 255  # one thing a user types; a parameter of the engine's management commands holds no more
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3  # the same, where base64 makes four bytes of three
 MAX_URL = 4096  # of web authentication
@@ -48,6 +66,8 @@ FAILED_READABLE = 10.0  # a failed session's object stays on the bus this long
 PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its properties
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends → answered
 BUS_CALL_DEADLINE = 10.0  # a call to another service → its reply
+BUS_SLOW = 10.0  # the bus takes nothing of what waits → the log says so
+BUS_STALLED = 600.0  # the same → the bus counts as gone
 
 # Starting a session again whose worker or engine died; as OpenVPN 3 Linux does.
 MAX_RESTARTS = 10  # without having been connected for RESTART_FORGOTTEN meanwhile

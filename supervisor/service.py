@@ -55,6 +55,7 @@ class Service:
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
+        connection.stall.report = self._log.warn
         self._callers = Callers(connection)
         self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
         self._names = [manager_api.BUS_NAME]

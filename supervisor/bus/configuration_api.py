@@ -1,6 +1,7 @@
 """The two kinds of object of net.openvpn.v3.configuration: the root, and a configuration profile."""
 
 from ...policy.access import Who
+from ...policy.limits import MAX_IMPORT
 from ...policy.profile.overrides import OVERRIDES
 from .interface import Interface, Method, Property, Signal
 
@@ -24,6 +25,7 @@ CONFIGURATION = Interface(
             doc="Store a profile with everything embedded that it refers to; the caller owns it. `single_use`: "
             "removed by its first session. `persistent`: kept across reboots.",
             secret=True,
+            largest=MAX_IMPORT,
         ),
         Method(
             "FetchAvailableConfigs",

@@ -4,6 +4,9 @@ dbus-fast closes the connection when the socket takes no more data (EAGAIN), whi
 Here messages wait in a queue instead.  A single message is written at once, for latency; those of a burst are written
 together at the end of the event loop's iteration, many to a system call.
 
+What is sent to a connection that has called us is charged to it first (`budget.py`), so that the queue has a bound.  A
+bus that takes nothing for a while is waited for (`stall.py`).  What comes is judged before it is read (`inbound.py`).
+
 When the connection is lost, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones.
 """
 
@@ -18,8 +21,16 @@ from typing import Any
 from dbus_fast import AuthError, InvalidAddressError, Message, MessageType, NameFlag
 from dbus_fast.aio import MessageBus
 
-from ...policy.limits import BUS_BACKLOG_HARD, BUS_BACKLOG_SOFT, BUS_CALL_DEADLINE, MAX_BUS_MESSAGE
+from ...policy.limits import (
+    BUS_BACKLOG_HARD,
+    BUS_BACKLOG_SOFT,
+    BUS_CALL_DEADLINE,
+    MAX_BUS_MESSAGE,
+)
 from ..errors import SystemFailure
+from .budget import Account, Budget, NoRoom
+from .inbound import Inbound, InboundSocket
+from .stall import StallWatch
 from .wire import check_body
 
 BUS = "org.freedesktop.DBus"
@@ -28,6 +39,8 @@ BUS_PATH = "/org/freedesktop/DBus"
 _MESSAGES_A_WRITE = 512  # buffers given to one sendmsg; the kernel takes up to 1024
 _BURST = 0.0001  # seconds; messages closer than this to the last one are written together
 _OWNED = (1, 4)  # RequestName's reply: primary owner, already owner
+_NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
+_STATS = "org.freedesktop.DBus.Debug.Stats"
 
 
 class BusLost(SystemFailure):
@@ -69,6 +82,10 @@ class BusConnection(MessageBus):
         self.backlog = 0  # bytes waiting to be written
         self.dropped = 0  # signals dropped since the start
         self.lost: asyncio.Future[str] = self._loop.create_future()
+        self.budget = Budget(self._unread)
+        self._accounts = self.budget.accounts
+        self.inbound = Inbound(self._method_return_handlers.__contains__)
+        self.stall = StallWatch(self._loop, self._give_up)
 
     async def connect(self) -> "BusConnection":
         """Connect, and authenticate.
@@ -89,6 +106,12 @@ class BusConnection(MessageBus):
         self._flush_turn()
         return self
 
+    async def _authenticate(self) -> None:
+        await super()._authenticate()
+        assert self._sock is not None
+        # What dbus-fast reads messages from, from now on.
+        self._sock = InboundSocket(self._sock, self.inbound)
+
     async def _auth_readline(self) -> str:
         """Read a line of the handshake; dbus-fast 2.44 never returns when the bus closes the connection instead."""
         assert self._sock is not None
@@ -106,11 +129,13 @@ class BusConnection(MessageBus):
 
     # Sending
 
-    def post(self, message: Message, *, droppable: bool = False) -> bool:
+    def post(self, message: Message, *, droppable: bool = False, of: int | None = None) -> bool:
         """Send `message`; never waits.
 
-        Returns whether it was queued: not if it is `droppable` and too much waits already, or if the bus is lost.
-        Raises ValueError or dbus-fast's own errors for a body that does not fit its signature.
+        Returns whether it was queued: not if it is `droppable` and too much waits already, or its receiver leaves too
+        much unread, or if the bus is lost or has been taking nothing.  A broadcast is charged to user `of`.
+        Raises NoRoom for a result that its receiver's budget has no room for, ValueError or dbus-fast's own errors for
+        a body that does not fit its signature.
         """
         check_body(message.signature, message.body)
         if not message.serial:
@@ -121,9 +146,18 @@ class BusConnection(MessageBus):
             raise ValueError(f"a message of {size} bytes")
         if self.lost.done():
             return False
-        if droppable and self.backlog + size > BUS_BACKLOG_SOFT:
+        if self.backlog + size > (BUS_BACKLOG_SOFT if droppable else BUS_BACKLOG_HARD):
             self.dropped += 1
             return False
+        account = self._accounts.get(message.destination or "")
+        if account is not None:
+            lease = account.lease - size
+            if lease >= 0:
+                account.lease = lease
+            elif not self._charge(account, message, size, droppable):
+                return False
+        elif of is not None:
+            self.budget.broadcast(of, size)
         self._queue.append(memoryview(data))
         self.backlog += size
         if not self._flush_due and not self._watched:
@@ -134,9 +168,23 @@ class BusConnection(MessageBus):
             else:
                 self._flush_due = True
                 self._loop.call_soon(self._flush_turn)
-        elif self.backlog > BUS_BACKLOG_HARD:
-            self._give_up(f"the bus takes no data: {self.backlog} bytes are waiting")
         return not self.lost.done()
+
+    def _charge(self, account: Account, message: Message, size: int, droppable: bool) -> bool:
+        """Charge a message to its receiver's account; whether it may be sent.  Raises NoRoom."""
+        match message.message_type:
+            case MessageType.METHOD_RETURN:
+                if not account.take(size):
+                    raise NoRoom(message.signature_tree, message.body, size)
+                return True
+            case MessageType.ERROR:
+                return account.takes_refusal(size)
+        if not droppable:
+            account.charge(size)
+        elif not account.takes_signal(size):
+            self.dropped += 1
+            return False
+        return True
 
     # dbus-fast annotates the method this overrides as giving nothing, and its own override gives a future.
     def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
@@ -168,6 +216,7 @@ class BusConnection(MessageBus):
             while queue:
                 taken = self._link.sendmsg(islice(queue, _MESSAGES_A_WRITE))
                 self.backlog -= taken
+                self.stall.moved()
                 while taken:
                     if taken < len(queue[0]):
                         queue[0] = queue[0][taken:]
@@ -177,12 +226,14 @@ class BusConnection(MessageBus):
             if not self._watched:
                 self._watched = True
                 self._loop.add_writer(self._link, self._write)
+                self.stall.waiting()
             return
         except OSError as error:
             self._give_up(f"writing to the bus failed: {error}")
             return
         if self._watched:
             self._watched = False
+            self.stall.done()
             self._loop.remove_writer(self._link)
         self._drained.set()
 
@@ -217,9 +268,7 @@ class BusConnection(MessageBus):
                 reply = await self.call(message)
         except TimeoutError:
             self._method_return_handlers.pop(message.serial, None)
-            raise BusRefused(
-                "org.freedesktop.DBus.Error.NoReply", f"{destination} did not answer {member} in {deadline:g} s"
-            ) from None
+            raise BusRefused(_NO_REPLY, f"{destination} did not answer {member} in {deadline:g} s") from None
         if reply.message_type is MessageType.ERROR:
             text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise BusRefused(str(reply.error_name), text)
@@ -248,6 +297,19 @@ class BusConnection(MessageBus):
         """Wait until the bus has handled all that was sent, and all that it sent before that has been received."""
         await self.ask_bus("GetId")
 
+    async def _unread(self, name: str) -> int | None:
+        """How many bytes wait at the bus for the connection `name`, or with "" for whoever reads what we sent.
+
+        0 from a bus that does not tell: what it has taken by the time it answers is no longer ours (dbus-broker
+        charges it to the receiver alone).  None if it does not answer in time.
+        """
+        try:
+            (stats,) = await self.ask(BUS, BUS_PATH, _STATS, "GetConnectionStats", "s", [name or self.unique_name])
+        except BusRefused as error:
+            return None if error.name == _NO_REPLY else 0
+        count = stats.get("OutgoingBytes" if name else "IncomingBytes")
+        return 0 if count is None else int(count.value)
+
     async def _ask_for_each(self, names: Iterable[str], member: str, signature: str, *more: Any) -> dict[str, int]:
         names = list(names)
         replies = await asyncio.gather(*(self.ask_bus(member, signature, name, *more) for name in names))
@@ -272,6 +334,7 @@ class BusConnection(MessageBus):
         self.lost.set_result(reason)
         self._queue.clear()
         self.backlog = 0
+        self.stall.done()
         self._drained.set()
         link, stream = self._sock, self._stream
         if link is None or stream is None:

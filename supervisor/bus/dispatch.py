@@ -16,8 +16,15 @@ from dbus_fast import Message, MessageType
 from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
-from ...policy.limits import MAX_CALLS_PER_SENDER, MAX_HELD_CALLS
+from ...policy.limits import (
+    MAX_CALLS_PER_SENDER,
+    MAX_HELD_CALLS,
+    MAX_LARGE_REPLIES,
+    MIN_UNREAD_SHARE,
+    UNREAD_PER_CALL,
+)
 from ..errors import AccessDenied, NotSupported, SystemFailure
+from .budget import Account, NoRoom
 from .callers import CallerGone, Callers
 from .connection import BusConnection
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
@@ -67,6 +74,10 @@ class Dispatcher:
         self._held: deque[Message] | None = deque()
         self._queues: dict[str, _CallQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._budget = connection.budget
+        self._accounts = connection.budget.accounts
+        callers.vanished(self._budget.close)
+        connection.inbound.skipped = self._skipped
         connection.add_message_handler(self._received)
 
     # Objects
@@ -86,6 +97,9 @@ class Dispatcher:
         Raises ValueError if the path is taken, AttributeError if `target` lacks a method for a supported row.
         """
         self._objects.add(Served(path, interface, target, bus_name, extensions))
+        for row in interface.methods:
+            if row.largest:
+                self._connection.inbound.allow(interface.name, row.name, row.signature, row.largest)
 
     def withdraw(self, path: str) -> None:
         """Remove an object from the bus; calls of it that are being handled are completed."""
@@ -129,14 +143,27 @@ class Dispatcher:
         elif len(self._held) < MAX_HELD_CALLS:
             self._held.append(call)
         else:
+            self._know(call.sender or "")
             self._replies.error(call, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
         return True
+
+    def _skipped(self, call: Message, largest: int) -> None:
+        """A call was not read: its arguments are larger than `largest` bytes."""
+        bound = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
+        self._know(call.sender or "")
+        self._replies.error(call, LIMITS_EXCEEDED, f"The arguments of {call.member} are larger than {bound}")
+
+    def _know(self, sender: str) -> None:
+        if sender not in self._accounts:
+            self._budget.open(sender)
 
     def _accept(self, call: Message) -> None:
         sender = call.sender or ""
         queue = self._queues.get(sender)
         if queue is None:
             caller = self._callers.known(sender)
+            if caller is None:
+                self._know(sender)
             unfinished = self._attempt(call, caller)
             if unfinished is not None:
                 self._queues[sender] = queue = _CallQueue(caller)
@@ -165,19 +192,24 @@ class Dispatcher:
         """Answer `call`, or return what remains to be awaited for that."""
         try:
             result = self._start(call, caller)
+        except NoRoom as reply:
+            return self._answer_when_read(call, reply)
         except Exception as error:
             self._replies.refuse(call, error)
             return None
         return result
 
     def _start(self, call: Message, caller: Caller | None) -> Coroutine[Any, Any, None] | None:
+        if caller is None:
+            return self._identify_first(call)
+        account = self._accounts.get(caller.name)
+        if account is not None and account.user.held > MIN_UNREAD_SHARE and not account.admits(UNREAD_PER_CALL):
+            return self._start_when_read(call, caller, account)
         path, member, destination = call.path or "", call.member or "", call.destination
         interface = call.interface or self._interface_for(path, member, destination)
         if interface == PROPERTIES:
             check_property_call(call)
             served = self._objects.at(path, destination)
-            if caller is None:
-                return self._identify_first(call)
             pending = self._properties.run(served, call, caller)
             return None if pending is None else self._finish(call, pending, _NOTHING)
         if interface == _INTROSPECTABLE and member == "Introspect":
@@ -189,12 +221,8 @@ class Dispatcher:
             return None
         return self._call(self._objects.at(path, destination).part(interface), interface, call, caller)
 
-    def _call(
-        self, served: Served, interface: str, call: Message, caller: Caller | None
-    ) -> Coroutine[Any, Any, None] | None:
+    def _call(self, served: Served, interface: str, call: Message, caller: Caller) -> Coroutine[Any, Any, None] | None:
         method = served.method(interface, call.member or "", call.signature)
-        if caller is None:
-            return self._identify_first(call)
         if not permitted(method.row.who, caller, served.target.acl, self._service_uid):
             raise AccessDenied(served.interface.denied)
         if method.handler is None:
@@ -225,6 +253,8 @@ class Dispatcher:
     async def _finish(self, call: Message, pending: Awaitable[Any], results: SignatureTree) -> None:
         try:
             self._answer_result(call, results, await pending)
+        except NoRoom as reply:
+            await self._answer_when_read(call, reply)
         except Exception as error:
             self._replies.refuse(call, error)
         except asyncio.CancelledError as error:
@@ -239,14 +269,42 @@ class Dispatcher:
         try:
             caller = await self._callers.identify(sender)
         except CallerGone:
+            self._budget.close(sender)
             return
         except Exception as error:
             self._replies.refuse(call, error)
             return
         self._queues[sender].caller = caller
+        self._budget.identified(sender, caller.uid)
         unfinished = self._attempt(call, caller)
         if unfinished is not None:
             await unfinished
+
+    async def _start_when_read(self, call: Message, caller: Caller, account: Account) -> None:
+        if not await self._budget.make_room(account, UNREAD_PER_CALL):
+            # Those that came behind it meanwhile would find no room either.
+            waiting = self._queues[caller.name].calls
+            for one in (call, *waiting):
+                self._replies.nothing_read(one)
+            waiting.clear()
+            return
+        unfinished = self._attempt(call, caller)
+        if unfinished is not None:
+            await unfinished
+
+    async def _answer_when_read(self, call: Message, reply: NoRoom) -> None:
+        account = self._accounts.get(call.sender or "")
+        if account is not None and account.user.large < MAX_LARGE_REPLIES:
+            account.user.large += 1
+            try:
+                if await self._budget.make_room(account, reply.size):
+                    self._replies.give(call, reply.signature, reply.body)
+                    return
+            except NoRoom:
+                pass  # it is larger by a header than was thought, or another reply took the room
+            finally:
+                account.user.large -= 1
+        self._replies.nothing_read(call)
 
     def _interface_for(self, path: str, member: str, destination: str | None) -> str:
         if member in _STANDARD_MEMBERS:

@@ -64,6 +64,7 @@ class Method(_Row, msgspec.Struct, frozen=True, dict=True):
     """A method; `takes` and `gives` are words of NAME:TYPE.
 
     `secret`: its arguments may be secrets, and are no longer in this process's memory when the caller is answered.
+    `largest`: bytes of its arguments, where they may be more than a few (0: MAX_SMALL_BODY).
     """
 
     name: str
@@ -73,6 +74,7 @@ class Method(_Row, msgspec.Struct, frozen=True, dict=True):
     doc: str
     supported: bool = True
     secret: bool = False
+    largest: int = 0
 
     @cached_property
     def results(self) -> tuple[Argument, ...]:

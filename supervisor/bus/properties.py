@@ -8,6 +8,7 @@ from dbus_fast.signature import get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ..errors import AccessDenied, NotSupported
+from .budget import NoRoom
 from .connection import BusConnection
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
 from .objects import Reader, Served, check_signature, runs
@@ -85,6 +86,8 @@ class PropertyCalls:
                     self._left_out(served, reader, error)
         try:
             self._replies.give(call, _DICTIONARY, [values])
+        except NoRoom:
+            raise
         except Exception as error:
             # Clients take a GetAll that fails for an object that does not exist: leave out what cannot be sent.
             sound = {name: value for name, value in values.items() if fits("v", [value])}
@@ -108,17 +111,17 @@ class PropertyCalls:
             raise NotSupported(f"Setting {name}")
         result = getattr(served.target, row.setter)(caller, value.value)
         if isawaitable(result):
-            return self._finish_set(served, name, result)
-        self._announce(served, name)
+            return self._finish_set(served, name, result, caller)
+        self._announce(served, name, caller)
         self._replies.give(call, _NOTHING, [])
         return None
 
-    async def _finish_set(self, served: Served, name: str, result: Awaitable[None]) -> None:
+    async def _finish_set(self, served: Served, name: str, result: Awaitable[None], caller: Caller) -> None:
         await result
-        self._announce(served, name)
+        self._announce(served, name, caller)
 
-    def _announce(self, served: Served, name: str) -> None:
-        """Broadcast that a property has changed; its value stays with those who may read it."""
+    def _announce(self, served: Served, name: str, caller: Caller) -> None:
+        """Broadcast that `caller` has changed a property; its value stays with those who may read it."""
         self._connection.post(
             Message(
                 path=served.path,
@@ -127,7 +130,8 @@ class PropertyCalls:
                 message_type=MessageType.SIGNAL,
                 signature="sa{sv}as",
                 body=[served.interface.name, {}, [name]],
-            )
+            ),
+            of=caller.uid,
         )
 
     def _left_out(self, served: Served, reader: Reader, error: Exception) -> None:

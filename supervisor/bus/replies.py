@@ -6,10 +6,13 @@ from typing import Any, Protocol
 from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.signature import SignatureTree
 
+from ...policy.limits import LARGE_REPLY
 from ..errors import CallerError, SupervisorError
+from .budget import NoRoom
 from .connection import BusConnection
-from .errors import FAILED, UNEXPECTED, CallRejected, describe
+from .errors import FAILED, LIMITS_EXCEEDED, UNEXPECTED, CallRejected, describe
 
+_MAX_TEXT = 4096  # characters of an error: some quote what they were called with, which may be of any length
 _NO_REPLY = MessageFlag.NO_REPLY_EXPECTED.value
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -32,9 +35,12 @@ class Replies:
     def give(self, call: Message, signature: SignatureTree, body: list[Any]) -> None:
         """Answer with results.
 
-        Raises ValueError or dbus-fast's own errors if `body` does not fit `signature`.
+        Raises NoRoom if the caller leaves too much unread, ValueError or dbus-fast's own errors if `body` does not fit
+        `signature`.
         """
         if expects_reply(call):
+            if body and type(body[0]) is str and len(body[0]) > LARGE_REPLY:
+                self._check_room(call, signature, body)
             self._connection.post(
                 Message(
                     destination=call.sender,
@@ -45,6 +51,11 @@ class Replies:
                     validate=False,
                 )
             )
+
+    def _check_room(self, call: Message, signature: SignatureTree, body: list[Any]) -> None:
+        account = self._connection.budget.accounts.get(call.sender or "")
+        if account is not None and not account.admits(len(body[0])):
+            raise NoRoom(signature, body, len(body[0]))
 
     def refuse(self, call: Message, error: BaseException) -> None:
         """Answer with the D-Bus error for `error`; if it is not the caller's, it is logged as well."""
@@ -68,7 +79,11 @@ class Replies:
     def error(self, call: Message, name: str, text: str) -> None:
         """Answer with the error `name`."""
         if expects_reply(call):
-            self._connection.post(Message.new_error(call, name, text.replace("\0", "")))
+            self._connection.post(Message.new_error(call, name, text[:_MAX_TEXT].replace("\0", "")))
+
+    def nothing_read(self, call: Message) -> None:
+        """Answer that the caller's user leaves too much unread; or not even that, if too much of that is unread."""
+        self.error(call, LIMITS_EXCEEDED, "Your connections leave too many replies unread: read them first")
 
 
 def expects_reply(call: Message) -> bool:

@@ -24,11 +24,13 @@ class Signals:
         *,
         to: str | None = None,
         droppable: bool = False,
+        of: int | None = None,
     ) -> int:
         """Send signal `member` of the object at `path`, to one connection (`to`) or to all who listen.
 
-        Returns its serial number if it is on its way, else 0: if it is `droppable` and the bus is slow, or if the
-        bus is lost.
+        One to all is charged to user `of`, who caused it.
+        Returns its serial number if it is on its way, else 0: if it is `droppable` and the bus is slow or its
+        receiver leaves too much unread, or if the bus is lost.
         Raises KeyError for a member that `interface` does not declare, ValueError for a body that does not fit.
         """
         row = interface.signal[member]
@@ -42,6 +44,6 @@ class Signals:
             body=list(body),
         )
         try:
-            return message.serial if self._connection.post(message, droppable=droppable) else 0
+            return message.serial if self._connection.post(message, droppable=droppable, of=of) else 0
         except Exception as error:
             raise ValueError(f"{interface.name}.{member}({row.signature}): {error}") from error

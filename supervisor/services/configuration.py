@@ -143,7 +143,7 @@ class ConfigurationService:
 
     def _announce(self, stored: StoredProfile, event: ProfileEvent) -> None:
         body = [stored.path, event.value, stored.metadata.owner]
-        self._signals.emit(ROOT_PATH, CONFIGURATION, "ConfigurationManagerEvent", body)
+        self._signals.emit(ROOT_PATH, CONFIGURATION, "ConfigurationManagerEvent", body, of=stored.metadata.owner)
 
 
 # The row of Import asks for a method with a name that Python reserves.

@@ -82,6 +82,7 @@ class Forwarder:
         self._log = log
         self._dispatcher = dispatcher
         self._signals = signals
+        self._budget = connection.budget
         self._sent: dict[int, tuple[Forward, int]] = {}  # by serial number: for whom, and how many lines it stands for
         connection.add_message_handler(self._received)
 
@@ -102,6 +103,11 @@ class Forwarder:
             self._sent[serial] = (forward, lines)
             if len(self._sent) > _TRACKED:
                 del self._sent[next(iter(self._sent))]
+        elif self._budget.reads_nothing(forward.target):
+            # As if the bus had rejected it, whose queues are larger than what we let anybody leave unread.
+            forward.sent()
+            if forward.rejected(0):
+                self._cut_off(forward)
         return bool(serial)
 
     def _received(self, message: Message) -> bool:
@@ -177,12 +183,12 @@ class Forwards:
     def status(self, status: tuple[int, int, str]) -> None:
         """Forward a status."""
         if status[1] not in _MANAGERS_OWN:
-            for forward in self._forwards.values():
+            for forward in list(self._forwards.values()):
                 self._forwarder.send(forward, "StatusChange", status)
 
     def line(self, group: LogGroup, category: LogCategory, text: str) -> None:
         """Forward a line of the log to those who may read it."""
-        for forward in self._forwards.values():
+        for forward in list(self._forwards.values()):
             if shown(category, forward.log_level) and self._may_read(forward.receiver):
                 self._send_line(forward, group, category, text)
 

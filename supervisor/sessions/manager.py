@@ -242,7 +242,8 @@ class SessionManager(SessionListener):
             session.device_removed(device)
 
     def _signal(self, session: Session, event: SessionEvent) -> None:
-        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, session.acl.owner])
+        owner = session.acl.owner
+        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, owner], of=owner)
 
     def _fewer(self) -> None:
         if self.on_fewer is not None:

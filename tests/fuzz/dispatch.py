@@ -18,10 +18,12 @@ from dbus_fast._private.unmarshaller import Unmarshaller
 
 from ...policy.access import Acl, Caller
 from ...policy.limits import MAX_FORWARDS, MAX_GRANTED_USERS, MAX_WATCHERS
+from ...supervisor.bus.budget import Budget
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
 from ...supervisor.bus.connection import BusConnection, BusRefused
 from ...supervisor.bus.dispatch import Dispatcher
+from ...supervisor.bus.inbound import Inbound
 from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
@@ -67,12 +69,17 @@ class _Unjoined(BusConnection):
         self._serial = 0
         self.unique_name = ":1.1"
         self.sent: list[Message] = []
+        self.budget = Budget(self._all_read)
+        self.inbound = Inbound(lambda serial: False)
 
     def next_serial(self) -> int:
         self._serial += 1
         return self._serial
 
-    def post(self, message: Message, *, droppable: bool = False) -> bool:
+    async def _all_read(self, name: str) -> int | None:
+        return 0
+
+    def post(self, message: Message, *, droppable: bool = False, of: int | None = None) -> bool:
         check_body(message.signature, message.body)
         message.serial = message.serial or self.next_serial()
         message._marshall(False)

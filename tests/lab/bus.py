@@ -1,16 +1,19 @@
-"""A private message bus of type `system`, with this project's policy and activation files.
+"""A private message bus of type `system`, with this project's policy and activation files: dbus-daemon or dbus-broker.
 
 Without a `<servicehelper>` the daemon starts an activated service itself, as the user it runs as; ours runs as root
 like the helper of a real system bus, and the service changes to its own user anyway.  The helper clears the
 environment but for the bus that starts it, so the activation command here does the same.
 """
 
+import contextlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from .network import Namespace
-from .processes import Process, clean_environment
+from .processes import Process, clean_environment, helper
 from .surroundings import PROJECT
 
 POLICIES = PROJECT / "policy" / "dbus"
@@ -40,6 +43,7 @@ _CONFIGURATION = """\
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
     <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"
           send_member="UpdateActivationEnvironment"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
   </policy>
   <policy user="root">
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
@@ -50,10 +54,14 @@ _CONFIGURATION = """\
 
 
 class Bus:
-    """The daemon, in a namespace; its output is also that of the services it started."""
+    """The daemon, in a namespace; its output is also that of the services it started.
 
-    def __init__(self, namespace: Namespace, directory: Path) -> None:
+    `program` is dbus-daemon, or dbus-broker, which activates nothing here.
+    """
+
+    def __init__(self, namespace: Namespace, directory: Path, program: str = "dbus-daemon") -> None:
         directory.mkdir()
+        self._program = program
         self._namespace = namespace
         self._directory = directory
         self._services = directory / "services"
@@ -73,14 +81,12 @@ class Bus:
 
     def start(self) -> None:
         """Start the daemon; it accepts connections when this returns."""
-        argv = [
-            "dbus-daemon",
-            f"--config-file={self._configuration}",
-            "--nofork",
-            "--nopidfile",
-            "--nosyslog",
-        ]
-        self._process = self._namespace.start("dbus-daemon", [*argv, "--print-address=1"])
+        if self._program == "dbus-broker":
+            argv = helper("broker.py", str(self._configuration), self.address.removeprefix("unix:path="))
+        else:
+            options = ("--nofork", "--nopidfile", "--nosyslog", "--print-address=1")
+            argv = ["dbus-daemon", f"--config-file={self._configuration}", *options]
+        self._process = self._namespace.start(self._program, argv)
         self._process.wait_line("^unix:path=")
 
     def activatable(self, names: Sequence[str], argv: Sequence[str]) -> None:
@@ -99,4 +105,9 @@ class Bus:
     def stop(self) -> None:
         """End the daemon, and so every connection."""
         if self._process is not None:
+            # Of dbus-broker-launch, whose broker may outlive it.
+            children = psutil.Process(self._process.pid).children() if self._process.running() else []
             self._process.stop()
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()

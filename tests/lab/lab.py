@@ -34,8 +34,11 @@ class Lab:
     """Two machines, `client_side` and `server_side`, their papers, and whatever is put on them.
 
     A context manager.  Leaving it takes everything down and raises LabError if anything was left behind by what
-    ran in it: a process (within `patience` seconds), a network device, a mount.
+    ran in it: a process (within `patience` seconds), a network device, a mount.  Its bus is `bus_program`: dbus-daemon
+    or dbus-broker.
     """
+
+    bus_program = "dbus-daemon"
 
     def __init__(self, pki: Pki | None = None, *, patience: float = _LEAVING) -> None:
         if not enter.inside():
@@ -217,7 +220,7 @@ class Lab:
         """Start the bus; with `activation`, these options are those of a service that the bus starts by itself."""
         if "bus" in self.__dict__:
             raise LabError("the bus runs already: ask for activation before anything that uses it")
-        made = Bus(self.client_side, self._place("bus"))
+        made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
             made.activatable(service.NAMES, service_command(self._service_directory, *activation))
         self._parts.callback(made.stop)

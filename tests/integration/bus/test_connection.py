@@ -12,6 +12,7 @@ import pytest
 from dbus_fast import Message, MessageType
 
 from ....policy import limits
+from ....supervisor.bus import stall
 from ....supervisor.bus.connection import BusConnection, BusLost, BusRefused
 from ....supervisor.bus.signals import Signals
 from ...support.bus_fixture import ALICE, NAME, PATH, THING, PrivateBus, client, private_bus, run, service
@@ -110,22 +111,52 @@ def test_a_daemon_that_reads_nothing_for_a_while(bus: PrivateBus) -> None:
     run(test())
 
 
-def test_a_daemon_that_reads_nothing_for_good_is_given_up(bus: PrivateBus) -> None:
+def fill(connection: BusConnection) -> int:
+    """Send more than there is room for; how many bytes of signals were taken."""
+    signals, text, taken = Signals(connection), "x" * 1_000_000, 0
+    while signals.emit(PATH, THING, "Happened", (1, text)):
+        taken += len(text)
+        assert taken < 100_000_000
+    return taken
+
+
+def test_a_daemon_that_reads_nothing_is_waited_for(bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a full queue, too: what comes then is lost, and afterwards all is as before."""
+    monkeypatch.setattr(stall, "BUS_SLOW", 0.05)
+    said: asyncio.Queue[str] = asyncio.Queue()
+
+    async def test() -> None:
+        async with service(bus) as ours, client(bus) as other:
+            connection = ours.connection
+            connection.stall.report = said.put_nowait
+            bus.stop()
+            taken = fill(connection)
+            assert taken > limits.BUS_BACKLOG_HARD * 0.9
+            assert connection.backlog <= limits.BUS_BACKLOG_HARD
+            assert "The bus has taken nothing for" in await said.get()
+            assert not connection.lost.done()
+            bus.go_on()
+            await connection.drain()
+            assert "The bus takes data again" in await said.get()
+            assert (await other.call("Echo", "s", "still there")).body == ["still there"]
+
+    run(test())
+
+
+def test_a_daemon_that_reads_nothing_for_good_is_given_up(bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stall, "BUS_SLOW", 0.05)
+    monkeypatch.setattr(stall, "BUS_STALLED", 0.5)
+
     async def test() -> None:
         async with service(bus) as ours:
+            bus.stop()
             waiting = asyncio.ensure_future(ours.connection.round_trip())
             await asyncio.sleep(0)
-            bus.stop()
-            text = "x" * 1_000_000
-            signals = Signals(ours.connection)
-            sent = 0
-            while signals.emit(PATH, THING, "Happened", (1, text)):
-                sent += 1
-                assert sent < 100
-            assert "the bus takes no data" in ours.connection.lost.result()
-            with pytest.raises(BusLost, match="takes no data"):
+            fill(ours.connection)
+            assert "it has taken nothing" in await ours.connection.lost
+            with pytest.raises(BusLost, match="taken nothing"):
                 await waiting
-            with pytest.raises(BusLost, match="takes no data"):
+            with pytest.raises(BusLost, match="taken nothing"):
                 await ours.connection.drain()
             bus.go_on()
 

@@ -13,7 +13,7 @@ import pytest
 from dbus_fast import Message, MessageFlag, MessageType, Variant
 
 from ....policy.dbus_numbers import SessionEvent, StatusMinor
-from ....policy.limits import MAX_SESSIONS_PER_USER, MAX_UNREAD
+from ....policy.limits import MAX_PROFILE, MAX_SESSIONS_PER_USER, MAX_UNREAD
 from ....supervisor.bus.connection import BusConnection
 from ...lab import bus
 from ...lab.connection import (
@@ -280,41 +280,50 @@ def test_huge_strings(lab: Lab, bystander: UserSession) -> None:
     alice = lab.connection("alice")
     own = begin(lab, connection=alice)
     own.connect()
-    huge = "y" * 16_000_000
-    calls: list[tuple[str, str, str, str, list[Any], str]] = [
-        (own.path, SESSIONS, "Pause", "s", [huge], ""),
-        (own.path, SESSIONS, "UserInputProvide", "uuus", [1, 1, 0, huge], "User input not required"),
-        (own.path, PROPERTIES, "Get", "ss", [SESSIONS, huge], "No such property"),
-        (own.path, PROPERTIES, "Get", "ss", [huge, "status"], "No such interface"),
-        (
-            own.path,
-            PROPERTIES,
-            "Set",
-            "ssv",
-            [SESSIONS, "log_verbosity", Variant("s", huge)],
-            "Expected type “u” but got “s”",
-        ),
-        (SESSIONS_PATH, SESSIONS, "LookupConfigName", "s", [huge], ""),
-        (SESSIONS_PATH, SESSIONS, "LookupInterface", "s", [huge], "not found"),
-        (CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", ["work", huge, False, False], "larger than 4 MiB"),
-        (
-            CONFIGURATION_PATH,
-            CONFIGURATION,
-            "Import",
-            "ssbb",
-            [huge, "client", False, False],
-            "longer than 255 characters",
-        ),
-        (own.profile, CONFIGURATION, "AddTag", "s", [huge], "Tag value too long"),
-        (
-            own.profile,
-            CONFIGURATION,
-            "SetOverride",
-            "sv",
-            ["server-override", Variant("s", huge)],
-            "not a host name or address",
-        ),
+
+    def calls_with(text: str) -> list[tuple[str, str, str, str, list[Any], str]]:
+        return [
+            (own.path, SESSIONS, "Pause", "s", [text], ""),
+            (own.path, SESSIONS, "UserInputProvide", "uuus", [1, 1, 0, text], "User input not required"),
+            (own.path, PROPERTIES, "Get", "ss", [SESSIONS, text], "No such property"),
+            (own.path, PROPERTIES, "Get", "ss", [text, "status"], "No such interface"),
+            (
+                own.path,
+                PROPERTIES,
+                "Set",
+                "ssv",
+                [SESSIONS, "log_verbosity", Variant("s", text)],
+                "Expected type “u” but got “s”",
+            ),
+            (SESSIONS_PATH, SESSIONS, "LookupConfigName", "s", [text], ""),
+            (SESSIONS_PATH, SESSIONS, "LookupInterface", "s", [text], "not found"),
+            (CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", ["work", text, False, False], "larger than 4 MiB"),
+            (
+                CONFIGURATION_PATH,
+                CONFIGURATION,
+                "Import",
+                "ssbb",
+                [text, "client", False, False],
+                "longer than 255 characters",
+            ),
+            (own.profile, CONFIGURATION, "AddTag", "s", [text], "Tag value too long"),
+            (
+                own.profile,
+                CONFIGURATION,
+                "SetOverride",
+                "sv",
+                ["server-override", Variant("s", text)],
+                "not a host name or address",
+            ),
+        ]
+
+    # What is read, and what is not.
+    calls = [call for call in calls_with("y" * 4000) if call[4][0] != "work"]
+    calls += [
+        (*call[:5], "larger than 4 MiB" if call[2] == "Import" else "larger than 4 KiB")
+        for call in calls_with("y" * 16_000_000)
     ]
+    calls += [call for call in calls_with("y" * (MAX_PROFILE + 1)) if call[4][0] == "work"]
 
     async def test() -> None:
         async with patient_client(lab.bus.address, ALICE.uid) as user:

@@ -13,7 +13,7 @@ from dbus_fast.aio import MessageBus
 
 from ....policy.access import Acl, Caller
 from ....policy.dbus_numbers import LogCategory, LogGroup
-from ....policy.limits import MAX_UNREAD
+from ....policy.limits import MAX_UNREAD, MAX_UNREAD_SIGNALS
 from ....supervisor.bus.callers import Callers
 from ....supervisor.bus.connection import BusConnection
 from ....supervisor.bus.dispatch import Dispatcher
@@ -217,6 +217,40 @@ def test_it_is_cut_off_in_the_end(
             assert "afterwards" not in await still.until("again")
 
     run(test())
+
+
+def test_it_is_cut_off_before_the_bus_has_much_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bus usually keeps 127 MiB for a receiver, and reads nothing more of us when it keeps as much of ours."""
+    monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
+    lines = Lines()
+
+    async def test(bus: PrivateBus, still: Reader, other: Reader) -> None:
+        async with forwards(bus, still, other, log=Log(destinations=[lines])) as (made, connection):
+            for reader, uid in ((still, OWNER), (other, OTHER)):
+                connection.budget.open(reader.name)
+                connection.budget.identified(reader.name, uid)
+            made.restricted = False
+            number = 0
+            with still.stopped():
+                async with asyncio.timeout(DEADLINE):
+                    while still.name in made:
+                        say(made, f"{LINE}{number}")
+                        await connection.round_trip()
+                        number += 1
+                assert number * len(LINE) < 2 * MAX_UNREAD_SIGNALS
+                say(made, "afterwards")
+                await other.until("afterwards")
+            assert accounted_for(other.texts) == (number, 0)
+            [said] = lines.texts
+            assert f"The log is no longer forwarded to {still.name} of user {OWNER}, which does not read" in said
+
+    with private_bus() as bus:
+        readers = Reader(bus), Reader(bus)
+        run(test(bus, *readers))
+        for reader in readers:
+            reader.close()
 
 
 def test_what_arrives_now_and_then_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:

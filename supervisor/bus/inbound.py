@@ -1,0 +1,158 @@
+"""Judging messages before they are read: what nobody here could want is thrown away as it comes.
+
+The bus library unmarshals a whole body before its signature is looked at, and a large one of many small values costs
+a thousand times its size.  So between the socket and the library stands a socket whose `recv` gives whole messages
+only that are small, or of a kind that may be large; all others are skipped, however large, in bounded memory.  The
+header is as in the D-Bus specification, "Message Format".
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Callable
+
+from dbus_fast import Message, MessageFlag, MessageType
+
+from ...policy.limits import MAX_HEADER, MAX_LARGE_REPLY_BODY, MAX_PLAIN_SIGNAL, MAX_SMALL_BODY
+
+_FIXED = 16  # bytes: byte order, type, flags, version, body's length, serial, length of the fields
+_LITTLE = ord("l")
+_LITTLE_HEAD = struct.Struct("<III")
+_BIG_HEAD = struct.Struct(">III")
+_CHUNK = 256 * 1024  # bytes skipped at a time, so that other things get their turn
+_PLAIN = frozenset("ybnqiuxtdsog")  # types whose values cost no more than their size
+_PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
+
+
+class Inbound:
+    """What may be large: calls that were allowed to be, replies to calls of ours, signals of plain values.
+
+    `awaited` tells whether a reply to a serial number of ours is awaited.
+    """
+
+    def __init__(self, awaited: Callable[[int], bool]) -> None:
+        self._awaited = awaited
+        # Told of each call that is skipped, without its arguments, and how many bytes they may have.
+        self.skipped: Callable[[Message, int], None] = lambda call, largest: None
+        self._bounds: dict[tuple[str, str, str], int] = {}
+
+    def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
+        """Let the arguments of calls of a method have up to `largest` bytes."""
+        self._bounds[interface, member, signature] = self._bounds["", member, signature] = largest
+
+    def wanted(self, header: bytes, body: int) -> bool:
+        """Whether a message with this header and a large body is to be read; if it is a call that is not, says so."""
+        kind, flags = header[1], header[2]
+        order = "<I" if header[0] == _LITTLE else ">I"
+        fields = _fields(header, order)
+        signature = str(fields.get(_SIGNATURE, ""))
+        if kind == MessageType.METHOD_CALL.value:
+            interface, member = str(fields.get(_INTERFACE, "")), str(fields.get(_MEMBER, ""))
+            bound = self._bounds.get((interface, member, signature), MAX_SMALL_BODY)
+            if body <= bound:
+                return True
+            if fields.keys() >= {_PATH, _MEMBER, _SENDER}:
+                self.skipped(_call(fields, flags, struct.unpack_from(order, header, 8)[0]), bound)
+            return False
+        if kind == MessageType.SIGNAL.value:
+            return body <= MAX_PLAIN_SIGNAL and _PLAIN.issuperset(signature)
+        serial = fields.get(_REPLY_SERIAL)
+        return body <= MAX_LARGE_REPLY_BODY and isinstance(serial, int) and self._awaited(serial)
+
+
+def _fields(header: bytes, number: str) -> dict[int, str | int]:
+    """The header fields of a message, by their codes; those that are no message's are left out."""
+    found: dict[int, str | int] = {}
+    position, end = _FIXED, _FIXED + struct.unpack_from(number, header, 12)[0]
+    while position < end:
+        code = header[position]
+        kind = header[position + 2 : position + 3]
+        position += 4  # the code, and a signature of one letter
+        if kind in (b"s", b"o"):
+            (length,) = struct.unpack_from(number, header, position)
+            found[code] = header[position + 4 : position + 4 + length].decode(errors="replace")
+            position += 5 + length
+        elif kind == b"g":
+            length = header[position]
+            found[code] = header[position + 1 : position + 1 + length].decode(errors="replace")
+            position += 2 + length
+        elif kind == b"u":
+            (found[code],) = struct.unpack_from(number, header, position)
+            position += 4
+        else:
+            break  # of a field that the specification does not know
+        position += -position % 8
+    return found
+
+
+def _call(fields: dict[int, str | int], flags: int, serial: int) -> Message:
+    return Message(
+        destination=str(fields.get(_DESTINATION, "")) or None,
+        path=str(fields[_PATH]),
+        interface=str(fields.get(_INTERFACE, "")) or None,
+        member=str(fields[_MEMBER]),
+        flags=MessageFlag(flags & 0x7),
+        serial=serial,
+        sender=str(fields[_SENDER]),
+        validate=False,
+    )
+
+
+class InboundSocket(socket.socket):
+    """The socket `link`, taken over, of whose messages `recv` gives those that `inbound` wants."""
+
+    def __init__(self, link: socket.socket, inbound: Inbound) -> None:
+        family, kind, protocol = link.family, link.type, link.proto
+        super().__init__(family, kind, protocol, fileno=link.detach())
+        self.setblocking(False)
+        self._inbound = inbound
+        self._passing = 0  # bytes to come of a message that is given
+        self._skipping = 0  # bytes to come of one that is not
+        self._head = b""  # the beginning of one that cannot be judged yet
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """What there is of wanted messages.  Raises BlockingIOError if that is nothing now."""
+        if self._skipping:
+            skipped = len(super().recv(min(self._skipping, _CHUNK)))
+            if not skipped:
+                return b""
+            self._skipping -= skipped
+            raise BlockingIOError(errno.EAGAIN, "skipped")
+        data = super().recv(size, flags)
+        if len(data) <= self._passing or not data:
+            self._passing -= len(data)
+            return data
+        wanted = self._sift(data)
+        if not wanted:
+            raise BlockingIOError(errno.EAGAIN, "nothing wanted")
+        return wanted
+
+    def _sift(self, data: bytes) -> bytes:
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        position, self._passing = self._passing, 0
+        end = len(data)
+        start, parts = 0, []
+        while position + _FIXED <= end:
+            head = _LITTLE_HEAD if data[position] == _LITTLE else _BIG_HEAD
+            body, _, fields = head.unpack_from(data, position + 4)
+            header = _FIXED + fields + (-fields & 7)
+            if body > MAX_SMALL_BODY or fields > MAX_SMALL_BODY:
+                if fields <= MAX_HEADER and position + header > end:
+                    break
+                if fields > MAX_HEADER or (
+                    body > MAX_SMALL_BODY and not self._inbound.wanted(data[position : position + header], body)
+                ):
+                    parts.append(data[start:position])
+                    start = position + header + body
+            position += header + body
+        if start > end:
+            self._skipping = start - end
+        elif position > end:
+            self._passing = position - end
+            parts.append(data[start:])
+        else:
+            self._head = data[position:]
+            parts.append(data[start:position])
+        return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,32 @@
+"""Fixtures of the tests in which bob does what he likes, and alice is not to notice."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..lab.lab import Lab
+from ..lab.pki import Pki
+from .neighbours import Neighbours
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """Certificates, made once a run."""
+    return Pki()
+
+
+@pytest.fixture
+def lab(pki: Pki) -> Iterator[Lab]:
+    """Two machines and a cable.  The test fails if something is left in them at its end."""
+    with Lab(pki) as made:
+        yield made
+
+
+@pytest.fixture(params=["dbus-daemon", "dbus-broker"])
+def neighbours(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Neighbours]:
+    """Alice's connected session, on each kind of bus; she keeps it, and is answered."""
+    lab.bus_program = request.param
+    made = Neighbours(lab)
+    yield made
+    made.check_alice()
+    made.close()

@@ -1,0 +1,47 @@
+"""Bob sends messages that cost much more to read than their size."""
+
+import psutil
+import pytest
+from dbus_fast import Message, MessageType
+
+from ..lab.connection import SESSIONS, SESSIONS_PATH
+from .neighbours import LIMITS_EXCEEDED, Neighbours
+
+_SIZE = 31_000_000
+# Signature, and what an array of it repeats.
+SMALL_VALUES = {"av": b"\1y\0\5", "ay": b"\5", "au": b"\5\0\0\0", "aau": b"\0\0\0\0"}
+CPU = 1.0  # seconds for all of them; read, each costs more
+MEMORY = 40_000_000  # bytes
+
+
+def used(neighbours: Neighbours) -> tuple[float, int]:
+    process = psutil.Process(neighbours.service.pid)
+    times = process.cpu_times()
+    return times.user + times.system, process.memory_info().rss
+
+
+@pytest.mark.parametrize("kind", [MessageType.METHOD_CALL, MessageType.SIGNAL])
+def test_many_small_values(neighbours: Neighbours, kind: MessageType) -> None:
+    bob = neighbours.bob()
+    owner = neighbours.lab.watcher.owner_of(SESSIONS)
+    neighbours.answer(bob)
+    cpu, memory = used(neighbours)
+    for signature, value in SMALL_VALUES.items():
+        message = Message(owner, SESSIONS_PATH, SESSIONS, "Ready", kind, signature=signature, body=[[]])
+        if signature == "ay":
+            message.body = [b""]
+        if kind is MessageType.METHOD_CALL:
+            message.interface, message.member, message.destination = SESSIONS, "NewTunnel", SESSIONS
+        bob.send_with(message, value * (_SIZE // len(value)))
+        if kind is MessageType.METHOD_CALL:
+            [reply] = bob.replies([message])
+            assert (reply.error_name, reply.body) == (
+                LIMITS_EXCEEDED,
+                ["The arguments of NewTunnel are larger than 4 KiB"],
+            )
+    neighbours.check_alice()
+    assert neighbours.answer(bob).message_type is MessageType.METHOD_RETURN
+    cpu_after, memory_after = used(neighbours)
+    print(f"{cpu_after - cpu:.2f} s, {(memory_after - memory) / 1e6:.1f} MB")
+    assert cpu_after - cpu < CPU
+    assert memory_after - memory < MEMORY
