@@ -1,11 +1,13 @@
 """Fixtures of the tests in which bob does what he likes, and alice is not to notice."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from ..lab.lab import Lab
 from ..lab.pki import Pki
+from ..support.skipping import cannot_run_here
 from .neighbours import Neighbours
 
 
@@ -25,6 +27,8 @@ def lab(pki: Pki) -> Iterator[Lab]:
 @pytest.fixture(params=["dbus-daemon", "dbus-broker"])
 def neighbours(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Neighbours]:
     """Alice's connected session, on each kind of bus; she keeps it, and is answered."""
+    if shutil.which(request.param) is None:
+        cannot_run_here(f"{request.param} is not installed")
     lab.bus_program = request.param
     made = Neighbours(lab)
     yield made
