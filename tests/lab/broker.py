@@ -41,7 +41,9 @@ def main(configuration: str, address: str) -> None:
         "--nopidfile",
         "--nosyslog",
     ]
-    with subprocess.Popen([*command, "--print-address=1"], stdout=subprocess.PIPE) as stand_in:
+    with subprocess.Popen(
+        [*command, "--print-address=1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as stand_in:
         assert stand_in.stdout is not None
         stand_in.stdout.readline()
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

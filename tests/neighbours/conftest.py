@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..lab.lab import Lab
-from ..lab.pki import Pki
-from ..support.skipping import cannot_run_here
-from .neighbours import Neighbours
+from openvpn3_sessionmgr.tests.lab.lab import Lab
+from openvpn3_sessionmgr.tests.lab.pki import Pki
+from openvpn3_sessionmgr.tests.neighbours.neighbours import Neighbours
+from openvpn3_sessionmgr.tests.support.skipping import cannot_run_here
 
 
 @pytest.fixture(scope="session")
