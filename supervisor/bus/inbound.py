@@ -106,6 +106,7 @@ class InboundSocket(socket.socket):
         super().__init__(family, kind, protocol, fileno=link.detach())
         self.setblocking(False)
         self._inbound = inbound
+        self._receive = super().recv  # found once: this is called for each message
         self._passing = 0  # bytes to come of a message that is given
         self._skipping = 0  # bytes to come of one that is not
         self._head = b""  # the beginning of one that cannot be judged yet
@@ -113,12 +114,12 @@ class InboundSocket(socket.socket):
     def recv(self, size: int, flags: int = 0) -> bytes:
         """What there is of wanted messages.  Raises BlockingIOError if that is nothing now."""
         if self._skipping:
-            skipped = len(super().recv(min(self._skipping, _CHUNK)))
+            skipped = len(self._receive(min(self._skipping, _CHUNK)))
             if not skipped:
                 return b""
             self._skipping -= skipped
             raise BlockingIOError(errno.EAGAIN, "skipped")
-        data = super().recv(size, flags)
+        data = self._receive(size, flags)
         if len(data) <= self._passing or not data:
             self._passing -= len(data)
             return data
@@ -135,8 +136,10 @@ class InboundSocket(socket.socket):
         end = len(data)
         start, parts = 0, []
         while position + _FIXED <= end:
-            head = _LITTLE_HEAD if data[position] == _LITTLE else _BIG_HEAD
-            body, _, fields = head.unpack_from(data, position + 4)
+            if data[position] == _LITTLE:
+                body, _, fields = _LITTLE_HEAD.unpack_from(data, position + 4)
+            else:
+                body, _, fields = _BIG_HEAD.unpack_from(data, position + 4)
             header = _FIXED + fields + (-fields & 7)
             if body > MAX_SMALL_BODY or fields > MAX_SMALL_BODY:
                 if fields <= MAX_HEADER and position + header > end:
@@ -147,6 +150,8 @@ class InboundSocket(socket.socket):
                     parts.append(data[start:position])
                     start = position + header + body
             position += header + body
+        if position == end and not parts:
+            return data
         if start > end:
             self._skipping = start - end
         elif position > end:
