@@ -16,7 +16,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from dbus_fast import AuthError, InvalidAddressError, Message, MessageType, NameFlag
 from dbus_fast.aio import MessageBus
@@ -83,7 +83,6 @@ class BusConnection(MessageBus):
         self.dropped = 0  # signals dropped since the start
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.budget = Budget(self._unread)
-        self._accounts = self.budget.accounts
         self.inbound = Inbound(self._method_return_handlers.__contains__)
         self.stall = StallWatch(self._loop, self._give_up)
 
@@ -99,8 +98,7 @@ class BusConnection(MessageBus):
             reason = _cannot_connect(error)
             self._give_up(reason)
             raise BusLost(reason) from error
-        assert self._sock is not None
-        self._link = self._sock
+        self._sock = self._link
         # dbus-fast leaves a writer of its own behind, which would take the place of ours.
         self._loop.remove_writer(self._link)
         self._flush_turn()
@@ -109,8 +107,9 @@ class BusConnection(MessageBus):
     async def _authenticate(self) -> None:
         await super()._authenticate()
         assert self._sock is not None
-        # What dbus-fast reads messages from, from now on.
-        self._sock = InboundSocket(self._sock, self.inbound)
+        self._link = self._sock
+        # For dbus-fast's reader, which is made now; `connect` puts back what all others use.
+        self._sock = cast(socket.socket, InboundSocket(self._link, self.inbound))
 
     async def _auth_readline(self) -> str:
         """Read a line of the handshake; dbus-fast 2.44 never returns when the bus closes the connection instead."""
@@ -149,7 +148,7 @@ class BusConnection(MessageBus):
         if self.backlog + size > (BUS_BACKLOG_SOFT if droppable else BUS_BACKLOG_HARD):
             self.dropped += 1
             return False
-        account = self._accounts.get(message.destination or "")
+        account = self.budget.accounts.get(message.destination or "")
         if account is not None:
             lease = account.lease - size
             if lease >= 0:

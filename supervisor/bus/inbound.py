@@ -10,6 +10,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from dbus_fast import Message, MessageFlag, MessageType
 
@@ -98,18 +99,20 @@ def _call(fields: dict[int, str | int], flags: int, serial: int) -> Message:
     )
 
 
-class InboundSocket(socket.socket):
-    """The socket `link`, taken over, of whose messages `recv` gives those that `inbound` wants."""
+class InboundSocket:
+    """Stands before the socket `link`: of its messages, `recv` gives those that `inbound` wants."""
 
     def __init__(self, link: socket.socket, inbound: Inbound) -> None:
-        family, kind, protocol = link.family, link.type, link.proto
-        super().__init__(family, kind, protocol, fileno=link.detach())
-        self.setblocking(False)
+        self.link = link
+        self._receive = link.recv
         self._inbound = inbound
-        self._receive = super().recv  # found once: this is called for each message
         self._passing = 0  # bytes to come of a message that is given
         self._skipping = 0  # bytes to come of one that is not
         self._head = b""  # the beginning of one that cannot be judged yet
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the socket's own."""
+        return getattr(self.link, name)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """What there is of wanted messages.  Raises BlockingIOError if that is nothing now."""
