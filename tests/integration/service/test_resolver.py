@@ -27,10 +27,10 @@ MOST = MAX_LOOKUPS_PER_SESSION * SESSIONS
 # As the spawner does it.
 PROGRAM = """
 import socket, sys
-from ....policy import limits
+from openvpn3_sessionmgr.policy import limits
 limits.MAX_SESSIONS = int(sys.argv[2])
-from ....ipc.channel import Channel
-from ....worker.helpers import resolver, spawner
+from openvpn3_sessionmgr.ipc.channel import Channel
+from openvpn3_sessionmgr.worker.helpers import resolver, spawner
 channel = Channel(socket.socket(fileno=int(sys.argv[1])))
 spawner.keep_serving(lambda: resolver.serve(channel))
 """
