@@ -18,10 +18,11 @@ from ....supervisor.bus.callers import Callers
 from ....supervisor.bus.connection import BusConnection
 from ....supervisor.bus.dispatch import Dispatcher
 from ....supervisor.bus.signals import Signals
-from ....supervisor.logging.log import Log, Record
+from ....supervisor.logging.log import Log
 from ....supervisor.sessions import forwarding
 from ....supervisor.sessions.forwarding import Forward, Forwarder, Forwards
 from ...support.bus_fixture import DEADLINE, PrivateBus, private_bus, run
+from ...support.log_lines import LogLines
 
 OWNER, OTHER = 1000, 1001
 SMALL_QUEUE = """<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
@@ -164,31 +165,12 @@ def test_a_receiver_that_does_not_read(
     run(test())
 
 
-class Lines:
-    """A destination of the log."""
-
-    method = "test"
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def put(self, record: Record) -> None:
-        self.texts.append(record.text)
-
-    def start(self) -> None: ...
-
-    def flush(self, deadline: float) -> bool:
-        return True
-
-    def close(self, deadline: float) -> None: ...
-
-
 def test_it_is_cut_off_in_the_end(
     short_queue_bus: PrivateBus, readers: tuple[Reader, Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
     still, other = readers
-    lines = Lines()
+    lines = LogLines()
 
     async def test() -> None:
         async with forwards(short_queue_bus, still, other, log=Log(destinations=[lines])) as (made, connection):
