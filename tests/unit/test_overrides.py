@@ -16,6 +16,7 @@ from ...policy.profile.overrides import (
     problem,
     read,
 )
+from ...policy.profile.syntax import MAX_LINE
 from ...worker.profile.compiler import compile_profile
 from ...worker.profile.overrides import apply, compile_with_overrides
 from ...worker.profile.values import CompiledProfile, ProfileRefused, Proxy, Remote
@@ -270,6 +271,14 @@ def test_what_cannot_be_followed() -> None:
     assert refusal("remote a\n", ipv6=True) == "Invalid value for override 'ipv6': a text is needed"
     assert refusal("remote a\n", persist_tun="x") == "Invalid value for override 'persist-tun': a switch is needed"
     assert warnings("remote a\n", brand_new="x") == ("override 'brand-new' is ignored: it is not known",)
+
+
+def test_a_block_that_the_engine_would_not_read_is_not_left_out() -> None:
+    """Lines are shorter within <connection>; that they are too long is for the compiler to say."""
+    lines = f"<connection>\nremote a 1\n<ca>\n{'x' * (MAX_LINE + 1)}\n</ca>\n</connection>\nremote b 1 tcp\n"
+    assert laid_over(lines, proto_override="tcp") == lines
+    with pytest.raises(ProfileRefused, match=f"line 9.*longer than the {MAX_LINE} bytes"):
+        compiled(lines, proto_override="tcp")
 
 
 def test_later_complaints_name_the_right_line() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import LOG_CREDIT
 from ...supervisor.errors import ProtocolViolation, SystemFailure
+from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
 from ...supervisor.sessions.journal import SessionJournal
 from ...supervisor.sessions.launch_spec import LaunchSpec
@@ -16,6 +18,7 @@ from ...supervisor.sessions.states import Event, State
 from ...supervisor.sessions.uids import UserIds
 from ...supervisor.workers.spawner_client import SpawnerClient
 from ..support.bare import BareSession, empty_spec, session_in
+from ..support.log_lines import LogLines
 
 UID = 60707
 DEADLINE = 10.0  # seconds
@@ -84,11 +87,14 @@ UNDONE = ["clear tun7", "delete tun7", f"end exemption of {UID}", "forget worker
 MADE = [f"take {UID}", f"device for {UID}"]
 
 
-def run_test(body: Callable[[BareSession, Done], Coroutine[Any, Any, None]], *, failing: bool = False) -> None:
+def run_test(
+    body: Callable[[BareSession, Done], Coroutine[Any, Any, None]], *, failing: bool = False, **others: Any
+) -> None:
     async def main() -> None:
         done: Done = []
         books = Books(done, failing)
-        with session_in(State.CONNECTED, network=books, journal=books, user_ids=books, spawner=Spawner()) as session:
+        others.update(network=books, journal=books, user_ids=books, spawner=Spawner())
+        with session_in(State.CONNECTED, **others) as session:
             async with asyncio.timeout(DEADLINE):
                 await body(session, done)
 
@@ -117,6 +123,23 @@ def test_everything_is_given_back_once_and_in_order(failing: bool, goodbye: bool
         assert (done, run.uid, run.device) == (UNDONE, 0, "")
 
     run_test(body, failing=failing)
+
+
+def test_what_cannot_be_undone_is_logged_and_the_rest_is_undone() -> None:
+    lines = LogLines()
+
+    async def body(session: BareSession, done: Done) -> None:
+        run = await begin(session)
+        run.end(goodbye=False)
+        await run.ended.wait()
+        assert lines.texts == [
+            "Network settings could not be undone: no",
+            "Device tun7 could not be removed: no",
+            "The note of a worker cannot be removed: no",
+        ]
+        assert session.log.last == (LogGroup.NETCFG, LogCategory.ERROR, lines.texts[1])  # its forwards hear of it
+
+    run_test(body, failing=True, log=Log(destinations=[lines]))
 
 
 def test_the_next_run_begins_when_nothing_is_left_of_the_one_before() -> None:

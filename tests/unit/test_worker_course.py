@@ -115,6 +115,33 @@ def test_an_answer_that_the_server_did_not_wait_for_is_not_given_to_the_next_log
         assert responses(worker) == [] and worker.phase() is Phase.WAITING
 
 
+# What cannot be answered.
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (">PASSWORD:Need 'Shoe Size' username/password", "the engine asks for 'Shoe Size', which is not supported"),
+        (">NEED-OK:Need nothing", "the engine asks for 'NEED-OK', which is not supported"),
+    ],
+)
+def test_what_the_engine_asks_and_nobody_can_answer_ends_the_session(asked: str, reason: str) -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(asked)
+        assert failures(worker) == [f"The session cannot go on: {reason}"]
+        assert worker.phase() is Phase.STOPPING
+
+
+def test_an_answer_that_the_engine_cannot_take_ends_the_session() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        for name in ("username", "password"):
+            worker.tell(messages.UserAnswer(InputGroup.USER_PASSWORD, name, memoryview(b"x" * 256)))
+        worker.engine_says(ASKS_FOR_LOGIN)
+        assert failures(worker) == [
+            "The session cannot go on: the input takes more than the 255 bytes that OpenVPN accepts"
+        ]
+
+
 # What it counts.
 
 

@@ -217,8 +217,10 @@ def test_one_that_nobody_wants_any_more_is_killed_unheard() -> None:
 
 def test_the_signal_that_it_is_sent() -> None:
     async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
+        reads = worker._channel.fileno()
         worker.kill(signal.SIGTERM)
         await heard.until(lambda: bool(heard.ends))
+        assert not worker._loop.remove_reader(reads)  # the number may be another file's by now
         assert heard.ends == ["was killed by SIGTERM"]
 
     run(body)

@@ -1,0 +1,99 @@
+"""Workers on disk: what an instance leaves behind is ended by the next, and nothing else is."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ...supervisor.files import TEMPORARY
+from ...supervisor.sessions import journal
+from ...supervisor.sessions.journal import SessionJournal
+from ..support.skipping import cannot_run_here
+
+SLEEP = ["sleep", "infinity"]
+DEADLINE = 20.0  # seconds
+
+
+@contextmanager
+def process(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(command) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def records(directory: Path) -> list[str]:
+    return sorted(file.name for file in directory.iterdir())
+
+
+def test_what_was_noted_is_ended_and_forgotten(tmp_path: Path) -> None:
+    with process(*SLEEP) as left, process(*SLEEP) as over:
+        before = SessionJournal(tmp_path)
+        before.add("left", left.pid, os.getuid())
+        before.add("over", over.pid, os.getuid())
+        before.remove("over")
+        before.remove("over")
+        assert records(tmp_path) == ["left.worker"]
+        (tmp_path / f"half{TEMPORARY}").write_text("{")
+        (tmp_path / "cut.worker").write_text("{")
+        (tmp_path / "other").write_text("is somebody else's")
+        assert SessionJournal(tmp_path).end_leftovers() == [left.pid]
+        assert left.wait(DEADLINE) == -signal.SIGKILL
+        assert over.poll() is None
+        assert records(tmp_path) == ["other"]
+
+
+@pytest.mark.parametrize("field", ["started", "uid"])
+def test_another_process_that_has_the_number_now_is_left_alone(tmp_path: Path, field: str) -> None:
+    with process(*SLEEP) as stranger:
+        SessionJournal(tmp_path).add("s", stranger.pid, os.getuid())
+        record = json.loads((tmp_path / "s.worker").read_text())
+        record[field] += 1
+        (tmp_path / "s.worker").write_text(json.dumps(record))
+        assert SessionJournal(tmp_path).end_leftovers() == []
+        assert stranger.poll() is None and records(tmp_path) == []
+
+
+def test_one_that_has_ended_already(tmp_path: Path) -> None:
+    with process(*SLEEP) as gone:
+        SessionJournal(tmp_path).add("s", gone.pid, os.getuid())
+    assert SessionJournal(tmp_path).end_leftovers() == [] and records(tmp_path) == []
+    with pytest.raises(FileNotFoundError):
+        SessionJournal(tmp_path).add("s", gone.pid, os.getuid())
+
+
+def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first process of a pid namespace ends after all others there are reaped, one by its parent outside."""
+    if os.geteuid() != 0:
+        cannot_run_here("it takes root to make a pid namespace")
+    monkeypatch.setattr(journal, "GOODBYE_DEADLINE", 0.05)
+    with process("unshare", "--pid", "--fork", "--kill-child", *SLEEP) as outer:
+        first = child_of(outer.pid)
+        with process("nsenter", "--pid", "--target", str(first), *SLEEP) as parent:
+            child_of(parent.pid)
+            parent.send_signal(signal.SIGSTOP)
+            try:
+                SessionJournal(tmp_path).add("s", first, 0)
+                with pytest.raises(OSError, match=f"^worker {first} of an earlier instance cannot be ended$"):
+                    SessionJournal(tmp_path).end_leftovers()
+                assert records(tmp_path) == ["s.worker"]  # it is tried again
+            finally:
+                parent.send_signal(signal.SIGCONT)
+            monkeypatch.setattr(journal, "GOODBYE_DEADLINE", DEADLINE)
+            SessionJournal(tmp_path).end_leftovers()
+            assert records(tmp_path) == []
+
+
+def child_of(pid: int) -> int:
+    """The only child of a process, once it is there and sleeps."""
+    while True:
+        children = psutil.Process(pid).children()
+        if children and children[0].name() == "sleep":
+            return children[0].pid
