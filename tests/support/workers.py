@@ -6,6 +6,8 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+import prctl
+
 from ...ipc import messages
 from ...ipc.channel import Channel, channel_pair
 from ...supervisor.workers.process import WorkerListener, WorkerProcess
@@ -54,6 +56,7 @@ def worker_process(life: Callable[[Channel], object] | None = None) -> Iterator[
     child = os.fork()
     if child == 0:
         try:
+            prctl.set_pdeathsig(signal.SIGKILL)
             ours.close()
             if life is not None:
                 life(theirs)

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import prctl
 import pytest
 
 from ...ipc import helpers
@@ -51,6 +52,7 @@ def waiting_child() -> int:
     child = os.fork()
     if child == 0:
         try:
+            prctl.set_pdeathsig(signal.SIGKILL)
             signal.pause()
         finally:
             os._exit(0)

@@ -96,4 +96,4 @@ def child_of(pid: int) -> int:
     while True:
         children = psutil.Process(pid).children()
         if children and children[0].name() == "sleep":
-            return children[0].pid
+            return int(children[0].pid)
