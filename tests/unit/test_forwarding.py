@@ -173,6 +173,22 @@ def test_the_last_try_in_vain_ends_the_forward_and_the_log_tells_what_was_lost(o
     on_stage(body)
 
 
+@pytest.mark.parametrize(("seconds", "ends"), [(1.0, True), (1.25, False)])
+def test_what_is_not_rejected_within_a_second_has_arrived(on_stage: Play, seconds: float, ends: bool) -> None:
+    def body(stage: Stage) -> None:
+        for _ in range(MAX_UNREAD - 1):
+            stage.say("line")
+            stage.reject(len(stage.out.sent))
+            stage.clock.now += 1
+        stage.say("line")
+        stage.clock.now += seconds
+        stage.say("line")
+        stage.reject(len(stage.out.sent))
+        assert (READER.name not in stage.forwards) is ends
+
+    on_stage(body)
+
+
 def test_only_the_latest_signals_are_remembered(on_stage: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forwarding, "_TRACKED", 2)
 
