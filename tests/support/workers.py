@@ -48,9 +48,9 @@ class Heard(WorkerListener):
 def worker_process(life: Callable[[Channel], object] | None = None) -> Iterator[tuple[WorkerProcess, Heard, Channel]]:
     """A worker that lives as `life` says, or only waits; who hears it, and its end of the channel.
 
-    With `life` the other end is the worker's alone.  Needs a running loop.
+    With `life` the other end is the worker's alone.  Needs a running loop, in a process of its own
+    (forked.py).
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # as the service does, for the reaper
     ours, theirs = channel_pair()
     ours.socket.setblocking(False)
     child = os.fork()
@@ -78,4 +78,3 @@ def worker_process(life: Callable[[Channel], object] | None = None) -> Iterator[
             os.waitpid(child, 0)
         reaper.stop()
         theirs.close()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -200,6 +200,21 @@ def test_only_the_latest_signals_are_remembered(on_stage: Play, monkeypatch: pyt
     on_stage(body)
 
 
+def test_lines_go_to_those_who_may_read_them_and_want_as_much(on_stage: Play) -> None:
+    def body(stage: Stage) -> None:
+        stage.forwards.add(SECOND)
+        stage.forwards.restricted = True
+        stage.say("for the owner")
+        stage.forwards._forwards[READER.name].set_log_level(READER, 1)
+        stage.say("for nobody")
+        stage.forwards.restricted = False
+        stage.say("for the other one")
+        assert stage.out.sent == [(READER.name, "for the owner"), (SECOND.name, "for the other one")]
+        assert stage.lost() == 0  # what is not meant for it is not missing
+
+    on_stage(body)
+
+
 def test_a_session_has_so_many_forwards_and_no_more(on_stage: Play) -> None:
     def body(stage: Stage) -> None:
         for number in range(1, MAX_FORWARDS):

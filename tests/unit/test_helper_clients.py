@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,19 @@ from ...supervisor.workers import resolver_client, spawner_client
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import NoSpawner, SpawnerClient
+from ..support.forked import run_forked
 from ..support.waiting import until
 
 DEADLINE = 20.0  # seconds
 UID = 60707
 
 
-def run(body: Coroutine[Any, Any, None]) -> None:
+def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         async with asyncio.timeout(DEADLINE):
-            await body
+            await body()
 
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    try:
-        asyncio.run(main())
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    run_forked(main)
 
 
 async def packet(channel: Channel) -> tuple[bytes, list[int]]:
@@ -123,7 +120,7 @@ def test_a_worker_comes_with_its_channel() -> None:
         end.close()
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 @pytest.mark.parametrize(("number", "reason"), [(-11, "Resource temporarily unavailable"), (-9999, "unknown")])
@@ -141,7 +138,7 @@ def test_one_that_could_not_be_started(number: int, reason: str) -> None:
         end.close()
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -171,7 +168,7 @@ def test_one_that_comes_too_late_is_killed_and_then_its_user_id_is_free(
         end.close()
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 def test_one_that_nobody_takes_although_it_has_come() -> None:
@@ -190,7 +187,7 @@ def test_one_that_nobody_takes_although_it_has_come() -> None:
         end.close()
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 def test_the_user_id_of_one_that_does_not_come_is_free() -> None:
@@ -205,7 +202,7 @@ def test_the_user_id_of_one_that_does_not_come_is_free() -> None:
         end.close()
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 def test_a_spawner_that_ends_owes_nothing() -> None:
@@ -225,7 +222,7 @@ def test_a_spawner_that_ends_owes_nothing() -> None:
             end.close()
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 def test_a_spawner_that_takes_no_requests() -> None:
@@ -239,7 +236,7 @@ def test_a_spawner_that_takes_no_requests() -> None:
         assert not spawner.client.owes(UID) and spawner.reaper._expected == 0
         spawner.close()
 
-    run(body())
+    run(body)
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -259,7 +256,7 @@ def test_nothing_is_read_from_a_channel_that_is_closed(ended: bool) -> None:
         spawner.channel.close()
         spawner.reaper.stop()
 
-    run(body())
+    run(body)
 
 
 # The resolver
@@ -315,7 +312,7 @@ def test_each_look_up_gets_its_own_answer() -> None:
         assert resolver.client._waiting == {} and not resolver.client._per_session
         resolver.close()
 
-    run(body())
+    run(body)
 
 
 def test_a_session_has_so_many_look_ups_and_no_more() -> None:
@@ -338,7 +335,7 @@ def test_a_session_has_so_many_look_ups_and_no_more() -> None:
         await asyncio.gather(*tasks)
         resolver.close()
 
-    run(body())
+    run(body)
 
 
 @pytest.mark.parametrize("host", ["", "a" * 254, "a\nb", "a\0b"])
@@ -353,7 +350,7 @@ def test_what_is_no_name_is_not_asked(host: str) -> None:
         assert await longest == (("192.0.2.1",), "")
         resolver.close()
 
-    run(body())
+    run(body)
 
 
 def test_a_look_up_that_is_given_up_is_cancelled_at_the_resolver() -> None:
@@ -368,7 +365,7 @@ def test_a_look_up_that_is_given_up_is_cancelled_at_the_resolver() -> None:
         assert resolver.client._waiting == {} and not resolver.client._per_session
         resolver.close()
 
-    run(body())
+    run(body)
 
 
 def test_a_resolver_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,7 +378,7 @@ def test_a_resolver_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch
         assert not resolver.client._per_session
         resolver.close()
 
-    run(body())
+    run(body)
 
 
 def test_a_resolver_that_ends_answers_everybody() -> None:
@@ -397,4 +394,4 @@ def test_a_resolver_that_ends_answers_everybody() -> None:
         assert resolver.ends == 1
         resolver.close()
 
-    run(body())
+    run(body)

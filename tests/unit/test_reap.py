@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from ...supervisor.workers import reap
 from ...supervisor.workers.reap import Reaper
+from ..support.forked import run_forked
 from ..support.waiting import until
 
 DEADLINE = 20.0  # seconds
@@ -20,15 +20,11 @@ ENDED = "exited with 3"
 def run(body: Callable[[Reaper], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         reaper = Reaper()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        try:
-            async with asyncio.timeout(DEADLINE):
-                await body(reaper)
-        finally:
-            reaper.stop()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        async with asyncio.timeout(DEADLINE):
+            await body(reaper)
+        reaper.stop()
 
-    asyncio.run(main())
+    run_forked(main)
 
 
 def child_that_ended() -> int:

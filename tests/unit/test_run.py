@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from ...ipc import messages
+from ...ipc.codec import decode_to_worker
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import LOG_CREDIT
 from ...supervisor.errors import ProtocolViolation, SystemFailure
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.sessions import run as runs
 from ...supervisor.sessions.journal import SessionJournal
 from ...supervisor.sessions.launch_spec import LaunchSpec
 from ...supervisor.sessions.run import Run
@@ -18,7 +21,9 @@ from ...supervisor.sessions.states import Event, State
 from ...supervisor.sessions.uids import UserIds
 from ...supervisor.workers.spawner_client import SpawnerClient
 from ..support.bare import BareSession, empty_spec, session_in
+from ..support.forked import run_forked
 from ..support.log_lines import LogLines
+from ..support.workers import worker_process
 
 UID = 60707
 DEADLINE = 10.0  # seconds
@@ -98,7 +103,7 @@ def run_test(
             async with asyncio.timeout(DEADLINE):
                 await body(session, done)
 
-    asyncio.run(main())
+    run_forked(main)
 
 
 async def begin(session: BareSession, after: asyncio.Event | None = None) -> DeviceRun:
@@ -202,3 +207,44 @@ def test_only_requests_are_passed_on() -> None:
             (await begin(session)).request(Event.DISCONNECT)
 
     run_test(body)
+
+
+# With a worker, which is a process that only waits
+
+
+def test_a_worker_that_nobody_waits_for_is_killed_unheard() -> None:
+    async def body(session: BareSession, done: Done) -> None:
+        run = await begin(session)
+        with worker_process() as (worker, heard, _):
+            run._worker = worker
+            assert (run.pid, run.alive, run.congested) == (worker.pid, True, False)
+            run.end(goodbye=False)
+            await run.ended.wait()
+            assert not run.alive and run.pid == worker.pid
+            assert (heard.ends, heard.broken) == ([], [])
+            assert done == [*MADE, *UNDONE]
+
+    run_test(body)
+
+
+def test_a_worker_that_does_not_say_goodbye_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = LogLines()
+    monkeypatch.setattr(runs, "GOODBYE_DEADLINE", 0.01)
+    monkeypatch.setattr(runs, "_GOODBYE_GRACE", 0.0)
+
+    async def body(session: BareSession, done: Done) -> None:
+        run = await begin(session)
+        with worker_process() as (worker, heard, theirs):
+            run._worker = worker
+            run.send(messages.LogCredit(3))
+            run.end(goodbye=True)
+            told = [decode_to_worker(memoryview(bytearray(theirs.receive().data)), 0) for _ in range(2)]
+            assert told == [messages.LogCredit(3), messages.Disconnect()]
+            await run.network_cleared.wait()
+            assert run.alive and done == [*MADE, UNDONE[0]]  # no traffic from here on, whatever the worker does
+            await run.ended.wait()
+            await heard.until(lambda: bool(heard.ends))
+            assert heard.ends == ["was killed by SIGKILL"] and done == [*MADE, *UNDONE]
+            assert lines.texts == ["The worker did not end in time and is killed"]
+
+    run_test(body, log=Log(destinations=[lines]))

@@ -12,6 +12,7 @@ from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMinor
 from ...supervisor.errors import NotReady, RequestRefused
 from ...supervisor.logging.log import Log
 from ...supervisor.sessions import session as sessions
+from ...supervisor.sessions import sharing
 from ...supervisor.sessions.device_object import DeviceObjects
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.session_log import SessionLog
@@ -114,6 +115,26 @@ def test_a_failed_session_goes_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
     run(State.CONNECTED, body)
 
 
+def test_one_that_is_given_up_while_it_is_started_goes() -> None:
+    async def body(session: BareSession) -> None:
+        session.give_up()
+        assert session.state is State.GONE
+        await session.ended.wait()
+
+    run(State.STARTING, body)
+
+
+def test_what_was_asked_for_a_worker_that_died_is_asked_no_more() -> None:
+    async def body(session: BareSession) -> None:
+        session.user_input.ask(InputGroup.USER_PASSWORD, (USERNAME,))
+        session.happened(Event.CRASHED)
+        assert session.state is State.DOWN and not session.user_input.missing
+        left = seconds_left(session)
+        assert left is not None and left <= 3
+
+    run(State.NEEDS_INPUT, body, restart_on_failure=True)
+
+
 # What it tells its users
 
 
@@ -188,7 +209,23 @@ def test_the_attention_of_users_is_asked_for() -> None:
     run(State.CONNECTING, body)
 
 
-# What it keeps from the log
+# What it keeps from the log, and what it does not
+
+
+def test_who_is_let_in_is_logged() -> None:
+    lines = LogLines()
+
+    async def body(session: BareSession) -> None:
+        sharing.grant(session, 1001)
+        sharing.revoke(session, 1001)
+        sharing.transfer(session, 1002)
+        assert lines.texts == [
+            "Access granted to user 1001",
+            "Access revoked from user 1001",
+            "Ownership transferred from user 1000 to user 1002",
+        ]
+
+    run(State.CONNECTED, body, log=Log(SHOWS_DETAILS, [lines]))
 
 
 @pytest.mark.parametrize(

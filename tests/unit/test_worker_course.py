@@ -1,11 +1,15 @@
 """What a worker does by itself: how long it waits, what it makes of late answers, what it counts, what it logs."""
 
+import os
+
 import pytest
 
 from ...ipc import messages
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import LOG_CREDIT
+from ...worker.profile.values import Remote
 from ...worker.session.phases import Phase
+from ...worker.session.remotes import Remotes
 from ..support.bare_worker import BareWorker, bare_worker
 
 ASKS_FOR_LOGIN = ">PASSWORD:Need 'Auth' username/password"
@@ -75,6 +79,38 @@ def test_no_pause_after_a_restart() -> None:
         worker.tell(messages.Restart(1))
         worker.engine_says(">HOLD:Waiting for hold release:10")
         assert worker.session.timers.time_left() == 0
+
+
+def test_an_engine_goes_on_when_an_address_is_known() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        attempts, engine = worker.session.attempts, worker.session.engine
+        assert engine is not None
+        engine._hosts = os.memfd_create("hosts")
+        attempts.looking_up.clear()
+        attempts.remotes = Remotes([Remote("vpn.example", 1194, "udp")])
+        worker.tell(messages.Restart(1))
+        worker.engine_says(">HOLD:Waiting for hold release:0")
+        worker.session.timers.run_due()
+        assert messages.Resolve("vpn.example") in worker.said()
+        assert worker.commands() == ["signal SIGUSR1"]
+        worker.tell(messages.Resolved("vpn.example", ("198.51.100.1",), ""))
+        assert worker.commands() == ["hold release"]
+        assert os.pread(engine._hosts, 100, 0) == b"198.51.100.1 vpn.example\n"
+        os.close(engine._hosts)
+
+
+def test_a_name_without_an_address_is_looked_up_again_in_a_while() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        attempts = worker.session.attempts
+        attempts.remotes = Remotes([Remote("vpn.example", 1194, "udp")])
+        attempts.engine_holds = True
+        worker.tell(messages.Resolved("vpn.example", (), "no such name"))
+        left = worker.session.timers.time_left()
+        assert left is not None and 2 < left <= 3
+        assert not any(isinstance(one, messages.Resolve) for one in worker.said())
+        attempts.allow()  # when that is over
+        assert messages.Resolve("vpn.example") in worker.said()
+        assert worker.commands() == [] and attempts.last_error == "cannot resolve vpn.example: no such name"
 
 
 # Late answers.

@@ -15,6 +15,7 @@ from ...policy.dbus_numbers import LogCategory
 from ...supervisor.errors import ProtocolViolation
 from ...supervisor.workers import process
 from ...supervisor.workers.process import WorkerProcess
+from ..support.forked import run_forked
 from ..support.workers import Heard, worker_process
 
 DEADLINE = 20.0  # seconds
@@ -28,7 +29,7 @@ def run(body: Body, life: Callable[[Channel], object] | None = None) -> None:
             async with asyncio.timeout(DEADLINE):
                 await body(worker, heard, theirs)
 
-    asyncio.run(main())
+    run_forked(main)
 
 
 def said(number: int) -> messages.LogLine:

@@ -1,0 +1,43 @@
+"""Tests in a process of their own."""
+
+import asyncio
+import os
+import select
+import signal
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import prctl
+
+_DEADLINE = 60.0  # seconds, for a test that has its own
+
+
+def run_forked(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `body` in a child of one thread, which blocks SIGCHLD: a reaper collects its children, and no others."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            prctl.set_pdeathsig(signal.SIGKILL)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+            asyncio.run(body())
+            status = 0
+        except BaseException:
+            os.write(write_end, traceback.format_exc().encode()[-60_000:])
+        finally:
+            os._exit(status)
+    os.close(write_end)
+    pidfd = os.pidfd_open(child)
+    try:
+        ended = select.select([pidfd], [], [], _DEADLINE)[0]
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if not ended or status:
+            os.set_blocking(read_end, False)
+            said = os.read(read_end, 1 << 16).decode() if select.select([read_end], [], [], 0)[0] else ""
+            raise AssertionError(said or f"no end within {_DEADLINE:g} s")
+    finally:
+        os.close(read_end)
+        os.close(pidfd)
