@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ...ipc import messages
-from ...ipc.codec import decode_to_worker
+from ...ipc.codec import decode_to_worker, encode
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import LOG_CREDIT
 from ...supervisor.errors import ProtocolViolation, SystemFailure
@@ -215,13 +215,14 @@ def test_only_requests_are_passed_on() -> None:
 def test_a_worker_that_nobody_waits_for_is_killed_unheard() -> None:
     async def body(session: BareSession, done: Done) -> None:
         run = await begin(session)
-        with worker_process() as (worker, heard, _):
+        with worker_process() as (worker, heard, theirs):
             run._worker = worker
             assert (run.pid, run.alive, run.congested) == (worker.pid, True, False)
+            theirs.send(encode(messages.ClearNetwork()))
             run.end(goodbye=False)
             await run.ended.wait()
             assert not run.alive and run.pid == worker.pid
-            assert (heard.ends, heard.broken) == ([], [])
+            assert (heard.messages, heard.ends, heard.broken) == ([], [], [])
             assert done == [*MADE, *UNDONE]
 
     run_test(body)
