@@ -206,7 +206,7 @@ def test_it_is_cut_off_before_the_bus_has_much_of_it(
 ) -> None:
     """A bus usually keeps 127 MiB for a receiver, and reads nothing more of us when it keeps as much of ours."""
     monkeypatch.setattr(forwarding, "_BACK_OFF", 0.0)
-    lines = Lines()
+    lines = LogLines()
 
     async def test(bus: PrivateBus, still: Reader, other: Reader) -> None:
         async with forwards(bus, still, other, log=Log(destinations=[lines])) as (made, connection):
