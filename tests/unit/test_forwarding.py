@@ -44,6 +44,7 @@ class Outgoing(Signals):
         *,
         to: str | None = None,
         droppable: bool = False,
+        of: int | None = None,
     ) -> int:
         if self.full:
             self.full -= 1
