@@ -19,6 +19,7 @@ from ...supervisor.workers import resolver_client, spawner_client
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import NoSpawner, SpawnerClient
+from ..support.descriptors import kernel_refuses_descriptors
 from ..support.forked import run_forked
 from ..support.waiting import until
 
@@ -106,6 +107,10 @@ def test_a_worker_comes_with_its_channel() -> None:
         spawner.answer(serial, child)
         pid, pidfd, channel = await task
         assert pid == child and not spawner.client.owes(UID) and spawner.free == []
+        assert not channel.socket.getblocking()
+        if kernel_refuses_descriptors():
+            with pytest.raises(PermissionError):
+                end.send(b"hello", [0])
         channel.send(b"hello")
         assert end.receive().data == b"hello"
         assert spawner.reaper._expected == 0
