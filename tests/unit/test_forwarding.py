@@ -12,7 +12,7 @@ from dbus_fast import Message, MessageType
 
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogCategory, LogGroup
-from ...policy.limits import MAX_FORWARDS, MAX_UNREAD
+from ...policy.limits import MAX_FORWARDS, MAX_UNREAD, MAX_UNREAD_SIGNALS
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.connection import BusConnection
 from ...supervisor.bus.dispatch import Dispatcher
@@ -186,6 +186,23 @@ def test_what_is_not_rejected_within_a_second_has_arrived(on_stage: Play, second
         stage.say("line")
         stage.reject(len(stage.out.sent))
         assert (READER.name not in stage.forwards) is ends
+
+    on_stage(body)
+
+
+def test_one_that_leaves_too_much_unread_counts_as_rejected(on_stage: Play) -> None:
+    def body(stage: Stage) -> None:
+        stage.forwarder._budget.open(READER.name).charge(MAX_UNREAD_SIGNALS)
+        stage.out.full = 1000
+        for number in range(1, MAX_UNREAD):
+            stage.say("line", "and another")  # which is not tried so soon after
+            assert READER.name in stage.forwards and stage.lost() == 2 * number
+            stage.clock.now += 1
+        stage.say("last")
+        assert READER.name not in stage.forwards
+        [told] = stage.log.texts
+        assert told.startswith("The log is no longer forwarded to :1.7 of user 1000, which does not read: ")
+        assert stage.out.full == 1000 - MAX_UNREAD
 
     on_stage(body)
 
