@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -112,13 +112,17 @@ def test_what_cannot_be_handled_kills_it_and_is_said_once(error: Exception, told
         async def fail() -> None:
             raise error
 
-        def fail_now(message: messages.ToSupervisor) -> None:
+        def fail_at_2(message: messages.ToSupervisor) -> Awaitable[None] | None:
+            if len(heard.messages) < 2:
+                return None
+            if later:
+                return fail()
             raise error
 
-        heard.on_message = (lambda message: fail()) if later else fail_now
-        say(theirs, 1, 2)
+        heard.on_message = fail_at_2
+        say(theirs, 1, 2, 3)
         await heard.until(lambda: bool(heard.ends))
-        assert numbers(heard) == [1]  # nor is the other one its last word
+        assert numbers(heard) == [1, 2]  # nor is the other one its last word
         assert (heard.broken, heard.ends) == ([told], KILLED)
 
     run(body)
