@@ -79,6 +79,7 @@ def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with process("nsenter", "--pid", "--target", str(first), *SLEEP) as parent:
             child_of(parent.pid)
             parent.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, parent.pid, os.WSTOPPED | os.WNOWAIT)
             try:
                 SessionJournal(tmp_path).add("s", first, 0)
                 with pytest.raises(OSError, match=f"^worker {first} of an earlier instance cannot be ended$"):
