@@ -212,9 +212,9 @@ def test_one_that_nobody_wants_any_more_is_killed_unheard() -> None:
         say(theirs, 1, 2)
         await heard.until(lambda: len(heard.messages) == 1)
         worker.dismiss()
+        assert busy.cancelled()  # at once
         await worker.ended.wait()
         await asyncio.sleep(0)
-        assert busy.cancelled()
         assert (numbers(heard), heard.ends, heard.broken) == ([1], [], [])
 
     run(body)
