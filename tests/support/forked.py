@@ -13,6 +13,14 @@ import prctl
 _DEADLINE = 60.0  # seconds, for a test that has its own
 
 
+async def _without_errors(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Fail as well when a callback of the loop does."""
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    await body()
+    assert errors == []
+
+
 def run_forked(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `body` in a child of one thread, which blocks SIGCHLD: a reaper collects its children, and no others."""
     read_end, write_end = os.pipe()
@@ -22,7 +30,7 @@ def run_forked(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             prctl.set_pdeathsig(signal.SIGKILL)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-            asyncio.run(body())
+            asyncio.run(_without_errors(body))
             status = 0
         except BaseException:
             os.write(write_end, traceback.format_exc().encode()[-60_000:])

@@ -57,6 +57,12 @@ def waiting_child() -> int:
     return child
 
 
+def pidfds() -> list[int]:
+    """The open descriptors of processes."""
+    files = [file for file in list(Path("/proc/self/fdinfo").iterdir()) if file.exists()]
+    return [int(file.name) for file in files if "\nPid:" in file.read_text()]
+
+
 # The spawner
 
 
@@ -106,6 +112,7 @@ def test_a_worker_comes_with_its_channel() -> None:
         spawner.answer(serial + 7, child)  # to a request that there is not
         spawner.answer(serial, child)
         pid, pidfd, channel = await task
+        assert pidfds() == [pidfd]  # that of the other answer is closed
         assert pid == child and not spawner.client.owes(UID) and spawner.free == []
         assert not channel.socket.getblocking()
         if kernel_refuses_descriptors():
