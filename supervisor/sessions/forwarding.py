@@ -65,13 +65,17 @@ class Forward:
         elif now - self._trying_since > _ANSWERED:
             self._unread = 0
 
-    def rejected(self, lines: int) -> bool:
-        """The bus could not deliver a signal that stood for so many lines; whether that was one time too many."""
+    def rejected(self, lines: int) -> None:
+        """The bus could not deliver a signal that stood for so many lines."""
         self.lost += lines
         if self._trying_since:  # else it was sent together with the last one
             self._unread += 1
         self._trying_since = 0.0
         self.silent_until = time.monotonic() + _BACK_OFF
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has been tried in vain too often."""
         return self._unread >= MAX_UNREAD
 
 
@@ -106,8 +110,7 @@ class Forwarder:
         elif self._budget.reads_nothing(forward.target):
             # As if the bus had rejected it, whose queues are larger than what we let anybody leave unread.
             forward.sent()
-            if forward.rejected(0):
-                self._cut_off(forward)
+            forward.rejected(0)
         return bool(serial)
 
     def _received(self, message: Message) -> bool:
@@ -116,15 +119,17 @@ class Forwarder:
             return False
         rejected = message.reply_serial
         forward, lines = self._sent.pop(rejected)
-        if forward.rejected(lines):
+        forward.rejected(lines)
+        if forward.hopeless:
             # What went out after it will be rejected, too.
             forward.lost += sum(
                 lines for serial, (of, lines) in self._sent.items() if of is forward and serial > rejected
             )
-            self._cut_off(forward)
+            self.cut_off(forward)
         return True
 
-    def _cut_off(self, forward: Forward) -> None:
+    def cut_off(self, forward: Forward) -> None:
+        """End a forward whose receiver does not read; the log says how many lines it has lost."""
         forward.remove(forward.receiver)
         self._log.warn(
             f"The log is no longer forwarded to {forward.target} of user {forward.receiver.uid}, which does not read: "
@@ -185,6 +190,7 @@ class Forwards:
         if status[1] not in _MANAGERS_OWN:
             for forward in list(self._forwards.values()):
                 self._forwarder.send(forward, "StatusChange", status)
+                self._cut_off_hopeless(forward)
 
     def line(self, group: LogGroup, category: LogCategory, text: str) -> None:
         """Forward a line of the log to those who may read it."""
@@ -200,6 +206,11 @@ class Forwards:
         awake = forward.silent_until <= time.monotonic()
         if not (awake and self._send_notice(forward) and self._forwarder.send(forward, "Log", body, lines=1)):
             forward.lost += 1
+            self._cut_off_hopeless(forward)
+
+    def _cut_off_hopeless(self, forward: Forward) -> None:
+        if forward.hopeless:
+            self._forwarder.cut_off(forward)
 
     def _send_notice(self, forward: Forward) -> bool:
         """Say how many lines are missing here, if any are; whether nothing remains to be said."""

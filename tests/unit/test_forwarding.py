@@ -202,6 +202,7 @@ def test_one_that_leaves_too_much_unread_counts_as_rejected(on_stage: Play) -> N
         assert READER.name not in stage.forwards
         [told] = stage.log.texts
         assert told.startswith("The log is no longer forwarded to :1.7 of user 1000, which does not read: ")
+        assert told.endswith(f": {2 * (MAX_UNREAD - 1) + 1} lines were lost")
         assert stage.out.full == 1000 - MAX_UNREAD
 
     on_stage(body)

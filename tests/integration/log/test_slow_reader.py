@@ -241,15 +241,19 @@ def test_what_arrives_now_and_then_keeps_it(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(forwarding, "time", clock)
     forward = Forward("/session", Caller(":1.1", OWNER), lambda _: None)
 
+    def rejected(lines: int) -> bool:
+        forward.rejected(lines)
+        return forward.hopeless
+
     def tried(times: int, *, arrive: bool) -> list[bool]:
         outcomes = []
         for _ in range(times):
             clock.now += 60
             forward.sent()
             forward.sent()
-            outcomes += [] if arrive else [forward.rejected(1), forward.rejected(1)]
+            outcomes += [] if arrive else [rejected(1), rejected(1)]
             forward.sent()  # a status, at once
-            outcomes += [] if arrive else [forward.rejected(0)]
+            outcomes += [] if arrive else [rejected(0)]
         return outcomes
 
     assert not any(tried(MAX_UNREAD - 1, arrive=False))
