@@ -12,6 +12,7 @@ MAX_RESOLVED = 32  # addresses kept of one name
 MAX_BUS_MESSAGE = 32 * 1024 * 1024  # what a system bus accepts; more, and it closes the connection
 MAX_SMALL_BODY = 4 * 1024  # of a message's arguments: read whatever they are; larger ones only where a row admits them
 MAX_HEADER = 64 * 1024  # of a message whose header is looked at
+MAX_PASTED_ANSWER = 128 * 1024  # arguments of UserInputProvide: whoever pastes too much is told so in its own words
 MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import
 MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours
 MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values

@@ -1,6 +1,7 @@
 """The session objects of net.openvpn.v3.sessions."""
 
 from ...policy.access import Who
+from ...policy.limits import MAX_PASTED_ANSWER
 from .interface import Interface, Method, Property, Signal
 
 SESSION = Interface(
@@ -87,6 +88,7 @@ SESSION = Interface(
             who=Who.USERS,
             doc="Answer one question.",
             secret=True,
+            largest=MAX_PASTED_ANSWER,
         ),
     ),
     properties=(
