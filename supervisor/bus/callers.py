@@ -59,7 +59,9 @@ class Callers:
 
     async def _ask(self, name: str) -> Caller:
         try:
-            (credentials,) = await self._connection.ask_bus("GetConnectionCredentials", "s", name)
+            # Not GetConnectionCredentials: to that, dbus-broker 37 adds a descriptor (ProcessFD), and disconnects a
+            # connection that takes none, as this one.
+            (uid,) = await self._connection.ask_bus("GetConnectionUnixUser", "s", name)
         except BusRefused as error:
             if error.name == _NO_OWNER:
                 raise CallerGone(name) from None
@@ -67,9 +69,7 @@ class Callers:
         finally:
             # Gone from the table already: the name vanished after the bus had answered.
             still_there = self._asked.pop(name, None) is not None
-        if "UnixUserID" not in credentials:
-            raise BusRefused("org.freedesktop.DBus.Error.AccessDenied", f"the bus does not tell who {name} is")
-        caller = Caller(name, credentials["UnixUserID"].value)
+        caller = Caller(name, uid)
         if still_there:
             self._known[name] = caller
         return caller

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Message, MessageType
 from dbus_fast._private.unmarshaller import Unmarshaller
 
 from ...policy.access import Acl, Caller
@@ -92,7 +92,7 @@ class _Unjoined(BusConnection):
             raise BusRefused("org.freedesktop.DBus.Error.NameHasNoOwner", f"Could not get owner of {name}")
         if member == "GetConnectionUnixProcessID":
             return [4711]
-        return [{"UnixUserID": Variant("u", _UIDS[number])}]
+        return [_UIDS[number]]
 
     def ask_bus(self, member: str, signature: str = "", *body: Any) -> Awaitable[list[Any]]:
         return self._about(member, *body)

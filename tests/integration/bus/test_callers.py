@@ -20,7 +20,7 @@ class Counting(BusConnection):
     asked = 0
 
     async def call(self, msg):  # type: ignore[no-untyped-def]
-        self.asked += msg.member == "GetConnectionCredentials"
+        self.asked += msg.member == "GetConnectionUnixUser"
         return await super().call(msg)
 
 
@@ -87,7 +87,7 @@ def test_vanishing_right_after_the_answer(bus: PrivateBus) -> None:
                     await asyncio.sleep(0)
                 await asyncio.sleep(0)
                 # The loop stands still, so that it finds the answer and the report of the leaving together.
-                _wait_for(ours.connection, b"UnixUserID")
+                _wait_for(ours.connection, b"g\0\1u\0")  # the header field that says: a number follows
                 alice.leave()
                 _wait_for(ours.connection, b"NameOwnerChanged")
             assert (await asking).uid == ALICE
