@@ -318,11 +318,9 @@ def test_huge_strings(lab: Lab, bystander: UserSession) -> None:
         ]
 
     # What is read, and what is not.
+    bounds = {"Import": "4 MiB", "UserInputProvide": "128 KiB"}
     calls = [call for call in calls_with("y" * 4000) if call[4][0] != "work"]
-    calls += [
-        (*call[:5], "larger than 4 MiB" if call[2] == "Import" else "larger than 4 KiB")
-        for call in calls_with("y" * 16_000_000)
-    ]
+    calls += [(*call[:5], f"larger than {bounds.get(call[2], '4 KiB')}") for call in calls_with("y" * 16_000_000)]
     calls += [call for call in calls_with("y" * (MAX_PROFILE + 1)) if call[4][0] == "work"]
 
     async def test() -> None:
