@@ -22,7 +22,8 @@ RIVAL = Path("/var/cache/rival")
 
 _BUILDING = ("debhelper", "dh-python", "dpkg-dev", "lintian", "pybuild-plugin-pyproject", "python3-all")
 _TRYING = ("dbus", "passwd", "systemd-standalone-sysusers")
-_PACKAGES = tuple(sorted({*debian13.PACKAGES, *_BUILDING, *_TRYING}))
+# Without dbus-broker, which wants systemd's own sysusers.
+_PACKAGES = tuple(sorted({*debian13.PACKAGES, *_BUILDING, *_TRYING} - {"dbus-broker"}))
 _FETCH_RIVAL = f'mkdir "$1{RIVAL}" && chroot "$1" sh -c "cd {RIVAL} && apt-get download openvpn3-client"'
 _BUILD = """
 set -e
