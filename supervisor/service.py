@@ -96,6 +96,7 @@ class Service:
             forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
             providers=prepared.providers.listed,
             connect_deadline=options.connect_timeout,
+            full_titles=options.process_titles == "full",
         )
         self._manager = SessionManager(
             version=API_VERSION,
