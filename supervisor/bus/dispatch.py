@@ -337,11 +337,12 @@ class Dispatcher:
         self._replies.give(call, results, body)
 
 
-async def _last(pieces: Iterable[_Piece]) -> _Piece:
+async def _last(pieces: Iterable[_Piece]) -> _Piece | None:
     """The last of the pieces, with others' calls served between them."""
-    for piece in pieces:
+    last = None
+    for last in pieces:
         await asyncio.sleep(0)
-    return piece
+    return last
 
 
 def _machine_id() -> str:

@@ -108,7 +108,7 @@ class Run(WorkerListener):
 
     async def _launch(self, spec: LaunchSpec) -> None:
         """Make device and worker, and hand the worker its session.  Raises SystemFailure."""
-        owner, context = self._owner, self._context
+        context = self._context
         self._uid = context.user_ids.take()
         outcomes = await asyncio.gather(
             self._make_device(), self._spawn(spec.providers), self._title(), return_exceptions=True
