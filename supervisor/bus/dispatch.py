@@ -6,7 +6,7 @@ that can be answered at once, which nearly all can, is answered where it is rece
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
 from types import MappingProxyType
@@ -218,7 +218,7 @@ class Dispatcher:
             check_signature(call.signature, "")
             pieces = self._objects.introspect(path, destination, caller)
             if (xml := next(pieces)) is None:
-                return self._finish(call, _last(pieces), _STRING)
+                return self._finish(call, _after_pauses(pieces), _STRING)
             self._replies.give(call, _STRING, [xml])
             return None
         if interface == _PEER:
@@ -337,12 +337,12 @@ class Dispatcher:
         self._replies.give(call, results, body)
 
 
-async def _last(pieces: Iterable[_Piece]) -> _Piece | None:
-    """The last of the pieces, with others' calls served between them."""
-    last = None
-    for last in pieces:
+async def _after_pauses(pieces: Iterator[_Piece | None]) -> _Piece:
+    """The first of the pieces that is something, with others' calls served between them."""
+    while True:
         await asyncio.sleep(0)
-    return last
+        if (piece := next(pieces)) is not None:
+            return piece
 
 
 def _machine_id() -> str:
