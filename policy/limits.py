@@ -38,6 +38,9 @@ MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
+LOG_LINES_OF_USER = 200  # log lines that one user's calls and sessions cause at once; beyond: left out, and counted
+LOG_LINES_A_SECOND = 20  # such lines that a user gets back in a second; beyond: left out, and counted
+MORE_LOG_LINES = 10  # times as many of both, where --log-level is more than the default; beyond: left out, and counted
 MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included; beyond: it is killed
 # reports of the engine's course in a second that nobody asked for; beyond: the worker is killed, its session fails
 MAX_WORKER_REPORTS = 32

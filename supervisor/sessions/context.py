@@ -26,3 +26,4 @@ class SessionContext(msgspec.Struct, frozen=True):
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
     connect_deadline: float  # seconds from Connect to the first connection
+    full_titles: bool  # titles of sessions' processes have the names of profile and owner

@@ -55,6 +55,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         forwarder=Forwarder.__new__(Forwarder),
         providers=(),
         connect_deadline=60.0,
+        full_titles=True,
     )
     return replace(context, **others)
 

@@ -73,7 +73,7 @@ class WorkerSession:
 
     def begin(self, snapshot: messages.SupervisorSnapshot, profile: int) -> None:
         """Compile the profile in the memfd `profile` and start the engine with it, or refuse it."""
-        prctl.set_proctitle(f"openvpn3-session: {snapshot.config_name} of {snapshot.owner}, session {snapshot.session}")
+        prctl.set_proctitle(f"openvpn3-session: {snapshot.title}")
         self.attempts.connect_deadline = snapshot.connect_deadline
         overrides = dict(snapshot.overrides)
         try:
