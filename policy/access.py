@@ -38,6 +38,11 @@ def is_user(uid: int, acl: Acl) -> bool:
     return uid in (0, acl.owner) or uid in acl.granted
 
 
+def is_guest(uid: int, acl: Acl) -> bool:
+    """Whether a user who may use an object is neither its owner nor root: bounds on all guests together spare those."""
+    return uid not in (0, acl.owner)
+
+
 class Who(Enum):
     """The rule in the `who` column of an interface table."""
 

@@ -37,15 +37,20 @@ MAX_URL = 4096  # of web authentication
 
 # Counts
 MAX_SLOTS = 1000  # questions of one kind over the life of a session
-MAX_SESSIONS = 200
-MAX_SESSIONS_PER_USER = 50
+MAX_SESSIONS = 200  # of all users; beyond: NewTunnel is refused.  Fewer, where --session-uids has fewer ids
+MAX_SESSIONS_PER_USER = 50  # that a user has started, whoever owns them; beyond: NewTunnel is refused
+ROOT_SHARE = 1 / 20  # of the places for sessions: kept for what root starts; beyond: NewTunnel is refused to others
+LAST_SHARE = 1 / 4  # of the others: the last places, for users with fewer than FEW_SESSIONS; beyond: as before
+FEW_SESSIONS = 2  # that a user may have when only the last places are free; beyond: NewTunnel is refused
 MAX_PROFILES_PER_USER = 500
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run
 MAX_HELD_CALLS = 4096  # calls that came before the service was ready
 MAX_ACCOUNT_LOOKUPS = 8  # under way at once; a directory that does not answer holds each for long
 MAX_LOOKUPS_PER_SESSION = 2  # names being resolved at once
-MAX_WATCHERS = 64  # connections that hear of one session's progress
-MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
+MAX_WATCHERS_PER_USER = 16  # connections that hear of one session's progress; beyond: the user's oldest does no more
+MAX_GUEST_WATCHERS = 64  # of all but owner and root; beyond: the oldest of the user with most of them does no more
+MAX_FORWARDS_PER_USER = 4  # log forwards of one session; each line is sent to each; beyond: LogForward is refused
+MAX_GUEST_FORWARDS = 16  # of all but owner and root; beyond: LogForward of a guest is refused
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing: its forward ends then
 MAX_GRANTED_USERS = 200  # that a session is shared with
 MAX_ATTACHED = 64  # other services that log through this one

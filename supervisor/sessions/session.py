@@ -85,13 +85,16 @@ class Session(RunOwner, ReportedSession):
         context: SessionContext,
         listener: SessionListener,
         *,
+        starter: int,
         restart_on_failure: bool = False,
     ) -> None:
+        """`starter` is the user whom the session is charged to as long as anything of it is left."""
         self.path = path
         self.name = path.rpartition("/")[2]
         self.config_path = config_path
         self.config_name = config_name
         self.acl = acl
+        self.starter = starter
         self.created = int(time.time())
         self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")

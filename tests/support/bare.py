@@ -109,7 +109,16 @@ class BareSession(Session):
         handshake_done: bool = True,
         restart_on_failure: bool = False,
     ) -> None:
-        super().__init__(path, "/profile", "work", Acl(owner), context, listener, restart_on_failure=restart_on_failure)
+        super().__init__(
+            path,
+            "/profile",
+            "work",
+            Acl(owner),
+            context,
+            listener,
+            starter=owner,
+            restart_on_failure=restart_on_failure,
+        )
         self.state = state
         self._spec = empty_spec()
         self.bare_run = self.bare_run_with(handshake_done)
