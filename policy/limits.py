@@ -41,6 +41,7 @@ MAX_SESSIONS = 200  # of all users; beyond: NewTunnel is refused.  Fewer, where 
 MAX_SESSIONS_PER_USER = 50  # that a user has started, whoever owns them; beyond: NewTunnel is refused
 ROOT_SHARE = 1 / 20  # of the places for sessions: kept for what root starts; beyond: NewTunnel is refused to others
 LAST_SHARE = 1 / 4  # of the others: the last places, for users with fewer than FEW_SESSIONS; beyond: as before
+MAX_RECORDS = 2 * MAX_SESSIONS  # of devices, and of workers, on disk; beyond: a session cannot start
 FEW_SESSIONS = 2  # that a user may have when only the last places are free; beyond: NewTunnel is refused
 MAX_PROFILES_PER_USER = 500
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run

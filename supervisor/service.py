@@ -46,6 +46,7 @@ class Service:
     """All parts of the running service, and the order in which they start and end."""
 
     def __init__(self, prepared: privileged.Prepared, connection: BusConnection) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
@@ -69,8 +70,11 @@ class Service:
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
         self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
-        self._network = Network(options.runtime_dir / "devices", self._log)
-        self._journal = SessionJournal(options.runtime_dir / "sessions")
+        try:
+            self._network = Network(options.runtime_dir / "devices", self._log)
+            self._journal = SessionJournal(options.runtime_dir / "sessions")
+        except OSError as error:
+            raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None
         profiles: Profiles
