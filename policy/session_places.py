@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from .limits import FEW_SESSIONS, LAST_SHARE, MAX_SESSIONS_PER_USER, ROOT_SHARE
+from .limits import FEW_SESSIONS, LAST_SESSIONS, MAX_SESSIONS, MAX_SESSIONS_PER_USER, ROOT_SESSIONS
 
 _ROOT = 0
 
@@ -17,9 +17,9 @@ def refusal(uid: int, started: Mapping[int, int], places: int) -> str:
         return f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first"
     free, last = places - everybodys, 0
     if uid != _ROOT:
-        kept = int(places * ROOT_SHARE)
+        kept = places * ROOT_SESSIONS // MAX_SESSIONS  # of fewer places, as large a part
         free -= max(0, kept - started.get(_ROOT, 0))
-        last = int((places - kept) * LAST_SHARE)
+        last = -(-(places - kept) * LAST_SESSIONS // MAX_SESSIONS)
     if free <= 0:
         return f"There are {everybodys} sessions already on this machine"
     if own >= FEW_SESSIONS and free <= last:
