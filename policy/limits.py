@@ -22,6 +22,11 @@ MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them;
 ROOT_SESSIONS = MAX_SESSIONS // 20
 LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
 FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
+# files that the service has open for a session that starts, two or three later; beyond: there are fewer places
+DESCRIPTORS_PER_SESSION = 6
+# files that it has open itself, half of them for moments; beyond: it refuses to start
+DESCRIPTORS_OF_SERVICE = 40
+MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
 MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
 MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more

@@ -5,11 +5,12 @@ import gc
 import os
 import signal
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
-from ..policy.limits import LEAVING_DEADLINE
+from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
@@ -99,6 +100,7 @@ class Service:
             journal=self._journal,
             forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
             providers=prepared.providers.listed,
+            descriptors=prepared.descriptors,
             connect_deadline=options.connect_timeout,
         )
         self._manager = SessionManager(
@@ -119,6 +121,7 @@ class Service:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()

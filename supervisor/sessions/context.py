@@ -25,4 +25,5 @@ class SessionContext(msgspec.Struct, frozen=True):
     journal: SessionJournal
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
+    descriptors: int  # files that the service may have open
     connect_deadline: float  # seconds from Connect to the first connection

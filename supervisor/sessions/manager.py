@@ -10,16 +10,16 @@ from pathlib import Path
 
 from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
-from ...policy.limits import MAX_SESSIONS, VERDICT_DEADLINE
+from ...policy.limits import VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
-from ...policy.session_places import refusal
+from ...policy.session_places import places, refusal
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
-from ..errors import CallerError
+from ..errors import CallerError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.profiles import Profile, Profiles
 from . import sharing
@@ -67,7 +67,7 @@ class SessionManager(SessionListener):
         self._signals = signals
         self._profiles = profiles
         self._providers = providers
-        self._places = min(MAX_SESSIONS, context.user_ids.enough_for)
+        self._places = places(context.user_ids.enough_for, context.descriptors)
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
         self._ending: set[Session] = set()  # off the bus, but something of them is left
         self._one_ended = asyncio.Event()  # set for a moment when nothing is left of one
@@ -129,6 +129,8 @@ class SessionManager(SessionListener):
             session.give_up()
             await session.ended.wait()
             self._log.verb1(f"No session for {profile.name!r}: {error}")
+            if isinstance(error, OSError) and error.strerror:
+                raise SystemFailure(f"The session cannot be started: {error.strerror}") from error
             raise
         took = (time.monotonic() - began) * 1000
         self._log.info(

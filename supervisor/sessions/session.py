@@ -295,6 +295,12 @@ class Session(RunOwner, ReportedSession):
         self._verdict.refuse(SystemFailure(text))
         self.happened(Event.WORKER_DIED, text)
 
+    def worker_not_heard(self, reason: str) -> None:
+        text = f"The service could not do what the session's worker asked for: {reason}"
+        self.log.write(LogCategory.CRIT, text)
+        self._verdict.refuse(SystemFailure(text))
+        self._try_again_or(Event.WORKER_DIED, text)
+
     def worker_ended(self, how: str) -> None:
         text = f"The session's worker {how}"
         self._verdict.refuse(SystemFailure(text))

@@ -59,6 +59,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         journal=_NoJournal(),
         forwarder=Forwarder.__new__(Forwarder),
         providers=(),
+        descriptors=4096,
         connect_deadline=60.0,
     )
     return replace(context, **others)
