@@ -5,7 +5,6 @@ Every value comes from a process that parses a stranger's packets, so what goes 
 
 from __future__ import annotations
 
-import ipaddress
 from abc import ABC, abstractmethod
 
 import msgspec
@@ -122,10 +121,9 @@ def url_needed(session: ReportedSession, run: Run, message: messages.UrlNeeded) 
 
 def connected(session: ReportedSession, run: Run, message: messages.Connected) -> None:
     """The engine is connected, and the network it asked for before is in place."""
-    proxied = message.proto in HTTP_PROXIED.values()
     if not (
-        (proxied or message.proto in ("udp", "tcp"))
-        and (_is_host_name if proxied else _is_address)(message.address)
+        message.proto in ("udp", "tcp", *HTTP_PROXIED.values())
+        and _is_host_name(message.address)  # through a proxy, which may be all that knows the address
         and 0 < message.port < 65536
         and _is_host_name(message.name)
     ):
@@ -192,14 +190,6 @@ def log_line(session: ReportedSession, run: Run, message: messages.LogLine) -> N
     """Write a line of the worker's, if it has the credit."""
     run.spend_log_credit()
     session.log.write(message.category, message.text, LogGroup.CLIENT)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_host_name(text: str) -> bool:

@@ -8,11 +8,10 @@ from ...ipc import messages
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_URL
 from ...policy.network import PolicyViolation, check
-from ..profile.values import Remote
+from ..profile.values import Remote, version_of
 from . import management, network_settings
 from .phases import Event, Phase
 from .questions import CannotAnswer
-from .remotes import version_of
 from .session import WorkerSession
 
 # States of the engine on its way to a connection: what to log, and how prominently.
@@ -150,7 +149,7 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
     session.proxy_refusals = 0
     if not session.machine.happened(Event.ENGINE_CONNECTED):
         return  # Pause came first: the engine is about to give the connection up
-    session.attempts.connected_once = True
+    session.attempts.connected()
     if event.detail != "SUCCESS":
         session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
@@ -160,14 +159,15 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
 
 def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, int]:
     """Protocol, address and port that a connection is to; those of the server, where the engine speaks of a proxy's."""
-    if remote.proxy and remote.proxy.kind == "http":
-        return HTTP_PROXIED[version_of(event.remote) or 4], remote.host, remote.port
-    return remote.proto, event.remote, event.port
+    if remote.proxy is None:
+        return remote.proto, event.remote, event.port
+    proto = HTTP_PROXIED[version_of(event.remote) or 4] if remote.proxy.kind == "http" else remote.proto
+    return proto, remote.host, remote.port
 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
-    session.attempts.remotes.attempt_failed()
+    session.attempts.ended()
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
@@ -177,7 +177,6 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
     elif reason == "private-key-password-failure":
         _key_refused(session)
     elif session.attempts.connected_once:
-        session.attempts.remotes.lost()
         session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason))
     elif reason == "tls-error" and any(mark in session.attempts.last_error for mark in _HOPELESS):
         session.machine.failed(f"The TLS handshake failed: {session.attempts.last_error}")

@@ -99,7 +99,7 @@ class WorkerSession:
     def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
-        self.attempts.remotes = Remotes(profile.remotes)
+        self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
         for warning in profile.warnings:
             self.uplink.log(LogCategory.WARN, warning)
         self.redirected = "\nredirect-gateway" in profile.config
@@ -177,7 +177,7 @@ class WorkerSession:
 
     def try_next_remote(self) -> None:
         """Send the engine on: its present remote has no address."""
-        self.attempts.at_once()
+        self.attempts.skip()
         self.interrupt()
 
     def still_answers(self) -> None:
