@@ -66,9 +66,11 @@ MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import; beyond: refused unr
 MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours; beyond: it is thrown away, the call fails
 MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown away
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
-MAX_HELD_CALLS = 4096  # calls that came before the service was ready; beyond: LimitsExceeded
+# calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
+MAX_HELD_CALLS = 4096
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
 MAX_ACCOUNT_LOOKUPS = 8
+MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
 
 # Sent, and not read by its receivers
 
