@@ -17,9 +17,21 @@ MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
 # Sessions
 
 MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
-MAX_SESSIONS_PER_USER = 50  # sessions of one user; beyond: NewTunnel is refused until one has ended
-MAX_WATCHERS = 64  # connections that hear of one session's progress; beyond: the oldest hears no more
-MAX_FORWARDS = 16  # log forwards of one session; beyond: LogForward is refused
+MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
+# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
+ROOT_SESSIONS = MAX_SESSIONS // 20
+LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
+# files that the service has open for a session that starts, two or three later; beyond: there are fewer places
+DESCRIPTORS_PER_SESSION = 6
+# files that it has open itself, half of them for moments; beyond: it refuses to start
+DESCRIPTORS_OF_SERVICE = 40
+MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
+MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
+MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
+MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
+MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
 MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
@@ -57,9 +69,11 @@ MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import; beyond: refused unr
 MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours; beyond: it is thrown away, the call fails
 MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown away
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
-MAX_HELD_CALLS = 4096  # calls that came before the service was ready; beyond: LimitsExceeded
+# calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
+MAX_HELD_CALLS = 4096
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
 MAX_ACCOUNT_LOOKUPS = 8
+MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
 
 # Sent, and not read by its receivers
 

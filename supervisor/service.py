@@ -5,11 +5,12 @@ import gc
 import os
 import signal
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
-from ..policy.limits import LEAVING_DEADLINE
+from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
@@ -46,6 +47,7 @@ class Service:
     """All parts of the running service, and the order in which they start and end."""
 
     def __init__(self, prepared: privileged.Prepared, connection: BusConnection) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
@@ -69,8 +71,11 @@ class Service:
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
         self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
-        self._network = Network(options.runtime_dir / "devices", self._log)
-        self._journal = SessionJournal(options.runtime_dir / "sessions")
+        try:
+            self._network = Network(options.runtime_dir / "devices", self._log)
+            self._journal = SessionJournal(options.runtime_dir / "sessions")
+        except OSError as error:
+            raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None
         profiles: Profiles
@@ -95,6 +100,7 @@ class Service:
             journal=self._journal,
             forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
             providers=prepared.providers.listed,
+            descriptors=prepared.descriptors,
             connect_deadline=options.connect_timeout,
             full_titles=options.process_titles == "full",
         )
@@ -117,6 +123,7 @@ class Service:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()

@@ -18,7 +18,6 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 from ...policy.access import Caller, permitted
 from ...policy.limits import (
     MAX_CALLS_PER_SENDER,
-    MAX_HELD_CALLS,
     MAX_LARGE_REPLIES,
     MIN_UNREAD_SHARE,
     UNREAD_PER_CALL,
@@ -28,6 +27,7 @@ from .budget import Account, NoRoom
 from .callers import CallerGone, Callers
 from .connection import BusConnection
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
+from .held_calls import HeldCalls
 from .interface import Interface
 from .objects import ObjectTree, Served, Target, check_signature
 from .properties import PropertyCalls, check_property_call
@@ -73,7 +73,7 @@ class Dispatcher:
         self._objects = ObjectTree(service_uid)
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
-        self._held: deque[Message] | None = deque()
+        self._held: HeldCalls | None = HeldCalls()
         self._queues: dict[str, _CallQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._budget = connection.budget
@@ -117,7 +117,7 @@ class Dispatcher:
     def open(self) -> None:
         """Serve the calls that have been held, in their order, and from now on each when it is received."""
         held, self._held = self._held, None
-        for call in held or ():
+        for call in held.take() if held else ():
             self._accept(call)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Dispatcher:
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
-        held = len(self._held) if self._held else 0
+        held = len(self._held) if self._held is not None else 0
         return held + len(self._queues) + sum(len(queue.calls) for queue in self._queues.values())
 
     async def settled(self) -> None:
@@ -142,11 +142,9 @@ class Dispatcher:
             return False
         if self._held is None:
             self._accept(call)
-        elif len(self._held) < MAX_HELD_CALLS:
-            self._held.append(call)
-        else:
-            self._know(call.sender or "")
-            self._replies.error(call, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
+        elif refused := self._held.add(call):
+            self._know(refused.sender or "")
+            self._replies.error(refused, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
         return True
 
     def _skipped(self, call: Message, largest: int) -> None:

@@ -42,7 +42,7 @@ class Network:
     protected = range(0)  # user ids that may not connect to them
 
     def __init__(self, journal_directory: Path, log: Log) -> None:
-        """Raises OSError if the directory cannot be made."""
+        """Raises OSError if the directory cannot be made, or has no room for the records of devices."""
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -139,6 +139,7 @@ class Network:
             await self._removals.run(_nothing)
         self._executor.stop()
         self._removals.stop()
+        self._journal.close()
 
     async def _remove_all(self, entries: list[Entry]) -> None:
         for outcome in await asyncio.gather(*map(self._remove, entries), return_exceptions=True):
@@ -178,12 +179,21 @@ class Network:
             self._removals.submit(self._destroy, entry)
         namespace = current_namespace()
 
-        def announce(name: str, index: int) -> None:
-            self._journal.write(Entry(name, index, namespace, uid, session))
+        noted: list[Entry] = []
 
-        # The name of a device that an administrator has removed is not used again before its session has ended.
-        name, index = tun.create(uid, self._devices, announce)
-        self._devices[name] = _Device(Entry(name, index, namespace, uid, session))
+        def announce(name: str, index: int) -> None:
+            entry = Entry(name, index, namespace, uid, session)
+            self._journal.write(entry)
+            noted.append(entry)
+
+        try:
+            # The name of a device that an administrator has removed is not used again before its session has ended.
+            name, _ = tun.create(uid, self._devices, announce)
+        except SystemFailure:
+            for entry in noted:
+                self._journal.remove(entry)
+            raise
+        self._devices[name] = _Device(noted[-1])
         return name
 
     def _discard(self, job: Future[str]) -> None:

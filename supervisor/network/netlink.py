@@ -49,7 +49,10 @@ class Netlink:
     def open(self) -> None:
         """Import pyroute2 and open the socket, which the first request does otherwise."""
         if self._ip is None:
-            self._ip = _import_iproute()()
+            try:
+                self._ip = _import_iproute()()
+            except OSError as error:
+                raise SystemFailure(f"cannot ask the kernel: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the socket."""

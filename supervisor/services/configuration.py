@@ -87,7 +87,7 @@ class ConfigurationService:
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
         """Answers SearchByOwner; a user that does not exist has no profiles."""
-        uid = await _user_id(owner)
+        uid = await _user_id(owner, caller)
         profiles = self.store.profiles
         return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.owner == uid]
 
@@ -164,12 +164,12 @@ def _count_use(metadata: Metadata) -> dict[str, Any]:
     return {"used_count": metadata.used_count + 1, "last_used": int(time.time())}
 
 
-async def _user_id(user: str) -> int | None:
-    """The number of a user given by name or number; None if there is none."""
+async def _user_id(user: str, caller: Caller) -> int | None:
+    """The number of a user given by name or number, for a caller; None if there is none."""
     if user.isascii() and user.isdecimal():
         return int(user)
     try:
-        return await account_id(user)
+        return await account_id(user, caller.uid)
     except (KeyError, ValueError):
         return None
     except TimeoutError:

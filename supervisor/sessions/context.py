@@ -25,5 +25,6 @@ class SessionContext(msgspec.Struct, frozen=True):
     journal: SessionJournal
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
+    descriptors: int  # files that the service may have open
     connect_deadline: float  # seconds from Connect to the first connection
     full_titles: bool  # titles of sessions' processes have the names of profile and owner

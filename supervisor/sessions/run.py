@@ -50,6 +50,10 @@ class RunOwner(ABC):
         """The worker broke the rules and has been killed."""
 
     @abstractmethod
+    def worker_not_heard(self, reason: str) -> None:
+        """The service failed to handle what the worker said, and has killed it."""
+
+    @abstractmethod
     def worker_ended(self, how: str) -> None:
         """The worker's process has been reaped."""
 
@@ -156,6 +160,9 @@ class Run(WorkerListener):
 
     def rules_broken(self, reason: str) -> None:
         self._owner.worker_killed(reason)
+
+    def not_handled(self, reason: str) -> None:
+        self._owner.worker_not_heard(reason)
 
     def process_ended(self, how: str) -> None:
         self._owner.worker_ended(how)

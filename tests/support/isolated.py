@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import prctl
 import pytest
 
@@ -23,6 +24,8 @@ from ...policy.network import Address, NetworkSettings, Route
 from ...supervisor.logging.destinations import open_file
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.journal import Entry
+from ...supervisor.record_file import RecordFile
 
 UID = 60706
 NOBODY = 65534
@@ -115,7 +118,13 @@ def network(directory: Path) -> Network:
 
 
 def journal(directory: Path) -> list[str]:
-    return sorted(path.name for path in (directory / "journal").iterdir())
+    """The devices that are recorded, as name and index."""
+    file = RecordFile(directory / "journal" / "records")
+    try:
+        entries = [msgspec.json.decode(record or b"", type=Entry) for record in file.read().values()]
+    finally:
+        file.close()
+    return sorted(f"{entry.name}-{entry.index}" for entry in entries)
 
 
 def attach(device: str) -> int:

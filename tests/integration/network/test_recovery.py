@@ -1,12 +1,13 @@
 """What an instance that was killed left behind is undone by the next one, and nothing else is."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
 from pathlib import Path
 
+from ....supervisor.network.journal import DeviceJournal, Entry
+from ....supervisor.record_file import RECORD_PLACE, RecordFile
 from ...support.isolated import (
     MANY_ROUTES,
     ROUTE,
@@ -87,10 +88,7 @@ async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
     shell(f"ip link set {mine} up")
     shell(f"ip addr add 198.18.0.2/24 dev {mine}")
 
-    foreign = tmp_path / "journal" / f"{mine}-{socket.if_nametoindex(mine)}.device"
-    foreign.write_text(json.dumps({
-        "name": mine, "index": socket.if_nametoindex(mine), "namespace": "another boot", "uid": UID, "session": "s",
-    }))  # fmt: skip
+    DeviceJournal(tmp_path / "journal").write(Entry(mine, socket.if_nametoindex(mine), "another boot", UID, "s"))
     net = network(tmp_path)
     assert await net.recover() == []
     assert addresses(mine) == {"198.18.0.2/24"}
@@ -99,25 +97,21 @@ async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
 
 
 @isolated
-async def test_recovery_tolerates_damaged_files(tmp_path: Path) -> None:
+async def test_recovery_tolerates_damaged_records(tmp_path: Path) -> None:
     earlier = network(tmp_path)
     device = await earlier.create_device("s1", UID)
-    whole = tmp_path / "journal" / journal(tmp_path)[0]
-    damaged = {
-        "empty.device": b"",
-        "truncated.device": whole.read_bytes()[:20],
-        "garbage.device": os.urandom(100),
-        "array.device": b"[]",
-        "renamed.device": whole.read_bytes(),
-        "unfinished.device.tmp": whole.read_bytes()[:20],
-    }
-    for name, content in damaged.items():
-        (tmp_path / "journal" / name).write_bytes(content)
+    file = tmp_path / "journal" / "records"
+    records = RecordFile(file)
+    for damaged in (b"[]", b"{", os.urandom(100)):
+        records.add(damaged)
+    with file.open("r+b") as raw:
+        raw.seek(records.add(b"cut off") * RECORD_PLACE + 8)
+        raw.write(bytes(100))
     net = network(tmp_path)
     assert await net.recover() == [device]
     assert journal(tmp_path) == []
     net._log.close(5)
     logged = (tmp_path / "log").read_text()
-    for name in set(damaged) - {"unfinished.device.tmp"}:
-        assert f"Network Configuration WARNING: {name} is not readable and was removed: " in logged
+    for what in ("Input data was truncated", "Expected `object`, got `array`", "it is not whole"):
+        assert f"WARNING: The record of a device is not readable and was removed: {what}" in logged
     await net.close()

@@ -44,9 +44,9 @@ async def test_a_device_is_made_for_its_user_journalled_and_removed(tmp_path: Pa
     tun_details = details["linkinfo"]["info_data"]
     assert (tun_details["type"], tun_details["pi"], tun_details["persist"]) == ("tun", False, True)
     assert tun_details["user"] == UID
-    assert journal(tmp_path) == [f"{device}-{details['ifindex']}.device"]
+    assert journal(tmp_path) == [f"{device}-{details['ifindex']}"]
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "journal" / journal(tmp_path)[0]).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "journal" / "records").stat().st_mode & 0o777 == 0o600
 
     await net.delete_device(device)
     await net.delete_device(device)
