@@ -69,7 +69,9 @@ class Service:
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
         self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
-        self._network = Network(options.runtime_dir / "devices", self._log)
+        self._network = Network(
+            options.runtime_dir / "devices", self._log, public_networks=options.public_networks == "allow"
+        )
         self._journal = SessionJournal(options.runtime_dir / "sessions")
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None

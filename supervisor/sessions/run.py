@@ -132,7 +132,7 @@ class Run(WorkerListener):
             spec.close()
 
     async def _make_device(self) -> None:
-        self.device = await self._context.network.create_device(self._owner.name, self._uid)
+        self.device = await self._context.network.create_device(self._owner.name, self._uid, self._owner.acl.owner)
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context

@@ -25,6 +25,7 @@ from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
 
 UID = 60706
+OWNER = 4001  # of the sessions
 NOBODY = 65534
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000

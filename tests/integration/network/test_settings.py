@@ -16,6 +16,7 @@ from ....supervisor.network.device_info import counters
 from ....supervisor.network.serial_executor import SerialExecutor, limited
 from ...support.isolated import (
     MANY_ROUTES,
+    OWNER,
     ROUTE,
     ROUTE6,
     ROUTE_METRIC,
@@ -39,7 +40,7 @@ from ...support.isolated import (
 @isolated
 async def test_a_device_is_made_for_its_user_journalled_and_removed(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     details = json.loads(shell(f"ip -d -j link show dev {device}"))[0]
     tun_details = details["linkinfo"]["info_data"]
     assert (tun_details["type"], tun_details["pi"], tun_details["persist"]) == ("tun", False, True)
@@ -58,7 +59,7 @@ async def test_a_device_is_made_for_its_user_journalled_and_removed(tmp_path: Pa
 @isolated
 async def test_settings_are_applied_replaced_and_cleared(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     assert await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE_METRIC, ROUTE6))) == []
     state = link(device)
     assert state and state["mtu"] == 1400 and "UP" in state["flags"]
@@ -93,7 +94,7 @@ async def test_settings_are_applied_replaced_and_cleared(tmp_path: Path) -> None
 @isolated
 async def test_what_stays_the_same_is_not_touched(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     first = settings(V4, V6, routes=(ROUTE, ROUTE6))
     with route_events() as events:
         await net.apply(device, first)
@@ -112,7 +113,7 @@ async def test_what_stays_the_same_is_not_touched(tmp_path: Path) -> None:
 @isolated
 async def test_forbidden_settings_change_nothing(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     await net.apply(device, settings(V4, routes=(ROUTE,)))
     with pytest.raises(PolicyViolation, match="default route"):
         await net.apply(device, settings(V4, routes=(Route("0.0.0.0/1"),)))
@@ -123,7 +124,7 @@ async def test_forbidden_settings_change_nothing(tmp_path: Path) -> None:
 @isolated
 async def test_a_device_that_somebody_removed(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     await net.apply(device, settings(V4, routes=(ROUTE,)))
     shell(f"ip link del {device}")
     with pytest.raises(SystemFailure, match="No such device"):
@@ -139,14 +140,14 @@ async def test_a_device_that_somebody_removed(tmp_path: Path) -> None:
 @isolated
 async def test_the_name_of_a_vanished_device_is_not_given_to_another_session(tmp_path: Path) -> None:
     net = network(tmp_path)
-    first = await net.create_device("s1", UID)
+    first = await net.create_device("s1", UID, OWNER)
     shell(f"ip link del {first}")
-    second = await net.create_device("s2", UID + 1)
+    second = await net.create_device("s2", UID + 1, OWNER)
     assert second != first
     await net.delete_device(first)
     assert link(second)
     assert len(journal(tmp_path)) == 1
-    third = await net.create_device("s3", UID + 2)
+    third = await net.create_device("s3", UID + 2, OWNER)
     assert third == first
     await net.close()
 
@@ -154,7 +155,7 @@ async def test_the_name_of_a_vanished_device_is_not_given_to_another_session(tmp
 @isolated
 async def test_two_sessions_with_the_same_route(tmp_path: Path) -> None:
     net = network(tmp_path)
-    first, second = [await net.create_device(f"s{number}", UID + number) for number in (1, 2)]
+    first, second = [await net.create_device(f"s{number}", UID + number, OWNER) for number in (1, 2)]
     assert await net.apply(first, settings(V4, routes=(ROUTE, ROUTE6))) == []
     other = settings(Address("198.18.7.2", 24), routes=(ROUTE, ROUTE6, ROUTE_METRIC))
     assert await net.apply(second, other) == [
@@ -176,7 +177,7 @@ async def test_two_sessions_with_the_same_route(tmp_path: Path) -> None:
 async def test_without_ipv6_the_rest_is_set_and_a_warning_given(tmp_path: Path) -> None:
     net = network(tmp_path)
     Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     assert await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6))) == [
         "IPv6 is off on this machine: 2001:db8::2/64 is not set",
         "IPv6 is off on this machine: route 2001:db8:1::/48 is not set",
@@ -189,7 +190,7 @@ async def test_without_ipv6_the_rest_is_set_and_a_warning_given(tmp_path: Path) 
 @isolated
 async def test_a_held_device_is_removed_later(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     engine = attach(device)
     await net.apply(device, settings(V4, routes=(ROUTE,)))
     await net.delete_device(device)
@@ -197,13 +198,13 @@ async def test_a_held_device_is_removed_later(tmp_path: Path) -> None:
     assert routes(device) == {}
     assert addresses(device) == set()
     assert len(journal(tmp_path)) == 1
-    second = await net.create_device("s2", UID)
+    second = await net.create_device("s2", UID, OWNER)
     engines = [engine, attach(second)]
     await net.delete_device(second)
     assert link(device) and link(second)
 
     os.close(engines[0])
-    third = await net.create_device("s3", UID)  # the opportunity
+    third = await net.create_device("s3", UID, OWNER)  # the opportunity
     await net.delete_device(third)
     assert link(device) is None
     assert link(second)
@@ -216,7 +217,7 @@ async def test_a_held_device_is_removed_later(tmp_path: Path) -> None:
 @isolated
 async def test_counters_of_the_device(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     engine = attach(device)
     await net.apply(device, settings(V4, mtu=1400))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -242,8 +243,8 @@ async def test_counters_of_the_device(tmp_path: Path) -> None:
 @isolated
 async def test_a_thousand_routes_do_not_stall_the_loop(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
-    other = await net.create_device("s2", UID + 1)
+    device = await net.create_device("s1", UID, OWNER)
+    other = await net.create_device("s2", UID + 1, OWNER)
     loop = asyncio.get_running_loop()
     turns = 0  # of the loop, while the routes are made
 
@@ -269,7 +270,7 @@ async def test_a_thousand_routes_do_not_stall_the_loop(tmp_path: Path) -> None:
 @isolated
 async def test_a_cancelled_apply_leaves_nothing(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     with route_events() as events:
         events.setblocking(False)
         applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
@@ -289,7 +290,7 @@ async def test_a_cancelled_apply_leaves_nothing(tmp_path: Path) -> None:
 @isolated
 async def test_what_comes_in_between_overtakes_an_apply(tmp_path: Path) -> None:
     net = network(tmp_path)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     applying = asyncio.create_task(net.apply(device, settings(V4, routes=MANY_ROUTES)))
     await net.clear("any")
     await net.clear(device)
@@ -310,13 +311,13 @@ async def test_what_comes_in_between_overtakes_an_apply(tmp_path: Path) -> None:
 @isolated
 async def test_a_cancelled_creation_leaves_no_device(tmp_path: Path) -> None:
     net = network(tmp_path)
-    creating = asyncio.create_task(net.create_device("s1", UID))
+    creating = asyncio.create_task(net.create_device("s1", UID, OWNER))
     while not journal(tmp_path):
         await asyncio.sleep(0)
     creating.cancel()
     with pytest.raises(asyncio.CancelledError):
         await creating
-    device = await net.create_device("s2", UID)
+    device = await net.create_device("s2", UID, OWNER)
     await net.delete_device(device)  # behind the removal of the other one
     assert journal(tmp_path) == []
     assert [row["ifname"] for row in json.loads(shell("ip -j link show"))] == ["lo"]
