@@ -39,6 +39,7 @@ class IPv6Off(SystemFailure):
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _KERNEL = 2  # RTPROT_KERNEL: what this service sets in place of the kernel
 _LINK = 253  # RT_SCOPE_LINK: there is no gateway
+_ALONE = 0x200 | 0x2  # IFA_F_NOPREFIXROUTE: no route is added; IFA_F_NODAD: nobody is asked for the address
 
 
 class Netlink:
@@ -143,8 +144,11 @@ def _import_iproute() -> Any:
 
 
 def _address(index: int, address: Host) -> dict[str, Any]:
-    whole = Prefix.alone(address).length
-    return {"index": index, "family": _FAMILIES[address.version], "prefixlen": whole, "address": str(address)}
+    fields: dict[str, Any] = {"index": index, "family": _FAMILIES[address.version], "address": str(address)}
+    fields["prefixlen"] = Prefix.alone(address).length
+    if address.version == 6:
+        fields["flags"] = _ALONE
+    return fields
 
 
 def _route(index: int, route: DeviceRoute) -> dict[str, Any]:
