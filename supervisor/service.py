@@ -72,7 +72,9 @@ class Service:
         self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
         self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
         try:
-            self._network = Network(options.runtime_dir / "devices", self._log)
+            self._network = Network(
+                options.runtime_dir / "devices", self._log, public_networks=options.public_networks == "allow"
+            )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error

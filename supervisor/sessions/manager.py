@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ...policy.access import Acl, Caller, listed_for
-from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent
 from ...policy.limits import VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
@@ -75,6 +75,7 @@ class SessionManager(SessionListener):
     def start(self) -> None:
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
+        self._context.network.on_notice = self._network_notice
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
@@ -258,6 +259,11 @@ class SessionManager(SessionListener):
         session = self._sessions.get(f"{ROOT_PATH}/{name}")
         if session is not None:
             session.device_removed(device)
+
+    def _network_notice(self, name: str, text: str) -> None:
+        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        if session is not None:
+            session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
 
     def _signal(self, session: Session, event: SessionEvent) -> None:
         owner = session.acl.owner

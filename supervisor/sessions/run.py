@@ -140,7 +140,7 @@ class Run(WorkerListener):
         return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
 
     async def _make_device(self) -> None:
-        self.device = await self._context.network.create_device(self._owner.name, self._uid)
+        self.device = await self._context.network.create_device(self._owner.name, self._uid, self._owner.acl.owner)
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context

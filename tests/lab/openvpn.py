@@ -157,15 +157,18 @@ class Server(OpenVpn):
         *,
         protocol: str = "udp",
         port: int = PORT,
+        network: str = "198.18.0.0 255.255.255.0",
+        network6: str | None = "2001:db8:2::/64",
         pushes: Sequence[str] = USUAL_PUSHES,
         more: Sequence[str] = (),
     ) -> None:
+        """`network` and `network6` are those inside the tunnel."""
         self.protocol = protocol
         self.port = port
         kind = {"udp": "udp", "tcp": "tcp-server", "udp6": "udp6", "tcp6": "tcp6-server"}[protocol]
         lines = [
             "dev tun", "topology subnet", "dh none", "verb 3", "disable-dco",
-            "server 198.18.0.0 255.255.255.0", "server-ipv6 2001:db8:2::/64",
+            f"server {network}", *([f"server-ipv6 {network6}"] if network6 else []),
             f"proto {kind}", f"port {port}", "duplicate-cn",
             *(f'push "{push}"' for push in pushes), *more,
         ]  # fmt: skip
