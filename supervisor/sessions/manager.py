@@ -19,7 +19,7 @@ from ..bus.session_api import SESSION
 from ..bus.signals import Signals
 from ..errors import CallerError
 from ..sandbox.pkcs11_providers import ListedProviders
-from ..services.profiles import Profiles
+from ..services.profiles import Profile, Profiles
 from . import sharing
 from .context import SessionContext
 from .device_object import DeviceObjects
@@ -98,6 +98,16 @@ class SessionManager(SessionListener):
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
         profile = await self._profiles.profile_for(config_path, caller)
+        try:
+            path = await self._start_session(profile, caller)
+        except BaseException:
+            self._profiles.unused(profile)
+            raise
+        await self._profiles.used(profile)
+        return path
+
+    async def _start_session(self, profile: Profile, caller: Caller) -> str:
+        config_path = profile.path
         await self._wait_for_ending(caller)
         self._check_limits(caller, config_path)
         self._check_engine()
@@ -122,7 +132,6 @@ class SessionManager(SessionListener):
             f"Session for {profile.name!r}, owner {owner}, worker {session.backend_pid}, {took:.0f} ms",
             session=session.name,
         )
-        await self._profiles.used(profile)
         return path
 
     def fetch_available_sessions(self, caller: Caller) -> list[str]:
