@@ -20,11 +20,11 @@ MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
 
 # Stored profiles
 
-# A profile counts for its owner, from the beginning of its import, as its text and PROFILE_OVERHEAD: its metadata at
-# the largest, once more while it is replaced, and blocks that are not full.  TransferOwnership by root may exceed the new
-# owner's part; what an older version stored stays usable.
+# A profile counts for its owner, from the beginning of its import, as its text and PROFILE_OVERHEAD: its metadata, and
+# blocks that are not full.  TransferOwnership by root may exceed the new owner's part; what an older version stored
+# stays usable.
 
-PROFILE_OVERHEAD = 24 * 1024  # counted for one profile beside its text; beyond: cannot be
+PROFILE_OVERHEAD = 16 * 1024  # counted for one profile beside its text; beyond: cannot be
 MAX_PROFILES_PER_USER = 500  # profiles of one owner; beyond: Import is refused until one is removed
 # profiles of all users that do not persist, in memory; beyond: Import is refused
 PROFILES_IN_MEMORY = 64 * 1024 * 1024
@@ -84,6 +84,10 @@ MAX_PASTED_ANSWER = 128 * 1024
 MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import; beyond: refused unread
 MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours; beyond: it is thrown away, the call fails
 MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown away
+# arguments of calls larger than MAX_SMALL_BODY, of one user (or of all that are not known yet), from before they are
+# read until they are answered; beyond: LimitsExceeded, unread
+MAX_LARGE_CALLS_PER_USER = 4 * MAX_IMPORT
+MAX_LARGE_CALLS = 16 * MAX_IMPORT  # the same of all users; beyond: LimitsExceeded, unread
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
 MAX_HELD_CALLS = 4096  # calls that came before the service was ready; beyond: LimitsExceeded
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE

@@ -33,8 +33,11 @@ class Inbound:
 
     def __init__(self, awaited: Callable[[int], bool]) -> None:
         self._awaited = awaited
-        # Told of each call that is skipped, without its arguments, and how many bytes they may have.
+        # Told of each call that is skipped, without its arguments, and how many bytes they may have; 0: as many as it
+        # has, but not now.
         self.skipped: Callable[[Message, int], None] = lambda call, largest: None
+        # Asked, with sender, serial and bytes, of each call that may be large, whether it is to be read now.
+        self.admits: Callable[[str, int, int], bool] = lambda sender, serial, size: True
         self._bounds: dict[tuple[str, str, str], int] = {}
 
     def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
@@ -50,15 +53,16 @@ class Inbound:
         if kind == MessageType.METHOD_CALL.value:
             interface, member = str(fields.get(_INTERFACE, "")), str(fields.get(_MEMBER, ""))
             bound = self._bounds.get((interface, member, signature), MAX_SMALL_BODY)
-            if body <= bound:
+            (serial,) = struct.unpack_from(order, header, 8)
+            if body <= bound and self.admits(str(fields.get(_SENDER, "")), serial, body):
                 return True
             if fields.keys() >= {_PATH, _MEMBER, _SENDER}:
-                self.skipped(_call(fields, flags, struct.unpack_from(order, header, 8)[0]), bound)
+                self.skipped(_call(fields, flags, serial), bound if body > bound else 0)
             return False
         if kind == MessageType.SIGNAL.value:
             return body <= MAX_PLAIN_SIGNAL and _PLAIN.issuperset(signature)
-        serial = fields.get(_REPLY_SERIAL)
-        return body <= MAX_LARGE_REPLY_BODY and isinstance(serial, int) and self._awaited(serial)
+        answered = fields.get(_REPLY_SERIAL)
+        return body <= MAX_LARGE_REPLY_BODY and isinstance(answered, int) and self._awaited(answered)
 
 
 def _fields(header: bytes, number: str) -> dict[int, str | int]:

@@ -63,9 +63,8 @@ class ConfigurationService:
         profile = text.encode()
         if len(profile) > limits.MAX_PROFILE:
             raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
-        problem = await self.store.turns.in_pieces(caller.uid, _problem(text))
         stored = await self.store.add(
-            name, profile, caller.uid, single_use=single_use, persistent=persistent, problem=problem
+            name, profile, caller.uid, single_use=single_use, persistent=persistent, problem=_problem(text)
         )
         self._export(stored)
         self._announce(stored, ProfileEvent.CREATED)

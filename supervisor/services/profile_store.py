@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ...policy import limits
+from ...policy.pieces import Pieces
 from ..errors import CallerError, NoSuchObject
 from .profile_files import SUFFIX, Metadata, load, read_text, remove_profile, write_metadata, write_profile
 from .profile_quota import ProfileQuota, file_system
@@ -65,17 +66,20 @@ class ProfileStore:
         return notes
 
     async def add(
-        self, name: str, text: bytes, owner: int, *, single_use: bool, persistent: bool, problem: str = ""
+        self,
+        name: str,
+        text: bytes,
+        owner: int,
+        *,
+        single_use: bool,
+        persistent: bool,
+        problem: Pieces[str] | None = None,
     ) -> StoredProfile:
-        """Store a new profile; raises CallerError if it cannot be stored, or if there is no room for it."""
-        metadata = Metadata(
-            name=name,
-            owner=owner,
-            size=len(text),
-            imported=int(time.time()),
-            single_use=single_use,
-            problem=problem,
-        )
+        """Store a new profile, if there is room for it; `problem` then tells what its metadata has under that name.
+
+        Raises CallerError if there is no room, or it cannot be stored, and the errors of `problem`.
+        """
+        metadata = Metadata(name=name, owner=owner, size=len(text), imported=int(time.time()), single_use=single_use)
         directory = self._directory[persistent]
         try:
             there = await self.turns.in_thread(owner, file_system, directory)
@@ -86,13 +90,17 @@ class ProfileStore:
                 f"a user may have {limits.MAX_PROFILES_PER_USER} configuration profiles: remove one first"
             )
         self._quota[persistent].check(owner, len(text), there)
-        profile = StoredProfile(directory / f"{uuid.uuid4()}{SUFFIX}", persistent, metadata)
+        file = directory / f"{uuid.uuid4()}{SUFFIX}"
         self._take(persistent, metadata)
         try:
-            await self.turns.in_thread(owner, write_profile, profile.file, metadata, text, durable=persistent)
+            if problem is not None:
+                text_of_problem = await self.turns.in_pieces(owner, problem)
+                metadata = msgspec.structs.replace(metadata, problem=text_of_problem)
+            await self.turns.in_thread(owner, write_profile, file, metadata, text, durable=persistent)
         except BaseException:
             self._give_back(persistent, metadata)
             raise
+        profile = StoredProfile(file, persistent, metadata)
         self.profiles[profile.path] = profile
         return profile
 

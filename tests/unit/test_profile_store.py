@@ -223,7 +223,7 @@ def test_what_a_user_may_take_in_one_place(tmp_path: Path) -> None:
         results = await asyncio.gather(*(add(1) for _ in range(fit + 3)), return_exceptions=True)
         refused = {str(one) for one in results if isinstance(one, CallerError)}
         assert sum(isinstance(one, CallerError) for one in results) == 3
-        assert len(refused) == 1 and "profiles in memory take 15.4 MiB" in (text := refused.pop())
+        assert len(refused) == 1 and "profiles in memory take 15.2 MiB" in (text := refused.pop())
         assert "the 16.0 MiB that each user has: remove one first, or import it as a persistent one" in text
         await add(1, persistent=True)
         await add(2)
@@ -376,8 +376,8 @@ async def run():
 
     profile = await add(TEXT)
     await store.change(profile, lambda metadata: {"name": "first"})
-    await expect("those of all users take 37 KiB of 256 KiB", add(TEXT * 12))
-    (directory / "ballast").write_bytes(b"x" * 750_000)
+    await expect("those of all users take 29 KiB of 256 KiB", add(TEXT * 14))
+    (directory / "ballast").write_bytes(b"x" * 756_000)
     await expect("which 128 KiB are kept for sessions", add(TEXT * 9))
     assert files() == [profile.file]
     (directory / "more").write_bytes(b"x" * 190_000)

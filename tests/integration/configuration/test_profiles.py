@@ -168,11 +168,11 @@ def test_a_single_use_profile_is_given_to_one_of_several(lab: Lab, embedded: boo
         return path
 
     async def run() -> None:
-        os.seteuid(SERVICE.uid)  # whom they let read it
+        os.setresuid(SERVICE.uid, SERVICE.uid, 0)  # whom they let read it
         try:
             connection = await BusConnection(lab.bus.address).connect()
         finally:
-            os.seteuid(0)
+            os.setresuid(0, 0, 0)
         try:
             await one_of_several(ExternalConfiguration(connection, Log(), lab.directory / "theirs"), imported)
         finally:
