@@ -44,6 +44,8 @@ LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free
 
 WORK_PIECE = 0.0002  # of such work at a time; beyond: it waits for its next turn
 WORK_REST = 0.001  # between two pieces, whosever they are; beyond: the next one begins
+# bytes in a second of large profiles that one user imports, fetches or uses; beyond: the next one waits
+WORK_RATE = 40 * 1024 * 1024
 
 # Sessions
 

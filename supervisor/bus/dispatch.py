@@ -152,7 +152,7 @@ class Dispatcher:
         return True
 
     def _skipped(self, call: Message, largest: int) -> None:
-        """A call was not read: its arguments are larger than `largest` bytes, or with 0, there is no room for it now."""
+        """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
         self._know(call.sender or "")
         if not largest:
             text = (

@@ -20,7 +20,7 @@ _FIXED = 16  # bytes: byte order, type, flags, version, body's length, serial, l
 _LITTLE = ord("l")
 _LITTLE_HEAD = struct.Struct("<III")
 _BIG_HEAD = struct.Struct(">III")
-_CHUNK = 256 * 1024  # bytes skipped at a time, so that other things get their turn
+_CHUNK = 256 * 1024  # bytes skipped, or read of a large message, at a time, so that other things get their turn
 _PLAIN = frozenset("ybnqiuxtdsog")  # types whose values cost no more than their size
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
 
@@ -109,6 +109,8 @@ class InboundSocket:
     def __init__(self, link: socket.socket, inbound: Inbound) -> None:
         self.link = link
         self._receive = link.recv
+        self._receive_into = link.recv_into
+        self._waste = bytearray(_CHUNK)  # where skipped bytes go
         self._inbound = inbound
         self._passing = 0  # bytes to come of a message that is given
         self._skipping = 0  # bytes to come of one that is not
@@ -119,14 +121,17 @@ class InboundSocket:
         return getattr(self.link, name)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """What there is of wanted messages.  Raises BlockingIOError if that is nothing now."""
+        """What there is of wanted messages; more than `size` bytes, of a large one.
+
+        Raises BlockingIOError if that is nothing now.
+        """
         if self._skipping:
-            skipped = len(self._receive(min(self._skipping, _CHUNK)))
+            skipped = self._receive_into(self._waste, min(self._skipping, _CHUNK))
             if not skipped:
                 return b""
             self._skipping -= skipped
             raise BlockingIOError(errno.EAGAIN, "skipped")
-        data = self._receive(size, flags)
+        data = self._receive(max(size, min(self._passing, _CHUNK)), flags)
         if len(data) <= self._passing or not data:
             self._passing -= len(data)
             return data

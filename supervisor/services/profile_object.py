@@ -70,7 +70,9 @@ class ProfileObject:
             making = asyncio.create_task(make(caller.uid))
             self._making[caller.uid, make.__name__] = making
             making.add_done_callback(lambda _: self._making.pop((caller.uid, make.__name__)))
-        return await asyncio.shield(making)
+        text = await asyncio.shield(making)
+        await self._service.store.turns.keep_pace(caller.uid, len(text))
+        return text
 
     async def _read(self, reader: int) -> str:
         return (await self._service.store.text(self._stored, reader)).decode()

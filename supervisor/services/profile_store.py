@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from ..errors import CallerError, NoSuchObject
 from .profile_files import SUFFIX, Metadata, load, read_text, remove_profile, write_metadata, write_profile
 from .profile_quota import ProfileQuota, file_system
 from .turns import Turns
+
+T = TypeVar("T")
 
 PATH_PREFIX = "/net/openvpn/v3/configuration/"
 
@@ -81,8 +83,9 @@ class ProfileStore:
         """
         metadata = Metadata(name=name, owner=owner, size=len(text), imported=int(time.time()), single_use=single_use)
         directory = self._directory[persistent]
+        await self.turns.keep_pace(owner, len(text))
         try:
-            there = await self.turns.in_thread(owner, file_system, directory)
+            there = await self._soon(persistent, owner, lambda: file_system(directory))
         except OSError as error:
             raise CallerError(f"the profile cannot be stored ({directory}: {error.strerror})") from error
         if self._count[owner] >= limits.MAX_PROFILES_PER_USER:
@@ -113,7 +116,9 @@ class ProfileStore:
 
     async def text(self, profile: StoredProfile, reader: int) -> bytes:
         """The text as imported, for a user; raises CallerError if its file cannot be read."""
-        return await self.turns.in_thread(reader, read_text, profile.file)
+        text = await self.turns.in_thread(reader, read_text, profile.file)
+        await self.turns.keep_pace(reader, len(text))
+        return text
 
     async def change(self, profile: StoredProfile, change: Callable[[Metadata], dict[str, Any]]) -> None:
         """Replace the metadata that `change` returns, given the present one, on file and then in memory.
@@ -124,7 +129,7 @@ class ProfileStore:
             self.find(profile.path)
             before = profile.metadata
             metadata = msgspec.structs.replace(before, **change(before))
-            await self.turns.in_thread(before.owner, self._write_metadata, profile, metadata)
+            await self._soon(profile.persistent, before.owner, lambda: self._write_metadata(profile, metadata))
             self._give_back(profile.persistent, before)
             self._take(profile.persistent, metadata)
             profile.metadata = metadata
@@ -136,6 +141,12 @@ class ProfileStore:
             await self.turns.in_thread(profile.metadata.owner, remove_profile, profile.file, durable=profile.persistent)
             self._give_back(profile.persistent, profile.metadata)
             del self.profiles[profile.path]
+
+    async def _soon(self, persistent: bool, user: int, work: Callable[[], T]) -> T:
+        """The result of `work` on a small file, which takes no time in memory, and on disk may."""
+        if persistent:
+            return await self.turns.in_thread(user, work)
+        return await self.turns.in_pieces(user, _one_piece(work))
 
     def _write_metadata(self, profile: StoredProfile, metadata: Metadata) -> None:
         try:
@@ -152,3 +163,8 @@ class ProfileStore:
     def _give_back(self, persistent: bool, metadata: Metadata) -> None:
         self._count[metadata.owner] -= 1
         self._quota[persistent].give_back(metadata.owner, metadata.size)
+
+
+def _one_piece(work: Callable[[], T]) -> Pieces[T]:
+    yield
+    return work()
