@@ -102,6 +102,16 @@ class SessionManager(SessionListener):
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
         profile = await self._profiles.profile_for(config_path, caller)
+        try:
+            path = await self._start_session(profile, caller)
+        except BaseException:
+            self._profiles.unused(profile)
+            raise
+        await self._profiles.used(profile)
+        return path
+
+    async def _start_session(self, profile: Profile, caller: Caller) -> str:
+        config_path = profile.path
         await self._wait_for_ending(caller)
         self._check_running(caller, profile)
         self._check_places(caller)
@@ -140,7 +150,6 @@ class SessionManager(SessionListener):
             session=session.name,
             user=caller.uid,
         )
-        await self._profiles.used(profile)
         return path
 
     def fetch_available_sessions(self, caller: Caller) -> list[str]:
