@@ -70,6 +70,12 @@ BUS_CALL_DEADLINE = 10.0  # a call to another service → its reply
 BUS_SLOW = 10.0  # the bus takes nothing of what waits → the log says so
 BUS_STALLED = 600.0  # the same → the bus counts as gone
 
+# Processes that are stopped, or stuck.
+STOPPED_GRACE = 1.0  # a process is stopped (SIGSTOP) → it goes on; beyond: sessions lose it, helpers are replaced
+LOOK_INTERVAL = 30.0  # between two looks at the processor time of sessions' processes, while there are sessions
+BUSY = 0.9  # of such an interval; beyond: a process is asked whether it still answers
+ANSWER_DEADLINE = 20.0  # a process is asked → it answers; beyond: as with one that is stopped
+
 # Starting a session again whose worker or engine died; as OpenVPN 3 Linux does.
 MAX_RESTARTS = 10  # without having been connected for RESTART_FORGOTTEN meanwhile
 RESTART_PAUSE = 3.0  # before the first try; twice as long before each further one

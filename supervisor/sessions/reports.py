@@ -188,6 +188,11 @@ def resolve(session: ReportedSession, run: Run, message: messages.Resolve) -> No
     run.resolve(message.host)
 
 
+def pong(session: ReportedSession, run: Run, message: messages.Pong) -> None:
+    """The worker gives a sign of life."""
+    run.answered()
+
+
 def log_line(session: ReportedSession, run: Run, message: messages.LogLine) -> None:
     """Write a line of the worker's, if it has the credit."""
     run.spend_log_credit()

@@ -24,6 +24,7 @@ from ...supervisor.sessions.run import Run
 from ...supervisor.sessions.session import Session, SessionListener
 from ...supervisor.sessions.states import State
 from ...supervisor.sessions.uids import UserIds
+from ...supervisor.workers.lookout import Lookout
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import SpawnerClient
@@ -50,11 +51,13 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
+        lookout=Lookout(),
         user_ids=UserIds(range(0)),
         journal=SessionJournal(_NOWHERE),
         forwarder=Forwarder.__new__(Forwarder),
         providers=(),
         connect_deadline=60.0,
+        stopped_grace=1.0,
     )
     return replace(context, **others)
 

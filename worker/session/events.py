@@ -75,10 +75,10 @@ _ASKED_TO_EXIT = ("SIGTERM", "SIGINT", "exit-with-notification", "init_instance"
 
 def handle(session: WorkerSession, event: management.Event) -> None:
     """Act on one event; while the worker stops only signs of life matter."""
-    if session.phase is not Phase.STOPPING:
+    if isinstance(event, management.Reply) and event.text.startswith("pid="):
+        session.engine_answers()
+    elif session.phase is not Phase.STOPPING:
         _HANDLERS[type(event)](session, event)
-    elif isinstance(event, management.Reply) and event.text.startswith("pid="):
-        session.still_answers()
 
 
 def printed(session: WorkerSession, line: str) -> None:

@@ -15,7 +15,14 @@ import prctl
 from ...ipc import messages
 from ...ipc.channel import Channel
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import GOODBYE_DEADLINE, MAX_PROFILE, MAX_STATUS_TEXT, PAUSE_DEADLINE
+from ...policy.limits import (
+    ANSWER_DEADLINE,
+    GOODBYE_DEADLINE,
+    MAX_PROFILE,
+    MAX_STATUS_TEXT,
+    PAUSE_DEADLINE,
+    STOPPED_GRACE,
+)
 from ...policy.profile.overrides import SessionOverrides, for_session
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
@@ -45,6 +52,7 @@ class WorkerSession:
         self.dialogue = Dialogue(self.uplink, self.downlink, self.machine, self.attempts, self.user_input)
         self.confinement = confinement
         self.timers = timers
+        self.stopped_grace = STOPPED_GRACE  # seconds that the engine may be stopped, 0 for ever
         self.handshake_done = False  # the supervisor speaks our protocol
         self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
@@ -58,6 +66,7 @@ class WorkerSession:
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
         self.bytes_now = (0, 0)
         self._saying_goodbye = False
+        self._engine_asked = False  # for a sign of life, and has not answered
 
     @property
     def phase(self) -> Phase:
@@ -75,6 +84,7 @@ class WorkerSession:
         """Compile the profile in the memfd `profile` and start the engine with it, or refuse it."""
         prctl.set_proctitle(f"openvpn3-session: {snapshot.config_name} of {snapshot.owner}, session {snapshot.session}")
         self.attempts.connect_deadline = snapshot.connect_deadline
+        self.stopped_grace = snapshot.stopped_grace
         overrides = dict(snapshot.overrides)
         try:
             compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
@@ -180,8 +190,8 @@ class WorkerSession:
         self.attempts.at_once()
         self.interrupt()
 
-    def still_answers(self) -> None:
-        """The engine, asked to end, answers a sign of life: over UDP it says goodbye to its server first.
+    def _still_answers(self) -> None:
+        """An engine that was asked to end gives a sign of life: over UDP it says goodbye to its server first.
 
         After that it would wait a second or more (--explicit-exit-notify in openvpn(8)); a second SIGTERM ends it.
         The goodbye leaves in the turn of its loop in which it answers first: once it answers again, that is done.
@@ -192,6 +202,37 @@ class WorkerSession:
         else:
             self._saying_goodbye = True
             self.downlink.command(_SIGN_OF_LIFE)
+
+    # An engine that is stuck
+
+    def engine_stopped_or_goes_on(self) -> None:
+        """The engine may have been stopped (SIGSTOP); unless it goes on soon, it is killed."""
+        stopped = self.engine.stopped() if self.engine is not None else None
+        if stopped is not None:
+            self.timers.cancel("stopped")
+        if stopped and self.stopped_grace:
+            self.timers.set("stopped", self.stopped_grace, lambda: self._kill_engine(f"is stopped ({stopped})"))
+
+    def ask_for_answer(self) -> None:
+        """Tell the supervisor that the worker is alive, and ask the engine; it is killed if it does not answer."""
+        self.uplink.tell(messages.Pong())
+        if self.downlink.connection is not None and not self._engine_asked:
+            self._engine_asked = True
+            late = f"does not answer within {ANSWER_DEADLINE:g} s"
+            self.timers.set("answer", ANSWER_DEADLINE, lambda: self._kill_engine(late))
+            self.downlink.command(_SIGN_OF_LIFE)
+
+    def engine_answers(self) -> None:
+        """The engine, asked for a sign of life, gives one."""
+        if self.phase is Phase.STOPPING:
+            self._still_answers()
+        self._engine_asked = False
+        self.timers.cancel("answer")
+
+    def _kill_engine(self, how: str) -> None:
+        assert self.engine is not None
+        self.machine.happened(Event.ENGINE_DIED, f"The engine {how}, and is killed")
+        self.engine.signal(signal.SIGKILL)
 
     # Traffic
 
