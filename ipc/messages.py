@@ -35,9 +35,7 @@ class SupervisorHello(ToWorker, frozen=True):
 class SupervisorSnapshot(ToWorker, frozen=True):
     """Second frame to a worker: the session it serves.  Carries the profile as a sealed memfd."""
 
-    session: str  # last element of the session's object path
-    owner: str  # account name, for the process title
-    config_name: str
+    title: str  # of its process, as ps(1) shows it
     device: str  # tun device made for this session
     connect_deadline: float  # seconds from Connect to the first connection
     stopped_grace: float  # seconds that the engine may be stopped (SIGSTOP), 0 for ever

@@ -108,6 +108,7 @@ class Service:
             providers=prepared.providers.listed,
             connect_deadline=options.connect_timeout,
             stopped_grace=options.stopped_grace,
+            full_titles=options.process_titles == "full",
         )
         self._manager = SessionManager(
             version=API_VERSION,
@@ -127,6 +128,7 @@ class Service:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
+        self._log.credit.later = loop.call_later
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from dbus_fast import Message, MessageType
 from dbus_fast.signature import SignatureTree, get_signature_tree
@@ -47,6 +47,8 @@ _MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _STRING = get_signature_tree("s")
 _NOTHING = get_signature_tree("")
 
+_Piece = TypeVar("_Piece")
+
 
 class _CallQueue:
     """The calls of one sender that wait while an earlier one is being handled."""
@@ -68,7 +70,7 @@ class Dispatcher:
         self._connection = connection
         self._callers = callers
         self._service_uid = service_uid
-        self._objects = ObjectTree()
+        self._objects = ObjectTree(service_uid)
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
         self._held: deque[Message] | None = deque()
@@ -214,7 +216,10 @@ class Dispatcher:
             return None if pending is None else self._finish(call, pending, _NOTHING)
         if interface == _INTROSPECTABLE and member == "Introspect":
             check_signature(call.signature, "")
-            self._replies.give(call, _STRING, [self._objects.introspect(path, destination)])
+            pieces = self._objects.introspect(path, destination, caller)
+            if (xml := next(pieces)) is None:
+                return self._finish(call, _after_pauses(pieces), _STRING)
+            self._replies.give(call, _STRING, [xml])
             return None
         if interface == _PEER:
             self._answer_peer(call, member)
@@ -330,6 +335,14 @@ class Dispatcher:
             case _:
                 body = list(result)
         self._replies.give(call, results, body)
+
+
+async def _after_pauses(pieces: Iterator[_Piece | None]) -> _Piece:
+    """The first of the pieces that is something, with others' calls served between them."""
+    while True:
+        await asyncio.sleep(0)
+        if (piece := next(pieces)) is not None:
+            return piece
 
 
 def _machine_id() -> str:

@@ -67,7 +67,8 @@ class ConfigurationService:
         )
         self._export(stored)
         self._announce(stored, ProfileEvent.CREATED)
-        self.log.verb1(f"profile {stored.path} imported by user {caller.uid}", group=LogGroup.CONFIGMGR)
+        text = f"profile {stored.path} imported by user {caller.uid}"
+        self.log.verb1(text, group=LogGroup.CONFIGMGR, user=caller.uid)
         return stored.path
 
     def fetch_available_configs(self, caller: Caller) -> list[str]:
@@ -130,7 +131,8 @@ class ConfigurationService:
         except NoSuchObject:
             pass  # removed by its owner in the meantime
         except CallerError as error:
-            self.log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
+            text = f"use of profile {profile.path} not counted: {error}"
+            self.log.warn(text, group=LogGroup.CONFIGMGR, user=profile.owner)
 
     async def remove(self, stored: StoredProfile) -> None:
         """Delete a profile and remove its object from the bus; raises CallerError if it cannot be deleted."""

@@ -91,7 +91,8 @@ class ExternalConfiguration:
                 finally:
                     await self._connection.release_names([name])
             except SystemFailure as error:
-                self._log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
+                text = f"use of profile {profile.path} not counted: {error}"
+                self._log.warn(text, group=LogGroup.CONFIGMGR, user=profile.owner)
 
     async def _properties(self, path: str) -> dict[str, Any]:
         """The properties of a profile; raises CallerError if there is none."""

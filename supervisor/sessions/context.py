@@ -29,3 +29,4 @@ class SessionContext(msgspec.Struct, frozen=True):
     providers: tuple[ListedProvider, ...]  # of PKCS#11
     connect_deadline: float  # seconds from Connect to the first connection
     stopped_grace: float  # seconds that processes may be stopped (SIGSTOP), 0 for ever
+    full_titles: bool  # titles of sessions' processes have the names of profile and owner

@@ -105,9 +105,11 @@ class SessionManager(SessionListener):
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
         session = Session(path, config_path, profile.name, Acl(owner), self._context, self, restart_on_failure=restart)
+        session.log.user = caller.uid
         session.audience.watch(caller)
         self._sessions[path] = session
-        self._log.debug(f"Starting a session for {profile.name!r}, owner {owner}", session=session.name)
+        text = f"Starting a session for {profile.name!r}, owner {owner}"
+        self._log.debug(text, session=session.name, user=caller.uid)
         began = time.monotonic()
         try:
             await session.start(await launch_spec(profile, self._providers, reusable=restart))
@@ -115,12 +117,13 @@ class SessionManager(SessionListener):
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
             await session.ended.wait()
-            self._log.verb1(f"No session for {profile.name!r}: {error}")
+            self._log.verb1(f"No session for {profile.name!r}: {error}", user=caller.uid)
             raise
         took = (time.monotonic() - began) * 1000
         self._log.info(
             f"Session for {profile.name!r}, owner {owner}, worker {session.backend_pid}, {took:.0f} ms",
             session=session.name,
+            user=caller.uid,
         )
         await self._profiles.used(profile)
         return path

@@ -109,10 +109,10 @@ class Run(WorkerListener):
 
     async def _launch(self, spec: LaunchSpec) -> None:
         """Make device and worker, and hand the worker its session.  Raises SystemFailure."""
-        owner, context = self._owner, self._context
+        context = self._context
         self._uid = context.user_ids.take()
         outcomes = await asyncio.gather(
-            self._make_device(), self._spawn(spec.providers), account_name(owner.acl.owner), return_exceptions=True
+            self._make_device(), self._spawn(spec.providers), self._title(), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -120,9 +120,7 @@ class Run(WorkerListener):
         assert self._worker is not None
         self._worker.send(messages.SupervisorHello(messages.MAJOR, messages.MINOR))
         snapshot = messages.SupervisorSnapshot(
-            session=owner.name,
-            owner=str(outcomes[2]),
-            config_name=owner.config_name,
+            title=str(outcomes[2]),
             device=self.device,
             connect_deadline=context.connect_deadline,
             stopped_grace=context.stopped_grace,
@@ -137,6 +135,12 @@ class Run(WorkerListener):
     def _processes(self) -> list[int]:
         """Worker and engine, as far as they are there."""
         return [self.pid, *children(self.pid)] if self.alive else []
+
+    async def _title(self) -> str:
+        number = f"session {self._owner.name}"
+        if not self._context.full_titles:
+            return number
+        return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
 
     async def _make_device(self) -> None:
         self.device = await self._context.network.create_device(self._owner.name, self._uid)

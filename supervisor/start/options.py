@@ -36,6 +36,7 @@ class Options(msgspec.Struct, frozen=True):
     engine: Path
     configuration: Literal["auto", "embedded", "external"]
     session_uids: range
+    process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     pkcs11_providers: tuple[Provider, ...]
 
@@ -130,6 +131,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="user ids for sessions, not used by anything else (default %(default)s)",
     )
     parser.add_argument(
+        "--process-titles",
+        choices=("full", "plain"),
+        default="full",
+        help="what ps(1) shows everybody of a session: its number and the names of its profile and owner (full, the "
+        "default), or only the number (plain)",
+    )
+    parser.add_argument(
         "--sandbox",
         type=_sandbox,
         default=choice.AVAILABLE,
@@ -170,6 +178,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         engine=chosen.engine,
         configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
         session_uids=chosen.session_uids,
+        process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )

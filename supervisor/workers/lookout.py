@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from ...policy.limits import BUSY, LOOK_INTERVAL
+from ...policy.limits import LOOK_INTERVAL
 
+_BUSY = 0.9  # of the time between two looks: as good as all
 _AT_ONCE = 16  # followed things that are looked at before others get the loop
 _TICKS = 100.0  # of /proc/PID/stat in a second (USER_HZ, the same on all architectures of ours)
 _UNINTERRUPTIBLE = "D"
@@ -106,7 +107,7 @@ def process_title(pid: int) -> str:
 
 
 def _may_be_stuck(before: _Reading, now: _Reading, seconds: float) -> bool:
-    if now.wanted - before.wanted >= BUSY * seconds:
+    if now.wanted - before.wanted >= _BUSY * seconds:
         return True
     return before.state == now.state == _UNINTERRUPTIBLE and before.wanted == now.wanted
 

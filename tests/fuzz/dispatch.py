@@ -104,7 +104,7 @@ class _Unjoined(BusConnection):
 class _Faults:
     """What the dispatch logs: a traceback is a fault."""
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, *, user: int | None = None) -> None:
         assert "Traceback" not in text, text
 
 

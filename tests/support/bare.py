@@ -58,6 +58,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         providers=(),
         connect_deadline=60.0,
         stopped_grace=1.0,
+        full_titles=True,
     )
     return replace(context, **others)
 

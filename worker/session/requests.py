@@ -37,7 +37,7 @@ def handle(session: WorkerSession, packet: Packet[memoryview]) -> None:
     if session.phase not in permit.phases:
         raise BadFrame(f"{type(message).__name__} in phase {session.phase.name}")
     if isinstance(message, messages.NUMBERED_REQUESTS):
-        session.uplink.request_number = message.request_number
+        session.uplink.begin_request(message.request_number)
     if isinstance(message, messages.SupervisorSnapshot):
         session.begin(message, packet.descriptors[0])
     else:

@@ -18,6 +18,8 @@ from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import (
     ANSWER_DEADLINE,
     GOODBYE_DEADLINE,
+    MAX_BYTES,
+    MAX_ENGINE_REPORTS,
     MAX_PROFILE,
     MAX_STATUS_TEXT,
     PAUSE_DEADLINE,
@@ -44,7 +46,7 @@ class WorkerSession:
     """The worker's side of one session."""
 
     def __init__(self, supervisor: Channel, timers: Timers, confinement: Confinement = Confinement()) -> None:  # noqa: B008
-        self.uplink = Uplink(supervisor)
+        self.uplink = Uplink(supervisor, self._asks_too_much)
         self.machine = PhaseMachine(self._act)
         self.downlink = Downlink(self.machine)
         self.attempts = Attempts(self.uplink, self.machine, timers, self._release_engine)
@@ -73,6 +75,10 @@ class WorkerSession:
         """How far the engine is."""
         return self.machine.phase
 
+    def _asks_too_much(self) -> None:
+        what = f"more than {MAX_ENGINE_REPORTS} times in a second"
+        self.machine.failed(f"The server asks its user or the connection changes {what}")
+
     def set_log_level(self, level: int) -> None:
         """Log lines up to this level (0 to 6) from now on; the engine has to say as much."""
         self.uplink.log_level = level
@@ -82,7 +88,7 @@ class WorkerSession:
 
     def begin(self, snapshot: messages.SupervisorSnapshot, profile: int) -> None:
         """Compile the profile in the memfd `profile` and start the engine with it, or refuse it."""
-        prctl.set_proctitle(f"openvpn3-session: {snapshot.config_name} of {snapshot.owner}, session {snapshot.session}")
+        prctl.set_proctitle(f"openvpn3-session: {snapshot.title}")
         self.attempts.connect_deadline = snapshot.connect_deadline
         self.stopped_grace = snapshot.stopped_grace
         overrides = dict(snapshot.overrides)
@@ -109,7 +115,7 @@ class WorkerSession:
     def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
-        self.attempts.remotes = Remotes(profile.remotes)
+        self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
         for warning in profile.warnings:
             self.uplink.log(LogCategory.WARN, warning)
         self.redirected = "\nredirect-gateway" in profile.config
@@ -187,7 +193,7 @@ class WorkerSession:
 
     def try_next_remote(self) -> None:
         """Send the engine on: its present remote has no address."""
-        self.attempts.at_once()
+        self.attempts.skip()
         self.interrupt()
 
     def _still_answers(self) -> None:
@@ -242,7 +248,8 @@ class WorkerSession:
             before_in, before_out = self.bytes_before
             self.bytes_before = (before_in + self.bytes_now[0], before_out + self.bytes_now[1])
         self.bytes_now = (bytes_in, bytes_out)
-        self.uplink.tell(messages.Traffic(self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out))
+        total_in, total_out = self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out
+        self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 
 
 _Report = type[
