@@ -82,7 +82,9 @@ MAX_ROUTES = 1024  # routes of one session; beyond: the worker leaves out the re
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
-MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: its worker is killed, it fails
+MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
+MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
+MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
@@ -92,6 +94,7 @@ MORE_LOG_LINES = 10  # times as many of both, where --log-level is more than the
 MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included; beyond: it is killed
 # reports of the engine's course in a second that nobody asked for; beyond: the worker is killed, its session fails
 MAX_WORKER_REPORTS = 32
+MAX_ENGINE_REPORTS = 16  # of these that engine and server bring about; beyond: the session fails
 
 # Messages on the bus
 
@@ -156,6 +159,16 @@ LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they ar
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
 BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+
+# Processes that are stopped, or stuck
+
+# a process is stopped (SIGSTOP), until it goes on; beyond: a session fails or is started again, a helper is
+# replaced (--stopped-grace)
+STOPPED_GRACE = 1.0
+# a session's process uses a processor, or waits in the kernel, all the time; beyond: it is asked whether it still
+# answers (--look-interval)
+LOOK_INTERVAL = 30.0
+ANSWER_DEADLINE = 20.0  # asked, until it answers, as a helper by each request; beyond: as with one that is stopped
 
 # Starting a session again whose worker or engine died, as OpenVPN 3 Linux does
 
