@@ -38,8 +38,8 @@ class Neighbourhood:
         """His session, not connected yet, whose server pushes these things and an address."""
         self.lab.server(
             port=1195,
-            network="198.18.7.0 255.255.255.0 nopool",
-            network6=None,
+            subnet="198.18.7.0",
+            pool=False,
             pushes=[f"ifconfig {address}", *pushes],
             more=[f"local {HIS_SERVER}"],
         )
