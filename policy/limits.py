@@ -7,12 +7,45 @@ A limit's comment says what it bounds, and after "beyond:" what happens then; do
 # Profiles and what users type
 
 MAX_PROFILE = 4 * 1024 * 1024  # a profile with its embedded certificates; beyond: Import is refused
-MAX_PROFILE_NAME = 255  # characters of a profile's name; beyond: it is refused
-MAX_PROFILES_PER_USER = 500  # profiles of one owner; beyond: Import is refused until one is removed
+MAX_PROFILE_NAME = 255  # bytes of a profile's name; beyond: it is refused
+MAX_TAG = 128  # bytes of one tag of a profile, as in the original; beyond: AddTag is refused
+MAX_TAGS = 32  # tags of one profile; beyond: AddTag is refused until one is removed
+MAX_OVERRIDE = 255  # bytes of an override that is a text; beyond: SetOverride is refused
+MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: AccessGrant is refused
+MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
 # the same, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
+
+# Stored profiles
+
+# A profile counts for its owner, from the beginning of its import, as its text and PROFILE_OVERHEAD: its metadata, and
+# blocks that are not full.  TransferOwnership by root may exceed the new owner's part; what an older version stored
+# stays usable.
+
+PROFILE_OVERHEAD = 16 * 1024  # counted for one profile beside its text; beyond: cannot be
+MAX_PROFILES_PER_USER = 500  # profiles of one owner; beyond: Import is refused until one is removed
+# profiles of all users that do not persist, in memory; beyond: Import is refused
+PROFILES_IN_MEMORY = 64 * 1024 * 1024
+# the same of one user, who gets no more than others leave free; beyond: Import is refused until one is removed
+PROFILES_IN_MEMORY_PER_USER = 16 * 1024 * 1024
+# profiles of all users that persist, on disk; beyond: Import is refused
+PROFILES_ON_DISK = 256 * 1024 * 1024
+# the same of one user, who gets no more than others leave free; beyond: Import is refused until one is removed
+PROFILES_ON_DISK_PER_USER = 64 * 1024 * 1024
+PROFILES_PART = 4  # of this many parts of a small file system one is for profiles; beyond: Import is refused
+# bytes that profiles leave free in their file system, for journals and other services, and half of which changes of a
+# profile leave free; beyond: refused
+LEFT_FREE = 32 * 1024 * 1024
+LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free instead; beyond: refused
+
+# Work on whole profiles, on the loop that answers everybody
+
+WORK_PIECE = 0.0002  # of such work at a time; beyond: it waits for its next turn
+WORK_REST = 0.001  # between two pieces, whosever they are; beyond: the next one begins
+# bytes in a second of large profiles that one user imports, fetches or uses; beyond: the next one waits
+WORK_RATE = 40 * 1024 * 1024
 
 # Sessions
 
@@ -47,13 +80,22 @@ MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
 MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
 MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
 MAX_ROUTES = 1024  # routes of one session; beyond: the worker leaves out the rest, and says so
-MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: its worker is killed, it fails
+MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
+MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
+MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
+MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
+MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
+MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
+LOG_LINES_OF_USER = 200  # log lines that one user's calls and sessions cause at once; beyond: left out, and counted
+LOG_LINES_A_SECOND = 20  # such lines that a user gets back in a second; beyond: left out, and counted
+MORE_LOG_LINES = 10  # times as many of both, where --log-level is more than the default; beyond: left out, and counted
 MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included; beyond: it is killed
 # reports of the engine's course in a second that nobody asked for; beyond: the worker is killed, its session fails
 MAX_WORKER_REPORTS = 32
+MAX_ENGINE_REPORTS = 16  # of these that engine and server bring about; beyond: the session fails
 
 # Messages on the bus
 
@@ -66,6 +108,10 @@ MAX_PASTED_ANSWER = 128 * 1024
 MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import; beyond: refused unread
 MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours; beyond: it is thrown away, the call fails
 MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown away
+# arguments of calls larger than MAX_SMALL_BODY, of one user (or of all that are not known yet), from before they are
+# read until they are answered; beyond: LimitsExceeded, unread
+MAX_LARGE_CALLS_PER_USER = 4 * MAX_IMPORT
+MAX_LARGE_CALLS = 16 * MAX_IMPORT  # the same of all users; beyond: LimitsExceeded, unread
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
 # calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
 MAX_HELD_CALLS = 4096
@@ -114,6 +160,16 @@ LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they ar
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
 BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+
+# Processes that are stopped, or stuck
+
+# a process is stopped (SIGSTOP), until it goes on; beyond: a session fails or is started again, a helper is
+# replaced (--stopped-grace)
+STOPPED_GRACE = 1.0
+# a session's process uses a processor, or waits in the kernel, all the time; beyond: it is asked whether it still
+# answers (--look-interval)
+LOOK_INTERVAL = 30.0
+ANSWER_DEADLINE = 20.0  # asked, until it answers, as a helper by each request; beyond: as with one that is stopped
 
 # Starting a session again whose worker or engine died, as OpenVPN 3 Linux does
 

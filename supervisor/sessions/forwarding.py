@@ -135,6 +135,7 @@ class Forwarder:
             f"The log is no longer forwarded to {forward.target} of user {forward.receiver.uid}, which does not read: "
             f"{forward.lost} lines were lost",
             session=forward.session_path.rpartition("/")[2],
+            user=forward.receiver.uid,
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ...policy.access import Acl, Caller, listed_for
-from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent
 from ...policy.limits import MAX_STARTS_PER_USER, VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
@@ -77,6 +77,7 @@ class SessionManager(SessionListener):
     def start(self) -> None:
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
+        self._context.network.on_notice = self._network_notice
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
@@ -103,10 +104,17 @@ class SessionManager(SessionListener):
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
         async with self._turn(caller):
-            return await self._start_session(caller, config_path)
+            profile = await self._profiles.profile_for(config_path, caller)
+            try:
+                path = await self._start_session(profile, caller)
+            except BaseException:
+                self._profiles.unused(profile)
+                raise
+            await self._profiles.used(profile)
+            return path
 
-    async def _start_session(self, caller: Caller, config_path: str) -> str:
-        profile = await self._profiles.profile_for(config_path, caller)
+    async def _start_session(self, profile: Profile, caller: Caller) -> str:
+        config_path = profile.path
         await self._wait_for_ending(caller)
         self._check_running(caller, profile)
         self._check_places(caller)
@@ -126,7 +134,8 @@ class SessionManager(SessionListener):
         )
         session.audience.watch(caller)
         self._sessions[path] = session
-        self._log.debug(f"Starting a session for {profile.name!r}, owner {owner}", session=session.name)
+        text = f"Starting a session for {profile.name!r}, owner {owner}"
+        self._log.debug(text, session=session.name, user=caller.uid)
         began = time.monotonic()
         try:
             await session.start(await launch_spec(profile, self._providers, reusable=restart))
@@ -134,7 +143,7 @@ class SessionManager(SessionListener):
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
             await session.ended.wait()
-            self._log.verb1(f"No session for {profile.name!r}: {error}")
+            self._log.verb1(f"No session for {profile.name!r}: {error}", user=caller.uid)
             if isinstance(error, OSError) and error.strerror:
                 raise SystemFailure(f"The session cannot be started: {error.strerror}") from error
             raise
@@ -142,8 +151,8 @@ class SessionManager(SessionListener):
         self._log.info(
             f"Session for {profile.name!r}, owner {owner}, worker {session.backend_pid}, {took:.0f} ms",
             session=session.name,
+            user=caller.uid,
         )
-        await self._profiles.used(profile)
         return path
 
     def fetch_available_sessions(self, caller: Caller) -> list[str]:
@@ -266,6 +275,11 @@ class SessionManager(SessionListener):
         session = self._sessions.get(f"{ROOT_PATH}/{name}")
         if session is not None:
             session.device_removed(device)
+
+    def _network_notice(self, name: str, text: str) -> None:
+        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        if session is not None:
+            session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
 
     def _signal(self, session: Session, event: SessionEvent) -> None:
         owner = session.acl.owner

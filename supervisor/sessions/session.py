@@ -102,7 +102,7 @@ class Session(RunOwner, ReportedSession):
         self.statistics = Statistics()
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
-        self.log = SessionLog(self.name, context.log, self.audience.forwards)
+        self.log = SessionLog(self.name, context.log, self.audience.forwards, starter)
         self.run: Run | None = None  # in use, or failed; none between two
         self.ended = asyncio.Event()  # nothing is left of the last run
         self._context = context

@@ -80,6 +80,7 @@ class Start:
             layers=confined.layers,
             filters=confined.filters,
             providers=providers.staged,
+            stopped_grace=options.stopped_grace,
         )
         try:
             helpers = self._helpers.set_up(setup)

@@ -35,8 +35,14 @@ class SpawnerClient(HelperClient):
     answered: that worker is killed, and only then is its user id free (`uid_is_free` is called with it).
     """
 
-    def __init__(self, channel: Channel, reaper: Reaper, uid_is_free: Callable[[int], None]) -> None:
-        super().__init__(channel)
+    def __init__(
+        self,
+        channel: Channel,
+        reaper: Reaper,
+        uid_is_free: Callable[[int], None],
+        replace: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(channel, replace)
         self._reaper = reaper
         self._uid_is_free = uid_is_free
         self._serials = count(1)
@@ -63,7 +69,7 @@ class SpawnerClient(HelperClient):
             ours.socket.setblocking(False)
             ours.refuse_descriptors()
             request = _Request(uid, asyncio.get_running_loop().create_future())
-            self._send(serial, request, providers, theirs)
+            self._request(serial, request, providers, theirs)
             try:
                 async with asyncio.timeout(SPAWN_DEADLINE):
                     pid, pidfd = await asyncio.shield(request.answer)
@@ -79,9 +85,9 @@ class SpawnerClient(HelperClient):
             theirs.close()
         return pid, pidfd, ours
 
-    def _send(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
+    def _request(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
         try:
-            self._channel.send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
+            self._send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
         except (BlockingIOError, ChannelClosed) as error:
             raise SystemFailure("The spawner takes no requests") from error
         self._waiting[serial] = request
@@ -134,9 +140,12 @@ class SpawnerClient(HelperClient):
 
     def _answered(self, packet: Packet[bytes]) -> None:
         serial, pid = helpers.unpack_spawned(packet.data)
-        request = self._waiting.pop(serial, None)
-        if request is None:
+        if serial not in self._waiting:
             return
+        # Requests are answered in turn: whoever had read an earlier one died over it.
+        for earlier in [number for number in self._waiting if number < serial]:
+            self._lost(self._waiting.pop(earlier), SystemFailure("The spawner died while it was starting a worker"))
+        request = self._waiting.pop(serial)
         if pid > 0 and len(packet.descriptors) == 1:
             if request.abandoned:
                 self._dispose(request.uid, pid, packet.take())
@@ -150,11 +159,17 @@ class SpawnerClient(HelperClient):
         self._reaper.expect_no_more()
 
     def _helper_ended(self) -> None:
-        # A worker that it was about to start sees its channel closed, and ends.
         for request in self._waiting.values():
-            self._reaper.expect_no_more()
-            if request.abandoned:
-                self._settle(request.uid)
-            else:
-                request.answer.set_exception(NoSpawner("The spawner has ended while it was starting a worker"))
+            self._lost(request, NoSpawner("The spawner has ended while it was starting a worker"))
         self._waiting.clear()
+
+    def _lost(self, request: _Request, error: SystemFailure) -> None:
+        """There is no answer to come; a worker that was about to start sees its channel closed, and ends."""
+        self._reaper.expect_no_more()
+        if request.abandoned:
+            self._settle(request.uid)
+        else:
+            request.answer.set_exception(error)
+
+    def _awaited(self) -> bool:
+        return bool(self._waiting)

@@ -41,7 +41,8 @@ from ...supervisor.logging.log import Log
 from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 from ...supervisor.services.configuration import ConfigurationService
 from ...supervisor.services.log_service import LogService
-from ...supervisor.services.profile_store import PATH_PREFIX, Metadata, ProfileStore
+from ...supervisor.services.profile_files import Metadata
+from ...supervisor.services.profile_store import PATH_PREFIX, ProfileStore
 from ...supervisor.services.stubs import export_stubs
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.inspection import Inspection
@@ -110,7 +111,7 @@ class _Unjoined(BusConnection):
 class _Faults:
     """What the dispatch logs: a traceback is a fault."""
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, *, user: int | None = None) -> None:
         assert "Traceback" not in text, text
 
 

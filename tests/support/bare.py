@@ -23,6 +23,7 @@ from ...supervisor.sessions.run import Run
 from ...supervisor.sessions.session import Session, SessionListener
 from ...supervisor.sessions.states import State
 from ...supervisor.sessions.uids import UserIds
+from ...supervisor.workers.lookout import Lookout
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import SpawnerClient
@@ -55,12 +56,15 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
+        lookout=Lookout(),
         user_ids=UserIds(range(0)),
         journal=_NoJournal(),
         forwarder=Forwarder.__new__(Forwarder),
         providers=(),
         descriptors=4096,
         connect_deadline=60.0,
+        stopped_grace=1.0,
+        full_titles=True,
     )
     return replace(context, **others)
 

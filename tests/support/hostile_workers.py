@@ -25,7 +25,7 @@ class HostileWorkers:
 
     def __init__(self, lab: Lab) -> None:
         lab.server(pushes=())
-        self.service: Service = lab.supervisor()
+        self.service: Service = lab.supervisor("--stopped-grace=0")
         self.bystander = begin(lab, "quiet", "bob")
         self.bystander.connect()
         self.alice: BusClient = lab.connection("alice")

@@ -16,7 +16,7 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...policy.limits import MAX_LOOKUPS_PER_SESSION
 from ...supervisor.errors import SystemFailure
-from ...supervisor.workers import resolver_client, spawner_client
+from ...supervisor.workers import helper_client, resolver_client, spawner_client
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import NoSpawner, SpawnerClient
@@ -77,8 +77,12 @@ class Spawner:
         self.reaper = Reaper()
         self.reaper.start()
         self.free: list[int] = []
-        self.client = SpawnerClient(ours, self.reaper, self.free.append)
+        self.replaced = 0
+        self.client = SpawnerClient(ours, self.reaper, self.free.append, self._replace)
         self.client.start()
+
+    def _replace(self) -> None:
+        self.replaced += 1
 
     async def asked(self, uid: int = UID) -> tuple[int, Channel]:
         """The serial number of the next request, and the worker's end of its channel."""
@@ -214,6 +218,68 @@ def test_the_user_id_of_one_that_does_not_come_is_free() -> None:
         spawner.answer(serial, -11)
         await until(lambda: bool(spawner.free))
         assert spawner.free == [UID] and not spawner.client.owes(UID)
+        end.close()
+        spawner.close()
+
+    run(body)
+
+
+def test_what_a_spawner_died_over_is_lost_when_the_next_request_is_answered() -> None:
+    async def body() -> None:
+        spawner = Spawner()
+        given_up, _, first = await begun(spawner)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        waits, _, second = await begun(spawner)
+        third = asyncio.create_task(spawner.client.spawn(UID + 1))
+        serial, end = await spawner.asked(UID + 1)
+        child = waiting_child()
+        spawner.answer(serial, child)
+        pid, pidfd, channel = await third
+        with pytest.raises(SystemFailure, match=r"^The spawner died while it was starting a worker$"):
+            await waits
+        assert pid == child and spawner.free == [UID] and not spawner.client.owes(UID)
+        assert spawner.reaper._expected == 0
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+        channel.close()
+        for one in (first, second, end):
+            one.close()
+        spawner.close()
+
+    run(body)
+
+
+def test_a_spawner_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helper_client, "ANSWER_DEADLINE", 0.01)
+
+    async def body() -> None:
+        spawner = Spawner()
+        task, serial, end = await begun(spawner)
+        await until(lambda: spawner.replaced == 1)
+        spawner.answer(serial, -11)
+        with pytest.raises(SystemFailure, match=r"^The spawner could not start"):
+            await task
+        assert spawner.client._answer_due is None
+        end.close()
+        spawner.close()
+
+    run(body)
+
+
+def test_a_spawner_that_is_busy_without_answering_anything_is_replaced() -> None:
+    async def body() -> None:
+        spawner = Spawner()
+        spawner.client.found_busy()
+        assert spawner.replaced == 0
+        task, serial, end = await begun(spawner)
+        spawner.answer(serial, -11)
+        await asyncio.wait([task])
+        assert task.exception() is not None
+        spawner.client.found_busy()
+        assert spawner.replaced == 0
+        spawner.client.found_busy()
+        assert spawner.replaced == 1
         end.close()
         spawner.close()
 
@@ -430,6 +496,22 @@ def test_a_resolver_that_ends_answers_everybody() -> None:
         assert await tasks[0] == ended and await tasks[1] == (("192.0.2.1",), "")
         assert await resolver.client.resolve("s", "vpn.example") == ended
         assert resolver.ends == 1
+        resolver.close()
+
+    run(body)
+
+
+def test_a_resolver_in_the_place_of_another_is_asked_what_that_one_had_not_answered() -> None:
+    async def body() -> None:
+        resolver = Resolver()
+        tasks = [resolver.ask(host="a.example"), resolver.ask(host="b.example")]
+        resolver.answer(await resolver.lookup("a.example"), "192.0.2.1")
+        number = await resolver.lookup("b.example")
+        await tasks[0]
+        resolver.channel.send(helpers.encode(helpers.ServesAnew()))
+        assert await resolver.lookup("b.example") == number
+        resolver.answer(number, "192.0.2.2")
+        assert await tasks[1] == (("192.0.2.2",), "")
         resolver.close()
 
     run(body)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from weakref import WeakValueDictionary
 
 import pytest
@@ -11,6 +12,7 @@ from ...ipc import messages
 from ...policy.access import Caller
 from ...policy.limits import MAX_STARTS_PER_USER
 from ...supervisor.errors import CallerError
+from ...supervisor.services.external_configuration import ExternalConfiguration
 from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.states import State
 from ..support.bare import REQUEST_NUMBER, BareSession, session_in
@@ -95,11 +97,24 @@ def test_a_few_of_a_users_sessions_are_started_at_once(monkeypatch: pytest.Monke
         begun: list[Caller] = []
         goes_on = asyncio.Event()
 
-        async def start(caller: Caller, config_path: str) -> str:
+        class Paths(ExternalConfiguration):
+            """Each profile is its path."""
+
+            def __init__(self) -> None:
+                pass
+
+            async def profile_for(self, path: str, caller: Caller) -> Any:
+                return path
+
+            async def used(self, profile: Any) -> None:
+                pass
+
+        async def start(profile: Any, caller: Caller) -> Any:
             begun.append(caller)
             await goes_on.wait()
-            return config_path
+            return profile
 
+        made._profiles = Paths()
         monkeypatch.setattr(made, "_start_session", start)
         callers = [*[ALICE] * (MAX_STARTS_PER_USER + 3), BOB]
         tasks = [asyncio.create_task(made.new_tunnel(caller, f"/{n}")) for n, caller in enumerate(callers)]

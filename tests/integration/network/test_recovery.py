@@ -10,6 +10,7 @@ from ....supervisor.network.journal import DeviceJournal, Entry
 from ....supervisor.record_file import RECORD_PLACE, RecordFile
 from ...support.isolated import (
     MANY_ROUTES,
+    OWNER,
     ROUTE,
     ROUTE6,
     UID,
@@ -35,7 +36,7 @@ def supervisor_in_a_child(directory: Path) -> int:
 
         async def apply() -> None:
             net = network(directory)
-            device = await net.create_device("s1", UID)
+            device = await net.create_device("s1", UID, OWNER)
             await net.apply(device, settings(V4, V6, routes=MANY_ROUTES))
 
         asyncio._set_running_loop(None)  # the parent's
@@ -65,7 +66,7 @@ async def test_a_killed_supervisor_leaves_nothing_after_recovery(tmp_path: Path)
 @isolated
 async def test_recovery_clears_at_once_what_an_engine_still_holds(tmp_path: Path) -> None:
     earlier = network(tmp_path)
-    device = await earlier.create_device("s1", UID)
+    device = await earlier.create_device("s1", UID, OWNER)
     await earlier.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6)))
     engine = attach(device)
     net = network(tmp_path)
@@ -81,7 +82,7 @@ async def test_recovery_clears_at_once_what_an_engine_still_holds(tmp_path: Path
 @isolated
 async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
     earlier = network(tmp_path)
-    mine, gone = [await earlier.create_device("s", UID) for _ in range(2)]
+    mine, gone = [await earlier.create_device("s", UID, OWNER) for _ in range(2)]
     for device in (mine, gone):
         shell(f"ip link del {device}")
     shell(f"ip tuntap add dev {mine} mode tun user {UID}")
@@ -99,7 +100,7 @@ async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
 @isolated
 async def test_recovery_tolerates_damaged_records(tmp_path: Path) -> None:
     earlier = network(tmp_path)
-    device = await earlier.create_device("s1", UID)
+    device = await earlier.create_device("s1", UID, OWNER)
     file = tmp_path / "journal" / "records"
     records = RecordFile(file)
     for damaged in (b"[]", b"{", os.urandom(100)):

@@ -119,7 +119,7 @@ def test_a_session_that_connects_is_ended_too(lab: Lab) -> None:
 
 def test_a_session_that_is_being_made_is_refused(lab: Lab) -> None:
     """Its worker does not come until the end has begun."""
-    with started(lab) as service:
+    with started(lab, "--stopped-grace=0") as service:
         alice, profile = _with_warm_spawner(lab, service)
         [serving] = processes(f"{HELPERS}spawner, serving")
         with frozen(serving):
@@ -202,7 +202,7 @@ def test_the_bus_falls_silent(lab: Lab) -> None:
 
 
 def test_the_bus_dies_while_a_session_is_made(lab: Lab) -> None:
-    with started(lab) as service:
+    with started(lab, "--stopped-grace=0") as service:
         alice, profile = _with_warm_spawner(lab, service)
         [serving] = processes(f"{HELPERS}spawner, serving")
         with frozen(serving):
@@ -240,7 +240,7 @@ def test_killed_its_sessions_end_and_the_next_one_cleans_up(lab: Lab) -> None:
 
 def test_workers_that_do_not_end_are_ended_by_the_next_one_and_strangers_are_not(lab: Lab) -> None:
     lab.server()
-    with started(lab) as service:
+    with started(lab, "--stopped-grace=0") as service:
         service.wait_line("runs as user")
         connected(lab)
         [worker] = processes(WORKER)
