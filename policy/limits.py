@@ -60,6 +60,7 @@ DESCRIPTORS_PER_SESSION = 6
 # files that it has open itself, half of them for moments; beyond: it refuses to start
 DESCRIPTORS_OF_SERVICE = 40
 MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
+MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
 MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
 MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
