@@ -50,9 +50,22 @@ WORK_RATE = 40 * 1024 * 1024
 # Sessions
 
 MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
-MAX_SESSIONS_PER_USER = 50  # sessions of one user; beyond: NewTunnel is refused until one has ended
-MAX_WATCHERS = 64  # connections that hear of one session's progress; beyond: the oldest hears no more
-MAX_FORWARDS = 16  # log forwards of one session; beyond: LogForward is refused
+MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
+# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
+ROOT_SESSIONS = MAX_SESSIONS // 20
+LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
+# files that the service has open for a session that starts, two or three later; beyond: there are fewer places
+DESCRIPTORS_PER_SESSION = 6
+# files that it has open itself, half of them for moments; beyond: it refuses to start
+DESCRIPTORS_OF_SERVICE = 40
+MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
+MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
+MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
+MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
+MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
+MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
 MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
@@ -67,13 +80,22 @@ MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
 MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
 MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
 MAX_ROUTES = 1024  # routes of one session; beyond: the worker leaves out the rest, and says so
-MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: its worker is killed, it fails
+MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
+MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
+MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
+MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
+MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
+MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
+LOG_LINES_OF_USER = 200  # log lines that one user's calls and sessions cause at once; beyond: left out, and counted
+LOG_LINES_A_SECOND = 20  # such lines that a user gets back in a second; beyond: left out, and counted
+MORE_LOG_LINES = 10  # times as many of both, where --log-level is more than the default; beyond: left out, and counted
 MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included; beyond: it is killed
 # reports of the engine's course in a second that nobody asked for; beyond: the worker is killed, its session fails
 MAX_WORKER_REPORTS = 32
+MAX_ENGINE_REPORTS = 16  # of these that engine and server bring about; beyond: the session fails
 
 # Messages on the bus
 
@@ -91,9 +113,11 @@ MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown a
 MAX_LARGE_CALLS_PER_USER = 4 * MAX_IMPORT
 MAX_LARGE_CALLS = 16 * MAX_IMPORT  # the same of all users; beyond: LimitsExceeded, unread
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
-MAX_HELD_CALLS = 4096  # calls that came before the service was ready; beyond: LimitsExceeded
+# calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
+MAX_HELD_CALLS = 4096
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
 MAX_ACCOUNT_LOOKUPS = 8
+MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
 
 # Sent, and not read by its receivers
 
@@ -136,6 +160,16 @@ LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they ar
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
 BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+
+# Processes that are stopped, or stuck
+
+# a process is stopped (SIGSTOP), until it goes on; beyond: a session fails or is started again, a helper is
+# replaced (--stopped-grace)
+STOPPED_GRACE = 1.0
+# a session's process uses a processor, or waits in the kernel, all the time; beyond: it is asked whether it still
+# answers (--look-interval)
+LOOK_INTERVAL = 30.0
+ANSWER_DEADLINE = 20.0  # asked, until it answers, as a helper by each request; beyond: as with one that is stopped
 
 # Starting a session again whose worker or engine died, as OpenVPN 3 Linux does
 

@@ -68,7 +68,8 @@ class ConfigurationService:
         )
         self._export(stored)
         self._announce(stored, ProfileEvent.CREATED)
-        self.log.verb1(f"profile {stored.path} imported by user {caller.uid}", group=LogGroup.CONFIGMGR)
+        text = f"profile {stored.path} imported by user {caller.uid}"
+        self.log.verb1(text, group=LogGroup.CONFIGMGR, user=caller.uid)
         return stored.path
 
     def fetch_available_configs(self, caller: Caller) -> list[str]:
@@ -87,7 +88,7 @@ class ConfigurationService:
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
         """Answers SearchByOwner; a user that does not exist has no profiles."""
-        uid = await _user_id(owner)
+        uid = await _user_id(owner, caller)
         profiles = self.store.profiles
         return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.owner == uid]
 
@@ -139,7 +140,8 @@ class ConfigurationService:
         except NoSuchObject:
             self._reserved.release(profile.path)  # removed by its owner in the meantime
         except CallerError as error:
-            self.log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
+            text = f"use of profile {profile.path} not counted: {error}"
+            self.log.warn(text, group=LogGroup.CONFIGMGR, user=profile.owner)
 
     def unused(self, profile: Profile) -> None:
         """See `profiles.Profiles`."""
@@ -176,12 +178,12 @@ def _count_use(metadata: Metadata) -> dict[str, Any]:
     return {"used_count": metadata.used_count + 1, "last_used": int(time.time())}
 
 
-async def _user_id(user: str) -> int | None:
-    """The number of a user given by name or number; None if there is none."""
+async def _user_id(user: str, caller: Caller) -> int | None:
+    """The number of a user given by name or number, for a caller; None if there is none."""
     if user.isascii() and user.isdecimal():
         return int(user)
     try:
-        return await account_id(user)
+        return await account_id(user, caller.uid)
     except (KeyError, ValueError):
         return None
     except TimeoutError:

@@ -106,7 +106,8 @@ class ExternalConfiguration:
                 # Whoever asked before it was removed may be told only now that it is there.
                 asyncio.get_running_loop().call_later(limits.PROFILE_DEADLINE, self._reserved.release, profile.path)
             except SystemFailure as error:
-                self._log.warn(f"use of profile {profile.path} not counted: {error}", group=LogGroup.CONFIGMGR)
+                text = f"use of profile {profile.path} not counted: {error}"
+                self._log.warn(text, group=LogGroup.CONFIGMGR, user=profile.owner)
 
     def unused(self, profile: Profile) -> None:
         """See `profiles.Profiles`."""

@@ -160,7 +160,8 @@ class ProfileObject:
         self._log(caller, what)
 
     def _log(self, caller: Caller, what: str) -> None:
-        self._service.log.verb1(f"profile {self._stored.path} {what} by user {caller.uid}", group=LogGroup.CONFIGMGR)
+        text = f"profile {self._stored.path} {what} by user {caller.uid}"
+        self._service.log.verb1(text, group=LogGroup.CONFIGMGR, user=caller.uid)
 
     # Properties
 
