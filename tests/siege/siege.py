@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from ...policy.limits import MAX_SESSIONS_PER_USER
 from ..lab.lab import Lab
 from ..lab.processes import LabError, Process
 from ..lab.surroundings import ALICE
@@ -33,6 +32,7 @@ _QUIET = 3.0  # seconds without attackers, for comparison
 _LEAVING = 60.0  # seconds for attackers to end after their time is over
 _REST = 60.0  # seconds for what is left to go
 _LOOK_AROUND = 5.0  # seconds between the dearer looks
+_SLOW = 2000.0  # ms of a call of alice's, from which on it is shown
 _TOLD = 30.0  # seconds between lines
 _LAST_ACTS = 15
 _TROUBLE = ("A fault of the service", "Traceback", "The bus has", "never retrieved", "Exception in callback")
@@ -46,9 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
     warm_up: float
     a_round: float
     connections: int  # of all attackers
-    # In the end so many users are granted all profiles they may have, and so many sessions each.
-    users: int = len(ATTACKERS)
-    sessions: int = MAX_SESSIONS_PER_USER
+    users: int = len(ATTACKERS)  # of whom in the end it is tried whether they get all that a user may have
     without: tuple[str, ...] = ()  # acts and kinds of profiles that are left out
 
 
@@ -94,7 +92,7 @@ class Siege:
         after = self._rest(at_first)
         self._say(f"{time.monotonic() - self._began:5.0f} s: at rest; are all quotas there?")
         leaving.check_unread(self.field, ATTACKERS[:4], self.field.texts)
-        leaving.check_quotas(self.field, ATTACKERS[: self._plan.users], self.field.texts, self._plan.sessions)
+        leaving.check_quotas(self.field, ATTACKERS[: self._plan.users], self.field.texts)
         self._rest(at_first)
         self._watch_log()
         self._say(f"{time.monotonic() - self._began:5.0f} s: over")
@@ -145,6 +143,9 @@ class Siege:
         while goes_on():
             self.alice.look()
             now = time.monotonic()
+            if self.alice.took[-1] > _SLOW:
+                last = [f"{seed}: {'; '.join(one.lines[-3:])}" for seed, one in self._attackers.items()]
+                self._say(f"{now - self._began:5.0f} s: alice waited {self.alice.took[-1]:.0f} ms, after {last}")
             if now > self._looked + _LOOK_AROUND:
                 self._looked = now
                 self.alice.look_around()
