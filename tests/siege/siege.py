@@ -17,9 +17,8 @@ from .census import Census
 from .field import ATTACKERS, Field
 from .wire import Gone
 
-# What may have grown between two rests.  The first large profiles leave each thread a heap, of MOST_KEPT at the most in all;
-# after that nothing may accumulate.
-MOST_KEPT = 64.0  # MB of a process
+# What may have grown between two rests.  The first large profiles leave each thread a heap; after that nothing accumulates.
+MOST_KEPT = 64.0  # MB of a process, from before the first attack on
 MORE_DESCRIPTORS = 2  # of a process: its log, and a connection that the bus has not yet closed
 MORE_MEMORY = 24.0  # MB of a process: heaps of a few threads more
 MORE_THREADS = min(32, (os.cpu_count() or 1) + 4)  # of a process: asyncio makes them when needed, and keeps them
