@@ -38,6 +38,18 @@ def is_user(uid: int, acl: Acl) -> bool:
     return uid in (0, acl.owner) or uid in acl.granted
 
 
+def sees(caller: Caller, acl: Acl | None, service_uid: int) -> bool:
+    """Whether a caller is shown that an object is there; as READERS, and everybody what belongs to nobody."""
+    if acl is None or acl.public:
+        return True
+    return caller.uid in (acl.owner, 0, service_uid) or caller.uid in acl.granted
+
+
+def is_guest(uid: int, acl: Acl) -> bool:
+    """Whether a user who may use an object is neither its owner nor root: bounds on all guests together spare those."""
+    return uid not in (0, acl.owner)
+
+
 class Who(Enum):
     """The rule in the `who` column of an interface table."""
 

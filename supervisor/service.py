@@ -5,11 +5,14 @@ import gc
 import os
 import signal
 import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
-from ..policy.limits import LEAVING_DEADLINE
+from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
@@ -35,6 +38,8 @@ from .start import privileged
 from .start.instance import InstanceLock
 from .start.options import PROGRAM
 from .version import API_VERSION, VERSION
+from .workers.helpers import kill_serving
+from .workers.lookout import Lookout, process_title
 from .workers.reap import Reaper
 from .workers.resolver_client import ResolverClient
 from .workers.spawner_client import SpawnerClient
@@ -46,6 +51,7 @@ class Service:
     """All parts of the running service, and the order in which they start and end."""
 
     def __init__(self, prepared: privileged.Prepared, connection: BusConnection) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
@@ -65,12 +71,23 @@ class Service:
         # Not required: other services of OpenVPN 3 Linux may own them.
         self._more_names = [log_api.BUS_NAME, *names_without_service()]
         self._lock = InstanceLock(options.runtime_dir)
-        self._reaper = Reaper()
+        self._reaper = Reaper(options.stopped_grace, self._made_to_go_on)
+        self._lookout = Lookout(options.look_interval)
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
-        self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
-        self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
-        self._network = Network(options.runtime_dir / "devices", self._log)
-        self._journal = SessionJournal(options.runtime_dir / "sessions")
+        helpers = prepared.helpers
+        replace_spawner = partial(self._replace, "spawner", helpers.serving_spawner)
+        self._spawner = SpawnerClient(helpers.spawner, self._reaper, user_ids.give_back, replace_spawner)
+        self._lookout.add_helper(helpers.serving_spawner, self._spawner.found_busy)
+        replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
+        self._resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
+        self._lookout.add_helper(helpers.serving_resolver, self._resolver.found_busy)
+        try:
+            self._network = Network(
+                options.runtime_dir / "devices", self._log, public_networks=options.public_networks == "allow"
+            )
+            self._journal = SessionJournal(options.runtime_dir / "sessions")
+        except OSError as error:
+            raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None
         profiles: Profiles
@@ -91,11 +108,15 @@ class Service:
             resolver=self._resolver,
             spawner=self._spawner,
             reaper=self._reaper,
+            lookout=self._lookout,
             user_ids=user_ids,
             journal=self._journal,
             forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
             providers=prepared.providers.listed,
+            descriptors=prepared.descriptors,
             connect_deadline=options.connect_timeout,
+            stopped_grace=options.stopped_grace,
+            full_titles=options.process_titles == "full",
         )
         self._manager = SessionManager(
             version=API_VERSION,
@@ -115,6 +136,8 @@ class Service:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
+        self._log.credit.later = loop.call_later
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()
@@ -173,6 +196,7 @@ class Service:
         await self._network.close()
         self._spawner.close()
         self._resolver.close()
+        self._lookout.stop()
         self._reaper.stop()
 
     # Starting
@@ -299,6 +323,15 @@ class Service:
     def _resolver_ended(self) -> None:
         text = "The resolver has ended: sessions cannot look up names until the service is restarted"
         self._log.crit(text, group=LogGroup.BACKENDSTART)
+
+    def _replace(self, name: str, serving: Callable[[], list[int]]) -> None:
+        self._log.error(f"The {name} does not answer: it is killed, and replaced", group=LogGroup.BACKENDSTART)
+        kill_serving(serving())
+
+    def _made_to_go_on(self, pid: int, how: str) -> None:
+        """A child that is no worker is stopped: most likely a keeper, which cannot be replaced without root."""
+        text = f"{process_title(pid)} (process {pid}) {how}: the service cannot do without it, and lets it go on"
+        self._log.error(text, group=LogGroup.BACKENDSTART)
 
     def _helpers_ended(self, how: str) -> None:
         if not self._stop.is_set():

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import msgspec
 from dbus_fast.signature import SignatureTree, get_signature_tree
 
-from ...policy.access import Acl, Who
+from ...policy.access import Acl, Caller, Who, sees
 from ..errors import NoSuchObject
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
 from .interface import Interface, Method, Property
 from .introspect import node_xml
+
+_PIECE = 100  # objects of a list looked at in one go, which takes about as long as a call
 
 
 class Target(Protocol):
@@ -130,23 +132,41 @@ def check_signature(signature: str, expected: str) -> None:
 
 
 class ObjectTree:
-    """All objects, by path."""
+    """All objects, by path.
 
-    def __init__(self) -> None:
+    What is below an object is found at the same bus names as the object, or at fewer.
+    """
+
+    def __init__(self, service_uid: int) -> None:
+        self._service_uid = service_uid
         self._objects: dict[str, Served] = {}
+        self._below: dict[str, dict[str, str]] = {}  # of each node that has any: name → path of the nodes below it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._objects)
 
     def add(self, served: Served) -> None:
         """Put an object on the bus; raises ValueError if its path is taken."""
-        if served.path in self._objects:
-            raise ValueError(f"{served.path} is on the bus already")
-        self._objects[served.path] = served
+        path = served.path
+        if path in self._objects:
+            raise ValueError(f"{path} is on the bus already")
+        self._objects[path] = served
+        while path != "/":
+            above, _, name = path.rpartition("/")
+            self._below.setdefault(above or "/", {})[name] = path
+            path = above or "/"
 
     def remove(self, path: str) -> None:
         """Remove an object from the bus, if it is there."""
-        self._objects.pop(path, None)
+        if self._objects.pop(path, None) is None:
+            return
+        while path != "/" and path not in self._objects and path not in self._below:
+            above, _, name = path.rpartition("/")
+            siblings = self._below[above or "/"]
+            del siblings[name]
+            if not siblings:
+                del self._below[above or "/"]
+            path = above or "/"
 
     def at(self, path: str, destination: str | None) -> Served:
         """The object at `path`, as seen by a call to `destination`.
@@ -158,22 +178,34 @@ class ObjectTree:
             raise NoSuchObject(path)
         return served
 
-    def introspect(self, path: str, destination: str | None) -> str:
-        """The XML of the node at `path`: an object, or between objects.
+    def introspect(self, path: str, destination: str | None, caller: Caller) -> Iterator[str | None]:
+        """The XML of the node at `path`, an object or between objects: of what is there, what the caller may see.
 
-        Raises NoSuchObject.
+        None comes before it, once for each piece of a long list.  Raises NoSuchObject if there is nothing to see.
         """
-        prefix = path if path == "/" else path + "/"
-        start = len(prefix)
-        children: dict[str, None] = {}
-        for other, served in self._objects.items():
-            if other.startswith(prefix) and len(other) > start and served.visible_at(destination):
-                children[other[start:].partition("/")[0]] = None
+        names: list[str] = []
+        for number, (name, child) in enumerate(list(self._below.get(path, {}).items()), 1):
+            if self._seen(child, destination, caller):
+                names.append(name)
+            if number % _PIECE == 0:
+                yield None
         here = self._objects.get(path)
-        if here is not None and not here.visible_at(destination):
-            here = None
-        if here is None and not children and path != "/":
-            raise NoSuchObject(path)
-        if here is None:
-            return node_xml(None, children)
-        return node_xml(here.interface, children, [one.interface for one in here.extensions.values()])
+        if here is None or not self._shown(here, destination, caller):
+            if not names and path != "/":
+                raise NoSuchObject(path)
+            yield node_xml(None, names)
+        else:
+            yield node_xml(here.interface, names, [one.interface for one in here.extensions.values()])
+
+    def _shown(self, served: Served, destination: str | None, caller: Caller) -> bool:
+        return served.visible_at(destination) and sees(caller, served.target.acl, self._service_uid)
+
+    def _seen(self, path: str, destination: str | None, caller: Caller) -> bool:
+        """Whether at `path` or below is an object that the caller may see."""
+        served = self._objects.get(path)
+        if served is not None:
+            if self._shown(served, destination, caller):
+                return True
+            if not served.visible_at(destination):
+                return False
+        return any(self._seen(child, destination, caller) for child in self._below.get(path, {}).values())

@@ -83,7 +83,7 @@ class PropertyCalls:
                 try:
                     values[reader.row.name] = Variant(reader.sent_as, reader.read(target), False)
                 except Exception as error:
-                    self._left_out(served, reader, error)
+                    self._left_out(served, reader, error, caller)
         try:
             self._replies.give(call, _DICTIONARY, [values])
         except NoRoom:
@@ -92,7 +92,7 @@ class PropertyCalls:
             # Clients take a GetAll that fails for an object that does not exist: leave out what cannot be sent.
             sound = {name: value for name, value in values.items() if fits("v", [value])}
             for name in values.keys() - sound.keys():
-                self._left_out(served, served.readers[name], error)
+                self._left_out(served, served.readers[name], error, caller)
             self._replies.give(call, _DICTIONARY, [sound])
 
     def _set(self, served: Served, call: Message, caller: Caller) -> Awaitable[None] | None:
@@ -134,5 +134,6 @@ class PropertyCalls:
             of=caller.uid,
         )
 
-    def _left_out(self, served: Served, reader: Reader, error: Exception) -> None:
-        self._log.error(f"property {reader.row.name} of {served.path} cannot be read: {error!r}")
+    def _left_out(self, served: Served, reader: Reader, error: Exception, caller: Caller) -> None:
+        text = f"property {reader.row.name} of {served.path} cannot be read: {error!r}"
+        self._log.error(text, user=caller.uid)

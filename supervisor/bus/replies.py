@@ -22,7 +22,7 @@ PROPERTY_CALLS = {"Get": "ss", "GetAll": "s", "Set": "ssv"}
 class ErrorLog(Protocol):
     """Where internal errors are logged."""
 
-    def error(self, text: str) -> None: ...
+    def error(self, text: str, *, user: int | None = None) -> None: ...
 
 
 class Replies:
@@ -69,12 +69,17 @@ class Replies:
             self.error(call, error.name, str(error))
         elif isinstance(error, SupervisorError):
             if not isinstance(error, CallerError):
-                self._log.error(f"{_name(call)}: {error}")
+                self._log.error(f"{_name(call)}: {error}", user=self._user(call))
             self.error(call, *describe(error, of_property=call.member in PROPERTY_CALLS))
         else:
             # The traceback is not for the caller.
-            self._log.error(f"{_name(call)} failed:\n{''.join(traceback.format_exception(error))}")
+            trace = "".join(traceback.format_exception(error))
+            self._log.error(f"{_name(call)} failed:\n{trace}", user=self._user(call))
             self.error(call, FAILED, UNEXPECTED)
+
+    def _user(self, call: Message) -> int | None:
+        account = self._connection.budget.accounts.get(call.sender or "")
+        return account.user.uid if account is not None else None
 
     def error(self, call: Message, name: str, text: str) -> None:
         """Answer with the error `name`."""

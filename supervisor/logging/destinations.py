@@ -72,6 +72,7 @@ class _Queued(ABC):
         self._changed = threading.Condition()
         self._queue: list[Record] = []
         self._characters = 0
+        self._of_user: dict[int, tuple[int, int]] = {}  # lines and characters of them, by the user who causes them
         self._overflow = 0  # lines dropped since the queue was last taken
         self._writing = False
         self._closing = False
@@ -88,14 +89,23 @@ class _Queued(ABC):
     def put(self, record: Record) -> None:
         """Queue a line, or count it as dropped."""
         with self._changed:
-            characters = self._characters + len(record.text)
-            if len(self._queue) >= MAX_QUEUED_LINES or characters > MAX_QUEUED_CHARACTERS or self._closing:
+            if self._closing or not self._has_room(record):
                 self._overflow += record.stands_for
                 return
             self._queue.append(record)
-            self._characters = characters
+            self._characters += len(record.text)
+            if record.user is not None:
+                lines, characters = self._of_user.get(record.user, (0, 0))
+                self._of_user[record.user] = lines + 1, characters + len(record.text)
             if len(self._queue) == 1:
                 self._changed.notify_all()
+
+    def _has_room(self, record: Record) -> bool:
+        """Whether there is room for a line; of a user only as much as is left free, so that others find some."""
+        free_lines = MAX_QUEUED_LINES - len(self._queue)
+        free_characters = MAX_QUEUED_CHARACTERS - self._characters - len(record.text)
+        lines, characters = self._of_user.get(record.user, (0, 0)) if record.user is not None else (0, 0)
+        return lines < free_lines and characters <= free_characters
 
     def start(self) -> None:
         """Start writing; does nothing when started before."""
@@ -140,6 +150,7 @@ class _Queued(ABC):
                 return None
             batch = self._queue, self._overflow
             self._queue, self._characters, self._overflow = [], 0, 0
+            self._of_user.clear()
             self._writing = True
             return batch
 

@@ -18,7 +18,8 @@ from typing import Protocol
 import msgspec
 
 from ...policy.dbus_numbers import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup, shown
-from ...policy.limits import MAX_LOG_LINE
+from ...policy.limits import LOG_LINES_A_SECOND, MAX_LOG_LINE
+from .credit import UserCredit
 
 FLUSH_TIME = 1.0  # seconds that close() waits for all destinations together
 
@@ -62,6 +63,7 @@ class Record(msgspec.Struct, frozen=True):
     session: str  # the session it is about, or ""
     origin: Origin
     style: Style
+    user: int | None = None  # whose calls and sessions cause it
     stands_for: int = 1  # lines lost when this one is: a notice of dropped lines speaks for all of them
 
 
@@ -109,6 +111,7 @@ class Log:
         self.level = level  # 0 to 6, may be changed at any time
         self.style = Style()
         self.bus_name = ""  # this process's unique name on the bus
+        self.credit = UserCredit(self._left_out)
         self._destinations = tuple(destinations)
 
     @property
@@ -117,19 +120,31 @@ class Log:
         return self._destinations[0].method if self._destinations else ""
 
     def write(
-        self, group: LogGroup, category: LogCategory, text: str, session: str = "", origin: Origin | None = None
+        self,
+        group: LogGroup,
+        category: LogCategory,
+        text: str,
+        session: str = "",
+        origin: Origin | None = None,
+        user: int | None = None,
     ) -> None:
         """Log `text` (cut at MAX_LOG_LINE characters) if the level shows its category; never blocks.
 
-        `session` is the last element of a session's path; `origin` is given for lines of other services only.
+        `session` is the last element of a session's path; `origin` is given for lines of other services only.  A line
+        that a user's call or session causes has the id of that `user`, whose lines are bounded (credit.py).
         """
-        if not shown(category, self.level):
+        if not shown(category, self.level) or (user is not None and not self.credit.spend(user, self.level)):
             return
         if len(text) > MAX_LOG_LINE:
             text = text[: MAX_LOG_LINE - 1] + "…"
-        record = Record(time.time(), group, category, text, session, origin or self._own(group, session), self.style)
+        origin = origin or self._own(group, session)
+        record = Record(time.time(), group, category, text, session, origin, self.style, user)
         for destination in self._destinations:
             destination.put(record)
+
+    def _left_out(self, user: int, count: int) -> None:
+        text = f"{count} log lines of user {user} were left out: more than {LOG_LINES_A_SECOND} a second"
+        self.warn(text, group=LogGroup.LOGGER)
 
     def _own(self, group: LogGroup, session: str) -> Origin:
         service = _SERVICES.get(group, "sessions")
@@ -138,29 +153,39 @@ class Log:
         token = session.replace("s", "t")
         return Origin(self.bus_name, os.getpid(), f"net.openvpn.v3.{service}", path, token=token)
 
-    def debug(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+    def debug(
+        self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "", user: int | None = None
+    ) -> None:
         """Log for developers."""
-        self.write(group, LogCategory.DEBUG, text, session)
+        self.write(group, LogCategory.DEBUG, text, session, user=user)
 
     def verb2(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
         """Log even more detail."""
         self.write(group, LogCategory.VERB2, text, session)
 
-    def verb1(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+    def verb1(
+        self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "", user: int | None = None
+    ) -> None:
         """Log more detail."""
-        self.write(group, LogCategory.VERB1, text, session)
+        self.write(group, LogCategory.VERB1, text, session, user=user)
 
-    def info(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+    def info(
+        self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "", user: int | None = None
+    ) -> None:
         """Log an expected event."""
-        self.write(group, LogCategory.INFO, text, session)
+        self.write(group, LogCategory.INFO, text, session, user=user)
 
-    def warn(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+    def warn(
+        self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "", user: int | None = None
+    ) -> None:
         """Log what may need attention."""
-        self.write(group, LogCategory.WARN, text, session)
+        self.write(group, LogCategory.WARN, text, session, user=user)
 
-    def error(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
+    def error(
+        self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "", user: int | None = None
+    ) -> None:
         """Log what must be fixed for normal operation."""
-        self.write(group, LogCategory.ERROR, text, session)
+        self.write(group, LogCategory.ERROR, text, session, user=user)
 
     def crit(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
         """Log what needs attention now."""
@@ -190,6 +215,7 @@ class Log:
         Returns whether all was written.
         """
         deadline = time.monotonic() + timeout
+        self.credit.tell()
         self.start()
         flushed = self.flush(timeout)
         for destination in self._destinations:

@@ -71,7 +71,7 @@ def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]
                 fcntl.ioctl(node, _TUNSETPERSIST, 1)
                 return name, index
             except OSError as error:
-                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror
+                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror or error
                 raise SystemFailure(f"cannot make a tun device: {reason}") from error
 
 

@@ -74,9 +74,8 @@ class SessionObject:
             raise InvalidValue("DCO mode cannot be changed now")
         if value:
             # openvpn2 sets it at every start, and takes a refusal as the end.
-            self._session.log.write(
-                LogCategory.WARN, "Data channel offload is not used: it takes privileges no session has"
-            )
+            text = "Data channel offload is not used: it takes privileges no session has"
+            self._session.log.write(LogCategory.WARN, text, user=caller.uid)
 
     @property
     def log_verbosity(self) -> int:

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import msgspec
 
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
-from ...policy.limits import CONNECT_DEADLINE, SESSION_UIDS
+from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ...policy.sandbox.layers import Layer
 from ..sandbox import choice
@@ -29,12 +29,16 @@ class Options(msgspec.Struct, frozen=True):
     colour: bool
     idle_exit: float  # seconds; 0: never
     connect_timeout: float  # seconds
+    stopped_grace: float  # seconds; 0: for ever
+    look_interval: float  # seconds
     state_dir: Path
     runtime_dir: Path
     engine: Path
     configuration: Literal["auto", "embedded", "external"]
     session_uids: range
+    process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
+    public_networks: Literal["allow", "refuse"]
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -76,6 +80,22 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"fail a session that is not connected after SECONDS (default {CONNECT_DEADLINE:g})",
     )
     parser.add_argument(
+        "--stopped-grace",
+        type=_grace,
+        default=str(STOPPED_GRACE),
+        metavar="SECONDS",
+        help="a process that is stopped (SIGSTOP, as debuggers do) for SECONDS counts as stuck: a session ends or is "
+        f"started again, a helper is replaced (default {STOPPED_GRACE:g}; 0: never)",
+    )
+    parser.add_argument(
+        "--look-interval",
+        type=_seconds,
+        default=str(LOOK_INTERVAL),
+        metavar="SECONDS",
+        help="while there are sessions, look every SECONDS for processes that use a processor all the time, and ask "
+        f"these whether they still answer (default {LOOK_INTERVAL:g})",
+    )
+    parser.add_argument(
         "--state-dir",
         type=_path,
         default="/var/lib/openvpn3-sessionmgr",
@@ -112,12 +132,26 @@ def make_parser() -> argparse.ArgumentParser:
         help="user ids for sessions, not used by anything else (default %(default)s)",
     )
     parser.add_argument(
+        "--process-titles",
+        choices=("full", "plain"),
+        default="full",
+        help="what ps(1) shows everybody of a session: its number and the names of its profile and owner (full, the "
+        "default), or only the number (plain)",
+    )
+    parser.add_argument(
         "--sandbox",
         type=_sandbox,
         default=choice.AVAILABLE,
         metavar="available|strict|LAYER,LAYER…",
         help="confine sessions by all layers that this machine has, and log which are missing (available, the "
         "default); refuse to start if one is missing (strict); or for tests, use exactly these layers, or none",
+    )
+    parser.add_argument(
+        "--public-networks",
+        choices=("allow", "refuse"),
+        default="allow",
+        help="whether tunnels may have public addresses and routes (allow, the default: routes to as much as two /8 of "
+        "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
     )
     parser.add_argument(
         "--pkcs11-provider",
@@ -145,12 +179,16 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         colour=chosen.colour,
         idle_exit=chosen.idle_exit,
         connect_timeout=chosen.connect_timeout,
+        stopped_grace=chosen.stopped_grace,
+        look_interval=chosen.look_interval,
         state_dir=chosen.state_dir,
         runtime_dir=chosen.runtime_dir,
         engine=chosen.engine,
         configuration=cast(Literal["auto", "embedded", "external"], chosen.configuration),
         session_uids=chosen.session_uids,
+        process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
+        public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -171,6 +209,10 @@ def _minutes(text: str) -> float:
 
 def _seconds(text: str) -> float:
     return _number(text, lowest=1)
+
+
+def _grace(text: str) -> float:
+    return _number(text, lowest=0)
 
 
 def _given(text: str) -> str:

@@ -18,7 +18,7 @@ from ..sandbox.pkcs11_providers import ListedProviders, join_groups
 from ..sandbox.trial import Trial
 from ..sessions.uids import check_unused
 from ..workers.helpers import Helpers, Starting
-from . import directories, privileges
+from . import descriptors, directories, privileges
 from .options import Options
 
 _OTHERS_READ = 0o022
@@ -36,6 +36,7 @@ class Prepared(msgspec.Struct, frozen=True):
     engine_was_there: bool  # the engine is in the workers' root directory
     sandbox: Sandbox
     providers: ListedProviders
+    descriptors: int  # files that this process may have open
 
 
 class Start:
@@ -79,11 +80,13 @@ class Start:
             layers=confined.layers,
             filters=confined.filters,
             providers=providers.staged,
+            stopped_grace=options.stopped_grace,
         )
         try:
             helpers = self._helpers.set_up(setup)
         except OSError as error:
             raise _no_helpers(error) from error
+        limit = descriptors.raise_limit()  # the helpers have theirs already
         os.umask(_NOBODY_ELSE_READS)
         privileges.drop(self._account)
         # Before the first thread.  A handler would interrupt whatever the thread does, and the kernel would leave the
@@ -91,7 +94,9 @@ class Start:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._log.start()
         session_uids = options.session_uids[1:]
-        return Prepared(options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers)
+        return Prepared(
+            options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers, limit
+        )
 
 
 def _no_helpers(error: OSError) -> StartError:

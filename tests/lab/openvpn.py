@@ -168,6 +168,7 @@ class Server(OpenVpn):
         pushes: Sequence[str] = USUAL_PUSHES,
         more: Sequence[str] = (),
     ) -> None:
+        """`network` and `network6` are those inside the tunnel."""
         self.protocol = protocol
         self.port = port
         kind = {"udp": "udp", "tcp": "tcp-server", "udp6": "udp6", "tcp6": "tcp6-server"}[protocol]

@@ -17,7 +17,7 @@ from .census import Census
 from .field import ATTACKERS, Field
 from .wire import Gone
 
-# What may have grown between two rests.  The first large profiles leave each thread a heap; after that nothing accumulates.
+# What may have grown between two rests.  The first large profiles leave each thread a heap; then nothing accumulates.
 MOST_KEPT = 64.0  # MB of a process, from before the first attack on
 MORE_DESCRIPTORS = 2  # of a process: its log, and a connection that the bus has not yet closed
 MORE_MEMORY = 24.0  # MB of a process: heaps of a few threads more

@@ -299,7 +299,7 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, *, user: int | None = None) -> None:
         self.lines.append(text)
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +143,13 @@ def kill_and_wait(pid: int, number: int) -> None:
     finally:
         os.close(descriptor)
     assert wait_gone(pid, DEADLINE)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < until
 
 
 @contextmanager

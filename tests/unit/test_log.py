@@ -8,14 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from ...policy.access import Acl
 from ...policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, LogCategory, LogGroup
-from ...policy.limits import MAX_LOG_LINE
+from ...policy.limits import LOG_CREDIT, LOG_LINES_OF_USER, MAX_LOG_LINE
 from ...supervisor.errors import StartError
 from ...supervisor.logging.destinations import (
     MAX_QUEUED_LINES,
@@ -26,10 +27,14 @@ from ...supervisor.logging.destinations import (
     open_file,
     open_log,
 )
-from ...supervisor.logging.log import Log, escape_control_characters
+from ...supervisor.logging.log import Log, Origin, Record, Style, escape_control_characters
+from ...supervisor.sessions.forwarding import Forwarder, Forwards
+from ...supervisor.sessions.session_log import SessionLog
+from ..support.log_lines import LogLines
 from ..support.skipping import cannot_run_here
 
 IMPORT_ROOT = str(Path(__file__).resolve().parents[2] / "src")
+NO_FORWARDS = Forwards("/s", Acl(1001), Forwarder.__new__(Forwarder))
 DEADLINE = 10.0  # seconds, for anything that should happen at once
 
 LEAST_SHOWN = ["CRIT", "ERROR", "WARN", "INFO", "VERB1", "VERB2", "DEBUG"]  # at levels 0 to 6
@@ -348,3 +353,68 @@ def test_a_restarted_journald_is_found_again(tmp_path: Path) -> None:
         assert b"MESSAGE=1 line dropped" in server.recv(65536)
         assert b"MESSAGE=two\n" in server.recv(65536)
         log.close(DEADLINE)
+
+
+def record(text: str, user: int | None) -> Record:
+    origin = Origin("", 1, "", "")
+    return Record(0.0, LogGroup.SESSIONMGR, LogCategory.INFO, text, "", origin, Style(), user)
+
+
+def test_lines_of_one_user_are_bounded_and_counted_and_those_of_others_are_not() -> None:
+    lines = LogLines()
+    log = Log(3, [lines])
+    due: list[Callable[[], None]] = []
+    log.credit.later = lambda seconds, tell: due.append(tell)
+    sessions = [SessionLog(f"s{number}", log, NO_FORWARDS, 1001) for number in range(50)]
+    for session in sessions:
+        for _ in range(LOG_CREDIT):
+            session.write(LogCategory.INFO, "bob")
+    for text, user in (("alice", 1000), ("own", None)):
+        for _ in range(150):
+            log.info(text, user=user)
+    written = lines.texts.count("bob")
+    assert LOG_LINES_OF_USER <= written < 5 * LOG_LINES_OF_USER
+    assert (lines.texts.count("alice"), lines.texts.count("own")) == (150, 150)
+    [tell] = due
+    tell()
+    assert lines.texts[-1].startswith(f"{50 * LOG_CREDIT - written} log lines of user 1001 were left out")
+    tell()
+    assert sum("left out" in text for text in lines.texts) == 1
+
+
+def test_what_was_left_out_is_told_at_the_end() -> None:
+    lines = LogLines()
+    log = Log(3, [lines])
+    for _ in range(5 * LOG_LINES_OF_USER):
+        log.info("bob", user=1001)
+    log.close()
+    assert "log lines of user 1001 were left out" in lines.texts[-1]
+
+
+def test_lines_that_are_not_shown_cost_nothing() -> None:
+    lines = LogLines()
+    log = Log(3, [lines])
+    for _ in range(5 * LOG_LINES_OF_USER):
+        log.debug("bob", user=1001)
+    log.info("bob", user=1001)
+    assert lines.texts == ["bob"]
+
+
+@pytest.mark.parametrize("text", ["x", "x" * (MAX_LOG_LINE - 10)])
+def test_a_user_leaves_room_in_the_queue(text: str) -> None:
+    """A destination that takes nothing has room for lines of others, however many one user causes."""
+    reader, writer = os.pipe()
+    destination = Stream(writer)
+    users = (1001, 1002, 1003, 1004)
+    for user in users:
+        for _ in range(MAX_QUEUED_LINES):
+            destination.put(record(f"{user} {text}", user))
+    destination.put(record("own", None))
+    destination.start()
+    said = b""
+    while b": own" not in said:
+        said += os.read(reader, 65536)
+    for user in users:
+        assert said.count(b": %d " % user) >= 7
+    destination.close(time.monotonic() + DEADLINE)
+    os.close(reader)

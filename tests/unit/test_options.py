@@ -20,14 +20,14 @@ def test_the_defaults_are_the_original_ones() -> None:
 def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     line = "--log-level 6 --log-file stdout: --colour --idle-exit 0 --connect-timeout 7.5 --state-dir state "
-    line += "--runtime-dir /r --openvpn o --configuration external --session-uids 2000-2010"
+    line += "--runtime-dir /r --openvpn o --configuration external --session-uids 2000-2010 --process-titles plain"
     options = parse(line.split())
     assert (options.log_level, options.log_file, options.colour) == (6, "stdout:", True)
     assert (options.idle_exit, options.connect_timeout) == (0, 7.5)
     # Absolute, since nothing must depend on where the service is later.
     assert (options.state_dir, options.runtime_dir) == (tmp_path / "state", Path("/r"))
     assert (options.engine, options.configuration) == (tmp_path / "o", "external")
-    assert options.session_uids == range(2000, 2011)
+    assert (options.session_uids, options.process_titles) == (range(2000, 2011), "plain")
 
 
 def test_providers_are_listed_one_by_one() -> None:

@@ -164,6 +164,24 @@ def test_connection_blocks_are_written_anew() -> None:
     ]
 
 
+def test_one_name_for_several_families_is_two_for_the_engine() -> None:
+    compiled = compile_profile(START + "remote a 1 udp6\nremote a 2\nremote b 3 udp6\nremote 192.0.2.1 4 udp6\n")
+    assert compiled.config.endswith("\nremote a. 1 udp6\nremote a 2\nremote b 3 udp6\n")
+    assert [(remote.host, remote.alias) for remote in compiled.remotes] == [("a", "a."), ("a", ""), ("b", "")]
+    assert compiled.warnings == ("remote 192.0.2.1 (line 9) is ignored: it is no IPv6 address",)
+
+
+def test_no_server_of_the_family_wanted() -> None:
+    assert "remote (line 6): it is no IPv6 address" in refusal("remote 192.0.2.1\nproto udp6", START)
+
+
+def test_a_family_may_be_given_after_the_server() -> None:
+    blocks = "".join(f"<connection>\nremote a\nproto {proto}\n</connection>\n" for proto in ("udp", "tcp6"))
+    compiled = compile_profile(START + blocks)
+    assert "<connection>\nremote a\nproto udp\n" in compiled.config
+    assert "<connection>\nremote a.\nproto tcp6\n" in compiled.config
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

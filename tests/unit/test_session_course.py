@@ -244,7 +244,7 @@ def test_what_the_log_says_of_a_status(status: tuple[int, int, str], line: str) 
         fails = status[1] in (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
         for level, shows in ((SHOWS_ERRORS, fails), (SHOWS_DETAILS, True)):
             lines = LogLines()
-            log = SessionLog("s", Log(level, [lines]), session.audience.forwards)
+            log = SessionLog("s", Log(level, [lines]), session.audience.forwards, 1000)
             log.note_status(status)
             assert lines.texts == ([line] if shows else [])
             assert log.last == (0, 0, "")  # clients have the status itself

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from dbus_fast import MessageType, Variant
 
+from ....policy.access import Acl
 from ....supervisor.bus.errors import UNEXPECTED
 from ...support.bus_fixture import (
     ALICE,
@@ -228,13 +229,13 @@ async def _introspect(user: object, path: str, to: str = NAME) -> ET.Element:
 
 def test_every_node_can_be_introspected(bus: PrivateBus) -> None:
     async def test() -> None:
-        async with service(bus) as ours, client(bus, BOB) as other:
+        async with service(bus) as ours, client(bus, ALICE) as owner:
             ours.dispatcher.export("/net/example/things", THING, Thing())
             ours.dispatcher.export("/net/example/things/two", THING, Thing())
             seen: list[str] = []
 
             async def walk(path: str) -> None:
-                node = await _introspect(other, path)
+                node = await _introspect(owner, path)
                 if any(interface.get("name") == NAME for interface in node.findall("interface")):
                     seen.append(path)
                 for child in node.findall("node"):
@@ -242,8 +243,25 @@ def test_every_node_can_be_introspected(bus: PrivateBus) -> None:
 
             await walk("/")
             assert seen == ["/net/example/things", PATH, "/net/example/things/two"]
-            nowhere = await other.call("Introspect", interface="org.freedesktop.DBus.Introspectable", path="/net/exam")
+            nowhere = await owner.call("Introspect", interface="org.freedesktop.DBus.Introspectable", path="/net/exam")
             assert error(nowhere)[0] == DBUS_ERROR + "UnknownMethod"
+
+    run(test())
+
+
+def test_introspection_shows_what_the_caller_may_use(bus: PrivateBus) -> None:
+    async def test() -> None:
+        async with service(bus) as ours, client(bus, BOB) as other, client(bus) as root:
+            shared = Thing(Acl(ALICE, {BOB}))
+            ours.dispatcher.export("/net/example/things/two", THING, shared)
+            ours.dispatcher.export("/net/example/other/one", THING, Thing())
+            assert [node.get("name") for node in await _introspect(other, "/net/example")] == ["things"]
+            assert [node.get("name") for node in await _introspect(root, "/net/example")] == ["things", "other"]
+            assert [node.get("name") for node in await _introspect(other, "/net/example/things")] == ["two"]
+            shared.acl = Acl(ALICE)
+            assert list(await _introspect(other, "/")) == []
+            ours.dispatcher.withdraw("/net/example/other/one")
+            assert [node.get("name") for node in await _introspect(root, "/net/example")] == ["things"]
 
     run(test())
 
