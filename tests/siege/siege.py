@@ -17,9 +17,10 @@ from .census import Census
 from .field import ATTACKERS, Field
 from .wire import Gone
 
-# What may have grown between two rests.
+# What may have grown between two rests.  The first large profiles leave each thread a heap; then nothing accumulates.
+MOST_KEPT = 64.0  # MB of a process, from before the first attack on
 MORE_DESCRIPTORS = 2  # of a process: its log, and a connection that the bus has not yet closed
-MORE_MEMORY = 24.0  # MB of a process: what the allocator keeps in pieces
+MORE_MEMORY = 24.0  # MB of a process: heaps of a few threads more
 MORE_THREADS = min(32, (os.cpu_count() or 1) + 4)  # of a process: asyncio makes them when needed, and keeps them
 # At any time.
 MOST_MEMORY = 500.0  # MB of the supervisor
@@ -83,21 +84,20 @@ class Siege:
             self._say(f"without attackers, {where}: {_flow(flow)}")
         at_first = census.take(self.field)
         self._attack("warm-up", self._plan.warm_up)
-        warm = self._rest(at_first)
+        warm = self._rest(at_first, at_first, MOST_KEPT)
         until = time.monotonic() + self._plan.seconds
         number = 0
         while (left := until - time.monotonic()) > 1:
             number += 1
             self._attack(str(number), min(left, self._plan.a_round))
-        after = self._rest(at_first)
+        after = self._rest(at_first, warm, MORE_MEMORY)
         self._say(f"{time.monotonic() - self._began:5.0f} s: at rest; are all quotas there?")
         leaving.check_unread(self.field, ATTACKERS[:4], self.field.texts)
         leaving.check_quotas(self.field, ATTACKERS[: self._plan.users], self.field.texts)
-        self._rest(at_first)
+        self._rest(at_first, warm, MORE_MEMORY)
         self._watch_log()
         self._say(f"{time.monotonic() - self._began:5.0f} s: over")
-        wrong = census.grown(warm, after, descriptors=MORE_DESCRIPTORS, threads=MORE_THREADS, memory=MORE_MEMORY)
-        wrong += self._most.beyond()
+        wrong = self._most.beyond()
         flows = self.alice.stop_flows()
         for where, flow in flows.items():
             self._say(f"{where}: {_flow(flow)}")
@@ -168,19 +168,24 @@ class Siege:
 
     # Resting
 
-    def _rest(self, before: Census) -> Census:
-        """Take away what attackers own, and wait until nothing is left of it; what there is then."""
+    def _rest(self, empty: Census, before: Census, memory: float) -> Census:
+        """Take away what attackers own, and wait until nothing is there that was not when all was `empty`.
+
+        Nor may anything have grown since `before` beyond its bounds, memory by more than so many MB.  What there is
+        then.  Raises Noticed.
+        """
         for process in self._attackers.values():
             process.stop(0)
         leaving.leave(self.field, ATTACKERS)
         until = time.monotonic() + _REST
         while True:
             after = census.take(self.field)
-            left = census.left(before, after)
-            if not left:
+            wrong = census.left(empty, after)
+            wrong += census.grown(before, after, descriptors=MORE_DESCRIPTORS, threads=MORE_THREADS, memory=memory)
+            if not wrong:
                 return after
             if time.monotonic() > until:
-                raise Noticed("; ".join(left))
+                raise Noticed("at rest: " + "; ".join(wrong))
             self.alice.look()
 
     def _last_acts(self) -> list[str]:
