@@ -33,7 +33,10 @@ MAX_LOG_LINE = 2048  # characters of one line of the log; beyond: it is cut
 MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
 MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
 MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
-MAX_ROUTES = 1024  # routes of one session; beyond: the worker leaves out the rest, and says so
+# routes of one session, which an engine takes a time to list that grows with the square of their number;
+# beyond: the worker leaves out the rest, and says so
+MAX_ROUTES = 1024
+MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
 MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
