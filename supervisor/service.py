@@ -79,7 +79,7 @@ class Service:
         replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
         self._resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
         self._lookout.add_helper(helpers.serving_resolver, self._resolver.found_busy)
-        self._network = Network(options.runtime_dir / "devices", self._log)
+        self._network = Network(options.runtime_dir / "devices", self._log, prepared.tun_directory)
         self._journal = SessionJournal(options.runtime_dir / "sessions")
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None

@@ -41,8 +41,9 @@ class Network:
 
     protected = range(0)  # user ids that may not connect to them
 
-    def __init__(self, journal_directory: Path, log: Log) -> None:
-        """Raises OSError if the directory cannot be made."""
+    def __init__(self, journal_directory: Path, log: Log, tun_directory: int | None = None) -> None:
+        """`tun_directory` has a node for devices (tun.py).  Raises OSError if the other directory cannot be made."""
+        self._tun_directory = tun_directory
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -182,7 +183,7 @@ class Network:
             self._journal.write(Entry(name, index, namespace, uid, session))
 
         # The name of a device that an administrator has removed is not used again before its session has ended.
-        name, index = tun.create(uid, self._devices, announce)
+        name, index = tun.create(uid, self._devices, announce, self._tun_directory)
         self._devices[name] = _Device(Entry(name, index, namespace, uid, session))
         return name
 
@@ -281,7 +282,7 @@ class Network:
 
     def _destroy(self, entry: Entry) -> None:
         try:
-            tun.destroy(entry.name, entry.index)
+            tun.destroy(entry.name, entry.index, self._tun_directory)
         except tun.DeviceBusy:
             self._lingering[entry.index] = entry
             raise
