@@ -102,6 +102,7 @@ class ProfileStore:
         self._quota[persistent].check(owner, len(text), there)
         file = directory / f"{uuid.uuid4()}{SUFFIX}"
         self._take(persistent, metadata)
+        self._quota[persistent].under_way += len(text)
         try:
             if problem is not None:
                 text_of_problem = await self.turns.in_pieces(owner, problem)
@@ -110,6 +111,8 @@ class ProfileStore:
         except BaseException:
             self._give_back(persistent, metadata)
             raise
+        finally:
+            self._quota[persistent].under_way -= len(text)
         profile = StoredProfile(file, persistent, metadata, next(self._numbers))
         self.profiles[profile.path] = profile
         self._list(profile)

@@ -13,6 +13,7 @@ import pytest
 
 from ...policy import limits
 from ...supervisor.errors import CallerError, NoSuchObject
+from ...supervisor.services.profile_quota import FileSystem, ProfileQuota
 from ...supervisor.services.profile_store import ProfileStore, StoredProfile
 from ..support.skipping import cannot_run_here
 
@@ -443,3 +444,16 @@ def test_full_and_read_only_disks_leave_the_old_state(tmp_path: Path) -> None:
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_what_is_left_free_in_a_small_file_system(tmp_path: Path) -> None:
+    """What is being written counts as written."""
+    mib = 1024 * 1024
+    quota = ProfileQuota(tmp_path, persistent=False)
+    quota.check(1, 4 * mib, FileSystem(100 * mib, 17 * mib))
+    with pytest.raises(CallerError, match=r"16\.0 MiB are free, of which 12\.5 MiB are kept for sessions"):
+        quota.check(1, 4 * mib, FileSystem(100 * mib, 16 * mib))
+    quota.under_way = 4 * mib
+    with pytest.raises(CallerError, match="is nearly full"):
+        quota.check(1, 4 * mib, FileSystem(100 * mib, 17 * mib))
+    quota.check(1, 4 * mib, FileSystem(10_000 * mib, 41 * mib))
