@@ -60,6 +60,7 @@ DESCRIPTORS_PER_SESSION = 6
 # files that it has open itself, half of them for moments; beyond: it refuses to start
 DESCRIPTORS_OF_SERVICE = 40
 MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
+MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
 MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
 MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
@@ -78,7 +79,10 @@ MAX_LOG_LINE = 2048  # characters of one line of the log; beyond: it is cut
 MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
 MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
 MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
-MAX_ROUTES = 1024  # routes of one session; beyond: the worker leaves out the rest, and says so
+# routes of one session, which an engine takes a time to list that grows with the square of their number;
+# beyond: the worker leaves out the rest, and says so
+MAX_ROUTES = 1024
+MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last

@@ -32,11 +32,14 @@ class Network:
 
     protected = range(0)  # user ids that may not connect to them
 
-    def __init__(self, journal_directory: Path, log: Log, *, public_networks: bool = True) -> None:
-        """Without `public_networks`, sessions get private ones only.
+    def __init__(
+        self, journal_directory: Path, log: Log, tun_directory: int | None = None, *, public_networks: bool = True
+    ) -> None:
+        """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
 
-        Raises OSError if the directory cannot be made, or has no room for the records of devices.
+        Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
+        self._tun_directory = tun_directory
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -188,7 +191,7 @@ class Network:
 
         try:
             # The name of a device that an administrator has removed is not used again before its session has ended.
-            name, _ = tun.create(uid, self._addressing, announce)
+            name, _ = tun.create(uid, self._addressing, announce, self._tun_directory)
         except SystemFailure:
             for entry in noted:
                 self._journal.remove(entry)
@@ -232,7 +235,7 @@ class Network:
 
     def _destroy(self, entry: Entry) -> None:
         try:
-            tun.destroy(entry.name, entry.index)
+            tun.destroy(entry.name, entry.index, self._tun_directory)
         except tun.DeviceBusy:
             self._lingering[entry.index] = entry
             raise

@@ -7,10 +7,11 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent
-from ...policy.limits import VERDICT_DEADLINE
+from ...policy.limits import MAX_STARTS_PER_USER, VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
 from ...policy.session_places import places, refusal
@@ -70,6 +71,7 @@ class SessionManager(SessionListener):
         self._places = places(context.user_ids.enough_for, context.descriptors)
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
         self._ending: set[Session] = set()  # off the bus, but something of them is left
+        self._turns = WeakValueDictionary[int, asyncio.Semaphore]()  # by user, while one starts sessions
         self._one_ended = asyncio.Event()  # set for a moment when nothing is left of one
 
     def start(self) -> None:
@@ -101,14 +103,15 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
-        profile = await self._profiles.profile_for(config_path, caller)
-        try:
-            path = await self._start_session(profile, caller)
-        except BaseException:
-            self._profiles.unused(profile)
-            raise
-        await self._profiles.used(profile)
-        return path
+        async with self._turn(caller):
+            profile = await self._profiles.profile_for(config_path, caller)
+            try:
+                path = await self._start_session(profile, caller)
+            except BaseException:
+                self._profiles.unused(profile)
+                raise
+            await self._profiles.used(profile)
+            return path
 
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
@@ -186,6 +189,10 @@ class SessionManager(SessionListener):
         sharing.transfer(session, new_owner)
 
     # Before a session is started
+
+    def _turn(self, caller: Caller) -> asyncio.Semaphore:
+        """What lets a few of the caller's sessions be started at once: a hundred would leave nothing to others."""
+        return self._turns.setdefault(caller.uid, asyncio.Semaphore(MAX_STARTS_PER_USER))
 
     async def _wait_for_ending(self, caller: Caller) -> None:
         """Give sessions that have been disconnected time to go, if only such ones leave no place for the caller's."""

@@ -87,19 +87,16 @@ def leave(field: Field, accounts: Sequence[Account]) -> None:
         leaver.line.close()
 
 
-def check_quotas(field: Field, accounts: Sequence[Account], texts: Texts, sessions: int) -> None:
-    """Whether each of them may have all that a user may have; as many sessions only as are told.
-
-    Raises Noticed.
-    """
+def check_quotas(field: Field, accounts: Sequence[Account], texts: Texts) -> None:
+    """Whether each of them may have as many profiles and sessions as a user may have, and no more.  Raises Noticed."""
     for account in accounts:
         one = Leaver(field, account)
         _have(account, "profiles", one.import_some(MAX_PROFILES_PER_USER + 1, texts.good[0]), MAX_PROFILES_PER_USER)
         calls = [
             Message(SESSIONS, SESSIONS_PATH, SESSIONS, "NewTunnel", signature="o", body=[path])
-            for path in one.profiles[: sessions + (sessions == MAX_SESSIONS_PER_USER)]
+            for path in one.profiles[: MAX_SESSIONS_PER_USER + 1]
         ]
-        _have(account, "sessions", one.all_of(calls), sessions)
+        _have(account, "sessions", one.all_of(calls), MAX_SESSIONS_PER_USER)
         one.end_all()
         one.remove_all()
         one.line.close()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from ...policy.limits import MAX_SESSIONS_PER_USER
 from ..lab.lab import Lab
 from ..lab.processes import LabError, Process
 from ..lab.surroundings import ALICE
@@ -18,9 +17,10 @@ from .census import Census
 from .field import ATTACKERS, Field
 from .wire import Gone
 
-# What may have grown between two rests.
+# What may have grown between two rests.  The first large profiles leave each thread a heap; then nothing accumulates.
+MOST_KEPT = 64.0  # MB of a process, from before the first attack on
 MORE_DESCRIPTORS = 2  # of a process: its log, and a connection that the bus has not yet closed
-MORE_MEMORY = 24.0  # MB of a process: what the allocator keeps in pieces
+MORE_MEMORY = 24.0  # MB of a process: heaps of a few threads more
 MORE_THREADS = min(32, (os.cpu_count() or 1) + 4)  # of a process: asyncio makes them when needed, and keeps them
 # At any time.
 MOST_MEMORY = 500.0  # MB of the supervisor
@@ -33,6 +33,7 @@ _QUIET = 3.0  # seconds without attackers, for comparison
 _LEAVING = 60.0  # seconds for attackers to end after their time is over
 _REST = 60.0  # seconds for what is left to go
 _LOOK_AROUND = 5.0  # seconds between the dearer looks
+_SLOW = 2000.0  # ms of a call of alice's, from which on it is shown
 _TOLD = 30.0  # seconds between lines
 _LAST_ACTS = 15
 _TROUBLE = ("A fault of the service", "Traceback", "The bus has", "never retrieved", "Exception in callback")
@@ -46,9 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
     warm_up: float
     a_round: float
     connections: int  # of all attackers
-    # In the end so many users are granted all profiles they may have, and so many sessions each.
-    users: int = len(ATTACKERS)
-    sessions: int = MAX_SESSIONS_PER_USER
+    users: int = len(ATTACKERS)  # of whom in the end it is tried whether they get all that a user may have
     without: tuple[str, ...] = ()  # acts and kinds of profiles that are left out
 
 
@@ -85,21 +84,20 @@ class Siege:
             self._say(f"without attackers, {where}: {_flow(flow)}")
         at_first = census.take(self.field)
         self._attack("warm-up", self._plan.warm_up)
-        warm = self._rest(at_first)
+        warm = self._rest(at_first, at_first, MOST_KEPT)
         until = time.monotonic() + self._plan.seconds
         number = 0
         while (left := until - time.monotonic()) > 1:
             number += 1
             self._attack(str(number), min(left, self._plan.a_round))
-        after = self._rest(at_first)
+        after = self._rest(at_first, warm, MORE_MEMORY)
         self._say(f"{time.monotonic() - self._began:5.0f} s: at rest; are all quotas there?")
         leaving.check_unread(self.field, ATTACKERS[:4], self.field.texts)
-        leaving.check_quotas(self.field, ATTACKERS[: self._plan.users], self.field.texts, self._plan.sessions)
-        self._rest(at_first)
+        leaving.check_quotas(self.field, ATTACKERS[: self._plan.users], self.field.texts)
+        self._rest(at_first, warm, MORE_MEMORY)
         self._watch_log()
         self._say(f"{time.monotonic() - self._began:5.0f} s: over")
-        wrong = census.grown(warm, after, descriptors=MORE_DESCRIPTORS, threads=MORE_THREADS, memory=MORE_MEMORY)
-        wrong += self._most.beyond()
+        wrong = self._most.beyond()
         flows = self.alice.stop_flows()
         for where, flow in flows.items():
             self._say(f"{where}: {_flow(flow)}")
@@ -145,6 +143,9 @@ class Siege:
         while goes_on():
             self.alice.look()
             now = time.monotonic()
+            if self.alice.took[-1] > _SLOW:
+                last = [f"{seed}: {'; '.join(one.lines[-3:])}" for seed, one in self._attackers.items()]
+                self._say(f"{now - self._began:5.0f} s: alice waited {self.alice.took[-1]:.0f} ms, after {last}")
             if now > self._looked + _LOOK_AROUND:
                 self._looked = now
                 self.alice.look_around()
@@ -167,19 +168,24 @@ class Siege:
 
     # Resting
 
-    def _rest(self, before: Census) -> Census:
-        """Take away what attackers own, and wait until nothing is left of it; what there is then."""
+    def _rest(self, empty: Census, before: Census, memory: float) -> Census:
+        """Take away what attackers own, and wait until nothing is there that was not when all was `empty`.
+
+        Nor may anything have grown since `before` beyond its bounds, memory by more than so many MB.  What there is
+        then.  Raises Noticed.
+        """
         for process in self._attackers.values():
             process.stop(0)
         leaving.leave(self.field, ATTACKERS)
         until = time.monotonic() + _REST
         while True:
             after = census.take(self.field)
-            left = census.left(before, after)
-            if not left:
+            wrong = census.left(empty, after)
+            wrong += census.grown(before, after, descriptors=MORE_DESCRIPTORS, threads=MORE_THREADS, memory=memory)
+            if not wrong:
                 return after
             if time.monotonic() > until:
-                raise Noticed("; ".join(left))
+                raise Noticed("at rest: " + "; ".join(wrong))
             self.alice.look()
 
     def _last_acts(self) -> list[str]:

@@ -10,7 +10,7 @@ from .siege import Plan, Siege
 def test_alice_notices_nothing(pki: Pki) -> None:
     seed = secrets.randbelow(1_000_000)
     plan = Plan(
-        seed=seed, seconds=12, warm_up=4, a_round=12, connections=300, users=1, sessions=10,
+        seed=seed, seconds=12, warm_up=4, a_round=12, connections=300, users=1,
         without=("grasping",),
     )  # fmt: skip
     print(f"seed {plan.seed}")
