@@ -79,7 +79,10 @@ MAX_LOG_LINE = 2048  # characters of one line of the log; beyond: it is cut
 MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
 MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
 MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
-MAX_ROUTES = 1024  # routes of one session; beyond: the worker leaves out the rest, and says so
+# routes of one session, which an engine takes a time to list that grows with the square of their number;
+# beyond: the worker leaves out the rest, and says so
+MAX_ROUTES = 1024
+MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last

@@ -83,7 +83,10 @@ class Service:
         self._lookout.add_helper(helpers.serving_resolver, self._resolver.found_busy)
         try:
             self._network = Network(
-                options.runtime_dir / "devices", self._log, public_networks=options.public_networks == "allow"
+                options.runtime_dir / "devices",
+                self._log,
+                prepared.tun_directory,
+                public_networks=options.public_networks == "allow",
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
         except OSError as error:

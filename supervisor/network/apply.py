@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
-from ...policy.network import NetworkSettings
+from ...policy.network import NetworkSettings, server_address
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import tun
@@ -22,6 +22,7 @@ from .firewall import Firewall
 from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
 from .netlink import Netlink
+from .prefixes import Host
 from .serial_executor import SerialExecutor, limited
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
@@ -32,11 +33,14 @@ class Network:
 
     protected = range(0)  # user ids that may not connect to them
 
-    def __init__(self, journal_directory: Path, log: Log, *, public_networks: bool = True) -> None:
-        """Without `public_networks`, sessions get private ones only.
+    def __init__(
+        self, journal_directory: Path, log: Log, tun_directory: int | None = None, *, public_networks: bool = True
+    ) -> None:
+        """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
 
-        Raises OSError if the directory cannot be made, or has no room for the records of devices.
+        Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
+        self._tun_directory = tun_directory
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -102,6 +106,10 @@ class Network:
         finally:
             self._executor.submit(steps.close)
         return warnings
+
+    def move(self, device: str, server: str) -> None:
+        """The device's session talks to the server at this address by now: others' routes keep off it."""
+        self._executor.submit(self._addressing.move, device, Host.of(server_address(server)))
 
     async def clear(self, device: str) -> None:
         """Switch a device off and remove its addresses and routes; no effect if it has none, or has been removed.
@@ -188,7 +196,7 @@ class Network:
 
         try:
             # The name of a device that an administrator has removed is not used again before its session has ended.
-            name, _ = tun.create(uid, self._addressing, announce)
+            name, _ = tun.create(uid, self._addressing, announce, self._tun_directory)
         except SystemFailure:
             for entry in noted:
                 self._journal.remove(entry)
@@ -232,7 +240,7 @@ class Network:
 
     def _destroy(self, entry: Entry) -> None:
         try:
-            tun.destroy(entry.name, entry.index)
+            tun.destroy(entry.name, entry.index, self._tun_directory)
         except tun.DeviceBusy:
             self._lingering[entry.index] = entry
             raise

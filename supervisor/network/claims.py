@@ -100,10 +100,17 @@ class Claims:
         public = public_size(requested_networks(settings)) if self._public_networks else {}
         self._check_public(device, owner, public)
 
+        server = Host.of(server_address(settings.server))
+        notes = []
+        if through := self._way_to(device, server):
+            network, other = through
+            warnings.append(
+                f"the VPN server {server} is reached through another session's tunnel, by its route {network}"
+            )
+            notes.append(f"the VPN server {server} is reached through {other.name}")
         had = set(mine.routes.values())
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
-        notes = []
         for route, prefix in _wanted(settings, addresses):
             if reason := self._never(owner, prefix):
                 warnings.append(f"route {prefix} is left out: {reason}")
@@ -117,7 +124,6 @@ class Claims:
 
         waited = [key for key in self._pending if key[0] == device]
         self._forget_routes(device)
-        server = Host.of(server_address(settings.server))
         self._claims[device] = _Claim(session, owner, server, frozenset(addresses), frozenset(peers), routes, public)
         for prefix in routes.values():
             self._routed.add(prefix, device)
@@ -136,6 +142,12 @@ class Claims:
     def pending(self) -> bool:
         """Whether anybody waits for anything."""
         return bool(self._pending)
+
+    def move(self, device: str, server: Host) -> None:
+        """The device's session talks to another server by now, without asking for anything."""
+        if claim := self._claims.get(device):
+            claim.server = server
+            self._list_servers()
 
     def release(self, device: str) -> None:
         """Forget all that the device's session has and waits for."""
@@ -226,6 +238,14 @@ class Claims:
         if not self._public_networks and not is_private(prefix.version, prefix.first, prefix.last):
             return _NO_PUBLIC
         return self._surroundings.route_problem(prefix, administrator=owner == 0)
+
+    def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:
+        """The route of another session by which this machine sends to `server`, if it does."""
+        ways = [(taken, holder) for taken, holder in self._routed.covering(Prefix.alone(server)) if holder != device]
+        best, holder = max(ways, key=lambda way: way[0].length, default=(None, ""))
+        if best is None or not self._surroundings.captures(best, server):
+            return None
+        return best, self._claims[holder]
 
     def _obstacle(self, device: str, owner: int, prefix: Prefix) -> tuple[str, _Claim] | None:
         """Why a route has to wait, and for whom."""

@@ -7,15 +7,17 @@ owner, root and its device only.
 
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from ..errors import SystemFailure
 from . import nf_tables as nft
 from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"
 _INPUT, _OUTPUT = "input", "output"
+_SETS = _ADDRESSES, _USERS, _WAYS = "addresses", "users", "ways"  # with 4 or 6 after it
 _LOOPBACK_INDEX = 1  # of lo in every network namespace
 _DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and size in bytes, in the network header
 _FAMILY = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
@@ -35,6 +37,10 @@ class Rules(msgspec.Struct, frozen=True):
     exempt: frozenset[int] = frozenset()  # those of them that may
     guards: Mapping[Host, Guard] = {}
 
+    @property
+    def needed(self) -> bool:
+        return bool(self.uids or self.guards)
+
 
 class Firewall:
     """The rules as they are; to be used from one thread.  All methods raise SystemFailure, and nothing has changed."""
@@ -52,17 +58,30 @@ class Firewall:
 
     def guard(self, addresses: Mapping[Host, Guard]) -> None:
         """Guard these addresses, in place of those before."""
-        if addresses != self._rules.guards:
-            self._set(msgspec.structs.replace(self._rules, guards=dict(addresses)))
+        before, now = self._rules.guards.items(), addresses.items()
+        if before == now:
+            return
+        rules = msgspec.structs.replace(self._rules, guards=dict(addresses))
+        if self._rules.needed and rules.needed:
+            gone = _elements(nft.delete_elements, TABLE, dict(before - now))
+            come = _elements(nft.add_elements, TABLE, dict(now - before))
+            try:
+                nft.send([*gone, *come])
+            except SystemFailure:
+                pass  # somebody has removed our table: it is made anew
+            else:
+                self._rules = rules
+                return
+        self._set(rules)
 
     def remove(self) -> None:
         """Remove all rules."""
         self._set(Rules())
 
     def _set(self, rules: Rules) -> None:
-        if rules.uids or rules.guards:
+        if rules.needed:
             nft.send(_replace(TABLE, rules))
-        elif self._rules.uids or self._rules.guards:
+        elif self._rules.needed:
             nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
         self._rules = rules
 
@@ -80,7 +99,9 @@ def _replace(table: str, rules: Rules) -> list[bytes]:
         nft.delete_table(table),
         nft.new_table(table),
         nft.new_chain(table, _OUTPUT, nft.LOCAL_OUT),
-        *_guarding(table, rules.guards),
+        nft.new_chain(table, _INPUT, nft.LOCAL_IN),
+        *_guarding(table),
+        *_elements(nft.add_elements, table, rules.guards),
         *(nft.new_rule(table, _OUTPUT, *_of_users(uid, uid), nft.ACCEPT) for uid in sorted(rules.exempt)),
         *_closing(table, rules.uids),
     ]
@@ -93,36 +114,37 @@ def _closing(table: str, uids: range) -> Iterable[bytes]:
         yield nft.new_rule(table, _OUTPUT, *_of_users(uids.start, uids.stop - 1), *loopback, nft.REJECT)
 
 
-def _guarding(table: str, guards: Mapping[Host, Guard]) -> Iterable[bytes]:
-    """Reject what others than root and their owners send to these addresses, drop what comes by other devices."""
-    if not guards:
-        return
-    yield nft.new_chain(table, _INPUT, nft.LOCAL_IN)
-    for version in sorted({host.version for host in guards}):
-        offset, size = _DESTINATION[version]
-        # What is looked up lies in the registers one after the other: the address, then who sends, or by what device.
-        register = nft.FIRST_REGISTER + size // 4
-        addresses = {host.number.to_bytes(size): guard for host, guard in guards.items() if host.version == version}
-        sets = {
-            f"addresses{version}": list(addresses),
-            f"users{version}": [one + _number(uid) for one, guard in addresses.items() for uid in {0, *guard.users}],
-            f"ways{version}": [
-                one + _number(i) for one, guard in addresses.items() for i in {guard.device, _LOOPBACK_INDEX}
-            ],
-        }
-        for number, (name, elements) in enumerate(sets.items(), version * 10):
-            yield from nft.new_set(table, name, number, elements)
-        to_one = (
+def _guarding(table: str) -> Iterable[bytes]:
+    """Reject what others than root and their owners send to guarded addresses, drop what comes by other devices."""
+    for version, (offset, size) in _DESTINATION.items():
+        sizes = (size, size + 4, size + 4)
+        for number, (kind, length) in enumerate(zip(_SETS, sizes, strict=True), version * len(_SETS)):
+            yield nft.new_set(table, f"{kind}{version}", number, length)
+        to_guarded = (
             nft.load_meta(nft.META_NFPROTO),
             nft.equals(bytes([_FAMILY[version]])),
             nft.load_network_header(offset, size),
-            nft.in_set(f"addresses{version}"),
+            nft.in_set(f"{_ADDRESSES}{version}"),
         )
         for chain, key, allowed, verdict in (
-            (_OUTPUT, nft.META_SKUID, f"users{version}", nft.REJECT),
-            (_INPUT, nft.META_IIF, f"ways{version}", nft.DROP),
+            (_OUTPUT, nft.META_SKUID, _USERS, nft.REJECT),
+            (_INPUT, nft.META_IIF, _WAYS, nft.DROP),
         ):
-            yield nft.new_rule(table, chain, *to_one, nft.load_meta(key, register), nft.not_in_set(allowed), verdict)
+            # What is looked up lies in the registers one after the other: the address, then its user or device.
+            second = nft.load_meta(key, nft.FIRST_REGISTER + size // 4)
+            yield nft.new_rule(table, chain, *to_guarded, second, nft.not_in_set(f"{allowed}{version}"), verdict)
+
+
+def _elements(
+    put: Callable[[str, str, list[bytes]], list[bytes]], table: str, guards: Mapping[Host, Guard]
+) -> Iterable[bytes]:
+    """Put what stands for these guards into the sets, or out of them."""
+    for version, (_, size) in _DESTINATION.items():
+        found = {host.number.to_bytes(size): guard for host, guard in guards.items() if host.version == version}
+        users = [one + _number(uid) for one, guard in found.items() for uid in {0, *guard.users}]
+        ways = [one + _number(index) for one, guard in found.items() for index in {guard.device, _LOOPBACK_INDEX}]
+        for kind, elements in zip(_SETS, (list(found), users, ways), strict=True):
+            yield from put(table, f"{kind}{version}", elements)
 
 
 def _of_users(first: int, last: int) -> list[bytes]:

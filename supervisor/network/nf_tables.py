@@ -23,8 +23,8 @@ _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE, _NEW_SET, _NEW_ELEMENTS = (
-    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 6, 9, 12)
+_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE, _NEW_SET, _NEW_ELEMENTS, _DELETE_ELEMENTS = (
+    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 6, 9, 12, 14)
 )
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
 _ERROR = 2  # NLMSG_ERROR
@@ -56,16 +56,28 @@ def new_rule(table: str, chain: str, *expressions: bytes) -> bytes:
     return _message(_NEW_RULE, _CREATE | _APPEND, attributes)
 
 
-def new_set(table: str, name: str, number: int, elements: Sequence[bytes]) -> list[bytes]:
-    """A set, with a number that no other has in this batch; its elements are all of one length."""
-    size = len(elements[0])
-    head = _text(1, table) + _text(2, name)
-    kind = _number(3, 0) + _number(4, 0) + _number(5, size) + _number(10, number)
-    messages = [_message(_NEW_SET, _CREATE, head + kind)]
+def new_set(table: str, name: str, number: int, size: int) -> bytes:
+    """A set of elements of `size` bytes, with a number that no other has in this batch."""
+    attributes = _text(1, table) + _text(2, name) + _number(3, 0) + _number(4, 0) + _number(5, size)
+    return _message(_NEW_SET, _CREATE, attributes + _number(10, number))
+
+
+def add_elements(table: str, name: str, elements: Sequence[bytes]) -> list[bytes]:
+    """Put elements into a set."""
+    return _elements(_NEW_ELEMENTS, _CREATE, table, name, elements)
+
+
+def delete_elements(table: str, name: str, elements: Sequence[bytes]) -> list[bytes]:
+    """Take elements out of a set; the kernel needs some 10 ms for it, however many they are."""
+    return _elements(_DELETE_ELEMENTS, 0, table, name, elements)
+
+
+def _elements(kind: int, flags: int, table: str, name: str, elements: Sequence[bytes]) -> list[bytes]:
+    messages = []
     for start in range(0, len(elements), _ELEMENTS_AT_ONCE):
         some = elements[start : start + _ELEMENTS_AT_ONCE]
-        keys = b"".join(_nest(1, _nest(1, _value(one))) for one in some)
-        messages.append(_message(_NEW_ELEMENTS, _CREATE, head + _nest(3, keys)))
+        keys = _nest(3, b"".join(_nest(1, _nest(1, _value(one))) for one in some))
+        messages.append(_message(kind, flags, _text(1, table) + _text(2, name) + keys))
     return messages
 
 

@@ -12,6 +12,7 @@ from ...policy.sandbox.layers import Layer
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
+from ..network import tun
 from ..sandbox import cgroups, choice
 from ..sandbox.choice import Sandbox
 from ..sandbox.pkcs11_providers import ListedProviders, join_groups
@@ -37,6 +38,7 @@ class Prepared(msgspec.Struct, frozen=True):
     sandbox: Sandbox
     providers: ListedProviders
     descriptors: int  # files that this process may have open
+    tun_directory: int | None  # see network/tun.py
 
 
 class Start:
@@ -55,6 +57,7 @@ class Start:
         directories.make(options.runtime_dir, ("profiles", "sessions", "devices"), self._account)
         directories.make(options.state_dir, ("profiles",), self._account)
         self._log = _open_log(options, self._account)
+        self._tun_directory = tun.make_own_node()
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
         join_groups(options.pkcs11_providers)
@@ -95,7 +98,16 @@ class Start:
         self._log.start()
         session_uids = options.session_uids[1:]
         return Prepared(
-            options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers, limit
+            options=options,
+            account=self._account,
+            log=self._log,
+            helpers=helpers,
+            session_uids=session_uids,
+            engine_was_there=bool(engine),
+            sandbox=confined,
+            providers=providers,
+            tun_directory=self._tun_directory,
+            descriptors=limit,
         )
 
 

@@ -178,13 +178,13 @@ def _bring_accounts() -> None:
 
 
 def _bring_tun() -> None:
-    """A /dev/net/tun that everybody may open, as udev makes it on an ordinary system."""
+    """A /dev/net/tun that root alone may open, as on a hardened system."""
     usual = Path("/dev/net/tun")
     if not usual.exists():
         raise SurroundingsError("/dev/net/tun is missing. Cure: modprobe tun")
     node = SHARED / "tun"
     os.mknod(node, stat.S_IFCHR, os.makedev(10, 200))
-    node.chmod(0o666)
+    node.chmod(0o600)
     kernel.bind(node, usual)
 
 

@@ -7,7 +7,7 @@ from dbus_fast import Message, MessageType, Variant
 
 from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH, BusError
 from ..support.silent_client import SilentClient
-from .neighbours import Neighbours, imported, large_profile
+from .neighbours import PATIENCE, Neighbours, imported, large_profile
 
 MEMORY = 150_000_000  # bytes that the service may have more, whatever is sent to it
 
@@ -62,7 +62,7 @@ def test_large_profiles_that_are_refused(neighbours: Neighbours) -> None:
     replies: list[Message] = []
 
     def flood(bob: SilentClient) -> None:
-        calls = [importing("work", refused) for _ in range(30)]
+        calls = [importing("work", refused) for _ in range(12)]
         bob.send(*calls)
         replies.extend(bob.replies(calls))
         highest.append(process.memory_info().rss)
@@ -72,12 +72,14 @@ def test_large_profiles_that_are_refused(neighbours: Neighbours) -> None:
         thread.start()
     alice = neighbours.lab.connection("alice")
     while any(thread.is_alive() for thread in threads):
-        session = alice.new_tunnel(alice.import_profile("beside him", neighbours.lab.profile(), single_use=True))
-        alice.session(session, "Disconnect")
+        body = ("beside him", neighbours.lab.profile(), True, False)
+        profile = alice.call(CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", *body, deadline=PATIENCE)
+        session = alice.call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile, deadline=PATIENCE)
+        alice.call(session, SESSIONS, "Disconnect", deadline=PATIENCE)
         highest.append(process.memory_info().rss)
     for thread in threads:
         thread.join()
-    assert len(replies) == 240 and all(reply.message_type is MessageType.ERROR for reply in replies)
+    assert len(replies) == 96 and all(reply.message_type is MessageType.ERROR for reply in replies)
     print(f"{(max(highest) - before) / 1e6:.0f} MB more")
     assert max(highest) - before < MEMORY
 

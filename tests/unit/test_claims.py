@@ -157,8 +157,21 @@ def test_the_servers_of_others() -> None:
     sessions.ask("a", ALICE, server="192.0.2.9")
     assert sessions.settle() == [("b", "203.0.113.1/32"), ("b", "203.0.113.0/24")]
     # Whose server lies in a network that somebody has already reaches it by that, also when he asks again.
-    assert sessions.ask("c", ALICE, server="203.0.113.7") == []
+    for owner in (ALICE, BOB):
+        assert sessions.ask("c", owner, server="203.0.113.7") == [
+            "the VPN server 203.0.113.7 is reached through another session's tunnel, by its route 203.0.113.0/24"
+        ]
     assert sessions.ask("b", BOB, "203.0.113.1/32", "203.0.113.0/24") == []
+
+
+def test_a_session_that_moves_to_another_server() -> None:
+    sessions = Sessions()
+    sessions.ask("a", ALICE, server="203.0.113.1")
+    sessions.ask("b", BOB, "203.0.113.1/32")
+    sessions.claims.move("a", host("203.0.113.2"))
+    sessions.claims.move("c", host("203.0.113.2"))
+    assert sessions.settle() == [("b", "203.0.113.1/32")]
+    assert len(sessions.ask("b", BOB, "203.0.113.2/32")) == 1
 
 
 def test_a_server_on_a_network_of_the_machine() -> None:

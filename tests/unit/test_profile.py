@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ...policy.limits import MAX_PROFILE
+from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.options import ALLOWED, OPTIONS, REFUSED
 from ...policy.profile.syntax import tokenize
 from ...worker.profile.compiler import compile_profile
@@ -337,3 +337,25 @@ def test_nothing_is_imported_late() -> None:
     ]
     done = subprocess.run([sys.executable, "-c", LATE_IMPORTS, *texts], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "most", "what"),
+    [
+        ("remote 192.0.2.1 {}\n", MAX_REMOTES, "a further remote"),
+        ("<connection>\nremote 192.0.2.1 {}\n</connection>\n", MAX_REMOTES, "a further remote"),
+        ("route 203.0.113.{}\n", MAX_ROUTES, "a further route"),
+        ("route-ipv6 2001:db8:{}::/48\n", MAX_ROUTES, "a further route-ipv6"),
+    ],
+)
+def test_so_many_and_no_more(line: str, most: int, what: str) -> None:
+    """The engine takes a time for them that grows with the square of their number."""
+    servers = "" if "remote" in line else "remote 192.0.2.1\n"
+    lines = [line.format(1 + number % 200) for number in range(most + 2)]
+    compiled = compile_profile("client\ndev tun\n" + servers + "".join(lines) + "<ca>\nx\n</ca>\n")
+    assert len(compiled.remotes) == (1 if servers else most)
+    assert compiled.config.count(f"\n{line.split()[0]}") == most
+    [warning] = compiled.warnings
+    assert warning.startswith(f"{what} (lines ") and f"{most} " in warning
+    at_most = compile_profile("client\ndev tun\n" + servers + "".join(lines[:most]) + "<ca>\nx\n</ca>\n")
+    assert at_most.config == compiled.config and at_most.warnings == ()

@@ -86,6 +86,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
         template.build_and_enter(engine, setup.directory, staged)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
     else:
+        template.bring_device()
         base = template.OUTSIDE_DIRECTORY
     if Layer.MOUNT not in confinement.layers:
         template.share_private_directory(base)

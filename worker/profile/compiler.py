@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE
+from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
@@ -84,6 +84,7 @@ class _Compiler:
         self.one_proxy = "http-proxy-user-pass" in self.blocks and "http-proxy" in self.names
         self.proto_force: str | None = None
         self.tun_type_given = any(o.name == "dev-type" and o.params == ("tun",) for o in options)
+        self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
         self.asks: dict[Need, bool] = {}
         self.static_challenge: StaticChallenge | None = None
@@ -101,6 +102,8 @@ class _Compiler:
         servers = Servers(self.connections, self.top, one_proxy=self.one_proxy)
         for option, reason in servers.left_out:
             self.drop(option, reason, f"remote {option.params[0]}")
+        for option in servers.surplus:
+            self.drop(option, f"{MAX_REMOTES} servers are the most", "a further remote")
         remotes = [remote for remote in servers.remotes if self.proto_force in (None, remote.proto)]
         if not remotes and servers.left_out:
             raise refusal(*servers.left_out[0])
@@ -214,6 +217,13 @@ class _Compiler:
         self.scope.remotes.append((option, len(self.scope.lines)))
         self.scope.lines.append("")
 
+    def route(self, option: Option) -> None:
+        self.routes += 1
+        if self.routes > MAX_ROUTES:
+            self.drop(option, f"{MAX_ROUTES} routes are the most", f"a further {option.name}")
+        else:
+            self.emit(option)
+
     def connection(self, option: Option) -> None:
         self.scope = replace(self.top, remotes=[], lines=[])
         for inner in self.inner[option.line]:
@@ -316,6 +326,8 @@ _SPECIAL = {
     "dev": _Compiler.dev,
     "dev-type": _Compiler.dev_type,
     "mode": _Compiler.mode,
+    "route": _Compiler.route,
+    "route-ipv6": _Compiler.route,
     "verb": _Compiler.verb,
     "proto": _Compiler.proto,
     "proto-force": _Compiler.force_proto,

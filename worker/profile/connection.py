@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from ...policy.limits import MAX_REMOTES
 from ...policy.profile.syntax import Option, render
 from .proxy import ProxyOptions
 from .values import Remote, family_of, read_host, read_port, read_proto, version_of
@@ -40,9 +41,13 @@ class Servers:
         """With `one_proxy`, the whole profile has it, and no block its own.  Raises ProfileRefused."""
         self.remotes: list[Remote] = []
         self.left_out: list[tuple[Option, str]] = []  # with the reason
+        self.surplus: list[Option] = []  # beyond MAX_REMOTES
         named = [(scope, *named, scope.remote(named[0])) for scope in scopes for named in scope.remotes]
         of_any_family = {remote.host for *_, remote in named if not remote.family}
         for scope, option, place, remote in named:
+            if len(self.remotes) == MAX_REMOTES:
+                self.surplus.append(option)
+                continue
             if remote.family and not remote.proxy:
                 if version_of(remote.host) not in (0, remote.family):
                     self.left_out.append((option, f"it is no IPv{remote.family} address"))

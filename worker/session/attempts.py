@@ -54,8 +54,8 @@ class Attempts:
                 self._uplink.tell(messages.Resolve(name))
         if not self.looking_up:
             self._release()
-        elif self.remotes.usable:
-            self._timers.set("release", _LOOKUP_GRACE, self._release)
+        elif self.remotes.usable and not self._timers.runs("grace"):  # each answer would put it off again
+            self._timers.set("grace", _LOOKUP_GRACE, self._release)
 
     def schedule(self) -> None:
         """Let the engine, which holds, try again after a while."""
@@ -64,7 +64,7 @@ class Attempts:
 
     def hold_back(self) -> None:
         """Let the engine hold until it is allowed another attempt, and take all the time that this takes."""
-        self._timers.cancel("release")
+        self._cancel_release()
         self._at_once = False
         self.stop_deadline()
 
@@ -108,7 +108,7 @@ class Attempts:
 
     def _release(self) -> None:
         """Answer the engine's hold, if there is any address for it to try."""
-        self._timers.cancel("release")
+        self._cancel_release()
         if not self.engine_holds:
             return
         if not self.remotes.usable:
@@ -117,6 +117,10 @@ class Attempts:
             return
         self.engine_holds = self._at_once = False
         self._release_engine(self.remotes.hosts_file())
+
+    def _cancel_release(self) -> None:
+        self._timers.cancel("release")
+        self._timers.cancel("grace")
 
     # The time that the first connection may take
 

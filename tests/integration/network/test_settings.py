@@ -13,7 +13,7 @@ import pytest
 
 from ....policy.network import Address, PolicyViolation, Route
 from ....supervisor.errors import SystemFailure
-from ....supervisor.network import nf_tables
+from ....supervisor.network import firewall, nf_tables
 from ....supervisor.network.device_info import counters
 from ....supervisor.network.serial_executor import SerialExecutor, limited
 from ...support.isolated import (
@@ -246,7 +246,7 @@ async def test_what_the_machine_has(tmp_path: Path) -> None:
     ]
     # An administrator's session may have the name servers.
     administrators = await net.create_device("s2", UID + 1, 0)
-    asked = settings(Address("198.18.7.2", 24), routes=(Route("10.0.0.0/8"),))
+    asked = settings(Address("198.18.7.2", 24), routes=(Route("10.0.0.0/8"),), server="198.51.100.1")
     assert await net.apply(administrators, asked) == []
     await net.close()
 
@@ -260,6 +260,11 @@ async def test_others_cannot_send_to_the_address_of_a_session(tmp_path: Path) ->
     for address in (taken.local, taken6.local):
         assert {uid: reaches(address, uid) for uid in (0, OWNER, OWNER + 1)} == {0: True, OWNER: True, OWNER + 1: False}
     assert reaches("127.0.0.1", OWNER + 1)
+    # Somebody flushes the firewall: with the next address all rules are there again.
+    nf_tables.send([nf_tables.delete_table(firewall.TABLE)])
+    assert reaches(taken.local, OWNER + 1)
+    await net.apply(device, settings(taken, taken6, V4))
+    assert not any(reaches(address, OWNER + 1) for address in (taken.local, taken6.local, V4.local))
     # Once it is no session's any more, it is as any other.
     await net.clear(device)
     shell("ip address add 203.0.113.5/32 dev lo")
