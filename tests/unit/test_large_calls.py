@@ -40,6 +40,14 @@ def test_of_one_user() -> None:
     assert not large.admit(":1.0", 102, 1)
 
 
+def test_calls_with_the_same_serial_number() -> None:
+    """One at a time: they could not be told apart when they are over."""
+    large = of_users(1)
+    assert large.admit(":1.0", 1, MAX_IMPORT) and not large.admit(":1.0", 1, 5000)
+    large.done(call(":1.0", 1))
+    assert len(admitted(large, ":1.0", 50)) == MAX_LARGE_CALLS_PER_USER // MAX_IMPORT
+
+
 def test_of_all() -> None:
     large = of_users(100)
     counts = [len(admitted(large, f":1.{uid}", 50)) for uid in range(100)]
