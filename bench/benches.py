@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import memory, original, yardsticks
+from . import fairness, memory, original, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -187,6 +187,14 @@ def _footprint(supervisor: int, workers: list[int], yardstick: memory.Memory, *,
     ]
 
 
+def fair_shares(pki: Pki, counts: Counts) -> list[Figure]:
+    """What one user's flood of calls costs another."""
+    with Lab(pki) as lab:
+        lab.server(pushes=())
+        lab.supervisor(log_level=_LOG_LEVEL)
+        return fairness.fairness(lab, counts.calls, tunnels=2)
+
+
 def beside_original(pki: Pki, counts: Counts) -> list[Figure]:
     """The same with OpenVPN 3 Linux's own services."""
     return original.original(pki, counts.sessions)
@@ -199,5 +207,6 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "activate": activate,
     "properties": properties,
     "memory": footprint,
+    "fairness": fair_shares,
     "original": beside_original,
 }

@@ -68,6 +68,11 @@ class Meter:
         """A property of a session."""
         return self._order("get", path=session, name=name)
 
+    def gets(self, session: str, count: int, *, uncounted: int, longest: float) -> list[float]:
+        """Milliseconds of so many calls of Get, or of fewer if they take longer than `longest` seconds."""
+        taken: list[float] = self._order("gets", path=session, count=count, uncounted=uncounted, longest=longest)
+        return taken
+
     def first_reply(self) -> float:
         """Milliseconds that reading the service's version takes."""
         took: float = self._order("first_reply")

@@ -57,6 +57,8 @@ def _shown(expression: str, value: Any) -> str:
         return f"{value[0]}-{value[-1]}"
     if isinstance(value, float):
         return f"{value:g} s"
+    if "**" in expression:
+        return expression.replace("**", "^")
     if "* 1024" in expression or "MAX_PROFILE +" in expression:
         return f"{value // 2**20} MiB" if value % 2**20 == 0 else f"{value // 2**10} KiB"
     return str(value)

@@ -7,19 +7,65 @@ A limit's comment says what it bounds, and after "beyond:" what happens then; do
 # Profiles and what users type
 
 MAX_PROFILE = 4 * 1024 * 1024  # a profile with its embedded certificates; beyond: Import is refused
-MAX_PROFILE_NAME = 255  # characters of a profile's name; beyond: it is refused
-MAX_PROFILES_PER_USER = 500  # profiles of one owner; beyond: Import is refused until one is removed
+MAX_PROFILE_NAME = 255  # bytes of a profile's name; beyond: it is refused
+MAX_TAG = 128  # bytes of one tag of a profile, as in the original; beyond: AddTag is refused
+MAX_TAGS = 32  # tags of one profile; beyond: AddTag is refused until one is removed
+MAX_OVERRIDE = 255  # bytes of an override that is a text; beyond: SetOverride is refused
+MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: AccessGrant is refused
+MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
 # the same, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
 
+# Stored profiles
+
+# A profile counts for its owner, from the beginning of its import, as its text and PROFILE_OVERHEAD: its metadata, and
+# blocks that are not full.  TransferOwnership by root may exceed the new owner's part; what an older version stored
+# stays usable.
+
+PROFILE_OVERHEAD = 16 * 1024  # counted for one profile beside its text; beyond: cannot be
+MAX_PROFILES_PER_USER = 500  # profiles of one owner; beyond: Import is refused until one is removed
+# profiles of all users that do not persist, in memory; beyond: Import is refused
+PROFILES_IN_MEMORY = 64 * 1024 * 1024
+# the same of one user, who gets no more than others leave free; beyond: Import is refused until one is removed
+PROFILES_IN_MEMORY_PER_USER = 16 * 1024 * 1024
+# profiles of all users that persist, on disk; beyond: Import is refused
+PROFILES_ON_DISK = 256 * 1024 * 1024
+# the same of one user, who gets no more than others leave free; beyond: Import is refused until one is removed
+PROFILES_ON_DISK_PER_USER = 64 * 1024 * 1024
+PROFILES_PART = 4  # of this many parts of a small file system one is for profiles; beyond: Import is refused
+# bytes that profiles leave free in their file system, for journals and other services, and half of which changes of a
+# profile leave free; beyond: refused
+LEFT_FREE = 32 * 1024 * 1024
+LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free instead; beyond: refused
+
+# Work on whole profiles, on the loop that answers everybody
+
+WORK_PIECE = 0.0002  # of such work at a time; beyond: it waits for its next turn
+WORK_REST = 0.001  # between two pieces, whosever they are; beyond: the next one begins
+# bytes in a second of large profiles that one user imports, fetches or uses; beyond: the next one waits
+WORK_RATE = 40 * 1024 * 1024
+
 # Sessions
 
 MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
-MAX_SESSIONS_PER_USER = 50  # sessions of one user; beyond: NewTunnel is refused until one has ended
-MAX_WATCHERS = 64  # connections that hear of one session's progress; beyond: the oldest hears no more
-MAX_FORWARDS = 16  # log forwards of one session; beyond: LogForward is refused
+MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
+# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
+ROOT_SESSIONS = MAX_SESSIONS // 20
+LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
+# files that the service has open for a session that starts, two or three later; beyond: there are fewer places
+DESCRIPTORS_PER_SESSION = 6
+# files that it has open itself, half of them for moments; beyond: it refuses to start
+DESCRIPTORS_OF_SERVICE = 40
+MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
+MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
+MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
+MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
+MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
+MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
 MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
@@ -37,6 +83,9 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
+MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
+MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
+MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
 MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
@@ -62,10 +111,16 @@ MAX_PASTED_ANSWER = 128 * 1024
 MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import; beyond: refused unread
 MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours; beyond: it is thrown away, the call fails
 MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown away
+# arguments of calls larger than MAX_SMALL_BODY, of one user (or of all that are not known yet), from before they are
+# read until they are answered; beyond: LimitsExceeded, unread
+MAX_LARGE_CALLS_PER_USER = 4 * MAX_IMPORT
+MAX_LARGE_CALLS = 16 * MAX_IMPORT  # the same of all users; beyond: LimitsExceeded, unread
 MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
-MAX_HELD_CALLS = 4096  # calls that came before the service was ready; beyond: LimitsExceeded
+# calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
+MAX_HELD_CALLS = 4096
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
 MAX_ACCOUNT_LOOKUPS = 8
+MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
 
 # Sent, and not read by its receivers
 

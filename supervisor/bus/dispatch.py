@@ -18,7 +18,6 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 from ...policy.access import Caller, permitted
 from ...policy.limits import (
     MAX_CALLS_PER_SENDER,
-    MAX_HELD_CALLS,
     MAX_LARGE_REPLIES,
     MIN_UNREAD_SHARE,
     UNREAD_PER_CALL,
@@ -28,7 +27,9 @@ from .budget import Account, NoRoom
 from .callers import CallerGone, Callers
 from .connection import BusConnection
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
+from .held_calls import HeldCalls
 from .interface import Interface
+from .large_calls import LargeCalls
 from .objects import ObjectTree, Served, Target, check_signature
 from .properties import PropertyCalls, check_property_call
 from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
@@ -73,13 +74,15 @@ class Dispatcher:
         self._objects = ObjectTree(service_uid)
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
-        self._held: deque[Message] | None = deque()
+        self._held: HeldCalls | None = HeldCalls()
         self._queues: dict[str, _CallQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
+        self._large = LargeCalls(connection.budget)
         connection.inbound.skipped = self._skipped
+        connection.inbound.admits = self._large.admit
         connection.add_message_handler(self._received)
 
     # Objects
@@ -117,7 +120,7 @@ class Dispatcher:
     def open(self) -> None:
         """Serve the calls that have been held, in their order, and from now on each when it is received."""
         held, self._held = self._held, None
-        for call in held or ():
+        for call in held.take() if held else ():
             self._accept(call)
 
     def close(self) -> None:
@@ -129,7 +132,7 @@ class Dispatcher:
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
-        held = len(self._held) if self._held else 0
+        held = len(self._held) if self._held is not None else 0
         return held + len(self._queues) + sum(len(queue.calls) for queue in self._queues.values())
 
     async def settled(self) -> None:
@@ -142,18 +145,23 @@ class Dispatcher:
             return False
         if self._held is None:
             self._accept(call)
-        elif len(self._held) < MAX_HELD_CALLS:
-            self._held.append(call)
-        else:
-            self._know(call.sender or "")
-            self._replies.error(call, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
+        elif refused := self._held.add(call):
+            self._know(refused.sender or "")
+            self._replies.error(refused, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
+            self._large.done(refused)
         return True
 
     def _skipped(self, call: Message, largest: int) -> None:
-        """A call was not read: its arguments are larger than `largest` bytes."""
-        bound = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
+        """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
         self._know(call.sender or "")
-        self._replies.error(call, LIMITS_EXCEEDED, f"The arguments of {call.member} are larger than {bound}")
+        if not largest:
+            text = (
+                f"Too many calls with large arguments are waiting: wait for their answers before the next {call.member}"
+            )
+        else:
+            bound = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
+            text = f"The arguments of {call.member} are larger than {bound}"
+        self._replies.error(call, LIMITS_EXCEEDED, text)
 
     def _know(self, sender: str) -> None:
         if sender not in self._accounts:
@@ -167,24 +175,31 @@ class Dispatcher:
             if caller is None:
                 self._know(sender)
             unfinished = self._attempt(call, caller)
-            if unfinished is not None:
+            if unfinished is None:
+                self._large.done(call)
+            else:
                 self._queues[sender] = queue = _CallQueue(caller)
-                task = asyncio.create_task(self._work(sender, queue, unfinished))
+                task = asyncio.create_task(self._work(sender, queue, call, unfinished))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         elif len(queue.calls) < MAX_CALLS_PER_SENDER:
             queue.calls.append(call)
         else:
             self._replies.error(call, LIMITS_EXCEEDED, f"{MAX_CALLS_PER_SENDER} of your calls are waiting already")
+            self._large.done(call)
 
-    async def _work(self, sender: str, queue: _CallQueue, unfinished: Coroutine[Any, Any, None] | None) -> None:
+    async def _work(
+        self, sender: str, queue: _CallQueue, call: Message, unfinished: Coroutine[Any, Any, None] | None
+    ) -> None:
         try:
             while True:
                 if unfinished is not None:
                     await unfinished
+                self._large.done(call)
                 if not queue.calls:
                     return
-                unfinished = self._attempt(queue.calls.popleft(), queue.caller)
+                call = queue.calls.popleft()
+                unfinished = self._attempt(call, queue.caller)
         finally:
             del self._queues[sender]
 
@@ -291,6 +306,7 @@ class Dispatcher:
             waiting = self._queues[caller.name].calls
             for one in (call, *waiting):
                 self._replies.nothing_read(one)
+                self._large.done(one)
             waiting.clear()
             return
         unfinished = self._attempt(call, caller)

@@ -99,7 +99,7 @@ def create(
                 fcntl.ioctl(node, _TUNSETPERSIST, 1)
                 return name, index
             except OSError as error:
-                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror
+                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror or error
                 raise SystemFailure(f"cannot make a tun device: {reason}") from error
 
 

@@ -27,6 +27,7 @@ class SessionContext(msgspec.Struct, frozen=True):
     journal: SessionJournal
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
+    descriptors: int  # files that the service may have open
     connect_deadline: float  # seconds from Connect to the first connection
     stopped_grace: float  # seconds that processes may be stopped (SIGSTOP), 0 for ever
     full_titles: bool  # titles of sessions' processes have the names of profile and owner

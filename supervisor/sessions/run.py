@@ -51,6 +51,10 @@ class RunOwner(ABC):
         """The worker broke the rules and has been killed."""
 
     @abstractmethod
+    def worker_not_heard(self, reason: str) -> None:
+        """The service failed to handle what the worker said, and has killed it."""
+
+    @abstractmethod
     def worker_ended(self, how: str) -> None:
         """The worker's process has been reaped, or is stuck and has been killed."""
 
@@ -143,7 +147,7 @@ class Run(WorkerListener):
         return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
 
     async def _make_device(self) -> None:
-        self.device = await self._context.network.create_device(self._owner.name, self._uid)
+        self.device = await self._context.network.create_device(self._owner.name, self._uid, self._owner.acl.owner)
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context
@@ -168,6 +172,9 @@ class Run(WorkerListener):
 
     def rules_broken(self, reason: str) -> None:
         self._owner.worker_killed(reason)
+
+    def not_handled(self, reason: str) -> None:
+        self._owner.worker_not_heard(reason)
 
     def process_ended(self, how: str) -> None:
         self._owner.worker_ended(how)
@@ -221,6 +228,11 @@ class Run(WorkerListener):
     async def apply_network(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, see Network.apply."""
         return await self._context.network.apply(self.device, settings)
+
+    def note_server(self, address: str) -> None:
+        """The engine talks to this server: with a device that persists, it need not have asked for settings anew."""
+        if self.device:
+            self._context.network.move(self.device, address)
 
     async def clear_network(self) -> None:
         """Take all settings off the device; what fails is logged."""

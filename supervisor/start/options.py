@@ -38,6 +38,7 @@ class Options(msgspec.Struct, frozen=True):
     session_uids: range
     process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
+    public_networks: Literal["allow", "refuse"]
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -146,6 +147,13 @@ def make_parser() -> argparse.ArgumentParser:
         "default); refuse to start if one is missing (strict); or for tests, use exactly these layers, or none",
     )
     parser.add_argument(
+        "--public-networks",
+        choices=("allow", "refuse"),
+        default="allow",
+        help="whether tunnels may have public addresses and routes (allow, the default: routes to as much as two /8 of "
+        "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -180,6 +188,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         session_uids=chosen.session_uids,
         process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
+        public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 

@@ -19,7 +19,7 @@ from ..sandbox.pkcs11_providers import ListedProviders, join_groups
 from ..sandbox.trial import Trial
 from ..sessions.uids import check_unused
 from ..workers.helpers import Helpers, Starting
-from . import directories, privileges
+from . import descriptors, directories, privileges
 from .options import Options
 
 _OTHERS_READ = 0o022
@@ -38,6 +38,7 @@ class Prepared(msgspec.Struct, frozen=True):
     sandbox: Sandbox
     providers: ListedProviders
     tun_directory: int | None  # see network/tun.py
+    descriptors: int  # files that this process may have open
 
 
 class Start:
@@ -88,6 +89,7 @@ class Start:
             helpers = self._helpers.set_up(setup)
         except OSError as error:
             raise _no_helpers(error) from error
+        limit = descriptors.raise_limit()  # the helpers have theirs already
         os.umask(_NOBODY_ELSE_READS)
         privileges.drop(self._account)
         # Before the first thread.  A handler would interrupt whatever the thread does, and the kernel would leave the
@@ -105,6 +107,7 @@ class Start:
             sandbox=confined,
             providers=providers,
             tun_directory=self._tun_directory,
+            descriptors=limit,
         )
 
 

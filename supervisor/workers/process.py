@@ -6,7 +6,7 @@ import select
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
@@ -40,6 +40,10 @@ class WorkerListener(ABC):
         """The worker broke the rules and has been killed."""
 
     @abstractmethod
+    def not_handled(self, reason: str) -> None:
+        """This process failed to handle a message of the worker, which has been killed though it broke no rule."""
+
+    @abstractmethod
     def process_ended(self, how: str) -> None:
         """The process has been reaped, or is stuck and has been killed; `how` as in "was killed by SIGKILL"."""
 
@@ -51,6 +55,9 @@ class _Nobody(WorkerListener):
         pass
 
     def rules_broken(self, reason: str) -> None:
+        pass
+
+    def not_handled(self, reason: str) -> None:
         pass
 
     def process_ended(self, how: str) -> None:
@@ -183,11 +190,8 @@ class WorkerProcess:
                 self._stop_reading()
                 self._loop.call_later(_CLOSED_GRACE, self.kill)
                 return
-            except (BadFrame, ProtocolViolation) as error:
-                self._violated(str(error))
-                return
-            except Exception as error:  # an internal error must not outlive the session that it showed in
-                self._violated(f"a message of it could not be handled: {error!r}")
+            except Exception as error:
+                self._failed_with(error)
                 return
             if pending is not None:
                 self._stop_reading()
@@ -207,17 +211,28 @@ class WorkerProcess:
     def _handled(self, busy: asyncio.Future[None]) -> None:
         self._busy = None
         if not busy.cancelled() and (error := busy.exception()) is not None:
-            ours = "" if isinstance(error, ProtocolViolation) else "a message of it could not be handled: "
-            self._violated(f"{ours}{error if not ours else repr(error)}")
+            self._failed_with(error)
         self._resume_reading()
 
+    def _failed_with(self, error: BaseException) -> None:
+        if isinstance(error, (BadFrame, ProtocolViolation)):
+            self._violated(str(error))
+        else:
+            # Whatever it is, it must not outlive the session that it showed in; what this process lacks is no fault of
+            # the worker's.
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+            self._give_up(self._tell_not_handled, reason)
+
     def _violated(self, reason: str) -> None:
+        self._give_up(self._tell_violation, reason)
+
+    def _give_up(self, tell: Callable[[str], None], reason: str) -> None:
         if self.alive and not self._failed:
             self._failed = True
             self._stop_reading()
             self.kill()
             # Not now: this may be called in the middle of a change of the session's state.
-            self._loop.call_soon(self._tell_violation, reason)
+            self._loop.call_soon(tell, reason)
 
     def _reaped(self, how: str) -> None:
         try:
@@ -239,6 +254,9 @@ class WorkerProcess:
 
     def _tell_violation(self, reason: str) -> None:
         self._listener.rules_broken(reason)
+
+    def _tell_not_handled(self, reason: str) -> None:
+        self._listener.not_handled(reason)
 
     def _tell_end(self, how: str) -> None:
         self._listener.process_ended(how)

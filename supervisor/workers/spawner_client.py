@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from itertools import count
 
 import msgspec
@@ -47,6 +48,7 @@ class SpawnerClient(HelperClient):
         self._serials = count(1)
         self._waiting: dict[int, _Request] = {}
         self._owed: set[int] = set()
+        self._spare = -1  # a descriptor that keeps room for another
 
     def owes(self, uid: int) -> bool:
         """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
@@ -60,6 +62,7 @@ class SpawnerClient(HelperClient):
         """
         if self.ended:
             raise NoSpawner("The spawner has ended; restart the service to start sessions again")
+        self._keep_spare()
         serial = next(self._serials)
         ours, theirs = channel_pair()
         try:
@@ -110,6 +113,30 @@ class SpawnerClient(HelperClient):
     def _settle(self, uid: int) -> None:
         self._owed.discard(uid)
         self._uid_is_free(uid)
+
+    def close(self) -> None:
+        super().close()
+        self._give_up_spare()
+
+    def _readable(self) -> None:
+        # An answer comes with a descriptor, which there has to be room for whatever else is open.
+        self._give_up_spare()
+        super()._readable()
+        if self._waiting:
+            with suppress(SystemFailure):  # the next answer may find room all the same
+                self._keep_spare()
+
+    def _keep_spare(self) -> None:
+        if self._spare < 0:
+            try:
+                self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise SystemFailure(f"no file can be opened: {error.strerror}") from error
+
+    def _give_up_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
 
     def _answered(self, packet: Packet[bytes]) -> None:
         serial, pid = helpers.unpack_spawned(packet.data)

@@ -241,21 +241,22 @@ socks pass {{ from: 0/0 to: 0/0 }}
             raise LabError("the bus runs already: ask for activation before anything that uses it")
         made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
-            made.activatable(service.NAMES, service_command(self._service_directory, *activation))
+            made.activatable(service.NAMES, service_command(self.service_directory, *activation))
         self._parts.callback(made.stop)
         made.start()
         self.__dict__["bus"] = made
         return made
 
     @functools.cached_property
-    def _service_directory(self) -> Path:
+    def service_directory(self) -> Path:
+        """Where the service keeps its files: `state` and `runtime` in it."""
         place = self._place("service")
         place.mkdir()
         return place
 
     def supervisor(self, *options: str, idle_exit: float = 0, log_level: int = 6, wait: bool = True) -> Service:
         """Start the service; it owns its names when this returns (at once with `wait=False`)."""
-        argv = service_command(self._service_directory, *options, idle_exit=idle_exit, log_level=log_level)
+        argv = service_command(self.service_directory, *options, idle_exit=idle_exit, log_level=log_level)
         made = Service(self.client_side, self.bus, argv, self.watcher)
         self._parts.callback(self._end, made)
         if wait:

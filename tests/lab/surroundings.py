@@ -37,10 +37,11 @@ class Account:
 SERVICE = Account("_openvpn", 4000)
 ALICE = Account("alice", 4001)
 BOB = Account("bob", 4002)
+MORE_USERS = (Account("carol", 4021), Account("dave", 4022), Account("erin", 4023), Account("frank", 4024))
 ROOT = Account("root", 0, "/root")
 ACCOUNTS = {
     account.name: account
-    for account in (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, Account("nobody", 65534))
+    for account in (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, *MORE_USERS, Account("nobody", 65534))
 }
 
 

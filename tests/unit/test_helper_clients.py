@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -314,6 +315,29 @@ def test_a_spawner_that_takes_no_requests() -> None:
         with pytest.raises(SystemFailure, match=r"^The spawner takes no requests$"):
             await spawner.client.spawn(UID)
         assert not spawner.client.owes(UID) and spawner.reaper._expected == 0
+        spawner.close()
+
+    run(body)
+
+
+def test_there_is_room_for_a_worker_that_was_asked_for() -> None:
+    """Its pidfd arrives, whatever else is open by then."""
+
+    async def body() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+        spawner = Spawner()
+        for _ in range(2):
+            task, serial, _ = await begun(spawner)
+            child = waiting_child()
+            taken = []
+            spawner.answer(serial, child)
+            with pytest.raises(OSError, match="Too many open files"):
+                while True:
+                    taken.append(os.dup(0))
+            pid, pidfd, _ = await task
+            assert pid == child and pidfds() == [pidfd]
+            for descriptor in (pidfd, *taken):
+                os.close(descriptor)
         spawner.close()
 
     run(body)

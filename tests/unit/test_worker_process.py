@@ -1,6 +1,7 @@
 """The supervisor's end of one worker: frames strictly in order, bounds, and an end that leaves nothing."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -100,14 +101,17 @@ def test_a_frame_that_takes_time_holds_back_the_next_until_it_is_given_up() -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "broken", "unhandled"),
     [
-        (ProtocolViolation("it asked too much"), "it asked too much"),
-        (KeyError("x"), "a message of it could not be handled: KeyError('x')"),
+        (ProtocolViolation("it asked too much"), ["it asked too much"], []),
+        (KeyError("x"), [], ["KeyError('x')"]),
+        (OSError(errno.EMFILE, "Too many open files"), [], ["Too many open files"]),
     ],
 )
 @pytest.mark.parametrize("later", [False, True])
-def test_what_cannot_be_handled_kills_it_and_is_said_once(error: Exception, told: str, later: bool) -> None:
+def test_what_cannot_be_handled_kills_it_and_is_said_once(
+    error: Exception, broken: list[str], unhandled: list[str], later: bool
+) -> None:
     async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
         async def fail() -> None:
             raise error
@@ -123,7 +127,7 @@ def test_what_cannot_be_handled_kills_it_and_is_said_once(error: Exception, told
         say(theirs, 1, 2, 3)
         await heard.until(lambda: bool(heard.ends))
         assert numbers(heard) == [1, 2]  # nor is the other one its last word
-        assert (heard.broken, heard.ends) == ([told], KILLED)
+        assert (heard.broken, heard.unhandled, heard.ends) == (broken, unhandled, KILLED)
 
     run(body)
 

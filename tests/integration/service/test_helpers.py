@@ -189,7 +189,7 @@ def test_a_user_id_is_given_out_again_when_its_worker_is_gone(lab: Lab) -> None:
         with pytest.raises(BusError, match="All user ids for sessions are in use"):
             alice.new_tunnel(profile)
     wait_until(lambda: _made(alice, profile))
-    with pytest.raises(BusError, match="All user ids for sessions are in use"):
+    with pytest.raises(BusError, match=r"user ids for them: 1 \(--session-uids\)"):
         alice.new_tunnel(alice.import_profile("another", lab.profile()))
     assert service.stop() == ExitStatus.OK
 

@@ -41,7 +41,7 @@ def test_sessions_of_all_users_together(lab: Lab) -> None:
 
 def test_connections_that_hear_of_a_session(lab: Lab) -> None:
     """Beyond the bound the one that was there first hears nothing more, until it calls again."""
-    with started(lab, through=with_limits(lab.directory, MAX_WATCHERS=MOST)):
+    with started(lab, through=with_limits(lab.directory, MAX_WATCHERS_PER_USER=MOST)):
         wait_ready(lab)
         session = begin(lab)
         others = [lab.connection("alice") for _ in range(MOST)]
