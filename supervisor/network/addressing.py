@@ -100,12 +100,6 @@ class Addressing:
                 self._clear(device)
             raise
 
-    def move(self, name: str, server: Host) -> None:
-        """The session of this device talks to another server, with the settings it has."""
-        self._claims.move(name, server)
-        if self._claims.pending:
-            self._freed()
-
     def _claim(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry

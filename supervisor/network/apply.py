@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
-from ...policy.network import NetworkSettings, server_address
+from ...policy.network import NetworkSettings
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import tun
@@ -22,7 +22,6 @@ from .firewall import Firewall
 from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
 from .netlink import Netlink
-from .prefixes import Host
 from .serial_executor import SerialExecutor, limited
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
@@ -38,7 +37,7 @@ class Network:
     ) -> None:
         """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
 
-        Raises OSError if the directory cannot be made, or has no room for the records of devices.
+        Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
         self._tun_directory = tun_directory
         self._journal = DeviceJournal(journal_directory)
@@ -106,10 +105,6 @@ class Network:
         finally:
             self._executor.submit(steps.close)
         return warnings
-
-    def move(self, device: str, server: str) -> None:
-        """The device's session talks to the server at this address by now: others' routes keep off it."""
-        self._executor.submit(self._addressing.move, device, Host.of(server_address(server)))
 
     async def clear(self, device: str) -> None:
         """Switch a device off and remove its addresses and routes; no effect if it has none, or has been removed.

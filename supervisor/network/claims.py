@@ -143,12 +143,6 @@ class Claims:
         """Whether anybody waits for anything."""
         return bool(self._pending)
 
-    def move(self, device: str, server: Host) -> None:
-        """The device's session talks to another server by now, without asking for anything."""
-        if claim := self._claims.get(device):
-            claim.server = server
-            self._list_servers()
-
     def release(self, device: str) -> None:
         """Forget all that the device's session has and waits for."""
         self._forget_routes(device)

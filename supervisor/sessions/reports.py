@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import msgspec
 
 from ...ipc import messages
-from ...policy.dbus_numbers import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
 from ...policy.reports import is_endpoint, is_question, is_web_page
@@ -129,8 +129,6 @@ def connected(session: ReportedSession, run: Run, message: messages.Connected) -
     """The engine is connected, and the network it asked for before is in place."""
     if not is_endpoint(message.proto, message.address, message.port, message.name):
         raise ProtocolViolation(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
-    if message.proto not in HTTP_PROXIED.values():
-        run.note_server(message.address)
     session.connected(Server(message.proto, message.address, message.port, message.name))
     where = f"{message.address}:{message.port} ({message.name}) over {message.proto} on {run.device}"
     session.log.write(LogCategory.INFO, f"Connected: {where}", LogGroup.CLIENT)

@@ -229,11 +229,6 @@ class Run(WorkerListener):
         """Put these settings on the device, see Network.apply."""
         return await self._context.network.apply(self.device, settings)
 
-    def note_server(self, address: str) -> None:
-        """The engine talks to this server: with a device that persists, it need not have asked for settings anew."""
-        if self.device:
-            self._context.network.move(self.device, address)
-
     async def clear_network(self) -> None:
         """Take all settings off the device; what fails is logged."""
         try:

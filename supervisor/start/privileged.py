@@ -37,8 +37,8 @@ class Prepared(msgspec.Struct, frozen=True):
     engine_was_there: bool  # the engine is in the workers' root directory
     sandbox: Sandbox
     providers: ListedProviders
-    tun_directory: int | None  # see network/tun.py
     descriptors: int  # files that this process may have open
+    tun_directory: int | None  # see network/tun.py
 
 
 class Start:

@@ -13,7 +13,11 @@ from ..lab.service import Service
 from ..lab.surroundings import RESOLV_CONF
 from ..support.sessions import CONNECTED, FAILED, UserSession, begin
 
-HER_SERVER, HIS_SERVER = "192.0.2.1", "192.0.2.2"  # behind the router, unlike those of other tests
+HER_SERVER, HER_OTHER_SERVER, HIS_SERVER = (
+    "192.0.2.1",
+    "192.0.2.3",
+    "192.0.2.2",
+)  # behind the router, unlike those of other tests
 NAME_SERVER = "192.0.2.53"
 HER_ADDRESS = "198.18.0.2"  # the first of her server's pool
 HERE = "198.51.100.0/24"  # the machine's own network
@@ -25,12 +29,17 @@ class Neighbourhood:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        for address in (HER_SERVER, HIS_SERVER):
+        for address in (HER_SERVER, HER_OTHER_SERVER, HIS_SERVER):
             run_ip("-n", lab.server_side.name, "address", "add", f"{address}/32", "dev", "lo")
         run_ip("-n", lab.client_side.name, "route", "add", "default", "via", SERVER_ADDRESS)
-        lab.server(more=[f"local {HER_SERVER}"])
+        self.her_server = lab.server(more=[f"local {HER_SERVER}", "explicit-exit-notify 1"])
         self.service: Service = lab.supervisor()
-        self.alice = begin(lab, remotes=[f"{HER_SERVER} 1194"])
+        self.start_alice("hers")
+
+    def start_alice(self, name: str, *more: str) -> None:
+        """Connect a session of hers, with these lines in its profile."""
+        remotes = [f"{HER_SERVER} 1194", f"{HER_OTHER_SERVER} 1194"]
+        self.alice = begin(self.lab, name, remotes=remotes, more=more)
         self.alice.connect()
         self._device = self.alice.get("device_name")
 
@@ -205,3 +214,24 @@ def test_two_users_of_one_vpn(neighbourhood: Neighbourhood) -> None:
     lines = neighbourhood.lines
     bob.call("Disconnect")
     neighbourhood.said("INFO: route 2001:db8:3::/64 was pending and is set now", lines)
+
+
+def test_the_server_to_which_her_session_moves(neighbourhood: Neighbourhood) -> None:
+    """Her engine keeps its device, and does not ask for its settings again."""
+    lab = neighbourhood.lab
+    neighbourhood.alice.call("Disconnect")
+    neighbourhood.start_alice("moving", "persist-tun", "connect-timeout 5")
+    alice = neighbourhood.alice
+    before = alice.seen
+    neighbourhood.her_server.stop()
+    lab.server(more=[f"local {HER_OTHER_SERVER}"])
+    alice.wait(CONNECTED, before, deadline=60)
+    assert alice.get("connected_to")[1] == HER_OTHER_SERVER
+    bob = neighbourhood.bob(*(f"route {server} 255.255.255.255" for server in (HER_SERVER, HER_OTHER_SERVER)))
+    bob.connect()
+    neighbourhood.said(
+        f"route {HER_OTHER_SERVER}/32 is pending: it covers {HER_OTHER_SERVER}, the VPN server of another"
+    )
+    assert lab.client_side.routes(bob.get("device_name")) == {"198.18.7.0/24", HER_SERVER}
+    assert neighbourhood.way_to(HER_OTHER_SERVER) == "cable"
+    bob.call("Disconnect")

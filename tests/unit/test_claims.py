@@ -164,16 +164,6 @@ def test_the_servers_of_others() -> None:
     assert sessions.ask("b", BOB, "203.0.113.1/32", "203.0.113.0/24") == []
 
 
-def test_a_session_that_moves_to_another_server() -> None:
-    sessions = Sessions()
-    sessions.ask("a", ALICE, server="203.0.113.1")
-    sessions.ask("b", BOB, "203.0.113.1/32")
-    sessions.claims.move("a", host("203.0.113.2"))
-    sessions.claims.move("c", host("203.0.113.2"))
-    assert sessions.settle() == [("b", "203.0.113.1/32")]
-    assert len(sessions.ask("b", BOB, "203.0.113.2/32")) == 1
-
-
 def test_a_server_on_a_network_of_the_machine() -> None:
     sessions = Sessions(Machine(networks=((prefix("203.0.113.0/24"), "lan"),)))
     sessions.ask("a", ALICE, server="203.0.113.1")

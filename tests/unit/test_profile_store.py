@@ -273,6 +273,37 @@ def test_root_may_give_a_user_more_and_what_is_there_stays(tmp_path: Path, monke
     asyncio.run(run())
 
 
+def test_whose_profiles_are_listed(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        first, second, third = [
+            await store.add(name, TEXT, owner, single_use=False, persistent=True)
+            for name, owner in (("first", 1), ("second", 1), ("third", 2))
+        ]
+
+        def listed(uid: int) -> list[str]:
+            return [profile.metadata.name for profile in store.usable_by(uid)]
+
+        assert (listed(1), listed(2), listed(3)) == (["first", "second"], ["third"], [])
+        await store.change(second, lambda _: {"granted": (2, 3)})
+        await store.change(third, lambda _: {"public": True})
+        assert (listed(1), listed(2), listed(3)) == (
+            ["first", "second", "third"],
+            ["second", "third"],
+            ["second", "third"],
+        )
+        again, _ = await loaded(tmp_path)
+        assert [profile.path for profile in again.usable_by(3)] == [second.path, third.path]
+        await store.change(second, lambda _: {"granted": (3,), "owner": 2})
+        await store.change(third, lambda _: {"public": False})
+        assert (listed(1), listed(2), listed(3)) == (["first"], ["second", "third"], ["second"])
+        for profile in (first, second, third):
+            await store.remove(profile)
+        assert listed(1) == listed(2) == listed(3) == []
+
+    asyncio.run(run())
+
+
 def test_a_change_writes_no_text(tmp_path: Path) -> None:
     async def run() -> None:
         store = store_in(tmp_path)

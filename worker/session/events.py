@@ -7,7 +7,6 @@ from typing import Any
 from ...ipc import messages
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_STATUS_TEXT
-from ...policy.network import PolicyViolation, check
 from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
 from . import management, network_settings
@@ -211,15 +210,11 @@ def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
     )
     for warning in warnings:
         session.uplink.log(LogCategory.WARN, warning)
-    try:
-        check(wanted)
-    except PolicyViolation as error:
-        session.machine.failed(f"The server's network settings cannot be used: {error}")
-        return
-    session.uplink.tell(messages.ApplyNetwork(wanted))
+    session.ask_for_network(wanted)
 
 
 def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
+    session.network = None
     session.uplink.tell(messages.ClearNetwork())
 
 

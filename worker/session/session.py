@@ -25,10 +25,12 @@ from ...policy.limits import (
     PAUSE_DEADLINE,
     STOPPED_GRACE,
 )
+from ...policy.network import NetworkSettings, PolicyViolation, check
 from ...policy.profile.overrides import SessionOverrides, for_session
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
+from . import network_settings
 from .attempts import Attempts
 from .dialogue import Dialogue
 from .downlink import Downlink
@@ -62,6 +64,7 @@ class WorkerSession:
         self.connecting_reported = False
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
         self.endpoint_reported = False  # not before the bytes so far are counted
+        self.network: NetworkSettings | None = None  # asked for last
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
@@ -169,11 +172,33 @@ class WorkerSession:
         if self.endpoint is not None and self.endpoint_reported:
             self.report_connected()
 
+    def ask_for_network(self, wanted: NetworkSettings) -> bool:
+        """Ask for settings of the device; False if they are not acceptable, and the session has failed."""
+        try:
+            check(wanted)
+        except PolicyViolation as error:
+            self.machine.failed(f"The server's network settings cannot be used: {error}")
+            return False
+        self.network = wanted
+        self.uplink.tell(messages.ApplyNetwork(wanted))
+        return True
+
+    def _server_known(self) -> bool:
+        """Have the routes of others keep off the server to which the engine talks by now; False if that fails.
+
+        With a device that persists, the engine does not say that its settings hold for another server.
+        """
+        server, network = self.attempts.remotes.tried, self.network
+        if network is None or network.server == server:
+            return True
+        return self.ask_for_network(network_settings.moved(network, server))
+
     def report_connected(self) -> None:
         """Report the connection there is."""
         assert self.endpoint is not None
         self.endpoint_reported = True
-        self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
+        if self._server_known():
+            self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
 
     def _end_engine(self) -> None:
         """Ask the engine to end; kill it if it takes too long.  The loop ends when it is gone."""
