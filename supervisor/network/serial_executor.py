@@ -60,7 +60,7 @@ async def limited(what: str, deadline: float) -> AsyncIterator[None]:
 
 
 async def unless_cancelled(job: Future[T]) -> T:
-    """Wait for a job's result or exception; when cancelled, the job is done all the same, and nobody hears of either."""
+    """Wait for a job's result or exception; when cancelled, the job is done all the same, and nobody hears of it."""
     result = asyncio.wrap_future(job)
     # Else one that fails after that would be reported as a fault: shield() looks at what it protects no more.
     result.add_done_callback(lambda done: done.cancelled() or done.exception())
