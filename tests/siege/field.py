@@ -29,8 +29,8 @@ _TAKEN = (
 _HALVES = ("route 0.0.0.0 128.0.0.0", "route 128.0.0.0 128.0.0.0", "route-ipv6 ::/1", "route-ipv6 8000::/1")
 _EIGHTS = tuple(f"route {number}.0.0.0 255.0.0.0" for number in range(1, 221))
 _MANY = tuple(f"route 203.0.{number // 200}.{number % 200} 255.255.255.255" for number in range(MAX_ROUTES + 10))
-# Alice's own, one in her subnet, her server's, somebody else's on the Internet.  (That of a host behind her tunnel
-# could be taken: docs/SECURITY.md, what is left open.)
+# Alice's own, one in her subnet, her server's, somebody else's on the Internet.  (That of a host behind her tunnel can
+# be taken: docs/SECURITY.md, what is left open.)
 _ADDRESSES = (
     "ifconfig 198.19.0.2 255.255.255.0",
     "ifconfig 198.19.0.77 255.255.255.0",

@@ -176,9 +176,10 @@ class Siege:
         """
         for process in self._attackers.values():
             process.stop(0)
-        leaving.leave(self.field, ATTACKERS)
         until = time.monotonic() + _REST
         while True:
+            # Again, since a call of theirs may have waited for its turn and start a session only now.
+            leaving.leave(self.field, ATTACKERS)
             after = census.take(self.field)
             wrong = census.left(empty, after)
             wrong += census.grown(before, after, descriptors=MORE_DESCRIPTORS, threads=MORE_THREADS, memory=memory)
