@@ -5,9 +5,7 @@ import gc
 import os
 import signal
 import traceback
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
@@ -38,11 +36,7 @@ from .start import privileged
 from .start.instance import InstanceLock
 from .start.options import PROGRAM
 from .version import API_VERSION, VERSION
-from .workers.helpers import kill_serving
-from .workers.lookout import Lookout, process_title
-from .workers.reap import Reaper
-from .workers.resolver_client import ResolverClient
-from .workers.spawner_client import SpawnerClient
+from .workers.processes import Processes
 
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
@@ -57,7 +51,6 @@ class Service:
         self._log: Log = prepared.log
         self._sandbox = prepared.sandbox
         self._session_uids = prepared.session_uids
-        self._helpers = prepared.helpers
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
@@ -71,16 +64,15 @@ class Service:
         # Not required: other services of OpenVPN 3 Linux may own them.
         self._more_names = [log_api.BUS_NAME, *names_without_service()]
         self._lock = InstanceLock(options.runtime_dir)
-        self._reaper = Reaper(options.stopped_grace, self._made_to_go_on)
-        self._lookout = Lookout(options.look_interval)
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
-        helpers = prepared.helpers
-        replace_spawner = partial(self._replace, "spawner", helpers.serving_spawner)
-        self._spawner = SpawnerClient(helpers.spawner, self._reaper, user_ids.give_back, replace_spawner)
-        self._lookout.add_helper(helpers.serving_spawner, self._spawner.found_busy)
-        replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
-        self._resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
-        self._lookout.add_helper(helpers.serving_resolver, self._resolver.found_busy)
+        self._processes = Processes(
+            prepared.helpers,
+            self._log,
+            user_ids.give_back,
+            self._stop.is_set,
+            stopped_grace=options.stopped_grace,
+            look_interval=options.look_interval,
+        )
         try:
             self._network = Network(
                 options.runtime_dir / "devices",
@@ -108,10 +100,10 @@ class Service:
         context = SessionContext(
             log=self._log,
             network=self._network,
-            resolver=self._resolver,
-            spawner=self._spawner,
-            reaper=self._reaper,
-            lookout=self._lookout,
+            resolver=self._processes.resolver,
+            spawner=self._processes.spawner,
+            reaper=self._processes.reaper,
+            lookout=self._processes.lookout,
             user_ids=user_ids,
             journal=self._journal,
             forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
@@ -145,11 +137,7 @@ class Service:
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()
         await self._lock.acquire()
-        self._reaper.start()
-        self._reaper.watch(self._helpers.pid, self._helpers_ended)
-        loop.add_reader(self._helpers.stderr, self._log_helpers_stderr)
-        self._spawner.start()
-        self._resolver.start()
+        self._processes.start()
         await self._callers.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._clean_up()
@@ -197,10 +185,7 @@ class Service:
         self._dispatcher.close()
         self._connection.close()
         await self._network.close()
-        self._spawner.close()
-        self._resolver.close()
-        self._lookout.stop()
-        self._reaper.stop()
+        self._processes.close()
 
     # Starting
 
@@ -310,36 +295,10 @@ class Service:
         """What keeps the service running: sessions, and attached services, which log through it."""
         return self._manager.count + self._log_service.num_attached
 
-    def _log_helpers_stderr(self) -> None:
-        """Log what the helpers print, which they do only before they serve requests, or when they fail."""
-        data = os.read(self._helpers.stderr, 65536)
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._helpers.stderr)
-        for line in data.decode(errors="replace").splitlines():
-            self._log.error(line, group=LogGroup.BACKENDSTART)
-
     def _log_internal_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
         self._log.error(f"Internal error: {context.get('message')}\n{trace}")
-
-    def _resolver_ended(self) -> None:
-        text = "The resolver has ended: sessions cannot look up names until the service is restarted"
-        self._log.crit(text, group=LogGroup.BACKENDSTART)
-
-    def _replace(self, name: str, serving: Callable[[], list[int]]) -> None:
-        self._log.error(f"The {name} does not answer: it is killed, and replaced", group=LogGroup.BACKENDSTART)
-        kill_serving(serving())
-
-    def _made_to_go_on(self, pid: int, how: str) -> None:
-        """A child that is no worker is stopped: most likely a keeper, which cannot be replaced without root."""
-        text = f"{process_title(pid)} (process {pid}) {how}: the service cannot do without it, and lets it go on"
-        self._log.error(text, group=LogGroup.BACKENDSTART)
-
-    def _helpers_ended(self, how: str) -> None:
-        if not self._stop.is_set():
-            text = f"The spawner's keeper {how}: restart the service, since a spawner that ends is not replaced"
-            self._log.crit(text, group=LogGroup.BACKENDSTART)
 
 
 async def serve(prepared: privileged.Prepared) -> ExitStatus:

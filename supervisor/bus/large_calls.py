@@ -19,6 +19,8 @@ class LargeCalls:
 
     def admit(self, sender: str, serial: int, size: int) -> bool:
         """Whether there is room for a call; if so, it is counted until it is `done`."""
+        if (sender, serial) in self._calls:
+            return False  # they could not be told apart when one of them is over
         account = self._budget.accounts.get(sender)
         uid = account.user.uid if account else None
         if self._of_user[uid] + size > MAX_LARGE_CALLS_PER_USER or self._all + size > MAX_LARGE_CALLS:

@@ -22,7 +22,7 @@ from .firewall import Firewall
 from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
 from .netlink import Netlink
-from .serial_executor import SerialExecutor, limited
+from .serial_executor import SerialExecutor, limited, unless_cancelled
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
 
@@ -83,7 +83,7 @@ class Network:
         self._executor.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
-                return await asyncio.shield(asyncio.wrap_future(job))
+                return await unless_cancelled(job)
         except (asyncio.CancelledError, SystemFailure):
             # Nobody knows its name, should there be one in the end.
             job.add_done_callback(lambda done: self._executor.submit(self._discard, done))

@@ -74,23 +74,20 @@ class ConfigurationService:
 
     def fetch_available_configs(self, caller: Caller) -> list[str]:
         """Answers FetchAvailableConfigs."""
-        return [path for path, stored in self.store.profiles.items() if listed_for(caller.uid, acl_of(stored.metadata))]
+        return [stored.path for stored in self.store.usable_by(caller.uid)]
 
     def lookup_config_name(self, caller: Caller, name: str) -> list[str]:
         """Answers LookupConfigName."""
-        profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.name == name]
+        return [stored.path for stored in self.store.usable_by(caller.uid) if stored.metadata.name == name]
 
     def search_by_tag(self, caller: Caller, tag: str) -> list[str]:
         """Answers SearchByTag."""
-        profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if tag in profiles[path].metadata.tags]
+        return [stored.path for stored in self.store.usable_by(caller.uid) if tag in stored.metadata.tags]
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
         """Answers SearchByOwner; a user that does not exist has no profiles."""
         uid = await _user_id(owner, caller)
-        profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.owner == uid]
+        return [stored.path for stored in self.store.usable_by(caller.uid) if stored.metadata.owner == uid]
 
     async def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
         """Answers TransferOwnership; who else may use the profile stays as it is."""

@@ -42,6 +42,7 @@ class ProfileQuota:
         self._persistent = persistent
         self._taken: Counter[int] = Counter()
         self._all = 0
+        self.under_way = 0  # counted, and not yet in the file system
         if persistent:
             self._where, self._elsewhere = "on disk", "as one that does not persist"
             self._most, self._most_of_user = limits.PROFILES_ON_DISK, limits.PROFILES_ON_DISK_PER_USER
@@ -77,7 +78,7 @@ class ProfileQuota:
                 f"users take {_shown(self._all)} of {_shown(most)}, yours {_shown(own)}, and no user gets more than is "
                 f"left free: remove one of yours, or import it {self._elsewhere}"
             )
-        if there.free - size < there.left_free:
+        if there.free - self.under_way - size < there.left_free:
             raise CallerError(
                 f"The file system of {self._directory} is nearly full: {_shown(there.free)} are free, of which "
                 f"{_shown(there.left_free)} are kept for sessions and other services: ask the administrator to make "

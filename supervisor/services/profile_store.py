@@ -5,6 +5,7 @@ outlive the process, which ends when idle (profile_files.py).  Texts are read wh
 """
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections import Counter
@@ -32,6 +33,7 @@ class StoredProfile(msgspec.Struct, eq=False):
     file: Path
     persistent: bool
     metadata: Metadata
+    number: int = 0  # in the order in which they came
     changing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
     @property
@@ -51,7 +53,10 @@ class ProfileStore:
         self.profiles: dict[str, StoredProfile] = {}
         self._directory = {False: runtime_dir / "profiles", True: state_dir / "profiles"}
         self._quota = {kept: ProfileQuota(self._directory[kept], persistent=kept) for kept in (False, True)}
+        self._numbers = itertools.count()
         self._count: Counter[int] = Counter()  # by owner, with those that are being imported
+        self._usable: dict[int, set[str]] = {}  # paths, by owner and by whom they are shared with
+        self._public: set[str] = set()  # paths
 
     async def load(self) -> list[str]:
         """Read what earlier processes stored; returns a line for the log about each file left out."""
@@ -64,7 +69,9 @@ class ProfileStore:
         found.sort(key=lambda profile: profile.metadata.imported)
         self.profiles = {profile.path: profile for profile in found}
         for profile in found:
+            profile.number = next(self._numbers)
             self._take(profile.persistent, profile.metadata)
+            self._list(profile)
         return notes
 
     async def add(
@@ -95,6 +102,7 @@ class ProfileStore:
         self._quota[persistent].check(owner, len(text), there)
         file = directory / f"{uuid.uuid4()}{SUFFIX}"
         self._take(persistent, metadata)
+        self._quota[persistent].under_way += len(text)
         try:
             if problem is not None:
                 text_of_problem = await self.turns.in_pieces(owner, problem)
@@ -103,8 +111,11 @@ class ProfileStore:
         except BaseException:
             self._give_back(persistent, metadata)
             raise
-        profile = StoredProfile(file, persistent, metadata)
+        finally:
+            self._quota[persistent].under_way -= len(text)
+        profile = StoredProfile(file, persistent, metadata, next(self._numbers))
         self.profiles[profile.path] = profile
+        self._list(profile)
         return profile
 
     def find(self, path: str) -> StoredProfile:
@@ -113,6 +124,15 @@ class ProfileStore:
             return self.profiles[path]
         except KeyError:
             raise NoSuchObject(path) from None
+
+    def usable_by(self, uid: int) -> list[StoredProfile]:
+        """The profiles of a user, those shared with the user and public ones; the oldest first.
+
+        In a time that does not grow with what others have.
+        """
+        found = [self.profiles[path] for path in self._public | self._usable.get(uid, set())]
+        found.sort(key=lambda profile: profile.number)
+        return found
 
     async def text(self, profile: StoredProfile, reader: int) -> bytes:
         """The text as imported, for a user; raises CallerError if its file cannot be read."""
@@ -132,7 +152,9 @@ class ProfileStore:
             await self._soon(profile.persistent, before.owner, lambda: self._write_metadata(profile, metadata))
             self._give_back(profile.persistent, before)
             self._take(profile.persistent, metadata)
+            self._unlist(profile)
             profile.metadata = metadata
+            self._list(profile)
 
     async def remove(self, profile: StoredProfile) -> None:
         """Delete a profile; raises CallerError if its file cannot be deleted, NoSuchObject if it is gone."""
@@ -140,6 +162,7 @@ class ProfileStore:
             self.find(profile.path)
             await self.turns.in_thread(profile.metadata.owner, remove_profile, profile.file, durable=profile.persistent)
             self._give_back(profile.persistent, profile.metadata)
+            self._unlist(profile)
             del self.profiles[profile.path]
 
     async def _soon(self, persistent: bool, user: int, work: Callable[[], T]) -> T:
@@ -155,6 +178,20 @@ class ProfileStore:
             raise CallerError(f"the profile cannot be stored ({profile.file.parent}: {error.strerror})") from error
         self._quota[profile.persistent].check_change(there)
         write_metadata(profile.file, metadata, durable=profile.persistent)
+
+    def _list(self, profile: StoredProfile) -> None:
+        metadata = profile.metadata
+        for uid in {metadata.owner, *metadata.granted}:
+            self._usable.setdefault(uid, set()).add(profile.path)
+        if metadata.public:
+            self._public.add(profile.path)
+
+    def _unlist(self, profile: StoredProfile) -> None:
+        for uid in {profile.metadata.owner, *profile.metadata.granted}:
+            self._usable[uid].discard(profile.path)
+            if not self._usable[uid]:
+                del self._usable[uid]
+        self._public.discard(profile.path)
 
     def _take(self, persistent: bool, metadata: Metadata) -> None:
         self._count[metadata.owner] += 1

@@ -23,6 +23,7 @@ from ..bus.signals import Signals
 from ..errors import CallerError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.profiles import Profile, Profiles
+from ..services.turns import Turns
 from . import sharing
 from .context import SessionContext
 from .device_object import DeviceObjects
@@ -68,6 +69,7 @@ class SessionManager(SessionListener):
         self._signals = signals
         self._profiles = profiles
         self._providers = providers
+        self._long_work = Turns()
         self._places = places(context.user_ids.enough_for, context.descriptors)
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
         self._ending: set[Session] = set()  # off the bus, but something of them is left
@@ -138,7 +140,9 @@ class SessionManager(SessionListener):
         self._log.debug(text, session=session.name, user=caller.uid)
         began = time.monotonic()
         try:
-            await session.start(await launch_spec(profile, self._providers, reusable=restart))
+            await session.start(
+                await launch_spec(profile, self._providers, self._long_work, caller.uid, reusable=restart)
+            )
         except BaseException as error:
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()

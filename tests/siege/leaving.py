@@ -3,10 +3,12 @@
 import time
 from collections.abc import Sequence
 
-from dbus_fast import Message, MessageType
+from dbus_fast import Message, MessageType, Variant
 
 from ...policy.limits import MAX_PROFILES_PER_USER, MAX_SESSIONS_PER_USER
+from ...supervisor.bus.inspection_api import INSPECTION
 from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
+from ..lab.service import FIRST_SESSION_UID
 from ..lab.surroundings import Account
 from .alice import PATIENCE, Noticed, user, value
 from .field import Field
@@ -41,6 +43,13 @@ class Leaver:
     @property
     def profiles(self) -> list[str]:
         return self.listed(CONFIGURATION_PATH, CONFIGURATION, "FetchAvailableConfigs")
+
+    def session_uid(self, path: str) -> int:
+        """The user id of a session's processes."""
+        call = (path, "org.freedesktop.DBus.Properties", "Get", "ss", INSPECTION.name, "session_uid")
+        found = value(self.line.call(SESSIONS, *call, patience=PATIENCE), "session_uid")
+        assert isinstance(found, Variant)
+        return int(found.value)
 
     def all_of(self, calls: Sequence[Message]) -> list[Message]:
         """Make calls, some at a time; their replies.  Raises Noticed."""
@@ -88,7 +97,10 @@ def leave(field: Field, accounts: Sequence[Account]) -> None:
 
 
 def check_quotas(field: Field, accounts: Sequence[Account], texts: Texts) -> None:
-    """Whether each of them may have as many profiles and sessions as a user may have, and no more.  Raises Noticed."""
+    """Whether each of them may have as many profiles and sessions as a user may have, and no more.
+
+    And whether no user id of a session is missing: each gets the lowest that is free.  Raises Noticed.
+    """
     for account in accounts:
         one = Leaver(field, account)
         _have(account, "profiles", one.import_some(MAX_PROFILES_PER_USER + 1, texts.good[0]), MAX_PROFILES_PER_USER)
@@ -97,6 +109,10 @@ def check_quotas(field: Field, accounts: Sequence[Account], texts: Texts) -> Non
             for path in one.profiles[: MAX_SESSIONS_PER_USER + 1]
         ]
         _have(account, "sessions", one.all_of(calls), MAX_SESSIONS_PER_USER)
+        highest = max(one.session_uid(path) for path in one.sessions)
+        if highest != FIRST_SESSION_UID + MAX_SESSIONS_PER_USER:  # the first is alice's
+            missing = highest - FIRST_SESSION_UID - MAX_SESSIONS_PER_USER
+            raise Noticed(f"{missing} user ids of sessions have not been given back")
         one.end_all()
         one.remove_all()
         one.line.close()

@@ -42,10 +42,10 @@ def main() -> int:
         lab.bus_program = options.bus
         siege = Siege(lab, plan, lambda text: print(text, flush=True))
         wrong = siege.run()
+        for text in wrong:
+            print(text, flush=True)
         FOUND.mkdir(parents=True, exist_ok=True)
         (FOUND / "service.log").write_text(siege.field.service.log + "\n")
-    for text in wrong:
-        print(text)
     print(f"seed {plan.seed}: " + (f"{len(wrong)} findings" if wrong else "alice noticed nothing, and nothing is left"))
     return 1 if wrong else 0
 

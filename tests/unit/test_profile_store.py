@@ -13,6 +13,7 @@ import pytest
 
 from ...policy import limits
 from ...supervisor.errors import CallerError, NoSuchObject
+from ...supervisor.services.profile_quota import FileSystem, ProfileQuota
 from ...supervisor.services.profile_store import ProfileStore, StoredProfile
 from ..support.skipping import cannot_run_here
 
@@ -273,6 +274,37 @@ def test_root_may_give_a_user_more_and_what_is_there_stays(tmp_path: Path, monke
     asyncio.run(run())
 
 
+def test_whose_profiles_are_listed(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        first, second, third = [
+            await store.add(name, TEXT, owner, single_use=False, persistent=True)
+            for name, owner in (("first", 1), ("second", 1), ("third", 2))
+        ]
+
+        def listed(uid: int) -> list[str]:
+            return [profile.metadata.name for profile in store.usable_by(uid)]
+
+        assert (listed(1), listed(2), listed(3)) == (["first", "second"], ["third"], [])
+        await store.change(second, lambda _: {"granted": (2, 3)})
+        await store.change(third, lambda _: {"public": True})
+        assert (listed(1), listed(2), listed(3)) == (
+            ["first", "second", "third"],
+            ["second", "third"],
+            ["second", "third"],
+        )
+        again, _ = await loaded(tmp_path)
+        assert {profile.path for profile in again.usable_by(3)} == {second.path, third.path}
+        await store.change(second, lambda _: {"granted": (3,), "owner": 2})
+        await store.change(third, lambda _: {"public": False})
+        assert (listed(1), listed(2), listed(3)) == (["first"], ["second", "third"], ["second"])
+        for profile in (first, second, third):
+            await store.remove(profile)
+        assert listed(1) == listed(2) == listed(3) == []
+
+    asyncio.run(run())
+
+
 def test_a_change_writes_no_text(tmp_path: Path) -> None:
     async def run() -> None:
         store = store_in(tmp_path)
@@ -412,3 +444,16 @@ def test_full_and_read_only_disks_leave_the_old_state(tmp_path: Path) -> None:
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_what_is_left_free_in_a_small_file_system(tmp_path: Path) -> None:
+    """What is being written counts as written."""
+    mib = 1024 * 1024
+    quota = ProfileQuota(tmp_path, persistent=False)
+    quota.check(1, 4 * mib, FileSystem(100 * mib, 17 * mib))
+    with pytest.raises(CallerError, match=r"16\.0 MiB are free, of which 12\.5 MiB are kept for sessions"):
+        quota.check(1, 4 * mib, FileSystem(100 * mib, 16 * mib))
+    quota.under_way = 4 * mib
+    with pytest.raises(CallerError, match="is nearly full"):
+        quota.check(1, 4 * mib, FileSystem(100 * mib, 17 * mib))
+    quota.check(1, 4 * mib, FileSystem(10_000 * mib, 41 * mib))

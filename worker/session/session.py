@@ -79,8 +79,9 @@ class WorkerSession:
         return self.machine.phase
 
     def _asks_too_much(self) -> None:
-        what = f"more than {MAX_ENGINE_REPORTS} times in a second"
-        self.machine.failed(f"The server asks its user or the connection changes {what}")
+        self.machine.failed(
+            f"The server asks, or the connection changes, more than {MAX_ENGINE_REPORTS} times in a second"
+        )
 
     def set_log_level(self, level: int) -> None:
         """Log lines up to this level (0 to 6) from now on; the engine has to say as much."""
