@@ -73,12 +73,14 @@ class Addressing:
             return None
         self._clear(device)
         del self._devices[name]
+        self._claims.release(name)
+        self._look_at_pending()
         return device.entry
 
-    def clear(self, name: str) -> None:
-        """Switch a device off and remove what is set on it, if it is there and anything is."""
+    def clear(self, name: str, keep: bool) -> None:
+        """Switch a device off and remove what is set on it, if anything is; `keep` as in Network.clear."""
         if device := self._devices.get(name):
-            self._clear(device)
+            self._clear(device, keep)
 
     def replace(self, name: str, settings: NetworkSettings, warnings: list[str]) -> Generator[None, None, None]:
         """Apply settings, request by request; clears the device if it fails or is closed before its end."""
@@ -142,8 +144,7 @@ class Addressing:
                 except IPv6Off:
                     warnings.append(f"IPv6 is off on this machine: {address} is not set")
                 yield
-        if self._claims.pending:
-            self._freed()
+        self._look_at_pending()
         # What is granted meanwhile is among them.
         tried = set[DeviceRoute]()
         while missing := [one for one in self._claims.routes(name) if one not in device.routes and one not in tried]:
@@ -180,18 +181,22 @@ class Addressing:
                         self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
             yield
 
-    def _clear(self, device: _Device) -> None:
+    def _clear(self, device: _Device, keep: bool = False) -> None:
+        if not keep:
+            self._claims.rest(device.entry.name)
+            self._look_at_pending()
         if device.change is None:
             return
         if self._netlink.set_down(device.entry.index):
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
         self._end_guard(device.addresses)
-        self._claims.release(device.entry.name)
         device.change = None
         device.changing = False
         device.addresses.clear()
         device.routes.clear()
+
+    def _look_at_pending(self) -> None:
         if self._claims.pending:
             self._freed()
 

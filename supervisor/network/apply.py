@@ -106,13 +106,14 @@ class Network:
             self._executor.submit(steps.close)
         return warnings
 
-    async def clear(self, device: str) -> None:
+    async def clear(self, device: str, *, keep: bool = False) -> None:
         """Switch a device off and remove its addresses and routes; no effect if it has none, or has been removed.
 
-        The engine may go on holding the device.  Raises SystemFailure.
+        With `keep` the session will ask for them again in a while: no other gets them meanwhile.  The engine may go on
+        holding the device.  Raises SystemFailure.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            await self._executor.run(self._addressing.clear, device)
+            await self._executor.run(self._addressing.clear, device, keep)
 
     async def delete_device(self, device: str) -> None:
         """Remove a device, after the engine has ended; no effect if there is none.  Raises SystemFailure.

@@ -143,13 +143,19 @@ class Claims:
         """Whether anybody waits for anything."""
         return bool(self._pending)
 
-    def release(self, device: str) -> None:
-        """Forget all that the device's session has and waits for."""
+    def rest(self, device: str) -> None:
+        """Forget what the device's session has and waits for, but keep others off its server, where it may return."""
         self._forget_routes(device)
-        if self._claims.pop(device, None):
-            self._list_servers()
+        if claim := self._claims.get(device):
+            self._claims[device] = _Claim(claim.session, claim.owner, claim.server)
             for key in [key for key in self._pending if key[0] == device]:
                 del self._pending[key]
+
+    def release(self, device: str) -> None:
+        """Forget the device's session."""
+        self.rest(device)
+        self._claims.pop(device, None)
+        self._list_servers()
 
     def postpone(self, device: str, route: DeviceRoute) -> None:
         """A route that was granted cannot be set, since somebody else's is there: it is pending again."""

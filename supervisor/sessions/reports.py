@@ -174,7 +174,8 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
 
 async def clear_network(session: ReportedSession, run: Run, message: messages.ClearNetwork) -> None:
     """Take the settings off; the worker's next message is read after that."""
-    await run.clear_network()
+    # Else it connects again: what it had does not go to others meanwhile.
+    await run.clear_network(keep=session.state not in (State.PAUSING, State.PAUSED))
 
 
 def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:

@@ -229,10 +229,10 @@ class Run(WorkerListener):
         """Put these settings on the device, see Network.apply."""
         return await self._context.network.apply(self.device, settings)
 
-    async def clear_network(self) -> None:
-        """Take all settings off the device; what fails is logged."""
+    async def clear_network(self, *, keep: bool = False) -> None:
+        """Take all settings off the device, see Network.clear; what fails is logged."""
         try:
-            await self._context.network.clear(self.device)
+            await self._context.network.clear(self.device, keep=keep)
         except SystemFailure as error:
             self._log_network(f"Network settings could not be undone: {error}")
 

@@ -235,3 +235,25 @@ def test_the_server_to_which_her_session_moves(neighbourhood: Neighbourhood) -> 
     assert lab.client_side.routes(bob.get("device_name")) == {"198.18.7.0/24", HER_SERVER}
     assert neighbourhood.way_to(HER_OTHER_SERVER) == "cable"
     bob.call("Disconnect")
+
+
+def test_her_session_connects_again(neighbourhood: Neighbourhood) -> None:
+    """While she is not connected, what bob waits for does not become his; her server's not even while she pauses."""
+    lab, alice = neighbourhood.lab, neighbourhood.alice
+    bob = neighbourhood.bob(*(f"route {one} 255.255.255.255" for one in (HER_SERVER, BEHIND_ADDRESS, TUNNEL_ADDRESS)))
+    bob.connect()
+    device = bob.get("device_name")
+    before = alice.seen
+    alice.call("Restart")
+    alice.wait(CONNECTED, before)
+    neighbourhood.check_alice()
+    assert lab.client_side.routes(device) == {"198.18.7.0/24"}
+
+    alice.call("Pause", "s", "lunch")
+    neighbourhood.said(f"INFO: route {TUNNEL_ADDRESS}/32 was pending and is set now")
+    assert lab.client_side.routes(device) == {"198.18.7.0/24", BEHIND_ADDRESS, TUNNEL_ADDRESS}
+    assert neighbourhood.way_to(HER_SERVER) == "cable"
+    before = alice.seen
+    alice.call("Resume")
+    alice.wait(CONNECTED, before)
+    bob.call("Disconnect")

@@ -164,6 +164,19 @@ def test_the_servers_of_others() -> None:
     assert sessions.ask("b", BOB, "203.0.113.1/32", "203.0.113.0/24") == []
 
 
+def test_a_session_at_rest_keeps_its_server() -> None:
+    sessions = Sessions()
+    sessions.ask("a", ALICE, "10.0.0.0/8", address="198.18.0.2", server="203.0.113.1")
+    sessions.ask("b", BOB, "203.0.113.1/32", "10.1.0.0/16")
+    sessions.claims.rest("a")
+    assert sessions.settle() == [("b", "10.1.0.0/16")]
+    assert sessions.ask("c", BOB, address="198.18.0.2") == []
+    with pytest.raises(Conflict):
+        sessions.ask("d", BOB, address="203.0.113.1")
+    sessions.claims.release("a")
+    assert sessions.settle() == [("b", "203.0.113.1/32")]
+
+
 def test_a_server_on_a_network_of_the_machine() -> None:
     sessions = Sessions(Machine(networks=((prefix("203.0.113.0/24"), "lan"),)))
     sessions.ask("a", ALICE, server="203.0.113.1")

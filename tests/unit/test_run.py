@@ -43,7 +43,7 @@ class Books(Network, SessionJournal, UserIds):
         self._done.append(f"device for {uid}")
         return "tun7"
 
-    async def clear(self, device: str) -> None:
+    async def clear(self, device: str, *, keep: bool = False) -> None:
         self._done.append(f"clear {device}")
         if self._failing:
             raise SystemFailure("no")
