@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import select
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from ...policy.dbus_numbers import StatusMajor, StatusMinor
 from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
 from ..lab.processes import Process
 from ..lab.surroundings import ALICE, Account
+from ..support.silent_client import BUS, BUS_PATH
 from .field import ALICES_SERVER, ASIDE, ECHO_PORT, Field
 from .wire import Connection
 
@@ -85,6 +85,7 @@ class Alice:
             self._listen(_BETWEEN)
         self._line.heard.clear()
         self.took: list[float] = []  # ms of each Get
+        self.bus_took: list[float] = []  # ms of a call of the bus itself just before
         self._flows = {THROUGH: self._flow(THROUGH, ALICES_SERVER), BESIDE: self._flow(BESIDE, ASIDE)}
 
     def _flow(self, name: str, address: str) -> Process:
@@ -121,6 +122,9 @@ class Alice:
         """One call; raises Noticed where anything is not as it was."""
         self._listen(_BETWEEN)
         began = time.monotonic()
+        value(self._line.call(BUS, BUS_PATH, BUS, "GetId", patience=PATIENCE), "GetId of the bus")
+        self.bus_took.append((time.monotonic() - began) * 1000)
+        began = time.monotonic()
         reply = self._must(self.session, "org.freedesktop.DBus.Properties", "Get", "ss", SESSIONS, "status")
         self.took.append((time.monotonic() - began) * 1000)
         status = tuple(getattr(reply, "value", ()))
@@ -149,16 +153,8 @@ class Alice:
                 raise Noticed(f"{name} of her session is {got}")
 
     def speed(self) -> str:
-        """Her calls so far: how many, and how long they took."""
-        ordered = sorted(self.took)
-        if not ordered:
-            return "no calls"
-        shown = {
-            "median": statistics.median(ordered),
-            "99 %": ordered[len(ordered) * 99 // 100],
-            "longest": ordered[-1],
-        }
-        return f"{len(ordered)} calls, " + ", ".join(f"{name} {time:.1f} ms" for name, time in shown.items())
+        """Her calls so far: how many, and how long they took, and calls of the bus itself."""
+        return f"{len(self.took)} calls, {_spread(self.took)}; of the bus itself {_spread(self.bus_took)}"
 
     def stop_flows(self) -> dict[str, Flow]:
         """End both flows, once their last datagrams are back or lost; what became of all."""
@@ -169,6 +165,14 @@ class Alice:
     def leave(self) -> None:
         self.stop_flows()
         self._line.close()
+
+
+def _spread(times: list[float]) -> str:
+    if not times:
+        return "none"
+    ordered = sorted(times)
+    shown = {"median": ordered[len(ordered) // 2], "99 %": ordered[len(ordered) * 99 // 100], "longest": ordered[-1]}
+    return ", ".join(f"{name} {took:.1f} ms" for name, took in shown.items())
 
 
 def _counts(flow: Process) -> Flow:
