@@ -132,7 +132,10 @@ class Engine:
         """Whether the process has been stopped since ("SIGSTOP"), or goes on (""); None if neither."""
         if self.pidfd < 0:
             return None
-        change = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+        try:
+            change = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+        except ChildProcessError:
+            return None  # it has ended: what is left of it has neither state
         if change is None:
             return None
         return signal.Signals(change.si_status).name if change.si_code == os.CLD_STOPPED else ""
