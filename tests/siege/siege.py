@@ -62,7 +62,7 @@ class Siege:
         self._began = time.monotonic()
         self._told = self._looked = 0.0
         self._log_read = 0
-        self._most = Figures()
+        self._most = Most()
         self.field = Field(lab)
         self.alice = Alice(self.field)
 
@@ -208,7 +208,7 @@ def _unordinary(flows: Mapping[str, Flow]) -> list[str]:
     ]
 
 
-class Figures:
+class Most:
     """The most that there was at any time."""
 
     def __init__(self) -> None:
