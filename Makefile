@@ -10,9 +10,9 @@ LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
-TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker dante-server
+TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
-TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl dbus-broker-launch danted
+TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl dbus-broker-launch
 
 # What `make fuzz` needs besides, which Debian does not have.
 FUZZER := atheris>=3

@@ -10,7 +10,7 @@ from .surroundings import CACHE, OtherRoot, SurroundingsError
 
 SUITE = "trixie"
 PACKAGES = (
-    "dante-server", "dbus", "dbus-broker", "gcc", "iproute2", "libc6-dev", "man-db", "mount", "opensc", "openssl",
+    "dbus", "dbus-broker", "gcc", "iproute2", "libc6-dev", "man-db", "mount", "opensc", "openssl",
     "openvpn", "procps",
     "python3-click", "python3-cryptography", "python3-dbus-fast", "python3-hypothesis", "python3-msgspec",
     "python3-pip", "python3-prctl", "python3-psutil", "python3-pyroute2", "python3-pytest", "python3-rich",

@@ -17,7 +17,7 @@ from . import connection, enter, service
 from .auth_server import AuthServer, Judge
 from .bus import Bus
 from .connection import BusClient
-from .network import CABLE, SERVER_ADDRESS, Namespace, join
+from .network import SERVER_ADDRESS, Namespace, join
 from .openvpn import OpenVpn, Server, client_profile
 from .pki import Authority, Identity, Pki
 from .processes import LabError, Process, describe, helper, pids, until_gone
@@ -124,21 +124,13 @@ class Lab:
         return made
 
     def socks_proxy(self, address: str = SERVER_ADDRESS) -> Process:
-        """Start a SOCKS proxy at `address`, SOCKS_PORT, for everybody."""
-        configuration = self._place("danted")
-        configuration.write_text(
-            f"""logoutput: stderr
-internal: {address} port = {SOCKS_PORT}
-external: {CABLE}
-clientmethod: none
-socksmethod: none
-client pass {{ from: 0/0 to: 0/0 }}
-socks pass {{ from: 0/0 to: 0/0 }}
-"""
-        )
-        made = self.server_side.start("SOCKS proxy", ["danted", "-f", str(configuration)])
+        """Start a SOCKS proxy at `address`, SOCKS_PORT, for everybody.
+
+        Each request is a line "connect HOST" or "associate" of the process.
+        """
+        made = self.server_side.start("SOCKS proxy", helper("socks_proxy.py", address, str(SOCKS_PORT)))
         self._parts.callback(made.stop)
-        made.wait_line("running$")
+        made.wait_line("^ready$")
         return made
 
     @functools.cached_property

@@ -161,12 +161,13 @@ def test_a_random_label_below_which_alone_the_server_is_known(lab: Lab) -> None:
 def test_a_server_by_name_behind_a_socks_proxy(lab: Lab, protocol: str) -> None:
     """Over UDP the engine needs the server's address, else the proxy looks its name up."""
     lab.dns({NAME: [SERVER_ADDRESS], "proxy.example": [SERVER_ADDRESS]})
-    lab.socks_proxy()
+    proxy = lab.socks_proxy()
     lab.server(protocol=protocol)
     lab.supervisor()
     session = begin(lab, protocol=protocol, remotes=[f"{NAME} 1194"], more=[f"socks-proxy proxy.example {SOCKS_PORT}"])
     session.connect()
     assert session.get("connected_to") == [protocol, NAME, 1194]
+    proxy.wait_line("^associate$" if protocol == "udp" else f"^connect {NAME}$")
     assert lab.echo(TUNNEL_ADDRESS, b"hello") == b"hello"
 
 
