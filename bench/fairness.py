@@ -12,7 +12,7 @@ from typing import Any
 
 from dbus_fast import Message, Variant
 
-from ..tests.lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
+from ..tests.lab.connection import CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
 from ..tests.lab.lab import Lab
 from ..tests.lab.processes import LabError
 from .figures import Figure, Wanted

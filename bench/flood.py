@@ -1,6 +1,6 @@
 """A user's connections that call as fast as they are answered, as a program on one core: orders as in client.py.
 
-in:   {"messages": [hex, …], "window": n}: flood with these, in turn, n of them under way on each connection; or {}: stop
+in:   {"messages": [hex, …], "window": n}: flood with these in turn, n under way on each connection; {}: stop
 out:  {"replies": n, "errors": n, "seconds": s}, when the flood has been stopped, and answered as far as it is
 
 The first argument is the call of Hello, in hexadecimal.

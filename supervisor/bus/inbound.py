@@ -20,6 +20,7 @@ _FIXED = 16  # bytes: byte order, type, flags, version, body's length, serial, l
 _LITTLE = ord("l")
 _LITTLE_HEAD = struct.Struct("<III")
 _BIG_HEAD = struct.Struct(">III")
+_READ = 64 * 1024  # bytes taken at a time, where the library asks for a few messages: whose turn it is, all must tell
 _CHUNK = 256 * 1024  # bytes skipped at a time, so that other things get their turn
 _PLAIN = frozenset("ybnqiuxtdsog")  # types whose values cost no more than their size
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
@@ -122,7 +123,7 @@ class InboundSocket:
                 return b""
             self._skipping -= skipped
             raise BlockingIOError(errno.EAGAIN, "skipped")
-        data = self._receive(size, flags)
+        data = self._receive(max(size, _READ), flags)
         if len(data) <= self._passing or not data:
             self._passing -= len(data)
             return data
