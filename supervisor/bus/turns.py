@@ -79,7 +79,6 @@ class Turns:
         self._due = False  # some are answered in this turn of the loop
         self._answered_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
 
     @property
     def busy(self) -> int:
@@ -95,14 +94,18 @@ class Turns:
                 await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Cancel all calls that are being handled; no other is begun."""
-        self._closed = True
+        """Cancel all calls that are being handled, and forget those that wait."""
+        self._ready.clear()
+        for sender in list(self._senders.values()):
+            sender.calls.clear()
+            while sender.user.unstarted:
+                unstarted, unfinished = sender.user.unstarted.popleft()
+                unfinished.close()
+                unstarted.busy = False
+        for sender in list(self._senders.values()):
+            self._forget_idle(sender)
         for task in self._tasks:
             task.cancel()
-        for user in {sender.user for sender in self._senders.values()}:
-            for _, unfinished in user.unstarted:
-                unfinished.close()
-            user.unstarted.clear()
 
     # Arrival
 
@@ -188,7 +191,7 @@ class Turns:
     def _answer_some(self) -> None:
         self._due = False
         end = self._loop.time() + _SLICE
-        while self._ready and self._may_run() and not self._closed:
+        while self._ready and self._may_run():
             user = self._ready.popleft()
             sender = user.ready.popleft()
             unfinished = self._run(self._next(sender), sender.caller)
