@@ -25,9 +25,9 @@ _INTROSPECTABLE = f"{_BUS}.Introspectable"
 _WINDOW = 100  # calls under way on each connection; dbus-daemon allows 128
 _PROFILES = 490  # of the user who floods; the limit is 500
 _LARGE = 4_100_000  # bytes of the largest profile
+_SECONDS = 0.6  # of Get, in each round
+_TUNNELS = 2  # in each round
 _ROUNDS = 2  # of flood and yardstick, in turns
-_UNCOUNTED = 30  # calls, while the flood begins
-_LONGEST = 1.5  # seconds for the calls of one round
 _WANTED = Wanted(2, of_ratio=True)
 
 
@@ -52,19 +52,23 @@ class Flood:
         self._popen.communicate()
 
     def begin(self, calls: Sequence[Message], window: int) -> None:
-        """Flood with these calls until `end`."""
+        """Flood with these calls until `end`; returns when the first are answered."""
         messages = [_marshalled(call).hex() for call in calls]
         self._write({"messages": messages, "window": window})
+        self._read()
 
     def end(self) -> dict[str, float]:
         """End it; how many replies there were, how many of them errors, in how many seconds."""
         self._write({})
+        return self._read()
+
+    def _read(self) -> dict[str, float]:
         assert self._popen.stdout is not None
         line = self._popen.stdout.readline()
         if not line:
             raise LabError("the process that floods has ended")
-        done: dict[str, float] = json.loads(line)
-        return done
+        said: dict[str, float] = json.loads(line)
+        return said
 
     def _write(self, order: dict[str, Any]) -> None:
         assert self._popen.stdin is not None
@@ -157,7 +161,7 @@ def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message],
     }
 
 
-def fairness(lab: Lab, calls: int, tunnels: int, only: str = "") -> list[Figure]:
+def fairness(lab: Lab) -> list[Figure]:
     """Another user's Get, median and 99th percentile, and NewTunnel, in each flood; all beside those in GetId's."""
     figures: list[Figure] = []
     with Meter(lab) as alice, Meter(lab, "bob") as bob, Flood(lab) as flood:
@@ -165,20 +169,20 @@ def fairness(lab: Lab, calls: int, tunnels: int, only: str = "") -> list[Figure]
         alice.connect(session)
         second = alice.import_profile("second", lab.profile())
         for name, (messages, window) in _floods(lab, bob, session).items():
-            if only and only not in name:
-                continue
             kinds = {"flood": messages, "yardstick": [Message(_BUS, _BUS_PATH, _BUS, "GetId")]}
             gets: dict[str, list[float]] = {kind: [] for kind in kinds}
             starts: dict[str, list[float]] = {kind: [] for kind in kinds}
             for _ in range(_ROUNDS):
                 for kind, chosen in kinds.items():
                     flood.begin(chosen, window)
-                    gets[kind] += alice.gets(session, calls // _ROUNDS, uncounted=_UNCOUNTED, longest=_LONGEST)
-                    for _ in range(tunnels):
+                    gets[kind] += alice.gets(session, _SECONDS)
+                    for _ in range(_TUNNELS):
                         starts[kind].append(_start_and_end(alice, second))
                     done = flood.end()
                     if kind == "flood":
-                        print(name, {k: round(v, 1) for k, v in done.items()}, file=sys.stderr)
+                        print(
+                            f"  {name}: {done['replies'] / done['seconds']:.0f} replies/s", file=sys.stderr, flush=True
+                        )
             figures += _figures(name, gets, starts)
     return figures
 

@@ -1,7 +1,7 @@
 """A user's connections that call as fast as they are answered, as a program on one core: orders as in client.py.
 
 in:   {"messages": [hex, …], "window": n}: flood with these in turn, n under way on each connection; {}: stop
-out:  {"replies": n, "errors": n, "seconds": s}, when the flood has been stopped, and answered as far as it is
+out:  {} when it has begun; {"replies": n, "errors": n, "seconds": s} when it has been stopped, and is answered
 
 The first argument is the call of Hello, in hexadecimal.
 """
@@ -96,11 +96,11 @@ def flood(connections: list[Connection], messages: list[bytes], window: int) -> 
         one.under_way = one.replies = one.errors = 0
         polled.register(one.socket, select.EPOLLIN | select.EPOLLOUT)
     polled.register(0, select.EPOLLIN)
-    stopping = False
+    begun = stopping = False
     while not stopping or any(one.under_way for one in connections):
         ready = polled.poll(_PATIENCE)
         if not ready and stopping:
-            break
+            break  # what is missing is not answered
         for descriptor, event in ready:
             if descriptor == 0:
                 stopping = True
@@ -113,6 +113,9 @@ def flood(connections: list[Connection], messages: list[bytes], window: int) -> 
                 one.send()
             elif not stopping and one.under_way <= window // 2:
                 one.call(cycles[one], window)
+            if not begun and one.replies and not any(other.sending for other in connections):
+                begun = True
+                print("{}", flush=True)
             polled.modify(descriptor, select.EPOLLIN | (select.EPOLLOUT if one.sending else 0))
     return {
         "replies": sum(one.replies for one in connections),
