@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dbus_fast import Message, Variant
+from dbus_fast import Message, MessageFlag, Variant
 
 from ..tests.lab.connection import CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
 from ..tests.lab.lab import Lab
@@ -99,7 +99,7 @@ def _introspect(path: str) -> Message:
 
 
 def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message], int]]:
-    """By name, calls that user bob may make, and how many are under way on each connection.
+    """By name, calls that user bob may make, and how many are under way on each connection (0: none is answered).
 
     `others` is another user's session.
     """
@@ -115,7 +115,7 @@ def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message],
     inspect = f"{SESSIONS}.inspect"
     import_small = _call(CONFIGURATION_PATH, "Import", "ssbb", "more", small, False, False)
     import_large = _call(CONFIGURATION_PATH, "Import", "ssbb", "more", "<\n" + large_text, False, False)
-    small_window = {
+    one_by_one = {
         "Fetch of 4 MB": [_call(large, "Fetch")],
         "FetchJSON of 4 MB": [_call(large, "FetchJSON")],
         "Import of 4 MB, refused": [import_large],
@@ -156,9 +156,12 @@ def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message],
         "Connect, Resume, refused": [_call(session, "Connect"), _call(session, "Resume")],
         "Restart": [_call(session, "Restart")],
     }  # fmt: skip
-    return {name: (calls, _WINDOW) for name, calls in floods.items()} | {
-        name: (calls, 1) for name, calls in small_window.items()
-    }
+    unanswered = Message(SESSIONS, session, SESSIONS, "Ready", flags=MessageFlag.NO_REPLY_EXPECTED)
+    return (
+        {name: (calls, _WINDOW) for name, calls in floods.items()}
+        | {"Ready, no reply wanted": ([unanswered], 0)}
+        | {name: (calls, 1) for name, calls in one_by_one.items()}
+    )
 
 
 def fairness(lab: Lab) -> list[Figure]:
@@ -169,7 +172,7 @@ def fairness(lab: Lab) -> list[Figure]:
         alice.connect(session)
         second = alice.import_profile("second", lab.profile())
         for name, (messages, window) in _floods(lab, bob, session).items():
-            kinds = {"flood": messages, "yardstick": [Message(_BUS, _BUS_PATH, _BUS, "GetId")]}
+            kinds = {"flood": messages, "yardstick": [Message(_BUS, _BUS_PATH, _BUS, "GetId", flags=messages[0].flags)]}
             gets: dict[str, list[float]] = {kind: [] for kind in kinds}
             starts: dict[str, list[float]] = {kind: [] for kind in kinds}
             for _ in range(_ROUNDS):

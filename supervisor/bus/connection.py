@@ -29,11 +29,10 @@ from ...policy.limits import (
 )
 from ..errors import SystemFailure
 from .budget import Account, Budget, NoRoom
-from .inbound import Inbound, InboundSocket
+from .inbound import BUS, Inbound, InboundSocket
 from .stall import StallWatch
 from .wire import check_body
 
-BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 
 _MESSAGES_A_WRITE = 512  # buffers given to one sendmsg; the kernel takes up to 1024

@@ -64,12 +64,15 @@ class Dispatcher:
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
         self._held: deque[Message] | None = deque()
-        self._turns = Turns(self._attempt, self._refuse_waiting, lambda: not connection.congested)
+        self._turns = Turns(
+            self._attempt, self._refuse_waiting, lambda: not connection.congested, connection.inbound.full
+        )
         connection.taken = self._turns.go_on
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
         connection.inbound.skipped = self._skipped
+        connection.inbound.refused = self._refused
         connection.add_message_handler(self._received)
 
     # Objects
@@ -141,6 +144,10 @@ class Dispatcher:
         bound = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
         self._know(call.sender or "")
         self._replies.error(call, LIMITS_EXCEEDED, f"The arguments of {call.member} are larger than {bound}")
+
+    def _refused(self, call: Message) -> None:
+        """A call was not read: too many of its sender's wait."""
+        self._refuse_waiting(call, "Too many calls of your connections are waiting already")
 
     def _know(self, sender: str) -> None:
         if sender not in self._accounts:

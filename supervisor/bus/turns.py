@@ -60,7 +60,8 @@ class Turns:
     """Runs calls: `run(call, caller)` answers one, or returns what remains to be awaited for that.
 
     `refuse(call, text)` answers one of which too many wait.  `may_run` tells whether calls are to be answered now; when
-    that changes, `go_on` is to be called.  Needs a running loop.
+    that changes, `go_on` is to be called.  In `full` are the names of those whose calls would be refused.  Needs a
+    running loop.
     """
 
     def __init__(
@@ -68,10 +69,12 @@ class Turns:
         run: Callable[[Message, Caller | None], Unfinished | None],
         refuse: Callable[[Message, str], None],
         may_run: Callable[[], bool],
+        full: set[bytes],
     ) -> None:
         self._run = run
         self._refuse = refuse
         self._may_run = may_run
+        self._full = full
         self._loop = asyncio.get_running_loop()
         self._senders: dict[str, _Sender] = {}
         self._users: dict[int, _User] = {}
@@ -123,8 +126,10 @@ class Turns:
         user = sender.user
         large = _is_large(call)
         if len(sender.calls) >= MAX_CALLS_PER_SENDER:
+            self._full.add(name.encode())
             self._refuse(call, f"{MAX_CALLS_PER_SENDER} of your calls are waiting already")
         elif user.waiting >= MAX_CALLS_PER_USER and len(sender.calls) >= MIN_CALLS_PER_SENDER:
+            self._full.add(name.encode())
             self._refuse(call, f"{MAX_CALLS_PER_USER} calls of your connections are waiting already")
         elif large and user.large >= MAX_LARGE_CALLS:
             self._refuse(call, f"{MAX_LARGE_CALLS} calls of your connections with as much are waiting already")
@@ -168,6 +173,7 @@ class Turns:
         if sender.calls or sender.busy:
             return
         del self._senders[sender.name]
+        self._full.discard(sender.name.encode())
         user = sender.user
         user.senders -= 1
         if not user.senders and user.uid is not None:
@@ -212,6 +218,8 @@ class Turns:
         call = sender.calls.popleft()
         sender.user.waiting -= 1
         sender.user.large -= _is_large(call)
+        if self._full and len(sender.calls) < MIN_CALLS_PER_SENDER:
+            self._full.discard(sender.name.encode())
         return call
 
     # Calls that take time

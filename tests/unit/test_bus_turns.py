@@ -30,7 +30,8 @@ class Run:
         self.refused: list[str] = []
         self.go = asyncio.Event()
         self.may_run = True
-        self.turns = Turns(self._answer, lambda call, text: self.refused.append(text), lambda: self.may_run)
+        self.full = set[bytes]()
+        self.turns = Turns(self._answer, lambda call, text: self.refused.append(text), lambda: self.may_run, self.full)
 
     def put(self, uid: int, connection: int, *names: str, body: tuple[str, ...] = ()) -> None:
         caller = Caller(f":{uid}.{connection}", uid)
@@ -131,6 +132,7 @@ def test_what_may_wait() -> None:
         assert calls.refused == [f"{MAX_CALLS_PER_SENDER} of your calls are waiting already"]
         calls.put(BOB, 1, *["Call"] * (MAX_CALLS_PER_USER - MAX_CALLS_PER_SENDER))
         calls.put(BOB, 2, *["Call"] * (MIN_CALLS_PER_SENDER + 1))
+        assert calls.full == {f":{BOB}.{connection}".encode() for connection in (0, 2)}
         assert calls.refused[1:] == [f"{MAX_CALLS_PER_USER} calls of your connections are waiting already"]
         calls.put(ALICE, 0, "Call")
         assert len(calls.refused) == 2
@@ -138,6 +140,7 @@ def test_what_may_wait() -> None:
         calls.turns.go_on()
         await calls.turns.settled()
         assert len(calls.answered) == MAX_CALLS_PER_USER + MIN_CALLS_PER_SENDER + 1
+        assert calls.full == set()
 
     run(test())
 
@@ -173,6 +176,7 @@ def test_a_connection_that_is_identified_joins_its_user() -> None:
             lambda call, caller: identify(call) if caller is None else calls._answer(call, caller),
             lambda call, text: calls.refused.append(text),
             lambda: True,
+            calls.full,
         )
         for call in (first, Message("net.example", "/", "net.example", "Second")):
             calls.turns.put(call, stranger.name, None)
