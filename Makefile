@@ -10,9 +10,9 @@ LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
-TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker
+TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker dante-server
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
-TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl dbus-broker-launch
+TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl dbus-broker-launch danted
 
 # What `make fuzz` needs besides, which Debian does not have.
 FUZZER := atheris>=3
@@ -23,7 +23,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
-  incumbent-trees fuzz mutants exposure clean
+  incumbent-trees fuzz mutants siege exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -135,6 +135,10 @@ fuzz: setup ## fuzz what reads hostile input: two minutes each under atheris (in
 mutants: test-setup ## change the program in 200 places, one at a time: do the tests notice? SEED=, SAMPLE=, FILES=, JOBS=2 (root)
 	@$(PYTHON) -m openvpn3_sessionmgr.tests.mutants.run $(if $(SEED),--seed=$(SEED)) \
 	  $(if $(SAMPLE),--sample=$(SAMPLE)) $(if $(JOBS),--jobs=$(JOBS)) $(if $(FILES),--files $(foreach one,$(FILES),'$(one)'))
+
+siege: test-setup ## an hour of attack by five users on 300 connections: does alice notice? SEED=, MINUTES=60, BUS=dbus-daemon (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.siege.run $(if $(SEED),--seed=$(SEED)) \
+	  $(if $(MINUTES),--minutes=$(MINUTES)) $(if $(BUS),--bus=$(BUS))
 
 incumbent-trees: setup
 	@$(LAB).incumbent_tree

@@ -87,6 +87,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: frozenset[Layer]  # of the sandbox, that are to be on
     filters: Filters
     providers: tuple[StagedProvider, ...]
+    stopped_grace: float  # seconds that a serving process may be stopped (SIGSTOP), 0 for ever
 
 
 class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -110,14 +111,20 @@ class LookupResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     error: str = ""
 
 
+class ServesAnew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """From a resolver that takes the place of one that died: whatever that one had read it has not answered."""
+
+
 ToResolver = Lookup | Cancel
+FromResolver = LookupResult | ServesAnew
 
 _encoder = msgspec.msgpack.Encoder()
 _to_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[Lookup, Cancel])  # noqa: UP007
 _lookup_result = msgspec.msgpack.Decoder(LookupResult)
+_from_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[LookupResult, ServesAnew])  # noqa: UP007
 
 
-def encode(message: ToResolver | LookupResult | Setup) -> bytes:
+def encode(message: ToResolver | FromResolver | Setup) -> bytes:
     """One message to or from a helper as a frame; for the setup, as what SETUP_FD gives."""
     return _encoder.encode(message)
 
@@ -130,9 +137,16 @@ def decode_to_resolver(frame: bytes) -> ToResolver:
 
 
 def decode_lookup_result(frame: bytes) -> LookupResult:
-    """A frame read from the resolver.  Raises BadFrame."""
+    """What a look-up's process gives to the resolver.  Raises BadFrame."""
     answer = _decode(_lookup_result, frame)
     assert isinstance(answer, LookupResult)
+    return answer
+
+
+def decode_from_resolver(frame: bytes) -> FromResolver:
+    """A frame read from the resolver.  Raises BadFrame."""
+    answer = _decode(_from_resolver, frame)
+    assert isinstance(answer, LookupResult | ServesAnew)
     return answer
 
 

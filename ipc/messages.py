@@ -14,7 +14,7 @@ from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 1
+MINOR = 2
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -38,6 +38,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     title: str  # of its process, as ps(1) shows it
     device: str  # tun device made for this session
     connect_deadline: float  # seconds from Connect to the first connection
+    stopped_grace: float  # seconds that the engine may be stopped (SIGSTOP), 0 for ever
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
     providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
 
@@ -103,6 +104,10 @@ class LogCredit(ToWorker, frozen=True):
     """Permission for this many more log lines."""
 
     lines: int
+
+
+class Ping(ToWorker, frozen=True):
+    """Give a sign of life, and ask the engine for one."""
 
 
 class WorkerHello(ToSupervisor, frozen=True):
@@ -236,6 +241,10 @@ class Traffic(ToSupervisor, frozen=True):
 
     bytes_in: int
     bytes_out: int
+
+
+class Pong(ToSupervisor, frozen=True):
+    """Answer to Ping, for the worker itself."""
 
 
 class LogLine(ToSupervisor, frozen=True):

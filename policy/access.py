@@ -45,6 +45,11 @@ def sees(caller: Caller, acl: Acl | None, service_uid: int) -> bool:
     return caller.uid in (acl.owner, 0, service_uid) or caller.uid in acl.granted
 
 
+def is_guest(uid: int, acl: Acl) -> bool:
+    """Whether a user who may use an object is neither its owner nor root: bounds on all guests together spare those."""
+    return uid not in (0, acl.owner)
+
+
 class Who(Enum):
     """The rule in the `who` column of an interface table."""
 

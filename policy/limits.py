@@ -1,87 +1,185 @@
-"""Every limit in one place: sizes in bytes, times in seconds."""
+"""Every limit in one place: sizes in bytes unless it says characters, times in seconds.
 
-# Sizes
-MAX_PROFILE = 4 * 1024 * 1024  # a profile with its embedded certificates
-MAX_PROFILE_NAME = 255  # characters of a profile's name
-MAX_FRAME = 64 * 1024  # one IPC message; the profile travels in a memfd instead
-MAX_LOG_LINE = 2048  # one log line of a worker or engine; longer ones are cut
-MAX_STATUS_TEXT = 512  # text of a public status
-MAX_ADDRESSES = 8  # of one session's device
-MAX_ROUTES = 1024  # of one session
-MAX_RESOLVED = 32  # addresses kept of one name
-MAX_BUS_MESSAGE = 32 * 1024 * 1024  # what a system bus accepts; more, and it closes the connection
-MAX_SMALL_BODY = 4 * 1024  # of a message's arguments: read whatever they are; larger ones only where a row admits them
-MAX_HEADER = 64 * 1024  # of a message whose header is looked at
-MAX_PASTED_ANSWER = 128 * 1024  # arguments of UserInputProvide: whoever pastes too much is told so in its own words
-MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import
-MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours
-MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values
-BUS_BACKLOG_SOFT = 1024 * 1024  # outgoing queue from which signals that may be lost are dropped
-BUS_BACKLOG_HARD = 64 * 1024 * 1024  # outgoing queue from which nothing more is queued, until the bus takes some of it
+A limit's comment says what it bounds, and after "beyond:" what happens then; docs/SECURITY.md has a table of them
+(packaging/limits_doc.py).
+"""
 
-# Sent, and not read by its receivers.  dbus-daemon stops reading a connection when so much of what it sent is unread
-# that it exceeds max_incoming_bytes, 127 MiB by default: all users together stay below half of that.
-MAX_UNREAD_BYTES = 56 * 1024 * 1024  # of which a user may hold as much as is left free, and not more than
-MAX_UNREAD_PER_USER = 14 * 1024 * 1024
-UNREAD_HARD = 62 * 1024 * 1024  # of all users, with their minimum shares and refusals
-MIN_UNREAD_SHARE = 32 * 1024  # of each user, however much others hold
-UNREAD_REFUSALS = 4 * 1024  # beyond that, in errors which say so: of each user, and of each connection that reads
-UNREAD_PER_CALL = 16 * 1024  # room that there must be before a call is run
-LARGE_REPLY = 64 * 1024  # a reply whose size is looked at before it is marshalled
-MAX_LARGE_REPLIES = 4  # of one user, made and waiting until there is room for them
-UNREAD_LOOK = 256 * 1024  # sent to a user's connections since the bus was asked what they have read: it is asked again
-MAX_UNREAD_SIGNALS = 1024 * 1024  # unread by one connection, beyond which it gets no signals of its own
-MAX_INPUT = 255  # one thing a user types; a parameter of the engine's management commands holds no more
-MAX_PENDING_INPUT = MAX_INPUT // 4 * 3  # the same, where base64 makes four bytes of three
-MAX_URL = 4096  # of web authentication
+# Profiles and what users type
 
-# Counts
-MAX_SLOTS = 1000  # questions of one kind over the life of a session
-MAX_SESSIONS = 200
-MAX_SESSIONS_PER_USER = 50
-MAX_PROFILES_PER_USER = 500
-MAX_CALLS_PER_SENDER = 1024  # calls of one connection waiting to be run; beyond: LimitsExceeded
-MAX_CALLS_PER_USER = 2048  # the same of all connections of a user; beyond: LimitsExceeded
-MIN_CALLS_PER_SENDER = 8  # that may wait all the same, of each connection
-MAX_LARGE_CALLS = 4  # of those, with arguments above MAX_SMALL_BODY; beyond: LimitsExceeded
-MAX_UNDER_WAY = 4  # calls of one user that take time, run at once; beyond: they wait for each other
-MAX_HELD_CALLS = 4096  # calls that came before the service was ready
-MAX_ACCOUNT_LOOKUPS = 8  # under way at once; a directory that does not answer holds each for long
-MAX_LOOKUPS_PER_SESSION = 2  # names being resolved at once
-MAX_WATCHERS = 64  # connections that hear of one session's progress
-MAX_FORWARDS = 16  # log forwards of one session; each line is sent to each
-MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing: its forward ends then
-MAX_GRANTED_USERS = 200  # that a session is shared with
-MAX_ATTACHED = 64  # other services that log through this one
-LOG_LINES_OF_USER = 200  # log lines that one user's calls and sessions cause at once; beyond: left out, and counted
-LOG_LINES_A_SECOND = 20  # that such a user gets back; so many are written for ever
-MORE_LOG_LINES = 10  # times as many of both, where an administrator asks for more than the default level
-LOG_CREDIT = 200  # log lines a worker may have under way
-MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included
-MAX_WORKER_REPORTS = 32  # changes of the engine's course that a worker reports in a second without being asked
+MAX_PROFILE = 4 * 1024 * 1024  # a profile with its embedded certificates; beyond: Import is refused
+MAX_PROFILE_NAME = 255  # bytes of a profile's name; beyond: it is refused
+MAX_TAG = 128  # bytes of one tag of a profile, as in the original; beyond: AddTag is refused
+MAX_TAGS = 32  # tags of one profile; beyond: AddTag is refused until one is removed
+MAX_OVERRIDE = 255  # bytes of an override that is a text; beyond: SetOverride is refused
+MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: AccessGrant is refused
+MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
+# bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
+MAX_INPUT = 255
+# the same, where base64 makes four bytes of three; beyond: UserInputProvide is refused
+MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
 
-# Deadlines of the phases of a session
-SPAWN_DEADLINE = 2.0  # request to the spawner → a worker process
-ACCOUNT_DEADLINE = 1.0  # the name or number of an account, which may be in a directory far away
-VERDICT_DEADLINE = 4.0  # session begun → profile accepted and engine held; D-Bus clients give up after 5 s
-CONNECT_DEADLINE = 120.0  # hold released → tunnel up, or the session fails
-NETWORK_DEADLINE = 10.0  # settings asked for → in place
-RESOLVE_DEADLINE = 10.0  # one name look-up
-PAUSE_DEADLINE = 5.0  # traffic to be stopped → the engine holds
-WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too
-GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine → gone, or it is killed
-FAILED_READABLE = 10.0  # a failed session's object stays on the bus this long
-PROFILE_DEADLINE = 4.0  # a profile asked for from another configuration service → here, with all its properties
-LEAVING_DEADLINE = 5.0  # calls that came before the service ends → answered
-BUS_CALL_DEADLINE = 10.0  # a call to another service → its reply
-BUS_SLOW = 10.0  # the bus takes nothing of what waits → the log says so
-BUS_STALLED = 600.0  # the same → the bus counts as gone
+# Stored profiles
 
-# Starting a session again whose worker or engine died; as OpenVPN 3 Linux does.
-MAX_RESTARTS = 10  # without having been connected for RESTART_FORGOTTEN meanwhile
-RESTART_PAUSE = 3.0  # before the first try; twice as long before each further one
-MAX_RESTART_PAUSE = 768.0
-RESTART_FORGOTTEN = 90.0  # connected for this long, and earlier tries do not count
+# A profile counts for its owner, from the beginning of its import, as its text and PROFILE_OVERHEAD: its metadata, and
+# blocks that are not full.  TransferOwnership by root may exceed the new owner's part; what an older version stored
+# stays usable.
 
-# User ids of sessions: a range that systemd's table of user ids leaves unassigned.
+PROFILE_OVERHEAD = 16 * 1024  # counted for one profile beside its text; beyond: cannot be
+MAX_PROFILES_PER_USER = 500  # profiles of one owner; beyond: Import is refused until one is removed
+# profiles of all users that do not persist, in memory; beyond: Import is refused
+PROFILES_IN_MEMORY = 64 * 1024 * 1024
+# the same of one user, who gets no more than others leave free; beyond: Import is refused until one is removed
+PROFILES_IN_MEMORY_PER_USER = 16 * 1024 * 1024
+# profiles of all users that persist, on disk; beyond: Import is refused
+PROFILES_ON_DISK = 256 * 1024 * 1024
+# the same of one user, who gets no more than others leave free; beyond: Import is refused until one is removed
+PROFILES_ON_DISK_PER_USER = 64 * 1024 * 1024
+PROFILES_PART = 4  # of this many parts of a small file system one is for profiles; beyond: Import is refused
+# bytes that profiles leave free in their file system, for journals and other services, and half of which changes of a
+# profile leave free; beyond: refused
+LEFT_FREE = 32 * 1024 * 1024
+LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free instead; beyond: refused
+
+# Work on whole profiles, on the loop that answers everybody
+
+WORK_PIECE = 0.0002  # of such work at a time; beyond: it waits for its next turn
+WORK_REST = 0.001  # between two pieces, whosever they are; beyond: the next one begins
+# bytes in a second of large profiles that one user imports, fetches or uses; beyond: the next one waits
+WORK_RATE = 40 * 1024 * 1024
+
+# Sessions
+
+MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
+MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
+# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
+ROOT_SESSIONS = MAX_SESSIONS // 20
+LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
+# files that the service has open for a session that starts, two or three later; beyond: there are fewer places
+DESCRIPTORS_PER_SESSION = 6
+# files that it has open itself, half of them for moments; beyond: it refuses to start
+DESCRIPTORS_OF_SERVICE = 40
+MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
+MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
+MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
+MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
+MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
+MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
+MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
+MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
+MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
+# user ids of sessions, a range that systemd's table leaves unassigned; beyond: NewTunnel is refused
 SESSION_UIDS = range(60706, 61184)
+
+# What a worker or engine says
+
+MAX_FRAME = 64 * 1024  # one message between processes; beyond: its sender is killed, its session fails
+MAX_LOG_LINE = 2048  # characters of one line of the log; beyond: it is cut
+MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
+MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
+MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
+# routes of one session, which an engine takes a time to list that grows with the square of their number;
+# beyond: the worker leaves out the rest, and says so
+MAX_ROUTES = 1024
+MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
+MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
+MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
+MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
+MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
+MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
+MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
+MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
+MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
+LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
+LOG_LINES_OF_USER = 200  # log lines that one user's calls and sessions cause at once; beyond: left out, and counted
+LOG_LINES_A_SECOND = 20  # such lines that a user gets back in a second; beyond: left out, and counted
+MORE_LOG_LINES = 10  # times as many of both, where --log-level is more than the default; beyond: left out, and counted
+MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included; beyond: it is killed
+# reports of the engine's course in a second that nobody asked for; beyond: the worker is killed, its session fails
+MAX_WORKER_REPORTS = 32
+MAX_ENGINE_REPORTS = 16  # of these that engine and server bring about; beyond: the session fails
+
+# Messages on the bus
+
+MAX_BUS_MESSAGE = 32 * 1024 * 1024  # what a system bus accepts; beyond: it closes the connection, so nothing is sent
+# a message's arguments, read whatever they are; beyond: refused, but for those that follow here
+MAX_SMALL_BODY = 4 * 1024
+MAX_HEADER = 64 * 1024  # a header that is looked at; beyond: the message is thrown away
+# arguments of UserInputProvide, so that whoever pastes too much is told in its own words; beyond: refused unread
+MAX_PASTED_ANSWER = 128 * 1024
+MAX_IMPORT = MAX_PROFILE + 64 * 1024  # arguments of Import; beyond: refused unread
+MAX_LARGE_REPLY_BODY = MAX_PROFILE + 64 * 1024  # a reply to a call of ours; beyond: it is thrown away, the call fails
+MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown away
+# arguments of calls larger than MAX_SMALL_BODY, of one user (or of all that are not known yet), from before they are
+# read until they are answered; beyond: LimitsExceeded, unread
+MAX_LARGE_CALLS_PER_USER = 4 * MAX_IMPORT
+MAX_LARGE_CALLS = 16 * MAX_IMPORT  # the same of all users; beyond: LimitsExceeded, unread
+MAX_CALLS_PER_SENDER = 1024  # calls of one connection waiting to be run; beyond: LimitsExceeded
+MAX_CALLS_PER_USER = 2048  # the same of all connections of a user; beyond: LimitsExceeded, but for a few of each
+MIN_CALLS_PER_SENDER = 8  # these few; beyond: LimitsExceeded
+MAX_UNDER_WAY = 4  # calls of one user that take time, run at once; beyond: they wait for each other
+# calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
+MAX_HELD_CALLS = 4096
+# accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
+MAX_ACCOUNT_LOOKUPS = 8
+MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
+
+# Sent, and not read by its receivers
+
+# dbus-daemon stops reading a connection when so much of what it sent is unread that it exceeds max_incoming_bytes,
+# 127 MiB by default: all users together stay below half of that.
+
+MAX_UNREAD_BYTES = 56 * 1024 * 1024  # unread by all users together; beyond: LimitsExceeded, but for a small share each
+MAX_UNREAD_PER_USER = 14 * 1024 * 1024  # unread by one user; beyond: LimitsExceeded
+UNREAD_HARD = 62 * 1024 * 1024  # unread by all, with their small shares and refusals; beyond: no answer
+MIN_UNREAD_SHARE = 32 * 1024  # unread by one user, however much others hold; beyond: LimitsExceeded
+# errors that say so, unread by each user and by each connection that reads; beyond: no answer
+UNREAD_REFUSALS = 4 * 1024
+UNREAD_PER_CALL = 16 * 1024  # room that there must be before a call is run; beyond: it waits, then LimitsExceeded
+LARGE_REPLY = 64 * 1024  # a reply that is marshalled without a look at its size; beyond: it is charged before
+MAX_LARGE_REPLIES = 4  # replies to one user, made and waiting for room; beyond: LimitsExceeded
+UNREAD_LOOK = 256 * 1024  # sent to a user's connections; beyond: the bus is asked what they have read
+MAX_UNREAD_SIGNALS = 1024 * 1024  # unread by one connection; beyond: it gets no signals of its own
+BUS_BACKLOG_SOFT = 1024 * 1024  # our own outgoing queue; beyond: signals that may be lost are dropped
+BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued until the bus takes some of it
+
+# Deadlines
+
+SPAWN_DEADLINE = 2.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
+# the name or number of an account, which may be in a directory far away; beyond: it counts as not found
+ACCOUNT_DEADLINE = 1.0
+# a session begun, until the profile is accepted and the engine held, since D-Bus clients give up after 5 s;
+# beyond: NewTunnel fails
+VERDICT_DEADLINE = 4.0
+CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
+NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails
+RESOLVE_DEADLINE = 10.0  # one name look-up; beyond: the name counts as not found
+PAUSE_DEADLINE = 5.0  # traffic to be stopped, until the engine holds; beyond: the session fails
+WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too; beyond: the session fails
+GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine, until it is gone; beyond: it is killed
+FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
+# a profile asked for from another configuration service, until it is here with all its properties;
+# beyond: NewTunnel fails
+PROFILE_DEADLINE = 4.0
+LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
+BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
+BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
+BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+
+# Processes that are stopped, or stuck
+
+# a process is stopped (SIGSTOP), until it goes on; beyond: a session fails or is started again, a helper is
+# replaced (--stopped-grace)
+STOPPED_GRACE = 1.0
+# a session's process uses a processor, or waits in the kernel, all the time; beyond: it is asked whether it still
+# answers (--look-interval)
+LOOK_INTERVAL = 30.0
+ANSWER_DEADLINE = 20.0  # asked, until it answers, as a helper by each request; beyond: as with one that is stopped
+
+# Starting a session again whose worker or engine died, as OpenVPN 3 Linux does
+
+MAX_RESTARTS = 10  # restarts without having been connected for RESTART_FORGOTTEN meanwhile; beyond: the session fails
+RESTART_PAUSE = 3.0  # before the first restart; beyond: each further one waits twice as long
+MAX_RESTART_PAUSE = 768.0  # before a restart; beyond: it becomes no longer
+RESTART_FORGOTTEN = 90.0  # connected; beyond: earlier restarts do not count

@@ -4,12 +4,13 @@ The supervisor refuses settings that break these rules (`check`); the worker lea
 that (`route_problem`).
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import msgspec
 
-from .limits import MAX_ADDRESSES, MAX_ROUTES
+from .limits import MAX_ADDRESSES, MAX_PUBLIC_IPV4, MAX_PUBLIC_IPV6, MAX_ROUTES
 
 MTU_RANGE = range(576, 65536)  # bytes; a tun device takes no more
 MIN_MTU_IPV6 = 1280  # bytes; RFC 8200, section 5
@@ -26,6 +27,12 @@ def _range(network: str) -> tuple[int, int]:
 
 
 _UNIQUE_LOCAL = _range("fc00::/7")  # private networks are routed as a whole, whatever the prefix
+# What tunnels are for, in any amount; everything else is public, in bounds.
+_PRIVATE = {
+    4: [_range(one) for one in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")],
+    6: [_UNIQUE_LOCAL],
+}
+MAX_PUBLIC = {4: MAX_PUBLIC_IPV4, 6: MAX_PUBLIC_IPV6}
 # Addresses that are never behind a tunnel: a route to them would cut the machine off from itself.
 _NEVER = {
     4: {
@@ -75,7 +82,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check(settings: NetworkSettings) -> None:
     """Raise PolicyViolation unless everything in `settings` is permitted."""
     try:
-        server = _server(settings.server)
+        server = server_address(settings.server)
     except ValueError as error:
         raise PolicyViolation(f"server {settings.server!r} is not an address") from error
     if settings.mtu not in MTU_RANGE:
@@ -90,6 +97,45 @@ def check(settings: NetworkSettings) -> None:
     for route in settings.routes:
         if reason := route_problem(route, settings.server):
             raise PolicyViolation(f"route {route.destination}: {reason}")
+    for version, size in public_size(requested_networks(settings)).items():
+        if size > MAX_PUBLIC[version]:
+            raise PolicyViolation(f"the routes lead to {too_public(version, size)}")
+
+
+def too_public(version: int, size: int) -> str:
+    """What is wrong with routes to `size` public addresses of IPv4 or IPv6."""
+    return f"{size:.3g} public addresses of IPv{version}, more than the {MAX_PUBLIC[version]:.3g} that are allowed"
+
+
+def attached_network(address: Address) -> IPv4Network | IPv6Network:
+    """The network that is reached through the device because of this address."""
+    return ip_network((address.peer or address.local, address.prefix), strict=False)
+
+
+def requested_networks(settings: NetworkSettings) -> list[IPv4Network | IPv6Network]:
+    """All networks that are to be reached through the device."""
+    return [attached_network(one) for one in settings.addresses] + [
+        ip_network(one.destination) for one in settings.routes
+    ]
+
+
+def is_private(version: int, first: int, last: int) -> bool:
+    """Whether all addresses from `first` to `last` are private ones."""
+    return any(start <= first and last <= end for start, end in _PRIVATE[version])
+
+
+def public_size(networks: Iterable[IPv4Network | IPv6Network]) -> dict[int, int]:
+    """How many public addresses of IPv4 and of IPv6 are in any of the networks."""
+    sizes = {4: 0, 6: 0}
+    done = {4: -1, 6: -1}  # the last address counted
+    ranges = sorted((one.version, int(one.network_address), int(one.broadcast_address)) for one in networks)
+    for version, first, last in ranges:
+        first = max(first, done[version] + 1)
+        if first <= last:
+            private = sum(max(0, min(last, end) - max(first, start) + 1) for start, end in _PRIVATE[version])
+            sizes[version] += last - first + 1 - private
+            done[version] = last
+    return sizes
 
 
 def route_problem(route: Route, server: str) -> str | None:
@@ -97,15 +143,15 @@ def route_problem(route: Route, server: str) -> str | None:
     if not 0 <= route.metric <= MAX_METRIC:
         return f"metric {route.metric} is out of range"
     try:
-        host = _server(server)
+        host = server_address(server)
     except ValueError:
         return f"the server {server!r} is not an address"
     return _network_problem(route.destination, host)
 
 
 @lru_cache(maxsize=4)
-def _server(text: str) -> IPv4Address | IPv6Address:
-    """The server's address; an IPv4 server seen through an IPv6 socket is an IPv4 server."""
+def server_address(text: str) -> IPv4Address | IPv6Address:
+    """The server's address; an IPv4 server seen through an IPv6 socket is an IPv4 server.  Raises ValueError."""
     address = ip_address(text)
     return (address.version == 6 and address.ipv4_mapped) or address
 
@@ -147,8 +193,8 @@ def _address_problem(address: Address, server: IPv4Address | IPv6Address, mtu: i
             return f"{host} is no unicast address ({reason})"
         if "%" in str(host):
             return f"{host} names a scope"
-    # The kernel makes a route to the address's network, so that has to be acceptable as one.
-    return _network_problem(str(ip_network((peer, address.prefix), strict=False)), server)
+    # A route to the address's network is set, so that has to be acceptable as one.
+    return _network_problem(str(attached_network(address)), server)
 
 
 def _overlap(version: int, first: int, last: int) -> str | None:

@@ -6,12 +6,13 @@ Sources: getpwnam(3), nsswitch.conf(5).
 import asyncio
 import pwd
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS
+from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS, MAX_ACCOUNT_LOOKUPS_PER_USER
 
 T = TypeVar("T")
 
@@ -20,11 +21,11 @@ _names: dict[int, str] = {}  # found so far: most sessions are somebody's who ha
 
 
 async def account_name(uid: int) -> str:
-    """The name of an account; its number if it has none, or none within ACCOUNT_DEADLINE."""
+    """The name of an account, for itself; its number if it has none, or none within ACCOUNT_DEADLINE."""
     if uid in _names:
         return _names[uid]
     try:
-        name = await look_up(lambda: pwd.getpwuid(uid).pw_name)
+        name = await look_up(lambda: pwd.getpwuid(uid).pw_name, uid)
     except (KeyError, TimeoutError):
         return str(uid)
     if len(_names) < _MAX_NAMES_KEPT:
@@ -32,20 +33,37 @@ async def account_name(uid: int) -> str:
     return name
 
 
-async def account_id(name: str) -> int:
-    """The user id of an account.  Raises KeyError, or TimeoutError after ACCOUNT_DEADLINE."""
-    return await look_up(lambda: pwd.getpwnam(name).pw_uid)
+async def account_id(name: str, user: int) -> int:
+    """The id of an account, for a user.  Raises KeyError, or TimeoutError after ACCOUNT_DEADLINE."""
+    return await look_up(lambda: pwd.getpwnam(name).pw_uid, user)
 
 
-_free = threading.BoundedSemaphore(MAX_ACCOUNT_LOOKUPS)
+_under_way: Counter[int] = Counter()  # threads by the user they ask for
+_counting = threading.Lock()
 
 
-async def look_up(ask: Callable[[], T]) -> T:
+def _begin(user: int) -> bool:
+    with _counting:
+        free = _under_way.total() < MAX_ACCOUNT_LOOKUPS and _under_way[user] < MAX_ACCOUNT_LOOKUPS_PER_USER
+        if free:
+            _under_way[user] += 1
+        return free
+
+
+def _end(user: int) -> None:
+    with _counting:
+        _under_way[user] -= 1
+        if not _under_way[user]:
+            del _under_way[user]
+
+
+async def look_up(ask: Callable[[], T], user: int) -> T:
     """The result of `ask`, run in a thread of its own: one that hangs does not delay other work or the service's end.
 
-    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, or at once if too many threads hang.
+    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, or at once if too many threads hang, of all users or of
+    this one.
     """
-    if not _free.acquire(blocking=False):
+    if not _begin(user):
         raise TimeoutError
     loop = asyncio.get_running_loop()
     found: asyncio.Future[T] = loop.create_future()
@@ -62,7 +80,7 @@ async def look_up(ask: Callable[[], T]) -> T:
         else:
             outcome = partial(found.set_result, result)
         finally:
-            _free.release()
+            _end(user)
         with suppress(RuntimeError):  # the service has ended meanwhile
             loop.call_soon_threadsafe(settle, outcome)
 

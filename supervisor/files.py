@@ -7,8 +7,8 @@ from pathlib import Path
 TEMPORARY = ".tmp"  # suffix of a file that is still being written
 
 
-def replace_file(file: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write `content` beside `file`, readable by its owner only, and rename it into its place.
+def replace_file(file: Path, *content: bytes, durable: bool = False) -> None:
+    """Write `content`, one after the other, beside `file`, readable by its owner only, and rename it into its place.
 
     A writer that is killed leaves a file with the suffix TEMPORARY behind.  With `durable`, the content is on the disk
     when this returns (fsync(2)).  Raises OSError, and leaves the old content then.
@@ -17,7 +17,8 @@ def replace_file(file: Path, content: bytes, *, durable: bool = False) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
-            stream.write(content)
+            for part in content:
+                stream.write(part)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -5,11 +5,12 @@ import gc
 import os
 import signal
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
-from ..policy.limits import LEAVING_DEADLINE
+from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
@@ -35,9 +36,7 @@ from .start import privileged
 from .start.instance import InstanceLock
 from .start.options import PROGRAM
 from .version import API_VERSION, VERSION
-from .workers.reap import Reaper
-from .workers.resolver_client import ResolverClient
-from .workers.spawner_client import SpawnerClient
+from .workers.processes import Processes
 
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
@@ -46,12 +45,12 @@ class Service:
     """All parts of the running service, and the order in which they start and end."""
 
     def __init__(self, prepared: privileged.Prepared, connection: BusConnection) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
         options = prepared.options
         self._options = options
         self._log: Log = prepared.log
         self._sandbox = prepared.sandbox
         self._session_uids = prepared.session_uids
-        self._helpers = prepared.helpers
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
@@ -65,12 +64,25 @@ class Service:
         # Not required: other services of OpenVPN 3 Linux may own them.
         self._more_names = [log_api.BUS_NAME, *names_without_service()]
         self._lock = InstanceLock(options.runtime_dir)
-        self._reaper = Reaper()
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
-        self._spawner = SpawnerClient(prepared.helpers.spawner, self._reaper, user_ids.give_back)
-        self._resolver = ResolverClient(prepared.helpers.resolver, self._resolver_ended)
-        self._network = Network(options.runtime_dir / "devices", self._log)
-        self._journal = SessionJournal(options.runtime_dir / "sessions")
+        self._processes = Processes(
+            prepared.helpers,
+            self._log,
+            user_ids.give_back,
+            self._stop.is_set,
+            stopped_grace=options.stopped_grace,
+            look_interval=options.look_interval,
+        )
+        try:
+            self._network = Network(
+                options.runtime_dir / "devices",
+                self._log,
+                prepared.tun_directory,
+                public_networks=options.public_networks == "allow",
+            )
+            self._journal = SessionJournal(options.runtime_dir / "sessions")
+        except OSError as error:
+            raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None
         profiles: Profiles
@@ -88,14 +100,17 @@ class Service:
         context = SessionContext(
             log=self._log,
             network=self._network,
-            resolver=self._resolver,
-            spawner=self._spawner,
-            reaper=self._reaper,
+            resolver=self._processes.resolver,
+            spawner=self._processes.spawner,
+            reaper=self._processes.reaper,
+            lookout=self._processes.lookout,
             user_ids=user_ids,
             journal=self._journal,
             forwarder=Forwarder(connection, self._dispatcher, signals, self._log),
             providers=prepared.providers.listed,
+            descriptors=prepared.descriptors,
             connect_deadline=options.connect_timeout,
+            stopped_grace=options.stopped_grace,
             full_titles=options.process_titles == "full",
         )
         self._manager = SessionManager(
@@ -117,15 +132,12 @@ class Service:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
+        loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         await self._claim_names()
         await self._lock.acquire()
-        self._reaper.start()
-        self._reaper.watch(self._helpers.pid, self._helpers_ended)
-        loop.add_reader(self._helpers.stderr, self._log_helpers_stderr)
-        self._spawner.start()
-        self._resolver.start()
+        self._processes.start()
         await self._callers.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._clean_up()
@@ -173,9 +185,7 @@ class Service:
         self._dispatcher.close()
         self._connection.close()
         await self._network.close()
-        self._spawner.close()
-        self._resolver.close()
-        self._reaper.stop()
+        self._processes.close()
 
     # Starting
 
@@ -285,27 +295,10 @@ class Service:
         """What keeps the service running: sessions, and attached services, which log through it."""
         return self._manager.count + self._log_service.num_attached
 
-    def _log_helpers_stderr(self) -> None:
-        """Log what the helpers print, which they do only before they serve requests, or when they fail."""
-        data = os.read(self._helpers.stderr, 65536)
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._helpers.stderr)
-        for line in data.decode(errors="replace").splitlines():
-            self._log.error(line, group=LogGroup.BACKENDSTART)
-
     def _log_internal_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         trace = "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else ""
         self._log.error(f"Internal error: {context.get('message')}\n{trace}")
-
-    def _resolver_ended(self) -> None:
-        text = "The resolver has ended: sessions cannot look up names until the service is restarted"
-        self._log.crit(text, group=LogGroup.BACKENDSTART)
-
-    def _helpers_ended(self, how: str) -> None:
-        if not self._stop.is_set():
-            text = f"The spawner's keeper {how}: restart the service, since a spawner that ends is not replaced"
-            self._log.crit(text, group=LogGroup.BACKENDSTART)
 
 
 async def serve(prepared: privileged.Prepared) -> ExitStatus:

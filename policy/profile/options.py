@@ -30,6 +30,7 @@ TAKEN_OVER: dict[str, Rule] = {
     "auth-retry": taken_over(1, 1, "the session manager decides about another attempt"),
     "disable-dco": taken_over(0, 0, "always so"),
     "ignore-unknown-option": taken_over(0, 15, "always so"),
+    "remote-random-hostname": taken_over(0, 0, "names are looked up outside the engine, below such a label"),
     "mode": taken_over(1, 1, "always p2p"),
     "tun-ipv6": taken_over(0, 0, "always so"),
 }
@@ -53,7 +54,7 @@ IGNORED: dict[str, Rule] = {
         ("up-delay", "up-restart", "down-pre", "script-security", "setenv-safe", "keying-material-exporter"),
         ignored(_SCRIPT_FLAG),
     ),
-    **dict.fromkeys(("user", "group", "chroot", "cd", "setcon", "nice", "mlock", "daemon"), ignored(_IDENTITY)),
+    **dict.fromkeys(("user", "group", "chroot", "setcon"), ignored(_IDENTITY)),
     **dict.fromkeys(
         (
             *("log", "log-append", "syslog", "status", "status-version", "mute", "errors-to-stderr"),
@@ -114,7 +115,11 @@ IGNORED: dict[str, Rule] = {
         ignored(_MANAGEMENT),
     ),
     **dict.fromkeys(("peer-id", "key-derivation", "protocol-flags", "push-continuation"), ignored(_PUSHED)),
-    **dict.fromkeys(("preresolve", "ip-remote-hint", "remote-random-hostname"), ignored(_RESOLVED)),
+    **dict.fromkeys(("preresolve", "ip-remote-hint"), ignored(_RESOLVED)),
+    "cd": ignored("other files are not read"),
+    "daemon": ignored(_MANAGEMENT),
+    "mlock": ignored("the engine's memory may be swapped out: encrypt the swap space"),
+    "nice": ignored("all sessions have the same priority"),
     "dev-node": ignored("the session manager makes the device"),
     "lladdr": ignored("only Ethernet devices have such an address"),
     "txqueuelen": ignored("the session manager makes the device"),

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-MAX_VALUE = 255  # characters of a text
+from ..limits import MAX_OVERRIDE
+
 GOOGLE_DNS = ("8.8.8.8", "8.8.4.4")
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
@@ -49,7 +50,7 @@ def _choice(doc: str, values: str, number: bool = False) -> Override:
 
 
 def _text(doc: str) -> Override:
-    return Override("s", doc, wanted=f"a text of at most {MAX_VALUE} printable characters")
+    return Override("s", doc, wanted=f"a text of at most {MAX_OVERRIDE} bytes of printable characters")
 
 
 def _host(doc: str) -> Override:
@@ -118,7 +119,9 @@ def problem(name: str, value: bool | str) -> str:
             "" if value in row.values else f"Invalid value for override '{name}': it is one of {' '.join(row.values)}"
         )
     return (
-        "" if len(value) <= MAX_VALUE and row.fits(value) else f"Invalid value for override '{name}': not {row.wanted}"
+        ""
+        if len(value.encode("utf-8", "replace")) <= MAX_OVERRIDE and row.fits(value)
+        else f"Invalid value for override '{name}': not {row.wanted}"
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from .syntax import Option, ProfileTextError, decode, tokenize
+from ..pieces import Pieces
+from .syntax import Option, ProfileTextError, decode, tokenizing
 
 MAX_PROVIDERS = 32  # a request for a worker has one bit for each
 MAX_PATH = 200  # bytes; the engine reads lines of 254
@@ -88,12 +89,12 @@ def find(listed: Sequence[ListedProvider], text: str) -> int | None:
     return next((number for number, one in enumerate(listed) if text in (one.name, one.module)), None)
 
 
-def asked_for(profile: bytes, listed: Sequence[ListedProvider]) -> frozenset[int]:
+def asked_for(profile: bytes, listed: Sequence[ListedProvider]) -> Pieces[frozenset[int]]:
     """The numbers of the usable providers that a profile names; none if it cannot be read, which compiling it tells."""
     if not listed or OPTION.encode() not in profile:
         return frozenset()
     try:
-        options = tokenize(decode(profile))
+        options = yield from tokenizing(decode(profile))
     except ProfileTextError:
         return frozenset()
     numbers = {find(listed, text) for text in _named(options)}

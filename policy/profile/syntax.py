@@ -6,9 +6,11 @@ option reader of OpenVPN 2.6 and 2.7; all takes time linear in the text.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
+
+from ..pieces import Pieces, whole
 
 MAX_LINE = 254  # bytes; the engine reads 256 with the newline and the final NUL, and refuses a full buffer
 MAX_WORDS = 16  # option name and parameters; the engine drops what follows
@@ -17,6 +19,13 @@ MAX_OPTIONS = 10_000  # of a profile
 
 _CHUNK = 255  # bytes the engine reads at once inside a block; each such piece may be taken for the closing tag
 _SPACE = " \t\v\f\r"
+_BYTES_OF_SPACE = _SPACE.encode()
+
+# Of the text, in a piece of work.
+_PIECE = 2048  # characters
+_PIECE_LINES = 64
+_PIECE_SEARCHED = 64 * 1024  # characters, for one thing only
+_PIECE_OPTIONS = 4
 
 _SKIP = re.compile(rf"[{_SPACE}]*")
 _BARE = re.compile(rf"""(?:[^{_SPACE}\\]|\\[\\"{_SPACE}])+""")
@@ -60,31 +69,47 @@ def tokenize(text: str, first_line: int = 1, nested: bool = False) -> list[Optio
     `first_line` is the number of its first line; `nested` says that it is the content of a <connection>
     block, which the engine reads with tighter limits.  Raises ProfileTextError.
     """
+    return whole(tokenizing(text, first_line, nested))
+
+
+def tokenizing(text: str, first_line: int = 1, nested: bool = False) -> Pieces[list[Option]]:
+    """The same in pieces."""
     if "\0" in text:
         at = text.count("\n", 0, text.index("\0")) + first_line
         raise ProfileTextError(at, "contains a NUL byte; is this a profile?")
-    if text.count("\n") > MAX_LINES:
+    newlines = 0
+    for at in range(0, len(text), _PIECE_SEARCHED):
+        newlines += text.count("\n", at, at + _PIECE_SEARCHED)
+        yield
+    if newlines > MAX_LINES:
         raise ProfileTextError(first_line + MAX_LINES, f"more than {MAX_LINES} lines")
     if first_line == 1:
         text = text.removeprefix("\ufeff")
     options: list[Option] = []
-    lines = enumerate(text.split("\n"), first_line)
-    for number, line in lines:
-        words = _words(line, number)
-        if not words:
-            continue
-        if len(options) == MAX_OPTIONS:
-            raise ProfileTextError(number, f"more than {MAX_OPTIONS} options")
-        name = _without_dashes(words[0])
-        if len(words) == 1 and len(name) > 1 and name[0] == "<" and name[-1] == ">":
-            if name[1] == "/":
-                raise ProfileTextError(number, f"{name[:60]!a} closes a block that is not open")
-            block = _block(lines, name[1:-1], number, nested)
-            options.append(Option(name[1:-1], (), block, number))
-        elif name == "setenv" and len(words) > 2 and words[1] == "opt":
-            options.append(Option(words[2], tuple(words[3:]), None, number, optional=True))
-        else:
-            options.append(Option(name, tuple(words[1:]), None, number))
+    lines = _Lines(text, first_line)
+    while taken := lines.take():
+        number = lines.number - len(taken)
+        for index, line in enumerate(taken):
+            words = _words(line, number + index)
+            if not words:
+                continue
+            if len(options) == MAX_OPTIONS:
+                raise ProfileTextError(number + index, f"more than {MAX_OPTIONS} options")
+            name = _without_dashes(words[0])
+            if len(words) == 1 and len(name) > 1 and name[0] == "<" and name[-1] == ">":
+                if name[1] == "/":
+                    raise ProfileTextError(number + index, f"{name[:60]!a} closes a block that is not open")
+                lines.put_back(taken[index + 1 :])
+                block = yield from _block(lines, name[1:-1], number + index, nested)
+                options.append(Option(name[1:-1], (), block, number + index))
+                break
+            if name == "setenv" and len(words) > 2 and words[1] == "opt":
+                options.append(Option(words[2], tuple(words[3:]), None, number + index, optional=True))
+            else:
+                options.append(Option(name, tuple(words[1:]), None, number + index))
+            if not len(options) % _PIECE_OPTIONS:
+                yield
+        yield
     return options
 
 
@@ -133,6 +158,49 @@ def problem(options: Iterable[Option]) -> str | None:
     return None
 
 
+class _Lines:
+    """The lines of a text, a few at a time."""
+
+    def __init__(self, text: str, first_line: int) -> None:
+        self.number = first_line  # of the next line
+        self._text = text
+        self._at = 0  # where it begins; beyond the text after the last one
+
+    def take(self) -> list[str]:
+        """The next lines; empty after the last one."""
+        lines = self._next_piece().split("\n", _PIECE_LINES)
+        if self._at > len(self._text):
+            return []
+        del lines[_PIECE_LINES:]
+        self._at += sum(map(len, lines)) + len(lines)
+        self.number += len(lines)
+        return lines
+
+    def put_back(self, lines: list[str]) -> None:
+        """Give the last of the lines that were taken once more."""
+        self._at -= sum(map(len, lines)) + len(lines)
+        self.number -= len(lines)
+
+    def take_plain(self, without: str) -> str:
+        """The next lines at once, each ended by a newline; empty if one of them has to be looked at.
+
+        Plain is ASCII, without this text, and without a carriage return or a line that is too long for the engine.
+        """
+        piece = self._next_piece()
+        if without in piece or "\r" in piece or not piece.isascii():
+            return ""
+        lines = piece.split("\n")
+        if max(map(len, lines)) > MAX_LINE or self._at > len(self._text):
+            return ""
+        self._at += len(piece) + 1
+        self.number += len(lines)
+        return piece + "\n"
+
+    def _next_piece(self) -> str:
+        end = self._text.find("\n", self._at + _PIECE)
+        return self._text[self._at : end if end >= 0 else None]
+
+
 def _without_dashes(word: str) -> str:
     return word[2:] if len(word) > 2 and word.startswith("--") else word
 
@@ -147,7 +215,7 @@ def _words(line: str, number: int) -> list[str]:
     words = _split(line) if line.isascii() and not _NEEDS_LEXER.search(line) else _lex(line, number)
     if len(words) > MAX_WORDS:
         raise ProfileTextError(number, f"more than {MAX_WORDS - 1} parameters; put a text with spaces in quotes")
-    if any(map(_CONTROL.search, words)):
+    if _CONTROL.search(line) and any(map(_CONTROL.search, words)):
         raise ProfileTextError(number, "contains a control character, or text that is not UTF-8")
     return words
 
@@ -155,9 +223,10 @@ def _words(line: str, number: int) -> list[str]:
 def _split(line: str) -> list[str]:
     """As `_words`, for plain ASCII without quotes and backslashes: most lines."""
     words = line.split()
-    for index, word in enumerate(words):
-        if word[0] in "#;":
-            return words[:index]
+    if "#" in line or ";" in line:
+        for index, word in enumerate(words):
+            if word[0] in "#;":
+                return words[:index]
     return words
 
 
@@ -209,33 +278,48 @@ def _check_backslash(line: str, at: int, number: int) -> None:
         raise ProfileTextError(number, 'a backslash may only stand before a backslash, " or space; double it')
 
 
-def _block(lines: Iterator[tuple[int, str]], name: str, opened: int, nested: bool) -> str:
+def _block(lines: _Lines, name: str, opened: int, nested: bool) -> Pieces[str]:
     """Read from `lines` the content of block `name` and its closing tag."""
     tag = f"</{name}>"
     content: list[str] = []
-    for number, line in lines:
-        start = line.lstrip(_SPACE)
-        if start.startswith(tag):
-            rest = start[len(tag) :].lstrip(_SPACE)
-            if (rest and rest[0] not in "#;") or len(line.encode("utf-8", "replace")) > MAX_LINE:
-                raise ProfileTextError(number, f"text after {tag[:60]!a}")
-            return "".join(content)
-        if len(line) > MAX_LINE // 4:
-            _check_long(line, tag, number, nested)
-        content.append(line.rstrip("\r") + "\n")
-    raise ProfileTextError(opened, f"{tag[:60]!a} is missing")
+    while True:
+        if plain := lines.take_plain(tag):
+            content.append(plain)
+            yield
+            continue
+        taken = lines.take()
+        if not taken:
+            raise ProfileTextError(opened, f"{tag[:60]!a} is missing")
+        number = lines.number - len(taken)
+        for index, line in enumerate(taken):
+            start = line.lstrip(_SPACE)
+            if start.startswith(tag):
+                rest = start[len(tag) :].lstrip(_SPACE)
+                if (rest and rest[0] not in "#;") or len(line.encode("utf-8", "replace")) > MAX_LINE:
+                    raise ProfileTextError(number + index, f"text after {tag[:60]!a}")
+                lines.put_back(taken[index + 1 :])
+                return "".join(content)
+            if len(line) > MAX_LINE // 4:
+                yield from _check_long(line, tag, number + index, nested)
+            content.append(line.rstrip("\r") + "\n")
+        yield
 
 
-def _check_long(line: str, tag: str, number: int, nested: bool) -> None:
+def _check_long(line: str, tag: str, number: int, nested: bool) -> Pieces[None]:
     """Refuse a line of a block of which the engine could take a later piece for the closing tag."""
     raw = line.encode("utf-8", "replace")
     if len(raw) <= MAX_LINE:
         return
     if nested:
         raise ProfileTextError(number, f"longer than the {MAX_LINE} bytes that OpenVPN reads")
+    closing = tag.encode("utf-8", "replace")
+    if closing not in raw:
+        return
     for at in range(_CHUNK, len(raw), _CHUNK):
-        if raw[at : at + _CHUNK].lstrip(_SPACE.encode()).startswith(tag.encode("utf-8", "replace")):
+        if raw[at : at + _CHUNK].lstrip(_BYTES_OF_SPACE).startswith(closing):
             raise ProfileTextError(number, f"{tag[:60]!a} inside a line")
+        if not at % (_PIECE_LINES * _CHUNK):
+            yield
 
 
 def _quoted(word: str) -> str:

@@ -23,6 +23,11 @@ SPAWNER_CAPABILITIES = {
 # not permitted, root makes them and changes their owner, which also takes CAP_CHOWN.
 START_CAPABILITIES = {**SUPERVISOR_CAPABILITIES, **SPAWNER_CAPABILITIES}
 
+# It does without these, which the start gives up as well.
+OPTIONAL_CAPABILITIES = {
+    "mknod": "device nodes for supervisor and sessions, on a host whose own /dev/net/tun is not for everybody",
+}
+
 # setrlimit(2) of workers and their engines: RLIMIT_ name, bound, reason.
 _MB = 1024 * 1024
 WORKER_RLIMITS = (

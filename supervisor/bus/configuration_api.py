@@ -138,7 +138,7 @@ PROFILE = Interface(
             who=Who.OWNER,
             doc="Remove an override.",
         ),
-        Method("AddTag", takes="tag:s", gives="", who=Who.OWNER, doc="Add a tag, of up to 128 characters."),
+        Method("AddTag", takes="tag:s", gives="", who=Who.OWNER, doc="Add a tag, of up to 128 bytes."),
         Method("RemoveTag", takes="tag:s", gives="", who=Who.OWNER, doc="Remove a tag."),
         Method(
             "AccessGrant",

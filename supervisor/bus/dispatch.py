@@ -5,7 +5,6 @@ in turn (turns.py).  A call that can be answered at once, which nearly all can, 
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
@@ -17,7 +16,6 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ...policy.limits import (
-    MAX_HELD_CALLS,
     MAX_LARGE_REPLIES,
     MIN_UNREAD_SHARE,
     UNREAD_PER_CALL,
@@ -27,7 +25,9 @@ from .budget import Account, NoRoom
 from .callers import CallerGone, Callers
 from .connection import BusConnection
 from .errors import FAILED, LIMITS_EXCEEDED, UNKNOWN_METHOD, CallRejected
+from .held_calls import HeldCalls
 from .interface import Interface
+from .large_calls import LargeCalls
 from .objects import ObjectTree, Served, Target, check_signature
 from .properties import PropertyCalls, check_property_call
 from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
@@ -63,16 +63,22 @@ class Dispatcher:
         self._objects = ObjectTree(service_uid)
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
-        self._held: deque[Message] | None = deque()
-        self._turns = Turns(
-            self._attempt, self._refuse_waiting, lambda: not connection.congested, connection.inbound.full
-        )
-        connection.taken = self._turns.go_on
+        self._held: HeldCalls | None = HeldCalls()
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
+        self._large = LargeCalls(connection.budget)
+        self._turns = Turns(
+            self._attempt,
+            self._refuse_waiting,
+            lambda: not connection.congested,
+            connection.inbound.full,
+            self._large.done,
+        )
+        connection.taken = self._turns.go_on
         connection.inbound.skipped = self._skipped
         connection.inbound.refused = self._refused
+        connection.inbound.admits = self._large.admit
         connection.add_message_handler(self._received)
 
     # Objects
@@ -110,7 +116,7 @@ class Dispatcher:
     def open(self) -> None:
         """Serve the calls that have been held, in their order, and from now on each when it is received."""
         held, self._held = self._held, None
-        for call in held or ():
+        for call in held.take() if held else ():
             self._accept(call)
 
     def close(self) -> None:
@@ -121,7 +127,7 @@ class Dispatcher:
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
-        return (len(self._held) if self._held else 0) + self._turns.busy
+        return (len(self._held) if self._held is not None else 0) + self._turns.busy
 
     async def settled(self) -> None:
         """Wait until no call is being handled or waits for it."""
@@ -132,18 +138,23 @@ class Dispatcher:
             return False
         if self._held is None:
             self._accept(call)
-        elif len(self._held) < MAX_HELD_CALLS:
-            self._held.append(call)
-        else:
-            self._know(call.sender or "")
-            self._replies.error(call, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
+        elif refused := self._held.add(call):
+            self._know(refused.sender or "")
+            self._replies.error(refused, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
+            self._large.done(refused)
         return True
 
     def _skipped(self, call: Message, largest: int) -> None:
-        """A call was not read: its arguments are larger than `largest` bytes."""
-        bound = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
+        """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
         self._know(call.sender or "")
-        self._replies.error(call, LIMITS_EXCEEDED, f"The arguments of {call.member} are larger than {bound}")
+        if not largest:
+            text = (
+                f"Too many calls with large arguments are waiting: wait for their answers before the next {call.member}"
+            )
+        else:
+            bound = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
+            text = f"The arguments of {call.member} are larger than {bound}"
+        self._replies.error(call, LIMITS_EXCEEDED, text)
 
     def _refused(self, call: Message) -> None:
         """A call was not read: too many of its sender's wait."""
@@ -162,6 +173,7 @@ class Dispatcher:
 
     def _refuse_waiting(self, call: Message, text: str) -> None:
         self._replies.error(call, LIMITS_EXCEEDED, text)
+        self._large.done(call)
 
     # One call
 
@@ -262,6 +274,7 @@ class Dispatcher:
             # Those that came behind it meanwhile would find no room either.
             for one in (call, *self._turns.take_waiting(caller.name)):
                 self._replies.nothing_read(one)
+                self._large.done(one)
             return
         unfinished = self._attempt(call, caller)
         if unfinished is not None:

@@ -22,7 +22,7 @@ _LITTLE = ord("l")
 _LITTLE_HEAD = struct.Struct("<III")
 _BIG_HEAD = struct.Struct(">III")
 _READ = 64 * 1024  # bytes taken at a time, where the library asks for a few messages: whose turn it is, all must tell
-_CHUNK = 256 * 1024  # bytes skipped at a time, so that other things get their turn
+_CHUNK = 256 * 1024  # bytes skipped, or read of a large message, at a time, so that other things get their turn
 _PLAIN = frozenset("ybnqiuxtdsog")  # types whose values cost no more than their size
 _SENDER_FIELD = b"\7\1s\0"  # the code of the field, and its signature
 _CALL, _SIGNAL = MessageType.METHOD_CALL.value, MessageType.SIGNAL.value
@@ -37,11 +37,14 @@ class Inbound:
 
     def __init__(self, awaited: Callable[[int], bool]) -> None:
         self._awaited = awaited
-        # Told of each call that is skipped, without its arguments, and how many bytes they may have.
+        # Told of each call that is skipped, without its arguments, and how many bytes they may have; 0: as many as it
+        # has, but not now.
         self.skipped: Callable[[Message, int], None] = lambda call, largest: None
         self.refused: Callable[[Message], None] = lambda call: None  # told of each call of those who are `full`
         self.full: set[bytes] = set()  # connections of whom so many calls wait that no more are read
         self.heard = {BUS.encode()}  # connections whose signals are read
+        # Asked, with sender, serial and bytes, of each call that may be large, whether it is to be read now.
+        self.admits: Callable[[str, int, int], bool] = lambda sender, serial, size: True
         self._bounds: dict[tuple[str, str, str], int] = {}
 
     def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
@@ -71,16 +74,17 @@ class Inbound:
         if kind == MessageType.METHOD_CALL.value:
             interface, member = str(fields.get(_INTERFACE, "")), str(fields.get(_MEMBER, ""))
             bound = self._bounds.get((interface, member, signature), MAX_SMALL_BODY)
-            if body <= bound:
+            (serial,) = struct.unpack_from(order, header, 8)
+            if body <= bound and self.admits(str(fields.get(_SENDER, "")), serial, body):
                 return True
             if fields.keys() >= {_PATH, _MEMBER, _SENDER}:
-                self.skipped(_call(fields, flags, struct.unpack_from(order, header, 8)[0]), bound)
+                self.skipped(_call(fields, flags, serial), bound if body > bound else 0)
             return False
         if kind == MessageType.SIGNAL.value:
             heard = str(fields.get(_SENDER, "")).encode() in self.heard
             return heard and body <= MAX_PLAIN_SIGNAL and _PLAIN.issuperset(signature)
-        serial = fields.get(_REPLY_SERIAL)
-        return body <= MAX_LARGE_REPLY_BODY and isinstance(serial, int) and self._awaited(serial)
+        answered = fields.get(_REPLY_SERIAL)
+        return body <= MAX_LARGE_REPLY_BODY and isinstance(answered, int) and self._awaited(answered)
 
 
 def _sender(data: bytes, start: int, end: int) -> bytes:
@@ -135,6 +139,8 @@ class InboundSocket:
     def __init__(self, link: socket.socket, inbound: Inbound) -> None:
         self.link = link
         self._receive = link.recv
+        self._receive_into = link.recv_into
+        self._waste = bytearray(_CHUNK)  # where skipped bytes go
         self._inbound = inbound
         self._passing = 0  # bytes to come of a message that is given
         self._skipping = 0  # bytes to come of one that is not
@@ -145,14 +151,17 @@ class InboundSocket:
         return getattr(self.link, name)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """What there is of wanted messages.  Raises BlockingIOError if that is nothing now."""
+        """What there is of wanted messages; more than `size` bytes, of a large one.
+
+        Raises BlockingIOError if that is nothing now.
+        """
         if self._skipping:
-            skipped = len(self._receive(min(self._skipping, _CHUNK)))
+            skipped = self._receive_into(self._waste, min(self._skipping, _CHUNK))
             if not skipped:
                 return b""
             self._skipping -= skipped
             raise BlockingIOError(errno.EAGAIN, "skipped")
-        data = self._receive(max(size, _READ), flags)
+        data = self._receive(max(size, _READ, min(self._passing, _CHUNK)), flags)
         if len(data) <= self._passing or not data:
             self._passing -= len(data)
             return data

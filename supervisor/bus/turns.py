@@ -16,8 +16,6 @@ from ...policy.access import Caller
 from ...policy.limits import (
     MAX_CALLS_PER_SENDER,
     MAX_CALLS_PER_USER,
-    MAX_LARGE_CALLS,
-    MAX_SMALL_BODY,
     MAX_UNDER_WAY,
     MIN_CALLS_PER_SENDER,
 )
@@ -31,16 +29,15 @@ Unfinished = Coroutine[Any, Any, None]
 class _User:
     """What waits of one user, or of one connection whose user is not known yet."""
 
-    __slots__ = ("large", "ready", "senders", "uid", "under_way", "unstarted", "waiting")
+    __slots__ = ("ready", "senders", "uid", "under_way", "unstarted", "waiting")
 
     def __init__(self, uid: int | None) -> None:
         self.uid = uid
         self.senders = 0
         self.ready: deque[_Sender] = deque()  # whose next call can be run
         self.waiting = 0  # calls
-        self.large = 0  # of them with large arguments
         self.under_way = 0  # calls that take time, and have been begun
-        self.unstarted: deque[tuple[_Sender, Unfinished]] = deque()  # others that take time
+        self.unstarted: deque[tuple[_Sender, Message, Unfinished]] = deque()  # others that take time
 
 
 class _Sender:
@@ -59,9 +56,9 @@ class _Sender:
 class Turns:
     """Runs calls: `run(call, caller)` answers one, or returns what remains to be awaited for that.
 
-    `refuse(call, text)` answers one of which too many wait.  `may_run` tells whether calls are to be answered now; when
-    that changes, `go_on` is to be called.  In `full` are the names of those whose calls would be refused.  Needs a
-    running loop.
+    `refuse(call, text)` answers one of which too many wait; `done(call)` is told when another is over.  `may_run` tells
+    whether calls are to be answered now; when that changes, `go_on` is to be called.  In `full` are the names of those
+    whose calls would be refused.  Needs a running loop.
     """
 
     def __init__(
@@ -70,11 +67,13 @@ class Turns:
         refuse: Callable[[Message, str], None],
         may_run: Callable[[], bool],
         full: set[bytes],
+        done: Callable[[Message], None],
     ) -> None:
         self._run = run
         self._refuse = refuse
         self._may_run = may_run
         self._full = full
+        self._done = done
         self._loop = asyncio.get_running_loop()
         self._senders: dict[str, _Sender] = {}
         self._users: dict[int, _User] = {}
@@ -102,7 +101,7 @@ class Turns:
         for sender in list(self._senders.values()):
             sender.calls.clear()
             while sender.user.unstarted:
-                unstarted, unfinished = sender.user.unstarted.popleft()
+                unstarted, _, unfinished = sender.user.unstarted.popleft()
                 unfinished.close()
                 unstarted.busy = False
         for sender in list(self._senders.values()):
@@ -119,23 +118,21 @@ class Turns:
             if not self._ready and self._loop.time() - self._answered_at > _ALONE and self._may_run():
                 unfinished = self._run(call, caller)
                 self._answered_at = self._loop.time()
-                if unfinished is not None:
-                    self._take_time(self._new_sender(name, caller), unfinished)
+                if unfinished is None:
+                    self._done(call)
+                else:
+                    self._take_time(self._new_sender(name, caller), call, unfinished)
                 return
             sender = self._new_sender(name, caller)
         user = sender.user
-        large = _is_large(call)
         if len(sender.calls) >= MAX_CALLS_PER_SENDER:
             self._full.add(name.encode())
             self._refuse(call, f"{MAX_CALLS_PER_SENDER} of your calls are waiting already")
         elif user.waiting >= MAX_CALLS_PER_USER and len(sender.calls) >= MIN_CALLS_PER_SENDER:
             self._full.add(name.encode())
             self._refuse(call, f"{MAX_CALLS_PER_USER} calls of your connections are waiting already")
-        elif large and user.large >= MAX_LARGE_CALLS:
-            self._refuse(call, f"{MAX_LARGE_CALLS} calls of your connections with as much are waiting already")
         else:
             user.waiting += 1
-            user.large += large
             sender.calls.append(call)
             if len(sender.calls) == 1 and not sender.busy:
                 self._make_ready(sender)
@@ -150,7 +147,6 @@ class Turns:
         before.senders -= 1
         user.senders += 1
         user.waiting += len(sender.calls)
-        user.large += sum(map(_is_large, sender.calls))
 
     def take_waiting(self, name: str) -> list[Message]:
         """The calls of a connection that wait behind one that is being handled: they wait no more."""
@@ -200,13 +196,16 @@ class Turns:
         while self._ready and self._may_run():
             user = self._ready.popleft()
             sender = user.ready.popleft()
-            unfinished = self._run(self._next(sender), sender.caller)
+            call = self._next(sender)
+            unfinished = self._run(call, sender.caller)
             if unfinished is not None:
-                self._take_time(sender, unfinished)
-            elif sender.calls:
-                user.ready.append(sender)
+                self._take_time(sender, call, unfinished)
             else:
-                self._forget_idle(sender)
+                self._done(call)
+                if sender.calls:
+                    user.ready.append(sender)
+                else:
+                    self._forget_idle(sender)
             if user.ready:
                 self._ready.append(user)
             self._answered_at = self._loop.time()
@@ -217,27 +216,26 @@ class Turns:
     def _next(self, sender: _Sender) -> Message:
         call = sender.calls.popleft()
         sender.user.waiting -= 1
-        sender.user.large -= _is_large(call)
         if self._full and len(sender.calls) < MIN_CALLS_PER_SENDER:
             self._full.discard(sender.name.encode())
         return call
 
     # Calls that take time
 
-    def _take_time(self, sender: _Sender, unfinished: Unfinished) -> None:
+    def _take_time(self, sender: _Sender, call: Message, unfinished: Unfinished) -> None:
         sender.busy = True
         if sender.user.under_way >= MAX_UNDER_WAY:
-            sender.user.unstarted.append((sender, unfinished))
+            sender.user.unstarted.append((sender, call, unfinished))
         else:
-            self._begin(sender, unfinished)
+            self._begin(sender, call, unfinished)
 
-    def _begin(self, sender: _Sender, unfinished: Unfinished) -> None:
+    def _begin(self, sender: _Sender, call: Message, unfinished: Unfinished) -> None:
         sender.user.under_way += 1
-        task = asyncio.create_task(self._finish(sender, sender.user, unfinished))
+        task = asyncio.create_task(self._finish(sender, sender.user, call, unfinished))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _finish(self, sender: _Sender, user: _User, unfinished: Unfinished) -> None:
+    async def _finish(self, sender: _Sender, user: _User, call: Message, unfinished: Unfinished) -> None:
         try:
             await unfinished
         finally:
@@ -245,11 +243,9 @@ class Turns:
             if user.unstarted:
                 self._begin(*user.unstarted.popleft())
             sender.busy = False
+            if not sender.calls or sender.calls[0] is not call:  # which waits again once its user is known
+                self._done(call)
             if sender.calls:
                 self._make_ready(sender)
             else:
                 self._forget_idle(sender)
-
-
-def _is_large(call: Message) -> bool:
-    return any(isinstance(one, str) and len(one) > MAX_SMALL_BODY for one in call.body)

@@ -6,34 +6,25 @@ sessions.
 """
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
-import msgspec
-
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
-from ...policy.network import Address, NetworkSettings, Route, check
+from ...policy.network import NetworkSettings
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import firewall, tun
+from . import tun
+from .addressing import Addressing
+from .firewall import Firewall
 from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
-from .netlink import IPv6Off, Netlink, family
-from .serial_executor import SerialExecutor, limited
+from .netlink import Netlink
+from .serial_executor import SerialExecutor, limited, unless_cancelled
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
-
-
-class _Device(msgspec.Struct):
-    """A session's device and what is set on it."""
-
-    entry: Entry
-    change: object | None = None  # the last apply, finished or not; None when clear
-    addresses: set[Address] = set()
-    routes: set[Route] = set()
 
 
 class Network:
@@ -41,45 +32,58 @@ class Network:
 
     protected = range(0)  # user ids that may not connect to them
 
-    def __init__(self, journal_directory: Path, log: Log) -> None:
-        """Raises OSError if the directory cannot be made."""
+    def __init__(
+        self, journal_directory: Path, log: Log, tun_directory: int | None = None, *, public_networks: bool = True
+    ) -> None:
+        """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
+
+        Raises OSError if the other directory cannot be made, or has no room for the records of devices.
+        """
+        self._tun_directory = tun_directory
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
         self._removals = SerialExecutor("devices")
-        self._netlink = Netlink()  # used in self._executor only, as are the devices
+        self._netlink = Netlink()  # used in self._executor only, as are the next three
+        self._firewall = Firewall()
+        self._addressing = Addressing(
+            self._netlink, self._firewall, log, self._freed, self._notice, public_networks=public_networks
+        )
+        self._settling = False  # a pass over what is pending is about to begin
         self._exempt: set[int] = set()
-        self._devices: dict[str, _Device] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
         self._events = LinkEvents(self._links_removed)
         self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
+        self.on_notice: Callable[[str, str], None] = _ignore  # for the log of this session
 
     async def protect(self, uids: range) -> None:
         """Keep the processes of `uids` from this machine's services.  Raises SystemFailure."""
-        await self._executor.run(firewall.install, uids)
+        await self._executor.run(self._firewall.protect, uids)
         self.protected = uids
 
     async def exempt(self, uid: int) -> None:
         """Let the processes of one of these user ids connect to this machine.  Raises SystemFailure."""
         self._exempt.add(uid)
-        await self._executor.run(firewall.install, self.protected, tuple(self._exempt))
+        await self._executor.run(self._firewall.exempt, frozenset(self._exempt))
 
     def end_exemption(self, uid: int) -> None:
         """End the exemption of a user id, whose session has ended."""
         if uid in self._exempt:
             self._exempt.discard(uid)
-            self._executor.submit(firewall.install, self.protected, tuple(self._exempt))
+            self._executor.submit(self._firewall.exempt, frozenset(self._exempt))
 
-    async def create_device(self, session: str, uid: int) -> str:
-        """Make a device that user `uid` may open; its name.  Raises SystemFailure."""
+    async def create_device(self, session: str, uid: int, owner: int) -> str:
+        """Make a device for a session of user `owner` that user `uid` may open; its name.  Raises SystemFailure."""
+        self._loop = asyncio.get_running_loop()
         self._events.start()
-        job = self._executor.submit(self._create, session, uid)
+        job = self._executor.submit(self._create, session, uid, owner)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
         self._executor.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
-                return await asyncio.shield(asyncio.wrap_future(job))
+                return await unless_cancelled(job)
         except (asyncio.CancelledError, SystemFailure):
             # Nobody knows its name, should there be one in the end.
             job.add_done_callback(lambda done: self._executor.submit(self._discard, done))
@@ -88,11 +92,12 @@ class Network:
     async def apply(self, device: str, settings: NetworkSettings) -> list[str]:
         """Set addresses, MTU and routes on a device, in place of those set before; returns warnings for the user.
 
-        Raises PolicyViolation, and nothing has changed; or SystemFailure, and nothing is set any more.  That is
-        so too when it is cancelled, for whatever is asked of this object afterwards.
+        Raises PolicyViolation, or Conflict if others have what is asked for, and nothing has changed; or another
+        SystemFailure, and nothing is set any more.  That is so too when it is cancelled, for whatever is asked of this
+        object afterwards.
         """
         warnings: list[str] = []
-        steps = self._replace(device, settings, warnings)
+        steps = self._addressing.replace(device, settings, warnings)
         try:
             async with limited(f"setting up {device}", NETWORK_DEADLINE):
                 while await self._executor.run(_advance, steps):
@@ -107,7 +112,7 @@ class Network:
         The engine may go on holding the device.  Raises SystemFailure.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            await self._executor.run(self._clear_named, device)
+            await self._executor.run(self._addressing.clear, device)
 
     async def delete_device(self, device: str) -> None:
         """Remove a device, after the engine has ended; no effect if there is none.  Raises SystemFailure.
@@ -115,7 +120,7 @@ class Network:
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            entry = await self._executor.run(self._take, device)
+            entry = await self._executor.run(self._addressing.take, device)
         if entry:
             await self._remove(entry)
 
@@ -131,14 +136,14 @@ class Network:
         self._events.stop()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
-            if self.protected:
-                await self._executor.run(firewall.remove)
+            await self._executor.run(self._firewall.remove)
             await self._executor.run(self._netlink.close)
             # A device that was given up while it was made is discarded after that, and removed after that again.
             await self._executor.run(_nothing)
             await self._removals.run(_nothing)
         self._executor.stop()
         self._removals.stop()
+        self._journal.close()
 
     async def _remove_all(self, entries: list[Entry]) -> None:
         for outcome in await asyncio.gather(*map(self._remove, entries), return_exceptions=True):
@@ -169,102 +174,51 @@ class Network:
 
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
         """The sessions' devices among `indices`, or among all if there are none, that no longer exist."""
-        entries = [device.entry for device in self._devices.values()]
-        suspects = [entry for entry in entries if not indices or entry.index in indices]
+        suspects = [entry for entry in self._addressing.entries if not indices or entry.index in indices]
         return [entry for entry in suspects if not tun.exists(entry.index)]
 
-    def _create(self, session: str, uid: int) -> str:
+    def _create(self, session: str, uid: int, owner: int) -> str:
         for entry in list(self._lingering.values()):
             self._removals.submit(self._destroy, entry)
         namespace = current_namespace()
 
-        def announce(name: str, index: int) -> None:
-            self._journal.write(Entry(name, index, namespace, uid, session))
+        noted: list[Entry] = []
 
-        # The name of a device that an administrator has removed is not used again before its session has ended.
-        name, index = tun.create(uid, self._devices, announce)
-        self._devices[name] = _Device(Entry(name, index, namespace, uid, session))
+        def announce(name: str, index: int) -> None:
+            entry = Entry(name, index, namespace, uid, session)
+            self._journal.write(entry)
+            noted.append(entry)
+
+        try:
+            # The name of a device that an administrator has removed is not used again before its session has ended.
+            name, _ = tun.create(uid, self._addressing, announce, self._tun_directory)
+        except SystemFailure:
+            for entry in noted:
+                self._journal.remove(entry)
+            raise
+        self._addressing.add(noted[-1], owner)
         return name
 
     def _discard(self, job: Future[str]) -> None:
-        if job.exception() is None and (entry := self._take(job.result())):
+        if job.exception() is None and (entry := self._addressing.take(job.result())):
             self._removals.submit(self._destroy, entry)
 
-    def _replace(self, name: str, settings: NetworkSettings, warnings: list[str]) -> Generator[None, None, None]:
-        """Apply settings, request by request; clears the device if it fails or is closed before its end."""
-        check(settings)
-        device = self._devices.get(name)
-        if device is None:
-            raise SystemFailure(f"there is no device {name}")
-        device.change = change = object()
-        try:
-            for _ in self._requests(device, settings, warnings):
-                yield
-                if device.change is not change:
-                    raise SystemFailure(f"setting up {name} was overtaken")
-        except BaseException:
-            if device.change is change:
-                self._clear(device)
-            raise
+    def _freed(self) -> None:
+        """Somebody gave something up: what waited for it is set, in turn with others' requests."""
+        if not self._settling:
+            self._settling = True
+            self._executor.submit(self._settle, None)
 
-    def _requests(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> Iterator[None]:
-        netlink, index = self._netlink, device.entry.index
-        stale = device.addresses.difference(settings.addresses)
-        # With an address the kernel drops what depends on it: other addresses of its network, routes.
-        # So after one has gone, everything of its family is set again.
-        disturbed = {family(address.local) for address in stale}
-        netlink.set_up(index, settings.mtu)
-        yield
-        wanted = set(settings.routes)
-        for route in list(device.routes):
-            if route not in wanted or family(route.destination) in disturbed:
-                netlink.remove_route(index, route)
-                device.routes.discard(route)
-                yield
-        for address in stale:
-            netlink.remove_address(index, address)
-            device.addresses.discard(address)
-            yield
-        for address in dict.fromkeys(settings.addresses):
-            if address not in device.addresses or family(address.local) in disturbed:
-                try:
-                    netlink.add_address(index, address)
-                    device.addresses.add(address)
-                except IPv6Off:
-                    warnings.append(f"IPv6 is off on this machine: {address.local}/{address.prefix} is not set")
-                yield
-        for route in dict.fromkeys(settings.routes):
-            if route not in device.routes:
-                try:
-                    if netlink.add_route(index, route):
-                        device.routes.add(route)
-                    else:
-                        warnings.append(f"route {route.destination} exists already and is left as it is")
-                except IPv6Off:
-                    warnings.append(f"IPv6 is off on this machine: route {route.destination} is not set")
-                yield
+    def _settle(self, steps: Iterator[None] | None) -> None:
+        if steps is None:
+            self._settling = False
+            steps = self._addressing.settle()
+        if _advance(steps):
+            self._executor.submit(self._settle, steps)
 
-    def _clear(self, device: _Device) -> None:
-        if device.change is None:
-            return
-        if self._netlink.set_down(device.entry.index):
-            for address in device.addresses:
-                self._netlink.remove_address(device.entry.index, address)
-        device.change = None
-        device.addresses.clear()
-        device.routes.clear()
-
-    def _clear_named(self, name: str) -> None:
-        if device := self._devices.get(name):
-            self._clear(device)
-
-    def _take(self, name: str) -> Entry | None:
-        device = self._devices.get(name)
-        if device is None:
-            return None
-        self._clear(device)
-        del self._devices[name]
-        return device.entry
+    def _notice(self, session: str, text: str) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self.on_notice(session, text))
 
     def _clear_leftovers(self) -> list[Entry]:
         left = []
@@ -281,7 +235,7 @@ class Network:
 
     def _destroy(self, entry: Entry) -> None:
         try:
-            tun.destroy(entry.name, entry.index)
+            tun.destroy(entry.name, entry.index, self._tun_directory)
         except tun.DeviceBusy:
             self._lingering[entry.index] = entry
             raise

@@ -1,178 +1,157 @@
-"""The firewall that keeps sessions from this machine's services: nf_tables rules by user id for the loopback device.
+"""The firewall between sessions and others on this machine, as rules of nf_tables.
 
-Written as netlink messages, since pyroute2's releases differ in how they speak to nf_tables; formats and numbers from
-linux/netfilter/nfnetlink.h and nf_tables.h.  A change is one batch, which takes effect as a whole or not at all.
+What sessions send to this machine's services is rejected.  And since a session's address is this machine's, so that
+whoever listens there would get what others send to the host that has it elsewhere, packets to it are taken from its
+owner, root and its device only.
 """
 
-import errno
 import os
-import socket
 import struct
-from collections.abc import Iterable
-from itertools import count
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
 
 from ..errors import SystemFailure
+from . import nf_tables as nft
+from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"
-_CHAIN = "output"
-_ANSWER_DEADLINE = 5.0  # seconds
-
-_NETLINK_NETFILTER = 12
-_SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
-_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE = (_SUBSYSTEM << 8 | number for number in (0, 2, 3, 6))
-_REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
-_ERROR = 2  # NLMSG_ERROR
-_NFPROTO_INET = 1
-_NESTED = 0x8000
-_LOCAL_OUT = 3  # NF_INET_LOCAL_OUT
+_INPUT, _OUTPUT = "input", "output"
+_SETS = _ADDRESSES, _USERS, _WAYS = "addresses", "users", "ways"  # with 4 or 6 after it
 _LOOPBACK_INDEX = 1  # of lo in every network namespace
-_META_OIF, _META_SKUID = 5, 10
-_REGISTER, _VERDICT = 1, 0
-
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
-_GENERIC = struct.Struct("!BBH")  # nfgenmsg
+_DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and size in bytes, in the network header
+_FAMILY = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
 
 
-def install(uids: range, exempt: Iterable[int] = ()) -> None:
-    """Reject what processes of `uids` send to this machine, but for those of `exempt`, in place of earlier rules.
+class Guard(msgspec.Struct, frozen=True):
+    """Who may send to an address of a session."""
 
-    Raises SystemFailure.
-    """
-    _request(_replace(TABLE, uids, exempt))
+    users: tuple[int, ...]  # user ids, beside root's
+    device: int  # index of the session's device
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """All that the firewall does."""
+
+    uids: range = range(0)  # user ids that may not connect to this machine
+    exempt: frozenset[int] = frozenset()  # those of them that may
+    guards: Mapping[Host, Guard] = {}
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.uids or self.guards)
+
+
+class Firewall:
+    """The rules as they are; to be used from one thread.  All methods raise SystemFailure, and nothing has changed."""
+
+    def __init__(self) -> None:
+        self._rules = Rules()
+
+    def protect(self, uids: range) -> None:
+        """Reject what processes of `uids` send to this machine."""
+        self._set(msgspec.structs.replace(self._rules, uids=uids))
+
+    def exempt(self, uids: frozenset[int]) -> None:
+        """Let these connect to this machine all the same, in place of those before."""
+        self._set(msgspec.structs.replace(self._rules, exempt=uids))
+
+    def guard(self, addresses: Mapping[Host, Guard]) -> None:
+        """Guard these addresses, in place of those before."""
+        before, now = self._rules.guards.items(), addresses.items()
+        if before == now:
+            return
+        rules = msgspec.structs.replace(self._rules, guards=dict(addresses))
+        if self._rules.needed and rules.needed:
+            gone = _elements(nft.delete_elements, TABLE, dict(before - now))
+            come = _elements(nft.add_elements, TABLE, dict(now - before))
+            try:
+                nft.send([*gone, *come])
+            except SystemFailure:
+                pass  # somebody has removed our table: it is made anew
+            else:
+                self._rules = rules
+                return
+        self._set(rules)
+
+    def remove(self) -> None:
+        """Remove all rules."""
+        self._set(Rules())
+
+    def _set(self, rules: Rules) -> None:
+        if rules.needed:
+            nft.send(_replace(TABLE, rules))
+        elif self._rules.needed:
+            nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
+        self._rules = rules
 
 
 def probe(uids: range) -> None:
     """Find out whether the kernel accepts the rules, without an effect.  Raises SystemFailure."""
     name = f"{TABLE}-{os.getpid()}"
-    _request([*_replace(name, uids, ()), _message(_DELETE_TABLE, 0, _table(name))])
+    guards = {Host(version, 1): Guard((), _LOOPBACK_INDEX) for version in _FAMILY}
+    nft.send([*_replace(name, Rules(uids, frozenset(), guards)), nft.delete_table(name)])
 
 
-def remove() -> None:
-    """Remove the rules.  Raises SystemFailure."""
-    _request([_message(_NEW_TABLE, _CREATE, _table(TABLE)), _message(_DELETE_TABLE, 0, _table(TABLE))])
+def _replace(table: str, rules: Rules) -> list[bytes]:
+    return [
+        nft.new_table(table),  # so that there is one to delete
+        nft.delete_table(table),
+        nft.new_table(table),
+        nft.new_chain(table, _OUTPUT, nft.LOCAL_OUT),
+        nft.new_chain(table, _INPUT, nft.LOCAL_IN),
+        *_guarding(table),
+        *_elements(nft.add_elements, table, rules.guards),
+        *(nft.new_rule(table, _OUTPUT, *_of_users(uid, uid), nft.ACCEPT) for uid in sorted(rules.exempt)),
+        *_closing(table, rules.uids),
+    ]
 
 
-# --- what is asked for ---
+def _closing(table: str, uids: range) -> Iterable[bytes]:
+    """Reject what these users send through lo, as all packets to this machine go, whatever their address."""
+    if uids:
+        loopback = (nft.load_meta(nft.META_OIF), nft.equals(_number(_LOOPBACK_INDEX)))
+        yield nft.new_rule(table, _OUTPUT, *_of_users(uids.start, uids.stop - 1), *loopback, nft.REJECT)
 
 
-def _replace(name: str, uids: range, exempt: Iterable[int]) -> list[bytes]:
-    # Made first, so that there is one to delete.
-    fresh = [_message(_NEW_TABLE, _CREATE, _table(name)), _message(_DELETE_TABLE, 0, _table(name))]
-    hook = _nest(4, _number(1, _LOCAL_OUT) + _number(2, 0))
-    chain = _text(1, name) + _text(3, _CHAIN) + hook + _text(7, "filter")
-    rules = [_rule(name, *_of_users(uid, uid), _ACCEPT) for uid in exempt]
-    rules.append(_rule(name, *_of_users(uids.start, uids.stop - 1), *_by_loopback(), _REJECT))
-    return [*fresh, _message(_NEW_TABLE, _CREATE, _table(name)), _message(_NEW_CHAIN, _CREATE, chain), *rules]
+def _guarding(table: str) -> Iterable[bytes]:
+    """Reject what others than root and their owners send to guarded addresses, drop what comes by other devices."""
+    for version, (offset, size) in _DESTINATION.items():
+        sizes = (size, size + 4, size + 4)
+        for number, (kind, length) in enumerate(zip(_SETS, sizes, strict=True), version * len(_SETS)):
+            yield nft.new_set(table, f"{kind}{version}", number, length)
+        to_guarded = (
+            nft.load_meta(nft.META_NFPROTO),
+            nft.equals(bytes([_FAMILY[version]])),
+            nft.load_network_header(offset, size),
+            nft.in_set(f"{_ADDRESSES}{version}"),
+        )
+        for chain, key, allowed, verdict in (
+            (_OUTPUT, nft.META_SKUID, _USERS, nft.REJECT),
+            (_INPUT, nft.META_IIF, _WAYS, nft.DROP),
+        ):
+            # What is looked up lies in the registers one after the other: the address, then its user or device.
+            second = nft.load_meta(key, nft.FIRST_REGISTER + size // 4)
+            yield nft.new_rule(table, chain, *to_guarded, second, nft.not_in_set(f"{allowed}{version}"), verdict)
 
 
-def _table(name: str) -> bytes:
-    return _text(1, name)
-
-
-def _rule(table: str, *expressions: bytes) -> bytes:
-    attributes = _text(1, table) + _text(2, _CHAIN) + _nest(4, b"".join(_nest(1, one) for one in expressions))
-    return _message(_NEW_RULE, _CREATE | _APPEND, attributes)
+def _elements(
+    put: Callable[[str, str, list[bytes]], list[bytes]], table: str, guards: Mapping[Host, Guard]
+) -> Iterable[bytes]:
+    """Put what stands for these guards into the sets, or out of them."""
+    for version, (_, size) in _DESTINATION.items():
+        found = {host.number.to_bytes(size): guard for host, guard in guards.items() if host.version == version}
+        users = [one + _number(uid) for one, guard in found.items() for uid in {0, *guard.users}]
+        ways = [one + _number(index) for one, guard in found.items() for index in {guard.device, _LOOPBACK_INDEX}]
+        for kind, elements in zip(_SETS, (list(found), users, ways), strict=True):
+            yield from put(table, f"{kind}{version}", elements)
 
 
 def _of_users(first: int, last: int) -> list[bytes]:
     """Sent from a socket that a user from `first` to `last` has made."""
-    to_network_order = _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, 1) + _number(4, 4) + _number(5, 4)
-    bounds = _nest(3, _value(struct.pack("!I", first))) + _nest(4, _value(struct.pack("!I", last)))
-    return [
-        _expression("meta", _number(1, _REGISTER) + _number(2, _META_SKUID)),
-        _expression("byteorder", to_network_order),
-        _expression("range", _number(1, _REGISTER) + _number(2, 0) + bounds),
-    ]
+    return [nft.load_meta(nft.META_SKUID), *nft.between(first, last)]
 
 
-def _by_loopback() -> list[bytes]:
-    """Sent through lo, as all packets to this machine are, whatever their address."""
-    index = struct.pack("=I", _LOOPBACK_INDEX)
-    return [
-        _expression("meta", _number(1, _REGISTER) + _number(2, _META_OIF)),
-        _expression("cmp", _number(1, _REGISTER) + _number(2, 0) + _nest(3, _value(index))),
-    ]
-
-
-# --- netlink ---
-
-
-def _attribute(kind: int, content: bytes) -> bytes:
-    size = 4 + len(content)
-    return struct.pack("=HH", size, kind) + content + b"\0" * (-size % 4)
-
-
-def _nest(kind: int, content: bytes) -> bytes:
-    return _attribute(kind | _NESTED, content)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("!I", value))
-
-
-def _text(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
-
-
-def _value(content: bytes) -> bytes:
-    return _attribute(1, content)
-
-
-def _expression(name: str, content: bytes) -> bytes:
-    return _text(1, name) + _nest(2, content)
-
-
-# The verdict NF_ACCEPT; and ICMP's port unreachable of either family, which connect(2) gives as ECONNREFUSED.
-_ACCEPT = _expression("immediate", _number(1, _VERDICT) + _nest(2, _nest(2, _number(1, 1))))
-_REJECT = _expression("reject", _number(1, 2) + _attribute(2, b"\x01"))
-
-
-def _message(kind: int, flags: int, attributes: bytes) -> bytes:
-    """A message without its sequence number, which `_request` gives it."""
-    body = _GENERIC.pack(_NFPROTO_INET, 0, 0) + attributes
-    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 0, 0) + body
-
-
-def _request(messages: list[bytes]) -> None:
-    """Send one batch and wait for the answer.  Raises SystemFailure."""
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as link:
-            link.settimeout(_ANSWER_DEADLINE)
-            link.bind((0, 0))
-            last = len(messages)
-            edge = _GENERIC.pack(socket.AF_UNSPEC, 0, _SUBSYSTEM)
-            begin, end = (
-                _HEADER.pack(_HEADER.size + len(edge), kind, _REQUEST, 0, 0) + edge
-                for kind in (_BATCH_BEGIN, _BATCH_END)
-            )
-            numbered = [
-                _numbered(message, number, _ACK if number == last else 0)
-                for message, number in zip([begin, *messages, end], count())
-            ]
-            link.send(b"".join(numbered))
-            _await(link, last)
-    except OSError as error:
-        raise SystemFailure(f"nf_tables: {error.strerror or error}") from error
-
-
-def _numbered(message: bytes, number: int, flags: int) -> bytes:
-    size, kind, others, _, _ = _HEADER.unpack_from(message)
-    return _HEADER.pack(size, kind, others | flags, number, 0) + message[_HEADER.size :]
-
-
-def _await(link: socket.socket, last: int) -> None:
-    """Read until the last message is answered.  Raises OSError for the first that is refused."""
-    while True:
-        data = link.recv(65536)
-        while len(data) >= _HEADER.size:
-            size, kind, _, number, _ = _HEADER.unpack_from(data)
-            if kind == _ERROR:
-                refused = -struct.unpack_from("=i", data, _HEADER.size)[0]
-                if refused:
-                    raise OSError(refused, os.strerror(refused))
-                if number == last:
-                    return
-            if size < _HEADER.size:
-                raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
-            data = data[size + -size % 4 :]
+def _number(value: int) -> bytes:
+    """As the kernel holds it."""
+    return struct.pack("=I", value)

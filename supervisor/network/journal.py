@@ -1,6 +1,6 @@
-"""Records of the devices that the next instance must remove if this process is killed: one file for each.
+"""Records of the devices that the next instance must remove if this process is killed.
 
-Addresses and routes are removed with their device, so only the device is recorded.  Its file is written before the
+Addresses and routes are removed with their device, so only the device is recorded.  Its record is written before the
 device can outlive this process, and kept until it has been removed.  Nothing is synced to disk: a crash of the machine
 removes the devices too.
 """
@@ -10,9 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..files import TEMPORARY, replace_file
-
-_SUFFIX = ".device"
+from ..errors import SystemFailure
+from ..record_file import RecordFile
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,34 +34,38 @@ class DeviceJournal:
     """The records, in a directory that only this service may enter."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the directory if need be; raises OSError."""
+        """Make the directory if need be, and take the space; raises OSError."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._directory = directory
+        self._records = RecordFile(directory / "records")
+        self._places: dict[Entry, int] = {}
 
     def write(self, entry: Entry) -> None:
-        """Record a device; raises OSError."""
-        replace_file(self._path(entry), msgspec.json.encode(entry))
+        """Record a device; raises SystemFailure."""
+        try:
+            self._places[entry] = self._records.add(msgspec.json.encode(entry))
+        except OSError as error:
+            raise SystemFailure(f"the device cannot be noted on disk: {error.strerror}") from error
 
     def remove(self, entry: Entry) -> None:
-        """Remove the record of a device, if there is one."""
-        self._path(entry).unlink(missing_ok=True)
+        """Remove the record of a device, if there is one; raises OSError."""
+        place = self._places.pop(entry, None)
+        if place is not None:
+            self._records.remove(place)
 
     def entries(self) -> Iterator[Entry | str]:
-        """Every device recorded; for a file that cannot be read, which is removed, a message."""
-        for path in sorted(self._directory.iterdir()):
-            if path.suffix == TEMPORARY:  # never finished: the device did not become persistent
-                path.unlink()
-            elif path.suffix == _SUFFIX:
-                try:
-                    entry = msgspec.json.decode(path.read_bytes(), type=Entry)
-                    if self._path(entry) != path:
-                        raise ValueError(f"it speaks of {entry.name!r}")
-                except (OSError, ValueError, msgspec.MsgspecError) as error:
-                    path.unlink()
-                    yield f"{path.name} is not readable and was removed: {error}"
-                else:
-                    yield entry
+        """Every device recorded; for a record that cannot be read, which is removed, a message.  Raises OSError."""
+        for place, record in self._records.read().items():
+            try:
+                if record is None:
+                    raise ValueError("it is not whole")
+                entry = msgspec.json.decode(record, type=Entry)
+            except (ValueError, msgspec.MsgspecError) as error:
+                self._records.remove(place)
+                yield f"The record of a device is not readable and was removed: {error}"
+            else:
+                self._places[entry] = place
+                yield entry
 
-    def _path(self, entry: Entry) -> Path:
-        # With the index, since a name that somebody else freed is given to the next device.
-        return self._directory / f"{entry.name}-{entry.index}{_SUFFIX}"
+    def close(self) -> None:
+        """Close the file; the records stay."""
+        self._records.close()

@@ -12,8 +12,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ...policy.network import Address, Route
 from ..errors import SystemFailure
+from .claims import DeviceRoute
+from .prefixes import Host, Prefix
 
 _IPV6_IS_OFF = {
     errno.EACCES,
@@ -35,9 +36,10 @@ class IPv6Off(SystemFailure):
     """IPv6 is switched off on this machine or device."""
 
 
-def family(text: str) -> socket.AddressFamily:
-    """The family of an address or network in text form."""
-    return socket.AF_INET6 if ":" in text else socket.AF_INET
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_KERNEL = 2  # RTPROT_KERNEL: what this service sets in place of the kernel
+_LINK = 253  # RT_SCOPE_LINK: there is no gateway
+_ALONE = 0x200 | 0x2  # IFA_F_NOPREFIXROUTE: no route is added; IFA_F_NODAD: nobody is asked for the address
 
 
 class Netlink:
@@ -49,7 +51,10 @@ class Netlink:
     def open(self) -> None:
         """Import pyroute2 and open the socket, which the first request does otherwise."""
         if self._ip is None:
-            self._ip = _import_iproute()()
+            try:
+                self._ip = _import_iproute()()
+            except OSError as error:
+                raise SystemFailure(f"cannot ask the kernel: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the socket."""
@@ -65,27 +70,29 @@ class Netlink:
         """Switch the link off, which removes its routes and IPv6 addresses; False if there is none."""
         return self._remove("cannot set the link down", "link", "set", index=index, state="down")
 
-    def add_address(self, index: int, address: Address) -> None:
-        """Set an address, or find it set; raises IPv6Off where that is the reason."""
-        self._add(f"cannot set address {address.local}/{address.prefix}", "addr", _address(index, address))
+    def add_address(self, index: int, address: Host) -> None:
+        """Set an address without a network, or find it set; raises IPv6Off where that is the reason.
 
-    def remove_address(self, index: int, address: Address) -> bool:
+        With a network, the kernel would add a route to it, and take its last address for every device's.
+        """
+        self._add(f"cannot set address {address}", "addr", _address(index, address))
+
+    def remove_address(self, index: int, address: Host) -> bool:
         """Remove an address; False if it was not there."""
-        what = f"cannot remove address {address.local}/{address.prefix}"
-        return self._remove(what, "addr", "del", **_address(index, address))
+        return self._remove(f"cannot remove address {address}", "addr", "del", **_address(index, address))
 
     def remove_all_addresses(self, index: int) -> None:
         """Remove all addresses."""
         self._request("cannot remove the addresses", "flush_addr", index=index)
 
-    def add_route(self, index: int, route: Route) -> bool:
+    def add_route(self, index: int, route: DeviceRoute) -> bool:
         """Add a route; False if there is one to the same destination with the same metric, by whatever way.
 
         Raises IPv6Off where that is the reason.
         """
         return self._add(f"cannot add route {route.destination}", "route", _route(index, route))
 
-    def remove_route(self, index: int, route: Route) -> bool:
+    def remove_route(self, index: int, route: DeviceRoute) -> bool:
         """Remove a route by this device; False if it was not there."""
         return self._remove(f"cannot remove route {route.destination}", "route", "del", **_route(index, route))
 
@@ -139,15 +146,22 @@ def _import_iproute() -> Any:
     return importlib.import_module("pyroute2.iproute.linux").IPRoute
 
 
-def _address(index: int, address: Address) -> dict[str, Any]:
-    ends = {"local": address.local, "address": address.peer} if address.peer else {"address": address.local}
-    return {"index": index, "family": family(address.local), "prefixlen": address.prefix, **ends}
+def _address(index: int, address: Host) -> dict[str, Any]:
+    fields: dict[str, Any] = {"index": index, "family": _FAMILIES[address.version], "address": str(address)}
+    fields["prefixlen"] = Prefix.alone(address).length
+    if address.version == 6:
+        fields["flags"] = _ALONE
+    return fields
 
 
-def _route(index: int, route: Route) -> dict[str, Any]:
-    fields: dict[str, Any] = {"dst": route.destination, "oif": index, "family": family(route.destination)}
+def _route(index: int, route: DeviceRoute) -> dict[str, Any]:
+    fields: dict[str, Any] = {"dst": route.destination, "oif": index, "family": _FAMILIES[route.version]}
     if route.metric:
         fields["priority"] = route.metric
-    if fields["family"] == socket.AF_INET:
-        fields["scope"] = 253  # RT_SCOPE_LINK: there is no gateway
+    if route.source is not None:
+        fields["proto"] = _KERNEL
+    if route.version == 4:
+        fields["scope"] = _LINK
+        if route.source is not None:
+            fields["prefsrc"] = str(route.source)
     return fields

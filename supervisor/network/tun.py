@@ -1,17 +1,25 @@
-"""Persistent tun devices (the kernel's Documentation/networking/tuntap.rst)."""
+"""Persistent tun devices (the kernel's Documentation/networking/tuntap.rst).
+
+A device is made and removed through a node like /dev/net/tun, which hardened systems let root alone open.  So root
+makes one at the start, on a file system that is mounted nowhere; it is found by the descriptor of its directory.
+"""
 
 import errno
 import fcntl
 import os
 import socket
+import stat
 import struct
 from collections.abc import Callable, Container
 from contextlib import ExitStack
 from pathlib import Path
 
+from ...kernel import mounts
 from ..errors import SystemFailure
 
 NODE = Path("/dev/net/tun")
+_DEVICE = os.makedev(10, 200)  # the kernel's admin-guide/devices.txt
+_OWN = "tun"  # the name of a node of our own
 
 # linux/if_tun.h
 _TUNSETIFF = 0x400454CA
@@ -25,13 +33,31 @@ _HELP = {
     errno.ENOENT: "the kernel module is not loaded (modprobe tun)",
     errno.ENODEV: "the kernel module is not loaded (modprobe tun)",
     errno.ENXIO: "the kernel module is not loaded (modprobe tun)",
-    errno.EACCES: "all users must be allowed to open it (chmod 0666 /dev/net/tun)",
+    errno.EACCES: "let all users open it (chmod 0666 /dev/net/tun), or let the service start with CAP_MKNOD",
     errno.EPERM: "the sandbox or container of this service forbids it (systemd: DeviceAllow=/dev/net/tun)",
 }
 
 
 class DeviceBusy(SystemFailure):
     """A process still holds the device."""
+
+
+def make_own_node() -> int | None:
+    """A directory with a node that every user may open, as a descriptor; None if the kernel does not let us.
+
+    That is so before Linux 5.2, and in containers without CAP_MKNOD.
+    """
+    try:
+        directory = mounts.mount_nowhere("tmpfs", {"mode": "0755", "size": "4k"}, mounts.MS_NOSUID | mounts.MS_NOEXEC)
+    except OSError:
+        return None
+    try:
+        os.mknod(_OWN, stat.S_IFCHR | 0o666, _DEVICE, dir_fd=directory)
+        os.chmod(_OWN, 0o666, dir_fd=directory)  # the umask took bits away
+    except OSError:
+        os.close(directory)
+        return None
+    return directory
 
 
 def index_of(name: str) -> int | None:
@@ -51,15 +77,17 @@ def exists(index: int) -> bool:
     return True
 
 
-def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]) -> tuple[str, int]:
+def create(
+    uid: int, taken: Container[str], announce: Callable[[str, int], None], directory: int | None = None
+) -> tuple[str, int]:
     """Make a tun device that user `uid` may open, and return its name, not one of `taken`, and its index.
 
     `announce` is called with both before the device becomes one that outlives this process; if it raises,
-    the device is gone again.  Raises SystemFailure.
+    the device is gone again.  `directory` is what `make_own_node` gave.  Raises SystemFailure.
     """
     with ExitStack() as unwanted:  # open until the end, so that the kernel does not choose their names again
         while True:
-            node = _opened()
+            node = _opened(directory)
             unwanted.callback(os.close, node)
             try:
                 name = _attach(node, "tun%d")
@@ -71,18 +99,18 @@ def create(uid: int, taken: Container[str], announce: Callable[[str, int], None]
                 fcntl.ioctl(node, _TUNSETPERSIST, 1)
                 return name, index
             except OSError as error:
-                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror
+                reason = "CAP_NET_ADMIN is missing" if error.errno == errno.EPERM else error.strerror or error
                 raise SystemFailure(f"cannot make a tun device: {reason}") from error
 
 
-def destroy(name: str, index: int) -> None:
+def destroy(name: str, index: int, directory: int | None = None) -> None:
     """Remove the device `name` if it still is the one with `index`; the kernel takes some 25 ms for it.
 
     Raises DeviceBusy if a process has it open (an engine whose device vanishes spins), else SystemFailure.
     """
     if index_of(name) != index:
         return
-    node = _opened()
+    node = _opened(directory)
     try:
         _attach(node, name)
         # Had it been removed meanwhile, attaching has made a new one, which goes when the node is closed.
@@ -96,9 +124,10 @@ def destroy(name: str, index: int) -> None:
         os.close(node)
 
 
-def _opened() -> int:
+def _opened(directory: int | None) -> int:
+    path = NODE if directory is None else _OWN
     try:
-        return os.open(NODE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=directory)
     except OSError as error:
         help_text = _HELP.get(error.errno or 0, error.strerror)
         raise SystemFailure(f"cannot open {NODE}: {help_text}") from error

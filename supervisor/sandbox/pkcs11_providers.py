@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...ipc.helpers import StagedProvider
+from ...policy.pieces import Pieces
 from ...policy.profile.pkcs11 import ListedProvider, Provider, asked_for
 
 
@@ -38,8 +39,8 @@ class ListedProviders:
             return None
         return len({provider.gid for provider in self.staged} - {None})
 
-    def wanted_by(self, profile: bytes) -> frozenset[int]:
-        """The numbers of those that a profile names and that can be used; a large profile takes a while."""
+    def wanted_by(self, profile: bytes) -> Pieces[frozenset[int]]:
+        """The numbers of those that a profile names and that can be used."""
         return asked_for(profile, self.listed)
 
 

@@ -1,6 +1,5 @@
 """The embedded configuration service: net.openvpn.v3.configuration, if no other program provides it."""
 
-import asyncio
 import time
 from enum import IntEnum
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from ...policy import limits
 from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import LogGroup
+from ...policy.pieces import Pieces
 from ...policy.profile import syntax
 from ..accounts import account_id
 from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
@@ -15,9 +15,10 @@ from ..bus.dispatch import Dispatcher
 from ..bus.signals import Signals
 from ..errors import CallerError, NoSuchObject
 from ..logging.log import Log
+from .profile_files import Metadata
 from .profile_object import ProfileObject, acl_of, check_name
-from .profile_store import Metadata, ProfileStore, StoredProfile
-from .profiles import Profile, no_profile_at, not_shared
+from .profile_store import ProfileStore, StoredProfile
+from .profiles import Profile, Reserved, no_profile_at, not_shared
 
 
 class ProfileEvent(IntEnum):
@@ -44,6 +45,7 @@ class ConfigurationService:
         self._dispatcher = dispatcher
         self._signals = signals
         self.log = log
+        self._reserved = Reserved()
 
     async def start(self) -> None:
         """Read the stored profiles and put all objects on the bus."""
@@ -61,9 +63,8 @@ class ConfigurationService:
         profile = text.encode()
         if len(profile) > limits.MAX_PROFILE:
             raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
-        problem = await asyncio.to_thread(_problem, text)
         stored = await self.store.add(
-            name, profile, caller.uid, single_use=single_use, persistent=persistent, problem=problem
+            name, profile, caller.uid, single_use=single_use, persistent=persistent, problem=_problem(text)
         )
         self._export(stored)
         self._announce(stored, ProfileEvent.CREATED)
@@ -73,23 +74,20 @@ class ConfigurationService:
 
     def fetch_available_configs(self, caller: Caller) -> list[str]:
         """Answers FetchAvailableConfigs."""
-        return [path for path, stored in self.store.profiles.items() if listed_for(caller.uid, acl_of(stored.metadata))]
+        return [stored.path for stored in self.store.usable_by(caller.uid)]
 
     def lookup_config_name(self, caller: Caller, name: str) -> list[str]:
         """Answers LookupConfigName."""
-        profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.name == name]
+        return [stored.path for stored in self.store.usable_by(caller.uid) if stored.metadata.name == name]
 
     def search_by_tag(self, caller: Caller, tag: str) -> list[str]:
         """Answers SearchByTag."""
-        profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if tag in profiles[path].metadata.tags]
+        return [stored.path for stored in self.store.usable_by(caller.uid) if tag in stored.metadata.tags]
 
     async def search_by_owner(self, caller: Caller, owner: str) -> list[str]:
         """Answers SearchByOwner; a user that does not exist has no profiles."""
-        uid = await _user_id(owner)
-        profiles = self.store.profiles
-        return [path for path in self.fetch_available_configs(caller) if profiles[path].metadata.owner == uid]
+        uid = await _user_id(owner, caller)
+        return [stored.path for stored in self.store.usable_by(caller.uid) if stored.metadata.owner == uid]
 
     async def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
         """Answers TransferOwnership; who else may use the profile stays as it is."""
@@ -110,10 +108,17 @@ class ConfigurationService:
         metadata = stored.metadata
         if not listed_for(caller.uid, acl_of(metadata)):
             raise not_shared(path)
+        if metadata.single_use:
+            self._reserved.reserve(path)
+        try:
+            text = await self.store.text(stored, caller.uid)
+        except BaseException:
+            self._reserved.release(path)
+            raise
         return Profile(
             path=path,
             name=metadata.name,
-            text=await self.store.text(stored),
+            text=text,
             owner=metadata.owner,
             transfer_owner=metadata.transfer_owner,
             overrides=dict(metadata.overrides),
@@ -126,13 +131,18 @@ class ConfigurationService:
             stored = self.store.find(profile.path)
             if stored.metadata.single_use:
                 await self.remove(stored)
+                self._reserved.release(profile.path)
             else:
                 await self.store.change(stored, _count_use)
         except NoSuchObject:
-            pass  # removed by its owner in the meantime
+            self._reserved.release(profile.path)  # removed by its owner in the meantime
         except CallerError as error:
             text = f"use of profile {profile.path} not counted: {error}"
             self.log.warn(text, group=LogGroup.CONFIGMGR, user=profile.owner)
+
+    def unused(self, profile: Profile) -> None:
+        """See `profiles.Profiles`."""
+        self._reserved.release(profile.path)
 
     async def remove(self, stored: StoredProfile) -> None:
         """Delete a profile and remove its object from the bus; raises CallerError if it cannot be deleted."""
@@ -152,10 +162,11 @@ class ConfigurationService:
 setattr(ConfigurationService, "import", ConfigurationService.import_profile)
 
 
-def _problem(text: str) -> str:
+def _problem(text: str) -> Pieces[str]:
     """Why no session can be started with a profile; raises CallerError if it is not a profile at all."""
     try:
-        return syntax.problem(syntax.tokenize(text)) or ""
+        options = yield from syntax.tokenizing(text)
+        return syntax.problem(options) or ""
     except syntax.ProfileTextError as error:
         raise CallerError(f"The profile cannot be read: {error}") from error
 
@@ -164,12 +175,12 @@ def _count_use(metadata: Metadata) -> dict[str, Any]:
     return {"used_count": metadata.used_count + 1, "last_used": int(time.time())}
 
 
-async def _user_id(user: str) -> int | None:
-    """The number of a user given by name or number; None if there is none."""
+async def _user_id(user: str, caller: Caller) -> int | None:
+    """The number of a user given by name or number, for a caller; None if there is none."""
     if user.isascii() and user.isdecimal():
         return int(user)
     try:
-        return await account_id(user)
+        return await account_id(user, caller.uid)
     except (KeyError, ValueError):
         return None
     except TimeoutError:

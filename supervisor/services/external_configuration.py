@@ -17,7 +17,7 @@ from ..bus.connection import BusConnection, BusRefused
 from ..errors import AccessDenied, CallerError, SystemFailure
 from ..logging.log import Log
 from .activation import ACTIVATION_DIRECTORIES, started_by_another
-from .profiles import Profile, no_profile_at, not_shared
+from .profiles import Profile, Reserved, no_profile_at, not_shared
 
 Mode = Literal["auto", "embedded", "external"]
 
@@ -43,6 +43,7 @@ class ExternalConfiguration:
         self._log = log
         self._state_dir = state_dir
         self._counting = asyncio.Lock()
+        self._reserved = Reserved()
 
     async def profile_for(self, path: str, caller: Caller) -> Profile:
         """See `profiles.Profiles`; takes `limits.PROFILE_DEADLINE` at most, most of it for starting the service.
@@ -51,11 +52,7 @@ class ExternalConfiguration:
         """
         try:
             async with asyncio.timeout(limits.PROFILE_DEADLINE):
-                properties = await self._properties(path)
-                acl = await asyncio.to_thread(shared_with, path, properties["owner"], self._state_dir)
-                if not listed_for(caller.uid, acl or Acl(properties["owner"])):
-                    raise not_shared(path) if acl else _sharing_not_known(path)
-                text = await self._fetch(path)
+                return await self._profile_for(path, caller)
         except TimeoutError:
             seconds = f"{limits.PROFILE_DEADLINE:g} s"
             raise CallerError(f"The configuration service has not answered for {seconds}") from None
@@ -63,17 +60,33 @@ class ExternalConfiguration:
             raise CallerError(f"The configuration service does not tell {missing} of {path}") from missing
         except SystemFailure as error:
             raise CallerError(f"The configuration service does not give the profile: {error}") from error
-        if len(text) > limits.MAX_PROFILE:
-            raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
-        return Profile(
-            path=path,
-            name=properties["name"],
-            text=text,
-            owner=properties["owner"],
-            transfer_owner=properties.get("transfer_owner_session", False),
-            overrides=_plain(properties.get("overrides", {})),
-            single_use=properties.get("single_use", False),
-        )
+
+    async def _profile_for(self, path: str, caller: Caller) -> Profile:
+        properties = await self._properties(path)
+        acl = await asyncio.to_thread(shared_with, path, properties["owner"], self._state_dir)
+        if not listed_for(caller.uid, acl or Acl(properties["owner"])):
+            raise not_shared(path) if acl else _sharing_not_known(path)
+        single_use = properties.get("single_use", False)
+        if single_use:
+            self._reserved.reserve(path)
+        try:
+            async with self._counting:  # else it would be another's use of it that the other service counts
+                text = await self._fetch(path)
+            if len(text) > limits.MAX_PROFILE:
+                raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
+            return Profile(
+                path=path,
+                name=properties["name"],
+                text=text,
+                owner=properties["owner"],
+                transfer_owner=properties.get("transfer_owner_session", False),
+                overrides=_plain(properties.get("overrides", {})),
+                single_use=single_use,
+            )
+        except BaseException:
+            if single_use:
+                self._reserved.release(path)
+            raise
 
     async def used(self, profile: Profile) -> None:
         """See `profiles.Profiles`.
@@ -90,9 +103,15 @@ class ExternalConfiguration:
                     await self._fetch(profile.path)
                 finally:
                     await self._connection.release_names([name])
+                # Whoever asked before it was removed may be told only now that it is there.
+                asyncio.get_running_loop().call_later(limits.PROFILE_DEADLINE, self._reserved.release, profile.path)
             except SystemFailure as error:
                 text = f"use of profile {profile.path} not counted: {error}"
                 self._log.warn(text, group=LogGroup.CONFIGMGR, user=profile.owner)
+
+    def unused(self, profile: Profile) -> None:
+        """See `profiles.Profiles`."""
+        self._reserved.release(profile.path)
 
     async def _properties(self, path: str) -> dict[str, Any]:
         """The properties of a profile; raises CallerError if there is none."""

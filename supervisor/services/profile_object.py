@@ -1,20 +1,21 @@
 """The D-Bus object of a configuration profile: its methods and properties."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from dbus_fast import Variant
 
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import MAX_PROFILE_NAME
+from ...policy.limits import MAX_PROFILE_GRANTS, MAX_PROFILE_NAME, MAX_TAG, MAX_TAGS
 from ...policy.profile import overrides
 from ..bus.configuration_api import PROFILE_DENIED
 from ..errors import AccessDenied, CallerError, InvalidValue
 from ..logging.log import Log
+from .profile_files import Metadata
 from .profile_json import profile_json
-from .profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS, Metadata, ProfileStore, StoredProfile
+from .profile_store import ProfileStore, StoredProfile
 
 
 class ParentService(Protocol):
@@ -38,6 +39,7 @@ class ProfileObject:
     def __init__(self, service: ParentService, stored: StoredProfile) -> None:
         self._service = service
         self._stored = stored
+        self._making: dict[tuple[int, str], asyncio.Future[str]] = {}  # replies, by reader
 
     # Reading
 
@@ -48,17 +50,36 @@ class ProfileObject:
 
     async def fetch(self, caller: Caller) -> str:
         """Answers Fetch; a locked-down profile is for its owner and the services alone."""
-        return (await self._text(caller)).decode()
+        self._check_readable(caller)
+        return await self._shared(caller, self._read)
 
     async def fetch_json(self, caller: Caller) -> str:
         """Answers FetchJSON, for the same callers."""
-        return await asyncio.to_thread(profile_json, await self._text(caller))
+        self._check_readable(caller)
+        return await self._shared(caller, self._read_as_json)
 
-    async def _text(self, caller: Caller) -> bytes:
+    def _check_readable(self, caller: Caller) -> None:
         metadata = self._metadata
         if metadata.locked_down and caller.uid not in (metadata.owner, self._service.service_uid):
             raise AccessDenied(PROFILE_DENIED)
-        return await self._service.store.text(self._stored)
+
+    async def _shared(self, caller: Caller, make: Callable[[int], Coroutine[None, None, str]]) -> str:
+        """What `make` gives for a user, made once for all of the user's calls that come before it is there."""
+        making = self._making.get((caller.uid, make.__name__))
+        if making is None:
+            making = asyncio.create_task(make(caller.uid))
+            self._making[caller.uid, make.__name__] = making
+            making.add_done_callback(lambda _: self._making.pop((caller.uid, make.__name__)))
+        text = await asyncio.shield(making)
+        await self._service.store.turns.keep_pace(caller.uid, len(text))
+        return text
+
+    async def _read(self, reader: int) -> str:
+        return (await self._service.store.text(self._stored, reader)).decode()
+
+    async def _read_as_json(self, reader: int) -> str:
+        store = self._service.store
+        return await store.turns.in_pieces(reader, profile_json(await store.text(self._stored, reader)))
 
     # Changing: each raises AccessDenied if the profile is sealed, CallerError if the change cannot be stored
 
@@ -215,8 +236,8 @@ def check_name(name: str) -> None:
     """Raise CallerError for what cannot be a profile's name."""
     if not name.strip():
         raise CallerError("A configuration profile needs a name")
-    if len(name) > MAX_PROFILE_NAME:
-        raise CallerError(f"The name is longer than {MAX_PROFILE_NAME} characters")
+    if len(name.encode()) > MAX_PROFILE_NAME:
+        raise CallerError(f"The name is longer than {MAX_PROFILE_NAME} bytes")
     if not name.isprintable():
         raise CallerError("The name contains control characters")
 
@@ -229,7 +250,7 @@ def _check_not_sealed(metadata: Metadata) -> None:
 def _check_tag(tag: str) -> None:
     if not tag:
         raise CallerError("Tag value cannot be empty")
-    if len(tag) > MAX_TAG:
+    if len(tag.encode()) > MAX_TAG:
         raise CallerError("Tag value too long")
     if not tag.isprintable():
         raise CallerError("Tag value contains control characters")
@@ -252,8 +273,10 @@ def _without_tag(metadata: Metadata, tag: str) -> dict[str, Any]:
 def _with_user(metadata: Metadata, uid: int) -> dict[str, Any]:
     if uid in metadata.granted:
         raise CallerError("UID already granted access")
-    if len(metadata.granted) >= MAX_GRANTED:
-        raise CallerError(f"A profile may be shared with {MAX_GRANTED} users: revoke one first, or make it public")
+    if len(metadata.granted) >= MAX_PROFILE_GRANTS:
+        raise CallerError(
+            f"A profile may be shared with {MAX_PROFILE_GRANTS} users: revoke one first, or make it public"
+        )
     return {"granted": (*metadata.granted, uid)}
 
 

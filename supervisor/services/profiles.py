@@ -24,8 +24,9 @@ class Profiles(Protocol):
     """A source of profiles."""
 
     async def profile_for(self, path: str, caller: Caller) -> Profile:
-        """The profile at an object path.
+        """The profile at an object path; whoever gets it calls `used` or `unused` in the end.
 
+        A single-use one is given to nobody else meanwhile.
         Raises AccessDenied if `caller` may not use it, CallerError if there is none or it is not available.
         """
 
@@ -34,6 +35,29 @@ class Profiles(Protocol):
 
         Does not raise: the session can do without.  It keeps its own copy of the profile.
         """
+
+    def unused(self, profile: Profile) -> None:
+        """No session was started with `profile`: a single-use one can be used after all."""
+
+
+class Reserved:
+    """The single-use profiles that a session is being started with, by path; and those that could not be removed."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+
+    def reserve(self, path: str) -> None:
+        """Give the profile to one caller.  Raises CallerError if it is another's."""
+        if path in self._paths:
+            raise CallerError(
+                f"The configuration profile {path} is for one session only, and one has been started with it: import "
+                "it again for another"
+            )
+        self._paths.add(path)
+
+    def release(self, path: str) -> None:
+        """The profile is there for others, or is gone."""
+        self._paths.discard(path)
 
 
 def no_profile_at(path: str) -> CallerError:

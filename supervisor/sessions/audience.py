@@ -1,9 +1,10 @@
 """Who hears of a session: the connections that use it, and those that its log is forwarded to."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-from ...policy.access import Acl, Caller, is_user
-from ...policy.limits import MAX_WATCHERS
+from ...policy.access import Acl, Caller, is_guest, is_user
+from ...policy.limits import MAX_GUEST_WATCHERS, MAX_WATCHERS_PER_USER
 from .forwarding import Forwarder, Forwards
 
 
@@ -21,10 +22,22 @@ class Audience:
         return iter(self._watchers)
 
     def watch(self, caller: Caller) -> None:
-        """Let a caller hear of the session's progress from now on; the oldest beyond MAX_WATCHERS does no more."""
+        """Let a caller hear of the session's progress from now on.
+
+        Beyond the bounds a connection of the same user hears no more, or of the guest who has most.
+        """
+        if caller.name in self._watchers:
+            return
         self._watchers[caller.name] = caller.uid
-        while len(self._watchers) > MAX_WATCHERS:
-            del self._watchers[next(iter(self._watchers))]
+        held = Counter(self._watchers.values())
+        guests = {uid: count for uid, count in held.items() if is_guest(uid, self._acl)}
+        if held[caller.uid] > MAX_WATCHERS_PER_USER:
+            self._drop_oldest(caller.uid)
+        elif caller.uid in guests and sum(guests.values()) > MAX_GUEST_WATCHERS:
+            self._drop_oldest(max(guests, key=guests.__getitem__))
+
+    def _drop_oldest(self, user: int) -> None:
+        del self._watchers[next(name for name, uid in self._watchers.items() if uid == user)]
 
     def drop(self, name: str) -> None:
         """Tell the connection of this unique name nothing more."""

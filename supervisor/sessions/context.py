@@ -5,6 +5,7 @@ import msgspec
 from ...policy.profile.pkcs11 import ListedProvider
 from ..logging.log import Log
 from ..network.apply import Network
+from ..workers.lookout import Lookout
 from ..workers.reap import Reaper
 from ..workers.resolver_client import ResolverClient
 from ..workers.spawner_client import SpawnerClient
@@ -21,9 +22,12 @@ class SessionContext(msgspec.Struct, frozen=True):
     resolver: ResolverClient
     spawner: SpawnerClient
     reaper: Reaper
+    lookout: Lookout
     user_ids: UserIds
     journal: SessionJournal
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
+    descriptors: int  # files that the service may have open
     connect_deadline: float  # seconds from Connect to the first connection
+    stopped_grace: float  # seconds that processes may be stopped (SIGSTOP), 0 for ever
     full_titles: bool  # titles of sessions' processes have the names of profile and owner

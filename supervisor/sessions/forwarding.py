@@ -13,9 +13,9 @@ from typing import Any
 
 from dbus_fast import Message, MessageType
 
-from ...policy.access import Acl, Caller
+from ...policy.access import Acl, Caller, is_guest
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
-from ...policy.limits import MAX_FORWARDS, MAX_UNREAD
+from ...policy.limits import MAX_FORWARDS_PER_USER, MAX_GUEST_FORWARDS, MAX_UNREAD
 from ..bus.connection import BusConnection
 from ..bus.dispatch import Dispatcher
 from ..bus.log_api import BUS_NAME, FORWARDED, PROXIES_PATH, PROXY
@@ -161,8 +161,18 @@ class Forwards:
         """Forward to `receiver` from now on; no effect if that is done already.  Raises CallerError."""
         if receiver.name in self._forwards:
             return
-        if len(self._forwards) >= MAX_FORWARDS:
-            raise CallerError(f"The log of this session is forwarded to {MAX_FORWARDS} connections already")
+        users = [forward.receiver.uid for forward in self._forwards.values()]
+        if users.count(receiver.uid) >= MAX_FORWARDS_PER_USER:
+            raise CallerError(
+                f"The log of this session is forwarded to {MAX_FORWARDS_PER_USER} connections of yours already"
+            )
+        if is_guest(receiver.uid, self._acl):
+            guests = sum(is_guest(uid, self._acl) for uid in users)
+            if guests >= MAX_GUEST_FORWARDS:
+                raise CallerError(
+                    f"The log of this session is forwarded to {MAX_GUEST_FORWARDS} connections of users with whom it "
+                    "is shared already"
+                )
         forward = self._forwards[receiver.name] = Forward(self._session_path, receiver, self.remove)
         self._forwarder.export(forward)
 

@@ -8,6 +8,7 @@ from dbus_fast import Variant
 
 from ...policy.access import Acl
 from ...policy.sandbox.layers import Layer
+from ..workers.lookout import children
 from .session import Session
 
 _LOCAL = "the profile's server or proxy is on this machine"
@@ -56,17 +57,6 @@ class Inspection:
     def _confining(self) -> frozenset[Layer] | None:
         run = self._session.run
         return run.layers if run is not None and run.alive else None
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process (proc_pid_task(5), CONFIG_PROC_CHILDREN).
-
-    psutil would look at every process of the machine for it, which takes milliseconds.
-    """
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
 
 
 def process_row(role: str, pid: int, parent: int = 0) -> dict[str, Variant]:

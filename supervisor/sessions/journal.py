@@ -1,7 +1,7 @@
 """Which worker processes are ours, on disk, so that the next instance can end what a killed one left behind.
 
-A file per session in the runtime directory: its worker's process id and start time (in clock ticks since boot, from
-proc(5)'s stat), which together name a process for good.
+A record for each: its process id and start time (in clock ticks since boot, from proc(5)'s stat), which together name a
+process for good.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from ...policy.limits import GOODBYE_DEADLINE
-from ..files import TEMPORARY, replace_file
+from ..record_file import RecordFile
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,19 +22,23 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionJournal:
-    """The records of this instance's workers in `directory`."""
+    """The records of this instance's workers, in a directory that only this service may enter."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        """Take the space for the records; raises OSError."""
+        self._records = RecordFile(directory / "records")
+        self._places: dict[str, int] = {}  # by the session's name
 
     def add(self, session: str, pid: int, uid: int) -> None:
         """Note a worker, which may not have become user `uid` yet.  Raises OSError, also if it has ended."""
         record = _Record(pid, _identity(pid)[0], uid)
-        replace_file(self._directory / f"{session}.worker", msgspec.json.encode(record))
+        self._places[session] = self._records.add(msgspec.json.encode(record))
 
     def remove(self, session: str) -> None:
-        """Forget a worker that has ended."""
-        (self._directory / f"{session}.worker").unlink(missing_ok=True)
+        """Forget a worker that has ended, if it was noted.  Raises OSError."""
+        place = self._places.pop(session, None)
+        if place is not None:
+            self._records.remove(place)
 
     def end_leftovers(self) -> list[int]:
         """Kill the workers that an earlier instance noted and left; their process ids.
@@ -42,17 +46,15 @@ class SessionJournal:
         Killing a worker ends its engine too: it is the first process of their pid namespace.  Raises OSError if one
         does not end.
         """
-        for unfinished in self._directory.glob(f"*{TEMPORARY}"):
-            unfinished.unlink(missing_ok=True)
         ended = []
-        for file in sorted(self._directory.glob("*.worker")):
+        for place, content in self._records.read().items():
             try:
-                record = msgspec.json.decode(file.read_bytes(), type=_Record)
+                record = msgspec.json.decode(content or b"", type=_Record)
                 if _end(record):
                     ended.append(record.pid)
             except msgspec.DecodeError:
                 pass  # cut off by a crash: it was not yet complete when the worker began
-            file.unlink(missing_ok=True)
+            self._records.remove(place)
         return ended
 
 

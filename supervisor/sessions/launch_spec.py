@@ -1,11 +1,11 @@
 """What every worker of a session is given: the profile, in a memory file of its own, and what goes with it."""
 
-import asyncio
 import fcntl
 import os
 
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.profiles import Profile
+from ..services.turns import Turns
 
 
 class LaunchSpec:
@@ -28,11 +28,16 @@ class LaunchSpec:
             self.profile = -1
 
 
-async def launch_spec(profile: Profile, providers: ListedProviders, *, reusable: bool) -> LaunchSpec:
-    """The spec for sessions of `profile`, which is searched for providers' names.  Raises OSError."""
+async def launch_spec(
+    profile: Profile, providers: ListedProviders, turns: Turns, uid: int, *, reusable: bool
+) -> LaunchSpec:
+    """The spec for sessions of `profile`, which is searched for providers' names in the turn of user `uid`.
+
+    Raises OSError.
+    """
     wanted = frozenset[int]()
     if providers.listed:
-        wanted = await asyncio.to_thread(providers.wanted_by, profile.text)
+        wanted = await turns.in_pieces(uid, providers.wanted_by(profile.text))
     return LaunchSpec(profile, wanted, reusable=reusable)
 
 

@@ -4,22 +4,26 @@ import asyncio
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ...policy.access import Acl, Caller, listed_for
-from ...policy.dbus_numbers import CREDENTIALS, InputGroup, SessionEvent
-from ...policy.limits import MAX_SESSIONS, MAX_SESSIONS_PER_USER, VERDICT_DEADLINE
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent
+from ...policy.limits import MAX_STARTS_PER_USER, VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
+from ...policy.session_places import places, refusal
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
-from ..errors import CallerError
+from ..errors import CallerError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
-from ..services.profiles import Profiles
+from ..services.profiles import Profile, Profiles
+from ..services.turns import Turns
 from . import sharing
 from .context import SessionContext
 from .device_object import DeviceObjects
@@ -65,13 +69,17 @@ class SessionManager(SessionListener):
         self._signals = signals
         self._profiles = profiles
         self._providers = providers
+        self._long_work = Turns()
+        self._places = places(context.user_ids.enough_for, context.descriptors)
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
         self._ending: set[Session] = set()  # off the bus, but something of them is left
+        self._turns = WeakValueDictionary[int, asyncio.Semaphore]()  # by user, while one starts sessions
         self._one_ended = asyncio.Event()  # set for a moment when nothing is left of one
 
     def start(self) -> None:
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
+        self._context.network.on_notice = self._network_notice
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
@@ -97,27 +105,51 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
-        profile = await self._profiles.profile_for(config_path, caller)
+        async with self._turn(caller):
+            profile = await self._profiles.profile_for(config_path, caller)
+            try:
+                path = await self._start_session(profile, caller)
+            except BaseException:
+                self._profiles.unused(profile)
+                raise
+            await self._profiles.used(profile)
+            return path
+
+    async def _start_session(self, profile: Profile, caller: Caller) -> str:
+        config_path = profile.path
         await self._wait_for_ending(caller)
-        self._check_limits(caller, config_path)
+        self._check_running(caller, profile)
+        self._check_places(caller)
         self._check_engine()
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
-        session = Session(path, config_path, profile.name, Acl(owner), self._context, self, restart_on_failure=restart)
-        session.log.user = caller.uid
+        session = Session(
+            path,
+            config_path,
+            profile.name,
+            Acl(owner),
+            self._context,
+            self,
+            starter=caller.uid,
+            restart_on_failure=restart,
+        )
         session.audience.watch(caller)
         self._sessions[path] = session
         text = f"Starting a session for {profile.name!r}, owner {owner}"
         self._log.debug(text, session=session.name, user=caller.uid)
         began = time.monotonic()
         try:
-            await session.start(await launch_spec(profile, self._providers, reusable=restart))
+            await session.start(
+                await launch_spec(profile, self._providers, self._long_work, caller.uid, reusable=restart)
+            )
         except BaseException as error:
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
             await session.ended.wait()
             self._log.verb1(f"No session for {profile.name!r}: {error}", user=caller.uid)
+            if isinstance(error, OSError) and error.strerror:
+                raise SystemFailure(f"The session cannot be started: {error.strerror}") from error
             raise
         took = (time.monotonic() - began) * 1000
         self._log.info(
@@ -125,7 +157,6 @@ class SessionManager(SessionListener):
             session=session.name,
             user=caller.uid,
         )
-        await self._profiles.used(profile)
         return path
 
     def fetch_available_sessions(self, caller: Caller) -> list[str]:
@@ -155,7 +186,7 @@ class SessionManager(SessionListener):
         return paths[0]
 
     def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
-        """Answers TransferOwnership."""
+        """Answers TransferOwnership; the session stays charged to who started it."""
         session = self._sessions.get(path)
         if session is None or session.state is State.STARTING:
             raise CallerError(f"No session at {path}")
@@ -163,28 +194,33 @@ class SessionManager(SessionListener):
 
     # Before a session is started
 
+    def _turn(self, caller: Caller) -> asyncio.Semaphore:
+        """What lets a few of the caller's sessions be started at once: a hundred would leave nothing to others."""
+        return self._turns.setdefault(caller.uid, asyncio.Semaphore(MAX_STARTS_PER_USER))
+
     async def _wait_for_ending(self, caller: Caller) -> None:
-        """Give a session that the caller has disconnected time to go, if only such ones keep them at their limit."""
+        """Give sessions that have been disconnected time to go, if only such ones leave no place for the caller's."""
         try:
             async with asyncio.timeout(VERDICT_DEADLINE):
-                while self._owned(caller, ending=False) < MAX_SESSIONS_PER_USER <= self._owned(caller):
+                while self._no_place(caller) and not self._no_place(caller, ending=False):
                     await self._one_ended.wait()
         except TimeoutError:
             pass  # what is left of them counts
 
-    def _owned(self, caller: Caller, *, ending: bool = True) -> int:
+    def _no_place(self, caller: Caller, *, ending: bool = True) -> str:
+        """Why there is no place for another session of the caller's, "" if there is one."""
         everything = [*self._sessions.values(), *(self._ending if ending else ())]
-        return sum(session.acl.owner == caller.uid for session in everything)
+        return refusal(caller.uid, Counter(session.starter for session in everything), self._places)
 
-    def _check_limits(self, caller: Caller, config_path: str) -> None:
-        if any(
-            session.running and session.config_path == config_path for session in self._seen_by(caller, starting=True)
-        ):
+    def _check_places(self, caller: Caller) -> None:
+        if reason := self._no_place(caller):
+            raise CallerError(reason)
+
+    def _check_running(self, caller: Caller, profile: Profile) -> None:
+        # Where sessions belong to the profile's owner there is one for all users, and not all of them see it.
+        others = self._sessions.values() if profile.transfer_owner else self._seen_by(caller, starting=True)
+        if any(session.running and session.config_path == profile.path for session in others):
             raise CallerError("A session with this configuration profile is already running")
-        if self._owned(caller) >= MAX_SESSIONS_PER_USER:
-            raise CallerError(f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first")
-        if self.count >= MAX_SESSIONS:
-            raise CallerError(f"There are {MAX_SESSIONS} sessions already on this machine")
 
     def _check_engine(self) -> None:
         if not os.access(self._engine, os.X_OK):
@@ -243,6 +279,11 @@ class SessionManager(SessionListener):
         session = self._sessions.get(f"{ROOT_PATH}/{name}")
         if session is not None:
             session.device_removed(device)
+
+    def _network_notice(self, name: str, text: str) -> None:
+        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        if session is not None:
+            session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
 
     def _signal(self, session: Session, event: SessionEvent) -> None:
         owner = session.acl.owner

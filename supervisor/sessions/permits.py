@@ -94,5 +94,6 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.ClearNetwork: _permit(*_RELEASED, act=reports.clear_network),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
     messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
+    messages.Pong: _permit(*State, act=reports.pong),
     messages.LogLine: _permit(*State, act=reports.log_line),
 }

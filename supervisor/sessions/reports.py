@@ -5,22 +5,22 @@ Every value comes from a process that parses a stranger's packets, so what goes 
 
 from __future__ import annotations
 
-import ipaddress
 from abc import ABC, abstractmethod
 
 import msgspec
 
 from ...ipc import messages
-from ...policy.dbus_numbers import HTTP_PROXIED, MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
-from ...policy.limits import MAX_STATUS_TEXT, MAX_URL
+from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
+from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
+from ...policy.reports import is_endpoint, is_question, is_web_page
 from ...policy.sandbox.layers import join
 from ..errors import ProtocolViolation, SystemFailure
 from .run import Run
 from .session_log import SessionLog
-from .states import Event, State
+from .states import TABLE, Event, State
 from .statistics import Statistics
-from .user_input import UserInput
+from .user_input import TooManyQuestions, UserInput
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -106,29 +106,28 @@ def refused(session: ReportedSession, run: Run, message: messages.Refused) -> No
 def input_needed(session: ReportedSession, run: Run, message: messages.InputNeeded) -> None:
     """The user has to type something; what is asked goes to those who use the session."""
     for slot in message.slots:
-        if not (slot.name.isidentifier() and len(slot.label) <= MAX_STATUS_TEXT and slot.label.isprintable()):
+        if not is_question(slot.name, slot.label):
             raise ProtocolViolation("it asks something that cannot be shown")
-    session.user_input.ask(message.group, message.slots)
-    session.needs_input(message)
+    try:
+        session.user_input.ask(message.group, message.slots)
+    except TooManyQuestions as error:
+        if (session.state, Event.ENGINE_FAILED) not in TABLE:
+            raise ProtocolViolation(str(error)) from None
+        session.happened(Event.ENGINE_FAILED, str(error))
+    else:
+        session.needs_input(message)
 
 
 def url_needed(session: ReportedSession, run: Run, message: messages.UrlNeeded) -> None:
     """The user has to open a URL."""
-    url = message.url
-    if not (url.startswith(("https://", "http://")) and url.isprintable() and len(url) <= MAX_URL):
+    if not is_web_page(message.url):
         raise ProtocolViolation("it wants its user to open something that is no web page")
-    session.needs_url(url)
+    session.needs_url(message.url)
 
 
 def connected(session: ReportedSession, run: Run, message: messages.Connected) -> None:
     """The engine is connected, and the network it asked for before is in place."""
-    proxied = message.proto in HTTP_PROXIED.values()
-    if not (
-        (proxied or message.proto in ("udp", "tcp"))
-        and (_is_host_name if proxied else _is_address)(message.address)
-        and 0 < message.port < 65536
-        and _is_host_name(message.name)
-    ):
+    if not is_endpoint(message.proto, message.address, message.port, message.name):
         raise ProtocolViolation(f"it is connected to something impossible: {message!r}"[:MAX_STATUS_TEXT])
     session.connected(Server(message.proto, message.address, message.port, message.name))
     where = f"{message.address}:{message.port} ({message.name}) over {message.proto} on {run.device}"
@@ -188,19 +187,12 @@ def resolve(session: ReportedSession, run: Run, message: messages.Resolve) -> No
     run.resolve(message.host)
 
 
+def pong(session: ReportedSession, run: Run, message: messages.Pong) -> None:
+    """The worker gives a sign of life."""
+    run.answered()
+
+
 def log_line(session: ReportedSession, run: Run, message: messages.LogLine) -> None:
     """Write a line of the worker's, if it has the credit."""
     run.spend_log_credit()
     session.log.write(message.category, message.text, LogGroup.CLIENT)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_host_name(text: str) -> bool:
-    return 0 < len(text) <= 253 and text.isascii() and text.isprintable()

@@ -18,6 +18,7 @@ from ...policy.network import NetworkSettings
 from ...policy.sandbox.layers import Layer
 from ..accounts import account_name
 from ..errors import ProtocolViolation, SystemFailure
+from ..workers.lookout import children
 from ..workers.process import WorkerListener, WorkerProcess
 from .context import SessionContext
 from .conversation import Conversation
@@ -50,8 +51,12 @@ class RunOwner(ABC):
         """The worker broke the rules and has been killed."""
 
     @abstractmethod
+    def worker_not_heard(self, reason: str) -> None:
+        """The service failed to handle what the worker said, and has killed it."""
+
+    @abstractmethod
     def worker_ended(self, how: str) -> None:
-        """The worker's process has been reaped."""
+        """The worker's process has been reaped, or is stuck and has been killed."""
 
 
 class Run(WorkerListener):
@@ -122,12 +127,18 @@ class Run(WorkerListener):
             title=str(outcomes[2]),
             device=self.device,
             connect_deadline=context.connect_deadline,
+            stopped_grace=context.stopped_grace,
             overrides=spec.overrides,
             providers=context.providers,
         )
         self._worker.send(snapshot, spec.profile)
         if not spec.reusable:
             spec.close()
+        context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+
+    def _processes(self) -> list[int]:
+        """Worker and engine, as far as they are there."""
+        return [self.pid, *children(self.pid)] if self.alive else []
 
     async def _title(self) -> str:
         number = f"session {self._owner.name}"
@@ -136,7 +147,7 @@ class Run(WorkerListener):
         return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
 
     async def _make_device(self) -> None:
-        self.device = await self._context.network.create_device(self._owner.name, self._uid)
+        self.device = await self._context.network.create_device(self._owner.name, self._uid, self._owner.acl.owner)
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context
@@ -151,11 +162,19 @@ class Run(WorkerListener):
 
     # What the worker says, and is told
 
+    def answered(self) -> None:
+        """The worker gives the sign of life that it was asked for.  Raises ProtocolViolation if it was not."""
+        if self._worker is not None:
+            self._worker.answered()
+
     def received(self, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return self._owner.worker_said(self, message)
 
     def rules_broken(self, reason: str) -> None:
         self._owner.worker_killed(reason)
+
+    def not_handled(self, reason: str) -> None:
+        self._owner.worker_not_heard(reason)
 
     def process_ended(self, how: str) -> None:
         self._owner.worker_ended(how)
@@ -258,6 +277,7 @@ class Run(WorkerListener):
         """
         if self._ending is not None:
             return
+        self._context.lookout.forget(self)
         self._starting.cancel()
         for lookup in self._lookups:
             lookup.cancel()

@@ -85,13 +85,16 @@ class Session(RunOwner, ReportedSession):
         context: SessionContext,
         listener: SessionListener,
         *,
+        starter: int,
         restart_on_failure: bool = False,
     ) -> None:
+        """`starter` is the user whom the session is charged to as long as anything of it is left."""
         self.path = path
         self.name = path.rpartition("/")[2]
         self.config_path = config_path
         self.config_name = config_name
         self.acl = acl
+        self.starter = starter
         self.created = int(time.time())
         self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")
@@ -99,7 +102,7 @@ class Session(RunOwner, ReportedSession):
         self.statistics = Statistics()
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
-        self.log = SessionLog(self.name, context.log, self.audience.forwards, acl.owner)
+        self.log = SessionLog(self.name, context.log, self.audience.forwards, starter)
         self.run: Run | None = None  # in use, or failed; none between two
         self.ended = asyncio.Event()  # nothing is left of the last run
         self._context = context
@@ -291,6 +294,12 @@ class Session(RunOwner, ReportedSession):
         text = f"The session's worker was killed: {reason}"
         self._verdict.refuse(SystemFailure(text))
         self.happened(Event.WORKER_DIED, text)
+
+    def worker_not_heard(self, reason: str) -> None:
+        text = f"The service could not do what the session's worker asked for: {reason}"
+        self.log.write(LogCategory.CRIT, text)
+        self._verdict.refuse(SystemFailure(text))
+        self._try_again_or(Event.WORKER_DIED, text)
 
     def worker_ended(self, how: str) -> None:
         text = f"The session's worker {how}"

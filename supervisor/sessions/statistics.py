@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 
+from ...policy.limits import MAX_BYTES
 from ..errors import ProtocolViolation
 from ..network.device_info import counters
 
@@ -33,7 +34,7 @@ class Statistics:
             self._look_at(device)
         total = self._counted()
         for name, value in self._before.items():  # in most sessions none; a Counter would take as long as all else
-            total[name] = total.get(name, 0) + value
+            total[name] = min(total.get(name, 0) + value, MAX_BYTES)
         total.update(self._events)
         return {name: value for name, value in total.items() if value}
 
@@ -64,11 +65,10 @@ class Statistics:
     def report(self, bytes_in: int, bytes_out: int, device: str) -> None:
         """The worker's counters of encrypted bytes; those of the device are looked up.
 
-        Raises ProtocolViolation if they go backwards.
+        Raises ProtocolViolation if they go backwards, or further than they can.
         """
         now = (bytes_in, bytes_out)
-        earlier = (self._before["BYTES_IN"], self._before["BYTES_OUT"])
-        if any(not b <= n < 2**63 - e for b, n, e in zip(self._wire, now, earlier, strict=True)):
+        if any(not before <= n <= MAX_BYTES for before, n in zip(self._wire, now, strict=True)):
             raise ProtocolViolation("its byte counters go backwards")
         self._wire = now
         self._look_at(device)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ...policy.exit_status import ExitStatus
+from ...policy.limits import MAX_SESSIONS
 from ..errors import StartError, SystemFailure
 
 _PASSWD_FORMAT = ("/etc/passwd", "/etc/group")  # name:…:id:…
@@ -14,6 +15,7 @@ class UserIds:
 
     def __init__(self, ids: range, *, shared: bool = False) -> None:
         """With `shared`, all sessions get the same."""
+        self.enough_for = MAX_SESSIONS if shared else len(ids)  # sessions
         self._free = list(reversed(ids))
         self._shared = shared
 

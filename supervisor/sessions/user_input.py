@@ -10,7 +10,11 @@ import msgspec
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup
 from ...policy.limits import MAX_INPUT, MAX_PENDING_INPUT, MAX_SLOTS
-from ..errors import ProtocolViolation, RequestRefused
+from ..errors import RequestRefused
+
+
+class TooManyQuestions(Exception):
+    """The session has asked all that it may ask; the text is for its user."""
 
 
 class _Slot(msgspec.Struct):
@@ -33,14 +37,14 @@ class UserInput:
     def ask(self, group: InputGroup, questions: tuple[InputSlot, ...]) -> None:
         """Add questions of a group; an unanswered one of the same name is asked no more.
 
-        Raises ProtocolViolation if there are too many.
+        Raises TooManyQuestions.
         """
         slots = self._slots.setdefault(group, [])
         names = {question.name for question in questions}
         for slot in slots:
             slot.answered = slot.answered or slot.question.name in names
         if len(slots) + len(questions) > MAX_SLOTS:
-            raise ProtocolViolation(f"it asked more than {MAX_SLOTS} questions")
+            raise TooManyQuestions(f"The session asks more than {MAX_SLOTS} questions")
         slots += [_Slot(len(slots) + number, question) for number, question in enumerate(questions)]
 
     def withdraw(self, *groups: InputGroup) -> None:

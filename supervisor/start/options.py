@@ -9,7 +9,7 @@ from typing import Literal, cast
 import msgspec
 
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
-from ...policy.limits import CONNECT_DEADLINE, SESSION_UIDS
+from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ...policy.sandbox.layers import Layer
 from ..sandbox import choice
@@ -29,6 +29,8 @@ class Options(msgspec.Struct, frozen=True):
     colour: bool
     idle_exit: float  # seconds; 0: never
     connect_timeout: float  # seconds
+    stopped_grace: float  # seconds; 0: for ever
+    look_interval: float  # seconds
     state_dir: Path
     runtime_dir: Path
     engine: Path
@@ -36,6 +38,7 @@ class Options(msgspec.Struct, frozen=True):
     session_uids: range
     process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
+    public_networks: Literal["allow", "refuse"]
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -75,6 +78,22 @@ def make_parser() -> argparse.ArgumentParser:
         default=str(CONNECT_DEADLINE),
         metavar="SECONDS",
         help=f"fail a session that is not connected after SECONDS (default {CONNECT_DEADLINE:g})",
+    )
+    parser.add_argument(
+        "--stopped-grace",
+        type=_grace,
+        default=str(STOPPED_GRACE),
+        metavar="SECONDS",
+        help="a process that is stopped (SIGSTOP, as debuggers do) for SECONDS counts as stuck: a session ends or is "
+        f"started again, a helper is replaced (default {STOPPED_GRACE:g}; 0: never)",
+    )
+    parser.add_argument(
+        "--look-interval",
+        type=_seconds,
+        default=str(LOOK_INTERVAL),
+        metavar="SECONDS",
+        help="while there are sessions, look every SECONDS for processes that use a processor all the time, and ask "
+        f"these whether they still answer (default {LOOK_INTERVAL:g})",
     )
     parser.add_argument(
         "--state-dir",
@@ -128,6 +147,13 @@ def make_parser() -> argparse.ArgumentParser:
         "default); refuse to start if one is missing (strict); or for tests, use exactly these layers, or none",
     )
     parser.add_argument(
+        "--public-networks",
+        choices=("allow", "refuse"),
+        default="allow",
+        help="whether tunnels may have public addresses and routes (allow, the default: routes to as much as two /8 of "
+        "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -153,6 +179,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         colour=chosen.colour,
         idle_exit=chosen.idle_exit,
         connect_timeout=chosen.connect_timeout,
+        stopped_grace=chosen.stopped_grace,
+        look_interval=chosen.look_interval,
         state_dir=chosen.state_dir,
         runtime_dir=chosen.runtime_dir,
         engine=chosen.engine,
@@ -160,6 +188,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         session_uids=chosen.session_uids,
         process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
+        public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -180,6 +209,10 @@ def _minutes(text: str) -> float:
 
 def _seconds(text: str) -> float:
     return _number(text, lowest=1)
+
+
+def _grace(text: str) -> float:
+    return _number(text, lowest=0)
 
 
 def _given(text: str) -> str:

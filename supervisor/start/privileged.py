@@ -12,13 +12,14 @@ from ...policy.sandbox.layers import Layer
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
+from ..network import tun
 from ..sandbox import cgroups, choice
 from ..sandbox.choice import Sandbox
 from ..sandbox.pkcs11_providers import ListedProviders, join_groups
 from ..sandbox.trial import Trial
 from ..sessions.uids import check_unused
 from ..workers.helpers import Helpers, Starting
-from . import directories, privileges
+from . import descriptors, directories, privileges
 from .options import Options
 
 _OTHERS_READ = 0o022
@@ -36,6 +37,8 @@ class Prepared(msgspec.Struct, frozen=True):
     engine_was_there: bool  # the engine is in the workers' root directory
     sandbox: Sandbox
     providers: ListedProviders
+    descriptors: int  # files that this process may have open
+    tun_directory: int | None  # see network/tun.py
 
 
 class Start:
@@ -54,6 +57,7 @@ class Start:
         directories.make(options.runtime_dir, ("profiles", "sessions", "devices"), self._account)
         directories.make(options.state_dir, ("profiles",), self._account)
         self._log = _open_log(options, self._account)
+        self._tun_directory = tun.make_own_node()
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
         join_groups(options.pkcs11_providers)
@@ -79,11 +83,13 @@ class Start:
             layers=confined.layers,
             filters=confined.filters,
             providers=providers.staged,
+            stopped_grace=options.stopped_grace,
         )
         try:
             helpers = self._helpers.set_up(setup)
         except OSError as error:
             raise _no_helpers(error) from error
+        limit = descriptors.raise_limit()  # the helpers have theirs already
         os.umask(_NOBODY_ELSE_READS)
         privileges.drop(self._account)
         # Before the first thread.  A handler would interrupt whatever the thread does, and the kernel would leave the
@@ -91,7 +97,18 @@ class Start:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._log.start()
         session_uids = options.session_uids[1:]
-        return Prepared(options, self._account, self._log, helpers, session_uids, bool(engine), confined, providers)
+        return Prepared(
+            options=options,
+            account=self._account,
+            log=self._log,
+            helpers=helpers,
+            session_uids=session_uids,
+            engine_was_there=bool(engine),
+            sandbox=confined,
+            providers=providers,
+            tun_directory=self._tun_directory,
+            descriptors=limit,
+        )
 
 
 def _no_helpers(error: OSError) -> StartError:

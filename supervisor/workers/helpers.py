@@ -5,12 +5,15 @@ same time.
 """
 
 import os
+import signal
 import sys
+from pathlib import Path
 
 import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
+from .lookout import children
 
 _MODULE = "openvpn3_sessionmgr.worker.helpers"
 _ENVIRONMENT = {
@@ -26,10 +29,20 @@ _ROOM_FOR_TITLES = " " * 200
 class Helpers(msgspec.Struct, frozen=True):
     """The helpers as the supervisor holds them."""
 
-    pid: int  # the spawner's keeper; the resolver is its child
+    pid: int  # the spawner's keeper
+    resolver_uid: int
     spawner: Channel
     resolver: Channel
     stderr: int  # read end of the helpers' standard error
+
+    def serving_spawner(self) -> list[int]:
+        """The process that starts workers; none for a moment when it is forked anew."""
+        return children(self.pid)
+
+    def serving_resolver(self) -> list[int]:
+        """The process that takes look-ups; none as above, or when its keeper is gone."""
+        keepers = [pid for pid in children(os.getpid()) if pid != self.pid and _uid(pid) == self.resolver_uid]
+        return [pid for keeper in keepers for pid in children(keeper)]
 
 
 class Starting:
@@ -68,10 +81,28 @@ class Starting:
         for channel in (spawner, resolver):
             channel.socket.setblocking(False)
         os.set_blocking(stderr, False)
-        self._started = Helpers(pid, spawner, resolver, stderr)
+        self._pid, self._spawner, self._resolver, self._stderr = pid, spawner, resolver, stderr
 
     def set_up(self, setup: helpers.Setup) -> Helpers:
         """Tell them what to be, once; without that they end when this process does.  Raises OSError."""
         with os.fdopen(self._setup, "wb") as pipe:
             pipe.write(helpers.encode(setup))
-        return self._started
+        return Helpers(self._pid, setup.first_uid, self._spawner, self._resolver, self._stderr)
+
+
+def kill_serving(found: list[int]) -> None:
+    """Kill processes that serve; their keepers fork others."""
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def _uid(pid: int) -> int:
+    """The real user id of a process, -1 if it is gone.  (The files of one that is not dumpable are root's.)"""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return -1
+    return next(int(line.split()[1]) for line in lines if line.startswith("Uid:"))

@@ -6,12 +6,12 @@ import select
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
-from ...policy.limits import LOG_CREDIT, MAX_WORKER_FRAMES
+from ...policy.limits import ANSWER_DEADLINE, LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import ProtocolViolation
 from .reap import Reaper
 
@@ -40,8 +40,12 @@ class WorkerListener(ABC):
         """The worker broke the rules and has been killed."""
 
     @abstractmethod
+    def not_handled(self, reason: str) -> None:
+        """This process failed to handle a message of the worker, which has been killed though it broke no rule."""
+
+    @abstractmethod
     def process_ended(self, how: str) -> None:
-        """The process has been reaped; `how` as in "was killed by SIGKILL"."""
+        """The process has been reaped, or is stuck and has been killed; `how` as in "was killed by SIGKILL"."""
 
 
 class _Nobody(WorkerListener):
@@ -51,6 +55,9 @@ class _Nobody(WorkerListener):
         pass
 
     def rules_broken(self, reason: str) -> None:
+        pass
+
+    def not_handled(self, reason: str) -> None:
         pass
 
     def process_ended(self, how: str) -> None:
@@ -75,10 +82,12 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._busy: asyncio.Future[None] | None = None
-        self._failed = False
+        self._failed = False  # it broke the rules or is stuck, and has been killed
+        self._end_told = False
+        self._answer_due: asyncio.TimerHandle | None = None  # while it is asked for a sign of life
         self._second = 0.0  # when the second began that frames are counted in
         self._frames = 0
-        reaper.watch(pid, self._reaped)
+        reaper.watch(pid, self._reaped, self._stays_stopped)
         self._resume_reading()
 
     def send(self, message: messages.ToWorker, *descriptors: int) -> None:
@@ -108,6 +117,39 @@ class WorkerProcess:
                 signal.pidfd_send_signal(self._pidfd, number)
             except ProcessLookupError:
                 pass
+
+    def ask_for_answer(self) -> None:
+        """Ask for a sign of life, as of one that seems to be stuck; without an answer it is killed.
+
+        It asks its engine in turn.
+        """
+        if self._answer_due is None and not self._failed:
+            self.send(messages.Ping())
+            self._answer_due = self._loop.call_later(ANSWER_DEADLINE, self._not_answered)
+
+    def answered(self) -> None:
+        """It gives a sign of life.  Raises ProtocolViolation if it was not asked."""
+        if self._answer_due is None:
+            raise ProtocolViolation("it answered what it was not asked")
+        self._answer_due.cancel()
+        self._answer_due = None
+
+    def _not_answered(self) -> None:
+        if self._busy is not None:  # the answer may wait behind what we are still doing for it
+            self._answer_due = self._loop.call_later(ANSWER_DEADLINE, self._not_answered)
+        else:
+            self._stuck(f"does not answer within {ANSWER_DEADLINE:g} s, and is killed")
+
+    def _stays_stopped(self, how: str) -> None:
+        self._stuck(f"{how}, and is killed")
+
+    def _stuck(self, how: str) -> None:
+        """Kill it; who listens is told at once, since one that waits in the kernel may end much later."""
+        if self.alive and not self._failed:
+            self._failed = self._end_told = True
+            self._stop_reading()
+            self.kill()
+            self._loop.call_soon(self._tell_end, how)
 
     def dismiss(self) -> None:
         """Kill it; its listener hears nothing more, only `ended` is set in the end."""
@@ -148,11 +190,8 @@ class WorkerProcess:
                 self._stop_reading()
                 self._loop.call_later(_CLOSED_GRACE, self.kill)
                 return
-            except (BadFrame, ProtocolViolation) as error:
-                self._violated(str(error))
-                return
-            except Exception as error:  # an internal error must not outlive the session that it showed in
-                self._violated(f"a message of it could not be handled: {error!r}")
+            except Exception as error:
+                self._failed_with(error)
                 return
             if pending is not None:
                 self._stop_reading()
@@ -172,17 +211,28 @@ class WorkerProcess:
     def _handled(self, busy: asyncio.Future[None]) -> None:
         self._busy = None
         if not busy.cancelled() and (error := busy.exception()) is not None:
-            ours = "" if isinstance(error, ProtocolViolation) else "a message of it could not be handled: "
-            self._violated(f"{ours}{error if not ours else repr(error)}")
+            self._failed_with(error)
         self._resume_reading()
 
+    def _failed_with(self, error: BaseException) -> None:
+        if isinstance(error, (BadFrame, ProtocolViolation)):
+            self._violated(str(error))
+        else:
+            # Whatever it is, it must not outlive the session that it showed in; what this process lacks is no fault of
+            # the worker's.
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+            self._give_up(self._tell_not_handled, reason)
+
     def _violated(self, reason: str) -> None:
+        self._give_up(self._tell_violation, reason)
+
+    def _give_up(self, tell: Callable[[str], None], reason: str) -> None:
         if self.alive and not self._failed:
             self._failed = True
             self._stop_reading()
             self.kill()
             # Not now: this may be called in the middle of a change of the session's state.
-            self._loop.call_soon(self._tell_violation, reason)
+            self._loop.call_soon(tell, reason)
 
     def _reaped(self, how: str) -> None:
         try:
@@ -192,15 +242,21 @@ class WorkerProcess:
                 self._read_last_words()
         finally:
             self.alive = False
+            if self._answer_due is not None:
+                self._answer_due.cancel()
             self._channel.close()
             os.close(self._pidfd)
             self.ended.set()
-            self._loop.call_soon(self._tell_end, how)
+            if not self._end_told:
+                self._loop.call_soon(self._tell_end, how)
 
     # The listener is looked up when it is told: it may have dismissed the worker meanwhile.
 
     def _tell_violation(self, reason: str) -> None:
         self._listener.rules_broken(reason)
+
+    def _tell_not_handled(self, reason: str) -> None:
+        self._listener.not_handled(reason)
 
     def _tell_end(self, how: str) -> None:
         self._listener.process_ended(how)

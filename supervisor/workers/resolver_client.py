@@ -18,11 +18,13 @@ _MAX_NAME = 253  # characters of a host name (RFC 1035)
 class ResolverClient(HelperClient):
     """Asks for addresses; a look-up whose awaiting task is cancelled is cancelled in the resolver too."""
 
-    def __init__(self, channel: Channel, on_end: Callable[[], None]) -> None:
-        """`on_end` is called when the resolver ends without having been told to."""
-        super().__init__(channel)
+    def __init__(
+        self, channel: Channel, on_end: Callable[[], None], replace: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_end` is called when the resolver ends without having been told to; `replace` as in HelperClient."""
+        super().__init__(channel, replace)
         self._on_end = on_end
-        self._waiting: dict[int, asyncio.Future[helpers.LookupResult]] = {}
+        self._waiting: dict[int, tuple[helpers.Lookup, asyncio.Future[helpers.LookupResult]]] = {}
         self._numbers = count(1)
         self._per_session: Counter[str] = Counter()
 
@@ -36,9 +38,11 @@ class ResolverClient(HelperClient):
             return (), "too many names are being resolved for this session"
         number = next(self._numbers)
         self._per_session[session] += 1
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        lookup = helpers.Lookup(number, host)
+        answer: asyncio.Future[helpers.LookupResult] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = lookup, answer
         try:
-            self._send(helpers.Lookup(number, host))
+            self._send(helpers.encode(lookup))
             async with asyncio.timeout(RESOLVE_DEADLINE + _GRACE):
                 found = await answer
         except (TimeoutError, BlockingIOError, ChannelClosed):
@@ -53,23 +57,34 @@ class ResolverClient(HelperClient):
                 del self._per_session[session]
         return found.addresses, found.error
 
-    def _send(self, message: helpers.ToResolver) -> None:
-        self._channel.send(helpers.encode(message))
-
     def _cancel(self, number: int) -> None:
         try:
-            self._send(helpers.Cancel(number))
+            self._channel.send(helpers.encode(helpers.Cancel(number)))
         except (BlockingIOError, ChannelClosed):
             pass  # it ends by itself at its deadline
 
     def _answered(self, packet: Packet[bytes]) -> None:
-        answer = helpers.decode_lookup_result(packet.data)
-        waiting = self._waiting.get(answer.number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+        answer = helpers.decode_from_resolver(packet.data)
+        if isinstance(answer, helpers.ServesAnew):
+            self._ask_again()
+        elif answer.number in self._waiting:
+            _, waiting = self._waiting[answer.number]
+            if not waiting.done():
+                waiting.set_result(answer)
+
+    def _ask_again(self) -> None:
+        try:
+            for lookup, answer in self._waiting.values():
+                if not answer.done():
+                    self._channel.send(helpers.encode(lookup))
+        except (BlockingIOError, ChannelClosed):
+            pass  # the others end at their deadlines
+
+    def _awaited(self) -> bool:
+        return any(not answer.done() for _, answer in self._waiting.values())
 
     def _helper_ended(self) -> None:
         self._on_end()
-        for future in self._waiting.values():
+        for _, future in self._waiting.values():
             if not future.done():
                 future.set_result(helpers.LookupResult(0, (), _ENDED))

@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from itertools import count
 
 import msgspec
@@ -34,13 +35,20 @@ class SpawnerClient(HelperClient):
     answered: that worker is killed, and only then is its user id free (`uid_is_free` is called with it).
     """
 
-    def __init__(self, channel: Channel, reaper: Reaper, uid_is_free: Callable[[int], None]) -> None:
-        super().__init__(channel)
+    def __init__(
+        self,
+        channel: Channel,
+        reaper: Reaper,
+        uid_is_free: Callable[[int], None],
+        replace: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(channel, replace)
         self._reaper = reaper
         self._uid_is_free = uid_is_free
         self._serials = count(1)
         self._waiting: dict[int, _Request] = {}
         self._owed: set[int] = set()
+        self._spare = -1  # a descriptor that keeps room for another
 
     def owes(self, uid: int) -> bool:
         """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
@@ -54,13 +62,14 @@ class SpawnerClient(HelperClient):
         """
         if self.ended:
             raise NoSpawner("The spawner has ended; restart the service to start sessions again")
+        self._keep_spare()
         serial = next(self._serials)
         ours, theirs = channel_pair()
         try:
             ours.socket.setblocking(False)
             ours.refuse_descriptors()
             request = _Request(uid, asyncio.get_running_loop().create_future())
-            self._send(serial, request, providers, theirs)
+            self._request(serial, request, providers, theirs)
             try:
                 async with asyncio.timeout(SPAWN_DEADLINE):
                     pid, pidfd = await asyncio.shield(request.answer)
@@ -76,9 +85,9 @@ class SpawnerClient(HelperClient):
             theirs.close()
         return pid, pidfd, ours
 
-    def _send(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
+    def _request(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
         try:
-            self._channel.send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
+            self._send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
         except (BlockingIOError, ChannelClosed) as error:
             raise SystemFailure("The spawner takes no requests") from error
         self._waiting[serial] = request
@@ -105,11 +114,38 @@ class SpawnerClient(HelperClient):
         self._owed.discard(uid)
         self._uid_is_free(uid)
 
+    def close(self) -> None:
+        super().close()
+        self._give_up_spare()
+
+    def _readable(self) -> None:
+        # An answer comes with a descriptor, which there has to be room for whatever else is open.
+        self._give_up_spare()
+        super()._readable()
+        if self._waiting:
+            with suppress(SystemFailure):  # the next answer may find room all the same
+                self._keep_spare()
+
+    def _keep_spare(self) -> None:
+        if self._spare < 0:
+            try:
+                self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise SystemFailure(f"no file can be opened: {error.strerror}") from error
+
+    def _give_up_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+
     def _answered(self, packet: Packet[bytes]) -> None:
         serial, pid = helpers.unpack_spawned(packet.data)
-        request = self._waiting.pop(serial, None)
-        if request is None:
+        if serial not in self._waiting:
             return
+        # Requests are answered in turn: whoever had read an earlier one died over it.
+        for earlier in [number for number in self._waiting if number < serial]:
+            self._lost(self._waiting.pop(earlier), SystemFailure("The spawner died while it was starting a worker"))
+        request = self._waiting.pop(serial)
         if pid > 0 and len(packet.descriptors) == 1:
             if request.abandoned:
                 self._dispose(request.uid, pid, packet.take())
@@ -123,11 +159,17 @@ class SpawnerClient(HelperClient):
         self._reaper.expect_no_more()
 
     def _helper_ended(self) -> None:
-        # A worker that it was about to start sees its channel closed, and ends.
         for request in self._waiting.values():
-            self._reaper.expect_no_more()
-            if request.abandoned:
-                self._settle(request.uid)
-            else:
-                request.answer.set_exception(NoSpawner("The spawner has ended while it was starting a worker"))
+            self._lost(request, NoSpawner("The spawner has ended while it was starting a worker"))
         self._waiting.clear()
+
+    def _lost(self, request: _Request, error: SystemFailure) -> None:
+        """There is no answer to come; a worker that was about to start sees its channel closed, and ends."""
+        self._reaper.expect_no_more()
+        if request.abandoned:
+            self._settle(request.uid)
+        else:
+            request.answer.set_exception(error)
+
+    def _awaited(self) -> bool:
+        return bool(self._waiting)

@@ -17,7 +17,13 @@ from dbus_fast import Message, MessageType
 from dbus_fast._private.unmarshaller import Unmarshaller
 
 from ...policy.access import Acl, Caller
-from ...policy.limits import MAX_FORWARDS, MAX_GRANTED_USERS, MAX_WATCHERS
+from ...policy.limits import (
+    MAX_FORWARDS_PER_USER,
+    MAX_GRANTED_USERS,
+    MAX_GUEST_FORWARDS,
+    MAX_GUEST_WATCHERS,
+    MAX_WATCHERS_PER_USER,
+)
 from ...supervisor.bus.budget import Budget
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
@@ -35,7 +41,8 @@ from ...supervisor.logging.log import Log
 from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 from ...supervisor.services.configuration import ConfigurationService
 from ...supervisor.services.log_service import LogService
-from ...supervisor.services.profile_store import PATH_PREFIX, Metadata, ProfileStore
+from ...supervisor.services.profile_files import Metadata
+from ...supervisor.services.profile_store import PATH_PREFIX, ProfileStore
 from ...supervisor.services.stubs import export_stubs
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.inspection import Inspection
@@ -66,6 +73,7 @@ class _Unjoined(BusConnection):
 
     def __init__(self) -> None:
         self._user_message_handlers = []
+        self._watched = False
         self._serial = 0
         self.unique_name = ":1.1"
         self.sent: list[Message] = []
@@ -199,10 +207,9 @@ class Dispatch:
             there = session.state is not State.GONE
             assert (session.path in exported) is (session.path in self.manager._sessions) is there
             forwards |= set(session.audience.forwards.paths)
-            assert (
-                len(list(session.audience.watchers)) <= MAX_WATCHERS
-                and len(session.audience.forwards.paths) <= MAX_FORWARDS
-            )
+            # Owner and root have their own.
+            assert len(list(session.audience.watchers)) <= MAX_GUEST_WATCHERS + 2 * MAX_WATCHERS_PER_USER
+            assert len(session.audience.forwards.paths) <= MAX_GUEST_FORWARDS + 2 * MAX_FORWARDS_PER_USER
             assert 0 <= session.log.level <= 6
             assert 0 <= session.acl.owner < 2**32 and len(session.acl.granted) <= MAX_GRANTED_USERS
             for text in (session.status[2], session.server.name, session.log.last[2]):

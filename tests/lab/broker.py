@@ -1,7 +1,8 @@
 """dbus-broker as a system bus: `broker.py CONFIGURATION SOCKET`, in a lab's surroundings.
 
 dbus-broker-launch wants what systemd gives it: a listening socket, the journal's socket, and a bus on which a user's
-service manager would be.  Here these are a socket, one that nobody reads, and a dbus-daemon with nobody on it.
+service manager would be.  Here these are a socket, one whose reader throws all away, and a dbus-daemon with nobody on
+it.
 """
 
 import fcntl
@@ -17,6 +18,13 @@ _MANAGERS_BUS = """\
 <busconfig><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
 """
+_READER = """
+import socket, sys
+lines = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    lines.recv(65536)
+"""
+_ENDS_WITH_THIS = ("setpriv", "--pdeathsig=KILL")
 _FIRST_PASSED = 3  # sd_listen_fds(3)
 
 
@@ -30,11 +38,12 @@ def main(configuration: str, address: str) -> None:
     lines.bind(str(journal))
     # Kept open in the launcher, which takes the lowest ones for what it is passed.
     fcntl.fcntl(lines, fcntl.F_DUPFD, 10)
+    # Read, since the bus waits while a line that it logs is not taken.
+    subprocess.Popen([*_ENDS_WITH_THIS, sys.executable, "-c", _READER, str(lines.fileno())], pass_fds=[lines.fileno()])
     managers = directory / "bus.managers.conf"
     managers.write_text(_MANAGERS_BUS.format(socket=directory / "bus"))
     command = [
-        "setpriv",
-        "--pdeathsig=KILL",
+        *_ENDS_WITH_THIS,
         "dbus-daemon",
         f"--config-file={managers}",
         "--nofork",

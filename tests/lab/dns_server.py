@@ -3,7 +3,7 @@
     dns_server.py ADDRESS BEHAVIOUR     prints "ready" when it listens, then each name that it is asked for
 
 BEHAVIOUR is JSON: {"records": {name: [address, …]}, "delay": seconds, "dead": true or false}.  A dead server takes
-questions and never answers.  A name that is not in the table does not exist.
+questions and never answers.  A name that is not in the table does not exist; "*.NAME" there is any label below NAME.
 """
 
 import ipaddress
@@ -44,7 +44,8 @@ def _question(packet: bytes) -> tuple[str, int, bytes]:
 def answer(packet: bytes, behaviour: Behaviour, limit: int) -> tuple[str, bytes]:
     """The name asked for and the answer, cut to say so if longer than `limit` bytes."""
     name, kind, question = _question(packet)
-    addresses = [ipaddress.ip_address(one) for one in behaviour.records.get(name, ())]
+    known = behaviour.records.get(name) or behaviour.records.get(f"*.{name.partition('.')[2]}", [])
+    addresses = [ipaddress.ip_address(one) for one in known]
     version = {_A: 4, _AAAA: 6}.get(kind)
     chosen = [one.packed for one in addresses if one.version == version]
     flags = _ANSWER | _RECURSION | (0 if addresses else _NO_SUCH_NAME)

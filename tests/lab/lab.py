@@ -17,7 +17,7 @@ from . import connection, enter, service
 from .auth_server import AuthServer, Judge
 from .bus import Bus
 from .connection import BusClient
-from .network import SERVER_ADDRESS, Namespace, join
+from .network import CABLE, SERVER_ADDRESS, Namespace, join
 from .openvpn import OpenVpn, Server, client_profile
 from .pki import Authority, Identity, Pki
 from .processes import LabError, Process, describe, helper, pids, until_gone
@@ -27,6 +27,7 @@ from .tokens import Tokens
 
 ECHO_PORT = 7000
 PROXY_PORT = 3128
+SOCKS_PORT = 1080
 _LEAVING = 6.0  # seconds that processes may take to end after the one that is responsible for them
 
 
@@ -120,6 +121,24 @@ class Lab:
         made = self.server_side.start(f"{scheme} proxy", program)
         self._parts.callback(made.stop)
         made.wait_line("^ready$")
+        return made
+
+    def socks_proxy(self, address: str = SERVER_ADDRESS) -> Process:
+        """Start a SOCKS proxy at `address`, SOCKS_PORT, for everybody."""
+        configuration = self._place("danted")
+        configuration.write_text(
+            f"""logoutput: stderr
+internal: {address} port = {SOCKS_PORT}
+external: {CABLE}
+clientmethod: none
+socksmethod: none
+client pass {{ from: 0/0 to: 0/0 }}
+socks pass {{ from: 0/0 to: 0/0 }}
+"""
+        )
+        made = self.server_side.start("SOCKS proxy", ["danted", "-f", str(configuration)])
+        self._parts.callback(made.stop)
+        made.wait_line("running$")
         return made
 
     @functools.cached_property
@@ -222,21 +241,22 @@ class Lab:
             raise LabError("the bus runs already: ask for activation before anything that uses it")
         made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
-            made.activatable(service.NAMES, service_command(self._service_directory, *activation))
+            made.activatable(service.NAMES, service_command(self.service_directory, *activation))
         self._parts.callback(made.stop)
         made.start()
         self.__dict__["bus"] = made
         return made
 
     @functools.cached_property
-    def _service_directory(self) -> Path:
+    def service_directory(self) -> Path:
+        """Where the service keeps its files: `state` and `runtime` in it."""
         place = self._place("service")
         place.mkdir()
         return place
 
     def supervisor(self, *options: str, idle_exit: float = 0, log_level: int = 6, wait: bool = True) -> Service:
         """Start the service; it owns its names when this returns (at once with `wait=False`)."""
-        argv = service_command(self._service_directory, *options, idle_exit=idle_exit, log_level=log_level)
+        argv = service_command(self.service_directory, *options, idle_exit=idle_exit, log_level=log_level)
         made = Service(self.client_side, self.bus, argv, self.watcher)
         self._parts.callback(self._end, made)
         if wait:

@@ -14,6 +14,8 @@ from .processes import DEADLINE, LabError, Process
 PORT = 1194
 TUNNEL_ADDRESS = "198.18.0.1"  # the server's, inside the tunnel
 TUNNEL_ADDRESS6 = "2001:db8:2::1"
+SUBNET = "198.18.0.0"
+SUBNET6 = "2001:db8:2::/64"
 USUAL_PUSHES = (
     f"route {BEHIND_ADDRESS.rsplit('.', 1)[0]}.0 255.255.255.0",
     f"route-ipv6 {BEHIND_ADDRESS6.rsplit('::', 1)[0]}::/64",
@@ -146,7 +148,10 @@ class OpenVpn:
 
 
 class Server(OpenVpn):
-    """An OpenVPN server on the lab's cable."""
+    """An OpenVPN server on the lab's cable.
+
+    Its clients' addresses are of `subnet`, a /24, and `subnet6`; or, without `pool`, what it pushes.
+    """
 
     def __init__(
         self,
@@ -157,15 +162,20 @@ class Server(OpenVpn):
         *,
         protocol: str = "udp",
         port: int = PORT,
+        subnet: str = SUBNET,
+        subnet6: str = SUBNET6,
+        pool: bool = True,
         pushes: Sequence[str] = USUAL_PUSHES,
         more: Sequence[str] = (),
     ) -> None:
+        """`network` and `network6` are those inside the tunnel."""
         self.protocol = protocol
         self.port = port
         kind = {"udp": "udp", "tcp": "tcp-server", "udp6": "udp6", "tcp6": "tcp6-server"}[protocol]
         lines = [
             "dev tun", "topology subnet", "dh none", "verb 3", "disable-dco",
-            "server 198.18.0.0 255.255.255.0", "server-ipv6 2001:db8:2::/64",
+            f"server {subnet} 255.255.255.0" + ("" if pool else " nopool"),
+            *([f"server-ipv6 {subnet6}"] if pool else []),
             f"proto {kind}", f"port {port}", "duplicate-cn",
             *(f'push "{push}"' for push in pushes), *more,
         ]  # fmt: skip

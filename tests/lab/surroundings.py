@@ -37,10 +37,11 @@ class Account:
 SERVICE = Account("_openvpn", 4000)
 ALICE = Account("alice", 4001)
 BOB = Account("bob", 4002)
+MORE_USERS = (Account("carol", 4021), Account("dave", 4022), Account("erin", 4023), Account("frank", 4024))
 ROOT = Account("root", 0, "/root")
 ACCOUNTS = {
     account.name: account
-    for account in (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, Account("nobody", 65534))
+    for account in (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, *MORE_USERS, Account("nobody", 65534))
 }
 
 
@@ -177,13 +178,13 @@ def _bring_accounts() -> None:
 
 
 def _bring_tun() -> None:
-    """A /dev/net/tun that everybody may open, as udev makes it on an ordinary system."""
+    """A /dev/net/tun that root alone may open, as on a hardened system."""
     usual = Path("/dev/net/tun")
     if not usual.exists():
         raise SurroundingsError("/dev/net/tun is missing. Cure: modprobe tun")
     node = SHARED / "tun"
     os.mknod(node, stat.S_IFCHR, os.makedev(10, 200))
-    node.chmod(0o666)
+    node.chmod(0o600)
     kernel.bind(node, usual)
 
 

@@ -52,6 +52,10 @@ class Neighbours:
         for trouble in ("A fault of the service", "failed:\n", "Traceback", "The bus"):
             assert trouble not in self.service.log, self.service.log[-3000:]
 
+    def forget_statuses(self) -> None:
+        """What has been said of her session up to now was meant to be."""
+        self._told = self.session.seen
+
     def answer(self, client: SilentClient) -> Message:
         """What he calls next is answered, once he has read what there is (which this does)."""
         return client.call(Message(SESSIONS, SESSIONS_PATH, SESSIONS, "FetchAvailableSessions"))

@@ -5,7 +5,6 @@ What would reach the kernel or another process is not there; needs a running loo
 
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,12 +23,19 @@ from ...supervisor.sessions.run import Run
 from ...supervisor.sessions.session import Session, SessionListener
 from ...supervisor.sessions.states import State
 from ...supervisor.sessions.uids import UserIds
+from ...supervisor.workers.lookout import Lookout
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import SpawnerClient
 
 REQUEST_NUMBER = 3  # of the latest request to a worker
-_NOWHERE = Path("/nonexistent")
+
+
+class _NoJournal(SessionJournal):
+    """Of workers that there are none of."""
+
+    def __init__(self) -> None:
+        self._places = {}
 
 
 def resolver_without_process() -> tuple[ResolverClient, Channel]:
@@ -50,11 +56,14 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
+        lookout=Lookout(),
         user_ids=UserIds(range(0)),
-        journal=SessionJournal(_NOWHERE),
+        journal=_NoJournal(),
         forwarder=Forwarder.__new__(Forwarder),
         providers=(),
+        descriptors=4096,
         connect_deadline=60.0,
+        stopped_grace=1.0,
         full_titles=True,
     )
     return replace(context, **others)
@@ -110,7 +119,16 @@ class BareSession(Session):
         handshake_done: bool = True,
         restart_on_failure: bool = False,
     ) -> None:
-        super().__init__(path, "/profile", "work", Acl(owner), context, listener, restart_on_failure=restart_on_failure)
+        super().__init__(
+            path,
+            "/profile",
+            "work",
+            Acl(owner),
+            context,
+            listener,
+            starter=owner,
+            restart_on_failure=restart_on_failure,
+        )
         self.state = state
         self._spec = empty_spec()
         self.bare_run = self.bare_run_with(handshake_done)

@@ -39,6 +39,7 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.ClearNetwork(),
         messages.Resolve("vpn.example"),
         messages.Traffic(1, 2),
+        messages.Pong(),
         messages.LogLine(LogCategory.INFO, "hello"),
     ]
 

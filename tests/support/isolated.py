@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import prctl
 import pytest
 
@@ -23,8 +24,11 @@ from ...policy.network import Address, NetworkSettings, Route
 from ...supervisor.logging.destinations import open_file
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.journal import Entry
+from ...supervisor.record_file import RecordFile
 
 UID = 60706
+OWNER = 4001  # of the sessions
 NOBODY = 65534
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
@@ -103,9 +107,47 @@ def addresses(device: str) -> set[str]:
 
 
 def routes(device: str) -> dict[str, int]:
-    """Destination and metric of the routes that were set, not of those the kernel makes for addresses."""
+    """Destination and metric of the routes that were asked for, not of those to the networks of addresses."""
+    return {row["dst"]: row.get("metric", 0) for row in _routes(device) if row["protocol"] == "static"}
+
+
+def attached(device: str) -> set[str]:
+    """The networks of its addresses to which there is a route."""
+    return {row["dst"] for row in _routes(device) if row["protocol"] == "kernel"} - {"fe80::/64"}
+
+
+def _routes(device: str) -> list[dict[str, Any]]:
     rows = json.loads(shell("ip -j route show")) + json.loads(shell("ip -j -6 route show"))
-    return {row["dst"]: row.get("metric", 0) for row in rows if row["dev"] == device and row["protocol"] == "static"}
+    return [row for row in rows if row["dev"] == device]
+
+
+class Notices:
+    """What a Network has for the logs of its sessions, as it comes."""
+
+    def __init__(self, net: Network) -> None:
+        self._said: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        net.on_notice = lambda session, text: self._said.put_nowait((session, text))
+
+    async def next(self) -> tuple[str, str]:
+        async with asyncio.timeout(DEADLINE):
+            return await self._said.get()
+
+
+def reaches(address: str, uid: int) -> bool:
+    """Whether a process of this user can connect to a service of root's at an address of this machine."""
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(kind) as service:
+        service.bind((address, 0))
+        service.listen()
+        child = os.fork()
+        if child == 0:
+            os.setresuid(uid, uid, uid)
+            with contextlib.suppress(OSError), socket.socket(kind) as caller:
+                caller.settimeout(DEADLINE)
+                caller.connect(service.getsockname())
+                os._exit(0)
+            os._exit(1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def network(directory: Path) -> Network:
@@ -115,7 +157,13 @@ def network(directory: Path) -> Network:
 
 
 def journal(directory: Path) -> list[str]:
-    return sorted(path.name for path in (directory / "journal").iterdir())
+    """The devices that are recorded, as name and index."""
+    file = RecordFile(directory / "journal" / "records")
+    try:
+        entries = [msgspec.json.decode(record or b"", type=Entry) for record in file.read().values()]
+    finally:
+        file.close()
+    return sorted(f"{entry.name}-{entry.index}" for entry in entries)
 
 
 def attach(device: str) -> int:

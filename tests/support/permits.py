@@ -36,6 +36,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.ClearNetwork: _RELEASED,
     messages.Resolve: _RELEASED,
     messages.Traffic: _WITH_ENGINE,
+    messages.Pong: _ANY,
     messages.LogLine: _ANY,
 }
 

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from zlib import crc32
 from ...policy import limits as policy_limits
 from ...policy.dbus_numbers import StatusMinor
 from ...policy.exit_status import ExitStatus
+from ...policy.sandbox.confinement import OPTIONAL_CAPABILITIES
 from ..lab.connection import SESSIONS, BusClient
 from ..lab.lab import Lab
 from ..lab.processes import DEADLINE, Process, pids, wait_gone
@@ -80,10 +82,10 @@ def without(*names: str) -> list[str]:
 
 
 def with_only(lab: Lab, *names: str) -> list[str]:
-    """The same with these only, and no way to more: what the systemd unit leaves to the service."""
+    """The same with these and the optional ones only, and no way to more: what the systemd unit leaves to it."""
     shown = lab.client_side.run(["capsh", "--print"]).stdout
     [held] = [line.partition("=")[2] for line in shown.splitlines() if line.startswith("Bounding set")]
-    others = {name.removeprefix("cap_") for name in held.split(",")} - set(names)
+    others = {name.removeprefix("cap_") for name in held.split(",")} - {*names, *OPTIONAL_CAPABILITIES}
     assert others >= {"chown", "dac_override", "fowner"} - set(names)
     return [*without(*others), "setpriv", "--no-new-privs"]
 
@@ -142,6 +144,13 @@ def kill_and_wait(pid: int, number: int) -> None:
     finally:
         os.close(descriptor)
     assert wait_gone(pid, DEADLINE)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < until
 
 
 @contextmanager

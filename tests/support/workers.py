@@ -20,6 +20,7 @@ class Heard(WorkerListener):
     def __init__(self) -> None:
         self.messages: list[messages.ToSupervisor] = []
         self.broken: list[str] = []
+        self.unhandled: list[str] = []
         self.ends: list[str] = []
         self.on_message: Callable[[messages.ToSupervisor], Awaitable[None] | None] = lambda message: None
         self._news = asyncio.Event()
@@ -31,6 +32,10 @@ class Heard(WorkerListener):
 
     def rules_broken(self, reason: str) -> None:
         self.broken.append(reason)
+        self._news.set()
+
+    def not_handled(self, reason: str) -> None:
+        self.unhandled.append(reason)
         self._news.set()
 
     def process_ended(self, how: str) -> None:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ...policy.limits import MAX_ACCOUNT_LOOKUPS
+from ...policy.limits import MAX_ACCOUNT_LOOKUPS, MAX_ACCOUNT_LOOKUPS_PER_USER
 from ...supervisor.accounts import account_id, account_name, look_up
 
 NOBODY = 4_000_000_000
@@ -19,22 +19,29 @@ def test_names_and_numbers() -> None:
     async def test() -> None:
         me = pwd.getpwuid(os.getuid()).pw_name
         assert await account_name(os.getuid()) == me
-        assert await account_id(me) == os.getuid()
+        assert await account_id(me, NOBODY) == os.getuid()
         assert await account_name(NOBODY) == str(NOBODY)
         with pytest.raises(KeyError):
-            await account_id("no such user")
+            await account_id("no such user", NOBODY)
 
     asyncio.run(test())
 
 
 def test_what_hangs_is_given_up_and_bounded() -> None:
+    """A user whose look-ups hang leaves places to others; all together have so many."""
     directory_answers = threading.Event()
 
     async def test() -> None:
-        hanging = [asyncio.create_task(look_up(directory_answers.wait)) for _ in range(MAX_ACCOUNT_LOOKUPS)]
-        await asyncio.sleep(0)
-        with pytest.raises(TimeoutError):  # at once: there are enough
-            await look_up(os.getuid)
+        hanging = []
+        for user in range(MAX_ACCOUNT_LOOKUPS // MAX_ACCOUNT_LOOKUPS_PER_USER):
+            assert await look_up(os.getuid, user) == os.getuid()
+            for _ in range(MAX_ACCOUNT_LOOKUPS_PER_USER):
+                hanging.append(asyncio.create_task(look_up(directory_answers.wait, user)))
+            await asyncio.sleep(0)
+            with pytest.raises(TimeoutError):  # at once: there are enough
+                await look_up(os.getuid, user)
+        with pytest.raises(TimeoutError):
+            await look_up(os.getuid, NOBODY)
         outcomes = await asyncio.gather(*hanging, return_exceptions=True)
         assert all(isinstance(outcome, TimeoutError) for outcome in outcomes)
 
@@ -42,7 +49,7 @@ def test_what_hangs_is_given_up_and_bounded() -> None:
         until_free = threading.Event()
         while True:  # each thread frees its place as it ends
             try:
-                assert await look_up(until_free.is_set) is False
+                assert await look_up(until_free.is_set, NOBODY) is False
                 return
             except TimeoutError:
                 continue
@@ -56,7 +63,7 @@ import asyncio, threading
 from openvpn3_sessionmgr.supervisor.accounts import look_up
 async def main():
     try:
-        await look_up(threading.Event().wait)
+        await look_up(threading.Event().wait, 0)
     except TimeoutError:
         print("given up")
 asyncio.run(main())

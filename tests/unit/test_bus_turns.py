@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import pytest
 from dbus_fast import Message
 
 from ...policy.access import Caller
 from ...policy.limits import (
     MAX_CALLS_PER_SENDER,
     MAX_CALLS_PER_USER,
-    MAX_LARGE_CALLS,
-    MAX_SMALL_BODY,
     MAX_UNDER_WAY,
     MIN_CALLS_PER_SENDER,
 )
@@ -31,12 +28,19 @@ class Run:
         self.go = asyncio.Event()
         self.may_run = True
         self.full = set[bytes]()
-        self.turns = Turns(self._answer, lambda call, text: self.refused.append(text), lambda: self.may_run, self.full)
+        self.done: list[str] = []
+        self.turns = Turns(
+            self._answer,
+            lambda call, text: self.refused.append(text),
+            lambda: self.may_run,
+            self.full,
+            lambda call: self.done.append(str(call.member)),
+        )
 
-    def put(self, uid: int, connection: int, *names: str, body: tuple[str, ...] = ()) -> None:
+    def put(self, uid: int, connection: int, *names: str) -> None:
         caller = Caller(f":{uid}.{connection}", uid)
         for name in names:
-            call = Message("net.example", "/", "net.example", name, signature="s" * len(body), body=list(body))
+            call = Message("net.example", "/", "net.example", name)
             self.turns.put(call, caller.name, caller)
 
     def _answer(self, call: Message, caller: Caller | None) -> Coroutine[Any, Any, None] | None:
@@ -118,6 +122,7 @@ def test_a_user_has_few_calls_under_way_and_others_do_not_wait_for_them() -> Non
         calls.go.set()
         await calls.turns.settled()
         assert len(calls.answered) == 22
+        assert sorted(calls.done) == sorted(calls.answered)
         for number in range(10):
             assert calls.answered.index(f"Slow{number}") < calls.answered.index(f"After{number}")
 
@@ -145,23 +150,6 @@ def test_what_may_wait() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("size", [MAX_SMALL_BODY, MAX_SMALL_BODY + 1])
-def test_large_calls_that_wait(size: int) -> None:
-    async def test() -> None:
-        calls = Run()
-        calls.may_run = False
-        for connection in range(MAX_LARGE_CALLS + 1):
-            calls.put(BOB, connection, "Call", body=("x" * size,))
-        assert len(calls.refused) == (size > MAX_SMALL_BODY)
-        calls.may_run = True
-        calls.turns.go_on()
-        await calls.turns.settled()
-        calls.put(BOB, 0, "Call", body=("x" * size,))
-        assert len(calls.refused) == (size > MAX_SMALL_BODY)
-
-    run(test())
-
-
 def test_a_connection_that_is_identified_joins_its_user() -> None:
     async def test() -> None:
         calls = Run()
@@ -177,13 +165,14 @@ def test_a_connection_that_is_identified_joins_its_user() -> None:
             lambda call, text: calls.refused.append(text),
             lambda: True,
             calls.full,
+            lambda call: calls.done.append(str(call.member)),
         )
         for call in (first, Message("net.example", "/", "net.example", "Second")):
             calls.turns.put(call, stranger.name, None)
         assert calls.turns.busy == 2
         calls.go.set()
         await calls.turns.settled()
-        assert calls.answered == ["First", "Second"]
+        assert calls.answered == calls.done == ["First", "Second"]
 
     run(test())
 

@@ -12,7 +12,7 @@ from dbus_fast import Message, MessageType
 
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogCategory, LogGroup
-from ...policy.limits import MAX_FORWARDS, MAX_UNREAD, MAX_UNREAD_SIGNALS
+from ...policy.limits import MAX_FORWARDS_PER_USER, MAX_GUEST_FORWARDS, MAX_UNREAD, MAX_UNREAD_SIGNALS
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.connection import BusConnection
 from ...supervisor.bus.dispatch import Dispatcher
@@ -234,15 +234,28 @@ def test_lines_go_to_those_who_may_read_them_and_want_as_much(on_stage: Play) ->
     on_stage(body)
 
 
-def test_a_session_has_so_many_forwards_and_no_more(on_stage: Play) -> None:
+def test_each_user_has_so_many_forwards_and_no_more(on_stage: Play) -> None:
     def body(stage: Stage) -> None:
-        for number in range(1, MAX_FORWARDS):
-            stage.forwards.add(Caller(f":2.{number}", OTHER))
+        for user in (OTHER, OWNER, 0):
+            for number in range(1 if user == READER.uid else 0, MAX_FORWARDS_PER_USER):
+                stage.forwards.add(Caller(f":2.{user}.{number}", user))
+            with pytest.raises(CallerError, match=f"to {MAX_FORWARDS_PER_USER} connections of yours already"):
+                stage.forwards.add(Caller(f":3.{user}", user))
         stage.forwards.add(READER)  # has one
-        with pytest.raises(CallerError, match=f"forwarded to {MAX_FORWARDS} connections already"):
-            stage.forwards.add(SECOND)
-        assert len(stage.forwards.paths) == len(set(stage.forwards.paths)) == MAX_FORWARDS
+        assert len(stage.forwards.paths) == len(set(stage.forwards.paths)) == 3 * MAX_FORWARDS_PER_USER
         stage.forwards.drop(READER.name)
-        stage.forwards.add(SECOND)
+        stage.forwards.add(Caller(":3.1", OWNER))
+
+    on_stage(body)
+
+
+def test_guests_leave_places_for_the_owner_and_root(on_stage: Play) -> None:
+    def body(stage: Stage) -> None:
+        for number in range(MAX_GUEST_FORWARDS):
+            stage.forwards.add(Caller(f":2.{number}", 2000 + number))
+        with pytest.raises(CallerError, match=f"to {MAX_GUEST_FORWARDS} connections of users with whom it is shared"):
+            stage.forwards.add(SECOND)
+        for user in (OWNER, 0):
+            stage.forwards.add(Caller(f":3.{user}", user))
 
     on_stage(body)

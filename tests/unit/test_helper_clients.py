@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...policy.limits import MAX_LOOKUPS_PER_SESSION
 from ...supervisor.errors import SystemFailure
-from ...supervisor.workers import resolver_client, spawner_client
+from ...supervisor.workers import helper_client, resolver_client, spawner_client
 from ...supervisor.workers.reap import Reaper
 from ...supervisor.workers.resolver_client import ResolverClient
 from ...supervisor.workers.spawner_client import NoSpawner, SpawnerClient
@@ -76,8 +77,12 @@ class Spawner:
         self.reaper = Reaper()
         self.reaper.start()
         self.free: list[int] = []
-        self.client = SpawnerClient(ours, self.reaper, self.free.append)
+        self.replaced = 0
+        self.client = SpawnerClient(ours, self.reaper, self.free.append, self._replace)
         self.client.start()
+
+    def _replace(self) -> None:
+        self.replaced += 1
 
     async def asked(self, uid: int = UID) -> tuple[int, Channel]:
         """The serial number of the next request, and the worker's end of its channel."""
@@ -219,6 +224,68 @@ def test_the_user_id_of_one_that_does_not_come_is_free() -> None:
     run(body)
 
 
+def test_what_a_spawner_died_over_is_lost_when_the_next_request_is_answered() -> None:
+    async def body() -> None:
+        spawner = Spawner()
+        given_up, _, first = await begun(spawner)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        waits, _, second = await begun(spawner)
+        third = asyncio.create_task(spawner.client.spawn(UID + 1))
+        serial, end = await spawner.asked(UID + 1)
+        child = waiting_child()
+        spawner.answer(serial, child)
+        pid, pidfd, channel = await third
+        with pytest.raises(SystemFailure, match=r"^The spawner died while it was starting a worker$"):
+            await waits
+        assert pid == child and spawner.free == [UID] and not spawner.client.owes(UID)
+        assert spawner.reaper._expected == 0
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+        channel.close()
+        for one in (first, second, end):
+            one.close()
+        spawner.close()
+
+    run(body)
+
+
+def test_a_spawner_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helper_client, "ANSWER_DEADLINE", 0.01)
+
+    async def body() -> None:
+        spawner = Spawner()
+        task, serial, end = await begun(spawner)
+        await until(lambda: spawner.replaced == 1)
+        spawner.answer(serial, -11)
+        with pytest.raises(SystemFailure, match=r"^The spawner could not start"):
+            await task
+        assert spawner.client._answer_due is None
+        end.close()
+        spawner.close()
+
+    run(body)
+
+
+def test_a_spawner_that_is_busy_without_answering_anything_is_replaced() -> None:
+    async def body() -> None:
+        spawner = Spawner()
+        spawner.client.found_busy()
+        assert spawner.replaced == 0
+        task, serial, end = await begun(spawner)
+        spawner.answer(serial, -11)
+        await asyncio.wait([task])
+        assert task.exception() is not None
+        spawner.client.found_busy()
+        assert spawner.replaced == 0
+        spawner.client.found_busy()
+        assert spawner.replaced == 1
+        end.close()
+        spawner.close()
+
+    run(body)
+
+
 def test_a_spawner_that_ends_owes_nothing() -> None:
     async def body() -> None:
         spawner = Spawner()
@@ -248,6 +315,29 @@ def test_a_spawner_that_takes_no_requests() -> None:
         with pytest.raises(SystemFailure, match=r"^The spawner takes no requests$"):
             await spawner.client.spawn(UID)
         assert not spawner.client.owes(UID) and spawner.reaper._expected == 0
+        spawner.close()
+
+    run(body)
+
+
+def test_there_is_room_for_a_worker_that_was_asked_for() -> None:
+    """Its pidfd arrives, whatever else is open by then."""
+
+    async def body() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+        spawner = Spawner()
+        for _ in range(2):
+            task, serial, _ = await begun(spawner)
+            child = waiting_child()
+            taken = []
+            spawner.answer(serial, child)
+            with pytest.raises(OSError, match="Too many open files"):
+                while True:
+                    taken.append(os.dup(0))
+            pid, pidfd, _ = await task
+            assert pid == child and pidfds() == [pidfd]
+            for descriptor in (pidfd, *taken):
+                os.close(descriptor)
         spawner.close()
 
     run(body)
@@ -406,6 +496,22 @@ def test_a_resolver_that_ends_answers_everybody() -> None:
         assert await tasks[0] == ended and await tasks[1] == (("192.0.2.1",), "")
         assert await resolver.client.resolve("s", "vpn.example") == ended
         assert resolver.ends == 1
+        resolver.close()
+
+    run(body)
+
+
+def test_a_resolver_in_the_place_of_another_is_asked_what_that_one_had_not_answered() -> None:
+    async def body() -> None:
+        resolver = Resolver()
+        tasks = [resolver.ask(host="a.example"), resolver.ask(host="b.example")]
+        resolver.answer(await resolver.lookup("a.example"), "192.0.2.1")
+        number = await resolver.lookup("b.example")
+        await tasks[0]
+        resolver.channel.send(helpers.encode(helpers.ServesAnew()))
+        assert await resolver.lookup("b.example") == number
+        resolver.answer(number, "192.0.2.2")
+        assert await tasks[1] == (("192.0.2.2",), "")
         resolver.close()
 
     run(body)

@@ -22,7 +22,8 @@ from ...ctl.process_details import details
 from ...ctl.services import INSPECTION, SESSIONS
 from ...ctl.show import local_time
 from ...policy.sandbox.layers import Layer
-from ...supervisor.sessions.inspection import children, process_row
+from ...supervisor.sessions.inspection import process_row
+from ...supervisor.workers.lookout import children
 
 PATH = "/net/openvpn/v3/sessions/1"
 SESSION = {"owner": 0, "config_name": "office", "device_name": "tun0", "status": [2, 7, ""]}

@@ -25,7 +25,7 @@ PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
 EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SupervisorHello(1, 0),
-    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, (("persist-tun", True),), (PROVIDER,)),
+    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,)),
     messages.Connect(1),
     messages.Pause(1, "lunch"),
     messages.Resume(1),
@@ -34,6 +34,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.Resolved("vpn.example", ("198.51.100.1",), ""),
     messages.SetLogLevel(6),
     messages.LogCredit(10),
+    messages.Ping(),
     messages.UserAnswer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")),
     messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
     messages.UrlNeeded(1, "https://login.example/"),
@@ -54,6 +55,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.ClearNetwork(),
     messages.Resolve("vpn.example"),
     messages.Traffic(1, 2),
+    messages.Pong(),
     messages.LogLine(LogCategory.INFO, "hello"),
 ]
 
@@ -62,6 +64,7 @@ Message = messages.ToWorker | messages.ToSupervisor
 HELPER_DECODERS = (
     helpers.decode_to_resolver,
     helpers.decode_lookup_result,
+    helpers.decode_from_resolver,
     helpers.unpack_spawn,
     helpers.unpack_spawned,
 )

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 
 from ...ipc import messages
 from ...policy.access import Caller
+from ...policy.limits import MAX_STARTS_PER_USER
 from ...supervisor.errors import CallerError
+from ...supervisor.services.external_configuration import ExternalConfiguration
 from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.states import State
 from ..support.bare import REQUEST_NUMBER, BareSession, session_in
@@ -82,5 +86,44 @@ def test_a_session_that_is_being_started_cannot_be_transferred() -> None:
             for path in ("/1", "/2"):
                 with pytest.raises(CallerError, match=rf"^No session at {path}$"):
                     made.transfer_ownership(ROOT, path, BOB.uid)
+
+    asyncio.run(main())
+
+
+def test_a_few_of_a_users_sessions_are_started_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        made = SessionManager.__new__(SessionManager)
+        made._turns = WeakValueDictionary()
+        begun: list[Caller] = []
+        goes_on = asyncio.Event()
+
+        class Paths(ExternalConfiguration):
+            """Each profile is its path."""
+
+            def __init__(self) -> None:
+                pass
+
+            async def profile_for(self, path: str, caller: Caller) -> Any:
+                return path
+
+            async def used(self, profile: Any) -> None:
+                pass
+
+        async def start(profile: Any, caller: Caller) -> Any:
+            begun.append(caller)
+            await goes_on.wait()
+            return profile
+
+        made._profiles = Paths()
+        monkeypatch.setattr(made, "_start_session", start)
+        callers = [*[ALICE] * (MAX_STARTS_PER_USER + 3), BOB]
+        tasks = [asyncio.create_task(made.new_tunnel(caller, f"/{n}")) for n, caller in enumerate(callers)]
+        while BOB not in begun:
+            await asyncio.sleep(0)
+        assert begun.count(ALICE) == MAX_STARTS_PER_USER
+        goes_on.set()
+        assert await asyncio.gather(*tasks) == [f"/{n}" for n in range(len(callers))]
+        del tasks
+        assert dict(made._turns) == {}
 
     asyncio.run(main())

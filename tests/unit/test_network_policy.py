@@ -15,6 +15,7 @@ from ...policy.network import (
     PolicyViolation,
     Route,
     check,
+    public_size,
     route_problem,
 )
 
@@ -143,6 +144,33 @@ def test_there_are_limits() -> None:
     refused("more than", addresses=tuple(Address(f"198.18.0.{n}", 24) for n in range(1, MAX_ADDRESSES + 2)))
     refused("more than", routes=tuple(Route(f"10.{n >> 8}.{n & 255}.0/24") for n in range(MAX_ROUTES + 1)))
     check(msgspec.structs.replace(GOOD, routes=tuple(Route(f"10.{n >> 8}.{n & 255}.0/24") for n in range(MAX_ROUTES))))
+
+
+def routes(*destinations: str) -> dict[str, object]:
+    return {"routes": tuple(map(Route, destinations))}
+
+
+def test_private_networks_in_any_amount_and_public_ones_in_bounds() -> None:
+    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15", "fc00::/7")
+    check(msgspec.structs.replace(GOOD, addresses=(), **routes(*private, "20.0.0.0/8", "21.0.0.0/8", "2001::/16")))
+    # What lies in another one is not counted twice, nor is what is private.
+    check(
+        msgspec.structs.replace(GOOD, addresses=(), **routes("20.0.0.0/8", "20.1.0.0/16", "20.0.0.0/9", "172.0.0.0/8"))
+    )
+    refused("public addresses of IPv4, more than", **routes("20.0.0.0/8", "21.0.0.0/8", "22.0.0.1/32"))
+    refused("public addresses of IPv4, more than", **routes(*(f"{n}.0.0.0/8" for n in range(1, 127))))
+    refused("public addresses of IPv6, more than", **routes("2400::/16", "2600::/16", "2a00::/128"))
+    refused("public addresses", addresses=(Address("20.0.0.1", 8), Address("21.0.0.1", 8), Address("22.0.0.1", 8)))
+
+
+@given(st.lists(st.tuples(st.ip_addresses(v=4), st.integers(24, 32)), max_size=8))
+def test_public_addresses_are_counted_one_by_one(some: list[tuple[object, int]]) -> None:
+    networks = [ip_network(f"{address}/{bits}", strict=False) for address, bits in some]
+    private = [
+        ip_network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15")
+    ]
+    hosts = {host for network in networks for host in network if not any(host in one for one in private)}
+    assert public_size(networks) == {4: len(hosts), 6: 0}
 
 
 @given(st.ip_addresses(), st.integers(0, 128), st.ip_addresses())

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ...policy.limits import MAX_OVERRIDE
 from ...policy.profile.overrides import (
     GOOGLE_DNS,
-    MAX_VALUE,
     OVERRIDES,
     InvalidOverride,
     SessionOverrides,
@@ -86,10 +86,10 @@ def test_values_that_cannot_be_set(name: str, signature: str, value: object, tex
     assert str(raised.value) == text
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\0", "\x1b", "p" * (MAX_VALUE + 1)])
+@pytest.mark.parametrize("value", ["a\nb", "a\0", "\x1b", "p" * (MAX_OVERRIDE + 1)])
 def test_texts_that_would_break_a_line(value: str) -> None:
     assert "printable" in problem("proxy-password", value)
-    assert problem("proxy-password", "p" * MAX_VALUE) == "" == problem("proxy-password", "größer ' \" \\")
+    assert problem("proxy-password", "p" * MAX_OVERRIDE) == "" == problem("proxy-password", "größer ' \" \\")
 
 
 def test_every_choice_is_valid_and_followed() -> None:

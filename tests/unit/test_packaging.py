@@ -10,7 +10,7 @@ import pytest
 from ...packaging import generate, manual
 from ...packaging.policy_files import ACCOUNT, PROGRAM, UNIT
 from ...policy.exit_status import ExitStatus
-from ...policy.sandbox.confinement import START_CAPABILITIES
+from ...policy.sandbox.confinement import OPTIONAL_CAPABILITIES, START_CAPABILITIES
 from ...supervisor.bus.manager_api import BUS_NAME
 from ...supervisor.start.allocator import ENVIRONMENT
 from ...supervisor.start.options import make_parser
@@ -51,7 +51,7 @@ def test_the_unit_saves_the_service_a_second_start() -> None:
 
 def test_the_unit_grants_what_starting_takes_and_no_more() -> None:
     granted = [name.removeprefix("CAP_").lower() for name in unit_settings("CapabilityBoundingSet")]
-    assert sorted(granted) == sorted(START_CAPABILITIES)
+    assert sorted(granted) == sorted({**START_CAPABILITIES, **OPTIONAL_CAPABILITIES})
 
 
 def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_accounts() -> None:

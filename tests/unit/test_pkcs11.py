@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ...ipc.helpers import Filters, Setup, StagedProvider, decode_setup, encode
+from ...policy.pieces import whole
 from ...policy.profile.pkcs11 import (
     ListedProvider,
     Provider,
@@ -104,8 +105,8 @@ def test_a_profile_means_a_provider_by_its_name_or_its_very_path() -> None:
     ],
 )
 def test_what_a_profile_asks_for(profile: str, numbers: set[int]) -> None:
-    assert asked_for(profile.encode(), LISTED) == numbers
-    assert asked_for(profile.encode(), ()) == set()
+    assert whole(asked_for(profile.encode(), LISTED)) == numbers
+    assert whole(asked_for(profile.encode(), ())) == set()
 
 
 @pytest.mark.parametrize(
@@ -128,5 +129,5 @@ def test_the_label_in_an_identity(identity: str, label: str) -> None:
 
 def test_what_the_spawner_is_told() -> None:
     staged = (StagedProvider(("/m.so", "/run/pcscd"), 7), StagedProvider(()))
-    setup = Setup("/usr/sbin/openvpn", "/run/template", 60706, 61183, ALL, Filters(engine=(b"\xff",)), staged)
+    setup = Setup("/usr/sbin/openvpn", "/run/template", 60706, 61183, ALL, Filters(engine=(b"\xff",)), staged, 1.0)
     assert decode_setup(encode(setup)) == setup

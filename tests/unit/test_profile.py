@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ...policy.limits import MAX_PROFILE
+from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.options import ALLOWED, OPTIONS, REFUSED
 from ...policy.profile.syntax import tokenize
 from ...worker.profile.compiler import compile_profile
@@ -162,6 +162,24 @@ def test_connection_blocks_are_written_anew() -> None:
         "'foo' (line 9)",
         "remote (line 14)",
     ]
+
+
+def test_one_name_for_several_families_is_two_for_the_engine() -> None:
+    compiled = compile_profile(START + "remote a 1 udp6\nremote a 2\nremote b 3 udp6\nremote 192.0.2.1 4 udp6\n")
+    assert compiled.config.endswith("\nremote a. 1 udp6\nremote a 2\nremote b 3 udp6\n")
+    assert [(remote.host, remote.alias) for remote in compiled.remotes] == [("a", "a."), ("a", ""), ("b", "")]
+    assert compiled.warnings == ("remote 192.0.2.1 (line 9) is ignored: it is no IPv6 address",)
+
+
+def test_no_server_of_the_family_wanted() -> None:
+    assert "remote (line 6): it is no IPv6 address" in refusal("remote 192.0.2.1\nproto udp6", START)
+
+
+def test_a_family_may_be_given_after_the_server() -> None:
+    blocks = "".join(f"<connection>\nremote a\nproto {proto}\n</connection>\n" for proto in ("udp", "tcp6"))
+    compiled = compile_profile(START + blocks)
+    assert "<connection>\nremote a\nproto udp\n" in compiled.config
+    assert "<connection>\nremote a.\nproto tcp6\n" in compiled.config
 
 
 @pytest.mark.parametrize(
@@ -319,3 +337,25 @@ def test_nothing_is_imported_late() -> None:
     ]
     done = subprocess.run([sys.executable, "-c", LATE_IMPORTS, *texts], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "most", "what"),
+    [
+        ("remote 192.0.2.1 {}\n", MAX_REMOTES, "a further remote"),
+        ("<connection>\nremote 192.0.2.1 {}\n</connection>\n", MAX_REMOTES, "a further remote"),
+        ("route 203.0.113.{}\n", MAX_ROUTES, "a further route"),
+        ("route-ipv6 2001:db8:{}::/48\n", MAX_ROUTES, "a further route-ipv6"),
+    ],
+)
+def test_so_many_and_no_more(line: str, most: int, what: str) -> None:
+    """The engine takes a time for them that grows with the square of their number."""
+    servers = "" if "remote" in line else "remote 192.0.2.1\n"
+    lines = [line.format(1 + number % 200) for number in range(most + 2)]
+    compiled = compile_profile("client\ndev tun\n" + servers + "".join(lines) + "<ca>\nx\n</ca>\n")
+    assert len(compiled.remotes) == (1 if servers else most)
+    assert compiled.config.count(f"\n{line.split()[0]}") == most
+    [warning] = compiled.warnings
+    assert warning.startswith(f"{what} (lines ") and f"{most} " in warning
+    at_most = compile_profile("client\ndev tun\n" + servers + "".join(lines[:most]) + "<ca>\nx\n</ca>\n")
+    assert at_most.config == compiled.config and at_most.warnings == ()

@@ -126,7 +126,7 @@ def test_credentials_for_several_proxies_are_refused(other: str) -> None:
     [
         ("http-proxy-option AGENT x\n", "http-proxy-option (line 8)"),
         (CREDENTIALS, "http-proxy-user-pass (line 8)"),
-        ("remote-random-hostname\n", "remote-random-hostname (line 8)"),
+        ("preresolve\n", "preresolve (line 8)"),
     ],
 )
 def test_what_is_left_out(lines: str, warning: str) -> None:

@@ -1,6 +1,7 @@
 """The profile store on real files: what survives, what is refused, what is moved aside."""
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -12,6 +13,7 @@ import pytest
 
 from ...policy import limits
 from ...supervisor.errors import CallerError, NoSuchObject
+from ...supervisor.services.profile_quota import FileSystem, ProfileQuota
 from ...supervisor.services.profile_store import ProfileStore, StoredProfile
 from ..support.skipping import cannot_run_here
 
@@ -44,8 +46,8 @@ def test_both_kinds_come_back_verbatim_in_a_new_process(tmp_path: Path) -> None:
         found = again.find(kept.path)
         assert (found.metadata.name, found.metadata.owner, found.persistent) == ("on disk", 1000, True)
         assert (found.metadata.used_count, found.metadata.tags) == (2, ("home",))
-        assert await again.text(found) == TEXT
-        assert await again.text(again.find(passing.path)) == b"\n\r\nno newline at end"
+        assert await again.text(found, 1000) == TEXT
+        assert await again.text(again.find(passing.path), 1) == b"\n\r\nno newline at end"
         assert not again.find(passing.path).persistent
 
     asyncio.run(run())
@@ -92,7 +94,7 @@ def test_changes_at_the_same_time_all_count(tmp_path: Path) -> None:
         assert profile.metadata.used_count == 20
         again, _ = await loaded(tmp_path)
         assert again.find(profile.path).metadata.used_count == 20
-        assert await again.text(again.find(profile.path)) == TEXT
+        assert await again.text(again.find(profile.path), 1) == TEXT
 
     asyncio.run(run())
 
@@ -136,7 +138,7 @@ def test_damaged_files_are_moved_aside_and_the_others_served(damage, tmp_path: P
         content = damage(bad.file.read_bytes())
         bad.file.write_bytes(content)
         with pytest.raises(CallerError, match="damaged"):
-            await store.text(bad)
+            await store.text(bad, 1)
 
         again, notes = await loaded(tmp_path)
         assert again.profiles.keys() == {good.path}
@@ -202,10 +204,176 @@ def test_killed_between_write_and_rename(phase: str, tmp_path: Path) -> None:
     async def after() -> None:
         store, notes = await loaded(tmp_path)
         assert notes == [] and store.profiles.keys() == {path}
-        assert store.find(path).metadata.name == "old" and await store.text(store.find(path)) == TEXT
+        assert store.find(path).metadata.name == "old" and await store.text(store.find(path), 1) == TEXT
         assert files(tmp_path) == [store.find(path).file], "the half-written file stays for ever"
 
     asyncio.run(after())
+
+
+def test_what_a_user_may_take_in_one_place(tmp_path: Path) -> None:
+    """Imports at once count, too; another user and the other place have their own; what is removed counts no more."""
+    size = 1024 * 1024
+    fit = limits.PROFILES_IN_MEMORY_PER_USER // (size + limits.PROFILE_OVERHEAD)
+
+    async def run() -> None:
+        store = store_in(tmp_path)
+
+        async def add(owner: int, persistent: bool = False) -> StoredProfile:
+            return await store.add("a", b"#" * size, owner, single_use=False, persistent=persistent)
+
+        results = await asyncio.gather(*(add(1) for _ in range(fit + 3)), return_exceptions=True)
+        refused = {str(one) for one in results if isinstance(one, CallerError)}
+        assert sum(isinstance(one, CallerError) for one in results) == 3
+        assert len(refused) == 1 and "profiles in memory take 15.2 MiB" in (text := refused.pop())
+        assert "the 16.0 MiB that each user has: remove one first, or import it as a persistent one" in text
+        await add(1, persistent=True)
+        await add(2)
+        profile = next(one for one in results if isinstance(one, StoredProfile))
+        await store.remove(profile)
+        await add(1)
+        with pytest.raises(CallerError, match="each user has"):
+            await add(1)
+
+    asyncio.run(run())
+
+
+def test_a_user_gets_no_more_than_others_leave_free(tmp_path: Path) -> None:
+    size = 1024 * 1024
+
+    async def run() -> list[int]:
+        store = store_in(tmp_path)
+        counts = []
+        for owner in range(8):
+            results = await asyncio.gather(
+                *(store.add("a", b"#" * size, owner, single_use=False, persistent=False) for _ in range(20)),
+                return_exceptions=True,
+            )
+            counts.append(sum(isinstance(one, StoredProfile) for one in results))
+            refused = {str(one) for one in results if isinstance(one, CallerError)}
+            assert refused and all("each user has" in one or "no user gets more" in one for one in refused)
+        return counts
+
+    counts = asyncio.run(run())
+    assert counts == sorted(counts, reverse=True) and counts[0] == 15 and counts[-1] >= 1
+
+
+def test_root_may_give_a_user_more_and_what_is_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        profile = await store.add("a", TEXT, 1, single_use=False, persistent=True)
+        monkeypatch.setattr(limits, "PROFILES_ON_DISK_PER_USER", 1)
+        monkeypatch.setattr(limits, "MAX_PROFILES_PER_USER", 0)
+        again, notes = await loaded(tmp_path)
+        kept = again.find(profile.path)
+        assert notes == [] and await again.text(kept, 1) == TEXT
+        await again.change(kept, lambda _: {"owner": 2})
+        await again.change(kept, lambda _: {"name": "b"})
+        assert kept.metadata.owner == 2 and kept.metadata.name == "b"
+        await again.remove(kept)
+
+    asyncio.run(run())
+
+
+def test_whose_profiles_are_listed(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        first, second, third = [
+            await store.add(name, TEXT, owner, single_use=False, persistent=True)
+            for name, owner in (("first", 1), ("second", 1), ("third", 2))
+        ]
+
+        def listed(uid: int) -> list[str]:
+            return [profile.metadata.name for profile in store.usable_by(uid)]
+
+        assert (listed(1), listed(2), listed(3)) == (["first", "second"], ["third"], [])
+        await store.change(second, lambda _: {"granted": (2, 3)})
+        await store.change(third, lambda _: {"public": True})
+        assert (listed(1), listed(2), listed(3)) == (
+            ["first", "second", "third"],
+            ["second", "third"],
+            ["second", "third"],
+        )
+        again, _ = await loaded(tmp_path)
+        assert {profile.path for profile in again.usable_by(3)} == {second.path, third.path}
+        await store.change(second, lambda _: {"granted": (3,), "owner": 2})
+        await store.change(third, lambda _: {"public": False})
+        assert (listed(1), listed(2), listed(3)) == (["first"], ["second", "third"], ["second"])
+        for profile in (first, second, third):
+            await store.remove(profile)
+        assert listed(1) == listed(2) == listed(3) == []
+
+    asyncio.run(run())
+
+
+def test_a_change_writes_no_text(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        profile = await store.add("a", TEXT, 1, single_use=False, persistent=True)
+        before = profile.file.stat()
+        await store.change(profile, lambda _: {"granted": (7,)})
+        await store.change(profile, lambda _: {"granted": ()})
+        assert profile.file.stat() == before
+        again, _ = await loaded(tmp_path)
+        assert again.find(profile.path).metadata == profile.metadata
+        await again.remove(again.find(profile.path))
+        assert files(tmp_path) == []
+
+    asyncio.run(run())
+
+
+def test_a_file_that_holds_what_was_changed_as_well(tmp_path: Path) -> None:
+    """As earlier versions wrote it at each change."""
+    directory = tmp_path / "state" / "profiles"
+    directory.mkdir(parents=True)
+    line = {
+        "name": "old",
+        "owner": 1,
+        "size": len(TEXT),
+        "imported": 5,
+        "used_count": 3,
+        "tags": ["x" * 3],
+        "granted": [9],
+    }
+    (directory / "0e4a8f2e-0000-4000-8000-000000000000.profile").write_bytes(json.dumps(line).encode() + b"\n" + TEXT)
+
+    async def run() -> None:
+        store, notes = await loaded(tmp_path)
+        (profile,) = store.profiles.values()
+        assert notes == [] and (profile.metadata.used_count, profile.metadata.granted) == (3, (9,))
+        await store.change(profile, lambda _: {"granted": ()})
+        again, notes = await loaded(tmp_path)
+        assert notes == [] and again.find(profile.path).metadata == profile.metadata
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"name": "a", "owner": 1, "size": 5, "imported": 1}'])
+def test_what_was_changed_is_damaged(content: bytes, tmp_path: Path) -> None:
+    """The profile is not served as it was imported: it may have been shared then."""
+
+    async def run() -> None:
+        store = store_in(tmp_path)
+        profile = await store.add("a", TEXT, 1, single_use=False, persistent=True)
+        await store.change(profile, lambda _: {"name": "b"})
+        profile.file.with_suffix(".metadata").write_bytes(content)
+        again, notes = await loaded(tmp_path)
+        assert not again.profiles and len(notes) == 1 and "changed metadata" in notes[0]
+        assert [file.name[:8] for file in files(tmp_path)] == ["damaged-"] * 2
+        assert await loaded(tmp_path) and len(files(tmp_path)) == 2
+
+    asyncio.run(run())
+
+
+def test_a_removal_that_was_interrupted(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = store_in(tmp_path)
+        profile = await store.add("a", TEXT, 1, single_use=False, persistent=True)
+        await store.change(profile, lambda _: {"name": "b"})
+        profile.file.unlink()
+        again, notes = await loaded(tmp_path)
+        assert not again.profiles and notes == [] and files(tmp_path) == []
+
+    asyncio.run(run())
 
 
 # Runs in a mount namespace of its own, as root: the tmpfs goes with it.
@@ -216,7 +384,7 @@ from openvpn3_sessionmgr.supervisor.errors import CallerError
 from openvpn3_sessionmgr.supervisor.services.profile_store import ProfileStore
 
 directory = Path(sys.argv[1])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1024k", "tmpfs", directory], check=True)
 TEXT = b"client\\n" * 2000
 
 def expect(error_text, attempt):
@@ -230,26 +398,36 @@ def expect(error_text, attempt):
     return run()
 
 def files():
-    return sorted(directory.rglob("*.*"))
+    return sorted(directory.rglob("*.profile"))
 
 async def run():
     store = ProfileStore(directory / "run", directory / "state")
-    profile = await store.add("first", TEXT, 1, single_use=False, persistent=True)
-    for persistent in (True, False):
-        await expect("No space left", store.add("big", TEXT * 10, 1, single_use=False, persistent=persistent))
-    (directory / "ballast").write_bytes(b"x" * 40_000)
+
+    def add(text):
+        return store.add("new", text, 1, single_use=False, persistent=True)
+
+    profile = await add(TEXT)
+    await store.change(profile, lambda metadata: {"name": "first"})
+    await expect("those of all users take 29 KiB of 256 KiB", add(TEXT * 14))
+    (directory / "ballast").write_bytes(b"x" * 756_000)
+    await expect("which 128 KiB are kept for sessions", add(TEXT * 9))
+    assert files() == [profile.file]
+    (directory / "more").write_bytes(b"x" * 190_000)
+    await store.change(profile, lambda metadata: {"name": "first"})
+    (directory / "yet more").write_bytes(b"x" * 20_000)
     before = files()
-    await expect("No space left", store.change(profile, lambda metadata: {"name": "second"}))
-    assert profile.metadata.name == "first" and await store.text(profile) == TEXT
+    await expect("can only be removed", store.change(profile, lambda metadata: {"name": "second"}))
+    assert profile.metadata.name == "first" and await store.text(profile, 1) == TEXT
     assert files() == before, "a half-written file was left"
 
+    (directory / "ballast").unlink()
     subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
     await expect("Read-only file system", store.add("new", b"client", 1, single_use=False, persistent=True))
     await expect("Read-only file system", store.change(profile, lambda metadata: {"name": "second"}))
     await expect("Read-only file system", store.remove(profile))
     again = ProfileStore(directory / "run", directory / "state")
     assert await again.load() == []
-    assert again.find(profile.path).metadata.name == "first" and await again.text(profile) == TEXT
+    assert again.find(profile.path).metadata.name == "first" and await again.text(profile, 1) == TEXT
     assert store.find(profile.path) is profile
 
 asyncio.run(run())
@@ -266,3 +444,16 @@ def test_full_and_read_only_disks_leave_the_old_state(tmp_path: Path) -> None:
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_what_is_left_free_in_a_small_file_system(tmp_path: Path) -> None:
+    """What is being written counts as written."""
+    mib = 1024 * 1024
+    quota = ProfileQuota(tmp_path, persistent=False)
+    quota.check(1, 4 * mib, FileSystem(100 * mib, 17 * mib))
+    with pytest.raises(CallerError, match=r"16\.0 MiB are free, of which 12\.5 MiB are kept for sessions"):
+        quota.check(1, 4 * mib, FileSystem(100 * mib, 16 * mib))
+    quota.under_way = 4 * mib
+    with pytest.raises(CallerError, match="is nearly full"):
+        quota.check(1, 4 * mib, FileSystem(100 * mib, 17 * mib))
+    quota.check(1, 4 * mib, FileSystem(10_000 * mib, 41 * mib))

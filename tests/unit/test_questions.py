@@ -7,8 +7,8 @@ import pytest
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup
 from ...policy.limits import MAX_INPUT, MAX_PENDING_INPUT, MAX_SLOTS
-from ...supervisor.errors import ProtocolViolation, RequestRefused
-from ...supervisor.sessions.user_input import UserInput
+from ...supervisor.errors import RequestRefused
+from ...supervisor.sessions.user_input import TooManyQuestions, UserInput
 
 LOGIN = (InputSlot("username", "User", False), InputSlot("password", "Password", True))
 CODE = (InputSlot("code", "Code", True),)
@@ -107,6 +107,6 @@ def test_a_worker_asks_so_much_and_no_more() -> None:
         asked.ask(USER, CODE)
     asked.ask(PENDING, CODE)  # counts for itself
     asked.ask(USER, LOGIN)
-    with pytest.raises(ProtocolViolation, match=f"^it asked more than {MAX_SLOTS} questions$"):
+    with pytest.raises(TooManyQuestions, match=f"^The session asks more than {MAX_SLOTS} questions$"):
         asked.ask(USER, CODE)
     assert asked.open_numbers(CREDENTIALS, USER) == [MAX_SLOTS - 2, MAX_SLOTS - 1]

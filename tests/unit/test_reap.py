@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import prctl
 import pytest
 
 from ...supervisor.workers import reap
@@ -120,7 +122,7 @@ def test_one_that_asks_late_is_told_all_the_same() -> None:
 def test_nothing_is_collected_after_the_end() -> None:
     async def body(reaper: Reaper) -> None:
         reaper.start()
-        descriptor = reaper._children_end
+        descriptor = reaper._changes
         reaper.stop()
         reaper.stop()
         assert not asyncio.get_running_loop().remove_reader(descriptor)
@@ -128,3 +130,82 @@ def test_nothing_is_collected_after_the_end() -> None:
             os.fstat(descriptor)
 
     run(body)
+
+
+def waiting_child() -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            prctl.set_pdeathsig(signal.SIGKILL)
+            while True:
+                signal.pause()
+        finally:
+            os._exit(0)
+    return child
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def with_grace(seconds: float, body: Callable[[Reaper, list[str]], Coroutine[Any, Any, None]]) -> None:
+    """`body` gets what was told of children that are made to go on."""
+
+    async def main() -> None:
+        made_to_go_on: list[str] = []
+        reaper = Reaper(seconds, lambda pid, how: made_to_go_on.append(how))
+        reaper.start()
+        async with asyncio.timeout(DEADLINE):
+            await body(reaper, made_to_go_on)
+        reaper.stop()
+
+    run_forked(main)
+
+
+def test_who_watches_is_told_of_one_that_stays_stopped() -> None:
+    async def body(reaper: Reaper, made_to_go_on: list[str]) -> None:
+        told: list[str] = []
+        child = waiting_child()
+        reaper.watch(child, told.append, told.append)
+        os.kill(child, signal.SIGSTOP)
+        await until(lambda: bool(told))
+        assert told == ["is stopped (SIGSTOP)"] and state(child) == "T"
+        os.kill(child, signal.SIGKILL)
+        await until(lambda: len(told) == 2)
+        assert told[1] == "was killed by SIGKILL" and made_to_go_on == []
+        assert reaper._stopped == reaper._watched_stops == {}
+
+    with_grace(0.01, body)
+
+
+def test_one_that_nobody_watches_is_made_to_go_on_each_time() -> None:
+    async def body(reaper: Reaper, made_to_go_on: list[str]) -> None:
+        child = waiting_child()
+        for number in range(1, 3):
+            os.kill(child, signal.SIGSTOP)
+            await until(lambda number=number: len(made_to_go_on) == number)  # type: ignore[misc]
+            await until(lambda: state(child) != "T")
+        os.kill(child, signal.SIGKILL)
+        await until(lambda: not Path(f"/proc/{child}").exists())
+
+    with_grace(0.01, body)
+
+
+@pytest.mark.parametrize("grace", [0.0, 1000.0])
+def test_one_that_goes_on_in_time_is_left_alone(grace: float) -> None:
+    async def body(reaper: Reaper, made_to_go_on: list[str]) -> None:
+        told: list[str] = []
+        child = waiting_child()
+        reaper.watch(child, told.append, told.append)
+        os.kill(child, signal.SIGSTOP)
+        if grace:
+            await until(lambda: child in reaper._stopped)
+        else:
+            await until(lambda: state(child) == "T")
+        os.kill(child, signal.SIGCONT)
+        await until(lambda: not reaper._stopped and state(child) != "T")
+        os.kill(child, signal.SIGKILL)
+        await until(lambda: bool(told))
+        assert told == ["was killed by SIGKILL"] and made_to_go_on == []
+
+    with_grace(grace, body)

@@ -56,28 +56,82 @@ def test_the_address_that_worked_comes_first_after_a_loss() -> None:
     servers.attempt_failed()
     assert servers.connected(B, 1194) == Remote("a.example", 1194, "udp")
     servers.lost()
-    assert servers.hosts_file().startswith(f"{B} a.example\n")
-    assert servers.to_look_up() == ["b.example"]
-    hear(servers, B)
+    # Then its others that are known, those tried before among them, then it is looked up again.
+    for address in (B, A):
+        assert servers.to_look_up() == []
+        assert servers.hosts_file() == f"{address} a.example\n{C} b.example\n"
+        hear(servers, address)
+        servers.attempt_failed()
+    assert servers.to_look_up() == ["a.example"]
+
+
+def test_the_address_that_worked_is_tried_when_its_name_cannot_be_looked_up() -> None:
+    servers = remotes("a.example")
+    servers.learned("a.example", (A,))
+    servers.connected(A, 1194)
+    servers.lost()
     servers.attempt_failed()
-    assert servers.to_look_up() == ["a.example", "b.example"]
+    assert servers.to_look_up() == ["a.example"]
+    servers.learned("a.example", ())
+    assert servers.usable and servers.hosts_file() == f"{A} a.example\n"
+    servers.attempt_failed()
+    assert servers.to_look_up() == ["a.example"]
+    servers.learned("a.example", (B,))
+    assert servers.hosts_file() == f"{B} a.example\n"
 
 
-def test_a_name_that_does_not_resolve_leads_nowhere_for_one_attempt() -> None:
+def test_a_name_that_does_not_resolve_leads_nowhere_for_one_round() -> None:
     servers = remotes("a.example", "b.example")
     servers.learned("a.example", ())
-    servers.learned("b.example", (B,))
+    servers.learned("b.example", (B, A))
     assert servers.to_look_up() == []
     assert servers.hosts_file() == f"{NOWHERE} a.example\n{B} b.example\n"
     hear(servers, NOWHERE)
     assert servers.leads_nowhere
     servers.attempt_failed()
     assert not servers.leads_nowhere
+    assert servers.to_look_up() == []
     assert servers.hosts_file().endswith(f"{B} b.example\n")
     assert servers.to_look_up() == ["a.example"]
     servers.learned("a.example", ())
     servers.forget_failures()
     assert servers.to_look_up() == ["a.example"]
+
+
+def test_each_name_is_looked_up_once_a_round() -> None:
+    names = [f"{number}.example" for number in range(40)]
+    servers = remotes(*names)
+    asked = 0
+    for _ in names:
+        for name in servers.to_look_up():
+            asked += 1
+            servers.learned(name, (A,) if name == names[-1] else ())
+        servers.hosts_file()
+        hear(servers, NOWHERE)
+        servers.attempt_failed()
+    assert asked == len(names)
+    assert servers.to_look_up() == names[:-1]
+
+
+def test_an_address_of_a_family_that_a_remote_does_not_want_is_told() -> None:
+    servers = Remotes([Remote("a.example", 1194, "udp", None, 6, "a.example."), Remote("a.example", 1194, "udp")])
+    assert servers.to_look_up() == ["a.example"]
+    assert servers.learned("a.example", (A,)) == ["a.example has no IPv6 address, which its remote asks for"]
+    assert servers.hosts_file() == f"{NOWHERE6} a.example.\n{A} a.example\n"
+    assert servers.learned("a.example", ()) == []  # why, the resolver tells
+
+
+def test_a_random_label_is_put_before_the_names_of_servers() -> None:
+    proxied = Remote("b.example", 443, "tcp", Proxy("http", "proxy.example"))
+    servers = Remotes([Remote("a.example", 1194, "udp"), proxied], random_names=True)
+    first, of_proxy = servers.to_look_up()
+    assert re.fullmatch(r"[0-9a-f]{12}\.a\.example", first) and of_proxy == "proxy.example"
+    assert servers.to_look_up() == [first, of_proxy]  # until it is answered
+    servers.learned(first, (A,))
+    assert servers.hosts_file().startswith(f"{A} a.example\n")
+    hear(servers, A)
+    servers.attempt_failed()
+    assert servers.to_look_up()[0] not in (first, "a.example")
 
 
 @pytest.mark.parametrize(("family", "kept", "nowhere"), [(0, [A, C], NOWHERE), (4, [A], NOWHERE), (6, [C], NOWHERE6)])
@@ -128,6 +182,15 @@ def test_through_a_proxy_its_name_is_looked_up_and_not_the_servers() -> None:
     assert not Remotes([Remote("a.example", 443, "tcp", Proxy("socks", A))]).to_look_up()
 
 
+def test_over_udp_a_socks_proxy_is_not_told_the_name() -> None:
+    servers = Remotes([Remote("a.example", 1194, "udp", Proxy("socks", "proxy.example"))])
+    assert servers.to_look_up() == ["proxy.example", "a.example"]
+    servers.learned("proxy.example", (B,))
+    servers.learned("a.example", (A,))
+    assert servers.hosts_file() == f"{B} proxy.example\n{A} a.example\n"
+    assert servers.connected(A, 1194).host == "a.example"
+
+
 @pytest.mark.parametrize(
     ("line", "address"),
     [
@@ -162,7 +225,7 @@ def test_the_hosts_file_has_only_addresses_and_names(hosts: list[str], data: st.
     except ProfileRefused:
         compiled = compile_profile("client\ndev tun\n<ca>\nCA\n</ca>\nremote a.example\nremote b%-_.example\n")
     servers = Remotes(compiled.remotes)
-    names = {remote.host for remote in compiled.remotes}
+    names = {remote.alias or remote.host for remote in compiled.remotes}
     for _ in range(data.draw(st.integers(1, 5))):
         for name in servers.to_look_up():
             servers.learned(name, tuple(data.draw(st.lists(ADDRESSES, max_size=4))))

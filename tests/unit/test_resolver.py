@@ -67,7 +67,7 @@ def running(most: int = 10, deadline: float = 60.0) -> Iterator[Resolver]:
             ours.close()
             prctl.set_pdeathsig(signal.SIGKILL)
             vars(resolver).update(_MAX_LOOKUPS=most, RESOLVE_DEADLINE=deadline, resolve=resolve)
-            resolver.serve(theirs)
+            resolver.serve(theirs, anew=False)
             os._exit(0)
         finally:
             os._exit(1)

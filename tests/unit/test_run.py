@@ -39,7 +39,7 @@ class Books(Network, SessionJournal, UserIds):
 
     protected = range(0)
 
-    async def create_device(self, session: str, uid: int) -> str:
+    async def create_device(self, session: str, uid: int, owner: int) -> str:
         self._done.append(f"device for {uid}")
         return "tun7"
 

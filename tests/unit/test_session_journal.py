@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ...supervisor.files import TEMPORARY
+from ...supervisor.record_file import RecordFile
 from ...supervisor.sessions import journal
 from ...supervisor.sessions.journal import SessionJournal
 from ..support.skipping import cannot_run_here
@@ -29,8 +29,8 @@ def process(*command: str) -> Iterator["subprocess.Popen[bytes]"]:
             started.kill()
 
 
-def records(directory: Path) -> list[str]:
-    return sorted(file.name for file in directory.iterdir())
+def records(directory: Path) -> dict[int, bytes | None]:
+    return RecordFile(directory / "records").read()
 
 
 def test_what_was_noted_is_ended_and_forgotten(tmp_path: Path) -> None:
@@ -40,31 +40,32 @@ def test_what_was_noted_is_ended_and_forgotten(tmp_path: Path) -> None:
         before.add("over", over.pid, os.getuid())
         before.remove("over")
         before.remove("over")
-        assert records(tmp_path) == ["left.worker"]
-        (tmp_path / f"half{TEMPORARY}").write_text("{")
-        (tmp_path / "cut.worker").write_text("{")
-        (tmp_path / "other").write_text("is somebody else's")
+        assert len(records(tmp_path)) == 1
+        RecordFile(tmp_path / "records").add(b"{")
         assert SessionJournal(tmp_path).end_leftovers() == [left.pid]
         assert left.wait(DEADLINE) == -signal.SIGKILL
         assert over.poll() is None
-        assert records(tmp_path) == ["other"]
+        assert records(tmp_path) == {}
 
 
 @pytest.mark.parametrize("field", ["started", "uid"])
 def test_another_process_that_has_the_number_now_is_left_alone(tmp_path: Path, field: str) -> None:
     with process(*SLEEP) as stranger:
         SessionJournal(tmp_path).add("s", stranger.pid, os.getuid())
-        record = json.loads((tmp_path / "s.worker").read_text())
+        [(place, content)] = records(tmp_path).items()
+        record = json.loads(content or b"")
         record[field] += 1
-        (tmp_path / "s.worker").write_text(json.dumps(record))
+        file = RecordFile(tmp_path / "records")
+        file.remove(place)
+        file.add(json.dumps(record).encode())
         assert SessionJournal(tmp_path).end_leftovers() == []
-        assert stranger.poll() is None and records(tmp_path) == []
+        assert stranger.poll() is None and records(tmp_path) == {}
 
 
 def test_one_that_has_ended_already(tmp_path: Path) -> None:
     with process(*SLEEP) as gone:
         SessionJournal(tmp_path).add("s", gone.pid, os.getuid())
-    assert SessionJournal(tmp_path).end_leftovers() == [] and records(tmp_path) == []
+    assert SessionJournal(tmp_path).end_leftovers() == [] and records(tmp_path) == {}
     with pytest.raises(FileNotFoundError):
         SessionJournal(tmp_path).add("s", gone.pid, os.getuid())
 
@@ -84,12 +85,12 @@ def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 SessionJournal(tmp_path).add("s", first, 0)
                 with pytest.raises(OSError, match=f"^worker {first} of an earlier instance cannot be ended$"):
                     SessionJournal(tmp_path).end_leftovers()
-                assert records(tmp_path) == ["s.worker"]  # it is tried again
+                assert len(records(tmp_path)) == 1  # it is tried again
             finally:
                 parent.send_signal(signal.SIGCONT)
             monkeypatch.setattr(journal, "GOODBYE_DEADLINE", DEADLINE)
             SessionJournal(tmp_path).end_leftovers()
-            assert records(tmp_path) == []
+            assert records(tmp_path) == {}
 
 
 def child_of(pid: int) -> int:

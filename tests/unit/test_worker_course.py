@@ -235,3 +235,22 @@ def test_a_line_that_the_level_hides_costs_no_credit() -> None:
             worker.session.uplink.log(LogCategory.DEBUG, "unseen")
         worker.session.uplink.log(LogCategory.INFO, "seen")
         assert logged(worker) == ["seen"]
+
+
+def test_the_other_names_have_their_grace_once() -> None:
+    """However many they are, and as long as answers keep coming, what has an address is tried."""
+    with bare_worker(Phase.HELD) as worker:
+        session = worker.session
+        session.attempts.looking_up.clear()
+        hosts = ["192.0.2.1", *(f"n{number}.example" for number in range(20))]
+        session.attempts.remotes = Remotes([Remote(host, 1194, "udp") for host in hosts])
+        worker.tell(messages.Connect(1))
+        before = session.timers._timers["grace"]
+        for host in hosts[1:4]:
+            worker.tell(messages.Resolved(host, ("192.0.2.2",)))
+        assert session.timers._timers["grace"] == before and session.attempts.engine_holds
+        assert session.engine is not None
+        session.engine._hosts = os.memfd_create("hosts")
+        before[1]()
+        os.close(session.engine._hosts)
+        assert not session.attempts.engine_holds and not session.timers.runs("grace")

@@ -50,6 +50,9 @@ class Listener(WorkerListener):
     def rules_broken(self, reason: str) -> None:
         self.process_ended(reason)
 
+    def not_handled(self, reason: str) -> None:
+        self.process_ended(reason)
+
     def process_ended(self, how: str) -> None:
         self.ends.append(how)
         self.ended.set()

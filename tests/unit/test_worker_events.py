@@ -8,7 +8,7 @@ from ...ipc import messages
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.profile.overrides import SessionOverrides
 from ...worker.profile.values import Remote
-from ...worker.session import events
+from ...worker.session import events, session
 from ...worker.session.phases import Phase
 from ...worker.session.remotes import Remotes
 from ..support.bare_worker import BareWorker, bare_worker
@@ -201,3 +201,36 @@ def test_an_engine_that_does_not_accept_its_profile(printed: list[str]) -> None:
         events.engine_ended(worker.session, "exited with 1")
         why = printed[0] if printed else "exited with 1"
         assert reports(worker) == [messages.Refused(f"The engine does not accept the profile: {why}")]
+
+
+# An engine that may be stuck
+
+
+def test_a_sign_of_life_is_given_and_the_engine_asked_for_one_once() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        for _ in range(2):
+            worker.tell(messages.Ping())
+        assert worker.said() == [messages.Pong(), messages.Pong()] and worker.commands() == ["pid"]
+        assert worker.session.timers.time_left() is not None
+        worker.engine_says("SUCCESS: pid=7")
+        assert worker.session.timers.time_left() is None
+        worker.tell(messages.Ping())
+        assert worker.commands() == ["pid"]
+
+
+def test_an_engine_without_a_connection_is_not_asked() -> None:
+    with bare_worker(Phase.STARTING) as worker:
+        worker.session.downlink.connection = None
+        worker.tell(messages.Ping())
+        assert worker.said() == [messages.Pong()] and worker.session.timers.time_left() is None
+
+
+def test_an_engine_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "ANSWER_DEADLINE", 0.0)
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.tell(messages.Ping())
+        worker.session.timers.run_due()
+        assert worker.said() == [
+            messages.Pong(),
+            messages.EngineDied("The engine does not answer within 0 s, and is killed"),
+        ]

@@ -1,6 +1,7 @@
 """The supervisor's end of one worker: frames strictly in order, bounds, and an end that leaves nothing."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,7 +11,7 @@ import pytest
 
 from ...ipc import messages
 from ...ipc.channel import Channel
-from ...ipc.codec import encode
+from ...ipc.codec import decode_to_worker, encode
 from ...policy.dbus_numbers import LogCategory
 from ...supervisor.errors import ProtocolViolation
 from ...supervisor.workers import process
@@ -100,14 +101,17 @@ def test_a_frame_that_takes_time_holds_back_the_next_until_it_is_given_up() -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "broken", "unhandled"),
     [
-        (ProtocolViolation("it asked too much"), "it asked too much"),
-        (KeyError("x"), "a message of it could not be handled: KeyError('x')"),
+        (ProtocolViolation("it asked too much"), ["it asked too much"], []),
+        (KeyError("x"), [], ["KeyError('x')"]),
+        (OSError(errno.EMFILE, "Too many open files"), [], ["Too many open files"]),
     ],
 )
 @pytest.mark.parametrize("later", [False, True])
-def test_what_cannot_be_handled_kills_it_and_is_said_once(error: Exception, told: str, later: bool) -> None:
+def test_what_cannot_be_handled_kills_it_and_is_said_once(
+    error: Exception, broken: list[str], unhandled: list[str], later: bool
+) -> None:
     async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
         async def fail() -> None:
             raise error
@@ -123,7 +127,7 @@ def test_what_cannot_be_handled_kills_it_and_is_said_once(error: Exception, told
         say(theirs, 1, 2, 3)
         await heard.until(lambda: bool(heard.ends))
         assert numbers(heard) == [1, 2]  # nor is the other one its last word
-        assert (heard.broken, heard.ends) == ([told], KILLED)
+        assert (heard.broken, heard.unhandled, heard.ends) == (broken, unhandled, KILLED)
 
     run(body)
 
@@ -227,5 +231,75 @@ def test_the_signal_that_it_is_sent() -> None:
         await heard.until(lambda: bool(heard.ends))
         assert not worker._loop.remove_reader(reads)  # the number may be another file's by now
         assert heard.ends == ["was killed by SIGTERM"]
+
+    run(body)
+
+
+def test_one_that_does_not_answer_is_killed_and_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "ANSWER_DEADLINE", 0.05)
+
+    async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
+        worker.ask_for_answer()
+        await heard.until(lambda: bool(heard.ends))
+        await worker.ended.wait()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert heard.ends == ["does not answer within 0.05 s, and is killed"] and heard.broken == []
+
+    run(body)
+
+
+def test_one_that_answers_is_left_alone_and_may_not_answer_unasked() -> None:
+    async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
+        heard.on_message = lambda message: worker.answered()
+        for _ in range(2):
+            worker.ask_for_answer()
+            worker.ask_for_answer()
+            assert decode_to_worker(theirs.receive().data, 0) == messages.Ping()
+            theirs.send(encode(messages.Pong()))
+            await heard.until(lambda: worker._answer_due is None)
+        theirs.send(encode(messages.Pong()))
+        await heard.until(lambda: bool(heard.broken))
+        assert heard.broken == ["it answered what it was not asked"]
+
+    run(body)
+
+
+def test_the_answer_may_wait_behind_what_is_being_done_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "ANSWER_DEADLINE", 0.01)
+
+    async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
+        done = asyncio.Event()
+
+        async def takes_long() -> None:
+            await done.wait()
+
+        def on_message(message: messages.ToSupervisor) -> Awaitable[None] | None:
+            if isinstance(message, messages.Pong):
+                worker.answered()
+                return None
+            return takes_long()
+
+        heard.on_message = on_message
+        say(theirs, 1)
+        await heard.until(lambda: bool(heard.messages))
+        worker.ask_for_answer()
+        theirs.send(encode(messages.Pong()))
+        first = worker._answer_due
+        while worker._answer_due is first:
+            await asyncio.sleep(0)
+        done.set()
+        await heard.until(lambda: len(heard.messages) == 2)
+        assert heard.ends == []
+
+    run(body)
+
+
+def test_one_that_stays_stopped_is_killed() -> None:
+    async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
+        worker.kill(signal.SIGSTOP)
+        await heard.until(lambda: bool(heard.ends))
+        await worker.ended.wait()
+        assert heard.ends == ["is stopped (SIGSTOP), and is killed"]
 
     run(body)

@@ -31,9 +31,12 @@ class _Lookup(msgspec.Struct):
     answer: bytes = b""
 
 
-def serve(supervisor: Channel) -> None:
-    """Answer look-ups until the supervisor closes its end."""
-    _Resolver(supervisor).run()
+def serve(supervisor: Channel, *, anew: bool) -> None:
+    """Answer look-ups until the supervisor closes its end; `anew` in the place of a process that died."""
+    resolver = _Resolver(supervisor)
+    if anew:
+        resolver.reply(helpers.ServesAnew())
+    resolver.run()
 
 
 class _Resolver:
@@ -69,9 +72,9 @@ class _Resolver:
             if request.number in self._lookups:
                 self._finish(self._lookups[request.number])
         elif request.number in self._lookups:
-            raise BadFrame(f"look-up {request.number} is under way already")
+            pass  # asked again (helpers.ServesAnew), and had waited in the socket besides
         elif len(self._lookups) >= _MAX_LOOKUPS:
-            self._reply(helpers.LookupResult(request.number, (), "too many names are being resolved"))
+            self.reply(helpers.LookupResult(request.number, (), "too many names are being resolved"))
         else:
             self._start(request)
 
@@ -82,7 +85,7 @@ class _Resolver:
         except OSError as error:
             os.close(read_end)
             os.close(write_end)
-            self._reply(helpers.LookupResult(request.number, (), f"cannot start a look-up: {error.strerror}"))
+            self.reply(helpers.LookupResult(request.number, (), f"cannot start a look-up: {error.strerror}"))
             return
         if pid == 0:
             os.write(write_end, helpers.encode(resolve(request)))
@@ -99,16 +102,16 @@ class _Resolver:
             return
         self._finish(lookup)
         try:
-            self._reply(helpers.decode_lookup_result(lookup.answer))
+            self.reply(helpers.decode_lookup_result(lookup.answer))
         except BadFrame:
-            self._reply(helpers.LookupResult(lookup.request.number, (), "the look-up's process died"))
+            self.reply(helpers.LookupResult(lookup.request.number, (), "the look-up's process died"))
 
     def _expire(self) -> None:
         now = time.monotonic()
         for lookup in [lookup for lookup in self._lookups.values() if lookup.deadline <= now]:
             self._finish(lookup)
             error = f"no answer from the name servers within {RESOLVE_DEADLINE:.0f} s"
-            self._reply(helpers.LookupResult(lookup.request.number, (), error))
+            self.reply(helpers.LookupResult(lookup.request.number, (), error))
 
     def _finish(self, lookup: _Lookup) -> None:
         """Forget a look-up, and end its process if it still runs."""
@@ -122,7 +125,8 @@ class _Resolver:
         for lookup in list(self._lookups.values()):
             self._finish(lookup)
 
-    def _reply(self, answer: helpers.LookupResult) -> None:
+    def reply(self, answer: helpers.FromResolver) -> None:
+        """Tell the supervisor something."""
         try:
             self._supervisor.send(helpers.encode(answer))
         except ChannelClosed:

@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import prctl
 from msgspec.structs import replace
@@ -56,18 +57,23 @@ def main() -> None:
     gc.enable()
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
-    if os.fork() == 0:
-        _end_with(lambda: _be_resolver(setup.first_uid, confinement))
+    starting = os.fork()
+    if starting == 0:
+        # From a process that ends at once: so its parent is the supervisor, which sees when it is stopped.
+        if os.fork() == 0:
+            _end_with(lambda: _be_resolver(setup, confinement))
+        os._exit(ExitStatus.OK)
+    os.waitpid(starting, 0)
     os.close(helpers.RESOLVER_FD)
     _end_with(lambda: _be_spawner(setup, confinement))
 
 
-def _be_resolver(uid: int, confinement: Confinement) -> None:
+def _be_resolver(setup: helpers.Setup, confinement: Confinement) -> None:
     os.close(helpers.SPAWNER_FD)
     os.close(helpers.CGROUP_FD)
     prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
-    confine.confine_resolver(uid, confinement)
-    keep_serving(lambda: resolver.serve(_inherited_channel(helpers.RESOLVER_FD)))
+    confine.confine_resolver(setup.first_uid, confinement)
+    keep_serving(lambda anew: resolver.serve(_inherited_channel(helpers.RESOLVER_FD), anew=anew), setup.stopped_grace)
 
 
 def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
@@ -80,6 +86,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
         template.build_and_enter(engine, setup.directory, staged)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
     else:
+        template.bring_device()
         base = template.OUTSIDE_DIRECTORY
     if Layer.MOUNT not in confinement.layers:
         template.share_private_directory(base)
@@ -90,7 +97,9 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     confinement = replace(confinement, base=base, places=places)
     confine.confine_spawner(confinement)
     uids = range(setup.first_uid + 1, setup.last_uid + 1)
-    keep_serving(lambda: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement, staged))
+    keep_serving(
+        lambda anew: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement, staged), setup.stopped_grace
+    )
 
 
 def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
@@ -102,11 +111,13 @@ def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvid
     print("PKCS#11: all sessions can see the files of all providers", file=sys.stderr, flush=True)
 
 
-def keep_serving(serve_requests: Callable[[], None]) -> None:
+def keep_serving(serve_requests: Callable[[bool], None], stopped_grace: float) -> None:
     """Fork a process that runs `serve_requests`, and fork it again when it dies; return when it ended in order.
 
-    The process that calls this reads nothing from anybody.
+    Its argument says whether it takes another one's place.  One that is stopped (SIGSTOP) for `stopped_grace` seconds
+    is killed; 0: never.  The process that calls this reads nothing from anybody.
     """
+    anew = False
     while True:
         try:
             child = os.fork()
@@ -115,14 +126,32 @@ def keep_serving(serve_requests: Callable[[], None]) -> None:
             time.sleep(_FORK_RETRY)
             continue
         if child == 0:
-            _end_with(serve_requests)
-        while True:
-            ended, status = os.waitpid(-1, 0)
-            if ended == child:
-                break
+            _end_with(partial(serve_requests, anew))
+        status = _wait_for_end(child, stopped_grace)
         if status == 0:
             return
         print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
+        anew = True
+
+
+def _wait_for_end(child: int, stopped_grace: float) -> int:
+    """The status with which a child ends, if need be by our killing it."""
+    pidfd = os.pidfd_open(child)
+    try:
+        _, status = os.waitpid(child, os.WUNTRACED)
+        while os.WIFSTOPPED(status):
+            how = f"is stopped ({signal.Signals(os.WSTOPSIG(status)).name})"
+            if stopped_grace:
+                time.sleep(stopped_grace)
+            changed, status = os.waitpid(child, os.WUNTRACED | os.WCONTINUED | (os.WNOHANG if stopped_grace else 0))
+            if not changed:
+                print(f"a helper {how}, and is killed", file=sys.stderr, flush=True)
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            if not changed or os.WIFCONTINUED(status):
+                _, status = os.waitpid(child, os.WUNTRACED)
+        return status
+    finally:
+        os.close(pidfd)
 
 
 def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:

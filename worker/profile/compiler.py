@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE
+from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
-from .connection import ConnectionScope
+from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
 from .values import (
@@ -84,6 +84,7 @@ class _Compiler:
         self.one_proxy = "http-proxy-user-pass" in self.blocks and "http-proxy" in self.names
         self.proto_force: str | None = None
         self.tun_type_given = any(o.name == "dev-type" and o.params == ("tun",) for o in options)
+        self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
         self.asks: dict[Need, bool] = {}
         self.static_challenge: StaticChallenge | None = None
@@ -98,9 +99,14 @@ class _Compiler:
             if name not in self.blocks:
                 raise refusal(option, f"says [inline], but there is no block <{name}>")
         self.connections = self.connections or [self.top]
-        remotes = [scope.remote(option) for scope in self.connections for option in scope.remotes]
-        if self.proto_force:
-            remotes = [remote for remote in remotes if remote.proto == self.proto_force]
+        servers = Servers(self.connections, self.top, one_proxy=self.one_proxy)
+        for option, reason in servers.left_out:
+            self.drop(option, reason, f"remote {option.params[0]}")
+        for option in servers.surplus:
+            self.drop(option, f"{MAX_REMOTES} servers are the most", "a further remote")
+        remotes = [remote for remote in servers.remotes if self.proto_force in (None, remote.proto)]
+        if not remotes and servers.left_out:
+            raise refusal(*servers.left_out[0])
         if not remotes:
             raise ProfileRefused("the profile names no server that could be used: check remote and proto-force")
         if any(remote.proxy and remote.proxy.kind == "http" and remote.proto == "udp" for remote in remotes):
@@ -110,6 +116,7 @@ class _Compiler:
             config=self._proxy() + "".join(self.top.lines) + pkcs11_lines,
             warnings=self._warnings(),
             remotes=tuple(remotes),
+            random_names="remote-random-hostname" in self.names,
             needs=frozenset(need for need, asked in self.asks.items() if asked),
             static_challenge=self.static_challenge,
             verbosity=self.verbosity,
@@ -207,8 +214,15 @@ class _Compiler:
         if self.scope is self.top and self.inner:
             self.drop(option, "the <connection> blocks name the servers")
             return
-        self.scope.remotes.append(option)
-        self.emit(option)
+        self.scope.remotes.append((option, len(self.scope.lines)))
+        self.scope.lines.append("")
+
+    def route(self, option: Option) -> None:
+        self.routes += 1
+        if self.routes > MAX_ROUTES:
+            self.drop(option, f"{MAX_ROUTES} routes are the most", f"a further {option.name}")
+        else:
+            self.emit(option)
 
     def connection(self, option: Option) -> None:
         self.scope = replace(self.top, remotes=[], lines=[])
@@ -216,10 +230,10 @@ class _Compiler:
             self.option(inner)
         if len(self.scope.remotes) != 1:
             raise refusal(option, "each <connection> block needs exactly one remote")
-        block = "".join(self.scope.lines) + ("" if self.one_proxy else self.scope.proxy.rendered())
+        self.scope.block = (option, len(self.top.lines))
+        self.top.lines.append("")
         self.connections.append(self.scope)
         self.scope = self.top
-        self.emit(replace(option, block=block))
 
     def http_proxy(self, option: Option) -> None:
         self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, self.one_proxy))
@@ -312,6 +326,8 @@ _SPECIAL = {
     "dev": _Compiler.dev,
     "dev-type": _Compiler.dev_type,
     "mode": _Compiler.mode,
+    "route": _Compiler.route,
+    "route-ipv6": _Compiler.route,
     "verb": _Compiler.verb,
     "proto": _Compiler.proto,
     "proto-force": _Compiler.force_proto,

@@ -2,6 +2,7 @@
 
 import re
 from enum import Enum
+from ipaddress import ip_address
 
 import msgspec
 
@@ -43,6 +44,7 @@ class Remote(msgspec.Struct, frozen=True):
     proto: str  # "udp" or "tcp"
     proxy: Proxy | None = None
     family: int = 0  # of addresses: 4, 6, or 0 for whichever
+    alias: str = ""  # what the engine calls the host, if otherwise; it looks both up by their names
 
 
 class StaticChallenge(msgspec.Struct, frozen=True):
@@ -58,6 +60,7 @@ class CompiledProfile(msgspec.Struct, frozen=True):
     config: str  # for the engine; contains secrets
     warnings: tuple[str, ...]
     remotes: tuple[Remote, ...]  # in the profile's order, at least one
+    random_names: bool  # servers are looked up below labels that nobody has asked for before
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
@@ -66,6 +69,14 @@ class CompiledProfile(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"CompiledProfile({len(self.config)} characters, {self.warnings}, {self.remotes}, {self.needs})"
+
+
+def version_of(host: str) -> int:
+    """4 or 6 if `host` is an address already, 0 for a name."""
+    try:
+        return ip_address(host).version
+    except ValueError:
+        return 0
 
 
 def read_host(option: Option, text: str) -> str:

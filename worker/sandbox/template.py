@@ -23,7 +23,8 @@ _HOSTS_PATH = f"{PRIVATE_DIRECTORY}/hosts"  # what the engine resolves its serve
 _PRIVATE_SIZE = "16m"  # the profile in two forms, a socket; the engine's temporary files
 
 # Character devices the engine opens: name, major, minor (the kernel's admin-guide/devices.txt).
-_DEVICES = (("null", 1, 3), ("random", 1, 8), ("urandom", 1, 9), ("net/tun", 10, 200))
+_TUN = (10, 200)
+_DEVICES = (("null", 1, 3), ("random", 1, 8), ("urandom", 1, 9), ("net/tun", *_TUN))
 
 
 def build_and_enter(engine: str, directory: str, staged: Sequence[StagedProvider] = ()) -> None:
@@ -87,6 +88,19 @@ def share_private_directory(base: str) -> None:
     mounts.mount("private", base, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC, "mode=1777")
 
 
+def bring_device() -> None:
+    """Where workers keep the host's root: have all users open /dev/net/tun, whatever the mode of the host's node."""
+    mounts.mount("device", OUTSIDE_DIRECTORY, "tmpfs", mounts.MS_NOSUID | mounts.MS_NOEXEC, "mode=0755,size=4k")
+    node = Path(OUTSIDE_DIRECTORY, "tun")
+    try:
+        _make_node(node, *_TUN)
+        mounts.mount(str(node), "/dev/net/tun", flags=mounts.MS_BIND)
+    except (PermissionError, FileNotFoundError):
+        pass  # without CAP_MKNOD, or without a node to cover, they have the host's
+    finally:
+        mounts.detach(OUTSIDE_DIRECTORY)
+
+
 def loaders() -> tuple[str, ...]:
     """The dynamic loaders, one of which the kernel executes when it executes the engine (ld.so(8))."""
     return tuple(str(file) for directory in _library_directories() for file in directory.glob("ld*.so*"))
@@ -102,9 +116,13 @@ def _make_devices(directory: Path) -> None:
     for name, major, minor in _DEVICES:
         node = directory / name
         try:
-            os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(major, minor))
-            node.chmod(0o666)  # the umask took bits away
+            _make_node(node, major, minor)
         except PermissionError:
             # Containers often lack CAP_MKNOD: use the host's node instead.
             node.touch()
             mounts.mount(f"/dev/{name}", str(node), flags=mounts.MS_BIND)
+
+
+def _make_node(node: Path, major: int, minor: int) -> None:
+    os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    node.chmod(0o666)  # the umask took bits away

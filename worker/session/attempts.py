@@ -34,6 +34,9 @@ class Attempts:
         self.engine_holds = False  # waits for "hold release"
         self._suggested_pause = 0  # seconds, by the engine that holds
         self._at_once = False  # at the next hold, whatever the engine suggests
+        self._connected = False
+        self._skipped = 0  # remotes without an address that the engine came to, one after the other
+        self._told: set[str] = set()  # what is wrong with names, as far as that was said
 
     def held(self, seconds: int) -> None:
         """The engine holds, and suggests to wait `seconds`."""
@@ -51,6 +54,8 @@ class Attempts:
                 self._uplink.tell(messages.Resolve(name))
         if not self.looking_up:
             self._release()
+        elif self.remotes.usable and not self._timers.runs("grace"):  # each answer would put it off again
+            self._timers.set("grace", _LOOKUP_GRACE, self._release)
 
     def schedule(self) -> None:
         """Let the engine, which holds, try again after a while."""
@@ -59,7 +64,7 @@ class Attempts:
 
     def hold_back(self) -> None:
         """Let the engine hold until it is allowed another attempt, and take all the time that this takes."""
-        self._timers.cancel("release")
+        self._cancel_release()
         self._at_once = False
         self.stop_deadline()
 
@@ -67,21 +72,43 @@ class Attempts:
         """Let the engine try again as soon as it holds."""
         self._at_once = True
 
+    def skip(self) -> None:
+        """The engine has come to a remote without an address: on to the next, with a pause after a whole round."""
+        self._skipped += 1
+        if self._skipped < len(self.remotes.remotes):
+            self.at_once()
+
+    def connected(self) -> None:
+        """The engine is connected."""
+        self.connected_once = self._connected = True
+
+    def ended(self) -> None:
+        """The engine has given up an attempt, or its connection."""
+        if not self.remotes.leads_nowhere:
+            self._skipped = 0
+        if self._connected:
+            self.remotes.lost()
+        else:
+            self.remotes.attempt_failed()
+        self._connected = False
+
     def looked_up(self, answer: messages.Resolved) -> None:
         """The supervisor's answer to a look-up."""
         self.looking_up.discard(answer.host)
-        self.remotes.learned(answer.host, answer.addresses)
+        for trouble in self.remotes.learned(answer.host, answer.addresses):
+            self.last_error = trouble
+            if trouble not in self._told:
+                self._told.add(trouble)
+                self._uplink.log(LogCategory.WARN, trouble)
         if answer.error:
             self.last_error = f"cannot resolve {answer.host}: {answer.error}"
             self._uplink.log(LogCategory.WARN, f"Cannot resolve {answer.host}: {answer.error}")
         if self._machine.phase is Phase.RUNNING and self.engine_holds:
-            if self.remotes.usable:
-                self._timers.set("release", _LOOKUP_GRACE, self._release)
             self.allow()
 
     def _release(self) -> None:
         """Answer the engine's hold, if there is any address for it to try."""
-        self._timers.cancel("release")
+        self._cancel_release()
         if not self.engine_holds:
             return
         if not self.remotes.usable:
@@ -90,6 +117,10 @@ class Attempts:
             return
         self.engine_holds = self._at_once = False
         self._release_engine(self.remotes.hosts_file())
+
+    def _cancel_release(self) -> None:
+        self._timers.cancel("release")
+        self._timers.cancel("grace")
 
     # The time that the first connection may take
 

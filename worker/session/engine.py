@@ -79,6 +79,7 @@ class Engine:
 
     def _become_engine(self, null: int, arguments: list[str]) -> None:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(null, 0)
@@ -126,6 +127,15 @@ class Engine:
                 signal.pidfd_send_signal(self.pidfd, number)
             except ProcessLookupError:
                 pass
+
+    def stopped(self) -> str | None:
+        """Whether the process has been stopped since ("SIGSTOP"), or goes on (""); None if neither."""
+        if self.pidfd < 0:
+            return None
+        change = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+        if change is None:
+            return None
+        return signal.Signals(change.si_status).name if change.si_code == os.CLD_STOPPED else ""
 
     def reap(self) -> str | None:
         """Collect the ended process; how it ended, in words, or None while it runs."""

@@ -6,13 +6,12 @@ from typing import Any
 
 from ...ipc import messages
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
-from ...policy.limits import MAX_URL
-from ...policy.network import PolicyViolation, check
-from ..profile.values import Remote
+from ...policy.limits import MAX_STATUS_TEXT
+from ...policy.reports import is_endpoint, is_web_page
+from ..profile.values import Remote, version_of
 from . import management, network_settings
 from .phases import Event, Phase
 from .questions import CannotAnswer
-from .remotes import version_of
 from .session import WorkerSession
 
 # States of the engine on its way to a connection: what to log, and how prominently.
@@ -55,8 +54,6 @@ _OWN_CERTIFICATE_EXPIRED = "WARNING: Your certificate has expired"
 # Front-ends look for its first word.
 _WRONG_PASSPHRASE = "PEM_PASSWORD_FAIL: the passphrase of the private key is wrong"
 
-_WEB_PAGE = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
-
 # What the engine prints about a proxy that is shown credentials, and about one that wants (other) ones.
 _CREDENTIALS_SHOWN = re.compile(r"Attempting Basic Proxy-Auth|Proxy-Auth.*phase 3|'Proxy-Authorization: Digest")
 _PROXY_REFUSES = "Proxy requires authentication"
@@ -75,10 +72,10 @@ _ASKED_TO_EXIT = ("SIGTERM", "SIGINT", "exit-with-notification", "init_instance"
 
 def handle(session: WorkerSession, event: management.Event) -> None:
     """Act on one event; while the worker stops only signs of life matter."""
-    if session.phase is not Phase.STOPPING:
+    if isinstance(event, management.Reply) and event.text.startswith("pid="):
+        session.engine_answers()
+    elif session.phase is not Phase.STOPPING:
         _HANDLERS[type(event)](session, event)
-    elif isinstance(event, management.Reply) and event.text.startswith("pid="):
-        session.still_answers()
 
 
 def printed(session: WorkerSession, line: str) -> None:
@@ -150,24 +147,29 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
     session.proxy_refusals = 0
     if not session.machine.happened(Event.ENGINE_CONNECTED):
         return  # Pause came first: the engine is about to give the connection up
-    session.attempts.connected_once = True
+    session.attempts.connected()
     if event.detail != "SUCCESS":
         session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
+    endpoint = (*_endpoint(remote, event), remote.host)
+    if not is_endpoint(*endpoint):
+        session.machine.failed(f"The engine is connected to something impossible: {event.remote}:{event.port}")
+        return
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
-    session.endpoint, session.endpoint_reported = (*_endpoint(remote, event), remote.host), False
+    session.endpoint, session.endpoint_reported = endpoint, False
     session.downlink.command("load-stats")
 
 
 def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, int]:
     """Protocol, address and port that a connection is to; those of the server, where the engine speaks of a proxy's."""
-    if remote.proxy and remote.proxy.kind == "http":
-        return HTTP_PROXIED[version_of(event.remote) or 4], remote.host, remote.port
-    return remote.proto, event.remote, event.port
+    if remote.proxy is None:
+        return remote.proto, event.remote, event.port
+    proto = HTTP_PROXIED[version_of(event.remote) or 4] if remote.proxy.kind == "http" else remote.proto
+    return proto, remote.host, remote.port
 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
-    session.attempts.remotes.attempt_failed()
+    session.attempts.ended()
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
@@ -177,8 +179,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
     elif reason == "private-key-password-failure":
         _key_refused(session)
     elif session.attempts.connected_once:
-        session.attempts.remotes.lost()
-        session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason))
+        session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason[:MAX_STATUS_TEXT]))
     elif reason == "tls-error" and any(mark in session.attempts.last_error for mark in _HOPELESS):
         session.machine.failed(f"The TLS handshake failed: {session.attempts.last_error}")
     else:
@@ -209,15 +210,11 @@ def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
     )
     for warning in warnings:
         session.uplink.log(LogCategory.WARN, warning)
-    try:
-        check(wanted)
-    except PolicyViolation as error:
-        session.machine.failed(f"The server's network settings cannot be used: {error}")
-        return
-    session.uplink.tell(messages.ApplyNetwork(wanted))
+    session.ask_for_network(wanted)
 
 
 def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
+    session.network = None
     session.uplink.tell(messages.ClearNetwork())
 
 
@@ -263,7 +260,7 @@ def _server_asks(session: WorkerSession, event: management.ServerAsks) -> None:
     url = rest if kind == "OPEN_URL" else rest.partition(":")[2]
     if kind not in ("OPEN_URL", "WEB_AUTH"):
         session.uplink.log(LogCategory.VERB1, "The server asks for something unknown")
-    elif _WEB_PAGE.fullmatch(url) and url.isprintable() and len(url) <= MAX_URL:
+    elif is_web_page(url):
         session.dialogue.open_url(url)
     else:
         session.machine.failed("The server asks the user to open a URL that is not a web page")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, encode
+from ...kernel.signals import open_signalfd, take_signals
 from ...policy.dbus_numbers import LogCategory
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOG_LINE
@@ -89,6 +90,15 @@ class _Loop:
             self._session.machine.happened(Event.ENDED, f"The worker was asked to end ({number.name})")
 
         self._watch(read_end, terminated)
+        # As in the supervisor a signal without a handler: it leaves no registers on a stack.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        children = open_signalfd({signal.SIGCHLD})
+
+        def child_changed() -> None:
+            take_signals(children)
+            self._session.engine_stopped_or_goes_on()
+
+        self._watch(children, child_changed)
 
     def _read_supervisor(self) -> None:
         try:

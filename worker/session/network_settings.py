@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from itertools import count, islice
 
+import msgspec
+
 from ...policy.limits import MAX_ADDRESSES, MAX_ROUTES
 from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, check, route_problem
 
@@ -38,6 +40,12 @@ def from_environment(
     if any(_is_dns(value) for key, value in environment.items() if key.startswith("foreign_option_")):
         warnings.append("the DNS settings for this tunnel are not applied: not supported yet")
     return settings, warnings
+
+
+def moved(settings: NetworkSettings, server: str) -> NetworkSettings:
+    """The same settings where the engine talks to another server: without the routes that cover this one."""
+    routes = tuple(route for route in settings.routes if route_problem(route, server) is None)
+    return msgspec.structs.replace(settings, server=server, routes=routes)
 
 
 def _is_dns(option: str) -> bool:

@@ -5,7 +5,7 @@ import msgspec
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import InputGroup
 
-MAX_LABEL = 255  # characters
+_MAX_LINE = 255  # characters
 _NO_TEXT = "Please answer the server's question"
 
 
@@ -28,5 +28,5 @@ class CannotAnswer(Exception):
 
 def one_line(text: str) -> str:
     """Untrusted text as one printable line."""
-    line = "".join(character if character.isprintable() else " " for character in text)[:MAX_LABEL]
+    line = "".join(character if character.isprintable() else " " for character in text)[:_MAX_LINE]
     return line.strip() or _NO_TEXT

@@ -6,16 +6,18 @@ that worked last is tried first after a connection was lost.  (Answering the eng
 management interface's way, costs a second each time: it waits that long for more commands.)
 
 A name that does not resolve would make the engine end.  As long as another remote can be tried, such a name gets an
-address that leads nowhere, and `leads_nowhere` tells when the engine has come to it and is to be sent on.
+address that leads nowhere, and `leads_nowhere` tells when the engine has come to it and is to be sent on.  It is looked
+up again when each remote has had its turn: a round.
 """
 
-import ipaddress
 import re
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
 import msgspec
 
-from ..profile.values import Remote
+from ..profile.values import Remote, version_of
 
 _ENDPOINT = re.compile(r"link remote: \[AF_INET6?\](\S+):\d+|connection with \[AF_INET6?\](\S+):\d+")
 
@@ -24,76 +26,98 @@ _ENDPOINT = re.compile(r"link remote: \[AF_INET6?\](\S+):\d+|connection with \[A
 _NOWHERE = {4: "255.255.255.255", 6: "100::"}
 
 
-def version_of(host: str) -> int:
-    """4 or 6 if `host` is an address already, 0 for a name."""
-    try:
-        return ipaddress.ip_address(host).version
-    except ValueError:
-        return 0
-
-
 def on_this_machine(host: str) -> bool:
     """Whether `host` is an address of the loopback device, or the name of this machine for itself (RFC 6761)."""
     if version_of(host):
-        return ipaddress.ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     return host.rstrip(".").lower().endswith("localhost")
 
 
 class _Name(msgspec.Struct):
     """A name as remotes of one address family want it."""
 
-    name: str
+    host: str
     family: int  # 4, 6, or 0 for whichever
+    alias: str  # what the engine looks for in its hosts file
+    random: bool  # it is looked up below a label that nobody has asked for before
+    query: str = ""  # what is looked up for it
+    addresses: list[str] = []  # all that the last look-up gave
     untried: list[str] = []
     worked: str = ""
-    failed: bool = False  # looked up for this attempt in vain
+    failed: bool = False  # looked up in this round in vain
+
+    def ask(self) -> str:
+        """What to look up."""
+        if not self.query:
+            # remote-random-hostname in openvpn(8): twelve hexadecimal digits.
+            self.query = f"{secrets.token_hex(6)}.{self.host}" if self.random else self.host
+        return self.query
+
+    def learn(self, addresses: Iterable[str]) -> None:
+        """A look-up gave these; none, and the one that worked is tried again."""
+        self.addresses = [address for address in addresses if _in_hosts_file(address, self.family)]
+        self.untried = self.addresses[:] or ([self.worked] if self.worked else [])
+        self.failed = not self.untried
+        self.query = ""
 
 
 class Remotes:
     """The servers of a profile, and where each name's addresses stand."""
 
-    def __init__(self, remotes: Iterable[Remote]) -> None:
-        self._remotes = tuple(remotes)
-        # Through a proxy the remote's name is the proxy's to resolve.
-        hosts = dict.fromkeys(
-            (remote.proxy.host, 0) if remote.proxy else (remote.host, remote.family) for remote in self._remotes
+    def __init__(self, remotes: Iterable[Remote], *, random_names: bool = False) -> None:
+        """With `random_names`, servers are looked up below labels made up for that (remote-random-hostname)."""
+        self.remotes = tuple(remotes)
+        hosts = dict.fromkeys(host for remote in self.remotes for host in _looked_for(remote))
+        self._names = [
+            _Name(host, family, alias, random_names and of_server)
+            for host, family, alias, of_server in hosts
+            if not version_of(host)
+        ]
+        self._some_need_no_name = any(
+            all(version_of(host) for host, *_ in _looked_for(remote)) for remote in self.remotes
         )
-        self._names = [_Name(host, family) for host, family in hosts if not version_of(host)]
-        self._some_need_no_name = len(self._names) < len(hosts)
+        self._turns_left = len(self.remotes)  # of this round
         self.tried = ""  # the address the engine last spoke of
 
     @property
     def local(self) -> bool:
         """Whether the engine has to connect to this machine, to a server or a proxy."""
-        return any(on_this_machine(remote.proxy.host if remote.proxy else remote.host) for remote in self._remotes)
+        return any(on_this_machine(remote.proxy.host if remote.proxy else remote.host) for remote in self.remotes)
 
     def to_look_up(self) -> list[str]:
-        """Names without an address left to try, that have not failed to resolve for this attempt."""
-        return list(dict.fromkeys(one.name for one in self._names if not one.untried and not one.failed))
+        """Names without an address left to try, that have not failed to resolve in this round."""
+        return list(dict.fromkeys(one.ask() for one in self._names if not one.untried and not one.failed))
 
     @property
     def usable(self) -> bool:
         """Whether the engine has any address to try."""
         return self._some_need_no_name or any(one.untried for one in self._names)
 
-    def learned(self, name: str, addresses: tuple[str, ...]) -> None:
-        """A look-up gave these addresses, in the order to try them; none: it failed."""
+    def learned(self, query: str, addresses: tuple[str, ...]) -> list[str]:
+        """A look-up gave these addresses, in the order to try them; none: it failed.
+
+        Returns what is wrong with addresses that there are, in words.
+        """
+        troubles = []
         for one in self._names:
-            if one.name == name:
-                one.untried = [address for address in addresses if _in_hosts_file(address, one.family)]
-                one.failed = not one.untried
+            if one.ask() == query:
+                one.learn(addresses)
+                if one.family and addresses and not one.addresses:
+                    troubles.append(f"{one.host} has no IPv{one.family} address, which its remote asks for")
+        return troubles
 
     def hosts_file(self) -> str:
-        """The next address of each name (hosts(5)), for one attempt; names that failed may be looked up again."""
-        lines = []
-        for one in self._names:
-            address = one.untried[0] if one.untried else _NOWHERE[one.family or 4]
-            lines.append(f"{address} {one.name}\n")
-            one.failed = False
-        return "".join(lines)
+        """The next address of each name (hosts(5)), for one attempt."""
+        self._turns_left -= 1
+        if self._turns_left <= 0:
+            self.forget_failures()
+        return "".join(
+            f"{one.untried[0] if one.untried else _NOWHERE[one.family or 4]} {one.alias}\n" for one in self._names
+        )
 
     def forget_failures(self) -> None:
-        """Names that failed to resolve may be looked up again."""
+        """Begin a new round: names that failed to resolve may be looked up again."""
+        self._turns_left = len(self.remotes)
         for one in self._names:
             one.failed = False
 
@@ -121,16 +145,28 @@ class Remotes:
         for one in self._names:
             if one.untried and one.untried[0] == address:
                 one.worked = address
-                hosts.add(one.name)
-        of_host = [remote for remote in self._remotes if (remote.proxy or remote).host in hosts]
+                hosts.add(one.host)
+        of_host = [remote for remote in self.remotes if any(host in hosts for host, *_ in _looked_for(remote))]
         of_port = [remote for remote in of_host if remote.proxy or remote.port == port]
-        return (of_port or of_host or list(self._remotes))[0]
+        return (of_port or of_host or list(self.remotes))[0]
 
     def lost(self) -> None:
-        """An established connection was lost: begin again with the addresses that worked."""
+        """An established connection was lost: begin again with the addresses that worked, then the others known."""
         for one in self._names:
-            one.untried = [one.worked] if one.worked else []
+            others = [address for address in one.addresses if address != one.worked]
+            one.untried = [one.worked, *others] if one.worked else others
         self.tried = ""
+
+
+def _looked_for(remote: Remote) -> Iterator[tuple[str, int, str, bool]]:
+    """What the engine looks for to reach a remote: host, family, what it calls that, whether it is the server itself.
+
+    A proxy is told the server's name; but over UDP, which SOCKS relays, the engine has to know the address.
+    """
+    if remote.proxy:
+        yield remote.proxy.host, 0, remote.proxy.host, False
+    if not remote.proxy or (remote.proxy.kind == "socks" and remote.proto == "udp"):
+        yield remote.host, remote.family, remote.alias or remote.host, True
 
 
 def _in_hosts_file(address: str, family: int) -> bool:

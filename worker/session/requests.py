@@ -37,7 +37,7 @@ def handle(session: WorkerSession, packet: Packet[memoryview]) -> None:
     if session.phase not in permit.phases:
         raise BadFrame(f"{type(message).__name__} in phase {session.phase.name}")
     if isinstance(message, messages.NUMBERED_REQUESTS):
-        session.uplink.request_number = message.request_number
+        session.uplink.begin_request(message.request_number)
     if isinstance(message, messages.SupervisorSnapshot):
         session.begin(message, packet.descriptors[0])
     else:
@@ -81,6 +81,7 @@ PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.Disconnect: _event(Event.DISCONNECT),
     messages.UserAnswer: _permit(*WITH_ENGINE, act=lambda session, message: session.dialogue.answered(message)),
     messages.Resolved: _permit(*WITH_ENGINE, act=lambda session, message: session.attempts.looked_up(message)),
+    messages.Ping: _permit(*Phase, act=lambda session, message: session.ask_for_answer()),
     messages.SetLogLevel: _permit(*Phase, act=_set_log_level),
     messages.LogCredit: _permit(*Phase, act=lambda session, message: session.uplink.add_credit(message.lines)),
 }

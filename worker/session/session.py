@@ -15,11 +15,22 @@ import prctl
 from ...ipc import messages
 from ...ipc.channel import Channel
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import GOODBYE_DEADLINE, MAX_PROFILE, MAX_STATUS_TEXT, PAUSE_DEADLINE
+from ...policy.limits import (
+    ANSWER_DEADLINE,
+    GOODBYE_DEADLINE,
+    MAX_BYTES,
+    MAX_ENGINE_REPORTS,
+    MAX_PROFILE,
+    MAX_STATUS_TEXT,
+    PAUSE_DEADLINE,
+    STOPPED_GRACE,
+)
+from ...policy.network import NetworkSettings, PolicyViolation, check
 from ...policy.profile.overrides import SessionOverrides, for_session
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
+from . import network_settings
 from .attempts import Attempts
 from .dialogue import Dialogue
 from .downlink import Downlink
@@ -37,7 +48,7 @@ class WorkerSession:
     """The worker's side of one session."""
 
     def __init__(self, supervisor: Channel, timers: Timers, confinement: Confinement = Confinement()) -> None:  # noqa: B008
-        self.uplink = Uplink(supervisor)
+        self.uplink = Uplink(supervisor, self._asks_too_much)
         self.machine = PhaseMachine(self._act)
         self.downlink = Downlink(self.machine)
         self.attempts = Attempts(self.uplink, self.machine, timers, self._release_engine)
@@ -45,6 +56,7 @@ class WorkerSession:
         self.dialogue = Dialogue(self.uplink, self.downlink, self.machine, self.attempts, self.user_input)
         self.confinement = confinement
         self.timers = timers
+        self.stopped_grace = STOPPED_GRACE  # seconds that the engine may be stopped, 0 for ever
         self.handshake_done = False  # the supervisor speaks our protocol
         self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
@@ -52,17 +64,24 @@ class WorkerSession:
         self.connecting_reported = False
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
         self.endpoint_reported = False  # not before the bytes so far are counted
+        self.network: NetworkSettings | None = None  # asked for last
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
         self.bytes_now = (0, 0)
         self._saying_goodbye = False
+        self._engine_asked = False  # for a sign of life, and has not answered
 
     @property
     def phase(self) -> Phase:
         """How far the engine is."""
         return self.machine.phase
+
+    def _asks_too_much(self) -> None:
+        self.machine.failed(
+            f"The server asks, or the connection changes, more than {MAX_ENGINE_REPORTS} times in a second"
+        )
 
     def set_log_level(self, level: int) -> None:
         """Log lines up to this level (0 to 6) from now on; the engine has to say as much."""
@@ -75,6 +94,7 @@ class WorkerSession:
         """Compile the profile in the memfd `profile` and start the engine with it, or refuse it."""
         prctl.set_proctitle(f"openvpn3-session: {snapshot.title}")
         self.attempts.connect_deadline = snapshot.connect_deadline
+        self.stopped_grace = snapshot.stopped_grace
         overrides = dict(snapshot.overrides)
         try:
             compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
@@ -99,7 +119,7 @@ class WorkerSession:
     def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
-        self.attempts.remotes = Remotes(profile.remotes)
+        self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
         for warning in profile.warnings:
             self.uplink.log(LogCategory.WARN, warning)
         self.redirected = "\nredirect-gateway" in profile.config
@@ -152,11 +172,33 @@ class WorkerSession:
         if self.endpoint is not None and self.endpoint_reported:
             self.report_connected()
 
+    def ask_for_network(self, wanted: NetworkSettings) -> bool:
+        """Ask for settings of the device; False if they are not acceptable, and the session has failed."""
+        try:
+            check(wanted)
+        except PolicyViolation as error:
+            self.machine.failed(f"The server's network settings cannot be used: {error}")
+            return False
+        self.network = wanted
+        self.uplink.tell(messages.ApplyNetwork(wanted))
+        return True
+
+    def _server_known(self) -> bool:
+        """Have the routes of others keep off the server to which the engine talks by now; False if that fails.
+
+        With a device that persists, the engine does not say that its settings hold for another server.
+        """
+        server, network = self.attempts.remotes.tried, self.network
+        if network is None or network.server == server:
+            return True
+        return self.ask_for_network(network_settings.moved(network, server))
+
     def report_connected(self) -> None:
         """Report the connection there is."""
         assert self.endpoint is not None
         self.endpoint_reported = True
-        self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
+        if self._server_known():
+            self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
 
     def _end_engine(self) -> None:
         """Ask the engine to end; kill it if it takes too long.  The loop ends when it is gone."""
@@ -177,11 +219,11 @@ class WorkerSession:
 
     def try_next_remote(self) -> None:
         """Send the engine on: its present remote has no address."""
-        self.attempts.at_once()
+        self.attempts.skip()
         self.interrupt()
 
-    def still_answers(self) -> None:
-        """The engine, asked to end, answers a sign of life: over UDP it says goodbye to its server first.
+    def _still_answers(self) -> None:
+        """An engine that was asked to end gives a sign of life: over UDP it says goodbye to its server first.
 
         After that it would wait a second or more (--explicit-exit-notify in openvpn(8)); a second SIGTERM ends it.
         The goodbye leaves in the turn of its loop in which it answers first: once it answers again, that is done.
@@ -193,6 +235,37 @@ class WorkerSession:
             self._saying_goodbye = True
             self.downlink.command(_SIGN_OF_LIFE)
 
+    # An engine that is stuck
+
+    def engine_stopped_or_goes_on(self) -> None:
+        """The engine may have been stopped (SIGSTOP); unless it goes on soon, it is killed."""
+        stopped = self.engine.stopped() if self.engine is not None else None
+        if stopped is not None:
+            self.timers.cancel("stopped")
+        if stopped and self.stopped_grace:
+            self.timers.set("stopped", self.stopped_grace, lambda: self._kill_engine(f"is stopped ({stopped})"))
+
+    def ask_for_answer(self) -> None:
+        """Tell the supervisor that the worker is alive, and ask the engine; it is killed if it does not answer."""
+        self.uplink.tell(messages.Pong())
+        if self.downlink.connection is not None and not self._engine_asked:
+            self._engine_asked = True
+            late = f"does not answer within {ANSWER_DEADLINE:g} s"
+            self.timers.set("answer", ANSWER_DEADLINE, lambda: self._kill_engine(late))
+            self.downlink.command(_SIGN_OF_LIFE)
+
+    def engine_answers(self) -> None:
+        """The engine, asked for a sign of life, gives one."""
+        if self.phase is Phase.STOPPING:
+            self._still_answers()
+        self._engine_asked = False
+        self.timers.cancel("answer")
+
+    def _kill_engine(self, how: str) -> None:
+        assert self.engine is not None
+        self.machine.happened(Event.ENGINE_DIED, f"The engine {how}, and is killed")
+        self.engine.signal(signal.SIGKILL)
+
     # Traffic
 
     def count_bytes(self, bytes_in: int, bytes_out: int) -> None:
@@ -201,7 +274,8 @@ class WorkerSession:
             before_in, before_out = self.bytes_before
             self.bytes_before = (before_in + self.bytes_now[0], before_out + self.bytes_now[1])
         self.bytes_now = (bytes_in, bytes_out)
-        self.uplink.tell(messages.Traffic(self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out))
+        total_in, total_out = self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out
+        self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 
 
 _Report = type[

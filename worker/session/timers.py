@@ -17,6 +17,10 @@ class Timers:
     def cancel(self, name: str) -> None:
         self._timers.pop(name, None)
 
+    def runs(self, name: str) -> bool:
+        """Whether there is a deadline of this name."""
+        return name in self._timers
+
     def clear(self) -> None:
         self._timers.clear()
 

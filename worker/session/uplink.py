@@ -1,10 +1,13 @@
 """The way from a worker up to the supervisor: reports, and log lines within their credit."""
 
+import time
+from collections.abc import Callable
+
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import encode
 from ...policy.dbus_numbers import LogCategory, shown
-from ...policy.limits import LOG_CREDIT, MAX_LOG_LINE
+from ...policy.limits import LOG_CREDIT, MAX_ENGINE_REPORTS, MAX_LOG_LINE
 
 _DEFAULT_LOG_LEVEL = 6
 
@@ -12,19 +15,38 @@ _DEFAULT_LOG_LEVEL = 6
 class Uplink:
     """The worker's end of the channel, for what it sends."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, too_many: Callable[[], None]) -> None:
+        """`too_many` is called in place of a report beyond MAX_ENGINE_REPORTS in a second."""
         self._channel = channel
+        self._too_many = too_many
         self.request_number = 0  # of the latest numbered request: reports of the engine's course repeat it
         self.log_level = _DEFAULT_LOG_LEVEL  # lines above it are not sent
         self._credit = LOG_CREDIT
         self._dropped = 0  # log lines, since the last that was sent
+        self._second = 0.0  # time.monotonic() when the second began that reports are counted in
+        self._reports = 0  # since then
+
+    def begin_request(self, number: int) -> None:
+        """The supervisor's request of this number arrived: what comes of it counts for itself."""
+        self.request_number = number
+        self._second = 0.0
 
     def tell(self, message: messages.ToSupervisor) -> None:
         """Send a message; waits while the supervisor is busy with an earlier one."""
+        if isinstance(message, messages.NUMBERED_REPORTS) and self._is_one_too_many():
+            self._too_many()
+            return
         try:
             self._channel.send(encode(message))
         except ChannelClosed:
             pass  # the loop reads the same, and stops
+
+    def _is_one_too_many(self) -> bool:
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._second, self._reports = now, 0
+        self._reports += 1
+        return self._reports > MAX_ENGINE_REPORTS
 
     def log(self, category: LogCategory, text: str) -> None:
         """Log a line if the level shows it and the supervisor's credit allows; else count it."""

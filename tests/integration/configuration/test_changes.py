@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ....policy.limits import MAX_OVERRIDE, MAX_PROFILE_GRANTS, MAX_PROFILE_NAME, MAX_TAG, MAX_TAGS
 from ....policy.profile.overrides import OVERRIDES
-from ....supervisor.services.profile_store import MAX_GRANTED, MAX_TAG, MAX_TAGS
 from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.surroundings import ALICE, BOB, SERVICE
@@ -106,7 +106,7 @@ def test_overrides(profile: Profile) -> None:
         (
             "proxy-password",
             ["s", "a\nb"],
-            "Invalid value for override 'proxy-password': not a text of at most 255 printable characters",
+            "Invalid value for override 'proxy-password': not a text of at most 255 bytes of printable characters",
         ),
     ],
 )
@@ -156,10 +156,10 @@ def test_a_shared_profile_may_be_used_and_read_but_not_changed(profile: Profile,
 
 
 def test_more_users_than_a_profile_can_be_shared_with(profile: Profile) -> None:
-    for uid in range(MAX_GRANTED):
+    for uid in range(MAX_PROFILE_GRANTS):
         profile.call("AccessGrant", "u", 4_000_000_000 + uid)
-    assert f"with {MAX_GRANTED} users" in profile.refused("AccessGrant", "u", BOB.uid)
-    assert len(profile["acl"]) == MAX_GRANTED
+    assert f"with {MAX_PROFILE_GRANTS} users" in profile.refused("AccessGrant", "u", BOB.uid)
+    assert len(profile["acl"]) == MAX_PROFILE_GRANTS
 
 
 def test_a_public_profile_may_be_used_by_all_and_read_by_nobody_new(
@@ -312,13 +312,13 @@ def test_everything_outlives_the_process_and_a_reboot(profile: Profile, configur
 
 def test_the_largest_of_everything_outlives_the_process(profile: Profile, configuration: Configuration) -> None:
     wide = "\N{GRINNING FACE}"
-    profile.set("name", "s", wide * 255)
+    profile.set("name", "s", wide * (MAX_PROFILE_NAME // 4))
     for name, row in OVERRIDES.items():
         if row.wanted.startswith("a text"):
-            profile.call("SetOverride", "sv", name, ["s", wide * 255])
+            profile.call("SetOverride", "sv", name, ["s", wide * (MAX_OVERRIDE // 4)])
     for number in range(MAX_TAGS):
-        profile.call("AddTag", "s", wide * (MAX_TAG - 2) + f"{number:02}")
-    for uid in range(MAX_GRANTED):
+        profile.call("AddTag", "s", wide * (MAX_TAG // 4 - 1) + f"{number:02}")
+    for uid in range(MAX_PROFILE_GRANTS):
         profile.call("AccessGrant", "u", 4_000_000_000 + uid)
     before = profile.user.get_all(profile.path)
     configuration.restart()

@@ -1,6 +1,8 @@
 """What the session manager gets from either configuration service, on a real bus."""
 
 import asyncio
+import json
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,8 +18,10 @@ from ....supervisor.bus.signals import Signals
 from ....supervisor.errors import AccessDenied, CallerError
 from ....supervisor.logging.log import Log
 from ....supervisor.services.configuration import ConfigurationService
+from ....supervisor.services.external_configuration import ExternalConfiguration
 from ....supervisor.services.profile_object import ProfileObject
 from ....supervisor.services.profile_store import ProfileStore
+from ....supervisor.services.profiles import Profile, Profiles
 from ...lab.connection import CONFIGURATION_PATH, BusClient
 from ...lab.lab import Lab
 from ...lab.surroundings import ACCOUNTS, ALICE, BOB, SERVICE
@@ -145,6 +149,55 @@ def test_a_single_use_profile_is_gone_after_use_and_its_session_keeps_it(lab: La
     with_embedded(lab, test)
     event = watcher.wait_signal(lambda one: one.member == "ConfigurationManagerEvent" and one.arguments[1] == DESTROYED)
     assert event.arguments[2] == ALICE.uid
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_single_use_profile_is_given_to_one_of_several(lab: Lab, embedded: bool) -> None:
+    if embedded:
+        with_embedded(lab, lambda made: one_of_several(made.service, made.service.import_profile))
+        return
+    configuration = Configuration(lab)
+    alice = lab.connection("alice")
+
+    async def imported(_: Caller, name: str, text: str, single_use: bool, persistent: bool) -> str:
+        path = alice.import_profile(name, text, single_use=single_use, persistent=persistent)
+        state = lab.directory / "theirs"
+        state.mkdir(exist_ok=True)
+        kept = {"object_path": path, "owner": ALICE.uid, "acl": [], "public_access": False}
+        (state / f"{path.rpartition('/')[2]}.json").write_text(json.dumps(kept))
+        return path
+
+    async def run() -> None:
+        os.setresuid(SERVICE.uid, SERVICE.uid, 0)  # whom they let read it
+        try:
+            connection = await BusConnection(lab.bus.address).connect()
+        finally:
+            os.setresuid(0, 0, 0)
+        try:
+            await one_of_several(ExternalConfiguration(connection, Log(), lab.directory / "theirs"), imported)
+        finally:
+            connection.close()
+
+    asyncio.run(run())
+    configuration.process.stop()
+
+
+async def one_of_several(profiles: Profiles, imported: Callable[..., Awaitable[str]]) -> None:
+    path = await imported(OWNER, "once", PROFILE, True, False)
+    for _ in range(2):
+        got = await asyncio.gather(*(profiles.profile_for(path, OWNER) for _ in range(5)), return_exceptions=True)
+        (profile,) = (one for one in got if isinstance(one, Profile))
+        assert {str(one) for one in got if one is not profile} == {
+            f"The configuration profile {path} is for one session only, and one has been started with it: import it "
+            "again for another"
+        }
+        profiles.unused(profile)
+    many = await imported(OWNER, "many", PROFILE, False, False)
+    assert len(await asyncio.gather(*(profiles.profile_for(many, OWNER) for _ in range(5)))) == 5
+    profile = await profiles.profile_for(path, OWNER)
+    await profiles.used(profile)
+    with pytest.raises(CallerError):
+        await profiles.profile_for(path, OWNER)
 
 
 def test_shared_and_public_profiles(lab: Lab) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from ....policy.dbus_numbers import LogCategory, StatusMinor
-from ....policy.limits import LOG_CREDIT, MAX_FORWARDS
+from ....policy.limits import LOG_CREDIT, MAX_FORWARDS_PER_USER
 from ...lab.connection import LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError, Signal
 from ...lab.lab import Lab
 from ...lab.openvpn import TUNNEL_ADDRESS
@@ -153,9 +153,9 @@ def test_the_level_is_the_profiles_and_changes_at_once(lab: Lab) -> None:
 
 
 def test_no_more_forwards_than_a_session_may_have(lab: Lab, session: UserSession) -> None:
-    for _ in range(MAX_FORWARDS):
+    for _ in range(MAX_FORWARDS_PER_USER):
         lab.connection("alice").session(session.path, "LogForward", "b", True)
-    with pytest.raises(BusError, match=f"is forwarded to {MAX_FORWARDS} connections already"):
+    with pytest.raises(BusError, match=f"is forwarded to {MAX_FORWARDS_PER_USER} connections of yours already"):
         session.call("LogForward", "b", True)
 
 

@@ -9,7 +9,7 @@ from ....supervisor.network.apply import Network
 from ...lab.connection import CONFIGURATION, SESSIONS_PATH
 from ...lab.lab import Lab
 from ...lab.openvpn import TUNNEL_ADDRESS
-from ...support.isolated import UID, isolated, link, network, shell
+from ...support.isolated import OWNER, UID, isolated, link, network, shell
 from ...support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, UserSession, begin, wait_gone
 
 
@@ -104,7 +104,7 @@ class Removals:
 async def test_only_what_others_remove_is_told(tmp_path: Path) -> None:
     net = network(tmp_path)
     said = Removals(net)
-    first, second, third = [await net.create_device(f"s{number}", UID + number) for number in (1, 2, 3)]
+    first, second, third = [await net.create_device(f"s{number}", UID + number, OWNER) for number in (1, 2, 3)]
     await net.delete_device(first)
     shell("ip tuntap add name other mode tun")
     shell("ip link del other")
@@ -120,7 +120,7 @@ async def test_only_what_others_remove_is_told(tmp_path: Path) -> None:
 async def test_a_device_that_is_moved_to_another_namespace_is_gone_too(tmp_path: Path) -> None:
     net = network(tmp_path)
     said = Removals(net)
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     with subprocess.Popen(
         ["unshare", "--net", "sh", "-c", "echo; read _"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -136,7 +136,7 @@ async def test_a_device_that_is_moved_to_another_namespace_is_gone_too(tmp_path:
 async def test_a_removal_that_went_under_in_a_flood_is_found(tmp_path: Path) -> None:
     net = network(tmp_path)
     said = Removals(net)
-    renamed, first, second = [await net.create_device(f"s{number}", UID) for number in (0, 1, 2)]
+    renamed, first, second = [await net.create_device(f"s{number}", UID, OWNER) for number in (0, 1, 2)]
     shell(f"ip link set {renamed} name renamed")
     # Nothing is read meanwhile, and the kernel drops what does not fit.
     changes = "".join(f"link set lo mtu {20000 + number}\n" for number in range(2000))

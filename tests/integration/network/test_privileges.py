@@ -9,6 +9,7 @@ import pytest
 from ....supervisor.errors import SystemFailure
 from ....supervisor.network import tun
 from ...support.isolated import (
+    OWNER,
     ROUTE,
     ROUTE6,
     UID,
@@ -37,7 +38,7 @@ async def test_cap_net_admin_is_enough(tmp_path: Path) -> None:
 
     net = network(state)
     assert await net.recover() == []
-    device = await net.create_device("s1", UID)
+    device = await net.create_device("s1", UID, OWNER)
     assert await net.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6))) == []
     assert routes(device) == {"203.0.113.0/24": 0, "2001:db8:1::/48": 55}
     await net.clear(device)
@@ -53,7 +54,7 @@ async def test_what_is_missing_is_named(tmp_path: Path) -> None:
     net = network(Path("/var/tmp"))
     shell("mount --bind /dev/null /dev/net/tun")
     with pytest.raises(SystemFailure, match="cannot make a tun device: "):
-        await net.create_device("s1", UID)
+        await net.create_device("s1", UID, OWNER)
     shell("umount /dev/net/tun")
     node = Path("/var/tmp/tun")
     os.mknod(node, 0o20666, Path("/dev/net/tun").stat().st_rdev)

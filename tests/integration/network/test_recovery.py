@@ -1,14 +1,16 @@
 """What an instance that was killed left behind is undone by the next one, and nothing else is."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
 from pathlib import Path
 
+from ....supervisor.network.journal import DeviceJournal, Entry
+from ....supervisor.record_file import RECORD_PLACE, RecordFile
 from ...support.isolated import (
     MANY_ROUTES,
+    OWNER,
     ROUTE,
     ROUTE6,
     UID,
@@ -34,7 +36,7 @@ def supervisor_in_a_child(directory: Path) -> int:
 
         async def apply() -> None:
             net = network(directory)
-            device = await net.create_device("s1", UID)
+            device = await net.create_device("s1", UID, OWNER)
             await net.apply(device, settings(V4, V6, routes=MANY_ROUTES))
 
         asyncio._set_running_loop(None)  # the parent's
@@ -64,7 +66,7 @@ async def test_a_killed_supervisor_leaves_nothing_after_recovery(tmp_path: Path)
 @isolated
 async def test_recovery_clears_at_once_what_an_engine_still_holds(tmp_path: Path) -> None:
     earlier = network(tmp_path)
-    device = await earlier.create_device("s1", UID)
+    device = await earlier.create_device("s1", UID, OWNER)
     await earlier.apply(device, settings(V4, V6, routes=(ROUTE, ROUTE6)))
     engine = attach(device)
     net = network(tmp_path)
@@ -80,17 +82,14 @@ async def test_recovery_clears_at_once_what_an_engine_still_holds(tmp_path: Path
 @isolated
 async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
     earlier = network(tmp_path)
-    mine, gone = [await earlier.create_device("s", UID) for _ in range(2)]
+    mine, gone = [await earlier.create_device("s", UID, OWNER) for _ in range(2)]
     for device in (mine, gone):
         shell(f"ip link del {device}")
     shell(f"ip tuntap add dev {mine} mode tun user {UID}")
     shell(f"ip link set {mine} up")
     shell(f"ip addr add 198.18.0.2/24 dev {mine}")
 
-    foreign = tmp_path / "journal" / f"{mine}-{socket.if_nametoindex(mine)}.device"
-    foreign.write_text(json.dumps({
-        "name": mine, "index": socket.if_nametoindex(mine), "namespace": "another boot", "uid": UID, "session": "s",
-    }))  # fmt: skip
+    DeviceJournal(tmp_path / "journal").write(Entry(mine, socket.if_nametoindex(mine), "another boot", UID, "s"))
     net = network(tmp_path)
     assert await net.recover() == []
     assert addresses(mine) == {"198.18.0.2/24"}
@@ -99,25 +98,21 @@ async def test_recovery_leaves_alone_what_others_made(tmp_path: Path) -> None:
 
 
 @isolated
-async def test_recovery_tolerates_damaged_files(tmp_path: Path) -> None:
+async def test_recovery_tolerates_damaged_records(tmp_path: Path) -> None:
     earlier = network(tmp_path)
-    device = await earlier.create_device("s1", UID)
-    whole = tmp_path / "journal" / journal(tmp_path)[0]
-    damaged = {
-        "empty.device": b"",
-        "truncated.device": whole.read_bytes()[:20],
-        "garbage.device": os.urandom(100),
-        "array.device": b"[]",
-        "renamed.device": whole.read_bytes(),
-        "unfinished.device.tmp": whole.read_bytes()[:20],
-    }
-    for name, content in damaged.items():
-        (tmp_path / "journal" / name).write_bytes(content)
+    device = await earlier.create_device("s1", UID, OWNER)
+    file = tmp_path / "journal" / "records"
+    records = RecordFile(file)
+    for damaged in (b"[]", b"{", os.urandom(100)):
+        records.add(damaged)
+    with file.open("r+b") as raw:
+        raw.seek(records.add(b"cut off") * RECORD_PLACE + 8)
+        raw.write(bytes(100))
     net = network(tmp_path)
     assert await net.recover() == [device]
     assert journal(tmp_path) == []
     net._log.close(5)
     logged = (tmp_path / "log").read_text()
-    for name in set(damaged) - {"unfinished.device.tmp"}:
-        assert f"Network Configuration WARNING: {name} is not readable and was removed: " in logged
+    for what in ("Input data was truncated", "Expected `object`, got `array`", "it is not whole"):
+        assert f"WARNING: The record of a device is not readable and was removed: {what}" in logged
     await net.close()

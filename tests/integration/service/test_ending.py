@@ -12,6 +12,7 @@ import pytest
 from ....policy.dbus_numbers import StatusMajor, StatusMinor
 from ....policy.exit_status import ExitStatus
 from ....policy.limits import BUS_CALL_DEADLINE
+from ....supervisor.record_file import RecordFile
 from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE
@@ -36,7 +37,9 @@ def assert_nothing_left(lab: Lab) -> None:
     assert lab.client_side.devices() == {CABLE}
     assert lab.client_side.routes() == {"198.51.100.0/24", "2001:db8:1::/64"}
     for place in ("sessions", "devices"):
-        assert not list(runtime(lab).glob(f"{place}/*"))
+        file = RecordFile(runtime(lab) / place / "records")
+        assert file.read() == {}
+        file.close()
 
 
 def _family() -> set[int]:
@@ -116,7 +119,7 @@ def test_a_session_that_connects_is_ended_too(lab: Lab) -> None:
 
 def test_a_session_that_is_being_made_is_refused(lab: Lab) -> None:
     """Its worker does not come until the end has begun."""
-    with started(lab) as service:
+    with started(lab, "--stopped-grace=0") as service:
         alice, profile = _with_warm_spawner(lab, service)
         [serving] = processes(f"{HELPERS}spawner, serving")
         with frozen(serving):
@@ -199,7 +202,7 @@ def test_the_bus_falls_silent(lab: Lab) -> None:
 
 
 def test_the_bus_dies_while_a_session_is_made(lab: Lab) -> None:
-    with started(lab) as service:
+    with started(lab, "--stopped-grace=0") as service:
         alice, profile = _with_warm_spawner(lab, service)
         [serving] = processes(f"{HELPERS}spawner, serving")
         with frozen(serving):
@@ -237,7 +240,7 @@ def test_killed_its_sessions_end_and_the_next_one_cleans_up(lab: Lab) -> None:
 
 def test_workers_that_do_not_end_are_ended_by_the_next_one_and_strangers_are_not(lab: Lab) -> None:
     lab.server()
-    with started(lab) as service:
+    with started(lab, "--stopped-grace=0") as service:
         service.wait_line("runs as user")
         connected(lab)
         [worker] = processes(WORKER)

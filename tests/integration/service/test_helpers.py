@@ -1,9 +1,8 @@
-"""Helper processes that die: what goes on, what comes back, and what is said."""
+"""Helper processes that die or are stuck: what goes on, what comes back, and what is said."""
 
+import contextlib
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -13,15 +12,28 @@ from ...lab.connection import SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import PORT, TUNNEL_ADDRESS
-from ...lab.processes import DEADLINE
 from ...lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
-from ...support.service_life import connected, frozen, kill_and_wait, line_after, parent, processes
+from ...support.service_life import (
+    connected,
+    field,
+    frozen,
+    kill_and_wait,
+    line_after,
+    parent,
+    processes,
+    started,
+    wait_ready,
+    wait_until,
+    with_limits,
+)
+from ...support.spinning import make_spin
 
 KEEPER = "openvpn3-service-sessionmgr: spawner"
 SERVING = "openvpn3-service-sessionmgr: spawner, serving"
 RESOLVER = "openvpn3-service-sessionmgr: resolver"
 WORKER = "openvpn3-session: "
 MARKER = b"through the tunnel"
+PATIENCE = 60.0  # seconds
 
 
 def keeper() -> int:
@@ -42,7 +54,7 @@ def service(lab: Lab) -> Service:
     """A running service, its helpers running too."""
     lab.server()
     made = lab.supervisor()
-    _wait_until(lambda: len(processes(SERVING)) == 1 and len(processes(RESOLVER)) == 2)
+    wait_until(lambda: len(processes(SERVING)) == 1 and len(processes(RESOLVER)) == 2)
     return made
 
 
@@ -78,7 +90,81 @@ def test_without_a_spawner_live_sessions_go_on(lab: Lab, service: Service) -> No
     assert service.stop() == ExitStatus.OK
 
 
-def test_a_spawner_that_hangs_is_an_error_in_time(lab: Lab, service: Service) -> None:
+def test_a_stopped_spawner_is_replaced_and_starts_what_waits(lab: Lab, service: Service) -> None:
+    alice, [live] = connected(lab)
+    profile = alice.import_profile("second", lab.profile())
+    [serving] = processes(SERVING)
+    os.kill(serving, signal.SIGSTOP)
+    path = alice.new_tunnel(profile)
+    assert processes(SERVING) != [serving]
+    service.process.wait_line(r"a helper is stopped \(SIGSTOP\), and is killed")
+    assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    for session in (path, live):
+        alice.session(session, "Disconnect")
+
+
+def test_a_spawner_that_spins_is_replaced(lab: Lab) -> None:
+    lab.server()
+    with started(lab, through=with_limits(lab.directory, ANSWER_DEADLINE=4.0)) as service:
+        wait_ready(lab)
+        alice, _ = connected(lab)
+        profile = alice.import_profile("second", lab.profile())
+        [serving] = processes(SERVING)
+        make_spin(serving)
+        with pytest.raises(BusError, match=r"did not start a worker within 2 s"):
+            alice.new_tunnel(profile)
+        service.wait_line("The spawner does not answer: it is killed, and replaced", PATIENCE)
+        wait_until(lambda: processes(SERVING) not in ([], [serving]))
+        alice.session(alice.new_tunnel(profile), "Disconnect")
+        wait_until(lambda: len(processes(WORKER)) == 1)
+        assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+
+
+def test_a_spawner_that_spins_is_replaced_before_anybody_needs_it(lab: Lab) -> None:
+    lab.server()
+    with started(lab, "--look-interval=1") as service:
+        wait_ready(lab)
+        alice, _ = connected(lab)
+        profile = alice.import_profile("second", lab.profile())
+        [serving] = processes(SERVING)
+        make_spin(serving)
+        with contextlib.suppress(BusError):
+            alice.new_tunnel(profile)  # with which it leaves its system call
+        service.wait_line("The spawner does not answer: it is killed, and replaced", PATIENCE)
+        wait_until(lambda: processes(SERVING) not in ([], [serving]))
+        alice.session(alice.new_tunnel(profile), "Disconnect")
+
+
+@pytest.mark.parametrize("name", ["spawner", "resolver"])
+def test_a_stopped_keeper_is_made_to_go_on(lab: Lab, service: Service, name: str) -> None:
+    """It cannot be replaced: the service is not root any more."""
+    lab.dns({"vpn.example": [SERVER_ADDRESS]})
+    stopped = keeper() if name == "spawner" else resolvers()[0]
+    serving = processes(SERVING)[0] if name == "spawner" else resolvers()[1]
+    said = line_after(service.process, "lets it go on", lambda: os.kill(stopped, signal.SIGSTOP))
+    assert f"{name} (process {stopped}) is stopped (SIGSTOP)" in said
+    wait_until(lambda: field(stopped, "State").startswith("S"))
+    kill_and_wait(serving, signal.SIGKILL)
+    alice = lab.connection("alice")
+    path = alice.new_tunnel(alice.import_profile("work", lab.profile(remotes=[f"vpn.example {PORT}"])))
+    alice.session(path, "Connect")
+    alice.wait_status(path, StatusMinor.CONN_CONNECTED)
+
+
+def test_a_stopped_resolver_is_replaced_and_asked_again(lab: Lab, service: Service) -> None:
+    lab.dns({"vpn.example": [SERVER_ADDRESS]})
+    alice = lab.connection("alice")
+    path = alice.new_tunnel(alice.import_profile("work", lab.profile(remotes=[f"vpn.example {PORT}"])))
+    _, serving = resolvers()
+    os.kill(serving, signal.SIGSTOP)
+    alice.session(path, "Connect")
+    alice.wait_status(path, StatusMinor.CONN_CONNECTED)
+    assert resolvers()[1] != serving
+
+
+def test_a_spawner_that_hangs_is_an_error_in_time(lab: Lab) -> None:
+    lab.supervisor("--stopped-grace=0")
+    wait_until(lambda: len(processes(SERVING)) == 1)
     alice = lab.connection("alice")
     profile = alice.import_profile("work", lab.profile())
     [serving] = processes(SERVING)
@@ -87,13 +173,13 @@ def test_a_spawner_that_hangs_is_an_error_in_time(lab: Lab, service: Service) ->
     # The worker that comes too late ends, and nothing is in the way of the next one.
     path = alice.new_tunnel(profile)
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
-    _wait_until(lambda: len(processes(WORKER)) == 1 and len(lab.client_side.devices() - {CABLE}) == 1)
+    wait_until(lambda: len(processes(WORKER)) == 1 and len(lab.client_side.devices() - {CABLE}) == 1)
 
 
 def test_a_user_id_is_given_out_again_when_its_worker_is_gone(lab: Lab) -> None:
     """Also that of a worker which nobody waits for any more, and which may still come."""
-    service = lab.supervisor(f"--session-uids={SESSION_UIDS[0]}-{FIRST_SESSION_UID}")
-    _wait_until(lambda: len(processes(SERVING)) == 1)
+    service = lab.supervisor(f"--session-uids={SESSION_UIDS[0]}-{FIRST_SESSION_UID}", "--stopped-grace=0")
+    wait_until(lambda: len(processes(SERVING)) == 1)
     alice = lab.connection("alice")
     profile = alice.import_profile("work", lab.profile())
     [serving] = processes(SERVING)
@@ -102,8 +188,8 @@ def test_a_user_id_is_given_out_again_when_its_worker_is_gone(lab: Lab) -> None:
             alice.new_tunnel(profile)
         with pytest.raises(BusError, match="All user ids for sessions are in use"):
             alice.new_tunnel(profile)
-    _wait_until(lambda: _made(alice, profile))
-    with pytest.raises(BusError, match="All user ids for sessions are in use"):
+    wait_until(lambda: _made(alice, profile))
+    with pytest.raises(BusError, match=r"user ids for them: 1 \(--session-uids\)"):
         alice.new_tunnel(alice.import_profile("another", lab.profile()))
     assert service.stop() == ExitStatus.OK
 
@@ -150,9 +236,3 @@ def _made(user: BusClient, profile: str) -> bool:
     except BusError:
         return False
     return True
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < until

@@ -63,7 +63,7 @@ def test_a_session_keeps_it_until_it_ends(lab: Lab) -> None:
 
 def test_a_session_being_made_keeps_it(lab: Lab) -> None:
     alice, text = lab.connection("alice"), lab.profile()
-    lab.supervisor(idle_exit=IDLE / 60)
+    lab.supervisor("--stopped-grace=0", idle_exit=IDLE / 60)
     profile = alice.import_profile("work", text)
     alice.session(alice.new_tunnel(profile), "Disconnect")
     [serving] = processes("openvpn3-service-sessionmgr: spawner, serving")

@@ -32,7 +32,7 @@ limits.MAX_SESSIONS = int(sys.argv[2])
 from openvpn3_sessionmgr.ipc.channel import Channel
 from openvpn3_sessionmgr.worker.helpers import resolver, spawner
 channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-spawner.keep_serving(lambda: resolver.serve(channel))
+spawner.keep_serving(lambda anew: resolver.serve(channel, anew=anew), 1.0)
 """
 
 
@@ -51,9 +51,15 @@ class Resolver:
 
     def answer(self, deadline: float = DEADLINE) -> helpers.LookupResult:
         """The next answer."""
+        said = self.said(deadline)
+        assert isinstance(said, helpers.LookupResult)
+        return said
+
+    def said(self, deadline: float = DEADLINE) -> helpers.FromResolver:
+        """What it says next."""
         if not select.select([self.channel], [], [], deadline)[0]:
             raise TimeoutError(f"no answer within {deadline:g} s")
-        return helpers.decode_lookup_result(self.channel.receive().data)
+        return helpers.decode_from_resolver(self.channel.receive().data)
 
     def serving(self) -> int:
         """The process that reads requests: the only child of the one that keeps it alive."""
@@ -188,6 +194,7 @@ def test_killed_it_comes_back(lab: Lab, running: Resolver) -> None:
     before = running.serving()
     os.kill(before, signal.SIGKILL)
     running.ask(2, "a.example")
+    assert running.said() == helpers.ServesAnew()
     assert running.answer() == helpers.LookupResult(2, ("192.0.2.1",))
     assert running.serving() != before
 
@@ -196,4 +203,5 @@ def test_a_request_that_is_none_ends_only_the_serving_process(lab: Lab, running:
     lab.dns({"a.example": ["192.0.2.1"]})
     running.channel.send(b"junk")
     running.ask(2, "a.example")
+    assert running.said() == helpers.ServesAnew()
     assert running.answer() == helpers.LookupResult(2, ("192.0.2.1",))

@@ -20,6 +20,7 @@ from ...lab.service import AS_INSTALLED, service_command
 from ...lab.surroundings import ALICE, IMPORT_ROOT, SERVICE, SHARED
 from ...support.service_life import (
     after,
+    connected,
     field,
     make_directories,
     over,
@@ -271,7 +272,7 @@ def test_a_full_runtime_directory_is_named(lab: Lab) -> None:
     fill = f"dd if=/dev/zero of={place}/filler bs=4096 count=1 status=none"
     through = after(f"mount -t tmpfs -o size=4k none {place}", fill)
     said = refused(lab, f"--runtime-dir={place}/runtime", through=through)
-    assert f"{place}/runtime/lock cannot be used: No space left on device" in said
+    assert f"{place}/runtime/devices/records cannot be used: No space left on device" in said
 
 
 def test_user_ids_of_others_are_not_used(lab: Lab) -> None:
@@ -315,19 +316,34 @@ def test_a_missing_policy_file_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
+    "cover", [over(SHARED / "no-devices", "/dev/net"), over("/dev/null", "/dev/net/tun")], ids=["none", "another"]
+)
+def test_the_machines_own_tun_device_is_not_needed(lab: Lab, cover: str) -> None:
+    (SHARED / "no-devices").mkdir(exist_ok=True)
+    lab.server()
+    with started(lab, through=after(cover)) as service:
+        service.wait_line("runs as user")
+        connected(lab)
+
+
+def test_without_a_node_of_its_own_it_has_the_machines(lab: Lab) -> None:
+    node = SHARED / "open"
+    if not node.exists():
+        os.mknod(node, 0o020666, os.makedev(10, 200))
+        node.chmod(0o666)
+    lab.server()
+    with started(lab, through=[*after(over(node, "/dev/net/tun")), *without("mknod")]) as service:
+        service.wait_line("runs as user")
+        connected(lab)
+
+
+@pytest.mark.parametrize(
     ("cover", "said"),
-    [
-        (over(SHARED / "no-devices", "/dev/net"), "modprobe tun"),
-        (over(SHARED / "closed", "/dev/net/tun"), "chmod 0666 /dev/net/tun"),
-        (over("/dev/null", "/dev/net/tun"), "cannot make a tun device"),
-    ],
+    [("true", "chmod 0666 /dev/net/tun"), (over("/dev/null", "/dev/net/tun"), "cannot make a tun device")],
+    ids=["closed", "another"],
 )
 def test_an_unusable_tun_device_is_said_when_it_is_needed(lab: Lab, cover: str, said: str) -> None:
-    (SHARED / "no-devices").mkdir(exist_ok=True)
-    closed = SHARED / "closed"
-    if not closed.exists():
-        os.mknod(closed, 0o020600, os.makedev(10, 200))
-    with started(lab, through=after(cover)) as service:
+    with started(lab, through=[*after(cover), *without("mknod")]) as service:
         service.wait_line("runs as user")
         alice = lab.connection("alice")
         with pytest.raises(BusError) as caught:

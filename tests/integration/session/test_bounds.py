@@ -41,7 +41,7 @@ def test_sessions_of_all_users_together(lab: Lab) -> None:
 
 def test_connections_that_hear_of_a_session(lab: Lab) -> None:
     """Beyond the bound the one that was there first hears nothing more, until it calls again."""
-    with started(lab, through=with_limits(lab.directory, MAX_WATCHERS=MOST)):
+    with started(lab, through=with_limits(lab.directory, MAX_WATCHERS_PER_USER=MOST)):
         wait_ready(lab)
         session = begin(lab)
         others = [lab.connection("alice") for _ in range(MOST)]
@@ -73,3 +73,20 @@ def test_services_that_log_through_this_one(lab: Lab) -> None:
             more.call(LOG_PATH, LOG, "Attach", "s", "a.b")
         attached[0].call(LOG_PATH, LOG, "Detach", "s", "a.c")
         more.call(LOG_PATH, LOG, "Attach", "s", "a.b")
+
+
+@pytest.mark.parametrize(
+    ("line", "count", "said"),
+    [
+        ("remote 203.0.113.{} 1194\n", 9000, "a further remote"),
+        ("route 203.0.{}.0 255.255.255.0\n", 8000, "a further route"),
+    ],
+    ids=["remotes", "routes"],
+)
+def test_a_profile_with_thousands_of_them_connects(lab: Lab, line: str, count: int, said: str) -> None:
+    lab.server(pushes=())
+    service = lab.supervisor()
+    session = begin(lab, more=[line.format(number % 250 + 1).rstrip() for number in range(count)])
+    session.connect()
+    service.process.wait_line(f"{said} .* is ignored: 1024 (servers|routes) are the most")
+    session.call("Disconnect")

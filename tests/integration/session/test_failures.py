@@ -211,7 +211,7 @@ def test_a_hangup_of_the_engine_reconnects_still_encrypted(lab: Lab) -> None:
 
 
 def test_disconnect_while_connecting_and_while_the_engine_is_stopped(lab: Lab) -> None:
-    lab.supervisor()
+    lab.supervisor("--stopped-grace=0")
     session = begin(lab)
     session.call("Connect")
     worker, engine = session.worker, session.engine

@@ -110,8 +110,8 @@ def test_settings_are_in_place_when_connected_is_announced_and_gone_after_discon
     session = begin(lab)
     session.connect()
     side = lab.client_side
-    assert side.addresses("tun0") == {"198.18.0.2/24", "2001:db8:2::1000/64"}
-    assert {"203.0.113.0/24", "192.0.2.0/24"} <= side.routes("tun0")
+    assert side.addresses("tun0") == {"198.18.0.2/32", "2001:db8:2::1000/128"}
+    assert {"198.18.0.0/24", "2001:db8:2::/64", "203.0.113.0/24", "192.0.2.0/24"} <= side.routes("tun0")
     assert side.link("tun0")["mtu"] == 1400
     session.call("Disconnect")
     assert not {"203.0.113.0/24", "192.0.2.0/24", "198.18.0.0/24"} & side.routes()

@@ -5,12 +5,13 @@ import re
 import pytest
 
 from ....policy.dbus_numbers import StatusMinor
-from ...lab.lab import Lab
-from ...lab.network import SERVER_ADDRESS, SERVER_ADDRESS6
+from ...lab.lab import SOCKS_PORT, Lab
+from ...lab.network import CABLE, SERVER_ADDRESS, SERVER_ADDRESS6, ip
 from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.sessions import CONNECTED, FAILED, RECONNECTING, begin, processes_of_sessions, wait_gone
 
 NAME = "vpn.example"
+MOVED_TO = "198.51.100.4"
 # Nobody has these, the cable swallows what is sent there; and getaddrinfo(3) puts both before the server's address.
 SILENT = ["2001:db8:1::3", "198.51.100.3"]
 
@@ -110,3 +111,102 @@ def test_many_names_of_which_most_do_not_resolve(lab: Lab) -> None:
         session.connect()
         session.call("Disconnect")
     assert "is killed" not in service.log
+
+
+def test_a_server_that_moves_is_looked_up_again(lab: Lab) -> None:
+    """The old address once, then the others that are known, then a look-up."""
+    ip("-n", lab.server_side.name, "address", "add", f"{MOVED_TO}/24", "dev", CABLE)
+    dns = lab.dns({NAME: [SERVER_ADDRESS]}, address=SERVER_ADDRESS6)
+    server = lab.server(more=["keepalive 1 3"])
+    service = lab.supervisor()
+    session = begin(lab, remotes=[f"{NAME} 1194"], more=["connect-timeout 1", "connect-retry 1 1"])
+    session.connect()
+    server.stop()
+    dns.stop()
+    lab.dns({NAME: [MOVED_TO]}, address=SERVER_ADDRESS6)
+    lab.server(more=[f"local {MOVED_TO}"])
+    before, tried = session.seen, service.log.count("link remote:")
+    session.wait(RECONNECTING, before, deadline=30)
+    session.wait(CONNECTED, before, deadline=60)
+    assert session.get("connected_to") == ["udp", MOVED_TO, 1194]
+    assert service.log.count("link remote:") == tried + 2
+
+
+def test_the_other_addresses_of_a_name_are_tried_after_a_loss(lab: Lab) -> None:
+    ip("-n", lab.server_side.name, "address", "add", f"{MOVED_TO}/24", "dev", CABLE)
+    lab.dns({NAME: [SERVER_ADDRESS, MOVED_TO]}, address=SERVER_ADDRESS6)
+    server = lab.server(more=["keepalive 1 3"])
+    lab.supervisor()
+    session = begin(lab, remotes=[f"{NAME} 1194"], more=["connect-timeout 1", "connect-retry 1 1"])
+    session.connect()
+    server.stop()
+    lab.server(more=[f"local {MOVED_TO}"])
+    before = session.seen
+    session.wait(RECONNECTING, before, deadline=30)
+    session.wait(CONNECTED, before, deadline=60)
+    assert session.get("connected_to") == ["udp", MOVED_TO, 1194]
+
+
+def test_a_random_label_below_which_alone_the_server_is_known(lab: Lab) -> None:
+    dns = lab.dns({f"*.{NAME}": [SERVER_ADDRESS]})
+    lab.server()
+    lab.supervisor()
+    session = begin(lab, remotes=[f"{NAME} 1194"], more=["remote-random-hostname"])
+    session.connect()
+    assert session.get("session_name") == NAME
+    assert re.search(rf"^asked [0-9a-f]{{12}}\.{NAME}$", dns.text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_a_server_by_name_behind_a_socks_proxy(lab: Lab, protocol: str) -> None:
+    """Over UDP the engine needs the server's address, else the proxy looks its name up."""
+    lab.dns({NAME: [SERVER_ADDRESS], "proxy.example": [SERVER_ADDRESS]})
+    lab.socks_proxy()
+    lab.server(protocol=protocol)
+    lab.supervisor()
+    session = begin(lab, protocol=protocol, remotes=[f"{NAME} 1194"], more=[f"socks-proxy proxy.example {SOCKS_PORT}"])
+    session.connect()
+    assert session.get("connected_to") == [protocol, NAME, 1194]
+    assert lab.echo(TUNNEL_ADDRESS, b"hello") == b"hello"
+
+
+def test_one_name_of_both_families_that_has_an_address_of_one(lab: Lab) -> None:
+    lab.dns({NAME: [SERVER_ADDRESS]})
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab, remotes=[f"{NAME} 1194 udp6", f"{NAME} 1194 udp"])
+    session.connect()
+    assert session.get("connected_to") == ["udp", SERVER_ADDRESS, 1194]
+    assert f"{NAME} has no IPv6 address, which its remote asks for" in service.log
+    assert service.log.count("link remote:") == 2
+
+
+def test_a_name_without_an_address_of_the_only_family_wanted(lab: Lab) -> None:
+    lab.dns({NAME: [SERVER_ADDRESS]})
+    service = lab.supervisor("--connect-timeout=5")
+    session = begin(lab, remotes=[f"{NAME} 1194 udp6"])
+    session.call("Connect")
+    _, _, text = session.wait(FAILED, deadline=30)
+    assert f"{NAME} has no IPv6 address, which its remote asks for" in text
+    assert service.log.count("has no IPv6 address, which") == 2  # when it was found, and in the end
+
+
+def test_an_address_that_is_not_of_the_family_wanted_is_left_out(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab, remotes=[f"{SERVER_ADDRESS} 1194 udp6", f"{SERVER_ADDRESS} 1194 udp"])
+    session.connect()
+    assert f"remote {SERVER_ADDRESS} (line 4) is ignored: it is no IPv6 address" in service.log
+
+
+def test_names_that_do_not_resolve_are_looked_up_once_a_round(lab: Lab) -> None:
+    names = [f"vpn{number}.example" for number in range(12)]
+    dns = lab.dns({name: [SILENT[1]] if name == names[-1] else [] for name in names})
+    service = lab.supervisor()
+    session = begin(lab, remotes=[f"{name} 1194" for name in names], more=["connect-timeout 1", "connect-retry 1 1"])
+    session.call("Connect")
+    since = 0
+    for turn in (1, 2):
+        service.process.wait_line(rf"link remote: \[AF_INET\]{SILENT[1]}", since=since, deadline=60)
+        since = len(service.process.lines)
+        assert dns.text.count("asked ") <= turn * 2 * len(names)  # A and AAAA of each

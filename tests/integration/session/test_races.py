@@ -47,7 +47,7 @@ def test_a_second_pause_is_over_only_when_traffic_has_stopped_again(lab: Lab) ->
 
 def test_an_engine_that_stands_still_fails_the_pause(lab: Lab) -> None:
     lab.server()
-    lab.supervisor()
+    lab.supervisor("--stopped-grace=0")
     session = begin(lab)
     session.connect()
     worker, engine = session.worker, session.engine
@@ -59,7 +59,7 @@ def test_an_engine_that_stands_still_fails_the_pause(lab: Lab) -> None:
 
 
 def test_a_worker_that_stands_still_fails_by_the_supervisors_own_deadline(lab: Lab) -> None:
-    lab.supervisor("--connect-timeout=1")
+    lab.supervisor("--connect-timeout=1", "--stopped-grace=0")
     session = begin(lab)
     worker, engine = session.worker, session.engine
     kill(worker, signal.SIGSTOP)
@@ -79,7 +79,7 @@ def _serving_spawner(service: Service, user: BusClient, profile: str) -> psutil.
 
 
 def test_a_spawner_that_stands_still_costs_one_attempt_and_no_stray_worker(lab: Lab) -> None:
-    service = lab.supervisor()
+    service = lab.supervisor("--stopped-grace=0")
     alice = lab.connection("alice")
     profile = alice.import_profile("work", lab.profile())
     serving = _serving_spawner(service, alice, profile)
@@ -97,7 +97,7 @@ def test_a_spawner_that_stands_still_costs_one_attempt_and_no_stray_worker(lab: 
 
 
 def test_a_service_that_is_ended_while_a_session_starts_leaves_nothing(lab: Lab) -> None:
-    service = lab.supervisor()
+    service = lab.supervisor("--stopped-grace=0")
     alice = lab.connection("alice")
     profile = alice.import_profile("work", lab.profile())
     serving = _serving_spawner(service, alice, profile)
@@ -117,7 +117,7 @@ def test_a_service_that_is_ended_while_a_session_starts_leaves_nothing(lab: Lab)
 
 def test_a_burst_of_requests_is_refused_and_its_session_lives(lab: Lab) -> None:
     lab.server()
-    service = lab.supervisor()
+    service = lab.supervisor("--stopped-grace=0")
     session = begin(lab)
     session.connect()
     before = session.seen

@@ -277,7 +277,7 @@ def test_a_service_without_other_work_does_not_leave_while_a_session_waits(lab: 
 
 def test_a_try_that_fails_is_followed_by_another(lab: Lab) -> None:
     lab.server()
-    lab.supervisor()
+    lab.supervisor("--stopped-grace=0")
     session = begin(lab)
     session.connect()
     [serving] = service_life.processes(SERVING)
@@ -300,7 +300,7 @@ def test_a_try_that_fails_is_followed_by_another(lab: Lab) -> None:
 @pytest.mark.parametrize("paused", [True, False], ids=["paused", "timed-out"])
 def test_a_new_worker_that_stands_still_is_ended(lab: Lab, paused: bool) -> None:
     lab.server()
-    service = lab.supervisor()
+    service = lab.supervisor("--stopped-grace=0")
     session = begin(lab)
     session.connect()
     before = lose(session)

@@ -1,0 +1,37 @@
+"""What a worker may report of its engine and server: one check for both sides.
+
+The worker fails its session, with the reason, rather than report anything else; the supervisor kills a worker that
+does.
+"""
+
+import re
+
+from .dbus_numbers import HTTP_PROXIED
+from .limits import MAX_QUESTION, MAX_URL
+
+_WEB_PAGE = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
+_MAX_HOST = 253  # characters of a host name (RFC 1035)
+
+
+def is_web_page(url: str) -> bool:
+    """Whether a user may be asked to open `url`."""
+    return len(url) <= MAX_URL and url.isprintable() and _WEB_PAGE.fullmatch(url) is not None
+
+
+def is_question(name: str, label: str) -> bool:
+    """Whether a user may be asked a question with this label, which front-ends recognise by this name."""
+    return name.isidentifier() and len(label) <= MAX_QUESTION and label.isprintable()
+
+
+def is_endpoint(proto: str, address: str, port: int, name: str) -> bool:
+    """Whether an engine can be connected to that; a proxy may be all that knows the address, which then is a name."""
+    return (
+        proto in ("udp", "tcp", *HTTP_PROXIED.values())
+        and _is_host_name(address)
+        and 0 < port < 65536
+        and _is_host_name(name)
+    )
+
+
+def _is_host_name(text: str) -> bool:
+    return 0 < len(text) <= _MAX_HOST and text.isascii() and text.isprintable()

@@ -1,0 +1,51 @@
+"""Who may start one more session.  Users are charged for what they start; a few of them never have all places."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .limits import (
+    DESCRIPTORS_OF_SERVICE,
+    DESCRIPTORS_PER_SESSION,
+    FEW_SESSIONS,
+    LAST_SESSIONS,
+    MAX_SESSIONS,
+    MAX_SESSIONS_PER_USER,
+    ROOT_SESSIONS,
+)
+
+_ROOT = 0
+
+
+class Places(NamedTuple):
+    """How many sessions there may be, and what would have to be changed for more (part of a sentence, or empty)."""
+
+    most: int
+    bound: str = ""
+
+
+def places(user_ids: int, descriptors: int) -> Places:
+    """The places for sessions, where there are ids for so many and the service may have so many files open."""
+    by_descriptors = (descriptors - DESCRIPTORS_OF_SERVICE) // DESCRIPTORS_PER_SESSION
+    return min(
+        Places(MAX_SESSIONS),
+        Places(user_ids, f"; user ids for them: {user_ids} (--session-uids)"),
+        Places(by_descriptors, f"; the service may have {descriptors} files open (LimitNOFILE=)"),
+    )
+
+
+def refusal(uid: int, started: Mapping[int, int], places: Places) -> str:
+    """Why user `uid` may not start a session, "" if they may; `started` is how many there are by who started them."""
+    own, everybodys = started.get(uid, 0), sum(started.values())
+    if own >= MAX_SESSIONS_PER_USER:
+        return f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first"
+    free, last = places.most - everybodys, 0
+    if uid != _ROOT:
+        kept = places.most * ROOT_SESSIONS // MAX_SESSIONS  # of fewer places, as large a part
+        free -= max(0, kept - started.get(_ROOT, 0))
+        last = -(-(places.most - kept) * LAST_SESSIONS // MAX_SESSIONS)
+    there = f"There are {everybodys} sessions already on this machine"
+    if free <= 0:
+        return f"{there}{places.bound}"
+    if own >= FEW_SESSIONS and free <= last:
+        return f"{there}; the places that are left are for users with fewer than {FEW_SESSIONS}{places.bound}"
+    return ""

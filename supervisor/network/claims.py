@@ -1,0 +1,288 @@
+"""Who has which addresses and routes: what a session asks for, checked against the other sessions and the machine.
+
+Pure logic.  Whoever comes first keeps what it has:
+
+- An address that another session, the machine or a name server has ends the session that asks for it (Conflict).
+- A route into the machine's own networks, or around a name server, is left out.
+- A route into a network of another user's session, one that this user's other session has, and one around another
+  session's VPN server are pending: set as soon as the other session no longer stands in the way.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_network
+
+import msgspec
+
+from ...policy.limits import MAX_NETWORK_WARNINGS
+from ...policy.network import (
+    MAX_PUBLIC,
+    NetworkSettings,
+    attached_network,
+    is_private,
+    public_size,
+    requested_networks,
+    server_address,
+    too_public,
+)
+from ..errors import SystemFailure
+from .prefixes import Host, Prefix, PrefixMap
+from .surroundings import Machine, Surroundings
+
+_ATTACHED_METRIC = {4: 0, 6: 256}  # what the kernel gives to the networks of addresses
+
+
+class Conflict(SystemFailure):
+    """A session asks for what it cannot have; the text names the rule, `note` the other session, for root only."""
+
+    def __init__(self, text: str, note: str = "") -> None:
+        super().__init__(text)
+        self.note = note
+
+
+class DeviceRoute(msgspec.Struct, frozen=True):
+    """A route through a session's device."""
+
+    destination: str
+    metric: int = 0  # 0: the kernel's default
+    source: Host | None = None  # the address whose network this is; None for a route that was asked for
+
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.destination else 4
+
+
+class Decision(msgspec.Struct):
+    """What a session gets of what it asked for."""
+
+    addresses: tuple[Host, ...]
+    warnings: list[str]
+    notes: list[str]  # with names of other sessions, for root only
+
+
+class _Claim(msgspec.Struct):
+    """What one session has; known by its device."""
+
+    session: str
+    owner: int
+    server: Host | None = None
+    addresses: frozenset[Host] = frozenset()
+    peers: frozenset[Host] = frozenset()
+    routes: dict[DeviceRoute, Prefix] = {}  # that are set, or about to be
+    public: dict[int, int] = {}  # how many public addresses, by IP version
+
+    @property
+    def name(self) -> str:
+        return f"session {self.session} of user {self.owner}"
+
+
+class Claims:
+    """What all sessions have, and what they wait for."""
+
+    def __init__(self, *, public_networks: bool = True) -> None:
+        """Without `public_networks`, sessions get private addresses and routes only."""
+        self._public_networks = public_networks
+        self._claims: dict[str, _Claim] = {}
+        self._routed = PrefixMap()
+        self._pending: dict[tuple[str, DeviceRoute], Prefix] = {}  # by device, in the order of requests
+        self._servers: list[tuple[Host, str]] = []  # with the devices, sorted
+        self._surroundings = Surroundings(Machine())
+
+    def request(self, device: str, session: str, owner: int, settings: NetworkSettings, machine: Machine) -> Decision:
+        """Take what `settings` ask for, in place of what the device's session had; raises Conflict, changing nothing.
+
+        `settings` are known to be acceptable by themselves (policy/network.py).
+        """
+        self._surroundings = Surroundings(machine)
+        mine = self._claims.get(device) or _Claim(session, owner)
+        warnings: list[str] = []
+        addresses, peers = self._hosts(device, mine, settings, warnings)
+        public = public_size(requested_networks(settings)) if self._public_networks else {}
+        self._check_public(device, owner, public)
+
+        server = Host.of(server_address(settings.server))
+        notes = []
+        if through := self._way_to(device, server):
+            network, other = through
+            warnings.append(
+                f"the VPN server {server} is reached through another session's tunnel, by its route {network}"
+            )
+            notes.append(f"the VPN server {server} is reached through {other.name}")
+        had = set(mine.routes.values())
+        routes: dict[DeviceRoute, Prefix] = {}
+        pending: dict[tuple[str, DeviceRoute], Prefix] = {}
+        for route, prefix in _wanted(settings, addresses):
+            if reason := self._never(owner, prefix):
+                warnings.append(f"route {prefix} is left out: {reason}")
+            elif prefix not in had and (obstacle := self._obstacle(device, owner, prefix)):
+                reason, other = obstacle
+                pending[device, route] = prefix
+                warnings.append(f"route {prefix} is pending: {reason}")
+                notes.append(f"route {prefix} waits for {other.name}")
+            else:
+                routes[route] = prefix
+
+        waited = [key for key in self._pending if key[0] == device]
+        self._forget_routes(device)
+        self._claims[device] = _Claim(session, owner, server, frozenset(addresses), frozenset(peers), routes, public)
+        for prefix in routes.values():
+            self._routed.add(prefix, device)
+        for key in waited:
+            if key not in pending:
+                del self._pending[key]
+        self._pending |= pending  # those that waited before keep their places
+        self._list_servers()
+        return Decision(tuple(addresses), _shortened(warnings), _shortened(notes))
+
+    def routes(self, device: str) -> list[DeviceRoute]:
+        """What its session may have set."""
+        return list(self._claims[device].routes)
+
+    @property
+    def pending(self) -> bool:
+        """Whether anybody waits for anything."""
+        return bool(self._pending)
+
+    def release(self, device: str) -> None:
+        """Forget all that the device's session has and waits for."""
+        self._forget_routes(device)
+        if self._claims.pop(device, None):
+            self._list_servers()
+            for key in [key for key in self._pending if key[0] == device]:
+                del self._pending[key]
+
+    def postpone(self, device: str, route: DeviceRoute) -> None:
+        """A route that was granted cannot be set, since somebody else's is there: it is pending again."""
+        prefix = self._claims[device].routes.pop(route)
+        self._routed.remove(prefix, device)
+        self._pending[device, route] = prefix
+
+    def settle(self) -> Iterator[tuple[str, DeviceRoute] | None]:
+        """Grant what is pending and no longer in anybody's way: device and route, or None for each that is.
+
+        Other requests may come between.
+        """
+        for key, prefix in list(self._pending.items()):
+            device, route = key
+            claim = self._claims.get(device)
+            if claim is None or key not in self._pending or self._obstacle(device, claim.owner, prefix):
+                yield None
+                continue
+            del self._pending[key]
+            claim.routes[route] = prefix
+            self._routed.add(prefix, device)
+            yield key
+
+    def _forget_routes(self, device: str) -> None:
+        if claim := self._claims.get(device):
+            for prefix in claim.routes.values():
+                self._routed.remove(prefix, device)
+
+    def _list_servers(self) -> None:
+        servers = ((claim.server, device) for device, claim in self._claims.items())
+        self._servers = sorted((server, device) for server, device in servers if server is not None)
+
+    # The rules
+
+    def _hosts(
+        self, device: str, mine: _Claim, settings: NetworkSettings, warnings: list[str]
+    ) -> tuple[list[Host], list[Host]]:
+        """The addresses of its own, and those of the other ends.  Raises Conflict."""
+        addresses: dict[Host, None] = {}
+        peers: dict[Host, None] = {}
+        for one in settings.addresses:
+            local = Host.of(ip_address(one.local))
+            if not self._public_networks and not is_private(local.version, local.number, local.number):
+                warnings.append(f"address {local} is left out: {_NO_PUBLIC}")
+                continue
+            if local not in mine.addresses:
+                self._check_host("address", device, local)
+            addresses[local] = None
+            if one.peer is not None:
+                peer = Host.of(ip_address(one.peer))
+                if peer not in mine.peers:
+                    self._check_host("peer", device, peer)
+                peers[peer] = None
+        if settings.addresses and not addresses:
+            raise Conflict(warnings[-1])
+        return list(addresses), list(peers)
+
+    def _check_host(self, what: str, device: str, host: Host) -> None:
+        for holder, claim in self._claims.items():
+            if holder == device:
+                continue
+            # Users of one VPN may have the same other end.
+            if host in claim.addresses or (host in claim.peers and what == "address"):
+                raise Conflict(f"{what} {host}: another session has it", f"{what} {host} belongs to {claim.name}")
+            if host == claim.server:
+                text = f"{what} {host}: it is the address of another session's VPN server"
+                raise Conflict(text, f"{what} {host} is the VPN server of {claim.name}")
+        if reason := self._surroundings.host_problem(host):
+            raise Conflict(f"{what} {host}: {reason}")
+
+    def _check_public(self, device: str, owner: int, public: dict[int, int]) -> None:
+        for version, size in public.items():
+            others = (claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device)
+            total = size + sum(claim.public.get(version, 0) for claim in others)
+            if size and total > MAX_PUBLIC[version]:
+                raise Conflict(f"the routes of this user's sessions lead to {too_public(version, total)}")
+
+    def _never(self, owner: int, prefix: Prefix) -> str:
+        """Why a session of `owner` does not get a route however long it waits; "" if it may."""
+        if not self._public_networks and not is_private(prefix.version, prefix.first, prefix.last):
+            return _NO_PUBLIC
+        return self._surroundings.route_problem(prefix, administrator=owner == 0)
+
+    def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:
+        """The route of another session by which this machine sends to `server`, if it does."""
+        ways = [(taken, holder) for taken, holder in self._routed.covering(Prefix.alone(server)) if holder != device]
+        best, holder = max(ways, key=lambda way: way[0].length, default=(None, ""))
+        if best is None or not self._surroundings.captures(best, server):
+            return None
+        return best, self._claims[holder]
+
+    def _obstacle(self, device: str, owner: int, prefix: Prefix) -> tuple[str, _Claim] | None:
+        """Why a route has to wait, and for whom."""
+        for taken, holder in self._routed.covering(prefix):
+            if holder == device:
+                continue
+            claim = self._claims[holder]
+            if claim.owner != owner:
+                return f"it lies in {taken}, which another user's session has", claim
+            if taken == prefix:
+                return "another session of the same user has it", claim
+        at = bisect_left(self._servers, (Host(prefix.version, prefix.first), ""))
+        for server, holder in self._servers[at:]:
+            if not prefix.covers(server):
+                break
+            if holder != device and self._surroundings.captures(prefix, server):
+                return f"it covers {server}, the VPN server of another session", self._claims[holder]
+        return None
+
+
+_NO_PUBLIC = "this service makes tunnels to private networks only (--public-networks refuse)"
+
+
+def _wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tuple[DeviceRoute, Prefix]]:
+    """The routes to networks of addresses that are set, and those that were asked for; none twice."""
+    found = set[tuple[Prefix, int]]()
+    kept = set(addresses)
+    for one in settings.addresses:
+        local = Host.of(ip_address(one.local))
+        prefix = Prefix.of(attached_network(one))
+        if local in kept and prefix != Prefix.alone(local) and (prefix, 0) not in found:
+            # With 0, too: asked for once more, it is the same.
+            found.add((prefix, 0))
+            yield DeviceRoute(str(prefix), _ATTACHED_METRIC[prefix.version], local), prefix
+    for route in settings.routes:
+        prefix = Prefix.of(ip_network(route.destination))
+        if (prefix, route.metric) not in found:
+            found.add((prefix, route.metric))
+            yield DeviceRoute(str(prefix), route.metric), prefix
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    if len(lines) <= MAX_NETWORK_WARNINGS:
+        return lines
+    kept = MAX_NETWORK_WARNINGS - 1
+    return [*lines[:kept], f"{len(lines) - kept} more like these"]
