@@ -192,7 +192,7 @@ def fair_shares(pki: Pki, counts: Counts) -> list[Figure]:
     with Lab(pki) as lab:
         lab.server(pushes=())
         lab.supervisor(log_level=_LOG_LEVEL)
-        return fairness.fairness(lab, counts.calls, tunnels=2)
+        return fairness.fairness(lab)
 
 
 def beside_original(pki: Pki, counts: Counts) -> list[Figure]:

@@ -89,19 +89,16 @@ class Client:
         """A property of a session."""
         return (await self._call(_get(path, name))).value
 
-    async def gets(self, path: str, count: int, uncounted: int, longest: float) -> list[float]:
-        """The times of `count` calls of Get for a session's status, after some that are not counted.
-
-        Fewer, if they take longer than `longest` seconds.
-        """
+    async def gets(self, path: str, seconds: float) -> list[float]:
+        """The times of calls of Get for a session's status, one after the other for so many seconds."""
         taken: list[float] = []
         first = time.perf_counter()
-        while len(taken) < uncounted + count and time.perf_counter() - first < longest:
+        while time.perf_counter() - first < seconds:
             message = _get(path, "status")
             began = time.perf_counter()
             await self._call(message)
             taken.append(_since(began))
-        return taken[min(uncounted, len(taken) // 2) :]
+        return taken
 
     async def first_reply(self) -> float:
         """Read the service's version; if it does not run, the bus starts it first."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dbus_fast import Message, Variant
+from dbus_fast import Message, MessageFlag, Variant
 
 from ..tests.lab.connection import CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
 from ..tests.lab.lab import Lab
@@ -25,9 +25,9 @@ _INTROSPECTABLE = f"{_BUS}.Introspectable"
 _WINDOW = 100  # calls under way on each connection; dbus-daemon allows 128
 _PROFILES = 490  # of the user who floods; the limit is 500
 _LARGE = 4_100_000  # bytes of the largest profile
+_SECONDS = 0.6  # of Get, in each round
+_TUNNELS = 2  # in each round
 _ROUNDS = 2  # of flood and yardstick, in turns
-_UNCOUNTED = 30  # calls, while the flood begins
-_LONGEST = 1.5  # seconds for the calls of one round
 _WANTED = Wanted(2, of_ratio=True)
 
 
@@ -52,19 +52,23 @@ class Flood:
         self._popen.communicate()
 
     def begin(self, calls: Sequence[Message], window: int) -> None:
-        """Flood with these calls until `end`."""
+        """Flood with these calls until `end`; returns when the first are answered."""
         messages = [_marshalled(call).hex() for call in calls]
         self._write({"messages": messages, "window": window})
+        self._read()
 
     def end(self) -> dict[str, float]:
         """End it; how many replies there were, how many of them errors, in how many seconds."""
         self._write({})
+        return self._read()
+
+    def _read(self) -> dict[str, float]:
         assert self._popen.stdout is not None
         line = self._popen.stdout.readline()
         if not line:
             raise LabError("the process that floods has ended")
-        done: dict[str, float] = json.loads(line)
-        return done
+        said: dict[str, float] = json.loads(line)
+        return said
 
     def _write(self, order: dict[str, Any]) -> None:
         assert self._popen.stdin is not None
@@ -95,7 +99,7 @@ def _introspect(path: str) -> Message:
 
 
 def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message], int]]:
-    """By name, calls that user bob may make, and how many are under way on each connection.
+    """By name, calls that user bob may make, and how many are under way on each connection (0: none is answered).
 
     `others` is another user's session.
     """
@@ -111,7 +115,7 @@ def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message],
     inspect = f"{SESSIONS}.inspect"
     import_small = _call(CONFIGURATION_PATH, "Import", "ssbb", "more", small, False, False)
     import_large = _call(CONFIGURATION_PATH, "Import", "ssbb", "more", "<\n" + large_text, False, False)
-    small_window = {
+    one_by_one = {
         "Fetch of 4 MB": [_call(large, "Fetch")],
         "FetchJSON of 4 MB": [_call(large, "FetchJSON")],
         "Import of 4 MB, refused": [import_large],
@@ -152,12 +156,15 @@ def _floods(lab: Lab, bob: Meter, others: str) -> dict[str, tuple[list[Message],
         "Connect, Resume, refused": [_call(session, "Connect"), _call(session, "Resume")],
         "Restart": [_call(session, "Restart")],
     }  # fmt: skip
-    return {name: (calls, _WINDOW) for name, calls in floods.items()} | {
-        name: (calls, 1) for name, calls in small_window.items()
-    }
+    unanswered = Message(SESSIONS, session, SESSIONS, "Ready", flags=MessageFlag.NO_REPLY_EXPECTED)
+    return (
+        {name: (calls, _WINDOW) for name, calls in floods.items()}
+        | {"Ready, no reply wanted": ([unanswered], 0)}
+        | {name: (calls, 1) for name, calls in one_by_one.items()}
+    )
 
 
-def fairness(lab: Lab, calls: int, tunnels: int, only: str = "") -> list[Figure]:
+def fairness(lab: Lab) -> list[Figure]:
     """Another user's Get, median and 99th percentile, and NewTunnel, in each flood; all beside those in GetId's."""
     figures: list[Figure] = []
     with Meter(lab) as alice, Meter(lab, "bob") as bob, Flood(lab) as flood:
@@ -165,20 +172,20 @@ def fairness(lab: Lab, calls: int, tunnels: int, only: str = "") -> list[Figure]
         alice.connect(session)
         second = alice.import_profile("second", lab.profile())
         for name, (messages, window) in _floods(lab, bob, session).items():
-            if only and only not in name:
-                continue
-            kinds = {"flood": messages, "yardstick": [Message(_BUS, _BUS_PATH, _BUS, "GetId")]}
+            kinds = {"flood": messages, "yardstick": [Message(_BUS, _BUS_PATH, _BUS, "GetId", flags=messages[0].flags)]}
             gets: dict[str, list[float]] = {kind: [] for kind in kinds}
             starts: dict[str, list[float]] = {kind: [] for kind in kinds}
             for _ in range(_ROUNDS):
                 for kind, chosen in kinds.items():
                     flood.begin(chosen, window)
-                    gets[kind] += alice.gets(session, calls // _ROUNDS, uncounted=_UNCOUNTED, longest=_LONGEST)
-                    for _ in range(tunnels):
+                    gets[kind] += alice.gets(session, _SECONDS)
+                    for _ in range(_TUNNELS):
                         starts[kind].append(_start_and_end(alice, second))
                     done = flood.end()
                     if kind == "flood":
-                        print(name, {k: round(v, 1) for k, v in done.items()}, file=sys.stderr)
+                        print(
+                            f"  {name}: {done['replies'] / done['seconds']:.0f} replies/s", file=sys.stderr, flush=True
+                        )
             figures += _figures(name, gets, starts)
     return figures
 

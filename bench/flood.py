@@ -1,7 +1,8 @@
 """A user's connections that call as fast as they are answered, as a program on one core: orders as in client.py.
 
-in:   {"messages": [hex, …], "window": n}: flood with these, in turn, n under way on each connection; {}: stop
-out:  {"replies": n, "errors": n, "seconds": s}, when the flood has been stopped, and answered as far as it is
+in:   {"messages": [hex, …], "window": n}: flood with these in turn, n under way on each connection; {}: stop
+      with a window of 0, as fast as they are taken: calls that want no reply
+out:  {} when it has begun; {"replies": n, "errors": n, "seconds": s} when it has been stopped, and is answered
 
 The first argument is the call of Hello, in hexadecimal.
 """
@@ -20,6 +21,7 @@ _CONNECTIONS = 8
 _READ = 1024 * 1024  # bytes at a time
 _FIXED = 16  # bytes of a message that tell its length
 _RETURN, _ERROR = 2, 3
+_UNANSWERED = 100  # calls that want no reply, sent in one go
 _PATIENCE = 2.0  # seconds without a reply, after which none is waited for
 
 
@@ -43,11 +45,11 @@ class Connection:
         """Call until so many calls are under way."""
         if not self._to_send:
             batch = bytearray()
-            for _ in range(window - self.under_way):
+            for _ in range(window - self.under_way if window else _UNANSWERED):
                 start = len(batch)
                 batch += next(messages)
                 struct.pack_into("<I", batch, start + 8, next(self.serials) & 0x7FFFFFFF or 1)
-            self.under_way = window
+            self.under_way = window  # replies that come all the same are counted, and not waited for
             self._to_send = memoryview(batch)
         self.send()
 
@@ -96,11 +98,11 @@ def flood(connections: list[Connection], messages: list[bytes], window: int) -> 
         one.under_way = one.replies = one.errors = 0
         polled.register(one.socket, select.EPOLLIN | select.EPOLLOUT)
     polled.register(0, select.EPOLLIN)
-    stopping = False
-    while not stopping or any(one.under_way for one in connections):
+    begun = stopping = False
+    while not stopping or any(one.under_way > 0 or one.sending for one in connections):
         ready = polled.poll(_PATIENCE)
         if not ready and stopping:
-            break
+            break  # what is missing is not answered
         for descriptor, event in ready:
             if descriptor == 0:
                 stopping = True
@@ -113,7 +115,10 @@ def flood(connections: list[Connection], messages: list[bytes], window: int) -> 
                 one.send()
             elif not stopping and one.under_way <= window // 2:
                 one.call(cycles[one], window)
-            polled.modify(descriptor, select.EPOLLIN | (select.EPOLLOUT if one.sending else 0))
+            if not begun and (one.replies or not window) and not any(other.sending for other in connections):
+                begun = True
+                print("{}", flush=True)
+            polled.modify(descriptor, select.EPOLLIN | (select.EPOLLOUT if one.sending or not window else 0))
     return {
         "replies": sum(one.replies for one in connections),
         "errors": sum(one.errors for one in connections),

@@ -68,9 +68,9 @@ class Meter:
         """A property of a session."""
         return self._order("get", path=session, name=name)
 
-    def gets(self, session: str, count: int, *, uncounted: int, longest: float) -> list[float]:
-        """Milliseconds of so many calls of Get, or of fewer if they take longer than `longest` seconds."""
-        taken: list[float] = self._order("gets", path=session, count=count, uncounted=uncounted, longest=longest)
+    def gets(self, session: str, seconds: float) -> list[float]:
+        """Milliseconds of each Get, made one after the other for so many seconds."""
+        taken: list[float] = self._order("gets", path=session, seconds=seconds)
         return taken
 
     def first_reply(self) -> float:

@@ -115,7 +115,10 @@ MAX_PLAIN_SIGNAL = 64 * 1024  # a signal of plain values; beyond: it is thrown a
 # read until they are answered; beyond: LimitsExceeded, unread
 MAX_LARGE_CALLS_PER_USER = 4 * MAX_IMPORT
 MAX_LARGE_CALLS = 16 * MAX_IMPORT  # the same of all users; beyond: LimitsExceeded, unread
-MAX_CALLS_PER_SENDER = 256  # calls of one connection waiting to be run; beyond: LimitsExceeded
+MAX_CALLS_PER_SENDER = 1024  # calls of one connection waiting to be run; beyond: LimitsExceeded
+MAX_CALLS_PER_USER = 2048  # the same of all connections of a user; beyond: LimitsExceeded, but for a few of each
+MIN_CALLS_PER_SENDER = 8  # these few; beyond: LimitsExceeded
+MAX_UNDER_WAY = 4  # calls of one user that take time, run at once; beyond: they wait for each other
 # calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
 MAX_HELD_CALLS = 4096
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dbus_fast import Message, MessageType
 
 from ...policy.access import Caller
-from .connection import BUS, BUS_PATH, BusConnection, BusRefused
+from .connection import BUS_PATH, BusConnection, BusRefused
+from .inbound import BUS
 
 _VANISHED_RULE = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged',arg2=''"
 _NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"

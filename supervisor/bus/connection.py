@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any, cast
 
@@ -29,14 +29,14 @@ from ...policy.limits import (
 )
 from ..errors import SystemFailure
 from .budget import Account, Budget, NoRoom
-from .inbound import Inbound, InboundSocket
+from .inbound import BUS, Inbound, InboundSocket
 from .stall import StallWatch
 from .wire import check_body
 
-BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 
 _MESSAGES_A_WRITE = 512  # buffers given to one sendmsg; the kernel takes up to 1024
+_AHEAD = 16 * 1024  # bytes that the kernel takes before the bus does: what is sent later cannot overtake them
 _BURST = 0.0001  # seconds; messages closer than this to the last one are written together
 _OWNED = (1, 4)  # RequestName's reply: primary owner, already owner
 _NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
@@ -80,6 +80,7 @@ class BusConnection(MessageBus):
         self._sent: asyncio.Future[None] = self._loop.create_future()
         self._sent.set_result(None)
         self.backlog = 0  # bytes waiting to be written
+        self.taken: Callable[[], None] = lambda: None  # called when none wait any more that had to
         self.dropped = 0  # signals dropped since the start
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.budget = Budget(self._unread)
@@ -108,6 +109,7 @@ class BusConnection(MessageBus):
         await super()._authenticate()
         assert self._sock is not None
         self._link = self._sock
+        self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)
         # For dbus-fast's reader, which is made now; `connect` puts back what all others use.
         self._sock = cast(socket.socket, InboundSocket(self._link, self.inbound))
 
@@ -127,6 +129,11 @@ class BusConnection(MessageBus):
         self._give_up("closed")
 
     # Sending
+
+    @property
+    def congested(self) -> bool:
+        """Whether the bus has not taken all that was sent: replies are better made later."""
+        return self._watched
 
     def post(self, message: Message, *, droppable: bool = False, of: int | None = None) -> bool:
         """Send `message`; never waits.
@@ -234,6 +241,7 @@ class BusConnection(MessageBus):
             self._watched = False
             self.stall.done()
             self._loop.remove_writer(self._link)
+            self.taken()
         self._drained.set()
 
     # Calling

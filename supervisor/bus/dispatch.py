@@ -1,11 +1,10 @@
 """Dispatch of calls: find the row, check the signature, identify the caller, check `who`, call the handler, map errors.
 
-Calls of one sender are run strictly in the order in which they came, those of different senders concurrently.  A call
-that can be answered at once, which nearly all can, is answered where it is received, without a task.
+Calls of one sender are run strictly in the order in which they came, those of different senders concurrently, users
+in turn (turns.py).  A call that can be answered at once, which nearly all can, is answered without a task.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
@@ -17,7 +16,6 @@ from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ...policy.limits import (
-    MAX_CALLS_PER_SENDER,
     MAX_LARGE_REPLIES,
     MIN_UNREAD_SHARE,
     UNREAD_PER_CALL,
@@ -33,6 +31,7 @@ from .large_calls import LargeCalls
 from .objects import ObjectTree, Served, Target, check_signature
 from .properties import PropertyCalls, check_property_call
 from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
+from .turns import Turns
 
 _INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 _PEER = "org.freedesktop.DBus.Peer"
@@ -51,16 +50,6 @@ _NOTHING = get_signature_tree("")
 _Piece = TypeVar("_Piece")
 
 
-class _CallQueue:
-    """The calls of one sender that wait while an earlier one is being handled."""
-
-    __slots__ = ("caller", "calls")
-
-    def __init__(self, caller: Caller | None) -> None:
-        self.caller = caller  # kept here too: the sender may leave while its calls wait
-        self.calls: deque[Message] = deque()
-
-
 class Dispatcher:
     """Serves objects on `connection`; holds the calls that come before `open`.
 
@@ -75,13 +64,20 @@ class Dispatcher:
         self._replies = Replies(connection, log)
         self._properties = PropertyCalls(connection, self._replies, service_uid, log)
         self._held: HeldCalls | None = HeldCalls()
-        self._queues: dict[str, _CallQueue] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
         self._large = LargeCalls(connection.budget)
+        self._turns = Turns(
+            self._attempt,
+            self._refuse_waiting,
+            lambda: not connection.congested,
+            connection.inbound.full,
+            self._large.done,
+        )
+        connection.taken = self._turns.go_on
         connection.inbound.skipped = self._skipped
+        connection.inbound.refused = self._refused
         connection.inbound.admits = self._large.admit
         connection.add_message_handler(self._received)
 
@@ -126,19 +122,16 @@ class Dispatcher:
     def close(self) -> None:
         """Cancel all calls that are being handled; they get no answer."""
         self._connection.remove_message_handler(self._received)
-        for task in self._tasks:
-            task.cancel()
+        self._turns.close()
 
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
-        held = len(self._held) if self._held is not None else 0
-        return held + len(self._queues) + sum(len(queue.calls) for queue in self._queues.values())
+        return (len(self._held) if self._held is not None else 0) + self._turns.busy
 
     async def settled(self) -> None:
         """Wait until no call is being handled or waits for it."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._turns.settled()
 
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
@@ -163,45 +156,24 @@ class Dispatcher:
             text = f"The arguments of {call.member} are larger than {bound}"
         self._replies.error(call, LIMITS_EXCEEDED, text)
 
+    def _refused(self, call: Message) -> None:
+        """A call was not read: too many of its sender's wait."""
+        self._refuse_waiting(call, "Too many calls of your connections are waiting already")
+
     def _know(self, sender: str) -> None:
         if sender not in self._accounts:
             self._budget.open(sender)
 
     def _accept(self, call: Message) -> None:
         sender = call.sender or ""
-        queue = self._queues.get(sender)
-        if queue is None:
-            caller = self._callers.known(sender)
-            if caller is None:
-                self._know(sender)
-            unfinished = self._attempt(call, caller)
-            if unfinished is None:
-                self._large.done(call)
-            else:
-                self._queues[sender] = queue = _CallQueue(caller)
-                task = asyncio.create_task(self._work(sender, queue, call, unfinished))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        elif len(queue.calls) < MAX_CALLS_PER_SENDER:
-            queue.calls.append(call)
-        else:
-            self._replies.error(call, LIMITS_EXCEEDED, f"{MAX_CALLS_PER_SENDER} of your calls are waiting already")
-            self._large.done(call)
+        caller = self._callers.known(sender)
+        if caller is None:
+            self._know(sender)
+        self._turns.put(call, sender, caller)
 
-    async def _work(
-        self, sender: str, queue: _CallQueue, call: Message, unfinished: Coroutine[Any, Any, None] | None
-    ) -> None:
-        try:
-            while True:
-                if unfinished is not None:
-                    await unfinished
-                self._large.done(call)
-                if not queue.calls:
-                    return
-                call = queue.calls.popleft()
-                unfinished = self._attempt(call, queue.caller)
-        finally:
-            del self._queues[sender]
+    def _refuse_waiting(self, call: Message, text: str) -> None:
+        self._replies.error(call, LIMITS_EXCEEDED, text)
+        self._large.done(call)
 
     # One call
 
@@ -294,20 +266,15 @@ class Dispatcher:
         except Exception as error:
             self._replies.refuse(call, error)
             return
-        self._queues[sender].caller = caller
         self._budget.identified(sender, caller.uid)
-        unfinished = self._attempt(call, caller)
-        if unfinished is not None:
-            await unfinished
+        self._turns.identified(sender, caller, call)
 
     async def _start_when_read(self, call: Message, caller: Caller, account: Account) -> None:
         if not await self._budget.make_room(account, UNREAD_PER_CALL):
             # Those that came behind it meanwhile would find no room either.
-            waiting = self._queues[caller.name].calls
-            for one in (call, *waiting):
+            for one in (call, *self._turns.take_waiting(caller.name)):
                 self._replies.nothing_read(one)
                 self._large.done(one)
-            waiting.clear()
             return
         unfinished = self._attempt(call, caller)
         if unfinished is not None:

@@ -16,12 +16,16 @@ from dbus_fast import Message, MessageFlag, MessageType
 
 from ...policy.limits import MAX_HEADER, MAX_LARGE_REPLY_BODY, MAX_PLAIN_SIGNAL, MAX_SMALL_BODY
 
+BUS = "org.freedesktop.DBus"
 _FIXED = 16  # bytes: byte order, type, flags, version, body's length, serial, length of the fields
 _LITTLE = ord("l")
 _LITTLE_HEAD = struct.Struct("<III")
 _BIG_HEAD = struct.Struct(">III")
+_READ = 64 * 1024  # bytes taken at a time, where the library asks for a few messages: whose turn it is, all must tell
 _CHUNK = 256 * 1024  # bytes skipped, or read of a large message, at a time, so that other things get their turn
 _PLAIN = frozenset("ybnqiuxtdsog")  # types whose values cost no more than their size
+_SENDER_FIELD = b"\7\1s\0"  # the code of the field, and its signature
+_CALL, _SIGNAL = MessageType.METHOD_CALL.value, MessageType.SIGNAL.value
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
 
 
@@ -36,6 +40,9 @@ class Inbound:
         # Told of each call that is skipped, without its arguments, and how many bytes they may have; 0: as many as it
         # has, but not now.
         self.skipped: Callable[[Message, int], None] = lambda call, largest: None
+        self.refused: Callable[[Message], None] = lambda call: None  # told of each call of those who are `full`
+        self.full: set[bytes] = set()  # connections of whom so many calls wait that no more are read
+        self.heard = {BUS.encode()}  # connections whose signals are read
         # Asked, with sender, serial and bytes, of each call that may be large, whether it is to be read now.
         self.admits: Callable[[str, int, int], bool] = lambda sender, serial, size: True
         self._bounds: dict[tuple[str, str, str], int] = {}
@@ -43,6 +50,20 @@ class Inbound:
     def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
         """Let the arguments of calls of a method have up to `largest` bytes."""
         self._bounds[interface, member, signature] = self._bounds["", member, signature] = largest
+
+    def dropped(self, data: bytes, start: int, end: int) -> bool:
+        """Whether the message with the header data[start:end] is thrown away, however small; a call is refused."""
+        kind, flags = data[start + 1], data[start + 2]
+        if kind == _CALL:
+            if not self.full or _sender(data, start, end) not in self.full:
+                return False
+            if not flags & MessageFlag.NO_REPLY_EXPECTED.value:
+                order = "<I" if data[start] == _LITTLE else ">I"
+                fields = _fields(data[start:end], order)
+                if fields.keys() >= {_PATH, _MEMBER, _SENDER}:
+                    self.refused(_call(fields, flags, struct.unpack_from(order, data, start + 8)[0]))
+            return True
+        return kind == _SIGNAL and _sender(data, start, end) not in self.heard
 
     def wanted(self, header: bytes, body: int) -> bool:
         """Whether a message with this header and a large body is to be read; if it is a call that is not, says so."""
@@ -60,9 +81,18 @@ class Inbound:
                 self.skipped(_call(fields, flags, serial), bound if body > bound else 0)
             return False
         if kind == MessageType.SIGNAL.value:
-            return body <= MAX_PLAIN_SIGNAL and _PLAIN.issuperset(signature)
+            heard = str(fields.get(_SENDER, "")).encode() in self.heard
+            return heard and body <= MAX_PLAIN_SIGNAL and _PLAIN.issuperset(signature)
         answered = fields.get(_REPLY_SERIAL)
         return body <= MAX_LARGE_REPLY_BODY and isinstance(answered, int) and self._awaited(answered)
+
+
+def _sender(data: bytes, start: int, end: int) -> bytes:
+    """The sender in the header data[start:end], as the bus puts it there; empty if it is not found."""
+    at = data.find(_SENDER_FIELD, start + _FIXED, end)
+    while at >= 0 and (at - start) % 8:
+        at = data.find(_SENDER_FIELD, at + 1, end)
+    return data[at + 8 : data.find(b"\0", at + 8, end)] if at >= 0 else b""
 
 
 def _fields(header: bytes, number: str) -> dict[int, str | int]:
@@ -131,7 +161,7 @@ class InboundSocket:
                 return b""
             self._skipping -= skipped
             raise BlockingIOError(errno.EAGAIN, "skipped")
-        data = self._receive(max(size, min(self._passing, _CHUNK)), flags)
+        data = self._receive(max(size, _READ, min(self._passing, _CHUNK)), flags)
         if len(data) <= self._passing or not data:
             self._passing -= len(data)
             return data
@@ -147,13 +177,21 @@ class InboundSocket:
         position, self._passing = self._passing, 0
         end = len(data)
         start, parts = 0, []
+        inbound = self._inbound
         while position + _FIXED <= end:
             if data[position] == _LITTLE:
                 body, _, fields = _LITTLE_HEAD.unpack_from(data, position + 4)
             else:
                 body, _, fields = _BIG_HEAD.unpack_from(data, position + 4)
             header = _FIXED + fields + (-fields & 7)
-            if body > MAX_SMALL_BODY or fields > MAX_SMALL_BODY:
+            if fields <= MAX_SMALL_BODY and body <= MAX_SMALL_BODY:
+                if inbound.full or data[position + 1] == _SIGNAL:
+                    if position + header > end:
+                        break
+                    if inbound.dropped(data, position, position + header):
+                        parts.append(data[start:position])
+                        start = position + header + body
+            else:
                 if fields <= MAX_HEADER and position + header > end:
                     break
                 if fields > MAX_HEADER or (

@@ -70,6 +70,7 @@ class LogService:
             raise LogServiceError(f"{MAX_ATTACHED} services are attached already")
         attached = _Attached(_tag(caller.name, interface), 0)
         self._attached[caller.name, interface] = attached
+        self._connection.inbound.heard.add(caller.name.encode())
         try:
             (attached.pid,) = await self._connection.ask_bus("GetConnectionUnixProcessID", "s", caller.name)
         except BusRefused:
@@ -169,6 +170,8 @@ class LogService:
     def _forget(self, name: str, interface: str) -> None:
         attached = self._attached.pop((name, interface), None)
         if attached is not None:
+            if not any(sender == name for sender, _ in self._attached):
+                self._connection.inbound.heard.discard(name.encode())
             self._say(LogCategory.VERB2, "Detached", name, interface, attached)
             self._changed()
 

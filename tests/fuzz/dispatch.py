@@ -73,6 +73,7 @@ class _Unjoined(BusConnection):
 
     def __init__(self) -> None:
         self._user_message_handlers = []
+        self._watched = False
         self._serial = 0
         self.unique_name = ":1.1"
         self.sent: list[Message] = []

@@ -2,11 +2,12 @@
 
 import psutil
 import pytest
-from dbus_fast import Message, MessageType
+from dbus_fast import Message, MessageFlag, MessageType
 
 from ..lab.connection import SESSIONS, SESSIONS_PATH
 from .neighbours import LIMITS_EXCEEDED, Neighbours
 
+_CALL = (SESSIONS, SESSIONS_PATH, SESSIONS, "FetchAvailableSessions")
 _SIZE = 31_000_000
 # Signature, and what an array of it repeats.
 SMALL_VALUES = {"av": b"\1y\0\5", "ay": b"\5", "au": b"\5\0\0\0", "aau": b"\0\0\0\0"}
@@ -45,3 +46,16 @@ def test_many_small_values(neighbours: Neighbours, kind: MessageType) -> None:
     print(f"{cpu_after - cpu:.2f} s, {(memory_after - memory) / 1e6:.1f} MB")
     assert cpu_after - cpu < CPU
     assert memory_after - memory < MEMORY
+
+
+def test_a_few_of_his_calls_are_not_lost_in_many(neighbours: Neighbours) -> None:
+    """Of his connections one has thousands of calls waiting, and another is answered in turn."""
+    bob, other = neighbours.bobs(2)
+    calls = [Message(SESSIONS, SESSIONS_PATH, SESSIONS, "FetchAvailableSessions") for _ in range(100)]
+    for _ in range(5):
+        for _ in range(20):
+            bob.send(*(Message(*_CALL, flags=MessageFlag.NO_REPLY_EXPECTED) for _ in range(500)))
+        assert neighbours.answer(other).message_type is MessageType.METHOD_RETURN
+        neighbours.check_alice()
+    bob.send(*calls)
+    assert len(bob.replies(calls)) == len(calls)

@@ -24,6 +24,10 @@ class Reader:
         self.skipped: list[tuple[Message, int]] = []
         inbound = Inbound(lambda serial: serial == 7)
         inbound.skipped = lambda call, largest: self.skipped.append((call, largest))
+        inbound.heard.add(b":1.5")
+        self.refused: list[Message] = []
+        inbound.refused = self.refused.append
+        self.inbound = inbound
         inbound.allow("a.b", "Import", "ss", LARGEST)
         self.far, near = socket.socketpair()
         self.socket = InboundSocket(near, inbound)
@@ -143,3 +147,25 @@ def test_the_end(reader: Reader) -> None:
     assert not reader.all()
     reader.far.close()
     assert reader.socket.recv(8192) == b""
+
+
+def test_signals_of_others_are_not_read(reader: Reader) -> None:
+    signals = [message(MessageType.SIGNAL, "s", [text]) for text in ("x", LONG)]
+    reader.inbound.heard.clear()
+    for _ in range(2):
+        for size in (50_000, 30):
+            came = reader.pieces(SMALL[0] + b"".join(signals) + SMALL[1], iter([size] * 10_000))
+            assert came == SMALL[0] + SMALL[1]
+
+
+def test_calls_of_those_of_whom_too_many_wait_are_not_read(reader: Reader) -> None:
+    silent = call("s", ["x"], flags=MessageFlag.NO_REPLY_EXPECTED)
+    data = SMALL[0] + silent + SMALL[1]
+    reader.inbound.full.add(b":1.55")
+    assert reader.pieces(data, iter([50_000] * 10)) == data
+    reader.inbound.full.add(b":1.5")
+    for size in (50_000, 30):
+        assert not reader.pieces(data, iter([size] * 1000))
+    assert [(one.sender, one.serial) for one in reader.refused] == [(":1.5", 4711)] * 4
+    reader.inbound.full.clear()
+    assert reader.pieces(data, iter([50_000] * 10)) == data

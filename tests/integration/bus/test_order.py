@@ -18,6 +18,7 @@ from ...support.bus_fixture import (
     client,
     error,
     gather,
+    patient_client,
     run,
     service,
 )
@@ -81,7 +82,7 @@ def test_300_pipelined_calls(bus: PrivateBus) -> None:
 
 def test_too_many_waiting_calls_are_refused(bus: PrivateBus) -> None:
     async def test() -> None:
-        async with service(bus) as ours, client(bus) as root:
+        async with service(bus) as ours, patient_client(bus.address, 0) as root:
             first = asyncio.ensure_future(root.call("Slow", "s", "gate"))
             await ours.thing.entered.get()
             waiting = [asyncio.ensure_future(root.call("Echo", "s", str(n))) for n in range(MAX_CALLS_PER_SENDER)]
