@@ -98,6 +98,10 @@ class Dispatcher:
         Raises ValueError if the path is taken, AttributeError if `target` lacks a method for a supported row.
         """
         self._objects.add(Served(path, interface, target, bus_name, extensions))
+        self.expect(interface)
+
+    def expect(self, interface: Interface) -> None:
+        """Read the large arguments of calls of `interface`, also of those that come before it is on the bus."""
         for row in interface.methods:
             if row.largest:
                 self._connection.inbound.allow(interface.name, row.name, row.signature, row.largest)

@@ -100,3 +100,11 @@ def _instances(besides: int) -> set[int]:
     """The services that run, without their helpers, `besides` one."""
     titles = {pid: title(pid) for pid in pids() - {besides}}
     return {pid for pid, text in titles.items() if PROGRAM in text and not text.startswith(f"{PROGRAM}:")}
+
+
+def test_a_large_profile_is_imported_by_the_call_that_starts_the_service(lab: Lab) -> None:
+    lab.start_bus(activation=["--idle-exit=0"])
+    text = lab.profile() + "# a comment that makes it longer than most\n" * 10_000
+    alice = lab.connection("alice")
+    path = alice.import_profile("large", text)
+    assert alice.call(path, CONFIGURATION, "Fetch") == [text]
