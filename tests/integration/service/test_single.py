@@ -107,4 +107,4 @@ def test_a_large_profile_is_imported_by_the_call_that_starts_the_service(lab: La
     text = lab.profile() + "# a comment that makes it longer than most\n" * 10_000
     alice = lab.connection("alice")
     path = alice.import_profile("large", text)
-    assert alice.call(path, CONFIGURATION, "Fetch") == [text]
+    assert alice.call(path, CONFIGURATION, "Fetch") == text
