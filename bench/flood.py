@@ -95,7 +95,6 @@ def flood(connections: list[Connection], messages: list[bytes], window: int) -> 
     by_descriptor = {one.socket.fileno(): one for one in connections}
     cycles = {one: itertools.cycle(messages) for one in connections}
     for one in connections:
-        one.under_way = one.replies = one.errors = 0
         polled.register(one.socket, select.EPOLLIN | select.EPOLLOUT)
     polled.register(0, select.EPOLLIN)
     begun = stopping = False
@@ -129,7 +128,6 @@ def flood(connections: list[Connection], messages: list[bytes], window: int) -> 
 def main() -> None:
     hello = bytes.fromhex(sys.argv[1])
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    connections = [Connection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"], hello) for _ in range(_CONNECTIONS)]
     orders = iter(lambda: os.read(0, 1 << 26), b"")
     received = b""
     for data in orders:
@@ -138,7 +136,11 @@ def main() -> None:
             line, _, received = received.partition(b"\n")
             order = json.loads(line)
             if order:
+                # New ones each time: late replies to the last flood are not this one's.
+                connections = [Connection(os.environ["DBUS_SYSTEM_BUS_ADDRESS"], hello) for _ in range(_CONNECTIONS)]
                 done = flood(connections, [bytes.fromhex(one) for one in order["messages"]], order["window"])
+                for one in connections:
+                    one.socket.close()
                 print(json.dumps(done), flush=True)
 
 
