@@ -146,7 +146,7 @@ BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued 
 
 # Deadlines
 
-SPAWN_DEADLINE = 2.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
+SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
 # the name or number of an account, which may be in a directory far away; beyond: it counts as not found
 ACCOUNT_DEADLINE = 1.0
 # a session begun, until the profile is accepted and the engine held, since D-Bus clients give up after 5 s;

@@ -304,7 +304,7 @@ def test_huge_strings(lab: Lab, bystander: UserSession) -> None:
                 "Import",
                 "ssbb",
                 [text, "client", False, False],
-                "longer than 255 characters",
+                "longer than 255 bytes",
             ),
             (own.profile, CONFIGURATION, "AddTag", "s", [text], "Tag value too long"),
             (

@@ -9,7 +9,7 @@ import pytest
 
 from ....ipc import messages
 from ....policy.dbus_numbers import InputGroup, LogCategory, StatusMinor
-from ....policy.limits import MAX_STATUS_TEXT, MAX_URL
+from ....policy.limits import MAX_QUESTION, MAX_STATUS_TEXT, MAX_URL
 from ....supervisor.sessions.states import State
 from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.hijack import worker_channel
@@ -47,7 +47,7 @@ def needed(slot: messages.InputSlot, attention: str = "", status: str = "asked")
     [
         (State.READY, needed(messages.InputSlot("username", STEERS, False)), "cannot be shown"),
         (State.READY, needed(messages.InputSlot("username", "a\nb", False)), "cannot be shown"),
-        (State.READY, needed(messages.InputSlot("username", "x" * (MAX_STATUS_TEXT + 1), False)), "cannot be shown"),
+        (State.READY, needed(messages.InputSlot("username", "x" * (MAX_QUESTION + 1), False)), "cannot be shown"),
         (State.READY, needed(messages.InputSlot("user name", "User", False)), "cannot be shown"),
         (State.READY, needed(messages.InputSlot("", "User", False)), "cannot be shown"),
         *(
