@@ -22,6 +22,7 @@ from ...policy.limits import (
     UNREAD_LOOK,
     UNREAD_REFUSALS,
 )
+from ..waiting import shared
 
 _REST = 10  # a look at a user's connections is followed by a pause of so many times what it took,
 _LONGEST_REST = 0.5  # but no longer than this; seconds
@@ -201,8 +202,7 @@ class Budget:
     async def _look(self, user: User) -> None:
         if user.look is None:
             user.look = asyncio.create_task(self._look_at_all(user))
-        # Shielded, since others may wait for the same.
-        await asyncio.shield(user.look)
+        await shared(user.look)  # others may wait for the same
 
     async def _look_at_all(self, user: User) -> None:
         loop = asyncio.get_running_loop()

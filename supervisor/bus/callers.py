@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dbus_fast import Message, MessageType
 
 from ...policy.access import Caller
+from ..waiting import shared
 from .connection import BUS_PATH, BusConnection, BusRefused
 from .inbound import BUS
 
@@ -51,8 +52,7 @@ class Callers:
         task = self._asked.get(name)
         if task is None:
             task = self._asked[name] = asyncio.create_task(self._ask(name))
-        # Shielded, since others may wait for the same answer.
-        return await asyncio.shield(task)
+        return await shared(task)  # others may wait for the same answer
 
     def vanished(self, callback: Callable[[str], None]) -> None:
         """Have `callback(name)` called whenever a connection leaves the bus."""

@@ -16,13 +16,14 @@ from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
 from ..errors import SystemFailure
 from ..logging.log import Log
+from ..waiting import shared
 from . import tun
 from .addressing import Addressing
 from .firewall import Firewall
 from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
 from .netlink import Netlink
-from .serial_executor import SerialExecutor, limited, unless_cancelled
+from .serial_executor import SerialExecutor, limited
 
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
 
@@ -83,7 +84,7 @@ class Network:
         self._executor.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
-                return await unless_cancelled(job)
+                return await shared(asyncio.wrap_future(job))
         except (asyncio.CancelledError, SystemFailure):
             # Nobody knows its name, should there be one in the end.
             job.add_done_callback(lambda done: self._executor.submit(self._discard, done))

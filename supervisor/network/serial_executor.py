@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import SystemFailure
+from ..waiting import shared
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class SerialExecutor:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Queue a job and wait for its result or exception; when cancelled, the job is done all the same."""
-        return await unless_cancelled(self.submit(function, *args, **kwargs))
+        return await shared(asyncio.wrap_future(self.submit(function, *args, **kwargs)))
 
     def stop(self) -> None:
         """End the thread when the jobs queued so far are done."""
@@ -57,14 +58,6 @@ async def limited(what: str, deadline: float) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise SystemFailure(f"{what} takes more than {deadline:g} s") from None
-
-
-async def unless_cancelled(job: Future[T]) -> T:
-    """Wait for a job's result or exception; when cancelled, the job is done all the same, and nobody hears of it."""
-    result = asyncio.wrap_future(job)
-    # Else one that fails after that would be reported as a fault: shield() looks at what it protects no more.
-    result.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return await asyncio.shield(result)
 
 
 def _run(result: Future[Any], function: Callable[[], Any]) -> None:

@@ -13,6 +13,7 @@ from ...policy.profile import overrides
 from ..bus.configuration_api import PROFILE_DENIED
 from ..errors import AccessDenied, CallerError, InvalidValue
 from ..logging.log import Log
+from ..waiting import shared
 from .profile_files import Metadata
 from .profile_json import profile_json
 from .profile_store import ProfileStore, StoredProfile
@@ -70,7 +71,7 @@ class ProfileObject:
             making = asyncio.create_task(make(caller.uid))
             self._making[caller.uid, make.__name__] = making
             making.add_done_callback(lambda _: self._making.pop((caller.uid, make.__name__)))
-        text = await asyncio.shield(making)
+        text = await shared(making)
         await self._service.store.turns.keep_pace(caller.uid, len(text))
         return text
 

@@ -127,6 +127,15 @@ def test_all_certificates_that_a_user_is_offered_can_be_asked_for(count: int) ->
     meet(Phase.RUNNING, body)
 
 
+def test_a_certificate_whose_name_has_a_nul_is_asked_for_all_the_same() -> None:
+    def body(worker: BareWorker, session: BareSession, pair: Pair) -> None:
+        pair.engine_says(">NEED-STR:Need 'pkcs11-id-request' input MSG:Please choose", ">PKCS11ID-COUNT:1")
+        pair.engine_says(">PKCS11ID-ENTRY:'0', ID:'a\0b', BLOB:'YQ=='")
+        assert session.running
+
+    meet(Phase.RUNNING, body)
+
+
 @pytest.mark.parametrize("remote", ["", "日本", "x" * 254, "203.0.113.5,0", "203.0.113.5,65536"])
 def test_a_connection_to_something_impossible_fails_with_the_reason(remote: str) -> None:
     def body(worker: BareWorker, session: BareSession, pair: Pair) -> None:

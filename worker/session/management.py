@@ -124,7 +124,11 @@ class Parser:
         self._device_event: DeviceUp | DeviceDown | None = None
 
     def parse(self, line: str) -> Event | None:
-        """The event that a line completes, if any; never raises."""
+        """The event that a line completes, if any; never raises.
+
+        No engine writes a NUL, and what is said back to it may hold none.
+        """
+        line = line.replace("\0", "\ufffd")
         if not line.startswith(">"):
             if line.startswith(("SUCCESS:", "ERROR:")):
                 return Reply(line.startswith("SUCCESS:"), line.partition(":")[2].strip())
