@@ -72,7 +72,7 @@ class ProfileObject:
             self._making[caller.uid, make.__name__] = making
             making.add_done_callback(lambda _: self._making.pop((caller.uid, make.__name__)))
         text = await shared(making)
-        await self._service.store.turns.keep_pace(caller.uid, len(text))
+        await self._service.store.long_work.keep_pace(caller.uid, len(text))
         return text
 
     async def _read(self, reader: int) -> str:
@@ -80,7 +80,7 @@ class ProfileObject:
 
     async def _read_as_json(self, reader: int) -> str:
         store = self._service.store
-        return await store.turns.in_pieces(reader, profile_json(await store.text(self._stored, reader)))
+        return await store.long_work.in_pieces(reader, profile_json(await store.text(self._stored, reader)))
 
     # Changing: each raises AccessDenied if the profile is sealed, CallerError if the change cannot be stored
 

@@ -18,9 +18,9 @@ import msgspec
 from ...policy import limits
 from ...policy.pieces import Pieces
 from ..errors import CallerError, NoSuchObject
+from .long_work import LongWork
 from .profile_files import SUFFIX, Metadata, load, read_text, remove_profile, write_metadata, write_profile
 from .profile_quota import ProfileQuota, file_system
-from .turns import Turns
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class ProfileStore:
     """
 
     def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
-        self.turns = Turns()
+        self.long_work = LongWork()
         self.profiles: dict[str, StoredProfile] = {}
         self._directory = {False: runtime_dir / "profiles", True: state_dir / "profiles"}
         self._quota = {kept: ProfileQuota(self._directory[kept], persistent=kept) for kept in (False, True)}
@@ -90,7 +90,7 @@ class ProfileStore:
         """
         metadata = Metadata(name=name, owner=owner, size=len(text), imported=int(time.time()), single_use=single_use)
         directory = self._directory[persistent]
-        await self.turns.keep_pace(owner, len(text))
+        await self.long_work.keep_pace(owner, len(text))
         try:
             there = await self._soon(persistent, owner, lambda: file_system(directory))
         except OSError as error:
@@ -105,9 +105,9 @@ class ProfileStore:
         self._quota[persistent].under_way += len(text)
         try:
             if problem is not None:
-                text_of_problem = await self.turns.in_pieces(owner, problem)
+                text_of_problem = await self.long_work.in_pieces(owner, problem)
                 metadata = msgspec.structs.replace(metadata, problem=text_of_problem)
-            await self.turns.in_thread(owner, write_profile, file, metadata, text, durable=persistent)
+            await self.long_work.in_thread(owner, write_profile, file, metadata, text, durable=persistent)
         except BaseException:
             self._give_back(persistent, metadata)
             raise
@@ -136,8 +136,8 @@ class ProfileStore:
 
     async def text(self, profile: StoredProfile, reader: int) -> bytes:
         """The text as imported, for a user; raises CallerError if its file cannot be read."""
-        text = await self.turns.in_thread(reader, read_text, profile.file)
-        await self.turns.keep_pace(reader, len(text))
+        text = await self.long_work.in_thread(reader, read_text, profile.file)
+        await self.long_work.keep_pace(reader, len(text))
         return text
 
     async def change(self, profile: StoredProfile, change: Callable[[Metadata], dict[str, Any]]) -> None:
@@ -160,7 +160,9 @@ class ProfileStore:
         """Delete a profile; raises CallerError if its file cannot be deleted, NoSuchObject if it is gone."""
         async with profile.changing:
             self.find(profile.path)
-            await self.turns.in_thread(profile.metadata.owner, remove_profile, profile.file, durable=profile.persistent)
+            await self.long_work.in_thread(
+                profile.metadata.owner, remove_profile, profile.file, durable=profile.persistent
+            )
             self._give_back(profile.persistent, profile.metadata)
             self._unlist(profile)
             del self.profiles[profile.path]
@@ -168,8 +170,8 @@ class ProfileStore:
     async def _soon(self, persistent: bool, user: int, work: Callable[[], T]) -> T:
         """The result of `work` on a small file, which takes no time in memory, and on disk may."""
         if persistent:
-            return await self.turns.in_thread(user, work)
-        return await self.turns.in_pieces(user, _one_piece(work))
+            return await self.long_work.in_thread(user, work)
+        return await self.long_work.in_pieces(user, _one_piece(work))
 
     def _write_metadata(self, profile: StoredProfile, metadata: Metadata) -> None:
         try:

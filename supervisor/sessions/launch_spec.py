@@ -4,8 +4,8 @@ import fcntl
 import os
 
 from ..sandbox.pkcs11_providers import ListedProviders
+from ..services.long_work import LongWork
 from ..services.profiles import Profile
-from ..services.turns import Turns
 
 
 class LaunchSpec:
@@ -29,7 +29,7 @@ class LaunchSpec:
 
 
 async def launch_spec(
-    profile: Profile, providers: ListedProviders, turns: Turns, uid: int, *, reusable: bool
+    profile: Profile, providers: ListedProviders, long_work: LongWork, uid: int, *, reusable: bool
 ) -> LaunchSpec:
     """The spec for sessions of `profile`, which is searched for providers' names in the turn of user `uid`.
 
@@ -37,7 +37,7 @@ async def launch_spec(
     """
     wanted = frozenset[int]()
     if providers.listed:
-        wanted = await turns.in_pieces(uid, providers.wanted_by(profile.text))
+        wanted = await long_work.in_pieces(uid, providers.wanted_by(profile.text))
     return LaunchSpec(profile, wanted, reusable=reusable)
 
 

@@ -22,8 +22,8 @@ from ..bus.session_api import SESSION
 from ..bus.signals import Signals
 from ..errors import CallerError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
+from ..services.long_work import LongWork
 from ..services.profiles import Profile, Profiles
-from ..services.turns import Turns
 from . import sharing
 from .context import SessionContext
 from .device_object import DeviceObjects
@@ -69,7 +69,7 @@ class SessionManager(SessionListener):
         self._signals = signals
         self._profiles = profiles
         self._providers = providers
-        self._long_work = Turns()
+        self._long_work = LongWork()
         self._places = places(context.user_ids.enough_for, context.descriptors)
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
         self._ending: set[Session] = set()  # off the bus, but something of them is left

@@ -1,4 +1,4 @@
-"""Turns at work that takes long: one thing at a time for each user, and none keeps the loop from answering others.
+"""Work that takes long: one thing at a time for each user, and none keeps the loop from answering others.
 
 Python runs one thread at a time, and switches between them after milliseconds.  So what is Python runs on the loop, a
 piece at a time; threads are for what waits for the disk.
@@ -17,7 +17,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Turns:
+class LongWork:
     """Runs users' work; what one user has waiting delays none of another's."""
 
     def __init__(self) -> None:
