@@ -14,6 +14,7 @@ import pytest
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
 from ...worker.helpers import resolver
+from ..support.forked import kill_group
 
 DEADLINE = 20.0  # seconds
 AT_ONCE = "at-once.example"
@@ -66,6 +67,7 @@ def running(most: int = 10, deadline: float = 60.0) -> Iterator[Resolver]:
         try:
             ours.close()
             prctl.set_pdeathsig(signal.SIGKILL)
+            os.setpgid(0, 0)
             vars(resolver).update(_MAX_LOOKUPS=most, RESOLVE_DEADLINE=deadline, resolve=resolve)
             resolver.serve(theirs, anew=False)
             os._exit(0)
@@ -78,7 +80,7 @@ def running(most: int = 10, deadline: float = 60.0) -> Iterator[Resolver]:
         ours.close()
         assert select.select([pidfd], [], [], DEADLINE)[0]
     finally:
-        os.kill(child, signal.SIGKILL)
+        kill_group(child)
         _, status = os.waitpid(child, 0)
         os.close(pidfd)
     assert os.waitstatus_to_exitcode(status) == 0
