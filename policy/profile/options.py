@@ -29,7 +29,7 @@ TAKEN_OVER: dict[str, Rule] = {
     "askpass": taken_over(0, 1, "a passphrase is asked for when the key needs one"),
     "auth-retry": taken_over(1, 1, "the session manager decides about another attempt"),
     "disable-dco": taken_over(0, 0, "always so"),
-    "ignore-unknown-option": taken_over(0, 15, "always so"),
+    "ignore-unknown-option": taken_over(0, 15, "names that are left out even where they look misspelt"),
     "remote-random-hostname": taken_over(0, 0, "names are looked up outside the engine, below such a label"),
     "mode": taken_over(1, 1, "always p2p"),
     "tun-ipv6": taken_over(0, 0, "always so"),

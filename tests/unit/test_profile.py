@@ -231,6 +231,36 @@ def test_refusals(lines: str, said: str) -> None:
     assert said in refusal(lines)
 
 
+@pytest.mark.parametrize(
+    ("line", "likely"),
+    [
+        ("verify-x509-names vpn name", "verify-x509-name"),
+        ("verify-x509-nmae vpn name", "verify-x509-name"),
+        ("verify-x509-nam vpn", "verify-x509-name"),
+        ("VERIFY-X509-NAME vpn", "verify-x509-name"),
+        ("remote_cert_tls server", "remote-cert-tls"),
+        ("\u2014remote-cert-tls server", "remote-cert-tls"),
+        ("remote-cert-tls\u00a0server", "remote-cert-tls"),
+        ("\ufeffblock-ipv6", "block-ipv6"),
+        ("proto\u00a0udp", "proto"),
+        ("Crl-Verify [inline]", "crl-verify"),
+        ("<tls-Crypt>\nK\n</tls-Crypt>", "tls-crypt"),
+    ],
+)
+def test_an_option_that_protects_is_not_left_out_for_a_slip(line: str, likely: str) -> None:
+    assert f"(line 7): OpenVPN has no such option; did you mean {likely}?" in refusal(line)
+    name = line.split("\n")[0].split(" ")[0].strip("<>")
+    compiled = compile_profile(BASE + f"ignore-unknown-option {name}\n{line}\n")
+    assert [text for text in compiled.warnings if "OpenVPN has no such option" in text]
+    if not line.startswith("<"):
+        assert compile_profile(BASE + f"setenv opt {line}\n").warnings
+
+
+@pytest.mark.parametrize("name", ["viscosity", "Up", "Verb", "remote-certs", "\u00a0", "auth-federate", "x-tls-auth"])
+def test_what_only_other_clients_know_is_left_out(name: str) -> None:
+    assert len(compile_profile(BASE + f"{name} x\n").warnings) == 1
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_every_refusal_names_option_and_line(name: str) -> None:
     assert refusal(f"\n--{name} x").startswith(f"{name} (line 8): {REFUSED[name].reason}")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
+from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
@@ -89,6 +90,8 @@ class _Compiler:
         self.asks: dict[Need, bool] = {}
         self.static_challenge: StaticChallenge | None = None
         self.proxy_credentials: Option | None = None
+        ignored = (option.params for option in everything if option.name == "ignore-unknown-option")
+        self.may_be_unknown = {name for names in ignored for name in names}
         self.awaited: dict[str, Option] = {}  # "ca [inline]": its block must follow or have come
         for option in options:
             self.option(option)
@@ -128,7 +131,7 @@ class _Compiler:
         """Take one option of the current scope."""
         rule = OPTIONS.get(option.name)
         if rule is None:
-            self.drop(option, "OpenVPN has no such option", shown(option.name))
+            self.unknown(option)
         elif rule.treatment is Treatment.REFUSED:
             raise refusal(option, rule.reason)
         elif rule.treatment is Treatment.IGNORED:
@@ -141,6 +144,13 @@ class _Compiler:
                 special(self, option)
             elif rule.treatment is Treatment.ALLOWED:
                 self.emit(option)
+
+    def unknown(self, option: Option) -> None:
+        """Leave out an option that OpenVPN does not have, unless it is misspelt; refuses that."""
+        what, reason = shown(option.name), "OpenVPN has no such option"
+        if not option.optional and option.name not in self.may_be_unknown and (likely := meant(option.name)):
+            raise refusal(replace(option, name=what), f"{reason}; did you mean {likely}?")
+        self.drop(option, reason, what)
 
     def well_formed(self, option: Option, rule: Rule) -> bool:
         """Whether the engine would accept the form of `option`; refuses it otherwise."""
