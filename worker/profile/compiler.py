@@ -4,7 +4,6 @@ Pure functions over hostile text.  The engine's configuration is written anew fr
 policy/profile/options.py allows; nothing of the profile's text is passed through but the content of blocks.
 """
 
-import re
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -32,16 +31,14 @@ from .values import (
     refusal,
     shown,
 )
+from .variables import OF_OTHER_CLIENTS, as_option, for_tunnel
 
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 MAX_WARNINGS = 100  # of one profile
 
-_PEER_INFO = re.compile(r"[UI]V_[A-Za-z0-9_]{1,60}")
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 _INLINE = ("[inline]", "[INLINE]")
-_OURS = ("IV_SSO", "IV_GUI_VER")  # set by the worker
-_QUIET_SETENV = ("FORWARD_COMPATIBLE", "CLIENT_CERT", "FRIENDLY_NAME", "PROFILE")  # other clients' settings
 
 
 def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> CompiledProfile:
@@ -136,6 +133,9 @@ class _Compiler:
             raise refusal(option, rule.reason)
         elif rule.treatment is Treatment.IGNORED:
             self.drop(option, rule.reason)
+        elif option.name == "setenv" and option.params and not for_tunnel(option.params[0]):
+            if option.params[0] not in OF_OTHER_CLIENTS:
+                self.drop(option, "only programs would see it, and none are run", f"setenv {shown(option.params[0])}")
         elif self.scope is not self.top and not rule.in_connection:
             raise refusal(option, "is not allowed in a <connection> block; move it out")
         elif self.well_formed(option, rule):
@@ -303,15 +303,7 @@ class _Compiler:
         self.emit(option)
 
     def setenv(self, option: Option) -> None:
-        name = option.params[0]
-        if name == "SERVER_POLL_TIMEOUT" and len(option.params) == 2:
-            self.emit(Option("server-poll-timeout", option.params[1:], line=option.line))
-        elif name == "PUSH_PEER_INFO":
-            self.emit(Option("push-peer-info", line=option.line))
-        elif _PEER_INFO.fullmatch(name) and name not in _OURS:
-            self.emit(option)
-        elif name not in _QUIET_SETENV:
-            self.drop(option, "only programs would see it, and none are run", f"setenv {shown(name)}")
+        self.emit(as_option(option))
 
     def _proxy(self) -> str:
         """What stands before all else: the proxy, unless each <connection> block has its own."""
