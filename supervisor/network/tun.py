@@ -18,7 +18,7 @@ from ...kernel import mounts
 from ..errors import SystemFailure
 
 NODE = Path("/dev/net/tun")
-_DEVICE = os.makedev(10, 200)  # the kernel's admin-guide/devices.txt
+DEVICE = os.makedev(10, 200)  # the kernel's admin-guide/devices.txt
 _OWN = "tun"  # the name of a node of our own
 
 # linux/if_tun.h
@@ -33,8 +33,9 @@ _HELP = {
     errno.ENOENT: "the kernel module is not loaded (modprobe tun)",
     errno.ENODEV: "the kernel module is not loaded (modprobe tun)",
     errno.ENXIO: "the kernel module is not loaded (modprobe tun)",
-    errno.EACCES: "let all users open it (chmod 0666 /dev/net/tun), or let the service start with CAP_MKNOD",
-    errno.EPERM: "the sandbox or container of this service forbids it (systemd: DeviceAllow=/dev/net/tun)",
+    errno.EACCES: "let all users open it (chmod 0666 /dev/net/tun), or let the service make a node of its own "
+    "(CAP_MKNOD; systemd: DeviceAllow=/dev/char/10:200 rwm)",
+    errno.EPERM: "the sandbox or container of this service forbids it (systemd: DeviceAllow=/dev/char/10:200 rwm)",
 }
 
 
@@ -52,7 +53,7 @@ def make_own_node() -> int | None:
     except OSError:
         return None
     try:
-        os.mknod(_OWN, stat.S_IFCHR | 0o666, _DEVICE, dir_fd=directory)
+        os.mknod(_OWN, stat.S_IFCHR | 0o666, DEVICE, dir_fd=directory)
         os.chmod(_OWN, 0o666, dir_fd=directory)  # the umask took bits away
     except OSError:
         os.close(directory)

@@ -1,5 +1,6 @@
 """What is installed beside the code: in step with it, and complete."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -12,6 +13,7 @@ from ...packaging.policy_files import ACCOUNT, PROGRAM, UNIT
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox.confinement import OPTIONAL_CAPABILITIES, START_CAPABILITIES
 from ...supervisor.bus.manager_api import BUS_NAME
+from ...supervisor.network.tun import DEVICE
 from ...supervisor.start.allocator import ENVIRONMENT
 from ...supervisor.start.options import make_parser
 
@@ -66,6 +68,11 @@ def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_account
         assert [f"{where}/{name}" for name in unit_settings(key)] == [str(parser.get_default(option))]
     assert unit_settings("RuntimeDirectoryPreserve") == ["yes"]
     assert not unit_settings("ReadWritePaths")
+    assert unit_settings("ReadOnlyPaths") == ["/run"]  # ProtectSystem=strict alone does not do it
+
+
+def test_the_unit_lets_the_service_make_its_tun_node() -> None:
+    assert unit_settings("DeviceAllow") == [f"/dev/char/{os.major(DEVICE)}:{os.minor(DEVICE)}", "rwm"]
 
 
 def test_no_restart_after_what_a_restart_cannot_cure() -> None:
