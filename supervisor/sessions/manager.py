@@ -5,7 +5,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -105,6 +105,8 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
+        # Before the profile is read, which may be megabytes.
+        self._check_running(self._seen_by(caller, starting=True), config_path)
         async with self._turn(caller):
             profile = await self._profiles.profile_for(config_path, caller)
             try:
@@ -118,7 +120,9 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         await self._wait_for_ending(caller)
-        self._check_running(caller, profile)
+        # Where sessions belong to the profile's owner there is one for all users, and not all of them see it.
+        others = self._sessions.values() if profile.transfer_owner else self._seen_by(caller, starting=True)
+        self._check_running(others, config_path)
         self._check_places(caller)
         self._check_engine()
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
@@ -216,10 +220,8 @@ class SessionManager(SessionListener):
         if reason := self._no_place(caller):
             raise CallerError(reason)
 
-    def _check_running(self, caller: Caller, profile: Profile) -> None:
-        # Where sessions belong to the profile's owner there is one for all users, and not all of them see it.
-        others = self._sessions.values() if profile.transfer_owner else self._seen_by(caller, starting=True)
-        if any(session.running and session.config_path == profile.path for session in others):
+    def _check_running(self, sessions: Iterable[Session], config_path: str) -> None:
+        if any(session.running and session.config_path == config_path for session in sessions):
             raise CallerError("A session with this configuration profile is already running")
 
     def _check_engine(self) -> None:
