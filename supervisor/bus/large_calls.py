@@ -47,9 +47,10 @@ class LargeCalls:
             self._read[id(call)] = self._coming.pop(key)
 
     def identified(self, sender: str, uid: int) -> None:
-        """The user of a connection is known: what it has here counts for that one."""
+        """The user of a connection is known: what it has here counts for that one, as far as there is room."""
         for counted in (*self._coming.values(), *self._read.values()):
-            if counted.sender == sender and counted.uid is None:
+            room = self._of_user[uid] + counted.size <= MAX_LARGE_CALLS_PER_USER
+            if counted.sender == sender and counted.uid is None and room:
                 self._give_back(counted)
                 counted.uid = uid
                 self._of_user[uid] += counted.size

@@ -104,3 +104,17 @@ def test_a_connection_that_is_identified_meanwhile() -> None:
     for one in (*calls, read(large, ":1.0", fit[0])):
         large.done(one)
     assert admitted(large, ":1.0", 50) == fit
+
+
+def test_connections_that_are_identified_one_after_the_other() -> None:
+    """Their user gets no more by that than the own room and that of those who are not known."""
+    budget = Budget(unread)
+    large = LargeCalls(budget)
+    count = 0
+    for number in range(10):
+        name = f":1.{number}"
+        budget.open(name)
+        count += len(admitted(large, name, 10))
+        budget.identified(name, 1000)
+        large.identified(name, 1000)
+    assert count == 2 * (MAX_LARGE_CALLS_PER_USER // MAX_IMPORT)
