@@ -140,6 +140,7 @@ class Dispatcher:
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
             return False
+        self._large.read(call)
         if self._held is None:
             self._accept(call)
         elif refused := self._held.add(call):
@@ -271,6 +272,7 @@ class Dispatcher:
             self._replies.refuse(call, error)
             return
         self._budget.identified(sender, caller.uid)
+        self._large.identified(sender, caller.uid)
         self._turns.identified(sender, caller, call)
 
     async def _start_when_read(self, call: Message, caller: Caller, account: Account) -> None:

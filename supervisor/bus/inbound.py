@@ -7,6 +7,7 @@ header is as in the D-Bus specification, "Message Format".
 """
 
 import errno
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -25,6 +26,13 @@ _READ = 64 * 1024  # bytes taken at a time, where the library asks for a few mes
 _CHUNK = 256 * 1024  # bytes skipped, or read of a large message, at a time, so that other things get their turn
 _PLAIN = frozenset("ybnqiuxtdsog")  # types whose values cost no more than their size
 _SENDER_FIELD = b"\7\1s\0"  # the code of the field, and its signature
+# The fields that the specification knows, each with its type.  Others, which dbus-daemon takes out and dbus-broker
+# passes on, the bus library takes for a fault of the connection.
+_KNOWN_FIELDS = re.compile(
+    rb"(?:[\x01-\x04\x06\x07]\x01[so]\x00.{4}[^\x00]+\x00{1,8}"  # strings, which have no NUL, and their padding
+    rb"|[\x05\x09]\x01u\x00.{4}|\x08\x01g\x00.[^\x00]*\x00{1,8})*",
+    re.DOTALL,
+)
 _CALL, _SIGNAL = MessageType.METHOD_CALL.value, MessageType.SIGNAL.value
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
 
@@ -52,7 +60,9 @@ class Inbound:
         self._bounds[interface, member, signature] = self._bounds["", member, signature] = largest
 
     def dropped(self, data: bytes, start: int, end: int) -> bool:
-        """Whether the message with the header data[start:end] is thrown away, however small; a call is refused."""
+        """Whether the message with the header data[start:end] is thrown away, however small; a call may be refused."""
+        if not _KNOWN_FIELDS.fullmatch(data, start + _FIXED, end):
+            return True
         kind, flags = data[start + 1], data[start + 2]
         if kind == _CALL:
             if not self.full or _sender(data, start, end) not in self.full:
@@ -67,6 +77,8 @@ class Inbound:
 
     def wanted(self, header: bytes, body: int) -> bool:
         """Whether a message with this header and a large body is to be read; if it is a call that is not, says so."""
+        if not _KNOWN_FIELDS.fullmatch(header, _FIXED):
+            return False
         kind, flags = header[1], header[2]
         order = "<I" if header[0] == _LITTLE else ">I"
         fields = _fields(header, order)
@@ -184,21 +196,17 @@ class InboundSocket:
             else:
                 body, _, fields = _BIG_HEAD.unpack_from(data, position + 4)
             header = _FIXED + fields + (-fields & 7)
-            if fields <= MAX_SMALL_BODY and body <= MAX_SMALL_BODY:
-                if inbound.full or data[position + 1] == _SIGNAL:
-                    if position + header > end:
-                        break
-                    if inbound.dropped(data, position, position + header):
-                        parts.append(data[start:position])
-                        start = position + header + body
+            if fields > MAX_HEADER:
+                dropped = True
+            elif position + header > end:
+                break
+            elif body > MAX_SMALL_BODY:
+                dropped = not inbound.wanted(data[position : position + header], body)
             else:
-                if fields <= MAX_HEADER and position + header > end:
-                    break
-                if fields > MAX_HEADER or (
-                    body > MAX_SMALL_BODY and not self._inbound.wanted(data[position : position + header], body)
-                ):
-                    parts.append(data[start:position])
-                    start = position + header + body
+                dropped = inbound.dropped(data, position, position + header)
+            if dropped:
+                parts.append(data[start:position])
+                start = position + header + body
             position += header + body
         if position == end and not parts:
             return data

@@ -41,15 +41,20 @@ class Addressing:
         log: Log,
         freed: Callable[[], None],
         notice: Callable[[str, str], None],
+        tell_root: Callable[[str, int, str], None],
         *,
         public_networks: bool,
     ) -> None:
-        """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say."""
+        """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say.
+
+        `tell_root` is called with what the service's log alone is to say of a session of a user.
+        """
         self._netlink = netlink
         self._firewall = firewall
         self._log = log
         self._freed = freed
         self._notice = notice
+        self._tell_root = tell_root
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
@@ -110,10 +115,10 @@ class Addressing:
             decision = self._claims.request(entry.name, entry.session, device.owner, settings, surroundings)
         except Conflict as conflict:
             if conflict.note:
-                self._tell_root(device, conflict.note)
+                self._tell_root(entry.session, device.owner, conflict.note)
             raise
         for note in decision.notes:
-            self._tell_root(device, note)
+            self._tell_root(entry.session, device.owner, note)
         warnings += decision.warnings
         return decision.addresses
 
@@ -231,6 +236,3 @@ class Addressing:
             self._firewall.guard(self._guards)
         except SystemFailure as error:
             self._log.error(f"Addresses stay closed to other users: {error}", group=LogGroup.NETCFG)
-
-    def _tell_root(self, device: _Device, text: str) -> None:
-        self._log.warn(text, group=LogGroup.NETCFG, session=device.entry.session)

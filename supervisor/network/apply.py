@@ -48,7 +48,13 @@ class Network:
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
         self._addressing = Addressing(
-            self._netlink, self._firewall, log, self._freed, self._notice, public_networks=public_networks
+            self._netlink,
+            self._firewall,
+            log,
+            self._freed,
+            self._notice,
+            self._tell_root,
+            public_networks=public_networks,
         )
         self._settling = False  # a pass over what is pending is about to begin
         self._exempt: set[int] = set()
@@ -219,8 +225,15 @@ class Network:
             self._executor.submit(self._settle, steps)
 
     def _notice(self, session: str, text: str) -> None:
+        self._on_loop(lambda: self.on_notice(session, text))
+
+    def _tell_root(self, session: str, owner: int, text: str) -> None:
+        # On the loop, where the lines that each user causes are counted.
+        self._on_loop(lambda: self._log.warn(text, group=LogGroup.NETCFG, session=session, user=owner))
+
+    def _on_loop(self, function: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self.on_notice(session, text))
+            self._loop.call_soon_threadsafe(function)
 
     def _clear_leftovers(self) -> list[Entry]:
         left = []

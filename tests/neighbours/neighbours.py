@@ -71,10 +71,15 @@ def large_profile(lab: Lab) -> str:
     return lab.profile().replace("<ca>\n", "<ca>\n" + line * (4_100_000 // len(line)))
 
 
+def importing(name: str, text: str, *, persistent: bool = False) -> Message:
+    """A call that imports a profile."""
+    body = [name, text, False, persistent]
+    return Message(CONFIGURATION, CONFIGURATION_PATH, CONFIGURATION, "Import", signature="ssbb", body=body)
+
+
 def imported(bob: SilentClient, text: str, name: str = "work") -> str:
     """The path of a profile that bob imports."""
-    body = [name, text, False, False]
-    reply = bob.call(Message(CONFIGURATION, CONFIGURATION_PATH, CONFIGURATION, "Import", signature="ssbb", body=body))
+    reply = bob.call(importing(name, text))
     assert reply.message_type is MessageType.METHOD_RETURN, reply.body
     path: str = reply.body[0]
     return path

@@ -5,12 +5,14 @@ import pytest
 from dbus_fast import Message, MessageFlag, MessageType
 
 from ..lab.connection import SESSIONS, SESSIONS_PATH
-from .neighbours import LIMITS_EXCEEDED, Neighbours
+from .neighbours import LIMITS_EXCEEDED, Neighbours, importing
 
 _CALL = (SESSIONS, SESSIONS_PATH, SESSIONS, "FetchAvailableSessions")
 _SIZE = 31_000_000
 # Signature, and what an array of it repeats.
 SMALL_VALUES = {"av": b"\1y\0\5", "ay": b"\5", "au": b"\5\0\0\0", "aau": b"\0\0\0\0"}
+# Fields of a header that D-Bus does not know: their codes, types and values.
+UNKNOWN_FIELDS = {"y": b"\xc8\1y\0\7", "s": b"\xc8\1s\0\3\0\0\0\7\1s\0", "ay": b"\xc8\2ay\0\0\0\0\2\0\0\0\1\2"}
 CPU = 1.0  # seconds for all of them; read, each costs more
 MEMORY = 40_000_000  # bytes
 
@@ -46,6 +48,16 @@ def test_many_small_values(neighbours: Neighbours, kind: MessageType) -> None:
     print(f"{cpu_after - cpu:.2f} s, {(memory_after - memory) / 1e6:.1f} MB")
     assert cpu_after - cpu < CPU
     assert memory_after - memory < MEMORY
+
+
+def test_fields_that_nobody_knows(neighbours: Neighbours) -> None:
+    """In headers of calls, small and large: dbus-broker passes them on."""
+    for field in UNKNOWN_FIELDS.values():
+        bob = neighbours.bob()
+        for size in (1, 5000):
+            bob.send_with_field(importing("work", "x" * size), field)
+        assert neighbours.answer(bob).message_type is MessageType.METHOD_RETURN
+        neighbours.check_alice()
 
 
 def test_a_few_of_his_calls_are_not_lost_in_many(neighbours: Neighbours) -> None:

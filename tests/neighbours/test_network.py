@@ -1,17 +1,21 @@
 """Bob, with a VPN server of his own that pushes what he likes; alice keeps her addresses, routes and traffic."""
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from ..lab.connection import LOG_PATH
 from ..lab.lab import Lab
 from ..lab.network import BEHIND_ADDRESS, CLIENT_ADDRESS, SERVER_ADDRESS
 from ..lab.network import ip as run_ip
 from ..lab.openvpn import TUNNEL_ADDRESS
 from ..lab.service import Service
-from ..lab.surroundings import RESOLV_CONF
+from ..lab.surroundings import BOB, RESOLV_CONF
 from ..support.sessions import CONNECTED, FAILED, UserSession, begin
+from ..support.silent_client import SilentClient
+from .test_log_lines import set_dco
 
 HER_SERVER, HER_OTHER_SERVER, HIS_SERVER = (
     "192.0.2.1",
@@ -257,3 +261,29 @@ def test_her_session_connects_again(neighbourhood: Neighbourhood) -> None:
     alice.call("Resume")
     alice.wait(CONNECTED, before)
     bob.call("Disconnect")
+
+
+def test_lines_for_root_about_his_requests(neighbourhood: Neighbourhood) -> None:
+    """They count as his, like all that he causes: of 20 routes that wait for hers, he has no line left for each."""
+    lab = neighbourhood.lab
+    lab.connection("root").set(LOG_PATH, "log_level", "u", 3)
+    bob = neighbourhood.bob(*(f"route 198.18.0.{number} 255.255.255.255" for number in range(100, 120)))
+    other = begin(lab, "not connected", "bob", remotes=[f"{HIS_SERVER} 1195"])
+    client = SilentClient(lab.bus.address, BOB.uid)
+    done = threading.Event()
+
+    def flood() -> None:
+        while not done.is_set():
+            set_dco(client, other.path, 500)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        neighbourhood.said("log lines of user 4002 were left out")
+        bob.connect()
+    finally:
+        done.set()
+        thread.join()
+        client.close()
+    waiting = [line for line in neighbourhood.service.log.splitlines() if " waits for session " in line]
+    assert len(waiting) < 20

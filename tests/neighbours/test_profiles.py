@@ -3,18 +3,14 @@
 import threading
 
 import psutil
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Message, MessageFlag, MessageType, Variant
 
+from ...policy.limits import MAX_CALLS_PER_SENDER
 from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH, BusError
 from ..support.silent_client import SilentClient
-from .neighbours import PATIENCE, Neighbours, imported, large_profile
+from .neighbours import PATIENCE, Neighbours, imported, importing, large_profile
 
 MEMORY = 150_000_000  # bytes that the service may have more, whatever is sent to it
-
-
-def importing(name: str, text: str, *, persistent: bool = False) -> Message:
-    body = [name, text, False, persistent]
-    return Message(CONFIGURATION, CONFIGURATION_PATH, CONFIGURATION, "Import", signature="ssbb", body=body)
 
 
 def test_all_that_he_may_store(neighbours: Neighbours) -> None:
@@ -82,6 +78,31 @@ def test_large_profiles_that_are_refused(neighbours: Neighbours) -> None:
     assert len(replies) == 96 and all(reply.message_type is MessageType.ERROR for reply in replies)
     print(f"{(max(highest) - before) / 1e6:.0f} MB more")
     assert max(highest) - before < MEMORY
+
+
+def test_large_profiles_and_calls_with_their_serial_numbers(neighbours: Neighbours) -> None:
+    """Calls that are refused, since too many wait, do not count as the large ones before them."""
+    bobs = neighbours.bobs(40)
+    for bob in bobs:
+        neighbours.answer(bob)
+    process = psutil.Process(neighbours.service.pid)
+    highest = before = process.memory_info().rss
+    silent = MessageFlag.NO_REPLY_EXPECTED
+    refused = importing("work", "client\n" * 10_001 + "#" + "x" * 4_000_000)
+    refused.flags = silent
+    waiting = Message(SESSIONS, SESSIONS_PATH, SESSIONS, "FetchAvailableSessions", flags=silent)
+    one_more = Message(SESSIONS, SESSIONS_PATH, SESSIONS, "FetchAvailableSessions")
+    for bob in bobs:
+        for serial in range(5001, 5005):
+            bob.send_as(serial, refused)
+        bob.send_as(6000, *[waiting] * MAX_CALLS_PER_SENDER)
+        for serial in range(5001, 5005):
+            bob.send_as(serial, one_more)
+        highest = max(highest, process.memory_info().rss)
+    neighbours.check_alice()
+    highest = max(highest, process.memory_info().rss)
+    print(f"{(highest - before) / 1e6:.0f} MB more")
+    assert highest - before < MEMORY
 
 
 def test_changes_of_a_large_profile(neighbours: Neighbours) -> None:

@@ -40,6 +40,23 @@ class SilentClient:
             call.serial = next(self._serials)
         self._socket.sendall(b"".join(call._marshall(False) for call in calls))
 
+    def send_as(self, serial: int, *calls: Message) -> None:
+        """The same for calls that all have this serial number."""
+        for call in calls:
+            call.serial = serial
+        self._socket.sendall(b"".join(call._marshall(False) for call in calls))
+
+    def send_with_field(self, message: Message, field: bytes) -> None:
+        """Send a message that has one more field in its header."""
+        message.serial = next(self._serials)
+        data = bytes(message._marshall(False))
+        (length,) = struct.unpack_from("<I", data, 12)
+        end = _FIXED + length
+        fields = field + b"\0" * (-len(field) % 8) + data[_FIXED:end]
+        self._socket.sendall(
+            data[:12] + struct.pack("<I", len(fields)) + fields + b"\0" * (-len(fields) % 8) + data[end + -end % 8 :]
+        )
+
     def send_with(self, message: Message, array: bytes) -> None:
         """Send a message whose one argument is an array that is empty so far, with this content."""
         message.serial = next(self._serials)

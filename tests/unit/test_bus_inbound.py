@@ -80,6 +80,14 @@ def call(signature: str, body: Sequence[Any], member: str = "Import", **more: An
     return message(MessageType.METHOD_CALL, signature, body, member, **more)
 
 
+def with_field(data: bytes, field: bytes) -> bytes:
+    """The same message with one more field of its header, in front."""
+    (length,) = struct.unpack_from("<I", data, 12)
+    fields = field + b"\0" * (-len(field) % 8) + data[16 : 16 + length]
+    after = b"\0" * (-len(fields) % 8)
+    return data[:12] + struct.pack("<I", len(fields)) + fields + after + data[16 + length + -length % 8 :]
+
+
 LONG = "x" * (MAX_SMALL_BODY + 1)
 SMALL = [
     call("", []),
@@ -104,6 +112,10 @@ UNWANTED = [
     message(MessageType.METHOD_RETURN, "s", [LONG], reply_serial=8),
     message(MessageType.ERROR, "s", [LONG], reply_serial=8, error_name="a.b"),
     call("", [], path="/" + "x" * MAX_HEADER),
+    with_field(call("", []), b"\xc8\1y\0\1"),
+    with_field(call("", []), b"\xc8\1s\0\3\0\0\0\7\1s\0"),
+    with_field(call("", []), b"\x0b\2ay\0\0\0\0\2\0\0\0\1\2"),
+    with_field(call("ss", ["x", LONG]), b"\x0a\1t\0\0\0\0\0\1\1\1\1\1\1\1\1"),
 ]
 
 
