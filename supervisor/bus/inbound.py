@@ -70,6 +70,8 @@ class Inbound:
         kind, flags = header[1], header[2]
         order = "<I" if header[0] == _LITTLE else ">I"
         fields = _fields(header, order)
+        if _SENDER not in fields:
+            return False  # it has fields, before the one that the bus adds, of which nothing is known
         signature = str(fields.get(_SIGNATURE, ""))
         if kind == MessageType.METHOD_CALL.value:
             interface, member = str(fields.get(_INTERFACE, "")), str(fields.get(_MEMBER, ""))
@@ -89,9 +91,10 @@ class Inbound:
 
 def _sender(data: bytes, start: int, end: int) -> bytes:
     """The sender in the header data[start:end], as the bus puts it there; empty if it is not found."""
-    at = data.find(_SENDER_FIELD, start + _FIXED, end)
+    # The last one: what a field that the specification does not know may contain comes before.
+    at = data.rfind(_SENDER_FIELD, start + _FIXED, end)
     while at >= 0 and (at - start) % 8:
-        at = data.find(_SENDER_FIELD, at + 1, end)
+        at = data.rfind(_SENDER_FIELD, start + _FIXED, at + 3)
     return data[at + 8 : data.find(b"\0", at + 8, end)] if at >= 0 else b""
 
 
@@ -115,7 +118,7 @@ def _fields(header: bytes, number: str) -> dict[int, str | int]:
             (found[code],) = struct.unpack_from(number, header, position)
             position += 4
         else:
-            break  # of a field that the specification does not know
+            break  # of a field that the specification does not know, and dbus-broker passes on
         position += -position % 8
     return found
 
