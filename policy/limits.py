@@ -78,6 +78,10 @@ MAX_FRAME = 64 * 1024  # one message between processes; beyond: its sender is ki
 MAX_LOG_LINE = 2048  # characters of one line of the log; beyond: it is cut
 MAX_STATUS_TEXT = 512  # characters of a public status; beyond: it is cut
 MAX_URL = 4096  # characters of a page for web authentication; beyond: the login fails
+MAX_PROFILE_WARNINGS = 100  # of one profile, about options that are ignored; beyond: they are counted in the last
+MAX_CERTIFICATES = 50  # certificates on tokens that a user is offered; beyond: the rest is left out
+# times that a proxy refuses user name and password, since going on would lock the account; beyond: the session fails
+MAX_PROXY_REFUSALS = 2
 MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fails
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
@@ -94,6 +98,9 @@ MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
 LOG_LINES_OF_USER = 200  # log lines that one user's calls and sessions cause at once; beyond: left out, and counted
 LOG_LINES_A_SECOND = 20  # such lines that a user gets back in a second; beyond: left out, and counted
+# lines that wait for one destination of the log; a user gets no more than others leave free; beyond: left out, counted
+MAX_QUEUED_LINES = 1000
+MAX_QUEUED_CHARACTERS = 256 * 1024  # characters of these lines; beyond: the same
 MORE_LOG_LINES = 10  # times as many of both, where --log-level is more than the default; beyond: left out, and counted
 MAX_WORKER_FRAMES = 1000  # messages of one worker in a second, log lines included; beyond: it is killed
 # reports of the engine's course in a second that nobody asked for; beyond: the worker is killed, its session fails
@@ -124,6 +131,9 @@ MAX_HELD_CALLS = 4096
 # accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
 MAX_ACCOUNT_LOOKUPS = 8
 MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
+MAX_NAMES_KEPT = 256  # names of accounts that are remembered; beyond: others are looked up for each session
+# characters of an error, which may quote what it is about; beyond: it is cut
+MAX_ERROR_TEXT = 4096
 
 # Sent, and not read by its receivers
 
@@ -141,6 +151,9 @@ LARGE_REPLY = 64 * 1024  # a reply that is marshalled without a look at its size
 MAX_LARGE_REPLIES = 4  # replies to one user, made and waiting for room; beyond: LimitsExceeded
 UNREAD_LOOK = 256 * 1024  # sent to a user's connections; beyond: the bus is asked what they have read
 MAX_UNREAD_SIGNALS = 1024 * 1024  # unread by one connection; beyond: it gets no signals of its own
+# log lines sent to forwards, of which a rejection by the bus is still noticed, which comes within milliseconds; beyond:
+# that of the oldest is not
+MAX_TRACKED_SIGNALS = 4096
 BUS_BACKLOG_SOFT = 1024 * 1024  # our own outgoing queue; beyond: signals that may be lost are dropped
 BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued until the bus takes some of it
 
@@ -158,10 +171,15 @@ RESOLVE_DEADLINE = 10.0  # one name look-up; beyond: the name counts as not foun
 PAUSE_DEADLINE = 5.0  # traffic to be stopped, until the engine holds; beyond: the session fails
 WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too; beyond: the session fails
 GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine, until it is gone; beyond: it is killed
+GOODBYE_GRACE = 2.0  # what the supervisor adds to that for the worker; beyond: it is killed
+CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its process is gone; beyond: it is killed
 FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
+KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
+FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
+INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so

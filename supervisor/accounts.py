@@ -12,11 +12,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS, MAX_ACCOUNT_LOOKUPS_PER_USER
+from ..policy.limits import ACCOUNT_DEADLINE, MAX_ACCOUNT_LOOKUPS, MAX_ACCOUNT_LOOKUPS_PER_USER, MAX_NAMES_KEPT
 
 T = TypeVar("T")
 
-_MAX_NAMES_KEPT = 256
 _names: dict[int, str] = {}  # found so far: most sessions are somebody's who had one before, and take no thread then
 
 
@@ -28,7 +27,7 @@ async def account_name(uid: int) -> str:
         name = await look_up(lambda: pwd.getpwuid(uid).pw_name, uid)
     except (KeyError, TimeoutError):
         return str(uid)
-    if len(_names) < _MAX_NAMES_KEPT:
+    if len(_names) < MAX_NAMES_KEPT:
         _names[uid] = name
     return name
 

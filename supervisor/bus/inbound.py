@@ -82,6 +82,8 @@ class Inbound:
         kind, flags = header[1], header[2]
         order = "<I" if header[0] == _LITTLE else ">I"
         fields = _fields(header, order)
+        if _SENDER not in fields:
+            return False  # of nobody, so no bus has passed it on
         signature = str(fields.get(_SIGNATURE, ""))
         if kind == MessageType.METHOD_CALL.value:
             interface, member = str(fields.get(_INTERFACE, "")), str(fields.get(_MEMBER, ""))
@@ -101,9 +103,10 @@ class Inbound:
 
 def _sender(data: bytes, start: int, end: int) -> bytes:
     """The sender in the header data[start:end], as the bus puts it there; empty if it is not found."""
-    at = data.find(_SENDER_FIELD, start + _FIXED, end)
+    # The last one: the bus puts it behind what the sender itself has written.
+    at = data.rfind(_SENDER_FIELD, start + _FIXED, end)
     while at >= 0 and (at - start) % 8:
-        at = data.find(_SENDER_FIELD, at + 1, end)
+        at = data.rfind(_SENDER_FIELD, start + _FIXED, at + 3)
     return data[at + 8 : data.find(b"\0", at + 8, end)] if at >= 0 else b""
 
 
@@ -127,7 +130,7 @@ def _fields(header: bytes, number: str) -> dict[int, str | int]:
             (found[code],) = struct.unpack_from(number, header, position)
             position += 4
         else:
-            break  # of a field that the specification does not know
+            break  # of no field that there is
         position += -position % 8
     return found
 

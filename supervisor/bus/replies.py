@@ -6,13 +6,12 @@ from typing import Any, Protocol
 from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.signature import SignatureTree
 
-from ...policy.limits import LARGE_REPLY
+from ...policy.limits import LARGE_REPLY, MAX_ERROR_TEXT
 from ..errors import CallerError, SupervisorError
 from .budget import NoRoom
 from .connection import BusConnection
 from .errors import FAILED, LIMITS_EXCEEDED, UNEXPECTED, CallRejected, describe
 
-_MAX_TEXT = 4096  # characters of an error: some quote what they were called with, which may be of any length
 _NO_REPLY = MessageFlag.NO_REPLY_EXPECTED.value
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -84,7 +83,7 @@ class Replies:
     def error(self, call: Message, name: str, text: str) -> None:
         """Answer with the error `name`."""
         if expects_reply(call):
-            self._connection.post(Message.new_error(call, name, text[:_MAX_TEXT].replace("\0", "")))
+            self._connection.post(Message.new_error(call, name, text[:MAX_ERROR_TEXT].replace("\0", "")))
 
     def nothing_read(self, call: Message) -> None:
         """Answer that the caller's user leaves too much unread; or not even that, if too much of that is unread."""

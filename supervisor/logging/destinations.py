@@ -18,11 +18,9 @@ from pathlib import Path
 
 from ...policy.dbus_numbers import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup
 from ...policy.exit_status import ExitStatus
+from ...policy.limits import MAX_QUEUED_CHARACTERS, MAX_QUEUED_LINES
 from ..errors import StartError
 from .log import Destination, Log, Origin, Record, Style, escape_control_characters, prefixed, tag_of
-
-MAX_QUEUED_LINES = 1000
-MAX_QUEUED_CHARACTERS = 256 * 1024
 
 JOURNALD_SOCKET = Path("/run/systemd/journal/socket")
 SYSLOG_SOCKET = Path("/dev/log")

@@ -4,7 +4,7 @@
     …                                           # lines logged here are queued
     log.start()                                 # after dropping privileges: a thread keeps those it starts with
     log.warn("no route", group=LogGroup.NETCFG, session="s1")
-    log.close()                                 # takes FLUSH_TIME at most
+    log.close()                                 # takes FLUSH_DEADLINE at most
 
 Logging never blocks: each destination has a bounded queue and a thread of its own, and lines for which there is no
 room are dropped and counted.
@@ -18,10 +18,8 @@ from typing import Protocol
 import msgspec
 
 from ...policy.dbus_numbers import CATEGORY_NAMES, DEFAULT_LOG_LEVEL, GROUP_NAMES, LogCategory, LogGroup, shown
-from ...policy.limits import LOG_LINES_A_SECOND, MAX_LOG_LINE
+from ...policy.limits import FLUSH_DEADLINE, LOG_LINES_A_SECOND, MAX_LOG_LINE
 from .credit import UserCredit
-
-FLUSH_TIME = 1.0  # seconds that close() waits for all destinations together
 
 # The service of OpenVPN 3 Linux that a group stands for; the other groups are the session manager's.
 _SERVICES = {
@@ -204,12 +202,12 @@ class Log:
         for destination in self._destinations:
             destination.start()
 
-    def flush(self, timeout: float = FLUSH_TIME) -> bool:
+    def flush(self, timeout: float = FLUSH_DEADLINE) -> bool:
         """Wait up to `timeout` seconds until no line waits to be written; whether that is so."""
         deadline = time.monotonic() + timeout
         return all(destination.flush(deadline) for destination in self._destinations)
 
-    def close(self, timeout: float = FLUSH_TIME) -> bool:
+    def close(self, timeout: float = FLUSH_DEADLINE) -> bool:
         """Write what is left, and end; what is not written in `timeout` seconds is lost.
 
         Returns whether all was written.

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
 from .prefixes import Host, Prefix
 from .surroundings import Machine
@@ -33,7 +34,6 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths of destination an
 _ATTRIBUTE = struct.Struct("=HH")
 _INDEX = struct.Struct("=I")
 _DATAGRAM = 65536  # bytes: more than the kernel puts into one
-_DEADLINE = 5.0  # seconds
 _NOTHING_THERE = {errno.ENODEV, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}  # no such device, table or family
 
 
@@ -43,7 +43,7 @@ def look(sessions: Container[int]) -> Machine:
     networks, links = list[tuple[Prefix, str]](), list[tuple[Prefix, str]]()
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as link:
-            link.settimeout(_DEADLINE)
+            link.settimeout(KERNEL_DEADLINE)
             try:
                 # The kernel then leaves out the routes of other devices: sessions have 200,000 in the worst case.
                 link.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)

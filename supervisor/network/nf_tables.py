@@ -11,13 +11,13 @@ import struct
 from collections.abc import Sequence
 from itertools import count
 
+from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
 
 LOCAL_IN, LOCAL_OUT = 1, 3  # hooks
 META_IIF, META_OIF, META_SKUID, META_NFPROTO = 4, 5, 10, 15
 FIRST_REGISTER = 8  # of 16 of four bytes each
 
-_ANSWER_DEADLINE = 5.0  # seconds
 _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
 
 _NETLINK_NETFILTER = 12
@@ -162,7 +162,7 @@ def send(messages: list[bytes]) -> None:
     """Send one batch and wait for the answer.  Raises SystemFailure."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as link:
-            link.settimeout(_ANSWER_DEADLINE)
+            link.settimeout(KERNEL_DEADLINE)
             link.bind((0, 0))
             last = len(messages)
             edge = _GENERIC.pack(socket.AF_UNSPEC, 0, _SUBSYSTEM)

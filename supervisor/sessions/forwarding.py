@@ -15,7 +15,7 @@ from dbus_fast import Message, MessageType
 
 from ...policy.access import Acl, Caller, is_guest
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
-from ...policy.limits import MAX_FORWARDS_PER_USER, MAX_GUEST_FORWARDS, MAX_UNREAD
+from ...policy.limits import MAX_FORWARDS_PER_USER, MAX_GUEST_FORWARDS, MAX_TRACKED_SIGNALS, MAX_UNREAD
 from ..bus.connection import BusConnection
 from ..bus.dispatch import Dispatcher
 from ..bus.log_api import BUS_NAME, FORWARDED, PROXIES_PATH, PROXY
@@ -26,7 +26,6 @@ from ..services.log_service import check_log_level
 
 # What the original's session manager says by itself, and does not forward.
 _MANAGERS_OWN = (StatusMinor.PROC_STARTED, StatusMinor.PROC_STOPPED, StatusMinor.PROC_KILLED)
-_TRACKED = 4096  # signals whose rejection by the bus is still noticed; it comes within milliseconds
 _ANSWERED = 1.0  # seconds after which the bus would have rejected what it could not deliver
 _BACK_OFF = 1.0  # seconds without lines for a receiver that does not read: each costs the bus a line of its own log
 
@@ -105,7 +104,7 @@ class Forwarder:
         if serial:
             forward.sent()
             self._sent[serial] = (forward, lines)
-            if len(self._sent) > _TRACKED:
+            if len(self._sent) > MAX_TRACKED_SIGNALS:
                 del self._sent[next(iter(self._sent))]
         elif self._budget.reads_nothing(forward.target):
             # As if the bus had rejected it, whose queues are larger than what we let anybody leave unread.

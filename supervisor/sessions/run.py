@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
-from ...policy.limits import GOODBYE_DEADLINE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
+from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
 from ...policy.network import NetworkSettings
 from ...policy.sandbox.layers import Layer
 from ..accounts import account_name
@@ -26,7 +26,6 @@ from .launch_spec import LaunchSpec
 from .session_log import SessionLog
 from .states import Event
 
-_GOODBYE_GRACE = 2.0  # seconds the worker has to end, beyond those it gives its engine
 _CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
 
 
@@ -310,7 +309,7 @@ class Run(WorkerListener):
         if not goodbye:
             worker.dismiss()  # again: a start that was stopped may have made it
         try:
-            async with asyncio.timeout(GOODBYE_DEADLINE + _GOODBYE_GRACE if goodbye else None):
+            async with asyncio.timeout(GOODBYE_DEADLINE + GOODBYE_GRACE if goodbye else None):
                 await worker.ended.wait()
         except TimeoutError:
             self._owner.log.write(LogCategory.WARN, "The worker did not end in time and is killed")

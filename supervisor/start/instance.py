@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from ...policy.exit_status import ExitStatus
+from ...policy.limits import INSTANCE_DEADLINE
 from ..errors import StartError
 
 _SERVING = b"serving"
 _LEAVING = b"leaving"
-_LEAVING_DEADLINE = 10.0  # seconds an instance that is about to end may take
 
 
 class InstanceLock:
@@ -82,7 +82,7 @@ async def _ended(pidfd: int) -> bool:
     ended = asyncio.Event()
     loop.add_reader(pidfd, ended.set)
     try:
-        async with asyncio.timeout(_LEAVING_DEADLINE):
+        async with asyncio.timeout(INSTANCE_DEADLINE):
             await ended.wait()
     except TimeoutError:
         return False

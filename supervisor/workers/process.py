@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Callable
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
-from ...policy.limits import ANSWER_DEADLINE, LOG_CREDIT, MAX_WORKER_FRAMES
+from ...policy.limits import ANSWER_DEADLINE, CLOSED_GRACE, LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import ProtocolViolation
 from .reap import Reaper
 
 _FRAMES_AT_ONCE = 16  # read before others get the loop
 _LAST_FRAMES = LOG_CREDIT + 64  # read of a worker that has ended
-_CLOSED_GRACE = 1.0  # seconds from the end of its channel to the end of the process
 _LAST_WORDS = (
     messages.LogLine,
     messages.Refused,
@@ -188,7 +187,7 @@ class WorkerProcess:
             except ChannelClosed:
                 # It is about to end; one that only closed its channel is not.
                 self._stop_reading()
-                self._loop.call_later(_CLOSED_GRACE, self.kill)
+                self._loop.call_later(CLOSED_GRACE, self.kill)
                 return
             except Exception as error:
                 self._failed_with(error)

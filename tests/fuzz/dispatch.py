@@ -1,20 +1,20 @@
-"""Fuzz target `bus`: messages of any form through the dispatch of calls, in process.
+"""Fuzz target `bus`: messages of any form, as bytes, through their judgement and the dispatch of calls, in process.
 
 Behind it are the real objects of all services and a session in each state, which have no worker and no device.  What
-the bus does not deliver (what is not well-formed) is left out; whatever it delivers is answered, once.
+the bus does not deliver (what is not well-formed) is left out; whatever it delivers is answered, once, and nothing of
+it is counted any more in the end.
 """
 
 import asyncio
-import ctypes
-import io
+import random
 import tempfile
+from collections import Counter, deque
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from dbus_fast import Message, MessageType
-from dbus_fast._private.unmarshaller import Unmarshaller
 
 from ...policy.access import Acl, Caller
 from ...policy.limits import (
@@ -24,19 +24,18 @@ from ...policy.limits import (
     MAX_GUEST_WATCHERS,
     MAX_WATCHERS_PER_USER,
 )
+from ...supervisor.bus import inbound as judgement
 from ...supervisor.bus.budget import Budget
 from ...supervisor.bus.callers import Callers
 from ...supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
-from ...supervisor.bus.connection import BusConnection, BusRefused
+from ...supervisor.bus.connection import BUS_PATH, BusConnection, BusRefused
 from ...supervisor.bus.dispatch import Dispatcher
-from ...supervisor.bus.inbound import Inbound
+from ...supervisor.bus.inbound import BUS, Inbound
 from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
-from ...supervisor.bus.replies import expects_reply
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.signals import Signals
-from ...supervisor.bus.wire import check_body
 from ...supervisor.logging.log import Log
 from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 from ...supervisor.services.configuration import ConfigurationService
@@ -50,49 +49,67 @@ from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.session_object import SessionObject
 from ...supervisor.sessions.states import State
 from ..support.bare import BareSession, bare_context, resolver_without_process
-from ..support.calls import INTERFACES, CallMaker
+from .stream import Delivered, Stream, from_sender, messages_in
+from .way import Way
 
 OWNER, STRANGER, ROOT, NEWCOMER, VANISHED = range(5)
 _UIDS = {OWNER: 1000, STRANGER: 1001, ROOT: 0, NEWCOMER: 1000}
 SENDERS = tuple(f":1.{number + 7}" for number in range(5))
+_WITNESS = ":1.99"  # who calls after the others
+_WITNESS_UID = 1002
 ON_BUS: tuple[State, ...] = tuple(state for state in State if state not in (State.STARTING, State.GONE))
 SESSION_PATHS = {state: f"{ROOT_PATH}/{state.name.lower()}" for state in ON_BUS}
 _PROFILE_ID = "0b2f1d3e-9c58-4a7e-8a31-6f2d5c4b7a90"
 PROFILE_PATH = PATH_PREFIX + _PROFILE_ID.replace("-", "x")
-_PATHS = (ROOT_PATH, *SESSION_PATHS.values(), CONFIGURATION_PATH, PROFILE_PATH, LOG_PATH)
+PATHS = (ROOT_PATH, *SESSION_PATHS.values(), CONFIGURATION_PATH, PROFILE_PATH, LOG_PATH)
 _PROFILE = b"client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n"
 _SERVICE_UID = 999
 _VERSION = "v27"
-_TYPES = tuple(kind.value for kind in MessageType)  # others our policy files keep off
-_MAX_MESSAGES = 4  # of one input
+_MAX_MESSAGES = 8  # of one input
 _DEADLINE = 10.0  # seconds in which everything is answered
+_UNREAD = 2**30  # bytes that somebody has not read who reads nothing
 
 
 class _Unjoined(BusConnection):
     """A connection that has no bus: it keeps what is sent, and answers what is asked of the bus."""
 
-    def __init__(self) -> None:
+    def __init__(self, unread: int) -> None:
+        """Everybody has `unread` bytes left to read."""
+        self._loop = asyncio.get_running_loop()
         self._user_message_handlers = []
+        self._queue = deque()
+        self._flush_due = True  # nothing is written
         self._watched = False
         self._serial = 0
         self.unique_name = ":1.1"
+        self.backlog = 0
+        self.dropped = 0
+        self.lost = self._loop.create_future()
         self.sent: list[Message] = []
-        self.budget = Budget(self._all_read)
-        self.inbound = Inbound(lambda serial: False)
+        self.budget = Budget(self._unread)
+        self.inbound = Inbound(lambda serial: serial % 2 == 1)
+        self._bytes_unread = unread
 
     def next_serial(self) -> int:
         self._serial += 1
         return self._serial
 
-    async def _all_read(self, name: str) -> int | None:
-        return 0
+    async def _unread(self, name: str) -> int | None:
+        return self._bytes_unread
 
     def post(self, message: Message, *, droppable: bool = False, of: int | None = None) -> bool:
-        check_body(message.signature, message.body)
-        message.serial = message.serial or self.next_serial()
-        message._marshall(False)
-        self.sent.append(message)
-        return True
+        posted = super().post(message, droppable=droppable, of=of)
+        if posted:
+            self.sent.append(message)
+            self._queue.clear()
+            self.backlog = 0
+        return posted
+
+    def congest(self, congested: bool) -> None:
+        """The bus takes nothing, or all again."""
+        self._watched = congested
+        if not congested:
+            self.taken()
 
     async def _about(self, member: str, name: str) -> list[Any]:
         number = SENDERS.index(name)
@@ -119,13 +136,16 @@ class _Faults:
 class Dispatch:
     """The objects of all services, and what is sent to them."""
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` is for profiles."""
+    def __init__(self, directory: Path, unread: int) -> None:
+        """`directory` is for profiles; everybody has `unread` bytes left to read."""
         log = Log()
-        self.connection = connection = _Unjoined()
+        self.connection = connection = _Unjoined(unread)
         self.callers = Callers(connection)
-        for number in (OWNER, STRANGER, ROOT):
-            self.callers._known[SENDERS[number]] = Caller(SENDERS[number], _UIDS[number])
+        for name, uid in [(_WITNESS, _WITNESS_UID), *((SENDERS[n], _UIDS[n]) for n in (OWNER, STRANGER, ROOT))]:
+            self.callers._known[name] = Caller(name, uid)
+            connection.budget.open(name)
+            connection.budget.identified(name, uid)
+        self._users = set[Any]()  # whose calls have waited
         self.dispatcher = Dispatcher(connection, self.callers, service_uid=_SERVICE_UID, log=_Faults())
         signals = Signals(connection)
         (directory / "profiles").mkdir()
@@ -177,7 +197,6 @@ class Dispatch:
         self.manager.start()
         self.logs.start()
         export_stubs(self.dispatcher, _VERSION)
-        self.dispatcher.open()
 
     def deliver(self, message: Message) -> None:
         """A message arrives, and goes the way that dbus-fast sends it."""
@@ -186,21 +205,40 @@ class Dispatch:
                 return
         assert message.message_type is not MessageType.METHOD_CALL, "a call that nobody took"
 
+    async def receive(self, stream: Stream, messages: list[Delivered], turns: random.Random | None) -> None:
+        """Messages arrive on the stream, with turns of the loop between their pieces by chance, if there is any."""
+        for _ in stream.arrive(messages):
+            self._users |= {sender.user for sender in self.dispatcher._turns._senders.values()}
+            if turns and turns.random() < 0.3:
+                await asyncio.sleep(0)
+
     async def settled(self) -> None:
         """Wait until all calls have been answered."""
         async with asyncio.timeout(_DEADLINE):
             await self.dispatcher.settled()
         assert self.dispatcher.busy == 0
 
-    def check(self, calls: list[Message], strangers: bool) -> None:
-        """The calls have one reply each, and the objects agree with each other."""
+    def check_replies(self, sent: list[Delivered], *, all_answered: bool) -> None:
+        """The witness has its answer, and the calls have one reply each, or not all of them any.
+
+        Those with a header that is too large to be looked at, or has fields that D-Bus does not know, need not have.
+        """
         replies = [one for one in self.connection.sent if one.message_type is not MessageType.SIGNAL]
-        wanted = [(call.sender, call.serial) for call in calls if expects_reply(call)]
-        got = [(reply.destination, reply.reply_serial) for reply in replies]
-        if calls and calls[0].sender == SENDERS[VANISHED]:
-            assert set(got) <= set(wanted), (got, wanted)
-        else:
-            assert sorted(got, key=repr) == sorted(wanted, key=repr), (got, wanted)
+        answers = [one.message_type for one in replies if one.destination == _WITNESS]
+        assert answers == [MessageType.METHOD_RETURN], f"{answers} for {_WITNESS}"
+        got = Counter((one.destination, one.reply_serial) for one in replies if one.destination != _WITNESS)
+        largest = vars(judgement)["MAX_HEADER"]
+        wanted = Counter(
+            (one.sender, one.serial)
+            for one in sent
+            if one.kind is MessageType.METHOD_CALL and one.expects_reply and one.fields <= largest
+        )
+        assert got <= wanted, (got, wanted)
+        if all_answered and not any(one.unknown for one in sent):
+            assert got == wanted, (got, wanted)
+
+    def check(self, strangers: bool) -> None:
+        """The objects agree with each other."""
         exported = set(self.dispatcher.exported)
         forwards = set[str]()
         for session in self.sessions.values():
@@ -223,6 +261,26 @@ class Dispatch:
                 assert session.acl == Acl(_UIDS[OWNER])
             assert PROFILE_PATH in profiles
 
+    def check_rest(self) -> None:
+        """Nothing is counted any more of messages that are over, and of connections that have left."""
+        turns, large, budget = self.dispatcher._turns, self.dispatcher._large, self.connection.budget
+        left = (turns._senders, turns._users, list(turns._ready), [task for task in turns._tasks if not task.done()])
+        assert not any(left), left
+        for one in self._users:
+            if one.uid is None:
+                continue  # what stood for a connection until its user was known
+            assert (one.senders, one.waiting, one.under_way) == (0, 0, 0), one.uid
+            assert not (one.ready or one.unstarted), one.uid
+        assert not self.connection.inbound.full
+        assert not (large._coming or large._read or large._all or any(large._of_user.values())), vars(large)
+        assert not budget.accounts, f"accounts {list(budget.accounts)}"
+        held = 0
+        for user in budget._users.values():
+            assert user.accounts.keys() <= {""} and user.large == 0, user.uid  # broadcasts are kept
+            assert user.held == sum(account.held for account in user.accounts.values()), user.uid
+            held += user.held
+        assert budget.held == held
+
     async def close(self) -> None:
         """Give up what is left."""
         for session in self.sessions.values():
@@ -236,75 +294,60 @@ class Dispatch:
         self._theirs.close()
 
 
-def some_calls(seed: int, count: int) -> bytes:
-    """Calls as a client might send them, with right and with wrong arguments."""
-    maker = CallMaker(seed, INTERFACES, _PATHS, without=())
-    made = bytearray()
-    for serial in range(1, count + 1):
-        call = maker.call()
-        call.serial = serial
-        made += call._marshall(False)
-    return bytes(made)
-
-
-_libdbus = ctypes.CDLL("libdbus-1.so.3")
-_libdbus.dbus_message_demarshal.restype = ctypes.c_void_p
-_libdbus.dbus_message_unref.argtypes = (ctypes.c_void_p,)
-
-
-def well_formed(data: bytes) -> bytes:
-    """The message that `data` begins with, if the bus would deliver it: libdbus is what dbus-daemon checks with."""
-    size = _libdbus.dbus_message_demarshal_bytes_needed(data, len(data))
-    if not 0 < size <= len(data) or data[1] not in _TYPES:
-        return b""
-    found = _libdbus.dbus_message_demarshal(data, size, None)
-    if not found:
-        return b""
-    _libdbus.dbus_message_unref(found)
-    return data[:size]
-
-
-def messages_in(data: bytes, sender: str) -> list[Message]:
-    """The messages that the bus would deliver of what `sender` sent.
-
-    Raises what dbus-fast does of one: the service would lose the bus by it.
-    """
-    found = list[Message]()
-    while len(found) < _MAX_MESSAGES and (one := well_formed(data)):
-        data = data[len(one) :]
-        message = Unmarshaller(io.BytesIO(one)).unmarshall()  # type: ignore[arg-type]
-        assert message is not None
-        message.sender = sender
-        found.append(message)
-    return found
-
-
 async def _take(data: bytes) -> None:
-    number = (data[:1] or b"\0")[0] % len(SENDERS)
-    sent = messages_in(data[1:], SENDERS[number])
+    number, way = (data[:1] or b"\0")[0] % len(SENDERS), Way.of((data[1:2] or b"\0")[0])
+    sent = messages_in(data[2:], SENDERS[number], _MAX_MESSAGES)
     if not sent:
         return
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
-        await _dispatch(Path(directory), number, sent)
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as directory, way.limits():
+        await _dispatch(Path(directory), number, way, sent)
 
 
-async def _dispatch(directory: Path, number: int, sent: list[Message]) -> None:
-    dispatch = Dispatch(directory)
+async def _dispatch(directory: Path, number: int, way: Way, sent: list[Delivered]) -> None:
+    dispatch = Dispatch(directory, _UNREAD if way.reads_nothing else 0)
     await dispatch.start()
     dispatch.connection.sent.clear()
-    for message in sent:
-        dispatch.deliver(message)
+    chance = random.Random(way.cuts) if way.cuts else None
+    stream = Stream(dispatch.connection.inbound, dispatch.deliver, chance)
+    if not way.early:
+        dispatch.dispatcher.open()
+    dispatch.connection.congest(way.congested)
+    await dispatch.receive(stream, sent, chance)
+    if way.leaves:
+        await dispatch.receive(stream, [_left(SENDERS[number])], chance)
+    if way.early:
+        dispatch.dispatcher.open()
+    ping = Message(BUS_NAME, ROOT_PATH, "org.freedesktop.DBus.Peer", "Ping", serial=1)
+    await dispatch.receive(stream, [from_sender(ping, _WITNESS)], chance)
+    dispatch.connection.congest(False)
     await dispatch.settled()
-    calls = [message for message in sent if message.message_type is MessageType.METHOD_CALL]
-    dispatch.check(calls, strangers=number == STRANGER)
+    dispatch.check_replies(sent, all_answered=number != VANISHED and not way.reads_nothing)
+    dispatch.check(strangers=number == STRANGER)
+    await dispatch.receive(stream, [_left(name) for name in (*SENDERS, _WITNESS)], chance)
+    stream.close()
+    dispatch.check_rest()
     await dispatch.close()
+
+
+def _left(name: str) -> Delivered:
+    """What the bus says when a connection leaves it."""
+    signal = Message(
+        path=BUS_PATH,
+        interface=BUS,
+        member="NameOwnerChanged",
+        message_type=MessageType.SIGNAL,
+        signature="sss",
+        body=[name, name, ""],
+        serial=1,
+    )
+    return from_sender(signal, BUS)
 
 
 _loop: asyncio.AbstractEventLoop | None = None
 
 
 def bus(data: bytes) -> None:
-    """The first byte chooses the sender, the rest is what it sends."""
+    """The first byte chooses the sender, the second one the way, and the rest is what it sends."""
     global _loop
     if _loop is None:
         _loop = asyncio.new_event_loop()

@@ -13,20 +13,19 @@ import sys
 import time
 from pathlib import Path
 
-from dbus_fast import MessageType
-
 from ...ipc.codec import encode
 from ...policy.profile.options import OPTIONS
 from ..support.bare import REQUEST_NUMBER
 from ..support.calls import INTERFACES
 from ..support.frames import FrameMaker, examples
-from .dispatch import SENDERS, some_calls
+from .client import some_messages
+from .dispatch import SENDERS
 from .targets import STATES, TARGETS, count_frames
 
 KEPT = Path(__file__).with_name("kept")
 FOUND = Path(__file__).resolve().parents[2] / ".cache" / "fuzz"
 _LONGEST = 4096  # bytes of an input
-_SOME_CALLS = 1000  # to begin with
+_SOME_INPUTS = 1000  # to begin with
 _EVENTS = (
     *(">HOLD:", ">STATE:1,", ">LOG:1,", ">BYTECOUNT:", ">UPDOWN:UP", ">UPDOWN:ENV,", ">PASSWORD:", ">FATAL:"),
     *(">INFOMSG:", ">NEED-OK:", "SUCCESS:", "ERROR:", "Need 'Auth' username/password", "SC:1,", "CRV1:R,E:", "ENV,END"),
@@ -68,11 +67,9 @@ def _fuzz(name: str, seconds: int) -> bool:
             for state in range(len(STATES)):
                 (corpus / f"{number}-{state}").write_bytes(bytes([state]) + encode(message))
     if name == "bus":
-        for seed in range(_SOME_CALLS):
-            sent = bytearray(some_calls(seed, 1 + seed % 2))
-            if seed % 4 == 0:
-                sent[1] = MessageType.SIGNAL.value  # which needs no more than a call with an interface has
-            (corpus / f"calls-{seed}").write_bytes(bytes([seed % len(SENDERS)]) + sent)
+        for seed in range(_SOME_INPUTS):
+            sent = some_messages(seed, 1 + seed % 8)
+            (corpus / f"messages-{seed}").write_bytes(bytes([seed % len(SENDERS), seed // 8 % 256]) + sent)
     kept = [str(KEPT / name)] if (KEPT / name).is_dir() else []
     command = [
         sys.executable, "-m", __package__ + ".guided", name, str(corpus), *kept,

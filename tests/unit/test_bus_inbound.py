@@ -142,6 +142,36 @@ def test_a_call_that_is_skipped_is_told(reader: Reader) -> None:
     )  # fmt: skip
 
 
+def with_field_before_sender(data: bytes, field: bytes) -> bytes:
+    """The message with one more field, a multiple of eight bytes, before that of the sender."""
+    (length,) = struct.unpack_from("<I", data, 12)
+    at = data.rindex(b"\7\1s\0")
+    return data[:12] + struct.pack("<I", length + len(field)) + data[16:at] + field + data[at:]
+
+
+def test_messages_whose_sender_is_behind_what_is_not_known_are_not_read(reader: Reader) -> None:
+    admitted = list[str]()
+
+    def admit(sender: str, serial: int, size: int) -> bool:
+        admitted.append(sender)
+        return True
+
+    reader.inbound.admits = admit
+    for field in (b"\x63\1y\0\1\0\0\0", b"\x63\2ay\0\0\0\0" + bytes(8)):
+        large = with_field_before_sender(call("ss", ["x", "y" * (LARGEST - 100)]), field)
+        assert not reader.pieces(large, iter([50_000] * 10))
+        assert not reader.pieces(with_field_before_sender(SMALL[0], field), iter([50_000]))
+    assert not admitted
+
+
+def test_a_field_that_contains_a_sender_is_not_taken_for_it(reader: Reader) -> None:
+    reader.inbound.heard.remove(b":1.5")
+    reader.inbound.heard.add(b":1.4")
+    pretended = b"\x63\2ay\0" + bytes(3) + b"\x10\0\0\0" + bytes(4) + b"\7\1s\0\4\0\0\0:1.4" + bytes(4)
+    signal = with_field_before_sender(message(MessageType.SIGNAL, "s", ["x"]), pretended)
+    assert not reader.pieces(signal, iter([50_000]))
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_however_it_is_cut(reader: Reader, seed: int) -> None:
     chance = random.Random(seed)

@@ -209,7 +209,7 @@ def test_one_that_leaves_too_much_unread_counts_as_rejected(on_stage: Play) -> N
 
 
 def test_only_the_latest_signals_are_remembered(on_stage: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarding, "_TRACKED", 2)
+    monkeypatch.setattr(forwarding, "MAX_TRACKED_SIGNALS", 2)
 
     def body(stage: Stage) -> None:
         stage.say("a", "b", "c")

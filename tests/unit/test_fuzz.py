@@ -8,14 +8,19 @@ from dbus_fast import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ...policy.limits import MAX_SMALL_BODY
 from ...supervisor.bus import dispatch
+from ...supervisor.bus.budget import Budget
+from ...supervisor.bus.inbound import Inbound
+from ...supervisor.bus.large_calls import LargeCalls
 from ...supervisor.bus.replies import Replies
 from ...supervisor.sessions import permits
 from ...supervisor.sessions.session_object import SessionObject
 from ...supervisor.sessions.states import State
 from .. import fuzz
 from ..fuzz import targets
-from ..fuzz.dispatch import OWNER, SESSION_PATHS, STRANGER, some_calls
+from ..fuzz.client import some_messages
+from ..fuzz.dispatch import NEWCOMER, OWNER, SESSION_PATHS, STRANGER
 from ..fuzz.targets import TARGETS, Frames, count_frames
 from ..support.bare import REQUEST_NUMBER
 from ..support.frames import FrameMaker
@@ -63,13 +68,13 @@ def test_one_frame_in_any_state(seed: int, state: int) -> None:
     TARGETS["ipc"](bytes([state]) + FrameMaker(seed, REQUEST_NUMBER).frame())
 
 
-@given(st.sampled_from(range(5)), st.integers(0, 2**32), CHANGES)
+@given(st.sampled_from(range(5)), st.integers(0, 255), st.integers(0, 2**32), st.integers(1, 6), CHANGES)
 @settings(deadline=None)  # how busy the machine is does not matter
-def test_what_a_client_sends(sender: int, seed: int, changes: list[tuple[int, int]]) -> None:
-    data = bytearray(some_calls(seed, 2))
+def test_what_a_client_sends(sender: int, way: int, seed: int, count: int, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(some_messages(seed, count))
     for place, byte in changes:
         data[place % len(data)] = byte
-    TARGETS["bus"](bytes([sender]) + data)
+    TARGETS["bus"](bytes([sender, way]) + data)
 
 
 @given(st.binary(max_size=1), LINES | st.binary())
@@ -105,17 +110,45 @@ def test_the_bus_target_notices_what_should_not_be(monkeypatch: pytest.MonkeyPat
     pause.signature, pause.body, pause.serial = "s", ["lunch"], 7
     sent = bytes(pause._marshall(False))
     for sender in (OWNER, STRANGER):
-        TARGETS["bus"](bytes([sender]) + sent)
+        TARGETS["bus"](bytes([sender, 0]) + sent)
     with monkeypatch.context() as broken:
         broken.setattr(dispatch, "permitted", lambda *_: True)
-        TARGETS["bus"](bytes([OWNER]) + sent)
+        TARGETS["bus"](bytes([OWNER, 0]) + sent)
         with pytest.raises(AssertionError, match="a stranger brought CONNECTED to PAUSING"):
-            TARGETS["bus"](bytes([STRANGER]) + sent)
+            TARGETS["bus"](bytes([STRANGER, 0]) + sent)
     with monkeypatch.context() as broken:
         broken.setattr(SessionObject, "pause", lambda *_: 1 / 0)
         with pytest.raises(AssertionError, match="ZeroDivisionError"):
-            TARGETS["bus"](bytes([OWNER]) + sent)
+            TARGETS["bus"](bytes([OWNER, 0]) + sent)
     with monkeypatch.context() as broken:
         broken.setattr(Replies, "give", lambda *_: None)
-        with pytest.raises(AssertionError, match=r":1\.7"):
-            TARGETS["bus"](bytes([OWNER]) + sent)
+        with pytest.raises(AssertionError, match=r":1\.99"):
+            TARGETS["bus"](bytes([OWNER, 0]) + sent)
+
+
+def test_the_bus_target_notices_what_the_judgement_should_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Message(
+        "net.openvpn.v3.sessions",
+        SESSION_PATHS[State.CONNECTED],
+        "net.openvpn.v3.sessions",
+        "UserInputProvide",
+        signature="uuus",
+        body=[1, 1, 0, "x" * MAX_SMALL_BODY],
+        serial=7,
+    )
+    sent = bytes(answer._marshall(False))
+    for way in range(256):
+        TARGETS["bus"](bytes([OWNER, way]) + sent)
+    for owner, name, wrong, noticed in (
+        (LargeCalls, "done", lambda *_: None, "_of_user"),
+        (Budget, "close", lambda *_: None, "accounts"),
+        (Inbound, "wanted", lambda *_: False, ":1"),
+    ):
+        with monkeypatch.context() as broken:
+            broken.setattr(owner, name, wrong)
+            with pytest.raises(AssertionError, match=noticed):
+                TARGETS["bus"](bytes([NEWCOMER, 0]) + sent)
+    with monkeypatch.context() as broken:
+        broken.setattr(Inbound, "wanted", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            TARGETS["bus"](bytes([OWNER, 0]) + sent)

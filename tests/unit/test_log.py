@@ -16,10 +16,9 @@ import pytest
 
 from ...policy.access import Acl
 from ...policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, LogCategory, LogGroup
-from ...policy.limits import LOG_CREDIT, LOG_LINES_OF_USER, MAX_LOG_LINE
+from ...policy.limits import LOG_CREDIT, LOG_LINES_OF_USER, MAX_LOG_LINE, MAX_QUEUED_LINES
 from ...supervisor.errors import StartError
 from ...supervisor.logging.destinations import (
-    MAX_QUEUED_LINES,
     Journald,
     Stream,
     Syslog,

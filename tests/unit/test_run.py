@@ -231,7 +231,7 @@ def test_a_worker_that_nobody_waits_for_is_killed_unheard() -> None:
 def test_a_worker_that_does_not_say_goodbye_in_time_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = LogLines()
     monkeypatch.setattr(runs, "GOODBYE_DEADLINE", 0.01)
-    monkeypatch.setattr(runs, "_GOODBYE_GRACE", 0.0)
+    monkeypatch.setattr(runs, "GOODBYE_GRACE", 0.0)
 
     async def body(session: BareSession, done: Done) -> None:
         run = await begin(session)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import InputGroup
+from ...policy.limits import MAX_CERTIFICATES
 from ...worker.session.certificate_name import common_name
 from ...worker.session.management import CertificateCount, CertificateEntry
-from ...worker.session.pkcs11_prompts import MAX_CERTIFICATES, WrongPin
+from ...worker.session.pkcs11_prompts import WrongPin
 from ...worker.session.questions import CannotAnswer, Questions
 from ...worker.session.user_input import UserInput
 from ..lab.pki import Pki

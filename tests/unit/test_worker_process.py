@@ -181,7 +181,7 @@ def close_and_stay(channel: Channel) -> None:
 
 
 def test_one_that_only_closes_its_channel_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_CLOSED_GRACE", 0.01)
+    monkeypatch.setattr(process, "CLOSED_GRACE", 0.01)
 
     async def body(worker: WorkerProcess, heard: Heard, theirs: Channel) -> None:
         await heard.until(lambda: bool(heard.ends))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
+from ...policy.limits import MAX_PROFILE, MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
@@ -35,7 +35,6 @@ from .variables import OF_OTHER_CLIENTS, as_option, for_tunnel
 
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
-MAX_WARNINGS = 100  # of one profile
 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 _INLINE = ("[inline]", "[INLINE]")
@@ -318,8 +317,8 @@ class _Compiler:
 
     def _warnings(self) -> tuple[str, ...]:
         texts = [f"{what} ({places(lines)}) is ignored: {why}" for what, (why, lines) in self.dropped.items()]
-        if len(texts) > MAX_WARNINGS:
-            texts[MAX_WARNINGS:] = [f"{len(texts) - MAX_WARNINGS} further options are ignored"]
+        if len(texts) > MAX_PROFILE_WARNINGS:
+            texts[MAX_PROFILE_WARNINGS:] = [f"{len(texts) - MAX_PROFILE_WARNINGS} further options are ignored"]
         return tuple(texts)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...ipc import messages
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
-from ...policy.limits import MAX_STATUS_TEXT
+from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
 from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
 from . import management, network_settings
@@ -58,9 +58,6 @@ _WRONG_PASSPHRASE = "PEM_PASSWORD_FAIL: the passphrase of the private key is wro
 _CREDENTIALS_SHOWN = re.compile(r"Attempting Basic Proxy-Auth|Proxy-Auth.*phase 3|'Proxy-Authorization: Digest")
 _PROXY_REFUSES = "Proxy requires authentication"
 
-# Going on would lock the account.
-_MAX_PROXY_REFUSALS = 3
-
 _SECRET = re.compile("password|auth-token|proxy-authorization|cr_response", re.IGNORECASE)
 
 _LOAD_STATS = re.compile(r"bytesin=(\d{1,18}),bytesout=(\d{1,18})$")
@@ -90,7 +87,7 @@ def printed(session: WorkerSession, line: str) -> None:
     elif line.startswith(_PROXY_REFUSES) and engine.proxy_sees_credentials:
         engine.proxy_sees_credentials = False
         session.proxy_refusals += 1
-        if session.proxy_refusals >= _MAX_PROXY_REFUSALS:
+        if session.proxy_refusals > MAX_PROXY_REFUSALS:
             session.machine.failed("The proxy refuses the user name and password")
 
 

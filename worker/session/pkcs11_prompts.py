@@ -11,6 +11,7 @@ import msgspec
 
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import InputGroup
+from ...policy.limits import MAX_CERTIFICATES
 from ...policy.profile.pkcs11 import token_label
 from . import secret
 from .certificate_name import common_name
@@ -23,8 +24,6 @@ INSERTED = "pkcs11_token"
 
 INSERTION_REQUEST = "token-insertion-request"
 IDENTITY_REQUEST = "pkcs11-id-request"
-
-MAX_CERTIFICATES = 50  # that a user is offered
 
 # Greedy, since a label may contain anything; the name of the request for a PIN is the label and " token".
 _PIN_REQUEST = re.compile(r"Need '(?P<label>.*) token' password")
