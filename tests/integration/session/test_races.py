@@ -84,7 +84,7 @@ def test_a_spawner_that_stands_still_costs_one_attempt_and_no_stray_worker(lab: 
     profile = alice.import_profile("work", lab.profile())
     serving = _serving_spawner(service, alice, profile)
     kill(serving, signal.SIGSTOP)
-    with pytest.raises(BusError, match="The spawner did not start a worker within 2 s"):
+    with pytest.raises(BusError, match="The spawner did not start a worker within 3 s"):
         alice.new_tunnel(profile)
     # The next attempt must not get the worker of the first one, which is still to come and is to be ended.
     waiting = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)

@@ -287,7 +287,7 @@ def test_a_try_that_fails_is_followed_by_another(lab: Lab) -> None:
         session.user.wait_signal(
             lambda one: (
                 one.path == session.path
-                and "did not start a worker within 2 s: try 2 of 10 in 6 s" in str(one.arguments)
+                and "did not start a worker within 3 s: try 2 of 10 in 6 s" in str(one.arguments)
             ),
             since=before,
         )
