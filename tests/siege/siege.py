@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from ...policy.limits import BUS_SLOW
 from ..lab.lab import Lab
 from ..lab.processes import LabError, Process
 from ..lab.surroundings import ALICE
@@ -36,7 +37,8 @@ _LOOK_AROUND = 5.0  # seconds between the dearer looks
 _SLOW = 2000.0  # ms of a call of alice's, from which on it is shown
 _TOLD = 30.0  # seconds between lines
 _LAST_ACTS = 15
-_TROUBLE = ("A fault of the service", "Traceback", "The bus has", "never retrieved", "Exception in callback")
+_TROUBLE = ("A fault of the service", "Traceback", "never retrieved", "Exception in callback")
+_NOT_TAKEN = "The bus has taken nothing"  # trouble, too, unless the bus stood still for everybody
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ class Siege:
         self._attackers: dict[str, Process] = {}
         self._began = time.monotonic()
         self._told = self._looked = 0.0
+        self._bus_read = 0
         self._log_read = 0
         self._most = Most()
         self.field = Field(lab)
@@ -161,8 +164,10 @@ class Siege:
 
     def _watch_log(self) -> None:
         lines = self.field.service.process.lines
+        bus_stood_still = max(self.alice.bus_took[self._bus_read :], default=0.0) > BUS_SLOW * 1000
+        self._bus_read = len(self.alice.bus_took)
         for number, line in enumerate(lines[self._log_read :], self._log_read):
-            if any(trouble in line for trouble in _TROUBLE):
+            if any(trouble in line for trouble in _TROUBLE) or (_NOT_TAKEN in line and not bus_stood_still):
                 raise Noticed("in the log:\n" + "\n".join(lines[max(number - 5, 0) : number + 25]))
         self._log_read = len(lines)
 
