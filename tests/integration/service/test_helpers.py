@@ -111,7 +111,7 @@ def test_a_spawner_that_spins_is_replaced(lab: Lab) -> None:
         profile = alice.import_profile("second", lab.profile())
         [serving] = processes(SERVING)
         make_spin(serving)
-        with pytest.raises(BusError, match=r"did not start a worker within 2 s"):
+        with pytest.raises(BusError, match=r"did not start a worker within 3 s"):
             alice.new_tunnel(profile)
         service.wait_line("The spawner does not answer: it is killed, and replaced", PATIENCE)
         wait_until(lambda: processes(SERVING) not in ([], [serving]))
