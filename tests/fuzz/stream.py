@@ -35,6 +35,9 @@ _libdbus.dbus_message_marshal.argtypes = (
 _libdbus.dbus_free.argtypes = (ctypes.c_void_p,)
 
 
+_KNOWN_FIELDS = set(range(1, 10))  # their codes
+
+
 class Delivered(NamedTuple):
     """One message as the bus delivers it."""
 
@@ -51,9 +54,10 @@ class Delivered(NamedTuple):
 
     @property
     def unknown(self) -> bool:
-        """Whether the header has a field of a type that those of D-Bus do not have."""
+        """Whether the header has a field that D-Bus does not have."""
         order = "<I" if self.data[:1] == b"l" else ">I"
-        return self.sender not in header_fields(self.data[: _FIELDS_AT + 4 + self.fields], order).values()
+        found = header_fields(self.data[: _FIELDS_AT + 4 + self.fields], order)
+        return self.sender not in found.values() or not found.keys() <= _KNOWN_FIELDS
 
 
 def delivered(data: bytes, sender: str) -> tuple[Delivered | None, int]:
