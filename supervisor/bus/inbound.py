@@ -84,18 +84,19 @@ class Inbound:
         fields = _fields(header, order)
         if _SENDER not in fields:
             return False  # of nobody, so no bus has passed it on
+        sender = str(fields[_SENDER])
         signature = str(fields.get(_SIGNATURE, ""))
         if kind == MessageType.METHOD_CALL.value:
             interface, member = str(fields.get(_INTERFACE, "")), str(fields.get(_MEMBER, ""))
             bound = self._bounds.get((interface, member, signature), MAX_SMALL_BODY)
             (serial,) = struct.unpack_from(order, header, 8)
-            if body <= bound and self.admits(str(fields.get(_SENDER, "")), serial, body):
+            if body <= bound and self.admits(sender, serial, body):
                 return True
-            if fields.keys() >= {_PATH, _MEMBER, _SENDER}:
+            if fields.keys() >= {_PATH, _MEMBER}:
                 self.skipped(_call(fields, flags, serial), bound if body > bound else 0)
             return False
         if kind == MessageType.SIGNAL.value:
-            heard = str(fields.get(_SENDER, "")).encode() in self.heard
+            heard = sender.encode() in self.heard
             return heard and body <= MAX_PLAIN_SIGNAL and _PLAIN.issuperset(signature)
         answered = fields.get(_REPLY_SERIAL)
         return body <= MAX_LARGE_REPLY_BODY and isinstance(answered, int) and self._awaited(answered)
