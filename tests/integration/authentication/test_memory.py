@@ -91,8 +91,12 @@ def service_processes(service: Service, *sessions: UserSession) -> list[psutil.P
 
 
 def secrets_in(process: psutil.Process, wanted: dict[bytes, str]) -> dict[str, list[str]]:
-    """Which secrets, or parts of them, are in the memory of a process, and where."""
-    found = found_in_memory(process.pid, wanted)
+    """Which secrets, or parts of them, are in the memory of a process, and where; none if it has ended."""
+    try:
+        found = found_in_memory(process.pid, wanted)
+    except (FileNotFoundError, ProcessLookupError):
+        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, process
+        return {}
     return {wanted[form]: places for form, places in found.items()}
 
 
