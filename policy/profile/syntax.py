@@ -42,6 +42,7 @@ class ProfileTextError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
+        self.problem = problem
 
 
 class Option(msgspec.Struct, frozen=True):

@@ -54,25 +54,31 @@ def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = 
 
     Raises ProfileRefused, and nothing else.
     """
-    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
-    if len(raw) > MAX_PROFILE:
-        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
     try:
-        options = tokenize(decode(raw))
+        options = read_options(profile)
         if text := problem(options):
             raise ProfileRefused(text)
-        return _Compiler(options, providers).compiled()
+        return Compiler(options, providers).compiled()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
 
 
-class _Compiler:
+def read_options(profile: bytes | str) -> list[Option]:
+    """The options of `profile`.  Raises ProfileRefused, ProfileTextError."""
+    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
+    if len(raw) > MAX_PROFILE:
+        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
+    return tokenize(decode(raw))
+
+
+class Compiler:
     """One pass over the options of a profile.
 
     An option with something to it has a method of its name; all others are handed on as they are.
     """
 
-    def __init__(self, options: list[Option], providers: Sequence[ListedProvider]) -> None:
+    def __init__(self, options: list[Option], providers: Sequence[ListedProvider] | None) -> None:
+        """Read `options`; without a list of `providers`, any may be one.  Raises ProfileRefused, ProfileTextError."""
         self.pkcs11 = Pkcs11Options(providers)
         self.dropped: dict[str, tuple[str, list[int]]] = {}  # what → reason, lines
         self.top = self.scope = ConnectionScope()
@@ -337,27 +343,27 @@ class _Compiler:
 
 _SPECIAL = {
     **dict.fromkeys(PKCS11_OPTIONS, lambda compiler, option: compiler.pkcs11.read(option)),
-    "dev": _Compiler.dev,
-    "dev-type": _Compiler.dev_type,
-    "mode": _Compiler.mode,
-    "route": _Compiler.route,
-    "route-ipv6": _Compiler.route,
-    "verb": _Compiler.verb,
-    "proto": _Compiler.proto,
-    "proto-force": _Compiler.force_proto,
-    "port": _Compiler.port,
-    "rport": _Compiler.port,
-    "remote": _Compiler.remote,
-    "connection": _Compiler.connection,
-    "http-proxy": _Compiler.http_proxy,
-    "http-proxy-option": _Compiler.http_proxy_option,
-    "http-proxy-user-pass": _Compiler.http_proxy_user_pass,
-    "socks-proxy": _Compiler.socks_proxy,
-    "auth-user-pass": _Compiler.auth_user_pass,
-    "key": _Compiler.key,
-    "pkcs12": _Compiler.pkcs12,
-    "askpass": _Compiler.askpass,
-    "static-challenge": _Compiler.ask_challenge,
-    "providers": _Compiler.providers,
-    "setenv": _Compiler.setenv,
+    "dev": Compiler.dev,
+    "dev-type": Compiler.dev_type,
+    "mode": Compiler.mode,
+    "route": Compiler.route,
+    "route-ipv6": Compiler.route,
+    "verb": Compiler.verb,
+    "proto": Compiler.proto,
+    "proto-force": Compiler.force_proto,
+    "port": Compiler.port,
+    "rport": Compiler.port,
+    "remote": Compiler.remote,
+    "connection": Compiler.connection,
+    "http-proxy": Compiler.http_proxy,
+    "http-proxy-option": Compiler.http_proxy_option,
+    "http-proxy-user-pass": Compiler.http_proxy_user_pass,
+    "socks-proxy": Compiler.socks_proxy,
+    "auth-user-pass": Compiler.auth_user_pass,
+    "key": Compiler.key,
+    "pkcs12": Compiler.pkcs12,
+    "askpass": Compiler.askpass,
+    "static-challenge": Compiler.ask_challenge,
+    "providers": Compiler.providers,
+    "setenv": Compiler.setenv,
 }

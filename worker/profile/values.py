@@ -17,7 +17,12 @@ _PROTOS = {
 
 
 class ProfileRefused(Exception):
-    """A profile that cannot be used; the text names the option and its line, and says what to do."""
+    """A profile that cannot be used; the text names the option, if it is about one, and says what to do."""
+
+    def __init__(self, reason: str, option: Option | None = None) -> None:
+        super().__init__(f"{option.name} (line {option.line}): {reason}" if option else reason)
+        self.reason = reason
+        self.option = option
 
 
 class Need(Enum):
@@ -130,7 +135,7 @@ def places(lines: list[int]) -> str:
 
 
 def refusal(option: Option, reason: str) -> ProfileRefused:
-    return ProfileRefused(f"{option.name} (line {option.line}): {reason}")
+    return ProfileRefused(reason, option)
 
 
 def names_file(option: Option, file: str, block: str) -> ProfileRefused:
