@@ -89,6 +89,9 @@ MAX_ROUTES = 1024
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
+# notices of one kind to a session's user, about what was left out or changed; beyond: they are counted in the last
+MAX_NOTICES = 40
+MAX_NOTICE = 320  # characters of one; beyond: it is cut
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails

@@ -10,6 +10,12 @@ INSPECTION = Interface(
     title="Inspection of a session",
     methods=(),
     properties=(
+        Property(
+            "notices",
+            "as",
+            Who.READERS,
+            "What was left out or changed, of the profile and of the present connection.",
+        ),
         Property("session_uid", "u", Who.READERS, "User id of the session's processes; 0 while it has none."),
         Property(
             "layers",

@@ -28,6 +28,10 @@ class Inspection:
         return self._session.acl
 
     @property
+    def notices(self) -> list[str]:
+        return self._session.notices.all
+
+    @property
     def session_uid(self) -> int:
         run = self._session.run
         return run.uid if run is not None else 0

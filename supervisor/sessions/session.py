@@ -29,6 +29,7 @@ from . import permits
 from .audience import Audience
 from .context import SessionContext
 from .launch_spec import LaunchSpec
+from .notices import Notices
 from .reports import ReportedSession, Server
 from .restarts import Restarts
 from .run import Run, RunOwner
@@ -99,6 +100,7 @@ class Session(RunOwner, ReportedSession):
         self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")
         self.server = Server()  # the latest that it was connected to
+        self.notices = Notices()
         self.statistics = Statistics()
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
@@ -155,6 +157,7 @@ class Session(RunOwner, ReportedSession):
 
     def _begin_run(self) -> None:
         assert self._spec is not None
+        self.notices.clear()
         before = self._latest_run.ended if self._latest_run is not None else None
         self.run = self._latest_run = Run(self, self._spec, self._context, after=before)
 

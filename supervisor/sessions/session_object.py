@@ -7,7 +7,7 @@ from dbus_fast import Variant
 
 from ...ipc import messages
 from ...policy.access import Acl, Caller
-from ...policy.dbus_numbers import InputGroup, LogCategory
+from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup, shown
 from ..errors import InvalidValue, NotReady, RequestRefused
 from ..services.log_service import check_log_level
 from . import sharing
@@ -143,12 +143,19 @@ class SessionObject:
         sharing.revoke(self._session, uid)
 
     def log_forward(self, caller: Caller, enable: bool) -> None:
-        """Answers LogForward; whoever may not read the log gets statuses, since clients do not expect a denial."""
-        self._session.audience.watch(caller)
-        if enable:
-            self._session.audience.forwards.add(caller)
-        else:
-            self._session.audience.forwards.remove(caller)
+        """Answers LogForward; whoever may not read the log gets statuses, since clients do not expect a denial.
+
+        What was left out or changed before, most of it before there was an object to call, is said again.
+        """
+        session, forwards = self._session, self._session.audience.forwards
+        session.audience.watch(caller)
+        if enable and caller.name not in forwards:
+            forwards.add(caller)
+            if shown(LogCategory.WARN, session.log.level):
+                for notice in session.notices.all:
+                    forwards.line_to(caller, LogGroup.CLIENT, LogCategory.WARN, notice)
+        elif not enable:
+            forwards.remove(caller)
 
     def user_input_queue_get_type_group(self, caller: Caller) -> list[tuple[int, int]]:
         self._session.audience.watch(caller)
