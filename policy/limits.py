@@ -86,6 +86,8 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
+# options that a server pushes in one reply; beyond: the worker leaves out the rest, and says so
+MAX_PUSHED_OPTIONS = 2 * MAX_ROUTES
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails

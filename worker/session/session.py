@@ -36,6 +36,7 @@ from .dialogue import Dialogue
 from .downlink import Downlink
 from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
+from .pushed import Pushed
 from .remotes import Remotes
 from .timers import Timers
 from .uplink import Uplink
@@ -65,6 +66,7 @@ class WorkerSession:
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
         self.endpoint_reported = False  # not before the bytes so far are counted
         self.network: NetworkSettings | None = None  # asked for last
+        self.pushed = Pushed()
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
@@ -121,6 +123,7 @@ class WorkerSession:
         self.set_log_level(profile.verbosity)
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
         self.uplink.warn(About.PROFILE, profile.warnings)
+        self.pushed = Pushed(profile.network)
         self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
