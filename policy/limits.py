@@ -93,6 +93,7 @@ MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may ro
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
 # notices of one kind to a session's user, about what was left out or changed; beyond: they are counted in the last
 MAX_NOTICES = 40
+FORWARD_HEARD = 0.5  # LogForward answered, until its caller listens; beyond: it misses the session's notices
 MAX_NOTICE = 320  # characters of one; beyond: it is cut
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails

@@ -285,6 +285,7 @@ class SessionManager(SessionListener):
     def _network_notice(self, name: str, text: str) -> None:
         session = self._sessions.get(f"{ROOT_PATH}/{name}")
         if session is not None:
+            session.notices.settled(text)
             session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
 
     def _signal(self, session: Session, event: SessionEvent) -> None:

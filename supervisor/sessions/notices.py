@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...policy.limits import MAX_NOTICES
 from ...policy.reports import About, as_notices
 
 
@@ -25,6 +26,11 @@ class Notices:
     def applied(self, warnings: Sequence[str]) -> None:
         """What was left out of the network settings that are in place now."""
         self._network = as_notices(warnings)
+
+    def settled(self, text: str) -> None:
+        """Something that was left out of these settings has been set since."""
+        if len(self._network) < MAX_NOTICES:
+            self._network = as_notices((*self._network, text))
 
     def clear(self) -> None:
         """There is another worker, which says everything anew."""
