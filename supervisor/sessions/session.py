@@ -30,6 +30,7 @@ from .audience import Audience
 from .context import SessionContext
 from .launch_spec import LaunchSpec
 from .notices import Notices
+from .past_failure import REACHED, Reached
 from .reports import ReportedSession, Server
 from .restarts import Restarts
 from .run import Run, RunOwner
@@ -100,6 +101,7 @@ class Session(RunOwner, ReportedSession):
         self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")
         self.server = Server()  # the latest that it was connected to
+        self.reached = Reached.PROFILE  # at most
         self.notices = Notices()
         self.statistics = Statistics()
         self.user_input = UserInput()
@@ -195,6 +197,7 @@ class Session(RunOwner, ReportedSession):
         before, cell = self.state, transition(self.state, event)
         text = escape_control_characters(text[:MAX_URL])
         self.state = cell.next
+        self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         if self.state is not before or event is Event.RESTART:
             self._set_deadline()
