@@ -13,8 +13,9 @@ from .exits import CommandError, CommandExit, help_epilog, sanitize
 from .profile_file import read_profile
 from .profiles import import_profile, profiles_named, the_only
 from .progress import Progress, progress
-from .run import on_bus, print_json, put
+from .run import on_bus, print_json, put, say
 from .services import CONFIGURATION, SESSIONS
+from .sessions import session_notices
 from .show import connected_text, session_json
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
     help="File with user name and password, one a line; other input is still asked for.",
 )
 @click.option("--background", is_flag=True, help="Do not wait for the connection.")
-@click.option("--json", "as_json", is_flag=True, help="Print the session as sessions-list --json does.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress, and no warnings.")
+@click.option("--json", "as_json", is_flag=True, help="Print the session as sessions-list --json does, and notices.")
 def session_start(
     config: str | None,
     config_path: str | None,
     timeout: float | None,
     credentials_file: str | None,
     background: bool,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Start a session, and wait until it is connected.
@@ -46,19 +49,21 @@ def session_start(
     User input that the session needs is asked for at the terminal; without one, the answers are read from standard
     input, one a line, in the order of the questions.  The URL of a web login is printed on standard error.
 
+    What was left out of the profile or of the server's settings, or changed, is printed on standard error, a line each.
+
     If the connection fails, or ovpnctl is interrupted or its terminal closed, the session is disconnected.
     """
     if (config is None) == (config_path is None):
         raise click.UsageError("Name the profile by either --config or --config-path.")
 
-    async def work(bus: "Bus") -> tuple[str, dict[str, Any]]:
+    async def work(bus: "Bus") -> tuple[str, dict[str, Any], list[str]]:
         from .connect import connect, end_session, until
         from .credentials import Asker, read_credentials
         from .watch import Watch
 
         credentials = read_credentials(credentials_file)
         watch = await Watch.start(bus)
-        with watch.interruptible(), progress() as shown:
+        with watch.interruptible(), progress(quiet=quiet) as shown:
             path = await _new_session(bus, config, config_path, shown)
             try:
                 asker = Asker(bus, shown, credentials)
@@ -67,15 +72,18 @@ def session_start(
                     goal = StatusMinor.CONN_CONNECTED
                     await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
+                notices = await session_notices(bus, path)
             except BaseException as error:  # whatever it is: nobody would use this session
                 if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
                     await end_session(bus, path)
                 raise
-        return path, properties
+        return path, properties, notices
 
-    path, properties = on_bus(work)
+    path, properties, notices = on_bus(work)
+    for notice in () if quiet else notices:
+        say(f"Warning: {sanitize(notice)}")
     if as_json:
-        print_json(session_json(path, properties))
+        print_json({**session_json(path, properties), "notices": notices})
     else:
         put(f"Session path: {path}")
         put("Connecting in the background" if background else connected_text(properties))

@@ -11,6 +11,7 @@ from ..policy.causes import Cause
 from ..policy.dbus_numbers import InputGroup, LogCategory
 from ..policy.network import NetworkSettings
 from ..policy.profile.pkcs11 import ListedProvider
+from ..policy.reports import About
 from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
@@ -242,6 +243,13 @@ class ApplyNetwork(ToSupervisor, frozen=True):
 
 class ClearNetwork(ToSupervisor, frozen=True):
     """Take all settings off the session's device."""
+
+
+class Notices(ToSupervisor, frozen=True):
+    """What was left out or changed, all of it that is true now; the worker has logged it."""
+
+    about: About
+    texts: tuple[str, ...]
 
 
 class Resolve(ToSupervisor, frozen=True):

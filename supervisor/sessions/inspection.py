@@ -33,6 +33,10 @@ class Inspection:
         return (failure.cause, failure.text, failure.hint) if failure is not None else ("", "", "")
 
     @property
+    def notices(self) -> list[str]:
+        return self._session.notices.all
+
+    @property
     def session_uid(self) -> int:
         run = self._session.run
         return run.uid if run is not None else 0

@@ -14,9 +14,10 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
-from ...policy.reports import is_endpoint, is_question, is_web_page
+from ...policy.reports import are_notices, is_endpoint, is_question, is_web_page
 from ...policy.sandbox.layers import join
 from ..errors import ProtocolViolation, SystemFailure
+from .notices import Notices
 from .run import Run
 from .session_log import SessionLog
 from .states import TABLE, Event, State
@@ -38,6 +39,7 @@ class ReportedSession(ABC):
 
     state: State
     log: SessionLog
+    notices: Notices
     statistics: Statistics
     user_input: UserInput
 
@@ -177,6 +179,7 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
             text = f"The network settings cannot be applied: {error}"
             session.happened(Event.ENGINE_FAILED, text, Cause.SERVER_SETTINGS)
     else:
+        session.notices.applied(warnings)
         for warning in warnings:
             session.log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
 
@@ -185,6 +188,13 @@ async def clear_network(session: ReportedSession, run: Run, message: messages.Cl
     """Take the settings off; the worker's next message is read after that."""
     # Else it connects again: what it had does not go to others meanwhile.
     await run.clear_network(keep=session.state not in (State.PAUSING, State.PAUSED))
+
+
+def notices(session: ReportedSession, run: Run, message: messages.Notices) -> None:
+    """What the worker left out or changed."""
+    if not are_notices(message.texts):
+        raise ProtocolViolation("it gives notices that cannot be shown")
+    session.notices.said(message.about, message.texts)
 
 
 def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:

@@ -30,6 +30,8 @@ from . import permits
 from .audience import Audience
 from .context import SessionContext
 from .launch_spec import LaunchSpec
+from .notices import Notices
+from .past_failure import REACHED, Reached
 from .reports import ReportedSession, Server
 from .restarts import Restarts
 from .run import Run, RunOwner
@@ -109,6 +111,8 @@ class Session(RunOwner, ReportedSession):
         self.status: tuple[int, int, str] = (0, 0, "")
         self.last_error: Failure | None = None  # why it failed or an attempt did, unless it connected since
         self.server = Server()  # the latest that it was connected to
+        self.reached = Reached.PROFILE  # at most
+        self.notices = Notices()
         self.statistics = Statistics()
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
@@ -165,6 +169,7 @@ class Session(RunOwner, ReportedSession):
 
     def _begin_run(self) -> None:
         assert self._spec is not None
+        self.notices.clear()
         before = self._latest_run.ended if self._latest_run is not None else None
         self.run = self._latest_run = Run(self, self._spec, self._context, after=before)
 
@@ -204,6 +209,7 @@ class Session(RunOwner, ReportedSession):
         self.state = cell.next
         if (cause := cause or _CAUSE_OF.get(event)) is not None:
             self.last_error = Failure(cause, text[:MAX_STATUS_TEXT])
+        self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         if self.state is not before or event is Event.RESTART:
             self._set_deadline()

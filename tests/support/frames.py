@@ -11,6 +11,7 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_FRAME
 from ...policy.network import Address, NetworkSettings, Route
+from ...policy.reports import About
 from ...policy.sandbox.layers import Layer
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
@@ -39,6 +40,7 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.Ended("done"),
         messages.ApplyNetwork(SETTINGS),
         messages.ClearNetwork(),
+        messages.Notices(About.CONNECTION, ("route 192.0.2.0/24 is left out",)),
         messages.Resolve("vpn.example"),
         messages.Traffic(1, 2),
         messages.Pong(),

@@ -18,6 +18,7 @@ from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
 from ...policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, ListedProvider
+from ...policy.reports import About
 from ...policy.sandbox.layers import Layer
 from ..support.descriptors import kernel_refuses_descriptors
 
@@ -55,6 +56,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.Ended("done"),
     messages.ApplyNetwork(SETTINGS),
     messages.ClearNetwork(),
+    messages.Notices(About.PROFILE, ("float is ignored: not needed",)),
     messages.Resolve("vpn.example"),
     messages.Traffic(1, 2),
     messages.Pong(),

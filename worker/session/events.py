@@ -8,7 +8,7 @@ from ...ipc import messages
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
-from ...policy.reports import is_endpoint, is_web_page
+from ...policy.reports import About, is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
 from . import management, network_settings
 from .phases import Event, Phase
@@ -210,8 +210,7 @@ def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
     wanted, warnings = network_settings.from_environment(
         event.environment, session.attempts.remotes.tried, redirected=session.redirected
     )
-    for warning in warnings:
-        session.uplink.log(LogCategory.WARN, warning)
+    session.uplink.warn(About.CONNECTION, warnings)
     session.ask_for_network(wanted)
 
 

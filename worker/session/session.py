@@ -15,7 +15,6 @@ import prctl
 from ...ipc import messages
 from ...ipc.channel import Channel
 from ...policy.causes import Cause
-from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import (
     ANSWER_DEADLINE,
     GOODBYE_DEADLINE,
@@ -28,6 +27,7 @@ from ...policy.limits import (
 )
 from ...policy.network import NetworkSettings, PolicyViolation, check
 from ...policy.profile.overrides import SessionOverrides, for_session
+from ...policy.reports import About
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
@@ -124,9 +124,8 @@ class WorkerSession:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
+        self.uplink.warn(About.PROFILE, profile.warnings)
         self.pushed = Pushed(profile.network)
-        for warning in profile.warnings:
-            self.uplink.log(LogCategory.WARN, warning)
         self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
