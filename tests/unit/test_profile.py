@@ -190,8 +190,6 @@ def test_a_family_may_be_given_after_the_server() -> None:
         ("ca c.pem", "between <ca> and </ca>"),
         ("tls-auth ta.key 1", "tls-auth (line 7)"),
         ("crl-verify dir/ dir", "crl-verify (line 7)"),
-        ("auth-user-pass pw.txt", "between <auth-user-pass>"),
-        ("askpass f", "askpass (line 7): names the file 'f'"),
         ("cert [inline]", "no block <cert>"),
         ("<cert>\n\n</cert>", "empty block"),
         ("setenv UV_NAME Bob's VPN", "takes 1 to 2 parameters, not 3"),
@@ -391,3 +389,23 @@ def test_so_many_and_no_more(line: str, most: int, what: str) -> None:
     assert warning.startswith(f"{what} (lines ") and f"{most} " in warning
     at_most = compile_profile("client\ndev tun\n" + servers + "".join(lines[:most]) + "<ca>\nx\n</ca>\n")
     assert at_most.config == compiled.config and at_most.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "needs", "rendered"),
+    [
+        ("auth-user-pass pw.txt", {Need.USER_PASSWORD}, "auth-user-pass\n"),
+        ("askpass pw.txt", set(), ""),
+        ("http-proxy p 1 pw.txt", {Need.PROXY_CREDENTIALS}, None),
+        ("http-proxy p 1 pw.txt ntlm", {Need.PROXY_CREDENTIALS}, None),
+        ("socks-proxy p 1 pw.txt", {Need.PROXY_CREDENTIALS}, None),
+    ],
+)
+def test_what_a_file_of_credentials_holds_is_asked_for(line: str, needs: set[Need], rendered: str | None) -> None:
+    """The service reads no files, but somebody can type this."""
+    compiled = compile_profile(BASE.replace("udp", "tcp") + line + "\n")
+    assert compiled.needs == needs
+    assert "pw.txt" not in compiled.config and (rendered is None or compiled.config.endswith(rendered))
+    assert [*compiled.warnings] == [
+        f"{line.split()[0]} 'pw.txt' (line 7) is ignored: files are not read; what it holds is asked for"
+    ]

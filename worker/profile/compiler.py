@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ...policy.limits import MAX_PROFILE, MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.profile.credentials import ASKED, INLINE, credentials_file
 from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
@@ -37,7 +38,6 @@ DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
-_INLINE = ("[inline]", "[INLINE]")
 
 
 def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> CompiledProfile:
@@ -164,14 +164,16 @@ class Compiler:
             raise refusal(option, "cannot be a block")
         if option.block is not None and not option.block.strip():
             raise refusal(option, "is an empty block")
-        if rule.embed is Embed.MUST and option.params and option.name != "auth-user-pass":
-            if option.params[0] not in _INLINE:
+        if rule.embed is Embed.MUST and option.params and option.name not in ASKED:
+            if option.params[0] not in INLINE:
                 raise names_file(option, option.params[0], option.name)
             self.awaited[option.name] = option
             if option.name == "tls-auth" and len(option.params) == 2:
                 self.emit(Option("key-direction", option.params[1:], line=option.line))
             return False
         if rule.least <= given <= rule.most:
+            if file := credentials_file(option):
+                self.drop(option, "files are not read; what it holds is asked for", f"{option.name} {shown(file)}")
             return True
         if option.optional:
             self.drop(option, "its parameters are not understood")
@@ -251,7 +253,8 @@ class Compiler:
         self.scope = self.top
 
     def http_proxy(self, option: Option) -> None:
-        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, self.one_proxy))
+        known = "http-proxy-user-pass" in self.names
+        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, known))
 
     def socks_proxy(self, option: Option) -> None:
         self.scope.proxy = replace(self.scope.proxy, option=socks_proxy(option))
@@ -263,6 +266,10 @@ class Compiler:
             self.drop(option, "there is no http-proxy")
 
     def http_proxy_user_pass(self, option: Option) -> None:
+        if option.block is None:
+            if option.params[0] in INLINE:
+                self.awaited[option.name] = option
+            return
         check_credentials(option)
         if "http-proxy" in self.names:
             self.proxy_credentials = option
@@ -270,11 +277,9 @@ class Compiler:
             self.drop(option, "there is no http-proxy")
 
     def auth_user_pass(self, option: Option) -> None:
-        if option.params[:1] and option.params[0] in _INLINE:
+        if option.params[:1] and option.params[0] in INLINE:
             self.awaited[option.name] = option
             return
-        if option.params and option.params[0] not in ("stdin", "username-only"):
-            raise names_file(option, option.params[0], option.name)
         complete = option.block is not None and len(read_lines(option)) > 1 and all(read_lines(option)[:2])
         if option.block is not None and not complete:
             self.drop(option, "it lacks a password, so both will be asked for", "<auth-user-pass>")
@@ -290,10 +295,6 @@ class Compiler:
     def pkcs12(self, option: Option) -> None:
         self.asks[Need.KEY_PASSPHRASE] = True
         self.emit(option)
-
-    def askpass(self, option: Option) -> None:
-        if option.params and option.params[0] != "stdin":
-            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and you will be asked")
 
     def ask_challenge(self, option: Option) -> None:
         text, echo, *form = option.params
@@ -349,7 +350,6 @@ _SPECIAL = {
     "auth-user-pass": Compiler.auth_user_pass,
     "key": Compiler.key,
     "pkcs12": Compiler.pkcs12,
-    "askpass": Compiler.askpass,
     "static-challenge": Compiler.ask_challenge,
     "providers": Compiler.providers,
     "setenv": Compiler.setenv,

@@ -1,0 +1,59 @@
+"""User names and passwords in profiles: the options that name a file of them, and the blocks that hold them."""
+
+from collections.abc import Iterable
+
+from ..pieces import Pieces
+from .syntax import Option, tokenizing
+
+INLINE = ("[inline]", "[INLINE]")
+# The blocks of a user name and, on the next line, a password; and what has them asked for instead.
+ASKED = {"auth-user-pass": "auth-user-pass", "http-proxy-user-pass": "http-proxy-user-pass stdin"}
+
+# Which parameter names the file, and what else may stand there.
+_FILES = {
+    "auth-user-pass": (0, {"stdin", "username-only", *INLINE}),
+    "askpass": (0, {"stdin"}),
+    "http-proxy-user-pass": (0, {"stdin", *INLINE}),
+    "http-proxy": (2, {"", "stdin", "none", "auto", "auto-nct", *INLINE}),
+    "socks-proxy": (2, {"stdin"}),
+}
+_HIDDEN = "\n# not shown"
+_LINES = 256  # of the text, in a piece of work
+
+
+def credentials_file(option: Option) -> str | None:
+    """The file from which `option` would have a secret read that a user could type as well; None if there is none."""
+    place, others = _FILES.get(option.name, (0, set[str]()))
+    named = option.params[place : place + 1] if option.name in _FILES else ()
+    return named[0] if named and option.block is None and named[0] not in others else None
+
+
+def has_credentials(options: Iterable[Option]) -> bool:
+    """Whether user names and passwords stand in a profile itself."""
+    return any(option.name in ASKED and option.block is not None for option in options)
+
+
+def without_credentials(text: str) -> Pieces[str]:
+    """The profile `text` without the user names and passwords in it, which a session would then ask for.
+
+    All else stays, in its line.  Raises ProfileTextError.
+    """
+    blocks = [option for option in (yield from tokenizing(text)) if option.name in ASKED and option.block is not None]
+    parts: list[str] = []
+    start, number, done = 0, 1, 0  # of a line, its number, and of the text that is in the parts
+    for option in blocks:
+        for number in range(number + 1, option.line + 1):
+            start = text.index("\n", start) + 1
+            if not number % _LINES:
+                yield
+        parts += (text[done:start], ASKED[option.name])
+        content = str(option.block).count("\n")
+        for _ in range(content + 1):
+            start = text.index("\n", start) + 1
+            parts.append(_HIDDEN)
+            if not len(parts) % _LINES:
+                yield
+        number += content + 1
+        done = text.find("\n", start)
+        done = done if done >= 0 else len(text)
+    return "".join([*parts, text[done:]])
