@@ -1,6 +1,6 @@
 """User names and passwords in profiles: the options that name a file of them, and the blocks that hold them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..pieces import Pieces
 from .syntax import Option, tokenizing
@@ -28,22 +28,23 @@ def credentials_file(option: Option) -> str | None:
     return named[0] if named and option.block is None and named[0] not in others else None
 
 
-def has_credentials(options: Iterable[Option]) -> bool:
-    """Whether user names and passwords stand in a profile itself."""
-    return any(option.name in ASKED and option.block is not None for option in options)
+def blocks_of_credentials(options: Iterable[Option], names: Collection[str] = ASKED.keys()) -> list[Option]:
+    """The blocks of these names among the options of a profile that hold a user name and a password."""
+    return [option for option in options if option.name in names and option.block is not None]
 
 
-def without_credentials(text: str) -> Pieces[str]:
-    """The profile `text` without the user names and passwords in it, which a session would then ask for.
+def without_credentials(text: str, names: Collection[str] = ASKED.keys()) -> Pieces[str]:
+    """The profile `text` without the user names and passwords in the blocks `names`: a session asks for them instead.
 
     All else stays, in its line.  Raises ProfileTextError.
     """
-    blocks = [option for option in (yield from tokenizing(text)) if option.name in ASKED and option.block is not None]
+    blocks = blocks_of_credentials((yield from tokenizing(text)), names)
     parts: list[str] = []
     start, number, done = 0, 1, 0  # of a line, its number, and of the text that is in the parts
     for option in blocks:
-        for number in range(number + 1, option.line + 1):
+        while number < option.line:
             start = text.index("\n", start) + 1
+            number += 1
             if not number % _LINES:
                 yield
         parts += (text[done:start], ASKED[option.name])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ...policy.pieces import whole
-from ...policy.profile.credentials import has_credentials, without_credentials
+from ...policy.profile.credentials import blocks_of_credentials, without_credentials
 from ...policy.profile.syntax import tokenize
 from ...worker.profile.compiler import compile_profile
 from ...worker.profile.values import Need
@@ -45,7 +45,7 @@ def test_nothing_stays_and_nothing_else_goes(lines: list[str]) -> None:
     except Exception:
         return
     shown = tokenize(hidden(text))
-    assert not has_credentials(shown)
+    assert not blocks_of_credentials(shown)
     assert [(one.line, one) for one in shown if "user-pass" not in one.name] == [
         (one.line, one) for one in options if "user-pass" not in one.name
     ]

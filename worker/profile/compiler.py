@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ...policy.limits import MAX_PROFILE, MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.credentials import ASKED, INLINE, credentials_file
+from ...policy.profile.embedded import where_named
 from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
@@ -59,7 +60,8 @@ def read_options(profile: bytes | str) -> list[Option]:
     raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
     if len(raw) > MAX_PROFILE:
         raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
-    return tokenize(decode(raw))
+    text = decode(raw)
+    return where_named(text, tokenize(text))
 
 
 class Compiler:
