@@ -130,6 +130,14 @@ def render(option: Option) -> str:
     return line + "\n"
 
 
+def pushed_words(line: str) -> list[str]:
+    """Name and parameters of one option that a server pushes; empty if the engine would not read it either."""
+    try:
+        return _words(line, 0)
+    except ProfileTextError:
+        return []
+
+
 def server_locked(options: Iterable[Option]) -> bool:
     """Whether this is a profile without a user's certificate, for any user of one server."""
     return any(option.name == "setenv" and option.params[:1] == ("GENERIC_CONFIG",) for option in options)

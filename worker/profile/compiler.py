@@ -40,6 +40,15 @@ MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' 
 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 
+# What the worker has to know of the profile once the server has pushed its own part.
+_NETWORK = frozenset(
+    (
+        *("topology", "ifconfig", "ifconfig-ipv6", "route", "route-ipv6", "route-gateway", "route-ipv6-gateway"),
+        *("route-metric", "route-nopull", "redirect-gateway", "redirect-private", "block-ipv6", "dhcp-option", "dns"),
+        *("allow-pull-fqdn", "pull-filter"),
+    )
+)
+
 
 def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> CompiledProfile:
     """Turn `profile` into what the engine gets; `providers` are those of PKCS#11 on this machine.
@@ -91,6 +100,7 @@ class Compiler:
         self.tun_type_given = any(o.name == "dev-type" and o.params == ("tun",) for o in options)
         self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
+        self.network: list[tuple[str, ...]] = []
         self.asks: dict[Need, bool] = {}
         self.static_challenge: StaticChallenge | None = None
         self.proxy_credentials: Option | None = None
@@ -127,6 +137,7 @@ class Compiler:
             needs=frozenset(need for need, asked in self.asks.items() if asked),
             static_challenge=self.static_challenge,
             verbosity=self.verbosity,
+            network=tuple(self.network),
             key_on_token=bool(pkcs11_lines),
             token_label=token_label,
         )
@@ -186,6 +197,8 @@ class Compiler:
     def emit(self, option: Option) -> None:
         """Hand `option` to the engine."""
         self.scope.lines.append(render(option))
+        if option.name in _NETWORK:
+            self.network.append((option.name, *option.params))
 
     def drop(self, option: Option, reason: str, what: str | None = None) -> None:
         """Leave `option` out, and say so."""

@@ -70,6 +70,7 @@ class CompiledProfile(msgspec.Struct, frozen=True):
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
     key_on_token: bool = False  # the key is on a PKCS#11 token
+    network: tuple[tuple[str, ...], ...] = ()  # its options about addresses, routes and DNS, names first
     token_label: str = ""  # of the token whose PIN the engine will ask for; "": unknown, or none
 
     def __repr__(self) -> str:
