@@ -52,6 +52,7 @@ class StaticChallenge(msgspec.Struct, frozen=True):
 
     text: str
     echo: bool  # the answer may be shown while it is typed
+    appended: bool = False  # to the password
 
 
 class CompiledProfile(msgspec.Struct, frozen=True):
@@ -64,6 +65,7 @@ class CompiledProfile(msgspec.Struct, frozen=True):
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    login: tuple[str, ...] = ()  # user name, or user name and password, that the engine is to be told when it asks
     key_on_token: bool = False  # the key is on a PKCS#11 token
     token_label: str = ""  # of the token whose PIN the engine will ask for; "": unknown, or none
 
