@@ -16,7 +16,7 @@ from ..policy.pieces import whole
 from ..policy.profile.credentials import ASKED, INLINE, blocks_of_credentials, credentials_file, without_credentials
 from ..policy.profile.embedded import mark
 from ..policy.profile.options import OPTIONS, Embed
-from ..policy.profile.syntax import Option, ProfileTextError, decode, render, tokenize
+from ..policy.profile.syntax import Option, ProfileTextError, decode, render, tokenize, words_of
 from ..worker.profile.verdict import Remark, Verdict, verdict
 from .exits import CommandError, CommandExit
 from .named_files import NamedFile, Unusable
@@ -95,7 +95,7 @@ class _Embedding:
         self._cd = [option for option in options if option.name == "cd"]
         # openvpn(8), --cd: it changes to the directory at once, and opens files once it has read all options.
         for option in self._cd:
-            self._directory /= option.params[0] if len(option.params) == 1 else ""
+            self._directory /= option.params[0] if self._is_whole(option) else ""
         self._last = {_block_of(option): option for option in options if option.params[:1] not in _NO_FILE}
         for option in blocks_of_credentials(options):
             self._store(option, "they stand in it")
@@ -132,7 +132,7 @@ class _Embedding:
 
     def _block(self, option: Option, name: str, file: str) -> str:
         """The block for an option that names a file.  Raises Unusable."""
-        wrong = next((cd for cd in self._cd if len(cd.params) != 1), None)
+        wrong = next((cd for cd in self._cd if not self._is_whole(cd)), None)
         if wrong and not Path(file).is_absolute():
             raise Unusable(f"where {file} is cannot be told: cd in line {wrong.line} has to name one directory")
         found = NamedFile(self._directory, file)
@@ -168,6 +168,13 @@ class _Embedding:
         if found.read_by_others and name in _SECRET:
             remarks.append(f"{found.path} may be read by other users")
         self._warnings += (Remark(text, option.name, option.line) for text in remarks)
+
+    def _is_whole(self, cd: Option) -> bool:
+        """Whether `cd` is as OpenVPN would have it: that of options that are dropped is not looked at before."""
+        try:
+            return len(cd.params) == 1 and words_of(self._lines[cd.line - 1], cd.line)[-1:] == [*cd.params]
+        except ProfileTextError:
+            return False
 
     def _fail(self, option: Option, name: str, reason: str) -> None:
         if name in ASKED:

@@ -12,7 +12,6 @@ ASKED = {"auth-user-pass": "auth-user-pass", "http-proxy-user-pass": "http-proxy
 # Which parameter names the file, and what else may stand there.
 _FILES = {
     "auth-user-pass": (0, {"stdin", "username-only", *INLINE}),
-    "askpass": (0, {"stdin"}),
     "http-proxy-user-pass": (0, {"stdin", *INLINE}),
     "http-proxy": (2, {"", "stdin", "none", "auto", "auto-nct", *INLINE}),
     "socks-proxy": (2, {"stdin"}),

@@ -104,7 +104,7 @@ def test_the_last_option_of_a_name_counts(tmp_path: Path) -> None:
         "auth-user-pass",
         "http-proxy p 1 auto",
         "<connection>\nremote a\ntls-auth secret\n</connection>",
-        "unclosed 'quote\nca secret",
+        "remote 'quote\nca secret",
         "<html>\nca secret",
         "\0",
     ],
@@ -176,7 +176,7 @@ def test_cd_names_the_directory_of_files(tmp_path: Path) -> None:
             assert "cd" not in [name for name, *_ in options(profile)], "cd is said to be ignored"
     assert "a/none cannot be read" in said(embed_files("cd a\nca none", tmp_path))[0][2]
     assert "none/ca cannot be read" in said(embed_files("cd none\nca ca", tmp_path))[0][2]
-    for wrong in ("cd", "cd a b", "<cd>\na\n</cd>"):
+    for wrong in ("cd", "cd a b", "<cd>\na\n</cd>", "cd 'a", "cd a" + " b" * 20, "cd a\\"):
         assert "cd in line 2 has to name one directory" in said(embed_files(f"ca ca\n{wrong}\n", tmp_path))[0][2]
         assert embed_files(f"ca {tmp_path}/ca\n{wrong}\n", tmp_path).refused == ()
 

@@ -13,27 +13,27 @@ from ...policy.profile.credentials import ASKED, INLINE, credentials_file
 from ...policy.profile.embedded import where_named
 from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
+from ...policy.profile.options_foreign import FOREIGN
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
+from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .typed import TypedInput
 from .values import (
     CompiledProfile,
     Need,
     ProfileRefused,
-    StaticChallenge,
     family_of,
     names_file,
     places,
-    read_lines,
     read_number,
     read_port,
     read_proto,
     refusal,
     shown,
 )
-from .variables import OF_OTHER_CLIENTS, as_option, for_tunnel
 
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
@@ -101,8 +101,7 @@ class Compiler:
         self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
         self.network: list[tuple[str, ...]] = []
-        self.asks: dict[Need, bool] = {}
-        self.static_challenge: StaticChallenge | None = None
+        self.typed = TypedInput(self.names, self.emit, self.drop)
         self.proxy_credentials: Option | None = None
         ignored = (option.params for option in everything if option.name == "ignore-unknown-option")
         self.may_be_unknown = {name for names in ignored for name in names}
@@ -134,8 +133,9 @@ class Compiler:
             warnings=self._warnings(),
             remotes=tuple(remotes),
             random_names="remote-random-hostname" in self.names,
-            needs=frozenset(need for need, asked in self.asks.items() if asked),
-            static_challenge=self.static_challenge,
+            needs=self.typed.needs,
+            static_challenge=self.typed.static_challenge,
+            login=self.typed.login,
             verbosity=self.verbosity,
             network=tuple(self.network),
             key_on_token=bool(pkcs11_lines),
@@ -164,10 +164,16 @@ class Compiler:
                 self.emit(option)
 
     def unknown(self, option: Option) -> None:
-        """Leave out an option that OpenVPN does not have, unless it is misspelt; refuses that."""
+        """Leave out an option that OpenVPN does not have, unless it is misspelt, or needed; refuses those."""
         what, reason = shown(option.name), "OpenVPN has no such option"
-        if not option.optional and option.name not in self.may_be_unknown and (likely := meant(option.name)):
-            raise refusal(replace(option, name=what), f"{reason}; did you mean {likely}?")
+        rule = FOREIGN.get(option.name)
+        if rule is not None:
+            what, reason = option.name, rule.reason
+        if not option.optional and option.name not in self.may_be_unknown:
+            if rule is not None and rule.treatment is Treatment.REFUSED:
+                raise refusal(option, reason)
+            if rule is None and (likely := meant(option.name)):
+                raise refusal(replace(option, name=what), f"{reason}; did you mean {likely}?")
         self.drop(option, reason, what)
 
     def well_formed(self, option: Option, rule: Rule) -> bool:
@@ -295,28 +301,7 @@ class Compiler:
         if option.params[:1] and option.params[0] in INLINE:
             self.awaited[option.name] = option
             return
-        complete = option.block is not None and len(read_lines(option)) > 1 and all(read_lines(option)[:2])
-        if option.block is not None and not complete:
-            self.drop(option, "it lacks a password, so both will be asked for", "<auth-user-pass>")
-        self.asks[Need.USER_PASSWORD] = not complete
-        self.emit(option if complete else Option(option.name, line=option.line))
-
-    def key(self, option: Option) -> None:
-        block = option.block or ""
-        encrypted = "BEGIN ENCRYPTED PRIVATE KEY" in block or "Proc-Type: 4,ENCRYPTED" in block
-        self.asks[Need.KEY_PASSPHRASE] = encrypted
-        self.emit(option)
-
-    def pkcs12(self, option: Option) -> None:
-        self.asks[Need.KEY_PASSPHRASE] = True
-        self.emit(option)
-
-    def ask_challenge(self, option: Option) -> None:
-        text, echo, *form = option.params
-        self.asks[Need.STATIC_CHALLENGE] = True
-        self.static_challenge = StaticChallenge(text, read_number(option, echo) != 0)
-        # OpenVPN 2.6 knows only two parameters, and "scrv1" is what they mean.
-        self.emit(replace(option, params=option.params[:2]) if form == ["scrv1"] else option)
+        self.typed.auth_user_pass(option)
 
     def providers(self, option: Option) -> None:
         if not _PROVIDERS.issuperset(option.params):
@@ -324,13 +309,19 @@ class Compiler:
         self.emit(option)
 
     def setenv(self, option: Option) -> None:
-        self.emit(as_option(option))
+        match option.params:
+            case ("SERVER_POLL_TIMEOUT", seconds):
+                self.emit(Option("server-poll-timeout", (seconds,), line=option.line))
+            case ("PUSH_PEER_INFO", *_):
+                self.emit(Option("push-peer-info", line=option.line))
+            case _:
+                self.emit(option)
 
     def _proxy(self) -> str:
         """What stands before all else: the proxy, unless each <connection> block has its own."""
         scopes = [scope.proxy for scope in self.connections]
         known = self.proxy_credentials is not None
-        self.asks[Need.PROXY_CREDENTIALS] = any(
+        self.typed.asks[Need.PROXY_CREDENTIALS] = any(
             scope.wants_credentials and not (known and scope.by_http) for scope in scopes
         )
         if self.proxy_credentials is not None:
@@ -363,9 +354,10 @@ _SPECIAL = {
     "http-proxy-user-pass": Compiler.http_proxy_user_pass,
     "socks-proxy": Compiler.socks_proxy,
     "auth-user-pass": Compiler.auth_user_pass,
-    "key": Compiler.key,
-    "pkcs12": Compiler.pkcs12,
-    "static-challenge": Compiler.ask_challenge,
+    "key": lambda compiler, option: compiler.typed.key(option),
+    "pkcs12": lambda compiler, option: compiler.typed.pkcs12(option),
+    "askpass": lambda compiler, option: compiler.typed.askpass(option),
+    "static-challenge": lambda compiler, option: compiler.typed.ask_challenge(option),
     "providers": Compiler.providers,
     "setenv": Compiler.setenv,
 }
