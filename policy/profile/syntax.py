@@ -46,6 +46,7 @@ class ProfileTextError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
+        self.problem = problem
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -131,6 +132,14 @@ def render(option: Option) -> str:
     if len(option.params) >= MAX_WORDS or len(line.encode()) > MAX_LINE:
         raise ProfileTextError(option.line, f"{option.name} is too long for OpenVPN")
     return line + "\n"
+
+
+def pushed_words(line: str) -> list[str]:
+    """Name and parameters of one option that a server pushes; empty if the engine would not read it either."""
+    try:
+        return words_of(line, 0)
+    except ProfileTextError:
+        return []
 
 
 def server_locked(options: Iterable[Option]) -> bool:
