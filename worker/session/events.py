@@ -8,9 +8,9 @@ from ...ipc import messages
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
-from ...policy.reports import About, is_endpoint, is_web_page
+from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
-from . import management, network_settings
+from . import management
 from .phases import Event, Phase
 from .questions import CannotAnswer
 from .session import WorkerSession
@@ -206,19 +206,6 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     session.uplink.log(category, text)
 
 
-def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
-    wanted, warnings = network_settings.from_environment(
-        event.environment, session.attempts.remotes.tried, redirected=session.redirected
-    )
-    session.uplink.warn(About.CONNECTION, warnings)
-    session.ask_for_network(wanted)
-
-
-def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
-    session.network = None
-    session.uplink.tell(messages.ClearNetwork())
-
-
 def _key_refused(session: WorkerSession) -> None:
     if session.profile is not None and session.profile.key_on_token:
         session.machine.failed(f"Cannot use the PKCS#11 token: {session.attempts.last_error}", Cause.TOKEN_UNUSABLE)
@@ -301,8 +288,8 @@ _HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
     management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
     management.Message: _message,
-    management.DeviceUp: _device_up,
-    management.DeviceDown: _device_down,
+    management.DeviceUp: lambda session, event: session.device_up(event.environment),
+    management.DeviceDown: lambda session, event: session.device_down(),
     management.CertificateCount: _certificate,
     management.CertificateEntry: _certificate,
     management.Fatal: _fatal,
