@@ -5,6 +5,7 @@ from typing import IO
 
 import click
 
+from .check_command import check
 from .config_acl import config_acl
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
@@ -24,11 +25,13 @@ from .session_start import session_start
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus inspect.  Results go to standard output, messages to standard error.
+    The subcommands are those of openvpn3, plus check and inspect.  Results go to standard output, messages to
+    standard error.
     """
 
 
 for command in (
+    check,
     config_import,
     configs_list,
     config_manage,

@@ -86,7 +86,8 @@ class Asker:
                 with self._progress.hidden():
                     text = await self._input.line(question.prompt, hidden=question.hidden)
             if text is None:
-                raise CommandError(f"the session asks: {question.label}", CommandExit.AUTHENTICATION_FAILED, _HINT)
+                asked = question.label or question.name
+                raise CommandError(f"the session asks: {asked}", CommandExit.AUTHENTICATION_FAILED, _HINT)
             try:
                 await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
                 return

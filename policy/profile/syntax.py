@@ -42,6 +42,7 @@ class ProfileTextError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
+        self.problem = problem
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -127,6 +128,14 @@ def render(option: Option) -> str:
     if len(option.params) >= MAX_WORDS or len(line.encode()) > MAX_LINE:
         raise ProfileTextError(option.line, f"{option.name} is too long for OpenVPN")
     return line + "\n"
+
+
+def pushed_words(line: str) -> list[str]:
+    """Name and parameters of one option that a server pushes; empty if the engine would not read it either."""
+    try:
+        return _words(line, 0)
+    except ProfileTextError:
+        return []
 
 
 def server_locked(options: Iterable[Option]) -> bool:

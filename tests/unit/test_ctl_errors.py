@@ -50,9 +50,9 @@ def test_error_replies(name: str, text: str, expected: str, status: CommandExit)
 
 def test_hints_say_what_to_do() -> None:
     running = "A session with this configuration profile is already running"
-    assert "sessions-list" in failure(SESSIONS, GDBUS, running).hint
-    assert "configs-list" in failure(CONFIGURATION, DAEMON + "UnknownMethod", "Object does not exist").hint
-    assert "installed" in failure(SESSIONS, DAEMON + "ServiceUnknown", "").hint
+    assert "sessions-list" in failure(SESSIONS, GDBUS, running, "/s/1").hint
+    assert "configs-list" in failure(CONFIGURATION, DAEMON + "UnknownMethod", "Object does not exist", "/c/1").hint
+    assert "installed" in failure(SESSIONS, DAEMON + "ServiceUnknown", "", "/s/1").hint
 
 
 def test_a_name_must_be_of_one_thing() -> None:

@@ -39,31 +39,46 @@ MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 _INLINE = ("[inline]", "[INLINE]")
 
+# What the worker has to know of the profile once the server has pushed its own part.
+_NETWORK = frozenset(
+    (
+        *("topology", "ifconfig", "ifconfig-ipv6", "route", "route-ipv6", "route-gateway", "route-ipv6-gateway"),
+        *("route-metric", "route-nopull", "redirect-gateway", "redirect-private", "block-ipv6", "dhcp-option", "dns"),
+        *("allow-pull-fqdn", "pull-filter"),
+    )
+)
+
 
 def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> CompiledProfile:
     """Turn `profile` into what the engine gets; `providers` are those of PKCS#11 on this machine.
 
     Raises ProfileRefused, and nothing else.
     """
-    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
-    if len(raw) > MAX_PROFILE:
-        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
     try:
-        options = tokenize(decode(raw))
+        options = read_options(profile)
         if text := problem(options):
             raise ProfileRefused(text)
-        return _Compiler(options, providers).compiled()
+        return Compiler(options, providers).compiled()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
 
 
-class _Compiler:
+def read_options(profile: bytes | str) -> list[Option]:
+    """The options of `profile`.  Raises ProfileRefused, ProfileTextError."""
+    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
+    if len(raw) > MAX_PROFILE:
+        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
+    return tokenize(decode(raw))
+
+
+class Compiler:
     """One pass over the options of a profile.
 
     An option with something to it has a method of its name; all others are handed on as they are.
     """
 
-    def __init__(self, options: list[Option], providers: Sequence[ListedProvider]) -> None:
+    def __init__(self, options: list[Option], providers: Sequence[ListedProvider] | None) -> None:
+        """Read `options`; without a list of `providers`, any may be one.  Raises ProfileRefused, ProfileTextError."""
         self.pkcs11 = Pkcs11Options(providers)
         self.dropped: dict[str, tuple[str, list[int]]] = {}  # what → reason, lines
         self.top = self.scope = ConnectionScope()
@@ -83,6 +98,7 @@ class _Compiler:
         self.tun_type_given = any(o.name == "dev-type" and o.params == ("tun",) for o in options)
         self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
+        self.network: list[tuple[str, ...]] = []
         self.asks: dict[Need, bool] = {}
         self.static_challenge: StaticChallenge | None = None
         self.proxy_credentials: Option | None = None
@@ -119,6 +135,7 @@ class _Compiler:
             needs=frozenset(need for need, asked in self.asks.items() if asked),
             static_challenge=self.static_challenge,
             verbosity=self.verbosity,
+            network=tuple(self.network),
             key_on_token=bool(pkcs11_lines),
             token_label=token_label,
         )
@@ -176,6 +193,8 @@ class _Compiler:
     def emit(self, option: Option) -> None:
         """Hand `option` to the engine."""
         self.scope.lines.append(render(option))
+        if option.name in _NETWORK:
+            self.network.append((option.name, *option.params))
 
     def drop(self, option: Option, reason: str, what: str | None = None) -> None:
         """Leave `option` out, and say so."""
@@ -324,27 +343,27 @@ class _Compiler:
 
 _SPECIAL = {
     **dict.fromkeys(PKCS11_OPTIONS, lambda compiler, option: compiler.pkcs11.read(option)),
-    "dev": _Compiler.dev,
-    "dev-type": _Compiler.dev_type,
-    "mode": _Compiler.mode,
-    "route": _Compiler.route,
-    "route-ipv6": _Compiler.route,
-    "verb": _Compiler.verb,
-    "proto": _Compiler.proto,
-    "proto-force": _Compiler.force_proto,
-    "port": _Compiler.port,
-    "rport": _Compiler.port,
-    "remote": _Compiler.remote,
-    "connection": _Compiler.connection,
-    "http-proxy": _Compiler.http_proxy,
-    "http-proxy-option": _Compiler.http_proxy_option,
-    "http-proxy-user-pass": _Compiler.http_proxy_user_pass,
-    "socks-proxy": _Compiler.socks_proxy,
-    "auth-user-pass": _Compiler.auth_user_pass,
-    "key": _Compiler.key,
-    "pkcs12": _Compiler.pkcs12,
-    "askpass": _Compiler.askpass,
-    "static-challenge": _Compiler.ask_challenge,
-    "providers": _Compiler.providers,
-    "setenv": _Compiler.setenv,
+    "dev": Compiler.dev,
+    "dev-type": Compiler.dev_type,
+    "mode": Compiler.mode,
+    "route": Compiler.route,
+    "route-ipv6": Compiler.route,
+    "verb": Compiler.verb,
+    "proto": Compiler.proto,
+    "proto-force": Compiler.force_proto,
+    "port": Compiler.port,
+    "rport": Compiler.port,
+    "remote": Compiler.remote,
+    "connection": Compiler.connection,
+    "http-proxy": Compiler.http_proxy,
+    "http-proxy-option": Compiler.http_proxy_option,
+    "http-proxy-user-pass": Compiler.http_proxy_user_pass,
+    "socks-proxy": Compiler.socks_proxy,
+    "auth-user-pass": Compiler.auth_user_pass,
+    "key": Compiler.key,
+    "pkcs12": Compiler.pkcs12,
+    "askpass": Compiler.askpass,
+    "static-challenge": Compiler.ask_challenge,
+    "providers": Compiler.providers,
+    "setenv": Compiler.setenv,
 }

@@ -166,6 +166,7 @@ def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
+    session.pushed.interrupted()
     session.attempts.ended()
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
@@ -185,6 +186,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
 
 def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
+    session.pushed.heard(text)
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")

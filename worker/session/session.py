@@ -36,6 +36,7 @@ from .dialogue import Dialogue
 from .downlink import Downlink
 from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
+from .pushed import Pushed
 from .remotes import Remotes
 from .timers import Timers
 from .uplink import Uplink
@@ -65,6 +66,7 @@ class WorkerSession:
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
         self.endpoint_reported = False  # not before the bytes so far are counted
         self.network: NetworkSettings | None = None  # asked for last
+        self.pushed = Pushed()
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
@@ -120,6 +122,7 @@ class WorkerSession:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
+        self.pushed = Pushed(profile.network)
         for warning in profile.warnings:
             self.uplink.log(LogCategory.WARN, warning)
         self.redirected = "\nredirect-gateway" in profile.config
