@@ -91,11 +91,13 @@ class Asker:
             try:
                 await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
                 return
-            except CommandError as error:
+            except CommandError:
                 if question.number not in await self._open(path, question.kind, question.group):
                     return  # another front-end has answered it
+                if not text:
+                    error = CommandError(f"an answer is needed: {question.label}", CommandExit.AUTHENTICATION_FAILED)
                 if not self._input.interactive or attempt == _MAX_TRIES:
-                    raise
+                    raise error from None
                 say(sanitize(error.message))
 
 

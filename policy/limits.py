@@ -15,7 +15,8 @@ MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: Acces
 MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
-# the same, where base64 makes four bytes of three; beyond: UserInputProvide is refused
+MAX_CREDENTIALS_FILE = 4 * 1024  # a file of user name and password that a profile names; beyond: they are asked for
+# what a user types, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
 
 # Stored profiles
@@ -91,6 +92,10 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
+MAX_ROUTES_PAST = 256  # those of them that go past the tunnel; beyond: the same
+MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
+ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
+MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
 # options that a server pushes in one reply; beyond: the worker leaves out the rest, and says so
 MAX_PUSHED_OPTIONS = 2 * MAX_ROUTES
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so

@@ -11,6 +11,13 @@ INSPECTION = Interface(
     methods=(),
     properties=(
         Property(
+            "last_error",
+            "(sss)",
+            Who.READERS,
+            "Why the session failed, or its latest attempt to connect: one of the causes of policy/causes.py, what "
+            "happened (it may hold the server's words), and what to do; empty texts while it has been connected since.",
+        ),
+        Property(
             "notices",
             "as",
             Who.READERS,

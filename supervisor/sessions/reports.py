@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 import msgspec
 
 from ...ipc import messages
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
@@ -48,15 +49,15 @@ class ReportedSession(ABC):
         """Whether it has neither failed nor ended."""
 
     @abstractmethod
-    def happened(self, event: Event, text: str = "") -> None:
-        """Follow the table of states."""
+    def happened(self, event: Event, text: str = "", cause: Cause | None = None) -> None:
+        """Follow the table of states; `cause` is that of a failure."""
 
     @abstractmethod
     def accepted(self, log_level: int) -> None:
         """The profile is usable, and wants this log level."""
 
     @abstractmethod
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, cause: Cause) -> None:
         """The profile is not usable."""
 
     @abstractmethod
@@ -72,7 +73,7 @@ class ReportedSession(ABC):
         """The engine is connected."""
 
     @abstractmethod
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, cause: Cause) -> None:
         """The engine died without being asked to."""
 
 
@@ -102,7 +103,7 @@ def accepted(session: ReportedSession, run: Run, message: messages.Accepted) -> 
 
 def refused(session: ReportedSession, run: Run, message: messages.Refused) -> None:
     """The profile is not usable."""
-    session.refused(message.reason)
+    session.refused(message.reason, message.cause)
 
 
 def input_needed(session: ReportedSession, run: Run, message: messages.InputNeeded) -> None:
@@ -115,7 +116,7 @@ def input_needed(session: ReportedSession, run: Run, message: messages.InputNeed
     except TooManyQuestions as error:
         if (session.state, Event.ENGINE_FAILED) not in TABLE:
             raise ProtocolViolation(str(error)) from None
-        session.happened(Event.ENGINE_FAILED, str(error))
+        session.happened(Event.ENGINE_FAILED, str(error), Cause.SERVER_DEMANDS)
     else:
         session.needs_input(message)
 
@@ -144,18 +145,25 @@ def reconnecting(session: ReportedSession, run: Run, message: messages.Reconnect
     session.happened(Event.ENGINE_RECONNECTING, message.reason)
 
 
+def attempt_failed(session: ReportedSession, run: Run, message: messages.AttemptFailed) -> None:
+    """The engine failed to connect, and tries again."""
+    session.statistics.lost(message.reason)
+    session.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
+    session.happened(Event.ATTEMPT_FAILED, message.text, message.cause)
+
+
 def engine_died(session: ReportedSession, run: Run, message: messages.EngineDied) -> None:
     """The engine died without being asked to."""
     if session.state is State.STARTING:
-        session.refused(message.reason)
+        session.refused(message.reason, message.cause)
     else:
-        session.lost(message.reason)
+        session.lost(message.reason, message.cause)
 
 
 def ended(session: ReportedSession, run: Run, message: messages.Ended) -> None:
     """The engine ended in an orderly way by itself."""
     if session.state is State.STARTING:
-        session.refused(message.reason)
+        session.refused(message.reason, Cause.ENGINE_DIED)
     else:
         session.happened(Event.ENGINE_ENDED, message.reason)
 
@@ -168,7 +176,8 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
         raise ProtocolViolation(f"it asked for network settings that are not allowed: {error}") from None
     except SystemFailure as error:
         if session.running:
-            session.happened(Event.ENGINE_FAILED, f"The network settings cannot be applied: {error}")
+            text = f"The network settings cannot be applied: {error}"
+            session.happened(Event.ENGINE_FAILED, text, Cause.SERVER_SETTINGS)
     else:
         session.notices.applied(warnings)
         for warning in warnings:

@@ -7,6 +7,7 @@ import msgspec
 
 from ...ipc import messages
 from ...ipc.codec import encode
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_FRAME
 from ...policy.network import Address, NetworkSettings, Route
@@ -23,7 +24,7 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.WorkerSnapshot("new"),
         messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
         messages.Accepted(3),
-        messages.Refused("no"),
+        messages.Refused("no", Cause.PROFILE),
         messages.InputNeeded(
             request_number, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "", "s"
         ),
@@ -31,10 +32,11 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.Connecting(request_number),
         messages.Connected(request_number, "udp", "198.51.100.1", 1194, "vpn.example"),
         messages.Reconnecting(request_number, "ping-restart"),
+        messages.AttemptFailed(request_number, "tls-error", "no answer", Cause.NO_ANSWER),
         messages.Paused(request_number),
-        messages.AuthenticationFailed("no"),
-        messages.Failed("no"),
-        messages.EngineDied("no"),
+        messages.AuthenticationFailed("no", Cause.CREDENTIALS_REFUSED),
+        messages.Failed("no", Cause.UNKNOWN),
+        messages.EngineDied("no", Cause.ENGINE_DIED),
         messages.Ended("done"),
         messages.ApplyNetwork(SETTINGS),
         messages.ClearNetwork(),

@@ -27,6 +27,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.Connecting: _UNDER_WAY,
     messages.Connected: _UNDER_WAY,
     messages.Reconnecting: _RUNNING,
+    messages.AttemptFailed: _UNDER_WAY,
     messages.Paused: "PAUSING",
     messages.AuthenticationFailed: _WITH_ENGINE,
     messages.Failed: f"REVIVING {_WITH_ENGINE}",

@@ -57,6 +57,7 @@ class StaticChallenge(msgspec.Struct, frozen=True):
 
     text: str
     echo: bool  # the answer may be shown while it is typed
+    appended: bool = False  # to the password
 
 
 class CompiledProfile(msgspec.Struct, frozen=True):
@@ -69,6 +70,7 @@ class CompiledProfile(msgspec.Struct, frozen=True):
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    login: tuple[str, ...] = ()  # user name, or user name and password, that the engine is to be told when it asks
     key_on_token: bool = False  # the key is on a PKCS#11 token
     network: tuple[tuple[str, ...], ...] = ()  # its options about addresses, routes and DNS, names first
     token_label: str = ""  # of the token whose PIN the engine will ask for; "": unknown, or none
