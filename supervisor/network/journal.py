@@ -1,8 +1,9 @@
 """Records of the devices that the next instance must remove if this process is killed.
 
 Addresses and routes are removed with their device, so only the device is recorded.  Its record is written before the
-device can outlive this process, and kept until it has been removed.  Nothing is synced to disk: a crash of the machine
-removes the devices too.
+device can outlive this process, and kept until it has been removed.  Routes past the tunnel outlive it: the record has
+the ways they go, and the kernel tells which routes of ours (machine.PAST) go there.  Nothing is synced to disk: a crash
+of the machine removes devices and routes too.
 """
 
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import msgspec
 
 from ..errors import SystemFailure
 from ..record_file import RecordFile
+from .prefixes import Way
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A device that this service made."""
 
     name: str
@@ -22,6 +24,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str  # boot and network namespace in which name and index mean something
     uid: int  # who may open it
     session: str
+    ways: tuple[Way, ...] = ()  # of the session's routes past its tunnel
 
 
 def current_namespace() -> str:
@@ -45,6 +48,15 @@ class DeviceJournal:
             self._places[entry] = self._records.add(msgspec.json.encode(entry))
         except OSError as error:
             raise SystemFailure(f"the device cannot be noted on disk: {error.strerror}") from error
+
+    def replace(self, entry: Entry, successor: Entry) -> None:
+        """Record more of a device; raises SystemFailure."""
+        place = self._places[entry]
+        try:
+            self._records.rewrite(place, msgspec.json.encode(successor))
+        except (OSError, ValueError) as error:
+            raise SystemFailure(f"routes past the tunnel cannot be noted on disk: {error}") from error
+        self._places[successor] = self._places.pop(entry)
 
     def remove(self, entry: Entry) -> None:
         """Remove the record of a device, if there is one; raises OSError."""

@@ -8,12 +8,15 @@ import os
 import socket
 import struct
 from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+import msgspec
+
 from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
-from .prefixes import Host, Prefix
+from .prefixes import Host, Prefix, Way
 from .surroundings import Machine
 
 _RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
@@ -25,22 +28,71 @@ _REQUEST, _DUMP = 0x1, 0x300
 _ERROR, _DONE = 2, 3
 _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE, _GET_ROUTE = 20, 22, 24, 26
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF = 1, 4
-_RTA_INDIRECT = {5, 9, 18, 30}  # gateway, several ways, a gateway of another family, a next hop by number
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY = 1, 4, 5, 6
+_RTA_SEVERAL_WAYS, _RTA_VIA = 9, 18  # the latter is a gateway of another family
 _MAIN, _UNICAST = 254, 1
+_DEAD, _ONLINK, _LINKDOWN = 0x1, 0x4, 0x10  # RTNH_F_…
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths of destination and source, tos, table, …, type, flags
 _ATTRIBUTE = struct.Struct("=HH")
-_INDEX = struct.Struct("=I")
+_NUMBER = struct.Struct("=I")
 _DATAGRAM = 65536  # bytes: more than the kernel puts into one
 _NOTHING_THERE = {errno.ENODEV, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}  # no such device, table or family
 
+PAST = 118  # protocol of routes past the tunnels; rt_protos of iproute2 has no name for it
 
-def look(sessions: Container[int]) -> Machine:
-    """The machine as it is, without the devices with the indices `sessions`.  Raises SystemFailure."""
+
+class _Route(msgspec.Struct):
+    """A route of the main table, by one way."""
+
+    destination: Prefix
+    way: Way
+    metric: int
+    protocol: int
+    usable: bool  # its link is up
+
+
+def look(sessions: Container[int], *, ways: bool = False) -> Machine:
+    """The machine as it is, without the devices with the indices `sessions`; with `ways`, how it sends to others.
+
+    Raises SystemFailure.
+    """
     addresses = set[Host]()
-    networks, links = list[tuple[Prefix, str]](), list[tuple[Prefix, str]]()
+    networks = list[tuple[Prefix, str]]()
+    routes = list[_Route]()
+    with _kernel() as link:
+        names: dict[int, str] = {}
+        for index, local, network in _addresses(link):
+            if index in sessions or local.is_link_local:
+                continue
+            name = names.setdefault(index, _name(index))
+            addresses.add(Host.of(local))
+            networks.append((network, name))
+        for index in names:
+            routes += (one for one in _routes(link, index) if one.protocol != PAST and (ways or not one.way.gateway))
+    links = [
+        (one.destination, names[one.way.device]) for one in routes if one.destination.length and not one.way.gateway
+    ]
+    routes = sorted((one for one in routes if ways and one.usable), key=lambda one: one.metric)
+    return Machine(
+        frozenset(addresses),
+        tuple(networks),
+        tuple(links),
+        frozenset(_name_servers()),
+        tuple((one.destination, one.way) for one in routes),
+    )
+
+
+def routes_past() -> list[tuple[Prefix, int, Way]]:
+    """The routes past the tunnels that there are: destination, metric, way.  Raises SystemFailure."""
+    with _kernel() as link:
+        return [(one.destination, one.metric, one.way) for one in _routes(link, protocol=PAST) if one.protocol == PAST]
+
+
+@contextmanager
+def _kernel() -> Iterator[socket.socket]:
+    """A socket to ask the kernel with, within a block that raises SystemFailure."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as link:
             link.settimeout(KERNEL_DEADLINE)
@@ -50,18 +102,9 @@ def look(sessions: Container[int]) -> Machine:
             except OSError:
                 pass  # Linux before 4.20 tells of all
             link.bind((0, 0))
-            names: dict[int, str] = {}
-            for index, local, network in _addresses(link):
-                if index in sessions or local.is_link_local:
-                    continue
-                name = names.setdefault(index, _name(index))
-                addresses.add(Host.of(local))
-                networks.append((network, name))
-            for index, name in names.items():
-                links += ((network, name) for network in _networks(link, index))
+            yield link
     except OSError as error:
         raise SystemFailure(f"cannot read this machine's addresses and routes: {error.strerror or error}") from error
-    return Machine(frozenset(addresses), tuple(networks), tuple(links), frozenset(_name_servers()))
 
 
 def _addresses(link: socket.socket) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
@@ -75,23 +118,31 @@ def _addresses(link: socket.socket) -> Iterator[tuple[int, IPv4Address | IPv6Add
             yield index, local, Prefix.alone(Host.of(other)).shortened(length)
 
 
-def _networks(link: socket.socket, device: int) -> Iterator[Prefix]:
-    """The networks that routes of the main table reach through a device without a gateway."""
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + _INDEX.size, _RTA_OIF) + _INDEX.pack(device)
+def _routes(link: socket.socket, device: int = 0, protocol: int = 0) -> Iterator[_Route]:
+    """The unicast routes of the main table by one device, or of one protocol; without those by several ways."""
+    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + _NUMBER.size, _RTA_OIF) + _NUMBER.pack(device) if device else b""
     for wanted in (socket.AF_INET, socket.AF_INET6):
-        question = _ROUTE.pack(wanted, 0, 0, 0, _MAIN, 0, 0, 0, 0) + attribute
+        question = _ROUTE.pack(wanted, 0, 0, 0, _MAIN, protocol, 0, 0, 0) + attribute
         for body in _dump(link, _GET_ROUTE, _NEW_ROUTE, question):
-            family, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
+            family, length, _, _, table, made_by, _, kind, flags = _ROUTE.unpack_from(body)
             if (family, table, kind) != (wanted, _MAIN, _UNICAST):
                 continue
             attributes = _attributes(body[_ROUTE.size :])
-            destination = attributes.get(_RTA_DST)
-            if (
-                destination
-                and attributes.get(_RTA_OIF) == _INDEX.pack(device)
-                and not _RTA_INDIRECT & attributes.keys()
-            ):
-                yield Prefix.alone(Host.of(ip_address(destination))).shortened(length)
+            if _RTA_OIF not in attributes or not attributes.keys().isdisjoint((_RTA_SEVERAL_WAYS, _RTA_VIA)):
+                continue
+            (index,) = _NUMBER.unpack(attributes[_RTA_OIF])
+            if device and index != device:
+                continue
+            nowhere = bytes(4 if family == socket.AF_INET else 16)
+            gateway = attributes.get(_RTA_GATEWAY)
+            (metric,) = _NUMBER.unpack(attributes.get(_RTA_PRIORITY, bytes(4)))
+            yield _Route(
+                Prefix.alone(Host.of(ip_address(attributes.get(_RTA_DST, nowhere)))).shortened(length),
+                Way(index, Host.of(ip_address(gateway)) if gateway else None, bool(flags & _ONLINK)),
+                metric,
+                made_by,
+                not flags & (_DEAD | _LINKDOWN),
+            )
 
 
 def _dump(link: socket.socket, kind: int, answers: int, question: bytes) -> Iterator[bytes]:

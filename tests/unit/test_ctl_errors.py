@@ -71,8 +71,6 @@ def test_a_name_must_be_of_one_thing() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"remote \xff\n", "not UTF-8 text (at byte 7)"),
-        (b"client\0\n", "NUL"),
         (b"#" * (MAX_PROFILE + 1), "larger than 4 MiB"),
         (None, "No such file"),
     ],
@@ -88,7 +86,7 @@ def test_files_that_are_no_profile(content: bytes | None, words: str, tmp_path: 
 
 def test_the_largest_profile_is_read(tmp_path: Path) -> None:
     (tmp_path / "profile").write_bytes(b"#" * MAX_PROFILE)
-    assert len(read_profile(str(tmp_path / "profile"))) == MAX_PROFILE
+    assert len(read_profile(str(tmp_path / "profile")).text) == MAX_PROFILE
 
 
 @pytest.mark.parametrize(

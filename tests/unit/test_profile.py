@@ -227,7 +227,6 @@ def test_a_family_may_be_given_after_the_server() -> None:
         ("tls-remote \u202ea", "use verify-x509-name"),
         ("setenv UV_A b c", "quotes"),
         ("port \x07", "line 7: contains the control character U+0007"),
-        ("auth-user-pass pw.txt", "between <auth-user-pass>"),
         ("static-challenge a 1 base64", "'base64' is no form"),
         ("verify-x509-names 'x", "did you mean verify-x509-name?"),
         ("auth-federate", "auth-federate (line 7): the server wants a web login (SAML)"),
@@ -444,8 +443,30 @@ def test_so_many_and_no_more(line: str, most: int, what: str) -> None:
     lines = [line.format(1 + number % 200) for number in range(most + 2)]
     compiled = compile_profile("client\ndev tun\n" + servers + "".join(lines) + "<ca>\nx\n</ca>\n")
     assert len(compiled.remotes) == (1 if servers else most)
-    assert compiled.config.count(f"\n{line.split()[0]}") == most
+    if line.startswith("route"):
+        assert len(compiled.network) == most
+    else:
+        assert compiled.config.count(f"\n{line.split()[0]}") == most
     [warning] = compiled.warnings
     assert warning.startswith(f"{what} (lines ") and f"{most} " in warning
     at_most = compile_profile("client\ndev tun\n" + servers + "".join(lines[:most]) + "<ca>\nx\n</ca>\n")
     assert at_most.config == compiled.config and at_most.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "needs", "rendered"),
+    [
+        ("auth-user-pass pw.txt", {Need.USER_PASSWORD}, "auth-user-pass\n"),
+        ("http-proxy p 1 pw.txt", {Need.PROXY_CREDENTIALS}, None),
+        ("http-proxy p 1 pw.txt ntlm", {Need.PROXY_CREDENTIALS}, None),
+        ("socks-proxy p 1 pw.txt", {Need.PROXY_CREDENTIALS}, None),
+    ],
+)
+def test_what_a_file_of_credentials_holds_is_asked_for(line: str, needs: set[Need], rendered: str | None) -> None:
+    """The service reads no files, but somebody can type this."""
+    compiled = compile_profile(BASE.replace("udp", "tcp") + line + "\n")
+    assert compiled.needs == needs
+    assert "pw.txt" not in compiled.config and (rendered is None or compiled.config.endswith(rendered))
+    assert [*compiled.warnings] == [
+        f"{line.split()[0]} 'pw.txt' (line 7) is ignored: files are not read; what it holds is asked for"
+    ]

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE, MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.limits import MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.profile.credentials import ASKED, INLINE, credentials_file
 from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, REFUSED, Embed, Rule, Treatment
 from ...policy.profile.options_foreign import FOREIGN
-from ...policy.profile.other_formats import other_format
 from ...policy.profile.pkcs11 import ListedProvider
-from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, render, tokenize
-from ...policy.profile.validity import problem
+from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, render, tokenize
 from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
 from .advice import TEMPLATE, advice, no_file
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .reading import read_options
+from .routes import read_route
 from .typed import TypedInput
 from .values import (
     CompiledProfile,
@@ -39,12 +40,11 @@ DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
-_INLINE = ("[inline]", "[INLINE]")
 
-# What the worker has to know of the profile once the server has pushed its own part.
+# What the worker has to know of the profile beside its routes, once the server has pushed its own part.
 _NETWORK = frozenset(
     (
-        *("topology", "ifconfig", "ifconfig-ipv6", "route", "route-ipv6", "route-gateway", "route-ipv6-gateway"),
+        *("topology", "ifconfig", "ifconfig-ipv6", "route-gateway", "route-ipv6-gateway"),
         *("route-metric", "route-nopull", "redirect-gateway", "redirect-private", "block-ipv6", "dhcp-option", "dns"),
         *("allow-pull-fqdn", "pull-filter"),
     )
@@ -58,33 +58,14 @@ def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = 
     """
     try:
         options, trouble = read_options(profile)
-        # Why something is missing may be said by what is there: "secret", "server".
-        unusable = (option for option in options if option.name in REFUSED) if trouble else ()
-        for option in unusable:
-            raise refusal(option, advice(option, REFUSED[option.name].reason))
+        for option in options if trouble else ():
+            if option.name in REFUSED:  # what is there may say why something is missing: "secret", "server"
+                raise refusal(option, advice(option, REFUSED[option.name].reason))
         if trouble:
             raise ProfileRefused(trouble)
         return Compiler(options, providers).compiled()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
-
-
-def read_options(profile: bytes | str) -> tuple[list[Option], str]:
-    """The options of `profile`, and why they are no valid one, "" if they are.
-
-    Raises ProfileRefused, ProfileTextError.
-    """
-    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
-    if len(raw) > MAX_PROFILE:
-        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
-    text = decode(raw)
-    try:
-        options = tokenize(text)
-    except ProfileTextError:
-        if other := other_format(text):
-            raise ProfileRefused(other) from None
-        raise
-    return options, problem(text, options) or ""
 
 
 class Compiler:
@@ -197,14 +178,16 @@ class Compiler:
             raise refusal(option, "cannot be a block")
         if option.block is not None and not option.block.strip():
             raise refusal(option, f"is an empty block; {TEMPLATE}")
-        if rule.embed is Embed.MUST and option.params and option.name != "auth-user-pass":
-            if option.params[0] not in _INLINE:
+        if rule.embed is Embed.MUST and option.params and option.name not in ASKED:
+            if option.params[0] not in INLINE:
                 raise no_file(option)
             self.awaited[option.name] = option
             if option.name == "tls-auth" and len(option.params) == 2:
                 self.emit(Option("key-direction", option.params[1:], line=option.line))
             return False
         if rule.least <= given <= rule.most:
+            if file := credentials_file(option):
+                self.drop(option, "files are not read; what it holds is asked for", f"{option.name} {shown(file)}")
             return True
         if option.optional:
             self.drop(option, "its parameters are not understood")
@@ -269,11 +252,17 @@ class Compiler:
         self.scope.lines.append("")
 
     def route(self, option: Option) -> None:
+        words = (option.name, *option.params)
         self.routes += 1
         if self.routes > MAX_ROUTES:
             self.drop(option, f"{MAX_ROUTES} routes are the most", f"a further {option.name}")
+            return
+        try:
+            read_route(words)
+        except ValueError as error:
+            self.drop(option, str(error), f"{option.name} {shown(option.params[0])}")
         else:
-            self.emit(option)
+            self.network.append(words)  # an engine that cannot make one of them would tell of none
 
     def connection(self, option: Option) -> None:
         self.scope = replace(self.top, remotes=[], lines=[])
@@ -287,7 +276,8 @@ class Compiler:
         self.scope = self.top
 
     def http_proxy(self, option: Option) -> None:
-        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, self.one_proxy))
+        known = "http-proxy-user-pass" in self.names
+        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, known))
 
     def socks_proxy(self, option: Option) -> None:
         self.scope.proxy = replace(self.scope.proxy, option=socks_proxy(option))
@@ -299,6 +289,10 @@ class Compiler:
             self.drop(option, "there is no http-proxy")
 
     def http_proxy_user_pass(self, option: Option) -> None:
+        if option.block is None:
+            if option.params[0] in INLINE:
+                self.awaited[option.name] = option
+            return
         check_credentials(option)
         if "http-proxy" in self.names:
             self.proxy_credentials = option
@@ -306,7 +300,7 @@ class Compiler:
             self.drop(option, "there is no http-proxy")
 
     def auth_user_pass(self, option: Option) -> None:
-        if option.params[:1] and option.params[0] in _INLINE:
+        if option.params[:1] and option.params[0] in INLINE:
             self.awaited[option.name] = option
             return
         self.typed.auth_user_pass(option)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from msgspec.structs import replace
 
 from ...policy.profile.syntax import Option
-from .values import Need, StaticChallenge, names_file, read_lines, read_number, refusal, shown
+from .values import Need, StaticChallenge, read_lines, read_number, refusal, shown
 
 
 class TypedInput:
@@ -29,8 +29,6 @@ class TypedInput:
 
     def auth_user_pass(self, option: Option) -> None:
         """User name and password; the engine, which would look for them on a terminal, gets both or nothing."""
-        if option.params and option.params[0] not in ("stdin", "username-only"):
-            raise names_file(option, option.params[0], option.name)
         user, password, *_ = [*(read_lines(option) if option.block is not None else []), "", ""]
         if option.block is not None and not user:
             reason = "its first line is no user name, so user name and password are asked for"

@@ -9,7 +9,8 @@ import msgspec
 
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
 from ...policy.profile.syntax import Option, ProfileTextError
-from .compiler import Compiler, read_options
+from .compiler import Compiler
+from .reading import read_options
 from .values import ProfileRefused
 
 
