@@ -86,6 +86,11 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
+# networks of which each is more than a route may be, as parts of a default route; beyond: the session fails
+MAX_REDIRECTED_NETWORKS = 32
+# sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
+MAX_REDIRECTING = 16
+MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
@@ -177,6 +182,10 @@ FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
+# the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
+# ours were missing; beyond: more changes are looked at together
+ROUTING_QUIET = 0.05
+MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start

@@ -111,7 +111,10 @@ class Claims:
         had = set(mine.routes.values())
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
+        blocks_local = settings.redirect is not None and settings.redirect.block_local
         for route, prefix in _wanted(settings, addresses):
+            if blocks_local and route.source is None and self._surroundings.holds(prefix):
+                continue  # the redirection has it; engines ask for the halves of such networks as well
             if reason := self._never(owner, prefix):
                 warnings.append(f"route {prefix} is left out: {reason}")
             elif prefix not in had and (obstacle := self._obstacle(device, owner, prefix)):

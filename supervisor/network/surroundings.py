@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...policy.network import MIN_PREFIX
+from ...policy.redirect import MIN_PREFIX
 from .prefixes import Host, Prefix, PrefixMap
 
 Networks = Iterable[tuple[Prefix, str]]
@@ -48,6 +48,10 @@ class Surroundings:
             if self.captures(prefix, server):
                 return f"it covers {server}, a name server of this machine"
         return ""
+
+    def holds(self, prefix: Prefix) -> bool:
+        """Whether it lies in a network that the machine reaches without a gateway."""
+        return any(True for _ in self._links.covering(prefix))
 
     def captures(self, prefix: Prefix, host: Host) -> bool:
         """Whether a route decides the way to `host`, which no network of the machine holds more exactly."""

@@ -68,7 +68,7 @@ def test_routes() -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        (route(1, "0.0.0.0", "0.0.0.0"), "route 0.0.0.0/0 left out: redirecting"),
+        (route(1, "0.0.0.0", "0.0.0.0"), "route 0.0.0.0/0 left out: it is wider than /8"),
         (route(1, "127.0.0.0", "255.0.0.0"), "route 127.0.0.0/8 left out: overlaps loopback"),
         (route(1, "198.51.100.0", "255.255.255.0"), "covers the server's own address"),
         (route(1, "203.0.113.0", "255.0.255.0"), "is invalid"),
