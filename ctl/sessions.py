@@ -8,7 +8,7 @@ import click
 from .arguments import object_path, text
 from .exits import CommandError, CommandExit
 from .profiles import the_only
-from .services import SESSIONS
+from .services import INSPECTION, SESSIONS
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -56,3 +56,14 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
     if "owner" not in properties:
         raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
     return properties
+
+
+async def session_notices(bus: "Bus", path: str) -> list[str]:
+    """What was left out of a session or changed; nothing where the session manager does not tell."""
+    try:
+        inspection = await bus.properties(SESSIONS, path, INSPECTION)
+    except CommandError as error:
+        if error.status != CommandExit.REFUSED:
+            raise
+        return []
+    return list(inspection.get("notices", ()))

@@ -1,8 +1,9 @@
 """The syntax of a profile, read and written exactly as OpenVPN's own option reader does.
 
 A profile is hostile input.  Text that OpenVPN reads differently from how it looks (a line that is too long, a
-seventeenth parameter, a closing tag in the middle of a line) is an error here.  Rules from openvpn(8) and from the
-option reader of OpenVPN 2.6 and 2.7; all takes time linear in the text.
+seventeenth parameter, a closing tag in the middle of a line) is an error here, unless it belongs to an option that is
+dropped anyway.  Rules from openvpn(8) and from the option reader of OpenVPN 2.6 and 2.7; all takes time linear in the
+text.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ..pieces import Pieces, whole
+from .options import of_no_account
 
 MAX_LINE = 254  # bytes; the engine reads 256 with the newline and the final NUL, and refuses a full buffer
 MAX_WORDS = 16  # option name and parameters; the engine drops what follows
@@ -34,6 +36,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff\ufffd]")
 _NEEDS_LEXER = re.compile(r"""["'\\\x1c-\x1f]""")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,!*~^&()\[\]{}$|?-]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_WORD = rf"[A-Za-z0-9][A-Za-z0-9_-]*(?![^{_SPACE}])"
+_NAME_AND_FIRST = re.compile(rf"(setenv[{_SPACE}]+opt[{_SPACE}]+)?(?:--)?({_WORD})(?:[{_SPACE}]+({_WORD}))?")
 
 
 class ProfileTextError(Exception):
@@ -42,6 +46,7 @@ class ProfileTextError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
+        self.problem = problem
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -90,7 +95,7 @@ def tokenizing(text: str, first_line: int = 1, nested: bool = False) -> Pieces[l
     while taken := lines.take():
         number = lines.number - len(taken)
         for index, line in enumerate(taken):
-            words = _words(line, number + index)
+            words = _words_that_count(line, number + index)
             if not words:
                 continue
             if len(options) == MAX_OPTIONS:
@@ -127,6 +132,14 @@ def render(option: Option) -> str:
     if len(option.params) >= MAX_WORDS or len(line.encode()) > MAX_LINE:
         raise ProfileTextError(option.line, f"{option.name} is too long for OpenVPN")
     return line + "\n"
+
+
+def pushed_words(line: str) -> list[str]:
+    """Name and parameters of one option that a server pushes; empty if the engine would not read it either."""
+    try:
+        return words_of(line, 0)
+    except ProfileTextError:
+        return []
 
 
 def server_locked(options: Iterable[Option]) -> bool:
@@ -205,8 +218,26 @@ def _without_dashes(word: str) -> str:
     return word[2:] if len(word) > 2 and word.startswith("--") else word
 
 
-def _words(line: str, number: int) -> list[str]:
-    """Option name and parameters of one line; empty for a blank line or a comment."""
+def _words_that_count(line: str, number: int) -> list[str]:
+    """As `words_of`; of an option that is dropped anyway, no more than name and first parameter need to be readable."""
+    try:
+        return words_of(line, number)
+    except ProfileTextError:
+        found = _NAME_AND_FIRST.match(line.lstrip(_SPACE))
+        if found is None:
+            raise
+        optional, name, first = found.groups("")
+        words = [name, first] if first else [name]
+        if not of_no_account(*words):
+            raise
+        return [*optional.split(), *words]
+
+
+def words_of(line: str, number: int) -> list[str]:
+    """Option name and parameters of one line, as OpenVPN reads it; empty for a blank line or a comment.
+
+    Raises ProfileTextError.
+    """
     start = line.lstrip(_SPACE)
     if not start or start[0] in "#;":
         return []
@@ -221,7 +252,7 @@ def _words(line: str, number: int) -> list[str]:
 
 
 def _split(line: str) -> list[str]:
-    """As `_words`, for plain ASCII without quotes and backslashes: most lines."""
+    """As `words_of`, for plain ASCII without quotes and backslashes: most lines."""
     words = line.split()
     if "#" in line or ";" in line:
         for index, word in enumerate(words):
@@ -231,7 +262,7 @@ def _split(line: str) -> list[str]:
 
 
 def _lex(line: str, number: int) -> list[str]:
-    """As `_words`, for a line with quotes or backslashes.
+    """As `words_of`, for a line with quotes or backslashes.
 
     A backslash stands before a backslash, a double quote or a space, outside single quotes; a quote counts
     only at the start of a parameter, and a parameter ends with its closing quote.

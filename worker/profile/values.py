@@ -17,7 +17,12 @@ _PROTOS = {
 
 
 class ProfileRefused(Exception):
-    """A profile that cannot be used; the text names the option and its line, and says what to do."""
+    """A profile that cannot be used; the text names the option, if it is about one, and says what to do."""
+
+    def __init__(self, reason: str, option: Option | None = None) -> None:
+        super().__init__(f"{option.name} (line {option.line}): {reason}" if option else reason)
+        self.reason = reason
+        self.option = option
 
 
 class Need(Enum):
@@ -52,6 +57,7 @@ class StaticChallenge(msgspec.Struct, frozen=True):
 
     text: str
     echo: bool  # the answer may be shown while it is typed
+    appended: bool = False  # to the password
 
 
 class CompiledProfile(msgspec.Struct, frozen=True):
@@ -64,7 +70,9 @@ class CompiledProfile(msgspec.Struct, frozen=True):
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    login: tuple[str, ...] = ()  # user name, or user name and password, that the engine is to be told when it asks
     key_on_token: bool = False  # the key is on a PKCS#11 token
+    network: tuple[tuple[str, ...], ...] = ()  # its options about addresses, routes and DNS, names first
     token_label: str = ""  # of the token whose PIN the engine will ask for; "": unknown, or none
 
     def __repr__(self) -> str:
@@ -129,7 +137,7 @@ def places(lines: list[int]) -> str:
 
 
 def refusal(option: Option, reason: str) -> ProfileRefused:
-    return ProfileRefused(f"{option.name} (line {option.line}): {reason}")
+    return ProfileRefused(reason, option)
 
 
 def names_file(option: Option, file: str, block: str) -> ProfileRefused:

@@ -14,7 +14,7 @@ import prctl
 
 from ...ipc import messages
 from ...ipc.channel import Channel
-from ...policy.dbus_numbers import LogCategory
+from ...policy.causes import Cause
 from ...policy.limits import (
     ANSWER_DEADLINE,
     GOODBYE_DEADLINE,
@@ -27,6 +27,7 @@ from ...policy.limits import (
 )
 from ...policy.network import NetworkSettings, PolicyViolation, check
 from ...policy.profile.overrides import SessionOverrides, for_session
+from ...policy.reports import About
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
@@ -36,6 +37,7 @@ from .dialogue import Dialogue
 from .downlink import Downlink
 from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
+from .pushed import Pushed
 from .remotes import Remotes
 from .timers import Timers
 from .uplink import Uplink
@@ -65,6 +67,7 @@ class WorkerSession:
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
         self.endpoint_reported = False  # not before the bytes so far are counted
         self.network: NetworkSettings | None = None  # asked for last
+        self.pushed = Pushed()
         self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
@@ -80,7 +83,8 @@ class WorkerSession:
 
     def _asks_too_much(self) -> None:
         self.machine.failed(
-            f"The server asks, or the connection changes, more than {MAX_ENGINE_REPORTS} times in a second"
+            f"The server asks, or the connection changes, more than {MAX_ENGINE_REPORTS} times in a second",
+            Cause.SERVER_DEMANDS,
         )
 
     def set_log_level(self, level: int) -> None:
@@ -99,7 +103,7 @@ class WorkerSession:
         try:
             compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
         except OSError as error:
-            self.machine.failed(f"Cannot compile the profile: {error.strerror}")
+            self.machine.failed(f"Cannot compile the profile: {error.strerror}", Cause.SERVICE_FAILED)
             return
         try:
             engine = Engine(self.confinement)  # while the profile is compiled
@@ -111,23 +115,26 @@ class WorkerSession:
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:
-            self.machine.failed(str(error))
+            self.machine.failed(str(error), Cause.PROFILE)
         except OSError as error:
             cause = error.strerror or errno.errorcode.get(error.errno or 0)
-            self.machine.failed(f"Cannot start the engine: {cause}")
+            self.machine.failed(f"Cannot start the engine: {cause}", Cause.SERVICE_FAILED)
 
     def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
-        for warning in profile.warnings:
-            self.uplink.log(LogCategory.WARN, warning)
+        self.uplink.warn(About.PROFILE, profile.warnings)
+        self.pushed = Pushed(profile.network)
         self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
 
-    def _act(self, action: Action, text: str) -> None:
-        _ACTIONS[action](self, text)
+    def _act(self, action: Action, text: str, cause: Cause) -> None:
+        if action in _REPORTS:
+            self.uplink.tell(_REPORTS[action](text[:MAX_STATUS_TEXT], cause))
+        else:
+            _ACTIONS[action](self)
 
     def _accept(self) -> None:
         assert self.profile is not None
@@ -148,7 +155,7 @@ class WorkerSession:
         try:
             self.engine.write_hosts(hosts)
         except OSError as error:
-            self.machine.failed(f"The engine's hosts file cannot be written: {error.strerror}")
+            self.machine.failed(f"The engine's hosts file cannot be written: {error.strerror}", Cause.SERVICE_FAILED)
             return
         self.downlink.command(*self.user_input.before_attempt(), "hold release")
 
@@ -156,7 +163,8 @@ class WorkerSession:
         if self.attempts.engine_holds:
             self.machine.happened(Event.ENGINE_HOLDS)
         else:
-            self.timers.set("deadline", PAUSE_DEADLINE, lambda: self.machine.failed("The engine does not pause"))
+            late = "The engine does not pause"
+            self.timers.set("deadline", PAUSE_DEADLINE, lambda: self.machine.failed(late, Cause.ENGINE_DIED))
             self.interrupt()
 
     def interrupt(self) -> None:
@@ -177,7 +185,7 @@ class WorkerSession:
         try:
             check(wanted)
         except PolicyViolation as error:
-            self.machine.failed(f"The server's network settings cannot be used: {error}")
+            self.machine.failed(f"The server's network settings cannot be used: {error}", Cause.SERVER_SETTINGS)
             return False
         self.network = wanted
         self.uplink.tell(messages.ApplyNetwork(wanted))
@@ -263,7 +271,7 @@ class WorkerSession:
 
     def _kill_engine(self, how: str) -> None:
         assert self.engine is not None
-        self.machine.happened(Event.ENGINE_DIED, f"The engine {how}, and is killed")
+        self.machine.happened(Event.ENGINE_DIED, f"The engine {how}, and is killed", Cause.ENGINE_DIED)
         self.engine.signal(signal.SIGKILL)
 
     # Traffic
@@ -278,33 +286,27 @@ class WorkerSession:
         self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 
 
-_Report = type[
-    messages.Refused | messages.Failed | messages.AuthenticationFailed | messages.EngineDied | messages.Ended
-]
+_REPORTS: dict[Action, Callable[[str, Cause], messages.ToSupervisor]] = {
+    Action.REPORT_PROFILE_REFUSED: messages.Refused,
+    Action.REPORT_FAILED: messages.Failed,
+    Action.REPORT_CREDENTIALS_REFUSED: messages.AuthenticationFailed,
+    Action.REPORT_ENGINE_DIED: messages.EngineDied,
+    Action.REPORT_ENDED: lambda text, _: messages.Ended(text),
+}
 
-
-def _report(report: _Report) -> Callable[[WorkerSession, str], None]:
-    return lambda session, text: session.uplink.tell(report(text[:MAX_STATUS_TEXT]))
-
-
-_ACTIONS: dict[Action, Callable[[WorkerSession, str], None]] = {
-    Action.ACCEPT: lambda session, _: session._accept(),
-    Action.START_DEADLINE: lambda session, _: session.attempts.start_deadline(),
-    Action.STOP_DEADLINE: lambda session, _: session.attempts.stop_deadline(),
-    Action.CONTINUE: lambda session, _: session._continue(),
-    Action.ALLOW_ATTEMPT: lambda session, _: session.attempts.allow(),
-    Action.SCHEDULE_ATTEMPT: lambda session, _: session.attempts.schedule(),
-    Action.HOLD_BACK: lambda session, _: session.attempts.hold_back(),
-    Action.INTERRUPT: lambda session, _: session._interrupt_unless_held(),
-    Action.PAUSE_ENGINE: lambda session, _: session._pause_engine(),
-    Action.REPORT_CONNECTED: lambda session, _: session._report_connected_again(),
-    Action.REPORT_PAUSED: lambda session, _: session.uplink.tell(messages.Paused(session.uplink.request_number)),
-    Action.REPORT_PROFILE_REFUSED: _report(messages.Refused),
-    Action.REPORT_FAILED: _report(messages.Failed),
-    Action.REPORT_CREDENTIALS_REFUSED: _report(messages.AuthenticationFailed),
-    Action.REPORT_ENGINE_DIED: _report(messages.EngineDied),
-    Action.REPORT_ENDED: _report(messages.Ended),
-    Action.END_ENGINE: lambda session, _: session._end_engine(),
+_ACTIONS: dict[Action, Callable[[WorkerSession], None]] = {
+    Action.ACCEPT: lambda session: session._accept(),
+    Action.START_DEADLINE: lambda session: session.attempts.start_deadline(),
+    Action.STOP_DEADLINE: lambda session: session.attempts.stop_deadline(),
+    Action.CONTINUE: lambda session: session._continue(),
+    Action.ALLOW_ATTEMPT: lambda session: session.attempts.allow(),
+    Action.SCHEDULE_ATTEMPT: lambda session: session.attempts.schedule(),
+    Action.HOLD_BACK: lambda session: session.attempts.hold_back(),
+    Action.INTERRUPT: lambda session: session._interrupt_unless_held(),
+    Action.PAUSE_ENGINE: lambda session: session._pause_engine(),
+    Action.REPORT_CONNECTED: lambda session: session._report_connected_again(),
+    Action.REPORT_PAUSED: lambda session: session.uplink.tell(messages.Paused(session.uplink.request_number)),
+    Action.END_ENGINE: lambda session: session._end_engine(),
 }
 
 
