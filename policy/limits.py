@@ -97,6 +97,10 @@ MAX_REDIRECTED_NETWORKS = 32
 # sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
 MAX_REDIRECTING = 16
 MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
+MAX_ROUTES_PAST = 256  # those of them that go past the tunnel; beyond: the same
+MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
+ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
+MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
 # options that a server pushes in one reply; beyond: the worker leaves out the rest, and says so
 MAX_PUSHED_OPTIONS = 2 * MAX_ROUTES
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so

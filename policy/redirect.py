@@ -1,7 +1,7 @@
 """What a session may have of the machine's default route: a rule and a table of its own (docs/NETWORK.md)."""
 
 from collections.abc import Iterable
-from ipaddress import collapse_addresses, ip_network
+from ipaddress import IPv6Network, collapse_addresses, ip_network
 from typing import Literal
 
 import msgspec
@@ -11,6 +11,7 @@ from .limits import MAX_REDIRECTED_NETWORKS, MAX_REDIRECTING
 # Wider networks than these go by the redirecting session's table, after all that the machine has more exact routes to.
 MIN_PREFIX = {4: 8, 6: 16}
 
+_UNIQUE_LOCAL = IPv6Network("fc00::/7")
 EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 
 Who = Literal["any", "root", "refuse"]  # whose sessions may redirect
@@ -39,6 +40,13 @@ def versions(redirect: Redirect) -> frozenset[int]:
     if redirect.block_local and not redirect.networks:
         found.add(4)
     return frozenset(found)
+
+
+def is_wide(text: str) -> bool:
+    """Whether a network is part of a default route: fc00::/7, all private addresses of IPv6, is not."""
+    network = ip_network(text)
+    unique_local = network.version == 6 and network.subnet_of(_UNIQUE_LOCAL)  # type: ignore[arg-type]
+    return network.prefixlen < MIN_PREFIX[network.version] and not unique_local
 
 
 def problem(redirect: Redirect) -> str:

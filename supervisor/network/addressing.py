@@ -7,8 +7,10 @@ that other sessions get their turns.
 from collections.abc import Callable, Generator, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
+from ...policy.limits import MAX_WAYS
 from ...policy.network import NetworkSettings, check, is_private
 from ..errors import SystemFailure
 from ..logging.log import Log
@@ -44,13 +46,15 @@ class Addressing:
         freed: Callable[[], None],
         notice: Callable[[str, str], None],
         tell_root: Callable[[str, int, str], None],
+        note: Callable[[Entry, Entry], None],
         *,
         public_networks: bool,
         terms: Terms,
     ) -> None:
         """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say.
 
-        `tell_root` is called with what the service's log alone is to say of a session of a user.
+        `tell_root` is called with what the service's log alone is to say of a session of a user.  `note` takes the
+        second entry down in place of the first before it comes true, or raises SystemFailure.
         """
         self._netlink = netlink
         self._firewall = firewall
@@ -58,6 +62,7 @@ class Addressing:
         self._freed = freed
         self._notice = notice
         self._tell_root = tell_root
+        self._note = note
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
@@ -117,7 +122,8 @@ class Addressing:
     def _claim(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
-        surroundings = machine.look(self._indices())
+        ways = any(route.past for route in settings.routes)
+        surroundings = machine.look(self._indices(), ways=ways)
         redirect, waits = settings.redirect, ""
         try:
             if redirect is not None:
@@ -144,7 +150,11 @@ class Addressing:
         # With the last address of a family the kernel drops all its routes, and with any those from it.
         disturbed = {address.version for address in gone}
         granted = set(self._claims.routes(name))
-        stale = [route for route in device.routes if route not in granted or route.version in disturbed]
+        stale = [
+            route
+            for route in device.routes
+            if route not in granted or (route.version in disturbed and route.way is None)
+        ]
         self._guard(device, wanted, warnings)
         netlink.set_up(index, mtu)
         yield
@@ -180,12 +190,35 @@ class Addressing:
         """Set a route that is granted; what its user is to know, or ""."""
         if route.source is not None and route.source not in device.addresses:
             return ""
+        if route.way is not None:
+            return self._set_past(device, route)
         try:
             if self._netlink.add_route(device.entry.index, route):
                 device.routes.add(route)
                 return ""
         except IPv6Off:
             return f"IPv6 is off on this machine: route {route.destination} is not set"
+        return self._postpone(device, route)
+
+    def _set_past(self, device: _Device, route: DeviceRoute) -> str:
+        """The same for a route past the tunnel.  A gateway that the machine has lost meanwhile ends no session."""
+        assert route.way is not None
+        entry = device.entry
+        try:
+            if route.way not in entry.ways:
+                if len(entry.ways) == MAX_WAYS:
+                    raise SystemFailure(f"the others go by {MAX_WAYS} gateways already")
+                noted = replace(entry, ways=(*entry.ways, route.way))
+                self._note(entry, noted)
+                device.entry = noted
+            if self._netlink.add_route(entry.index, route):
+                device.routes.add(route)
+                return ""
+        except SystemFailure as error:
+            return f"route {route.destination} past the tunnel, by {route.way}, is not set: {error}"
+        return self._postpone(device, route)
+
+    def _postpone(self, device: _Device, route: DeviceRoute) -> str:
         self._claims.postpone(device.entry.name, route)
         return f"route {route.destination} exists already and is left as it is"
 
@@ -244,6 +277,7 @@ class Addressing:
             self._look_at_pending()
         if device.change is None:
             return
+        self._remove_past(device)
         if self._netlink.set_down(device.entry.index):
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
@@ -253,6 +287,14 @@ class Addressing:
         device.changing = False
         device.addresses.clear()
         device.routes.clear()
+
+    def _remove_past(self, device: _Device) -> None:
+        """Remove the routes past the tunnel, which the kernel does not remove with the device."""
+        for route in [route for route in device.routes if route.way is not None]:
+            try:
+                self._netlink.remove_route(device.entry.index, route)
+            except SystemFailure as error:
+                self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
 
     def _look_at_pending(self) -> None:
         if self._claims.pending or self._redirecting.waiting:

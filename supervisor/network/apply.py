@@ -17,8 +17,9 @@ from ...policy.network import NetworkSettings
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
-from . import tun
+from . import machine, tun
 from .addressing import Addressing
+from .claims import DeviceRoute
 from .firewall import Firewall
 from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
 from .link_events import LinkEvents
@@ -65,6 +66,7 @@ class Network:
             self._freed,
             self._notice,
             self._tell_root,
+            self._journal.replace,
             public_networks=public_networks,
             terms=terms,
         )
@@ -283,14 +285,23 @@ class Network:
 
     def _clear_leftovers(self) -> list[Entry]:
         left, rules = [], list[RulesEntry]()
-        for entry in self._journal.entries():
+        entries = list(self._journal.entries())
+        some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
+        past = machine.routes_past() if some_past else []
+        for entry in entries:
             if isinstance(entry, str):
                 self._log.warn(entry, group=LogGroup.NETCFG)
             elif isinstance(entry, RulesEntry):
                 rules.append(entry)
-            elif entry.namespace != current_namespace() or tun.index_of(entry.name) != entry.index:
+            elif entry.namespace != current_namespace():
                 self._journal.remove(entry)
             else:
+                for destination, metric, way in past:
+                    if way in entry.ways:
+                        self._netlink.remove_route(entry.index, DeviceRoute(str(destination), metric, way=way))
+                if tun.index_of(entry.name) != entry.index:
+                    self._journal.remove(entry)
+                    continue
                 if self._netlink.set_down(entry.index):
                     self._netlink.remove_all_addresses(entry.index)
                 left.append(entry)

@@ -15,9 +15,10 @@ import msgspec
 
 from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
-from .prefixes import Host, Prefix
+from .prefixes import Host, Prefix, Way
 
 MAIN_TABLE = 254
+PAST = 118  # protocol of routes past the tunnels; rt_protos of iproute2 has no name for it
 UNICAST, UNREACHABLE, THROW = 1, 7, 9  # RTN_*: types of routes
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h
@@ -26,9 +27,10 @@ _REQUEST, _ACKNOWLEDGE, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
 _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE, _GET_ROUTE = 20, 22, 24, 26
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_MULTIPATH, _RTA_TABLE = 1, 4, 5, 9, 15
-_RTA_INDIRECT = {_RTA_GATEWAY, _RTA_MULTIPATH, 18, 30}  # … a gateway of another family, a next hop by number
-_VERSIONS = {socket.AF_INET: 4, socket.AF_INET6: 6}
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
+_RTA_SEVERAL_WAYS, _RTA_VIA = 9, 18  # the latter is a gateway of another family
+_LARGEST_BYTE = 255  # a table with a larger number is asked for by an attribute
+_DEAD, _ONLINK, _LINKDOWN = 0x1, 0x4, 0x10  # RTNH_F_…
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths of destination and source, tos, table, …, type, flags
@@ -43,8 +45,10 @@ class FoundRoute(msgspec.Struct, frozen=True):
 
     destination: Prefix
     kind: int  # UNICAST and so on
-    gateway: Host | None  # of its own version, and where there is one
-    indirect: bool  # what it leads to is not attached to the device
+    way: Way | None  # None where there is none, there are several, or the gateway is of another family
+    metric: int
+    protocol: int
+    usable: bool  # its link is up
 
 
 @contextmanager
@@ -69,36 +73,42 @@ def addresses(link: socket.socket) -> Iterator[tuple[int, IPv4Address | IPv6Addr
     for body in _dump(link, _GET_ADDRESS, _NEW_ADDRESS, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
         family, length, _, _, index = _ADDRESS.unpack_from(body)
         attributes = _attributes(body[_ADDRESS.size :])
-        if family in _VERSIONS and _IFA_ADDRESS in attributes:
+        if family in (socket.AF_INET, socket.AF_INET6) and _IFA_ADDRESS in attributes:
             other = ip_address(attributes[_IFA_ADDRESS])  # the other end, or itself
             local = ip_address(attributes.get(_IFA_LOCAL, attributes[_IFA_ADDRESS]))
             yield index, local, Prefix.alone(Host.of(other)).shortened(length)
 
 
-def routes(link: socket.socket, *, table: int = MAIN_TABLE, device: int = 0) -> Iterator[FoundRoute]:
-    """The routes of a table, of both versions; those by one device, alone or among others, if it is given."""
+def routes(link: socket.socket, *, table: int = MAIN_TABLE, device: int = 0, protocol: int = 0) -> Iterator[FoundRoute]:
+    """The routes of a table, of both versions.
+
+    With `device`, those by that device, alone or among others; with `protocol`, the kernel leaves others out if it can.
+    """
     asked = _number(_RTA_OIF, device) if device else b""
-    byte = table
-    if table > 255:
+    if table > _LARGEST_BYTE:
         asked += _number(_RTA_TABLE, table)
-        byte = 0
-    for wanted, version in _VERSIONS.items():
-        question = _ROUTE.pack(wanted, 0, 0, 0, byte, 0, 0, 0, 0) + asked
+    for wanted in (socket.AF_INET, socket.AF_INET6):
+        in_byte = table if table <= _LARGEST_BYTE else 0
+        question = _ROUTE.pack(wanted, 0, 0, 0, in_byte, protocol, 0, 0, 0) + asked
         for body in _dump(link, _GET_ROUTE, _NEW_ROUTE, question):
-            family, length, _, _, named, _, _, kind, _ = _ROUTE.unpack_from(body)
+            family, length, _, _, named, made_by, _, kind, flags = _ROUTE.unpack_from(body)
             attributes = _attributes(body[_ROUTE.size :])
-            if _RTA_TABLE in attributes:
-                named = _NUMBER.unpack(attributes[_RTA_TABLE])[0]
-            by_device = attributes.get(_RTA_OIF) == _NUMBER.pack(device) or _RTA_MULTIPATH in attributes
-            if (family, named) != (wanted, table) or (device and not by_device):
+            several = _RTA_SEVERAL_WAYS in attributes
+            (index,) = _NUMBER.unpack(attributes.get(_RTA_OIF, bytes(4)))
+            (number,) = _NUMBER.unpack(attributes.get(_RTA_TABLE, _NUMBER.pack(named)))
+            if (family, number) != (wanted, table) or (device and index != device and not several):
                 continue
-            destination, gateway = attributes.get(_RTA_DST), attributes.get(_RTA_GATEWAY)
-            host = Host.of(ip_address(destination)) if destination else Host(version, 0)
+            nowhere = bytes(4 if family == socket.AF_INET else 16)
+            gateway = attributes.get(_RTA_GATEWAY)
+            plain = index and kind == UNICAST and not several and _RTA_VIA not in attributes
+            (metric,) = _NUMBER.unpack(attributes.get(_RTA_PRIORITY, bytes(4)))
             yield FoundRoute(
-                Prefix.alone(host).shortened(length),
+                Prefix.alone(Host.of(ip_address(attributes.get(_RTA_DST, nowhere)))).shortened(length),
                 kind,
-                Host.of(ip_address(gateway)) if gateway else None,
-                bool(_RTA_INDIRECT & attributes.keys()),
+                Way(index, Host.of(ip_address(gateway)) if gateway else None, bool(flags & _ONLINK)) if plain else None,
+                metric,
+                made_by,
+                not flags & (_DEAD | _LINKDOWN),
             )
 
 

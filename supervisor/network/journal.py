@@ -2,7 +2,8 @@
 
 Addresses and routes are removed with their device, so only the device is recorded, and of rules and their tables the
 numbers.  A record is written before what it is of can outlive this process, and kept until that has been removed.
-Nothing is synced to disk: a crash of the machine removes all of it too.
+Routes past the tunnel outlive it: the record has the ways they go, and the kernel tells which routes of ours
+(dumps.PAST) go there.  Nothing is synced to disk: a crash of the machine removes all of it too.
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import msgspec
 
 from ..errors import SystemFailure
 from ..record_file import RecordFile
+from .prefixes import Way
 from .rules import Numbers
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A device that this service made."""
 
     name: str
@@ -23,6 +25,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str  # boot and network namespace in which name and index mean something
     uid: int  # who may open it
     session: str
+    ways: tuple[Way, ...] = ()  # of the session's routes past its tunnel
 
 
 class RulesEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +60,15 @@ class DeviceJournal:
         except OSError as error:
             what = "the device" if isinstance(entry, Entry) else "the default route"
             raise SystemFailure(f"{what} cannot be noted on disk: {error.strerror}") from error
+
+    def replace(self, entry: Entry, successor: Entry) -> None:
+        """Record more of a device; raises SystemFailure."""
+        place = self._places[entry]
+        try:
+            self._records.rewrite(place, msgspec.json.encode(successor))
+        except (OSError, ValueError) as error:
+            raise SystemFailure(f"routes past the tunnel cannot be noted on disk: {error}") from error
+        self._places[successor] = self._places.pop(entry)
 
     def remove(self, entry: Noted) -> None:
         """Remove a record, if there is one; raises OSError."""

@@ -1,4 +1,4 @@
-"""What the machine has apart from the sessions: addresses and routes by rtnetlink(7), name servers from files."""
+"""What the machine has apart from the sessions: addresses and routes from the kernel, name servers from files."""
 
 import socket
 from collections.abc import Container, Iterator
@@ -6,19 +6,24 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from . import dumps
-from .prefixes import Host, Prefix
+from .prefixes import Host, Prefix, Way
 from .surroundings import Machine
 
 _RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 _MAX_RESOLVER_FILE = 64 * 1024  # bytes that are looked at
 
 
-def look(sessions: Container[int]) -> Machine:
-    """The machine as it is, without the devices with the indices `sessions`.  Raises SystemFailure."""
+def look(sessions: Container[int], *, ways: bool = False) -> Machine:
+    """The machine as it is, without the devices with the indices `sessions`; with `ways`, how it sends to others.
+
+    Raises SystemFailure.
+    """
     addresses = set[Host]()
-    networks, links = list[tuple[Prefix, str]](), list[tuple[Prefix, str]]()
-    names: dict[int, str] = {}
+    networks = list[tuple[Prefix, str]]()
+    links = list[tuple[Prefix, str]]()
+    routes = list[tuple[int, Prefix, Way]]()
     with dumps.questions() as link:
+        names: dict[int, str] = {}
         for index, local, network in dumps.addresses(link):
             if index in sessions or local.is_link_local:
                 continue
@@ -26,15 +31,28 @@ def look(sessions: Container[int]) -> Machine:
             addresses.add(Host.of(local))
             networks.append((network, name))
         for index, name in names.items():
-            links += ((network, name) for network in _networks(link, index))
-    return Machine(frozenset(addresses), tuple(networks), tuple(links), frozenset(_name_servers()))
+            for route in dumps.routes(link, device=index):
+                if route.kind != dumps.UNICAST or route.way is None or route.protocol == dumps.PAST:
+                    continue
+                if route.destination.length and not route.way.gateway:
+                    links.append((route.destination, name))
+                if ways and route.usable:
+                    routes.append((route.metric, route.destination, route.way))
+    routes.sort(key=lambda one: one[0])
+    return Machine(
+        frozenset(addresses),
+        tuple(networks),
+        tuple(links),
+        frozenset(_name_servers()),
+        tuple((destination, way) for _, destination, way in routes),
+    )
 
 
-def _networks(link: socket.socket, device: int) -> Iterator[Prefix]:
-    """The networks that routes of the main table reach through a device without a gateway."""
-    for route in dumps.routes(link, device=device):
-        if route.kind == dumps.UNICAST and route.destination.length and not route.indirect:
-            yield route.destination
+def routes_past() -> list[tuple[Prefix, int, Way]]:
+    """The routes past the tunnels that there are: destination, metric, way.  Raises SystemFailure."""
+    with dumps.questions() as link:
+        found = list(dumps.routes(link, protocol=dumps.PAST))
+    return [(one.destination, one.metric, one.way) for one in found if one.protocol == dumps.PAST and one.way]
 
 
 def _name(index: int) -> str:

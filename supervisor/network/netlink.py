@@ -42,6 +42,7 @@ class IPv6Off(SystemFailure):
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _KERNEL = 2  # RTPROT_KERNEL: what this service sets in place of the kernel
+_ONLINK = 0x4  # RTNH_F_ONLINK
 _LINK = 253  # RT_SCOPE_LINK: there is no gateway
 _RTM_SETLINK, _IFLA_AF_SPEC, _IFLA_INET_CONF = 19, 26, 1
 _IGNORE_ROUTES_WITH_LINKDOWN = 29  # IPV4_DEVCONF_…, in linux/ip.h
@@ -110,7 +111,10 @@ class Netlink:
         return self._add(f"cannot add route {route.destination}", "route", _route(index, route))
 
     def remove_route(self, index: int, route: DeviceRoute) -> bool:
-        """Remove a route by this device; False if it was not there."""
+        """Remove a route by this device, or past it; False if it was not there.
+
+        The kernel compares the way and the protocol too, so it is no other than was added.
+        """
         return self._remove(f"cannot remove route {route.destination}", "route", "del", **_route(index, route))
 
     def add_rule(self, rule: Rule) -> bool:
@@ -213,6 +217,13 @@ def _route(index: int, route: DeviceRoute) -> dict[str, Any]:
     fields: dict[str, Any] = {"dst": route.destination, "oif": index, "family": _FAMILIES[route.version]}
     if route.metric:
         fields["priority"] = route.metric
+    if way := route.way:
+        fields |= {"oif": way.device, "proto": dumps.PAST}
+        if way.gateway is not None:
+            fields["gateway"] = str(way.gateway)
+            if way.onlink:
+                fields["flags"] = _ONLINK
+            return fields
     if route.source is not None:
         fields["proto"] = _KERNEL
     if route.version == 4:

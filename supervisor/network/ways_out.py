@@ -28,8 +28,8 @@ def look(sessions: Container[int]) -> WaysOut:
             for route in dumps.routes(link, device=index):
                 if route.kind != dumps.UNICAST or route.destination.length:
                     continue
-                if route.gateway is not None:
-                    gateways.add(route.gateway)
+                if route.way is not None and route.way.gateway is not None:
+                    gateways.add(route.way.gateway)
                 version = route.destination.version
                 addresses |= {host for host, _ in pairs if host.version == version}
                 networks |= {network for _, network in pairs if network.version == version}

@@ -20,6 +20,7 @@ from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .routes import read_route
 from .typed import TypedInput
 from .values import (
     CompiledProfile,
@@ -40,10 +41,10 @@ MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' 
 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 
-# What the worker has to know of the profile once the server has pushed its own part.
+# What the worker has to know of the profile beside its routes, once the server has pushed its own part.
 _NETWORK = frozenset(
     (
-        *("topology", "ifconfig", "ifconfig-ipv6", "route", "route-ipv6", "route-gateway", "route-ipv6-gateway"),
+        *("topology", "ifconfig", "ifconfig-ipv6", "route-gateway", "route-ipv6-gateway"),
         *("route-metric", "route-nopull", "redirect-gateway", "redirect-private", "block-ipv6", "dhcp-option", "dns"),
         *("allow-pull-fqdn", "pull-filter"),
     )
@@ -256,11 +257,17 @@ class Compiler:
         self.scope.lines.append("")
 
     def route(self, option: Option) -> None:
+        words = (option.name, *option.params)
         self.routes += 1
         if self.routes > MAX_ROUTES:
             self.drop(option, f"{MAX_ROUTES} routes are the most", f"a further {option.name}")
+            return
+        try:
+            read_route(words)
+        except ValueError as error:
+            self.drop(option, str(error), f"{option.name} {shown(option.params[0])}")
         else:
-            self.emit(option)
+            self.network.append(words)  # an engine that cannot make one of them would tell of none
 
     def connection(self, option: Option) -> None:
         self.scope = replace(self.top, remotes=[], lines=[])

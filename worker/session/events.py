@@ -8,9 +8,9 @@ from ...ipc import messages
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
-from ...policy.reports import About, is_endpoint, is_web_page
+from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
-from . import management, network_settings
+from . import management
 from .phases import Event, Phase
 from .questions import CannotAnswer
 from .session import WorkerSession
@@ -200,23 +200,9 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     session.attempts.remotes.heard(text)
     if session.attempts.remotes.leads_nowhere and session.phase is Phase.RUNNING:
         session.try_next_remote()
-    session.redirected |= text.startswith("PUSH: ") and "redirect-gateway" in text
     if text.startswith(_OWN_CERTIFICATE_EXPIRED):
         session.attempts.expect_failure("Your certificate has expired")
     session.uplink.log(category, text)
-
-
-def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
-    wanted, warnings = network_settings.from_environment(
-        event.environment, session.attempts.remotes.tried, redirected=session.redirected
-    )
-    session.uplink.warn(About.CONNECTION, warnings)
-    session.ask_for_network(wanted)
-
-
-def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
-    session.network = None
-    session.uplink.tell(messages.ClearNetwork())
 
 
 def _key_refused(session: WorkerSession) -> None:
@@ -301,8 +287,8 @@ _HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
     management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
     management.Message: _message,
-    management.DeviceUp: _device_up,
-    management.DeviceDown: _device_down,
+    management.DeviceUp: lambda session, event: session.device_up(event.environment),
+    management.DeviceDown: lambda session, event: session.device_down(),
     management.CertificateCount: _certificate,
     management.CertificateEntry: _certificate,
     management.Fatal: _fatal,

@@ -8,13 +8,15 @@ import errno
 import mmap
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import prctl
+from msgspec.structs import replace
 
 from ...ipc import messages
 from ...ipc.channel import Channel
 from ...policy.causes import Cause
+from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import (
     ANSWER_DEADLINE,
     GOODBYE_DEADLINE,
@@ -39,6 +41,8 @@ from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
 from .pushed import Pushed
 from .remotes import Remotes
+from .route_names import RouteNames
+from .routes import Routes
 from .timers import Timers
 from .uplink import Uplink
 from .user_input import UserInput
@@ -68,7 +72,7 @@ class WorkerSession:
         self.endpoint_reported = False  # not before the bytes so far are counted
         self.network: NetworkSettings | None = None  # asked for last
         self.pushed = Pushed()
-        self.redirected = False  # all traffic is to go through the tunnel
+        self.route_names = RouteNames(self.uplink, timers, self.attempts.looking_up)
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
@@ -126,7 +130,6 @@ class WorkerSession:
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
         self.uplink.warn(About.PROFILE, profile.warnings)
         self.pushed = Pushed(profile.network)
-        self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
 
@@ -180,6 +183,44 @@ class WorkerSession:
         if self.endpoint is not None and self.endpoint_reported:
             self.report_connected()
 
+    def device_up(self, environment: Mapping[str, str]) -> None:
+        """The engine has its device: ask for its settings, once the names in its routes have been looked up."""
+        of_profile = self.profile.network if self.profile is not None else ()
+        routes = Routes(of_profile, self.pushed.options)
+        if not self.pushed.complete:
+            routes.problems.append("the server pushes more than is read: options may be missing")
+        options = (*of_profile, *self.pushed.options)
+
+        def configure() -> None:
+            wanted, warnings = network_settings.from_environment(
+                environment,
+                self.attempts.remotes.tried,
+                routes=routes,
+                options=options,
+                found=self.route_names.found,
+                redirect_optional=self.overrides.redirect_optional,
+            )
+            self.uplink.warn(About.CONNECTION, warnings)
+            if self.ask_for_network(wanted) and self.endpoint is not None and self.endpoint_reported:
+                self.report_connected()
+
+        self.route_names.look_up(routes.names, configure)
+
+    def device_down(self) -> None:
+        """The engine has given its device up."""
+        self.route_names.stop()
+        self.network = None
+        self.uplink.tell(messages.ClearNetwork())
+
+    def looked_up(self, answer: messages.Resolved) -> None:
+        """The supervisor's answer to a look-up."""
+        if self.route_names.learned(answer) and answer.host not in self.attempts.remotes.to_look_up():
+            if answer.error:
+                self.uplink.log(LogCategory.INFO, f"Cannot resolve {answer.host}: {answer.error}")
+            answer = replace(answer, error="")  # it is no reason for an attempt to fail
+        self.attempts.looked_up(answer)
+        self.route_names.go_on()
+
     def ask_for_network(self, wanted: NetworkSettings) -> bool:
         """Ask for settings of the device; False if they are not acceptable, and the session has failed."""
         try:
@@ -202,10 +243,10 @@ class WorkerSession:
         return self.ask_for_network(network_settings.moved(network, server))
 
     def report_connected(self) -> None:
-        """Report the connection there is."""
+        """Report the connection there is, once its network settings have been asked for."""
         assert self.endpoint is not None
         self.endpoint_reported = True
-        if self._server_known():
+        if not self.route_names.waiting and self._server_known():
             self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
 
     def _end_engine(self) -> None:
