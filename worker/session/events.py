@@ -204,7 +204,6 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     session.attempts.heard(meaning(text, session.attempts.remotes.tried, is_error=is_error))
     if session.attempts.leads_nowhere and session.phase is Phase.RUNNING:
         session.try_next_remote()
-    session.redirected |= text.startswith("PUSH: ") and "redirect-gateway" in text
     session.uplink.log(category, text)
 
 
