@@ -85,3 +85,24 @@ def test_what_only_the_service_knows_is_no_refusal() -> None:
     found = verdict(START + "pkcs11-providers card\npkcs11-id x\n")
     assert not found.refused and [(one.option, one.line) for one in found.warnings] == [("pkcs11-providers", 7)]
     assert verdict(START + "pkcs11-id x\n").refused
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "empty file"),
+        (b"\xef\xbb\xbf\r\n \n", "empty file"),
+        (b"<!DOCTYPE HTML>\n<html>\n</html>\n", "web page"),
+        (b"\n<html lang='en'>\n", "web page"),
+        (b"# x\n[Interface]\nAddress = 192.0.2.1\nPrivateKey = x\n[Peer]\n", "WireGuard"),
+        (b"-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n", "certificate or key"),
+        (b"PK\x03\x04\0\0", "archive"),
+        (b"{\\rtf1\\ansi client}", "word processor"),
+        (b"root:x:0:0:root:/root:/bin/bash\n", "is this a profile?"),
+        (b"dev tun\n", ""),
+    ],
+)
+def test_what_else_a_file_is(text: bytes, words: str) -> None:
+    found = verdict(text)
+    assert words in found.refused[0].reason and not found.ignored
+    assert (found.refused[0].line == 0 and len(found.refused) > 1) or not words

@@ -8,8 +8,9 @@ knows whether it can use them: what they would refuse is not among the refusals.
 import msgspec
 
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
-from ...policy.profile.syntax import Option, ProfileTextError, problem
+from ...policy.profile.syntax import Option, ProfileTextError, decode, problem
 from .compiler import Compiler, read_options
+from .other_files import what_it_is
 from .values import ProfileRefused
 
 
@@ -40,12 +41,22 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def verdict(profile: bytes | str) -> Verdict:
     """What a session will make of `profile`, with all reasons.  Does not raise."""
+    options = None
     try:
         options = read_options(profile)
     except ProfileTextError as error:
-        return Verdict((_of_text(error),))
+        found = Verdict((_of_text(error),))
     except ProfileRefused as error:
-        return Verdict((_of_option(error),))
+        found = Verdict((_of_option(error),))
+    else:
+        found = _of_options(options)
+    text = profile if isinstance(profile, str) else decode(profile)
+    if found.refused and (kind := what_it_is(text, options)):
+        return Verdict((Remark(kind), *found.refused))
+    return found
+
+
+def _of_options(options: list[Option]) -> Verdict:
     whole = (Remark(text),) if (text := problem(options)) else ()
     try:
         judge = _Judge(options)
