@@ -14,6 +14,7 @@ from .profiles import import_profile, profiles_named, the_only
 from .progress import Progress, progress
 from .run import on_bus, print_json, put, say
 from .services import CONFIGURATION, SESSIONS
+from .sessions import inspected
 from .show import connected_text, session_json
 from .verdicts import asks_credentials, reasons_text
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 )
 @asks_credentials
 @click.option("--background", is_flag=True, help="Do not wait for the connection.")
-@click.option("--json", "as_json", is_flag=True, help="Print the session as sessions-list --json does.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no progress, and no warnings.")
+@click.option("--json", "as_json", is_flag=True, help="Print the session as sessions-list --json does, and notices.")
 def session_start(
     config: str | None,
     config_path: str | None,
@@ -41,6 +43,7 @@ def session_start(
     credentials_file: str | None,
     ask_credentials: bool,
     background: bool,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Start a session, and wait until it is connected.
@@ -51,6 +54,8 @@ def session_start(
     The files that a profile from a file names are embedded, as config-import does, but for the user name and password
     that --credentials-file gives.
 
+    What was left out of the profile or of the server's settings, or changed, is printed on standard error, a line each.
+
     If the connection fails, or ovpnctl is interrupted or its terminal closed, the session is disconnected.
     """
     if (config is None) == (config_path is None):
@@ -58,7 +63,7 @@ def session_start(
     if ask_credentials and config is None:
         raise click.UsageError("--ask-credentials is for a profile from a file.")
 
-    async def work(bus: "Bus") -> tuple[str, dict[str, Any]]:
+    async def work(bus: "Bus") -> tuple[str, dict[str, Any], list[str]]:
         from .connect import connect, end_session, until
         from .credentials import Asker, read_credentials
         from .profile_file import CREDENTIALS
@@ -66,7 +71,7 @@ def session_start(
 
         credentials = read_credentials(credentials_file)
         watch = await Watch.start(bus)
-        with watch.interruptible(), progress() as shown:
+        with watch.interruptible(), progress(quiet=quiet) as shown:
             left_out = CREDENTIALS if ask_credentials else CREDENTIALS[:1] if credentials_file else ()
             path = await _new_session(bus, config, config_path, left_out, shown)
             try:
@@ -76,15 +81,18 @@ def session_start(
                     goal = StatusMinor.CONN_CONNECTED
                     await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
+                notices = list((await inspected(bus, path)).get("notices", ()))
             except BaseException as error:  # whatever it is: nobody would use this session
                 if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
                     await end_session(bus, path)
                 raise
-        return path, properties
+        return path, properties, notices
 
-    path, properties = on_bus(work)
+    path, properties, notices = on_bus(work)
+    for notice in () if quiet else notices:
+        say(f"Warning: {sanitize(notice)}")
     if as_json:
-        print_json(session_json(path, properties))
+        print_json({**session_json(path, properties), "notices": notices})
     else:
         put(f"Session path: {path}")
         put("Connecting in the background" if background else connected_text(properties))

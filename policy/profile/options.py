@@ -43,6 +43,8 @@ TAKEN_OVER: dict[str, Rule] = {
     "disable-dco": taken_over(0, 0, "always so"),
     "ignore-unknown-option": taken_over(0, 15, "names that are left out even where they look misspelt"),
     "remote-random-hostname": taken_over(0, 0, "names are looked up outside the engine, below such a label"),
+    "route": taken_over(1, 4, "set by the session manager, by names that are looked up outside the engine"),
+    "route-ipv6": taken_over(1, 3, "set by the session manager"),
     "mode": taken_over(1, 1, "always p2p"),
     "tun-ipv6": taken_over(0, 0, "always so"),
 }

@@ -131,7 +131,7 @@ def test_imports_inside_are_relative(package: str) -> None:
 
 def test_tests_share_through_their_support() -> None:
     """A directory of tests imports nothing of another, unless that is what it is about."""
-    about = {"unit": {"fuzz", "mutants", "hostile"}, "integration": {"mutants"}}
+    about = {"unit": {"fuzz", "mutants", "hostile", "profiles"}, "integration": {"mutants"}}
     for source in sources("tests"):
         directory, *_ = source.relative_to(ROOT / "tests").parts
         for node in ast.walk(ast.parse(source.read_text())):

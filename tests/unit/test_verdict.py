@@ -68,7 +68,7 @@ def test_all_reasons_are_said() -> None:
         ("cert", 8),
     ]
     found = verdict("dev tap\nsecret x\nremote a\n")
-    assert [one.line for one in found.refused] == [0, 1, 2] and "--ca" in found.refused[0].reason
+    assert [one.line for one in found.refused] == [2, 0, 1] and "--ca" in found.refused[1].reason
 
 
 def test_what_is_ignored_and_asked_for() -> None:
@@ -87,22 +87,7 @@ def test_what_only_the_service_knows_is_no_refusal() -> None:
     assert verdict(START + "pkcs11-id x\n").refused
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (b"", "empty file"),
-        (b"\xef\xbb\xbf\r\n \n", "empty file"),
-        (b"<!DOCTYPE HTML>\n<html>\n</html>\n", "web page"),
-        (b"\n<html lang='en'>\n", "web page"),
-        (b"# x\n[Interface]\nAddress = 192.0.2.1\nPrivateKey = x\n[Peer]\n", "WireGuard"),
-        (b"-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n", "certificate or key"),
-        (b"PK\x03\x04\0\0", "archive"),
-        (b"{\\rtf1\\ansi client}", "word processor"),
-        (b"root:x:0:0:root:/root:/bin/bash\n", "is this a profile?"),
-        (b"dev tun\n", ""),
-    ],
-)
-def test_what_else_a_file_is(text: bytes, words: str) -> None:
+@pytest.mark.parametrize("text", ["", "<!DOCTYPE HTML>\n<p>", "<html>\n</html>", "root:x:0:0:root:/root:/bin/sh\n" * 3])
+def test_nothing_is_ignored_in_what_is_no_profile(text: str) -> None:
     found = verdict(text)
-    assert words in found.refused[0].reason and not found.ignored
-    assert (found.refused[0].line == 0 and len(found.refused) > 1) or not words
+    assert len(found.refused) == 1 and found.refused[0].line == 0 and not found.ignored

@@ -7,10 +7,11 @@ knows whether it can use them: what they would refuse is not among the refusals.
 
 import msgspec
 
+from ...policy.profile.options import OPTIONS, REFUSED
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
-from ...policy.profile.syntax import Option, ProfileTextError, decode, problem
-from .compiler import Compiler, read_options
-from .other_files import what_it_is
+from ...policy.profile.syntax import Option, ProfileTextError
+from .compiler import Compiler
+from .reading import read_options
 from .values import ProfileRefused
 
 
@@ -41,23 +42,15 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def verdict(profile: bytes | str) -> Verdict:
     """What a session will make of `profile`, with all reasons.  Does not raise."""
-    options = None
     try:
-        options = read_options(profile)
+        options, trouble = read_options(profile)
     except ProfileTextError as error:
-        found = Verdict((_of_text(error),))
+        return Verdict((_of_text(error),))
     except ProfileRefused as error:
-        found = Verdict((_of_option(error),))
-    else:
-        found = _of_options(options)
-    text = profile if isinstance(profile, str) else decode(profile)
-    if found.refused and (kind := what_it_is(text, options)):
-        return Verdict((Remark(kind), *found.refused))
-    return found
-
-
-def _of_options(options: list[Option]) -> Verdict:
-    whole = (Remark(text),) if (text := problem(options)) else ()
+        return Verdict((_of_option(error),))
+    whole = (Remark(trouble),) if trouble else ()
+    if trouble and not any(option.name in OPTIONS for option in options):
+        return Verdict(whole)  # all there is to it is that it is no profile
     try:
         judge = _Judge(options)
     except ProfileTextError as error:
@@ -92,6 +85,8 @@ class _Judge(Compiler):
     def verdict(self, whole: tuple[Remark, ...]) -> Verdict:
         """The verdict, with `whole` as what is wrong with the whole profile."""
         refused = [*whole, *self.refused]
+        if whole:  # may be so because of what an option says that is refused in any case
+            refused.sort(key=lambda one: one.option not in REFUSED)
         asks: tuple[str, ...] = ()
         try:
             asks = tuple(sorted(need.value for need in self.compiled().needs))
