@@ -80,6 +80,7 @@ class Service:
                 self._log,
                 prepared.tun_directory,
                 public_networks=options.public_networks == "allow",
+                named=options.device_names,
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
         except OSError as error:
