@@ -267,7 +267,7 @@ class WorkerSession:
         self.machine.happened(Event.ENGINE_HOLDS)
 
     def try_next_remote(self) -> None:
-        """Send the engine on: its present remote has no address."""
+        """Send the engine on: its present remote has no address, or will not do."""
         self.attempts.skip()
         self.interrupt()
 
