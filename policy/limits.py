@@ -94,6 +94,11 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 MAX_ROUTES = 1024
 # routes that go past the tunnel, of one session and of all sessions of one user; beyond: the rest is left out
 MAX_ROUTES_PAST = 256
+# networks of which each is more than a route may be, as parts of a default route; beyond: the session fails
+MAX_REDIRECTED_NETWORKS = 32
+# sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
+MAX_REDIRECTING = 16
+MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
 MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
 ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
 MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
@@ -194,6 +199,10 @@ FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
+# the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
+# ours were missing; beyond: more changes are looked at together
+ROUTING_QUIET = 0.05
+MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0
 READY_PAUSE = 0.01  # before such a service is asked for the second time; beyond: each further pause is twice as long

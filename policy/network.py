@@ -10,14 +10,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from . import redirect as redirection
 from .limits import MAX_ADDRESSES, MAX_PUBLIC_IPV4, MAX_PUBLIC_IPV6, MAX_ROUTES, MAX_ROUTES_PAST
+from .redirect import MIN_PREFIX, Redirect
 
 MTU_RANGE = range(576, 65536)  # bytes; a tun device takes no more
 MIN_MTU_IPV6 = 1280  # bytes; RFC 8200, section 5
 MAX_METRIC = 2**31 - 1
-
-# Shorter prefixes redirect all traffic, be it in one piece (0.0.0.0/0) or in two (0.0.0.0/1 and 128.0.0.0/1).
-MIN_PREFIX = {4: 8, 6: 16}
 
 
 def _range(network: str) -> tuple[int, int]:
@@ -78,6 +77,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     server: str  # address the engine talks to; no route may cover it
+    redirect: Redirect | None = None  # as much of the machine's default route
 
 
 def check(settings: NetworkSettings) -> None:
@@ -101,6 +101,8 @@ def check(settings: NetworkSettings) -> None:
     past = sum(route.past for route in settings.routes)
     if past > MAX_ROUTES_PAST:
         raise PolicyViolation(f"{past} routes past the tunnel are more than {MAX_ROUTES_PAST}")
+    if settings.redirect is not None and (reason := redirection.problem(settings.redirect)):
+        raise PolicyViolation(f"the default route: {reason}")
     for version, size in public_size(requested_networks(settings)).items():
         if size > MAX_PUBLIC[version]:
             raise PolicyViolation(f"the routes lead to {too_public(version, size)}")
@@ -175,7 +177,7 @@ def _network_problem(text: str, server: IPv4Address | IPv6Address | None) -> str
     if network.prefixlen < MIN_PREFIX[version] and not unique_local:
         if server is None:
             return "so much cannot go past the tunnel"
-        return "redirecting the default route is not supported yet"
+        return f"it is wider than /{MIN_PREFIX[version]}: only a part of the default route may be"
     if reason := _overlap(version, first, last):
         return f"overlaps {reason} addresses"
     if server is not None and server.version == version and first <= int(server) <= last:

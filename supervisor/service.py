@@ -21,6 +21,8 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
+from .network.redirecting import Terms
+from .network.rules import Numbers
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
@@ -80,6 +82,11 @@ class Service:
                 self._log,
                 prepared.tun_directory,
                 public_networks=options.public_networks == "allow",
+                terms=Terms(
+                    uids=options.session_uids,
+                    who=options.redirect,
+                    numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                ),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
         except OSError as error:

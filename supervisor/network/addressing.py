@@ -17,9 +17,10 @@ from ..logging.log import Log
 from . import machine
 from .claims import Claims, Conflict, DeviceRoute
 from .firewall import Firewall, Guard
-from .journal import Entry
+from .journal import DeviceJournal, Entry, RulesEntry
 from .netlink import IPv6Off, Netlink
 from .prefixes import Host
+from .redirecting import Redirecting, Terms
 
 
 class _Device(msgspec.Struct):
@@ -40,6 +41,7 @@ class Addressing:
         self,
         netlink: Netlink,
         firewall: Firewall,
+        journal: DeviceJournal,
         log: Log,
         freed: Callable[[], None],
         notice: Callable[[str, str], None],
@@ -47,6 +49,7 @@ class Addressing:
         note: Callable[[Entry, Entry], None],
         *,
         public_networks: bool,
+        terms: Terms,
     ) -> None:
         """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say.
 
@@ -63,6 +66,7 @@ class Addressing:
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
+        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices)
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices
@@ -71,6 +75,9 @@ class Addressing:
     def entries(self) -> list[Entry]:
         """Of all devices."""
         return [device.entry for device in self._devices.values()]
+
+    def _indices(self) -> set[int]:
+        return {device.entry.index for device in self._devices.values()}
 
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
@@ -116,8 +123,11 @@ class Addressing:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
-        surroundings = machine.look({one.entry.index for one in self._devices.values()}, ways=ways)
+        surroundings = machine.look(self._indices(), ways=ways)
+        redirect, waits = settings.redirect, ""
         try:
+            if redirect is not None:
+                waits = self._redirecting.check(entry, device.owner, redirect)
             decision = self._claims.request(entry.name, entry.session, device.owner, settings, surroundings)
         except Conflict as conflict:
             if conflict.note:
@@ -126,6 +136,12 @@ class Addressing:
         for note in decision.notes:
             self._tell_root(entry.session, device.owner, note)
         warnings += decision.warnings
+        if redirect is None:
+            self._redirecting.release(entry.name)
+        else:
+            self._redirecting.claim(entry, device.owner, redirect)
+        if waits:
+            warnings.append(f"traffic does not go through the tunnel: {waits}")
         return decision.addresses
 
     def _requests(self, device: _Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:
@@ -168,6 +184,7 @@ class Addressing:
                 if problem := self._set_route(device, route):
                     warnings.append(problem)
                 yield
+        yield from self._redirecting.apply(name, _versions(device), warnings)
 
     def _set_route(self, device: _Device, route: DeviceRoute) -> str:
         """Set a route that is granted; what its user is to know, or ""."""
@@ -218,9 +235,44 @@ class Addressing:
                     except SystemFailure as error:
                         self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
             yield
+        for has_it in self._redirecting.settle():
+            device = self._devices[has_it]
+            if device.change is not None and not device.changing:
+                yield from self._redirect_late(device)
+            yield
+
+    def _redirect_late(self, device: _Device) -> Iterator[None]:
+        """Set the default route of a session that waited for it."""
+        warnings: list[str] = []
+        try:
+            yield from self._redirecting.apply(device.entry.name, _versions(device), warnings)
+        except SystemFailure as error:
+            self._redirecting.release(device.entry.name)
+            warnings.append(str(error))
+        else:
+            warnings.append("all traffic goes through the tunnel now")
+        for text in warnings:
+            self._notice(device.entry.session, text)
+
+    def look_again(self) -> Iterator[bool]:
+        """Have the default routes follow what has changed; yields whether rules of ours had been removed."""
+        missing = False
+        try:
+            for missing in self._redirecting.look_again():
+                yield missing
+        except SystemFailure as error:
+            self._log.error(f"Default routes of sessions do not follow the machine's: {error}", group=LogGroup.NETCFG)
+        if missing:
+            for session in self._redirecting.sessions:
+                self._notice(session, "another program removed routing rules of the tunnel; they are there again")
+
+    def undo(self, entry: RulesEntry) -> None:
+        """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""
+        self._redirecting.undo(entry)
 
     def _clear(self, device: _Device, keep: bool = False) -> None:
         if not keep:
+            self._redirecting.release(device.entry.name)
             self._claims.rest(device.entry.name)
             self._look_at_pending()
         if device.change is None:
@@ -229,6 +281,7 @@ class Addressing:
         if self._netlink.set_down(device.entry.index):
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
+        self._redirecting.down(device.entry.name)
         self._end_guard(device.addresses)
         device.change = None
         device.changing = False
@@ -244,7 +297,7 @@ class Addressing:
                 self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
 
     def _look_at_pending(self) -> None:
-        if self._claims.pending:
+        if self._claims.pending or self._redirecting.waiting:
             self._freed()
 
     # The firewall
@@ -278,3 +331,8 @@ class Addressing:
             self._firewall.guard(self._guards)
         except SystemFailure as error:
             self._log.error(f"Addresses stay closed to other users: {error}", group=LogGroup.NETCFG)
+
+
+def _versions(device: _Device) -> frozenset[int]:
+    """Of the addresses that it has."""
+    return frozenset(address.version for address in device.addresses)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...policy.network import MIN_PREFIX
+from ...policy.redirect import MIN_PREFIX
 from .prefixes import Host, Prefix, PrefixMap, Way
 
 Networks = Iterable[tuple[Prefix, str]]

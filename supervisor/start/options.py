@@ -11,6 +11,7 @@ import msgspec
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, Who
 from ...policy.sandbox.layers import Layer
 from ..sandbox import choice
 from ..version import API_VERSION, VERSION
@@ -18,6 +19,8 @@ from ..version import API_VERSION, VERSION
 PROGRAM = "openvpn3-service-sessionmgr"
 _LOWEST_SESSION_UID = 1000  # below are system accounts
 _HIGHEST_UID = 2**32 - 3  # the last two mean "nobody given" to various system calls
+_MAIN_PRIORITY = 32766  # of the rule for the machine's main routing table
+_LAST_NAMED_TABLE = 255  # the local one
 _TOO_MANY = 1_000_000  # minutes or seconds
 
 
@@ -39,6 +42,9 @@ class Options(msgspec.Struct, frozen=True):
     process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     public_networks: Literal["allow", "refuse"]
+    redirect: Who
+    redirect_rules: int  # the first priority
+    redirect_tables: int  # the first one
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -154,6 +160,27 @@ def make_parser() -> argparse.ArgumentParser:
         "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
     )
     parser.add_argument(
+        "--redirect",
+        choices=("any", "root", "refuse"),
+        default="any",
+        help="whose sessions may send all traffic of this machine through their tunnel, if profile or server ask for "
+        "it: any user's (any, the default), root's, or nobody's; others fail",
+    )
+    parser.add_argument(
+        "--redirect-rules",
+        type=_priority,
+        default=str(FIRST_PRIORITY),
+        metavar="PRIORITY",
+        help=f"use routing rules of the {PRIORITIES} priorities from PRIORITY on for that (default %(default)s)",
+    )
+    parser.add_argument(
+        "--redirect-tables",
+        type=_table,
+        default=str(FIRST_TABLE),
+        metavar="TABLE",
+        help=f"use the {TABLES} routing tables from TABLE on for that (default %(default)s)",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -189,6 +216,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
+        redirect=cast(Who, chosen.redirect),
+        redirect_rules=chosen.redirect_rules,
+        redirect_tables=chosen.redirect_tables,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -213,6 +243,20 @@ def _seconds(text: str) -> float:
 
 def _grace(text: str) -> float:
     return _number(text, lowest=0)
+
+
+def _priority(text: str) -> int:
+    return _whole(text, range(1, _MAIN_PRIORITY - PRIORITIES))
+
+
+def _table(text: str) -> int:
+    return _whole(text, range(_LAST_NAMED_TABLE + 1, 2**31))
+
+
+def _whole(text: str, numbers: range) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 11 and int(text) in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {numbers[0]} to {numbers[-1]}")
+    return int(text)
 
 
 def _given(text: str) -> str:

@@ -61,10 +61,6 @@ def test_foreign_options_that_are_no_dns(option: str) -> None:
     assert from_environment(SUBNET | {"foreign_option_1": option}, SERVER)[1] == []
 
 
-def test_redirect_gateway_is_told() -> None:
-    assert "redirect-gateway" in from_environment(SUBNET, SERVER, redirected=True)[1][0]
-
-
 KEYS = st.sampled_from(
     [
         *("tun_mtu", "ifconfig_local", "ifconfig_netmask", "ifconfig_remote", "ifconfig_ipv6_local"),

@@ -200,7 +200,6 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     session.attempts.remotes.heard(text)
     if session.attempts.remotes.leads_nowhere and session.phase is Phase.RUNNING:
         session.try_next_remote()
-    session.redirected |= text.startswith("PUSH: ") and "redirect-gateway" in text
     if text.startswith(_OWN_CERTIFICATE_EXPIRED):
         session.attempts.expect_failure("Your certificate has expired")
     session.uplink.log(category, text)

@@ -8,6 +8,8 @@ import msgspec
 
 from ...policy.limits import MAX_ADDRESSES
 from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, check, route_problem
+from ...policy.redirect import is_wide
+from . import redirection
 from .routes import Options, Routes, Tunnel
 
 _DEFAULT_MTU = 1500
@@ -21,13 +23,13 @@ def from_environment(
     routes: Routes | None = None,
     options: Options = (),
     found: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-    redirected: bool = False,
+    redirect_optional: bool = False,
 ) -> tuple[NetworkSettings, list[str]]:
     """The settings to ask for, and a warning for each thing asked for by the server that is left out.
 
     `server` is the address the engine talks to; `options` are those of profile and server, `routes` what they say of
-    routes, and `found` the addresses of the names in these; `redirected` tells that all traffic should go through the
-    tunnel, which the environment does not say.  Values that do not parse are left out with a warning too.
+    routes, and `found` the addresses of the names in these; with `redirect_optional` the session does without the
+    machine's default route if it cannot have it.  Values that do not parse are left out with a warning too.
     """
     warnings: list[str] = []
     addresses = tuple(_addresses(environment, warnings))[:MAX_ADDRESSES]
@@ -35,18 +37,20 @@ def from_environment(
     if routes is not None:
         wanted, left_out = routes.wanted(Tunnel.of(environment, addresses, options, server), found)
         warnings += left_out
+    wide = (route.destination for route in wanted if _is_redirected(route))
+    redirect, unknown = redirection.wanted(options, wide, optional=redirect_optional)
+    warnings += unknown
     settings = NetworkSettings(
         mtu=_integer(environment.get("tun_mtu"), _DEFAULT_MTU),
         addresses=addresses,
-        routes=wanted,
+        routes=tuple(route for route in wanted if not _is_redirected(route)),
         server=server,
+        redirect=redirect,
     )
     try:
         check(settings)
     except PolicyViolation as error:
         warnings.append(f"the server's settings for the tunnel will be refused: {error}")
-    if redirected:
-        warnings.append("sending all traffic through the tunnel (redirect-gateway) is not supported yet: left out")
     if any(_is_dns(value) for key, value in environment.items() if key.startswith("foreign_option_")):
         warnings.append("the DNS settings for this tunnel are not applied: not supported yet")
     return settings, warnings
@@ -56,6 +60,10 @@ def moved(settings: NetworkSettings, server: str) -> NetworkSettings:
     """The same settings where the engine talks to another server: without the routes that cover this one."""
     routes = tuple(route for route in settings.routes if route_problem(route, server) is None)
     return msgspec.structs.replace(settings, server=server, routes=routes)
+
+
+def _is_redirected(route: Route) -> bool:
+    return is_wide(route.destination) and not route.past
 
 
 def _is_dns(option: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from ...policy.limits import MAX_ROUTE_NAMES, MAX_ROUTES, MAX_ROUTES_PAST
 from ...policy.network import Address, Route, attached_network, route_problem, server_address
+from ...policy.redirect import is_wide
 from ..profile.routes import (
     NET_GATEWAY,
     REMOTE_HOST,
@@ -100,7 +101,10 @@ class Routes:
         return tuple(self._names)
 
     def wanted(self, tunnel: Tunnel, found: Mapping[str, tuple[str, ...]]) -> tuple[tuple[Route, ...], list[str]]:
-        """The routes to ask for, and why others are left out; `found` has what the names' look-ups gave."""
+        """The routes to ask for, also such as are part of a default route, and why others are left out.
+
+        `found` has what the names' look-ups gave.
+        """
         warnings = self.problems[:]
         routes: list[Route] = []
         past = 0
@@ -124,7 +128,9 @@ class Routes:
                 continue
             for network in networks:
                 route = Route(str(network), self._metric if option.metric is None else option.metric, past)
-                if reason := route_problem(route, tunnel.server):
+                if is_wide(route.destination) and not past:
+                    yield route  # a part of a default route
+                elif reason := route_problem(route, tunnel.server):
                     warnings.append(f"route {network}{' past the tunnel' * past} left out: {reason}")
                 else:
                     yield route

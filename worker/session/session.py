@@ -73,7 +73,6 @@ class WorkerSession:
         self.network: NetworkSettings | None = None  # asked for last
         self.pushed = Pushed()
         self.route_names = RouteNames(self.uplink, timers, self.attempts.looking_up)
-        self.redirected = False  # all traffic is to go through the tunnel
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
@@ -131,7 +130,6 @@ class WorkerSession:
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
         self.uplink.warn(About.PROFILE, profile.warnings)
         self.pushed = Pushed(profile.network)
-        self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
 
@@ -200,7 +198,7 @@ class WorkerSession:
                 routes=routes,
                 options=options,
                 found=self.route_names.found,
-                redirected=self.redirected,
+                redirect_optional=self.overrides.redirect_optional,
             )
             self.uplink.warn(About.CONNECTION, warnings)
             if past := [route.destination for route in wanted.routes if route.past]:
