@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ....policy.limits import MAX_WAYS
 from ....policy.network import Address, Route
+from ....supervisor.network.dumps import PAST
 from ....supervisor.network.journal import Entry
-from ....supervisor.network.machine import PAST
 from ....supervisor.network.prefixes import Host, Way
 from ....supervisor.record_file import RecordFile
 from ...support.isolated import (
