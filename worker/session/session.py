@@ -201,6 +201,8 @@ class WorkerSession:
                 redirect_optional=self.overrides.redirect_optional,
             )
             self.uplink.warn(About.CONNECTION, warnings)
+            if past := [route.destination for route in wanted.routes if route.past]:
+                self.uplink.log(LogCategory.INFO, f"Past the tunnel go {', '.join(past)}")
             if self.ask_for_network(wanted) and self.endpoint is not None and self.endpoint_reported:
                 self.report_connected()
 
