@@ -45,7 +45,7 @@ def versions(redirect: Redirect) -> frozenset[int]:
 def is_wide(text: str) -> bool:
     """Whether a network is part of a default route: fc00::/7, all private addresses of IPv6, is not."""
     network = ip_network(text)
-    unique_local = network.version == 6 and network.subnet_of(_UNIQUE_LOCAL)  # type: ignore[arg-type]
+    unique_local = network.version == 6 and network.subnet_of(_UNIQUE_LOCAL)
     return network.prefixlen < MIN_PREFIX[network.version] and not unique_local
 
 
