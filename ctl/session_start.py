@@ -14,7 +14,7 @@ from .profiles import import_profile, profiles_named, the_only
 from .progress import Progress, progress
 from .run import on_bus, print_json, put, say
 from .services import CONFIGURATION, SESSIONS
-from .sessions import session_notices
+from .sessions import inspected
 from .show import connected_text, session_json
 from .verdicts import asks_credentials, reasons_text
 
@@ -81,7 +81,7 @@ def session_start(
                     goal = StatusMinor.CONN_CONNECTED
                     await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
-                notices = await session_notices(bus, path)
+                notices = list((await inspected(bus, path)).get("notices", ()))
             except BaseException as error:  # whatever it is: nobody would use this session
                 if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
                     await end_session(bus, path)

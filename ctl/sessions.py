@@ -58,12 +58,11 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
     return properties
 
 
-async def session_notices(bus: "Bus", path: str) -> list[str]:
-    """What was left out of a session or changed; nothing where the session manager does not tell."""
+async def inspected(bus: "Bus", path: str) -> dict[str, Any]:
+    """What this session manager alone tells of a session; nothing where another one runs, or it has been removed."""
     try:
-        inspection = await bus.properties(SESSIONS, path, INSPECTION)
+        return await bus.properties(SESSIONS, path, INSPECTION)
     except CommandError as error:
         if error.status != CommandExit.REFUSED:
             raise
-        return []
-    return list(inspection.get("notices", ()))
+        return {}

@@ -7,7 +7,6 @@ text.
 """
 
 import re
-from collections.abc import Iterable
 
 import msgspec
 
@@ -142,35 +141,6 @@ def pushed_words(line: str) -> list[str]:
         return []
 
 
-def server_locked(options: Iterable[Option]) -> bool:
-    """Whether this is a profile without a user's certificate, for any user of one server."""
-    return any(option.name == "setenv" and option.params[:1] == ("GENERIC_CONFIG",) for option in options)
-
-
-def missing_required(options: Iterable[Option]) -> tuple[str, ...]:
-    """The options that a client's profile needs and that are missing, named as by OpenVPN 3 Linux."""
-    names = {option.name for option in options}
-    if "connection" in names:
-        names.add("remote")  # its blocks are read, and checked, when the whole profile is compiled
-    needed = {
-        "--ca": {"ca", "pkcs12", "peer-fingerprint"},
-        "--client or --tls-client": {"client", "tls-client"},
-        "--dev": {"dev", "dev-type"},
-        "--remote": {"remote"},
-    }
-    return tuple(text for text, any_of in needed.items() if names.isdisjoint(any_of))
-
-
-def problem(options: Iterable[Option]) -> str | None:
-    """Why `options` are not a valid profile, with the text of OpenVPN 3 Linux, which front-ends show."""
-    options = list(options)
-    if server_locked(options):
-        return "Server locked profiles are unsupported"
-    if missing := missing_required(options):
-        return f"Configuration profile is missing required options: {', '.join(missing)}"
-    return None
-
-
 class _Lines:
     """The lines of a text, a few at a time."""
 
@@ -246,9 +216,17 @@ def words_of(line: str, number: int) -> list[str]:
     words = _split(line) if line.isascii() and not _NEEDS_LEXER.search(line) else _lex(line, number)
     if len(words) > MAX_WORDS:
         raise ProfileTextError(number, f"more than {MAX_WORDS - 1} parameters; put a text with spaces in quotes")
-    if _CONTROL.search(line) and any(map(_CONTROL.search, words)):
-        raise ProfileTextError(number, "contains a control character, or text that is not UTF-8")
+    if _CONTROL.search(line) and (odd := next(filter(None, map(_CONTROL.search, words)), None)):
+        if odd[0] == "\ufffd":
+            raise ProfileTextError(number, not_utf8(line))
+        raise ProfileTextError(number, f"contains the control character U+{ord(odd[0]):04X}; remove it")
     return words
+
+
+def not_utf8(line: str) -> str:
+    """What is wrong with a line in which `decode` has put U+FFFD."""
+    at = len(line[: line.index("\ufffd")].encode("utf-8", "replace")) + 1
+    return f"byte {at} of it is not UTF-8; save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 FILE)"
 
 
 def _split(line: str) -> list[str]:

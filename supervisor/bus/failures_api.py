@@ -19,7 +19,8 @@ FAILURES = Interface(
             "The last failures, the newest first, of sessions that the user owned or had started, and root's of all: "
             "`time` (x, seconds since 1970), `owner` (u), `starter` (u), `session` (s, its path), `profile` (s, its "
             "name), `reached` (s: profile, ready, connecting or connected), `seconds` (u, that the session lasted), "
-            "`status` (u, the minor code it ended with), `text` (s, what happened; it may hold the server's words). "
+            "`status` (u, the minor code it ended with), `text` (s, what happened; it may hold the server's words), "
+            "`cause` (s, one of policy/causes.py), `hint` (s, what to do). "
             "The object is there while there are any.",
         ),
     ),

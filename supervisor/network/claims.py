@@ -72,7 +72,8 @@ class _Claim(msgspec.Struct):
     addresses: frozenset[Host] = frozenset()
     peers: frozenset[Host] = frozenset()
     routes: dict[DeviceRoute, Prefix] = {}  # that are set, or about to be
-    public: dict[int, int] = {}  # how many public addresses, by IP version
+    public: dict[int, int] = {}  # how many public addresses it reaches by its tunnel, by IP version
+    public_past: dict[int, int] = {}  # and past it
 
     @property
     def name(self) -> str:
@@ -114,12 +115,13 @@ class Claims:
         had = {(prefix, route.way is not None) for route, prefix in mine.routes.items()}
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
+        public_past: dict[int, int] = {}
         for route, prefix, past in _wanted(settings, addresses):
             if past and self._surroundings.attached(prefix):
                 continue  # no tunnel gets it, so it goes past them all
             if past:
                 route = replace(route, way=self._surroundings.way_past(prefix))
-                reason = self._never_past(device, owner, route, public)
+                reason = self._never_past(device, owner, route, public_past)
             else:
                 reason = self._never(owner, prefix)
             if reason:
@@ -134,7 +136,9 @@ class Claims:
 
         waited = [key for key in self._pending if key[0] == device]
         self._forget_routes(device)
-        self._claims[device] = _Claim(session, owner, server, frozenset(addresses), frozenset(peers), routes, public)
+        self._claims[device] = _Claim(
+            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, public_past
+        )
         for route, prefix in routes.items():
             self._hold(device, route, prefix)
         for key in waited:
@@ -250,14 +254,13 @@ class Claims:
 
     def _check_public(self, device: str, owner: int, public: dict[int, int]) -> None:
         for version, size in public.items():
-            total = size + self._public_elsewhere(device, owner, version)
+            total = size + sum(claim.public.get(version, 0) for claim in self._others(device, owner))
             if size and total > MAX_PUBLIC[version]:
                 raise Conflict(f"the routes of this user's sessions lead to {too_public(version, total)}")
 
-    def _public_elsewhere(self, device: str, owner: int, version: int) -> int:
-        """How many public addresses the user's other sessions have."""
-        others = (claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device)
-        return sum(claim.public.get(version, 0) for claim in others)
+    def _others(self, device: str, owner: int) -> Iterator[_Claim]:
+        """What the user's other sessions have."""
+        return (claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device)
 
     def _never(self, owner: int, prefix: Prefix) -> str:
         """Why a session of `owner` does not get a route however long it waits; "" if it may."""
@@ -268,15 +271,16 @@ class Claims:
     def _never_past(self, device: str, owner: int, route: DeviceRoute, public: dict[int, int]) -> str:
         """The same of a route past the tunnel; if it may, what it leads to is counted in `public`.
 
-        So nobody can take the tunnel of another user's session from more than from what a tunnel could take.
+        So nobody can keep more out of the tunnel of another user's later session than a tunnel could take.
         """
         if route.way is None:
             return "this machine has no route by which it would send there"
         version = route.version
-        total = public.get(version, 0) + public_size([ip_network(route.destination)])[version]
-        if total + self._public_elsewhere(device, owner, version) > MAX_PUBLIC[version]:
-            return f"with it, the routes of this user's sessions lead to {too_public(version, total)}"
-        public[version] = total
+        mine = public.get(version, 0) + public_size([ip_network(route.destination)])[version]
+        total = mine + sum(claim.public_past.get(version, 0) for claim in self._others(device, owner))
+        if total > MAX_PUBLIC[version]:
+            return f"with it, those of this user's sessions lead to {too_public(version, total)}"
+        public[version] = mine
         return ""
 
     def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:

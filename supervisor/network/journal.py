@@ -66,8 +66,8 @@ class DeviceJournal:
         place = self._places[entry]
         try:
             self._records.rewrite(place, msgspec.json.encode(successor))
-        except (OSError, ValueError) as error:
-            raise SystemFailure(f"routes past the tunnel cannot be noted on disk: {error}") from error
+        except OSError as error:
+            raise SystemFailure(f"routes past the tunnel cannot be noted on disk: {error.strerror}") from error
         self._places[successor] = self._places.pop(entry)
 
     def remove(self, entry: Noted) -> None:

@@ -57,6 +57,10 @@ class Failures:
             self._save(forgotten)
         self._show()
 
+    def has(self, starter: int, session: str) -> bool:
+        """Whether a session's failure is kept."""
+        return any(one.session == session for one in self._kept.get(starter, ()))
+
     def of(self, user: int) -> list[PastFailure]:
         """Those that a user may see, the newest first."""
         seen = [one for one in self._all() if user in (0, one.owner, one.starter)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ...policy.access import Acl, Caller, listed_for
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STARTS_PER_USER, MAX_STATUS_TEXT, VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
@@ -157,7 +158,8 @@ class SessionManager(SessionListener):
             )
         except BaseException as error:
             if isinstance(error, SupervisorError) and session.state is State.STARTING:
-                self._remember(session, StatusMinor.CFG_ERROR, str(error))
+                cause = Cause.SERVICE_FAILED if session.last_error is None else session.last_error.cause
+                self._remember(session, StatusMinor.CFG_ERROR, str(error), cause)
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
             await session.ended.wait()
@@ -261,8 +263,13 @@ class SessionManager(SessionListener):
 
     def status_changed(self, session: Session) -> None:
         _, minor, text = session.status
-        if minor in _FAILURES or (minor == StatusMinor.CONN_DONE and text):
-            self._remember(session, minor, text)
+        error = session.last_error
+        if minor in _FAILURES and error is not None:
+            self._remember(session, minor, text, error.cause)
+        elif minor == StatusMinor.CONN_DONE and text:
+            self._remember(session, minor, text, Cause.SERVER_ENDED)
+        elif minor == StatusMinor.CONN_DONE and error is not None:
+            self._remember(session, minor, f"Ended while it was not connected: {error.text}", error.cause)
         forwards = session.audience.forwards
         forwards.status(session.status)
         for watcher in session.audience.watchers:
@@ -301,8 +308,10 @@ class SessionManager(SessionListener):
             session.notices.settled(text)
             session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
 
-    def _remember(self, session: Session, minor: int, text: str) -> None:
-        """Keep why a session failed."""
+    def _remember(self, session: Session, minor: int, text: str, cause: Cause) -> None:
+        """Keep why a session failed, once."""
+        if self._failures.has(session.starter, session.path):
+            return
         now = int(time.time())
         self._failures.add(
             PastFailure(
@@ -315,6 +324,7 @@ class SessionManager(SessionListener):
                 seconds=max(now - session.created, 0),
                 status=minor,
                 text=escape_control_characters(text)[:MAX_STATUS_TEXT],
+                cause=cause,
             )
         )
 

@@ -5,6 +5,7 @@ from enum import IntEnum
 import msgspec
 from dbus_fast import Variant
 
+from ...policy.causes import CAUSES, Cause
 from .states import State
 
 
@@ -36,6 +37,12 @@ class PastFailure(msgspec.Struct, frozen=True):
     seconds: int  # that the session lasted
     status: int  # minor code of the last status
     text: str
+    cause: str = Cause.UNKNOWN  # of policy/causes.py, or of another release
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return CAUSES[Cause(self.cause)].hint if self.cause in CAUSES else ""
 
     @property
     def row(self) -> dict[str, Variant]:
@@ -50,4 +57,6 @@ class PastFailure(msgspec.Struct, frozen=True):
             "seconds": Variant("u", self.seconds),
             "status": Variant("u", self.status),
             "text": Variant("s", self.text),
+            "cause": Variant("s", self.cause),
+            "hint": Variant("s", self.hint),
         }

@@ -219,7 +219,14 @@ def test_a_family_may_be_given_after_the_server() -> None:
         ("cert my.crt", "cert (line 7): names the file 'my.crt'"),
         ("ca c.pem", "between <ca> and </ca>"),
         ("tls-auth ta.key 1", "tls-auth (line 7)"),
-        ("crl-verify dir/ dir", "crl-verify (line 7)"),
+        ("crl-verify dir/ dir", "crl-verify (line 7): names a directory, which cannot be embedded"),
+        ("crl-verify list.pem", "names the file 'list.pem'"),
+        ("tls-remote", "use verify-x509-name"),
+        ("tls-remote vpn.example", ", here: verify-x509-name vpn.example name"),
+        ("tls-remote '/C=XX/O=Example/CN=a b'", ", here: verify-x509-name 'C=XX, O=Example, CN=a b' subject"),
+        ("tls-remote \u202ea", "use verify-x509-name"),
+        ("setenv UV_A b c", "quotes"),
+        ("port \x07", "line 7: contains the control character U+0007"),
         ("static-challenge a 1 base64", "'base64' is no form"),
         ("verify-x509-names 'x", "did you mean verify-x509-name?"),
         ("auth-federate", "auth-federate (line 7): the server wants a web login (SAML)"),
@@ -256,7 +263,8 @@ def test_a_family_may_be_given_after_the_server() -> None:
         ("<connection>\nremote a\nremap-usr1 x\n</connection>", "remap-usr1 (line 9)"),
         ("<connection>\nremote a\n<connection>\n</connection>\n</connection>", "line 11: '</connection>' closes"),
         ("<connection>\nremote a\n<tls-auth>\n</connection>\n", "line 9: '</tls-auth>' is missing"),
-        ("<auth-user-pass>\n\udcff\n\ufffd\n</auth-user-pass>", "not UTF-8"),
+        ("<auth-user-pass>\n\udcff\na\u00fc\ufffd\n</auth-user-pass>", "(line 9): byte 4 of it is not UTF-8"),
+        ("verify-x509-name B\ufffdro", "line 7: byte 19 of it is not UTF-8; save"),
         ("port '", "line 7: no closing quote"),
         ("setenv GENERIC_CONFIG 1", "Server locked"),
     ],
@@ -307,6 +315,18 @@ def test_every_refusal_names_option_and_line(name: str) -> None:
 
 def test_not_a_client() -> None:
     assert "--client or --tls-client" in refusal("", "dev tun\nremote a\n<ca>\nx\n</ca>")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dev tun\nremote a\nsecret static.key\n", "secret (line 3): static keys are not supported"),
+        ("dev tun\nremote a\nifconfig 192.0.2.1 192.0.2.2\n<secret>\nK\n</secret>\n", "secret (line 4): static keys"),
+        ("port 1194\ndev tun\nserver 192.0.2.0 255.255.255.0\n", "server (line 3): this is a server's profile"),
+    ],
+)
+def test_what_is_there_explains_what_is_missing(text: str, said: str) -> None:
+    assert refusal("", text).startswith(said)
 
 
 def test_size() -> None:

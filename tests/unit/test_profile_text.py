@@ -14,11 +14,11 @@ from ...policy.profile.syntax import (
     Option,
     ProfileTextError,
     decode,
-    problem,
     render,
     tokenize,
     words_of,
 )
+from ...policy.profile.validity import problem
 
 
 def read(text: str) -> list[tuple[str, ...]]:
@@ -158,7 +158,7 @@ def test_bytes_that_are_not_utf8_count_only_in_parameters() -> None:
     ],
 )
 def test_problem(text: str, said: str | None) -> None:
-    found = problem(tokenize(text))
+    found = problem(text, tokenize(text))
     assert found is None if said is None else found is not None and found.endswith(said)
 
 

@@ -8,18 +8,19 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE, MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.limits import MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.credentials import ASKED, INLINE, credentials_file
-from ...policy.profile.embedded import where_named
 from ...policy.profile.misspelt import meant
-from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
+from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, REFUSED, Embed, Rule, Treatment
 from ...policy.profile.options_foreign import FOREIGN
 from ...policy.profile.pkcs11 import ListedProvider
-from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
+from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, render, tokenize
 from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
+from .advice import TEMPLATE, advice, no_file
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .reading import read_options
 from .routes import read_route
 from .typed import TypedInput
 from .values import (
@@ -27,7 +28,6 @@ from .values import (
     Need,
     ProfileRefused,
     family_of,
-    names_file,
     places,
     read_number,
     read_port,
@@ -57,21 +57,15 @@ def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = 
     Raises ProfileRefused, and nothing else.
     """
     try:
-        options = read_options(profile)
-        if text := problem(options):
-            raise ProfileRefused(text)
+        options, trouble = read_options(profile)
+        for option in options if trouble else ():
+            if option.name in REFUSED:  # what is there may say why something is missing: "secret", "server"
+                raise refusal(option, advice(option, REFUSED[option.name].reason))
+        if trouble:
+            raise ProfileRefused(trouble)
         return Compiler(options, providers).compiled()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
-
-
-def read_options(profile: bytes | str) -> list[Option]:
-    """The options of `profile`.  Raises ProfileRefused, ProfileTextError."""
-    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
-    if len(raw) > MAX_PROFILE:
-        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
-    text = decode(raw)
-    return where_named(text, tokenize(text))
 
 
 class Compiler:
@@ -149,7 +143,7 @@ class Compiler:
         if rule is None:
             self.unknown(option)
         elif rule.treatment is Treatment.REFUSED:
-            raise refusal(option, rule.reason)
+            raise refusal(option, advice(option, rule.reason))
         elif rule.treatment is Treatment.IGNORED:
             self.drop(option, rule.reason)
         elif option.name == "setenv" and option.params and not for_tunnel(option.params[0]):
@@ -183,10 +177,10 @@ class Compiler:
         if option.block is not None and rule.embed is Embed.NEVER:
             raise refusal(option, "cannot be a block")
         if option.block is not None and not option.block.strip():
-            raise refusal(option, "is an empty block")
+            raise refusal(option, f"is an empty block; {TEMPLATE}")
         if rule.embed is Embed.MUST and option.params and option.name not in ASKED:
             if option.params[0] not in INLINE:
-                raise names_file(option, option.params[0], option.name)
+                raise no_file(option)
             self.awaited[option.name] = option
             if option.name == "tls-auth" and len(option.params) == 2:
                 self.emit(Option("key-direction", option.params[1:], line=option.line))
@@ -199,7 +193,8 @@ class Compiler:
             self.drop(option, "its parameters are not understood")
             return False
         wanted = str(rule.least) if rule.least == rule.most else f"{rule.least} to {rule.most}"
-        raise refusal(option, f"takes {wanted} parameters, not {given}")
+        hint = "; a text with spaces needs quotes" if given > rule.most > 0 else ""
+        raise refusal(option, f"takes {wanted} parameters, not {given}{hint}")
 
     def emit(self, option: Option) -> None:
         """Hand `option` to the engine."""

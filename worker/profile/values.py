@@ -5,8 +5,9 @@ from enum import Enum
 from ipaddress import ip_address
 
 import msgspec
+from msgspec.structs import replace
 
-from ...policy.profile.syntax import Option
+from ...policy.profile.syntax import Option, not_utf8
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -120,9 +121,11 @@ def read_number(option: Option, text: str) -> int:
 def read_lines(option: Option) -> list[str]:
     """The lines of a block of credentials."""
     block = option.block or ""
-    if "\ufffd" in block:
-        raise refusal(option, "is not UTF-8")
-    return block.split("\n")
+    lines = block.split("\n")
+    for number, line in enumerate(lines, option.line + 1):
+        if "\ufffd" in line:
+            raise refusal(replace(option, line=number), not_utf8(line))
+    return lines
 
 
 def shown(text: str) -> str:

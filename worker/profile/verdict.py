@@ -8,8 +8,9 @@ knows whether it can use them: what they would refuse is not among the refusals.
 import msgspec
 
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
-from ...policy.profile.syntax import Option, ProfileTextError, problem
-from .compiler import Compiler, read_options
+from ...policy.profile.syntax import Option, ProfileTextError
+from .compiler import Compiler
+from .reading import read_options
 from .values import ProfileRefused
 
 
@@ -41,12 +42,12 @@ class Verdict(msgspec.Struct, frozen=True):
 def verdict(profile: bytes | str) -> Verdict:
     """What a session will make of `profile`, with all reasons.  Does not raise."""
     try:
-        options = read_options(profile)
+        options, trouble = read_options(profile)
     except ProfileTextError as error:
         return Verdict((_of_text(error),))
     except ProfileRefused as error:
         return Verdict((_of_option(error),))
-    whole = (Remark(text),) if (text := problem(options)) else ()
+    whole = (Remark(trouble),) if trouble else ()
     try:
         judge = _Judge(options)
     except ProfileTextError as error:

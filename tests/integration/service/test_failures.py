@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ....ctl.exits import CommandExit
+from ....policy.causes import Cause
 from ....policy.limits import MAX_FAILURES_PER_USER
 from ...lab import kernel
 from ...lab.connection import BusError
@@ -49,6 +50,7 @@ def test_a_failure_is_told_to_its_user_and_root_when_session_and_service_are_gon
     refused, died = told
     assert REFUSED.split()[0] in refused["status"]["message"] and refused["exit_status"] == CommandExit.REFUSED
     assert (died["session"], died["status"]["message"]) == (session.path, text)
+    assert (refused["cause"], died["cause"]) == (Cause.PROFILE, Cause.SERVICE_FAILED)
     assert died["exit_status"] == CommandExit.CONNECTION_FAILED
 
     service.stop()
