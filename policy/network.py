@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from . import dns as dns_policy
 from .limits import MAX_ADDRESSES, MAX_PUBLIC_IPV4, MAX_PUBLIC_IPV6, MAX_ROUTES
 
 MTU_RANGE = range(576, 65536)  # bytes; a tun device takes no more
@@ -77,6 +78,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     server: str  # address the engine talks to; no route may cover it
+    dns: dns_policy.DnsSettings | None = None  # None: the machine's own name servers
 
 
 def check(settings: NetworkSettings) -> None:
@@ -97,6 +99,8 @@ def check(settings: NetworkSettings) -> None:
     for route in settings.routes:
         if reason := route_problem(route, settings.server):
             raise PolicyViolation(f"route {route.destination}: {reason}")
+    if settings.dns is not None and (reason := dns_policy.problem(settings.dns)):
+        raise PolicyViolation(f"DNS: {reason}")
     for version, size in public_size(requested_networks(settings)).items():
         if size > MAX_PUBLIC[version]:
             raise PolicyViolation(f"the routes lead to {too_public(version, size)}")

@@ -16,6 +16,7 @@ from . import machine
 from .claims import Claims, Conflict, DeviceRoute
 from .firewall import Firewall, Guard
 from .journal import Entry
+from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import Host
 
@@ -42,6 +43,7 @@ class Addressing:
         freed: Callable[[], None],
         notice: Callable[[str, str], None],
         tell_root: Callable[[str, int, str], None],
+        name_servers: MachineNameServers,
         *,
         public_networks: bool,
     ) -> None:
@@ -55,6 +57,7 @@ class Addressing:
         self._freed = freed
         self._notice = notice
         self._tell_root = tell_root
+        self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
@@ -110,7 +113,7 @@ class Addressing:
     def _claim(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
-        surroundings = machine.look({one.entry.index for one in self._devices.values()})
+        surroundings = machine.look({one.entry.index for one in self._devices.values()}, self._name_servers.own())
         try:
             decision = self._claims.request(entry.name, entry.session, device.owner, settings, surroundings)
         except Conflict as conflict:

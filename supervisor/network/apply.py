@@ -22,6 +22,7 @@ from .addressing import Addressing
 from .firewall import Firewall
 from .journal import DeviceJournal, Entry, current_namespace
 from .link_events import LinkEvents
+from .name_servers import MachineNameServers
 from .netlink import Netlink
 from .serial_executor import SerialExecutor, limited
 
@@ -47,6 +48,7 @@ class Network:
         self._removals = SerialExecutor("devices")
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
+        self.name_servers = MachineNameServers()
         self._addressing = Addressing(
             self._netlink,
             self._firewall,
@@ -54,6 +56,7 @@ class Network:
             self._freed,
             self._notice,
             self._tell_root,
+            self.name_servers,
             public_networks=public_networks,
         )
         self._settling = False  # a pass over what is pending is about to begin

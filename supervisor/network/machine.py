@@ -1,4 +1,4 @@
-"""What the machine has apart from the sessions: addresses and routes by rtnetlink(7), name servers from files.
+"""What the machine has apart from the sessions: addresses and routes by rtnetlink(7).
 
 Without pyroute2, which would take a third of a millisecond for each address of each session, not microseconds.
 """
@@ -9,15 +9,11 @@ import socket
 import struct
 from collections.abc import Container, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 
 from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
 from .prefixes import Host, Prefix
 from .surroundings import Machine
-
-_RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
-_MAX_RESOLVER_FILE = 64 * 1024  # bytes that are looked at
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h
 _SOL_NETLINK, _GET_STRICT_CHK = 270, 12
@@ -37,7 +33,7 @@ _DATAGRAM = 65536  # bytes: more than the kernel puts into one
 _NOTHING_THERE = {errno.ENODEV, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}  # no such device, table or family
 
 
-def look(sessions: Container[int]) -> Machine:
+def look(sessions: Container[int], name_servers: frozenset[Host]) -> Machine:
     """The machine as it is, without the devices with the indices `sessions`.  Raises SystemFailure."""
     addresses = set[Host]()
     networks, links = list[tuple[Prefix, str]](), list[tuple[Prefix, str]]()
@@ -61,7 +57,7 @@ def look(sessions: Container[int]) -> Machine:
                 links += ((network, name) for network in _networks(link, index))
     except OSError as error:
         raise SystemFailure(f"cannot read this machine's addresses and routes: {error.strerror or error}") from error
-    return Machine(frozenset(addresses), tuple(networks), tuple(links), frozenset(_name_servers()))
+    return Machine(frozenset(addresses), tuple(networks), tuple(links), name_servers)
 
 
 def _addresses(link: socket.socket) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
@@ -130,27 +126,3 @@ def _name(index: int) -> str:
         return socket.if_indextoname(index)
     except OSError:
         return f"device {index}"  # gone meanwhile
-
-
-def _name_servers() -> Iterator[Host]:
-    """Those in use, but for ones on this machine."""
-    for path in _RESOLVER_FILES:
-        try:
-            with path.open(encoding="ascii", errors="replace") as file:
-                text = file.read(_MAX_RESOLVER_FILE)
-        except OSError:
-            continue
-        yield from parse_name_servers(text)
-
-
-def parse_name_servers(text: str) -> Iterator[Host]:
-    """The name servers in a file as resolv.conf(5) describes it, but for ones at loopback and link-local addresses."""
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0] == "nameserver":
-            try:
-                server = ip_address(words[1].partition("%")[0])
-            except ValueError:
-                continue
-            if not (server.is_loopback or server.is_link_local or server.is_unspecified):
-                yield Host.of(server)

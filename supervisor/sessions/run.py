@@ -147,6 +147,7 @@ class Run(WorkerListener):
 
     async def _make_device(self) -> None:
         self.device = await self._context.network.create_device(self._owner.name, self._uid, self._owner.acl.owner)
+        self._context.names.prepare(self.device)
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context
@@ -225,11 +226,14 @@ class Run(WorkerListener):
         return layers
 
     async def apply_network(self, settings: NetworkSettings) -> list[str]:
-        """Put these settings on the device, see Network.apply."""
-        return await self._context.network.apply(self.device, settings)
+        """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
+        context, owner = self._context, self._owner
+        warnings = await context.network.apply(self.device, settings)
+        return warnings + await context.names.apply(self.device, owner.name, owner.acl.owner, settings.dns)
 
     async def clear_network(self, *, keep: bool = False) -> None:
-        """Take all settings off the device, see Network.clear; what fails is logged."""
+        """Take all settings off the device, see Network.clear and Names.clear; what fails is logged."""
+        await self._context.names.clear(self.device, keep=keep)
         try:
             await self._context.network.clear(self.device, keep=keep)
         except SystemFailure as error:

@@ -12,6 +12,7 @@ from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ...policy.sandbox.layers import Layer
+from ..dns import choice as dns_choice
 from ..sandbox import choice
 from ..version import API_VERSION, VERSION
 
@@ -39,6 +40,8 @@ class Options(msgspec.Struct, frozen=True):
     process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     public_networks: Literal["allow", "refuse"]
+    dns: dns_choice.Who
+    dns_backend: dns_choice.Option
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -154,6 +157,19 @@ def make_parser() -> argparse.ArgumentParser:
         "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
     )
     parser.add_argument(
+        "--dns",
+        choices=("any", "root", "refuse"),
+        default="any",
+        help="whose sessions may set name servers of this machine: any (the default), those of root, or none (refuse)",
+    )
+    parser.add_argument(
+        "--dns-backend",
+        choices=("auto", "resolved", "resolvconf", "file", "none"),
+        default="auto",
+        help="how name servers are set: by systemd-resolved, by resolvconf, in /etc/resolv.conf, not at all, or as "
+        "/etc/resolv.conf is maintained on this machine (auto, the default)",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -189,6 +205,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
+        dns=cast(dns_choice.Who, chosen.dns),
+        dns_backend=cast(dns_choice.Option, chosen.dns_backend),
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 

@@ -79,19 +79,12 @@ def test_routes() -> None:
         ({"ifconfig_local": "127.0.0.1"}, "will be refused: address 127.0.0.1/24"),
         ({"ifconfig_local": "x"}, "will be refused: address x/24"),
         ({"tun_mtu": "0"}, "will be refused: MTU 0"),
-        ({"foreign_option_1": "dhcp-option DNS 192.0.2.53"}, "DNS settings"),
-        ({"foreign_option_1": "dhcp-option DOMAIN-SEARCH vpn.example"}, "DNS settings"),
     ],
 )
 def test_what_is_left_out_is_told(environment: dict[str, str], said: str) -> None:
     settings, warnings = from_environment(SUBNET | environment, SERVER)
     assert len(warnings) == 1 and said in warnings[0]
     assert settings.routes == ()
-
-
-@pytest.mark.parametrize("option", ["dhcp-option NTP 192.0.2.1", "dhcp-option", "", "other DNS 192.0.2.1"])
-def test_foreign_options_that_are_no_dns(option: str) -> None:
-    assert from_environment(SUBNET | {"foreign_option_1": option}, SERVER)[1] == []
 
 
 def test_redirect_gateway_is_told() -> None:
@@ -123,7 +116,7 @@ def test_routes_of_two_families_count_together() -> None:
 KEYS = st.sampled_from(
     [
         *("tun_mtu", "ifconfig_local", "ifconfig_netmask", "ifconfig_remote", "ifconfig_ipv6_local"),
-        *("ifconfig_ipv6_netbits", "route_net_gateway", "foreign_option_1"),
+        *("ifconfig_ipv6_netbits", "route_net_gateway"),
         *(f"route_{what}_{number}" for what in ("network", "netmask", "gateway", "metric") for number in (1, 2)),
         *(f"route_ipv6_{what}_{number}" for what in ("network", "gateway", "metric") for number in (1, 2)),
     ]

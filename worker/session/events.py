@@ -9,7 +9,7 @@ from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
 from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
-from . import management, network_settings
+from . import dns_settings, management, network_settings
 from .phases import Event, Phase
 from .questions import CannotAnswer
 from .session import WorkerSession
@@ -204,10 +204,12 @@ def _message(session: WorkerSession, event: management.Message) -> None:
 
 
 def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
+    assert session.profile is not None
+    dns, dns_warnings = dns_settings.requested(session.profile.network, session.pushed.options, session.overrides)
     wanted, warnings = network_settings.from_environment(
-        event.environment, session.attempts.remotes.tried, redirected=session.redirected
+        event.environment, session.attempts.remotes.tried, dns=dns, redirected=session.redirected
     )
-    for warning in warnings:
+    for warning in (*warnings, *dns_warnings):
         session.uplink.log(LogCategory.WARN, warning)
     session.ask_for_network(wanted)
 

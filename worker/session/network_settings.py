@@ -6,20 +6,21 @@ from itertools import count, islice
 
 import msgspec
 
+from ...policy.dns import DnsSettings
 from ...policy.limits import MAX_ADDRESSES, MAX_ROUTES
 from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, check, route_problem
 
 _DEFAULT_MTU = 1500
-_DNS_OPTIONS = ("DNS", "DOMAIN", "DOMAIN-SEARCH", "ADAPTER_DOMAIN_SUFFIX")
 
 
 def from_environment(
-    environment: Mapping[str, str], server: str, *, redirected: bool = False
+    environment: Mapping[str, str], server: str, *, dns: DnsSettings | None = None, redirected: bool = False
 ) -> tuple[NetworkSettings, list[str]]:
     """The settings to ask for, and a warning for each thing asked for by the server that is left out.
 
-    `server` is the address the engine talks to; `redirected` tells that all traffic should go through the tunnel,
-    which the environment does not say.  Values that do not parse are left out with a warning too.
+    `server` is the address the engine talks to, `dns` what names are to be looked up with.  `redirected` tells that
+    all traffic should go through the tunnel, which the environment does not say.  Values that do not parse are left
+    out with a warning too.
     """
     warnings: list[str] = []
     routes = tuple(islice(_routes(environment, server, warnings), MAX_ROUTES + 1))
@@ -30,6 +31,7 @@ def from_environment(
         addresses=tuple(_addresses(environment, warnings))[:MAX_ADDRESSES],
         routes=routes[:MAX_ROUTES],
         server=server,
+        dns=dns,
     )
     try:
         check(settings)
@@ -37,8 +39,6 @@ def from_environment(
         warnings.append(f"the server's settings for the tunnel will be refused: {error}")
     if redirected:
         warnings.append("sending all traffic through the tunnel (redirect-gateway) is not supported yet: left out")
-    if any(_is_dns(value) for key, value in environment.items() if key.startswith("foreign_option_")):
-        warnings.append("the DNS settings for this tunnel are not applied: not supported yet")
     return settings, warnings
 
 
@@ -46,11 +46,6 @@ def moved(settings: NetworkSettings, server: str) -> NetworkSettings:
     """The same settings where the engine talks to another server: without the routes that cover this one."""
     routes = tuple(route for route in settings.routes if route_problem(route, server) is None)
     return msgspec.structs.replace(settings, server=server, routes=routes)
-
-
-def _is_dns(option: str) -> bool:
-    words = option.split()
-    return len(words) > 1 and words[0] == "dhcp-option" and words[1] in _DNS_OPTIONS
 
 
 def _addresses(environment: Mapping[str, str], warnings: list[str]) -> Iterator[Address]:
