@@ -26,7 +26,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
-  incumbent-trees fuzz mutants siege exposure clean
+  incumbent-trees fuzz mutants siege compatibility exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -132,6 +132,9 @@ contract: test-setup incumbent-trees ## the D-Bus contract: ours, then the same 
 
 frontends: test-setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
 	@$(PYTHON) -m pytest -q tests/frontends
+
+compatibility: test-setup incumbent-trees ## run the sample profiles here and elsewhere, into docs/COMPATIBILITY.md (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.profiles.compatibility
 
 exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)
 	@$(PYTHON) -m openvpn3_sessionmgr.packaging.exposure

@@ -5,6 +5,7 @@ from typing import IO
 
 import click
 
+from .check_command import check
 from .config_acl import config_acl
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
@@ -17,6 +18,7 @@ from .session_acl import session_acl
 from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
 from .session_start import session_start
+from .why_command import why
 
 
 @click.group(epilog=help_epilog(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -24,11 +26,13 @@ from .session_start import session_start
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus inspect.  Results go to standard output, messages to standard error.
+    The subcommands are those of openvpn3, plus check, inspect and why.  Results go to standard output, messages to
+    standard error.
     """
 
 
 for command in (
+    check,
     config_import,
     configs_list,
     config_manage,
@@ -42,6 +46,7 @@ for command in (
     session_auth,
     session_stats,
     inspect_session,
+    why,
     log,
 ):
     cli.add_command(command)

@@ -10,6 +10,8 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, InvalidAddressError
 
+from ..policy.limits import READY_DEADLINE
+from ..policy.readiness import NO_OBJECT, pauses
 from .exits import CommandError, CommandExit, NotFound
 from .services import SESSIONS, BusService
 
@@ -24,6 +26,7 @@ class Bus:
     def __init__(self, connection: MessageBus) -> None:
         self.connection = connection
         self.owner: dict[str, str] = {}  # by name of a service: the connection that answered last
+        self._ready: set[str] = set()  # connections of services that have shown an object
 
     async def call(
         self,
@@ -38,20 +41,44 @@ class Bus:
 
         Raises CommandError: UNREACHABLE if there is no answer, REFUSED if the answer is an error.
         """
-        message = Message(
-            destination=service.name,
-            path=path or service.root,
-            interface=interface or service.name,
-            member=member,
-            signature=signature,
-            body=list(arguments),
-        )
-        reply = await self._reply(message, service.title)
-        self.owner[service.name] = reply.sender or ""
+        path = path or service.root
+        call = (path, interface or service.name, member, signature, arguments)
+        reply = await self._answer(service, *call)
+        if _is_absent(reply) and reply.sender not in self._ready:
+            await self._wait_ready(service)
+            reply = await self._answer(service, *call)
         if reply.message_type is MessageType.ERROR:
             text = str(reply.body[0]) if reply.body else ""
             raise failure(service, reply.error_name or "", text, path)
         return reply
+
+    async def _answer(
+        self, service: BusService, path: str, interface: str, member: str, signature: str, arguments: tuple[Any, ...]
+    ) -> Message:
+        """The reply to a call, which may be an error."""
+        body = list(arguments)
+        message = Message(service.name, path, interface, member, signature=signature, body=body)
+        reply = await self._reply(message, service.title)
+        self.owner[service.name] = sender = reply.sender or ""
+        if not _is_absent(reply):
+            self._ready.add(sender)
+        return reply
+
+    async def _wait_ready(self, service: BusService) -> None:
+        """Wait until a service shows its root object, see policy/readiness.py.  Raises CommandError."""
+        version = (service.root, PROPERTIES, "Get", "ss", (service.name, "version"))
+        try:
+            async with asyncio.timeout(READY_DEADLINE):
+                for pause in pauses():
+                    if not _is_absent(await self._answer(service, *version)):
+                        return
+                    await asyncio.sleep(pause)
+        except TimeoutError:
+            raise CommandError(
+                f"the {service.title} has been started, and is not ready after {READY_DEADLINE:g} s",
+                CommandExit.UNREACHABLE,
+                "The journal or system log may have the reason.",
+            ) from None
 
     async def properties(self, service: BusService, path: str, interface: str = "") -> dict[str, Any]:
         """All properties of an object that this user may read, of its own interface or another that it has."""
@@ -143,6 +170,7 @@ async def system_bus() -> AsyncIterator[Bus]:
 
 
 _DAEMON = "org.freedesktop.DBus.Error."
+_ABSENT = "Object does not exist"
 _NOT_THERE = {_DAEMON + "ServiceUnknown", _DAEMON + "NameHasNoOwner"}
 _WENT_AWAY = {_DAEMON + "NoReply", _DAEMON + "Disconnected", _DAEMON + "Timeout", _DAEMON + "TimedOut"}
 
@@ -160,7 +188,12 @@ _HINTS = (
 )
 
 
-def failure(service: BusService, error_name: str, text: str, path: str = "") -> CommandError:
+def _is_absent(reply: Message) -> bool:
+    """Whether a reply says that there is no such object."""
+    return reply.error_name == NO_OBJECT and bool(reply.body) and _ABSENT in str(reply.body[0])
+
+
+def failure(service: BusService, error_name: str, text: str, path: str) -> CommandError:
     """An error reply as a CommandError; `path` is the object that was called."""
     text = re.sub(r"^(GDBus\.Error:\S+:\s*)+", "", text) or error_name
     if error_name in _NOT_THERE:
@@ -177,7 +210,7 @@ def failure(service: BusService, error_name: str, text: str, path: str = "") -> 
         )
     if error_name in _WENT_AWAY:
         return CommandError(f"the {service.title} did not answer: {text}", CommandExit.UNREACHABLE)
-    if error_name == _DAEMON + "UnknownMethod" and "Object does not exist" in text:
+    if error_name == NO_OBJECT and _ABSENT in text:
         hint = f"`ovpnctl {'sessions' if service is SESSIONS else 'configs'}-list` shows yours."
         return NotFound(f"there is no {service.thing} {path}", CommandExit.REFUSED, hint)
     hint = next((hint for words, hint in _HINTS if words in text), "")

@@ -1,5 +1,6 @@
 """config-import, configs-list, config-remove."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,11 @@ import click
 
 from .arguments import file, text, utf8
 from .exits import CommandError, CommandExit, sanitize
-from .profile_file import read_profile
 from .profiles import check_one_name, find_profile, import_profile, invalid_reason, names_a_profile
 from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import profile_json, profiles_text
+from .verdicts import asks_credentials, remarks_text, verdict_json, verdict_text
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -30,18 +31,45 @@ if TYPE_CHECKING:
 @click.option("-n", "--name", type=text, metavar="NAME", help="Name of the profile (default: the name of the file).")
 @click.option("-p", "--persistent", is_flag=True, help="Keep the profile across reboots.")
 @click.option("--tag", "tags", type=text, metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help='Print {"path": …, "name": …}.')
-def config_import(source: str, name: str | None, persistent: bool, tags: tuple[str, ...], as_json: bool) -> None:
+@asks_credentials
+@click.option("--force", is_flag=True, help="Import it even if no session can be started with it.")
+@click.option("--json", "as_json", is_flag=True, help="Print an object.")
+def config_import(
+    source: str,
+    name: str | None,
+    persistent: bool,
+    tags: tuple[str, ...],
+    ask_credentials: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Import a configuration profile.
 
-    The certificates and keys that the profile names as files are embedded in it.
+    The files that the profile names are embedded in it: certificates, keys, user names and passwords.  They are looked
+    for in the directory of the profile, or the one that its option cd names.
+
+    What sessions would leave out or change is printed on standard error.  If none could be started, all reasons are
+    printed, and the profile is not imported.
+
+    \b
+    --json prints path (null if it is not imported), name, and the members that
+    check --json prints.
     """
+    from .profile_file import CREDENTIALS, read_profile
+
     if name is None:
         name = _file_name(source)
-    profile = read_profile(source)
+    profile = read_profile(source, ask=CREDENTIALS if ask_credentials else ())
+    verdict = profile.verdict()
+    if verdict.refused and not force:
+        if as_json:
+            print_json({"path": None, "name": name, **verdict_json(verdict)})
+        else:
+            say(f"{verdict_text(source, verdict)}\nIt is not imported; --force imports it all the same.")
+        sys.exit(CommandExit.REFUSED)
 
     async def work(bus: "Bus") -> str:
-        path = await import_profile(bus, name, profile, single_use=False, persistent=persistent)
+        path = await import_profile(bus, name, profile.text, single_use=False, persistent=persistent)
         try:
             for tag in tags:
                 await bus.call(CONFIGURATION, "AddTag", "s", tag, path=path)
@@ -52,8 +80,10 @@ def config_import(source: str, name: str | None, persistent: bool, tags: tuple[s
 
     path = on_bus(work)
     if as_json:
-        print_json({"path": path, "name": name})
+        print_json({"path": path, "name": name, **verdict_json(verdict)})
     else:
+        if text := verdict_text(source, verdict) if verdict.refused else remarks_text(verdict):
+            say(text)
         put(f"Configuration imported.  Configuration path: {path}")
 
 

@@ -189,7 +189,8 @@ def _asks(status: Status) -> bool:
 
 def _told(status: Status) -> str:
     if status.minor == StatusMinor.CFG_REQUIRE_USER:
-        return f"the session needs input that ovpnctl cannot ask for: {status.message}"
+        what = status.message or "it does not say which"
+        return f"the session needs input that ovpnctl cannot ask for: {what}"
     return f"{status.words()[1]}: {status.message}" if status.message else status.words()[1]
 
 

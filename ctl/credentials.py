@@ -86,15 +86,18 @@ class Asker:
                 with self._progress.hidden():
                     text = await self._input.line(question.prompt, hidden=question.hidden)
             if text is None:
-                raise CommandError(f"the session asks: {question.label}", CommandExit.AUTHENTICATION_FAILED, _HINT)
+                asked = question.label or question.name
+                raise CommandError(f"the session asks: {asked}", CommandExit.AUTHENTICATION_FAILED, _HINT)
             try:
                 await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
                 return
-            except CommandError as error:
+            except CommandError:
                 if question.number not in await self._open(path, question.kind, question.group):
                     return  # another front-end has answered it
+                if not text:
+                    error = CommandError(f"an answer is needed: {question.label}", CommandExit.AUTHENTICATION_FAILED)
                 if not self._input.interactive or attempt == _MAX_TRIES:
-                    raise
+                    raise error from None
                 say(sanitize(error.message))
 
 

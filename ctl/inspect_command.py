@@ -1,4 +1,4 @@
-"""inspect: the processes of a session, and the layers of the sandbox that confine them."""
+"""inspect: the processes of a session, the layers of the sandbox that confine them, what was left out of it."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,14 @@ def path_or_name(value: str) -> str:
 @click.argument("session", type=path_or_name, metavar="SESSION")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, with more details.")
 def inspect_session(session: str, as_json: bool) -> None:
-    """Show the processes of a session, and the layers of the sandbox that confine them.
+    """Show the processes of a session, the layers of the sandbox that confine them, and what was left out or changed.
 
     SESSION is its D-Bus path, its network device, or the name of the profile it was started with.  For root, ovpnctl
     also reads what the kernel shows of the processes to root only (proc(5)).
 
     \b
     --json prints the members of sessions-list --json, and
+      notices (what was left out or changed),
       session_uid (of the processes; null if there are none),
       layers (those in force), missing_layers (reasons by name),
       name_servers, domains (in use by this machine; "." is all names),

@@ -30,6 +30,7 @@ def inspection_json(
     return {
         **session_json(path, properties),
         "session_uid": inspection.get("session_uid") or None,
+        "notices": list(inspection.get("notices", ())),
         "layers": list(inspection.get("layers", ())),
         "name_servers": list(inspection.get("name_servers", ())),
         "domains": list(inspection.get("domains", ())),
@@ -78,6 +79,8 @@ def inspection_text(shown: Mapping[str, Any]) -> str:
             ("Status", str(status)),
         )
     ]
+    if shown["notices"]:
+        parts.append(_notices(shown["notices"]))
     if shown["layers"] or shown["missing_layers"]:
         parts.append(_layers(shown["layers"], shown["missing_layers"]))
     elif processes:
@@ -101,6 +104,13 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(Text(column), overflow="fold")
+    return table
+
+
+def _notices(notices: Iterable[str]) -> Table:
+    table = _table("Left out or changed")
+    for notice in notices:
+        table.add_row(Text(sanitize(notice)))
     return table
 
 

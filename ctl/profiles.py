@@ -92,7 +92,9 @@ async def invalid_reason(bus: "Bus", path: str) -> str:
 
 
 async def import_profile(bus: "Bus", name: str, text: str, *, single_use: bool, persistent: bool) -> str:
-    """Store a profile in the configuration service; returns its object path."""
+    """Store a profile in the configuration service; returns its object path.  Raises CommandError."""
+    if "\0" in text:  # no text on a bus has one: the bus would close the connection
+        raise CommandError(f"{name} is not text: it contains a NUL byte", CommandExit.REFUSED)
     reply = await bus.call(CONFIGURATION, "Import", "ssbb", name, text, single_use, persistent)
     path: str = reply.body[0]
     return path

@@ -19,8 +19,10 @@ class Progress(AbstractContextManager["Progress"], Protocol):
         """Within this block nothing is shown, and others may write on standard error."""
 
 
-def progress() -> "Progress":
-    """A spinner if standard error is a terminal, else lines."""
+def progress(*, quiet: bool = False) -> "Progress":
+    """A spinner if standard error is a terminal, else lines; nothing if it is to be `quiet`."""
+    if quiet:
+        return Nothing()
     return Spinner() if sys.stderr and sys.stderr.isatty() else Lines()
 
 
@@ -47,6 +49,13 @@ class Lines:
     def hidden(self) -> AbstractContextManager[object]:
         """No effect: lines need not be hidden."""
         return nullcontext()
+
+
+class Nothing(Lines):
+    """Nothing at all."""
+
+    def show(self, text: str) -> None:
+        """No effect."""
 
 
 class Spinner:

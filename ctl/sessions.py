@@ -8,7 +8,7 @@ import click
 from .arguments import object_path, text
 from .exits import CommandError, CommandExit
 from .profiles import the_only
-from .services import SESSIONS
+from .services import INSPECTION, SESSIONS
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -56,3 +56,13 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
     if "owner" not in properties:
         raise CommandError("Access denied", CommandExit.REFUSED, "It belongs to another user, who can share it.")
     return properties
+
+
+async def inspected(bus: "Bus", path: str) -> dict[str, Any]:
+    """What this session manager alone tells of a session; nothing where another one runs, or it has been removed."""
+    try:
+        return await bus.properties(SESSIONS, path, INSPECTION)
+    except CommandError as error:
+        if error.status != CommandExit.REFUSED:
+            raise
+        return {}

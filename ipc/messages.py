@@ -7,14 +7,16 @@ worker/session/requests.py.  A message that carries a file descriptor says so.
 
 import msgspec
 
+from ..policy.causes import Cause
 from ..policy.dbus_numbers import InputGroup, LogCategory
 from ..policy.network import NetworkSettings
 from ..policy.profile.pkcs11 import ListedProvider
+from ..policy.reports import About
 from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 2
+MINOR = 3
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -140,6 +142,7 @@ class Refused(ToSupervisor, frozen=True):
     """The profile or the engine is not usable; the worker ends itself."""
 
     reason: str
+    cause: Cause
 
 
 class InputSlot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,6 +193,15 @@ class Reconnecting(ToSupervisor, frozen=True):
     reason: str
 
 
+class AttemptFailed(ToSupervisor, frozen=True):
+    """An attempt to connect failed, and another follows."""
+
+    request_number: int
+    reason: str  # in the engine's word, for statistics
+    text: str
+    cause: Cause
+
+
 class Paused(ToSupervisor, frozen=True):
     """All traffic has stopped."""
 
@@ -200,18 +212,21 @@ class AuthenticationFailed(ToSupervisor, frozen=True):
     """The server refused the credentials; the worker ends itself."""
 
     reason: str
+    cause: Cause
 
 
 class Failed(ToSupervisor, frozen=True):
     """The connection failed for good; the worker ends itself."""
 
     reason: str
+    cause: Cause
 
 
 class EngineDied(ToSupervisor, frozen=True):
     """The engine died without being asked to; the worker ends itself."""
 
     reason: str
+    cause: Cause
 
 
 class Ended(ToSupervisor, frozen=True):
@@ -228,6 +243,13 @@ class ApplyNetwork(ToSupervisor, frozen=True):
 
 class ClearNetwork(ToSupervisor, frozen=True):
     """Take all settings off the session's device."""
+
+
+class Notices(ToSupervisor, frozen=True):
+    """What was left out or changed, all of it that is true now; the worker has logged it."""
+
+    about: About
+    texts: tuple[str, ...]
 
 
 class Resolve(ToSupervisor, frozen=True):
@@ -256,7 +278,7 @@ class LogLine(ToSupervisor, frozen=True):
 
 # What changes the engine's course; and reports of its course, each with the number of the latest request known then.
 NUMBERED_REQUESTS = (Connect, Pause, Resume, Restart)
-NUMBERED_REPORTS = (InputNeeded, UrlNeeded, Connecting, Connected, Reconnecting, Paused)
+NUMBERED_REPORTS = (InputNeeded, UrlNeeded, Connecting, Connected, Reconnecting, AttemptFailed, Paused)
 
 TO_WORKER: tuple[type[ToWorker], ...] = tuple(ToWorker.__subclasses__())
 TO_SUPERVISOR: tuple[type[ToSupervisor], ...] = tuple(ToSupervisor.__subclasses__())

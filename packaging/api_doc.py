@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ..supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ..supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
+from ..supervisor.bus.failures_api import FAILURES, FAILURES_PATH
 from ..supervisor.bus.inspection_api import INSPECTION
 from ..supervisor.bus.interface import Argument, Interface, Method, Property, Signal
 from ..supervisor.bus.log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
@@ -17,6 +18,7 @@ _OBJECTS = (
     (MANAGER, MANAGER_PATH),
     (SESSION, f"{MANAGER_PATH}/…"),
     (INSPECTION, f"{MANAGER_PATH}/…"),
+    (FAILURES, f"{FAILURES_PATH}/UID"),
     (CONFIGURATION, CONFIGURATION_PATH),
     (PROFILE, f"{CONFIGURATION_PATH}/…"),
     (LOG, LOG_PATH),
@@ -30,7 +32,8 @@ _INTRODUCTION = """\
 <!-- Generated from the interface tables; do not edit. -->
 # D-Bus interface
 
-The interface of OpenVPN 3 Linux, which existing front-ends use, and one more on sessions, `….inspect`.  Types are
+The interface of OpenVPN 3 Linux, which existing front-ends use, one more on sessions, `….inspect`, and
+one on those that have failed, `….failures`.  Types are
 D-Bus signatures.  *Who* is who may call or read; everybody else gets `Access denied`.  Members marked **not yet** are
 declared, and answered with `org.freedesktop.DBus.Error.NotSupported`.
 

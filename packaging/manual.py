@@ -51,7 +51,7 @@ _SIGNALS = {"SIGTERM, SIGINT, SIGHUP": "Disconnect all sessions and end."}
 
 _FILES = {
     "/run/openvpn3-sessionmgr": "Profiles that are not persistent, and records for the clean-up after a crash.",
-    "/var/lib/openvpn3-sessionmgr": "Persistent profiles.",
+    "/var/lib/openvpn3-sessionmgr": "Persistent profiles, and why sessions failed.",
 }
 
 _ENVIRONMENT = {"DBUS_SYSTEM_BUS_ADDRESS": "The bus to use instead of the system's."}

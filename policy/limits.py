@@ -15,7 +15,8 @@ MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: Acces
 MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
-# the same, where base64 makes four bytes of three; beyond: UserInputProvide is refused
+MAX_CREDENTIALS_FILE = 4 * 1024  # a file of user name and password that a profile names; beyond: they are asked for
+# what a user types, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
 
 # Stored profiles
@@ -68,6 +69,11 @@ MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: Lo
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
+# failures that are remembered of the sessions that one user started; beyond: the oldest is forgotten
+MAX_FAILURES_PER_USER = 10
+MAX_FAILURE_USERS = 100  # users of whom failures are remembered; beyond: the one is forgotten whose last is the oldest
+MAX_FAILURES_SHOWN = 100  # failures that a user gets to see, root those of all; beyond: the oldest are left out
+MAX_FAILURE_FILE = 64 * 1024  # a file with one user's failures; beyond: it counts as damaged
 MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
 # user ids of sessions, a range that systemd's table leaves unassigned; beyond: NewTunnel is refused
 SESSION_UIDS = range(60706, 61184)
@@ -86,6 +92,15 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
+# networks of which each is more than a route may be, as parts of a default route; beyond: the session fails
+MAX_REDIRECTED_NETWORKS = 32
+# sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
+MAX_REDIRECTING = 16
+MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
+MAX_ROUTES_PAST = 256  # those of them that go past the tunnel; beyond: the same
+MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
+ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
+MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
 # options that a server pushes in one reply; beyond: the worker leaves out the rest, and says so
 MAX_PUSHED_OPTIONS = 2 * MAX_ROUTES
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
@@ -93,6 +108,10 @@ MAX_NAME_SERVERS = 8  # name servers of one session; beyond: the worker leaves o
 MAX_DNS_DOMAINS = 32  # domains of one session's name servers; beyond: the worker leaves out the rest, and says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
+# notices of one kind to a session's user, about what was left out or changed; beyond: they are counted in the last
+MAX_NOTICES = 40
+FORWARD_HEARD = 0.5  # LogForward answered, until its caller listens; beyond: it misses the session's notices
+MAX_NOTICE = 320  # characters of one; beyond: it is cut
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
@@ -184,6 +203,14 @@ FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
+# the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
+# ours were missing; beyond: more changes are looked at together
+ROUTING_QUIET = 0.05
+MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
+# a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
+READY_DEADLINE = 20.0
+READY_PAUSE = 0.01  # before such a service is asked for the second time; beyond: each further pause is twice as long
+MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start

@@ -11,14 +11,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import msgspec
 
 from . import dns as dns_policy
-from .limits import MAX_ADDRESSES, MAX_PUBLIC_IPV4, MAX_PUBLIC_IPV6, MAX_ROUTES
+from . import redirect as redirection
+from .limits import MAX_ADDRESSES, MAX_PUBLIC_IPV4, MAX_PUBLIC_IPV6, MAX_ROUTES, MAX_ROUTES_PAST
+from .redirect import MIN_PREFIX, Redirect
 
 MTU_RANGE = range(576, 65536)  # bytes; a tun device takes no more
 MIN_MTU_IPV6 = 1280  # bytes; RFC 8200, section 5
 MAX_METRIC = 2**31 - 1
-
-# Shorter prefixes redirect all traffic, be it in one piece (0.0.0.0/0) or in two (0.0.0.0/1 and 128.0.0.0/1).
-MIN_PREFIX = {4: 8, 6: 16}
 
 
 def _range(network: str) -> tuple[int, int]:
@@ -65,10 +64,11 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """One route through the session's device; without the names of its fields, as many as are allowed fit a frame."""
+    """One route; without the names of its fields, as many as are allowed fit a frame."""
 
     destination: str  # "203.0.113.0/24"
     metric: int = 0  # 0: the kernel's default
+    past: bool = False  # past the tunnel, as the machine would send without any; else through the session's device
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +79,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routes: tuple[Route, ...]
     server: str  # address the engine talks to; no route may cover it
     dns: dns_policy.DnsSettings | None = None  # None: the machine's own name servers
+    redirect: Redirect | None = None  # as much of the machine's default route
 
 
 def check(settings: NetworkSettings) -> None:
@@ -101,6 +102,11 @@ def check(settings: NetworkSettings) -> None:
             raise PolicyViolation(f"route {route.destination}: {reason}")
     if settings.dns is not None and (reason := dns_policy.problem(settings.dns)):
         raise PolicyViolation(f"DNS: {reason}")
+    past = sum(route.past for route in settings.routes)
+    if past > MAX_ROUTES_PAST:
+        raise PolicyViolation(f"{past} routes past the tunnel are more than {MAX_ROUTES_PAST}")
+    if settings.redirect is not None and (reason := redirection.problem(settings.redirect)):
+        raise PolicyViolation(f"the default route: {reason}")
     for version, size in public_size(requested_networks(settings)).items():
         if size > MAX_PUBLIC[version]:
             raise PolicyViolation(f"the routes lead to {too_public(version, size)}")
@@ -119,7 +125,7 @@ def attached_network(address: Address) -> IPv4Network | IPv6Network:
 def requested_networks(settings: NetworkSettings) -> list[IPv4Network | IPv6Network]:
     """All networks that are to be reached through the device."""
     return [attached_network(one) for one in settings.addresses] + [
-        ip_network(one.destination) for one in settings.routes
+        ip_network(one.destination) for one in settings.routes if not one.past
     ]
 
 
@@ -150,7 +156,7 @@ def route_problem(route: Route, server: str) -> str | None:
         host = server_address(server)
     except ValueError:
         return f"the server {server!r} is not an address"
-    return _network_problem(route.destination, host)
+    return _network_problem(route.destination, None if route.past else host)
 
 
 @lru_cache(maxsize=4)
@@ -160,7 +166,8 @@ def server_address(text: str) -> IPv4Address | IPv6Address:
     return (address.version == 6 and address.ipv4_mapped) or address
 
 
-def _network_problem(text: str, server: IPv4Address | IPv6Address) -> str | None:
+def _network_problem(text: str, server: IPv4Address | IPv6Address | None) -> str | None:
+    """Why no route may lead to this network; without a `server`, past the tunnel."""
     length = text.partition("/")[2]
     if not (length.isascii() and length.isdigit()):
         return "is not NETWORK/BITS"
@@ -172,10 +179,12 @@ def _network_problem(text: str, server: IPv4Address | IPv6Address) -> str | None
     last = first | int(network.hostmask)
     unique_local = version == 6 and _UNIQUE_LOCAL[0] <= first and last <= _UNIQUE_LOCAL[1]
     if network.prefixlen < MIN_PREFIX[version] and not unique_local:
-        return "redirecting the default route is not supported yet"
+        if server is None:
+            return "so much cannot go past the tunnel"
+        return f"it is wider than /{MIN_PREFIX[version]}: only a part of the default route may be"
     if reason := _overlap(version, first, last):
         return f"overlaps {reason} addresses"
-    if server.version == version and first <= int(server) <= last:
+    if server is not None and server.version == version and first <= int(server) <= last:
         return f"covers the server's own address {server}"
     return None
 

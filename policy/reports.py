@@ -5,12 +5,34 @@ does.
 """
 
 import re
+from collections.abc import Sequence
+from enum import Enum
 
 from .dbus_numbers import HTTP_PROXIED
-from .limits import MAX_QUESTION, MAX_URL
+from .limits import MAX_NOTICE, MAX_NOTICES, MAX_QUESTION, MAX_URL
 
 _WEB_PAGE = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 _MAX_HOST = 253  # characters of a host name (RFC 1035)
+
+
+class About(Enum):
+    """What a worker's notices, of things left out or changed, are about; new ones replace those about the same."""
+
+    PROFILE = "profile"
+    CONNECTION = "connection"
+
+
+def as_notices(texts: Sequence[str]) -> tuple[str, ...]:
+    """As much of `texts` as may be reported as notices."""
+    kept = [text[:MAX_NOTICE] for text in texts[:MAX_NOTICES]]
+    if len(texts) > MAX_NOTICES:
+        kept[-1] = f"{len(texts) - MAX_NOTICES + 1} more: see the log of the session"
+    return tuple("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in one) for one in kept)
+
+
+def are_notices(texts: Sequence[str]) -> bool:
+    """Whether a user may be shown these as notices."""
+    return len(texts) <= MAX_NOTICES and all(len(text) <= MAX_NOTICE and text.isprintable() for text in texts)
 
 
 def is_web_page(url: str) -> bool:

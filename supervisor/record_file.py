@@ -40,18 +40,20 @@ class RecordFile:
 
     def add(self, record: bytes) -> int:
         """Keep a record; its place.  Raises OSError if there is none, ValueError if it is empty or too long for one."""
-        if not 0 < len(record) <= RECORD_PLACE - _HEAD.size:
-            raise ValueError(f"a record of {len(record)} bytes")
+        content = _content(record)
         if self._taken is None:
             self.read()
         assert self._taken is not None
         place = next((place for place in range(MAX_RECORDS) if place not in self._taken), -1)
         if place < 0:
             raise OSError(errno.ENOSPC, f"all {MAX_RECORDS} places in {self._file} are taken")
-        content = _HEAD.pack(crc32(record), len(record)) + record
-        os.pwrite(self._descriptor, content.ljust(RECORD_PLACE, b"\0"), place * RECORD_PLACE)
+        os.pwrite(self._descriptor, content, place * RECORD_PLACE)
         self._taken.add(place)
         return place
+
+    def rewrite(self, place: int, record: bytes) -> None:
+        """Keep another record in this place.  Raises as `add`."""
+        os.pwrite(self._descriptor, _content(record), place * RECORD_PLACE)
 
     def remove(self, place: int) -> None:
         """Free a place.  Raises OSError."""
@@ -71,3 +73,10 @@ class RecordFile:
                 checksum, length = _HEAD.unpack_from(content)
                 record = content[_HEAD.size : _HEAD.size + length]
                 yield place, record if len(record) == length and crc32(record) == checksum else None
+
+
+def _content(record: bytes) -> bytes:
+    """What is written for a record.  Raises ValueError if it is empty or too long."""
+    if not 0 < len(record) <= RECORD_PLACE - _HEAD.size:
+        raise ValueError(f"a record of {len(record)} bytes")
+    return (_HEAD.pack(crc32(record), len(record)) + record).ljust(RECORD_PLACE, b"\0")

@@ -22,6 +22,8 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
+from .network.redirecting import Terms
+from .network.rules import Numbers
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
@@ -29,6 +31,7 @@ from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
 from .services.stubs import export_stubs, names_without_service
 from .sessions.context import SessionContext
+from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
 from .sessions.journal import SessionJournal
 from .sessions.manager import SessionManager
@@ -80,6 +83,11 @@ class Service:
                 self._log,
                 prepared.tun_directory,
                 public_networks=options.public_networks == "allow",
+                terms=Terms(
+                    uids=options.session_uids,
+                    who=options.redirect,
+                    numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                ),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
         except OSError as error:
@@ -101,6 +109,7 @@ class Service:
             )
         else:
             profiles = ExternalConfiguration(connection, self._log)
+        self._failures = Failures(options.state_dir / "failures", self._dispatcher, self._log)
         context = SessionContext(
             log=self._log,
             network=self._network,
@@ -128,6 +137,7 @@ class Service:
             signals=signals,
             profiles=profiles,
             providers=prepared.providers,
+            failures=self._failures,
         )
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
@@ -151,6 +161,7 @@ class Service:
             await self._protect()
         if self._configuration is not None:
             await self._configuration.start()
+        await self._failures.load()
         self._manager.start()
         self._log_service.start()
         export_stubs(self._dispatcher, API_VERSION)
@@ -188,6 +199,7 @@ class Service:
 
     async def close(self) -> None:
         """Release all resources, the helpers last."""
+        await self._failures.close()
         self._dispatcher.close()
         self._connection.close()
         await self._network.close()

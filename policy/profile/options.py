@@ -2,13 +2,25 @@
 
 The table holds every option that OpenVPN 2.6 or 2.7 knows, documented or not, and those that either has
 removed; facts from openvpn(8), `openvpn --help` and the option parsers of both.  A name that is not here
-is unknown: profiles carry options of other clients, and those are dropped with a warning.
+is unknown: profiles carry options of other clients (options_foreign.py), and those are dropped with a warning.
 """
 
 from .options_allowed import ALLOWED
 from .options_rule import Embed, Rule, Treatment, ignored, refused, taken_over
+from .variables import for_tunnel
 
-__all__ = ["ALLOWED", "IGNORED", "OPTIONS", "PKCS11_OPTIONS", "REFUSED", "TAKEN_OVER", "Embed", "Rule", "Treatment"]
+__all__ = [
+    "ALLOWED",
+    "IGNORED",
+    "OPTIONS",
+    "PKCS11_OPTIONS",
+    "REFUSED",
+    "TAKEN_OVER",
+    "Embed",
+    "Rule",
+    "Treatment",
+    "of_no_account",
+]
 
 # These are read together, by worker/profile/pkcs11.py.
 PKCS11_OPTIONS: dict[str, Rule] = {
@@ -31,6 +43,8 @@ TAKEN_OVER: dict[str, Rule] = {
     "disable-dco": taken_over(0, 0, "always so"),
     "ignore-unknown-option": taken_over(0, 15, "names that are left out even where they look misspelt"),
     "remote-random-hostname": taken_over(0, 0, "names are looked up outside the engine, below such a label"),
+    "route": taken_over(1, 4, "set by the session manager, by names that are looked up outside the engine"),
+    "route-ipv6": taken_over(1, 3, "set by the session manager"),
     "mode": taken_over(1, 1, "always p2p"),
     "tun-ipv6": taken_over(0, 0, "always so"),
 }
@@ -157,3 +171,11 @@ REFUSED: dict[str, Rule] = {
 }
 
 OPTIONS: dict[str, Rule] = {**ALLOWED, **TAKEN_OVER, **IGNORED, **REFUSED}
+
+
+def of_no_account(name: str, *params: str) -> bool:
+    """Whether an option is dropped whatever its further parameters are: OpenVPN, or a tunnel, has no use for it."""
+    if name == "setenv" and params:
+        return not for_tunnel(params[0])
+    rule = OPTIONS.get(name)
+    return rule is None or rule.treatment is Treatment.IGNORED

@@ -69,8 +69,6 @@ ALLOWED: dict[str, Rule] = {
     "ifconfig": allowed(2, 2, "address without a push"),
     "ifconfig-ipv6": allowed(2, 2, "address without a push"),
     "ifconfig-nowarn": allowed(0, 0, "silences a comparison"),
-    "route": allowed(1, 4, "route through the tunnel"),
-    "route-ipv6": allowed(1, 3, "route through the tunnel"),
     "route-gateway": allowed(1, 1, "default of route"),
     "route-ipv6-gateway": allowed(1, 1, "default of route-ipv6"),
     "route-metric": allowed(1, 1, "default of route"),

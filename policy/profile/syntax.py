@@ -1,16 +1,17 @@
 """The syntax of a profile, read and written exactly as OpenVPN's own option reader does.
 
 A profile is hostile input.  Text that OpenVPN reads differently from how it looks (a line that is too long, a
-seventeenth parameter, a closing tag in the middle of a line) is an error here.  Rules from openvpn(8) and from the
-option reader of OpenVPN 2.6 and 2.7; all takes time linear in the text.
+seventeenth parameter, a closing tag in the middle of a line) is an error here, unless it belongs to an option that is
+dropped anyway.  Rules from openvpn(8) and from the option reader of OpenVPN 2.6 and 2.7; all takes time linear in the
+text.
 """
 
 import re
-from collections.abc import Iterable
 
 import msgspec
 
 from ..pieces import Pieces, whole
+from .options import of_no_account
 
 MAX_LINE = 254  # bytes; the engine reads 256 with the newline and the final NUL, and refuses a full buffer
 MAX_WORDS = 16  # option name and parameters; the engine drops what follows
@@ -34,6 +35,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff\ufffd]")
 _NEEDS_LEXER = re.compile(r"""["'\\\x1c-\x1f]""")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,!*~^&()\[\]{}$|?-]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_WORD = rf"[A-Za-z0-9][A-Za-z0-9_-]*(?![^{_SPACE}])"
+_NAME_AND_FIRST = re.compile(rf"(setenv[{_SPACE}]+opt[{_SPACE}]+)?(?:--)?({_WORD})(?:[{_SPACE}]+({_WORD}))?")
 
 
 class ProfileTextError(Exception):
@@ -42,6 +45,7 @@ class ProfileTextError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
+        self.problem = problem
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -90,7 +94,7 @@ def tokenizing(text: str, first_line: int = 1, nested: bool = False) -> Pieces[l
     while taken := lines.take():
         number = lines.number - len(taken)
         for index, line in enumerate(taken):
-            words = _words(line, number + index)
+            words = _words_that_count(line, number + index)
             if not words:
                 continue
             if len(options) == MAX_OPTIONS:
@@ -132,38 +136,9 @@ def render(option: Option) -> str:
 def pushed_words(line: str) -> list[str]:
     """Name and parameters of one option that a server pushes; empty if the engine would not read it either."""
     try:
-        return _words(line, 0)
+        return words_of(line, 0)
     except ProfileTextError:
         return []
-
-
-def server_locked(options: Iterable[Option]) -> bool:
-    """Whether this is a profile without a user's certificate, for any user of one server."""
-    return any(option.name == "setenv" and option.params[:1] == ("GENERIC_CONFIG",) for option in options)
-
-
-def missing_required(options: Iterable[Option]) -> tuple[str, ...]:
-    """The options that a client's profile needs and that are missing, named as by OpenVPN 3 Linux."""
-    names = {option.name for option in options}
-    if "connection" in names:
-        names.add("remote")  # its blocks are read, and checked, when the whole profile is compiled
-    needed = {
-        "--ca": {"ca", "pkcs12", "peer-fingerprint"},
-        "--client or --tls-client": {"client", "tls-client"},
-        "--dev": {"dev", "dev-type"},
-        "--remote": {"remote"},
-    }
-    return tuple(text for text, any_of in needed.items() if names.isdisjoint(any_of))
-
-
-def problem(options: Iterable[Option]) -> str | None:
-    """Why `options` are not a valid profile, with the text of OpenVPN 3 Linux, which front-ends show."""
-    options = list(options)
-    if server_locked(options):
-        return "Server locked profiles are unsupported"
-    if missing := missing_required(options):
-        return f"Configuration profile is missing required options: {', '.join(missing)}"
-    return None
 
 
 class _Lines:
@@ -213,8 +188,26 @@ def _without_dashes(word: str) -> str:
     return word[2:] if len(word) > 2 and word.startswith("--") else word
 
 
-def _words(line: str, number: int) -> list[str]:
-    """Option name and parameters of one line; empty for a blank line or a comment."""
+def _words_that_count(line: str, number: int) -> list[str]:
+    """As `words_of`; of an option that is dropped anyway, no more than name and first parameter need to be readable."""
+    try:
+        return words_of(line, number)
+    except ProfileTextError:
+        found = _NAME_AND_FIRST.match(line.lstrip(_SPACE))
+        if found is None:
+            raise
+        optional, name, first = found.groups("")
+        words = [name, first] if first else [name]
+        if not of_no_account(*words):
+            raise
+        return [*optional.split(), *words]
+
+
+def words_of(line: str, number: int) -> list[str]:
+    """Option name and parameters of one line, as OpenVPN reads it; empty for a blank line or a comment.
+
+    Raises ProfileTextError.
+    """
     start = line.lstrip(_SPACE)
     if not start or start[0] in "#;":
         return []
@@ -223,13 +216,21 @@ def _words(line: str, number: int) -> list[str]:
     words = _split(line) if line.isascii() and not _NEEDS_LEXER.search(line) else _lex(line, number)
     if len(words) > MAX_WORDS:
         raise ProfileTextError(number, f"more than {MAX_WORDS - 1} parameters; put a text with spaces in quotes")
-    if _CONTROL.search(line) and any(map(_CONTROL.search, words)):
-        raise ProfileTextError(number, "contains a control character, or text that is not UTF-8")
+    if _CONTROL.search(line) and (odd := next(filter(None, map(_CONTROL.search, words)), None)):
+        if odd[0] == "\ufffd":
+            raise ProfileTextError(number, not_utf8(line))
+        raise ProfileTextError(number, f"contains the control character U+{ord(odd[0]):04X}; remove it")
     return words
 
 
+def not_utf8(line: str) -> str:
+    """What is wrong with a line in which `decode` has put U+FFFD."""
+    at = len(line[: line.index("\ufffd")].encode("utf-8", "replace")) + 1
+    return f"byte {at} of it is not UTF-8; save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 FILE)"
+
+
 def _split(line: str) -> list[str]:
-    """As `_words`, for plain ASCII without quotes and backslashes: most lines."""
+    """As `words_of`, for plain ASCII without quotes and backslashes: most lines."""
     words = line.split()
     if "#" in line or ";" in line:
         for index, word in enumerate(words):
@@ -239,7 +240,7 @@ def _split(line: str) -> list[str]:
 
 
 def _lex(line: str, number: int) -> list[str]:
-    """As `_words`, for a line with quotes or backslashes.
+    """As `words_of`, for a line with quotes or backslashes.
 
     A backslash stands before a backslash, a double quote or a space, outside single quotes; a quote counts
     only at the start of a parameter, and a parameter ends with its closing quote.

@@ -278,7 +278,7 @@ class BusConnection(MessageBus):
             raise BusRefused(_NO_REPLY, f"{destination} did not answer {member} in {deadline:g} s") from None
         if reply.message_type is MessageType.ERROR:
             text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
-            raise BusRefused(str(reply.error_name), text)
+            raise BusRefused(str(reply.error_name), text or str(reply.error_name))
         return list(reply.body)
 
     def ask_bus(self, member: str, signature: str = "", *body: Any) -> Awaitable[list[Any]]:

@@ -10,6 +10,19 @@ INSPECTION = Interface(
     title="Inspection of a session",
     methods=(),
     properties=(
+        Property(
+            "last_error",
+            "(sss)",
+            Who.READERS,
+            "Why the session failed, or its latest attempt to connect: one of the causes of policy/causes.py, what "
+            "happened (it may hold the server's words), and what to do; empty texts while it has been connected since.",
+        ),
+        Property(
+            "notices",
+            "as",
+            Who.READERS,
+            "What was left out or changed, of the profile and of the present connection.",
+        ),
         Property("session_uid", "u", Who.READERS, "User id of the session's processes; 0 while it has none."),
         Property(
             "layers",

@@ -7,18 +7,21 @@ that other sessions get their turns.
 from collections.abc import Callable, Generator, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
+from ...policy.limits import MAX_WAYS
 from ...policy.network import NetworkSettings, check, is_private
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import machine
 from .claims import Claims, Conflict, DeviceRoute
 from .firewall import Firewall, Guard
-from .journal import Entry
+from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import Host
+from .redirecting import Redirecting, Terms
 
 
 class _Device(msgspec.Struct):
@@ -39,17 +42,21 @@ class Addressing:
         self,
         netlink: Netlink,
         firewall: Firewall,
+        journal: DeviceJournal,
         log: Log,
         freed: Callable[[], None],
         notice: Callable[[str, str], None],
         tell_root: Callable[[str, int, str], None],
+        note: Callable[[Entry, Entry], None],
         name_servers: MachineNameServers,
         *,
         public_networks: bool,
+        terms: Terms,
     ) -> None:
         """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say.
 
-        `tell_root` is called with what the service's log alone is to say of a session of a user.
+        `tell_root` is called with what the service's log alone is to say of a session of a user.  `note` takes the
+        second entry down in place of the first before it comes true, or raises SystemFailure.
         """
         self._netlink = netlink
         self._firewall = firewall
@@ -57,10 +64,12 @@ class Addressing:
         self._freed = freed
         self._notice = notice
         self._tell_root = tell_root
+        self._note = note
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
+        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices)
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices
@@ -69,6 +78,9 @@ class Addressing:
     def entries(self) -> list[Entry]:
         """Of all devices."""
         return [device.entry for device in self._devices.values()]
+
+    def _indices(self) -> set[int]:
+        return {device.entry.index for device in self._devices.values()}
 
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
@@ -113,8 +125,12 @@ class Addressing:
     def _claim(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
-        surroundings = machine.look({one.entry.index for one in self._devices.values()}, self._name_servers.own())
+        ways = any(route.past for route in settings.routes)
+        surroundings = machine.look(self._indices(), self._name_servers.own(), ways=ways)
+        redirect, waits = settings.redirect, ""
         try:
+            if redirect is not None:
+                waits = self._redirecting.check(entry, device.owner, redirect)
             decision = self._claims.request(entry.name, entry.session, device.owner, settings, surroundings)
         except Conflict as conflict:
             if conflict.note:
@@ -123,6 +139,12 @@ class Addressing:
         for note in decision.notes:
             self._tell_root(entry.session, device.owner, note)
         warnings += decision.warnings
+        if redirect is None:
+            self._redirecting.release(entry.name)
+        else:
+            self._redirecting.claim(entry, device.owner, redirect)
+        if waits:
+            warnings.append(f"traffic does not go through the tunnel: {waits}")
         return decision.addresses
 
     def _requests(self, device: _Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:
@@ -131,7 +153,11 @@ class Addressing:
         # With the last address of a family the kernel drops all its routes, and with any those from it.
         disturbed = {address.version for address in gone}
         granted = set(self._claims.routes(name))
-        stale = [route for route in device.routes if route not in granted or route.version in disturbed]
+        stale = [
+            route
+            for route in device.routes
+            if route not in granted or (route.version in disturbed and route.way is None)
+        ]
         self._guard(device, wanted, warnings)
         netlink.set_up(index, mtu)
         yield
@@ -161,17 +187,41 @@ class Addressing:
                 if problem := self._set_route(device, route):
                     warnings.append(problem)
                 yield
+        yield from self._redirecting.apply(name, _versions(device), warnings)
 
     def _set_route(self, device: _Device, route: DeviceRoute) -> str:
         """Set a route that is granted; what its user is to know, or ""."""
         if route.source is not None and route.source not in device.addresses:
             return ""
+        if route.way is not None:
+            return self._set_past(device, route)
         try:
             if self._netlink.add_route(device.entry.index, route):
                 device.routes.add(route)
                 return ""
         except IPv6Off:
             return f"IPv6 is off on this machine: route {route.destination} is not set"
+        return self._postpone(device, route)
+
+    def _set_past(self, device: _Device, route: DeviceRoute) -> str:
+        """The same for a route past the tunnel.  A gateway that the machine has lost meanwhile ends no session."""
+        assert route.way is not None
+        entry = device.entry
+        try:
+            if route.way not in entry.ways:
+                if len(entry.ways) == MAX_WAYS:
+                    raise SystemFailure(f"the others go by {MAX_WAYS} gateways already")
+                noted = replace(entry, ways=(*entry.ways, route.way))
+                self._note(entry, noted)
+                device.entry = noted
+            if self._netlink.add_route(entry.index, route):
+                device.routes.add(route)
+                return ""
+        except SystemFailure as error:
+            return f"route {route.destination} past the tunnel, by {route.way}, is not set: {error}"
+        return self._postpone(device, route)
+
+    def _postpone(self, device: _Device, route: DeviceRoute) -> str:
         self._claims.postpone(device.entry.name, route)
         return f"route {route.destination} exists already and is left as it is"
 
@@ -188,24 +238,69 @@ class Addressing:
                     except SystemFailure as error:
                         self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
             yield
+        for has_it in self._redirecting.settle():
+            device = self._devices[has_it]
+            if device.change is not None and not device.changing:
+                yield from self._redirect_late(device)
+            yield
+
+    def _redirect_late(self, device: _Device) -> Iterator[None]:
+        """Set the default route of a session that waited for it."""
+        warnings: list[str] = []
+        try:
+            yield from self._redirecting.apply(device.entry.name, _versions(device), warnings)
+        except SystemFailure as error:
+            self._redirecting.release(device.entry.name)
+            warnings.append(str(error))
+        else:
+            warnings.append("all traffic goes through the tunnel now")
+        for text in warnings:
+            self._notice(device.entry.session, text)
+
+    def look_again(self) -> Iterator[bool]:
+        """Have the default routes follow what has changed; yields whether rules of ours had been removed."""
+        missing = False
+        try:
+            for missing in self._redirecting.look_again():
+                yield missing
+        except SystemFailure as error:
+            self._log.error(f"Default routes of sessions do not follow the machine's: {error}", group=LogGroup.NETCFG)
+        if missing:
+            for session in self._redirecting.sessions:
+                self._notice(session, "another program removed routing rules of the tunnel; they are there again")
+
+    def undo(self, entry: RulesEntry) -> None:
+        """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""
+        self._redirecting.undo(entry)
 
     def _clear(self, device: _Device, keep: bool = False) -> None:
         if not keep:
+            self._redirecting.release(device.entry.name)
             self._claims.rest(device.entry.name)
             self._look_at_pending()
         if device.change is None:
             return
+        self._remove_past(device)
         if self._netlink.set_down(device.entry.index):
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
+        self._redirecting.down(device.entry.name)
         self._end_guard(device.addresses)
         device.change = None
         device.changing = False
         device.addresses.clear()
         device.routes.clear()
 
+    def _remove_past(self, device: _Device) -> None:
+        """Remove the routes past the tunnel, which the kernel does not remove with the device."""
+        for route in [route for route in device.routes if route.way is not None]:
+            try:
+                self._netlink.remove_route(device.entry.index, route)
+            except SystemFailure as error:
+                self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
+
     def _look_at_pending(self) -> None:
-        if self._claims.pending:
+        if self._claims.pending or self._redirecting.waiting:
             self._freed()
 
     # The firewall
@@ -239,3 +334,8 @@ class Addressing:
             self._firewall.guard(self._guards)
         except SystemFailure as error:
             self._log.error(f"Addresses stay closed to other users: {error}", group=LogGroup.NETCFG)
+
+
+def _versions(device: _Device) -> frozenset[int]:
+    """Of the addresses that it has."""
+    return frozenset(address.version for address in device.addresses)

@@ -12,20 +12,24 @@ from itertools import islice
 from pathlib import Path
 
 from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import NETWORK_DEADLINE
+from ...policy.limits import MAX_ROUTING_PAUSE, NETWORK_DEADLINE, ROUTING_QUIET
 from ...policy.network import NetworkSettings
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
-from . import tun
+from . import machine, tun
 from .addressing import Addressing
+from .claims import DeviceRoute
 from .firewall import Firewall
-from .journal import DeviceJournal, Entry, current_namespace
+from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
 from .link_events import LinkEvents
 from .name_servers import MachineNameServers
 from .netlink import Netlink
+from .redirecting import Terms
+from .routing_events import RoutingEvents
 from .serial_executor import SerialExecutor, limited
 
+_MISSING_FORGOTTEN = 60.0  # seconds without rules of ours missing, after which that counts as over
 STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
 
 
@@ -35,9 +39,16 @@ class Network:
     protected = range(0)  # user ids that may not connect to them
 
     def __init__(
-        self, journal_directory: Path, log: Log, tun_directory: int | None = None, *, public_networks: bool = True
+        self,
+        journal_directory: Path,
+        log: Log,
+        tun_directory: int | None = None,
+        *,
+        public_networks: bool = True,
+        terms: Terms,
     ) -> None:
         """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
+        `terms` are those for the default route.
 
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
@@ -52,18 +63,25 @@ class Network:
         self._addressing = Addressing(
             self._netlink,
             self._firewall,
+            self._journal,
             log,
             self._freed,
             self._notice,
             self._tell_root,
+            self._journal.replace,
             self.name_servers,
             public_networks=public_networks,
+            terms=terms,
         )
         self._settling = False  # a pass over what is pending is about to begin
         self._exempt: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
         self._events = LinkEvents(self._links_removed)
+        self._routing_events = RoutingEvents(self._routing_changed)
+        self._looking: asyncio.TimerHandle | None = None  # at what has changed in the machine's routing, in a moment
+        self._quiet = ROUTING_QUIET  # seconds until then
+        self._last_missing = 0.0  # the loop's time when rules of ours were found missing
         self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
         self.on_notice: Callable[[str, str], None] = _ignore  # for the log of this session
 
@@ -106,6 +124,8 @@ class Network:
         SystemFailure, and nothing is set any more.  That is so too when it is cancelled, for whatever is asked of this
         object afterwards.
         """
+        if settings.redirect is not None:
+            self._routing_events.start()
         warnings: list[str] = []
         steps = self._addressing.replace(device, settings, warnings)
         try:
@@ -145,6 +165,9 @@ class Network:
     async def close(self) -> None:
         """Remove devices that were held up to now, and end; the devices of sessions stay."""
         self._events.stop()
+        self._routing_events.stop()
+        if self._looking is not None:
+            self._looking.cancel()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
             await self._executor.run(self._firewall.remove)
@@ -181,7 +204,32 @@ class Network:
             for entry in job.result():
                 self.on_removal(entry.session, entry.name)
 
+    def _routing_changed(self) -> None:
+        """Look after a quiet moment, longer when somebody removes rules of ours again and again."""
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() - self._last_missing > _MISSING_FORGOTTEN:
+                self._quiet = ROUTING_QUIET
+            self._looking = loop.call_later(self._quiet, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looking = None
+        job = asyncio.wrap_future(self._executor.submit(self._follow, self._addressing.look_again()))
+        job.add_done_callback(self._looked)
+
+    def _looked(self, job: asyncio.Future[bool]) -> None:
+        if not job.cancelled() and job.result():
+            self._last_missing = asyncio.get_running_loop().time()
+            self._quiet = min(2 * self._quiet, MAX_ROUTING_PAUSE)
+
     # The rest runs in the threads.
+
+    def _follow(self, steps: Iterator[bool]) -> bool:
+        """Follow changes of the machine's routing, in turn with others' requests; whether our rules were missing."""
+        missing = list(islice(steps, STEPS_AT_ONCE))
+        if len(missing) == STEPS_AT_ONCE:
+            self._executor.submit(self._follow, steps)
+        return any(missing)
 
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
         """The sessions' devices among `indices`, or among all if there are none, that no longer exist."""
@@ -239,16 +287,32 @@ class Network:
             self._loop.call_soon_threadsafe(function)
 
     def _clear_leftovers(self) -> list[Entry]:
-        left = []
-        for entry in self._journal.entries():
+        left, rules = [], list[RulesEntry]()
+        entries = list(self._journal.entries())
+        some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
+        past = machine.routes_past() if some_past else []
+        for entry in entries:
             if isinstance(entry, str):
                 self._log.warn(entry, group=LogGroup.NETCFG)
-            elif entry.namespace != current_namespace() or tun.index_of(entry.name) != entry.index:
+            elif isinstance(entry, RulesEntry):
+                rules.append(entry)
+            elif entry.namespace != current_namespace():
                 self._journal.remove(entry)
             else:
+                for destination, metric, way in past:
+                    if way in entry.ways:
+                        self._netlink.remove_route(entry.index, DeviceRoute(str(destination), metric, way=way))
+                if tun.index_of(entry.name) != entry.index:
+                    self._journal.remove(entry)
+                    continue
                 if self._netlink.set_down(entry.index):
                     self._netlink.remove_all_addresses(entry.index)
                 left.append(entry)
+        for noted in rules:  # their routes by devices have gone
+            if noted.namespace == current_namespace():
+                self._addressing.undo(noted)
+                self._log.warn("Removed the default route of an earlier instance", group=LogGroup.NETCFG)
+            self._journal.remove(noted)
         return left
 
     def _destroy(self, entry: Entry) -> None:

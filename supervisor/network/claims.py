@@ -4,6 +4,7 @@ Pure logic.  Whoever comes first keeps what it has:
 
 - An address that another session, the machine or a name server has ends the session that asks for it (Conflict).
 - A route into the machine's own networks, or around a name server, is left out.
+- A route past the tunnel goes as the machine would send by itself; it takes nothing out of another session's tunnel.
 - A route into a network of another user's session, one that this user's other session has, and one around another
   session's VPN server are pending: set as soon as the other session no longer stands in the way.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
 import msgspec
+from msgspec.structs import replace
 
 from ...policy.limits import MAX_NETWORK_WARNINGS
 from ...policy.network import (
@@ -26,7 +28,7 @@ from ...policy.network import (
     too_public,
 )
 from ..errors import SystemFailure
-from .prefixes import Host, Prefix, PrefixMap
+from .prefixes import Host, Prefix, PrefixMap, Way
 from .surroundings import Machine, Surroundings
 
 _ATTACHED_METRIC = {4: 0, 6: 256}  # what the kernel gives to the networks of addresses
@@ -41,11 +43,12 @@ class Conflict(SystemFailure):
 
 
 class DeviceRoute(msgspec.Struct, frozen=True):
-    """A route through a session's device."""
+    """A route through a session's device, or past it."""
 
     destination: str
     metric: int = 0  # 0: the kernel's default
     source: Host | None = None  # the address whose network this is; None for a route that was asked for
+    way: Way | None = None  # past the device
 
     @property
     def version(self) -> int:
@@ -69,7 +72,8 @@ class _Claim(msgspec.Struct):
     addresses: frozenset[Host] = frozenset()
     peers: frozenset[Host] = frozenset()
     routes: dict[DeviceRoute, Prefix] = {}  # that are set, or about to be
-    public: dict[int, int] = {}  # how many public addresses, by IP version
+    public: dict[int, int] = {}  # how many public addresses it reaches by its tunnel, by IP version
+    public_past: dict[int, int] = {}  # and past it
 
     @property
     def name(self) -> str:
@@ -108,13 +112,21 @@ class Claims:
                 f"the VPN server {server} is reached through another session's tunnel, by its route {network}"
             )
             notes.append(f"the VPN server {server} is reached through {other.name}")
-        had = set(mine.routes.values())
+        had = {(prefix, route.way is not None) for route, prefix in mine.routes.items()}
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
-        for route, prefix in _wanted(settings, addresses):
-            if reason := self._never(owner, prefix):
-                warnings.append(f"route {prefix} is left out: {reason}")
-            elif prefix not in had and (obstacle := self._obstacle(device, owner, prefix)):
+        public_past: dict[int, int] = {}
+        for route, prefix, past in _wanted(settings, addresses):
+            if past and self._surroundings.attached(prefix):
+                continue  # no tunnel gets it, so it goes past them all
+            if past:
+                route = replace(route, way=self._surroundings.way_past(prefix))
+                reason = self._never_past(device, owner, route, public_past)
+            else:
+                reason = self._never(owner, prefix)
+            if reason:
+                warnings.append(f"route {prefix}{' past the tunnel' * past} is left out: {reason}")
+            elif (prefix, past) not in had and (obstacle := self._obstacle(device, owner, prefix, past=past)):
                 reason, other = obstacle
                 pending[device, route] = prefix
                 warnings.append(f"route {prefix} is pending: {reason}")
@@ -124,9 +136,11 @@ class Claims:
 
         waited = [key for key in self._pending if key[0] == device]
         self._forget_routes(device)
-        self._claims[device] = _Claim(session, owner, server, frozenset(addresses), frozenset(peers), routes, public)
-        for prefix in routes.values():
-            self._routed.add(prefix, device)
+        self._claims[device] = _Claim(
+            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, public_past
+        )
+        for route, prefix in routes.items():
+            self._hold(device, route, prefix)
         for key in waited:
             if key not in pending:
                 del self._pending[key]
@@ -160,7 +174,7 @@ class Claims:
     def postpone(self, device: str, route: DeviceRoute) -> None:
         """A route that was granted cannot be set, since somebody else's is there: it is pending again."""
         prefix = self._claims[device].routes.pop(route)
-        self._routed.remove(prefix, device)
+        self._let_go(device, route, prefix)
         self._pending[device, route] = prefix
 
     def settle(self) -> Iterator[tuple[str, DeviceRoute] | None]:
@@ -171,18 +185,30 @@ class Claims:
         for key, prefix in list(self._pending.items()):
             device, route = key
             claim = self._claims.get(device)
-            if claim is None or key not in self._pending or self._obstacle(device, claim.owner, prefix):
+            past = route.way is not None
+            if claim is None or key not in self._pending or self._obstacle(device, claim.owner, prefix, past=past):
                 yield None
                 continue
             del self._pending[key]
             claim.routes[route] = prefix
-            self._routed.add(prefix, device)
+            self._hold(device, route, prefix)
             yield key
 
     def _forget_routes(self, device: str) -> None:
         if claim := self._claims.get(device):
-            for prefix in claim.routes.values():
-                self._routed.remove(prefix, device)
+            for route, prefix in claim.routes.items():
+                self._let_go(device, route, prefix)
+
+    # What goes past a tunnel keeps nobody's routes away: others' more exact ones go before it, as before any of the
+    # machine's.
+
+    def _hold(self, device: str, route: DeviceRoute, prefix: Prefix) -> None:
+        if route.way is None:
+            self._routed.add(prefix, device)
+
+    def _let_go(self, device: str, route: DeviceRoute, prefix: Prefix) -> None:
+        if route.way is None:
+            self._routed.remove(prefix, device)
 
     def _list_servers(self) -> None:
         servers = ((claim.server, device) for device, claim in self._claims.items())
@@ -228,16 +254,34 @@ class Claims:
 
     def _check_public(self, device: str, owner: int, public: dict[int, int]) -> None:
         for version, size in public.items():
-            others = (claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device)
-            total = size + sum(claim.public.get(version, 0) for claim in others)
+            total = size + sum(claim.public.get(version, 0) for claim in self._others(device, owner))
             if size and total > MAX_PUBLIC[version]:
                 raise Conflict(f"the routes of this user's sessions lead to {too_public(version, total)}")
+
+    def _others(self, device: str, owner: int) -> Iterator[_Claim]:
+        """What the user's other sessions have."""
+        return (claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device)
 
     def _never(self, owner: int, prefix: Prefix) -> str:
         """Why a session of `owner` does not get a route however long it waits; "" if it may."""
         if not self._public_networks and not is_private(prefix.version, prefix.first, prefix.last):
             return _NO_PUBLIC
         return self._surroundings.route_problem(prefix, administrator=owner == 0)
+
+    def _never_past(self, device: str, owner: int, route: DeviceRoute, public: dict[int, int]) -> str:
+        """The same of a route past the tunnel; if it may, what it leads to is counted in `public`.
+
+        So nobody can keep more out of the tunnel of another user's later session than a tunnel could take.
+        """
+        if route.way is None:
+            return "this machine has no route by which it would send there"
+        version = route.version
+        mine = public.get(version, 0) + public_size([ip_network(route.destination)])[version]
+        total = mine + sum(claim.public_past.get(version, 0) for claim in self._others(device, owner))
+        if total > MAX_PUBLIC[version]:
+            return f"with it, those of this user's sessions lead to {too_public(version, total)}"
+        public[version] = mine
+        return ""
 
     def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:
         """The route of another session by which this machine sends to `server`, if it does."""
@@ -247,7 +291,7 @@ class Claims:
             return None
         return best, self._claims[holder]
 
-    def _obstacle(self, device: str, owner: int, prefix: Prefix) -> tuple[str, _Claim] | None:
+    def _obstacle(self, device: str, owner: int, prefix: Prefix, *, past: bool) -> tuple[str, _Claim] | None:
         """Why a route has to wait, and for whom."""
         for taken, holder in self._routed.covering(prefix):
             if holder == device:
@@ -257,6 +301,8 @@ class Claims:
                 return f"it lies in {taken}, which another user's session has", claim
             if taken == prefix:
                 return "another session of the same user has it", claim
+        if past:
+            return None
         at = bisect_left(self._servers, (Host(prefix.version, prefix.first), ""))
         for server, holder in self._servers[at:]:
             if not prefix.covers(server):
@@ -269,8 +315,11 @@ class Claims:
 _NO_PUBLIC = "this service makes tunnels to private networks only (--public-networks refuse)"
 
 
-def _wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tuple[DeviceRoute, Prefix]]:
-    """The routes to networks of addresses that are set, and those that were asked for; none twice."""
+def _wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tuple[DeviceRoute, Prefix, bool]]:
+    """The routes to networks of addresses that are set, and those that were asked for; none twice.
+
+    With each, its destination and whether it goes past the tunnel.
+    """
     found = set[tuple[Prefix, int]]()
     kept = set(addresses)
     for one in settings.addresses:
@@ -279,12 +328,12 @@ def _wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tu
         if local in kept and prefix != Prefix.alone(local) and (prefix, 0) not in found:
             # With 0, too: asked for once more, it is the same.
             found.add((prefix, 0))
-            yield DeviceRoute(str(prefix), _ATTACHED_METRIC[prefix.version], local), prefix
+            yield DeviceRoute(str(prefix), _ATTACHED_METRIC[prefix.version], local), prefix, False
     for route in settings.routes:
         prefix = Prefix.of(ip_network(route.destination))
         if (prefix, route.metric) not in found:
             found.add((prefix, route.metric))
-            yield DeviceRoute(str(prefix), route.metric), prefix
+            yield DeviceRoute(str(prefix), route.metric), prefix, route.past
 
 
 def _shortened(lines: list[str]) -> list[str]:

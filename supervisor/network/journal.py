@@ -1,8 +1,9 @@
-"""Records of the devices that the next instance must remove if this process is killed.
+"""Records of the devices and routing rules that the next instance must remove if this process is killed.
 
-Addresses and routes are removed with their device, so only the device is recorded.  Its record is written before the
-device can outlive this process, and kept until it has been removed.  Nothing is synced to disk: a crash of the machine
-removes the devices too.
+Addresses and routes are removed with their device, so only the device is recorded, and of rules and their tables the
+numbers.  A record is written before what it is of can outlive this process, and kept until that has been removed.
+Routes past the tunnel outlive it: the record has the ways they go, and the kernel tells which routes of ours
+(dumps.PAST) go there.  Nothing is synced to disk: a crash of the machine removes all of it too.
 """
 
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ import msgspec
 
 from ..errors import SystemFailure
 from ..record_file import RecordFile
+from .prefixes import Way
+from .rules import Numbers
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A device that this service made."""
 
     name: str
@@ -22,6 +25,17 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str  # boot and network namespace in which name and index mean something
     uid: int  # who may open it
     session: str
+    ways: tuple[Way, ...] = ()  # of the session's routes past its tunnel
+
+
+class RulesEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Routing rules with these numbers are this service's."""
+
+    numbers: Numbers
+    namespace: str
+
+
+Noted = Entry | RulesEntry
 
 
 def current_namespace() -> str:
@@ -37,28 +51,38 @@ class DeviceJournal:
         """Make the directory if need be, and take the space; raises OSError."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._records = RecordFile(directory / "records")
-        self._places: dict[Entry, int] = {}
+        self._places: dict[Noted, int] = {}
 
-    def write(self, entry: Entry) -> None:
-        """Record a device; raises SystemFailure."""
+    def write(self, entry: Noted) -> None:
+        """Record something; raises SystemFailure."""
         try:
             self._places[entry] = self._records.add(msgspec.json.encode(entry))
         except OSError as error:
-            raise SystemFailure(f"the device cannot be noted on disk: {error.strerror}") from error
+            what = "the device" if isinstance(entry, Entry) else "the default route"
+            raise SystemFailure(f"{what} cannot be noted on disk: {error.strerror}") from error
 
-    def remove(self, entry: Entry) -> None:
-        """Remove the record of a device, if there is one; raises OSError."""
+    def replace(self, entry: Entry, successor: Entry) -> None:
+        """Record more of a device; raises SystemFailure."""
+        place = self._places[entry]
+        try:
+            self._records.rewrite(place, msgspec.json.encode(successor))
+        except OSError as error:
+            raise SystemFailure(f"routes past the tunnel cannot be noted on disk: {error.strerror}") from error
+        self._places[successor] = self._places.pop(entry)
+
+    def remove(self, entry: Noted) -> None:
+        """Remove a record, if there is one; raises OSError."""
         place = self._places.pop(entry, None)
         if place is not None:
             self._records.remove(place)
 
-    def entries(self) -> Iterator[Entry | str]:
-        """Every device recorded; for a record that cannot be read, which is removed, a message.  Raises OSError."""
+    def entries(self) -> Iterator[Noted | str]:
+        """Everything recorded; for a record that cannot be read, which is removed, a message.  Raises OSError."""
         for place, record in self._records.read().items():
             try:
                 if record is None:
                     raise ValueError("it is not whole")
-                entry = msgspec.json.decode(record, type=Entry)
+                entry = _decode(record)
             except (ValueError, msgspec.MsgspecError) as error:
                 self._records.remove(place)
                 yield f"The record of a device is not readable and was removed: {error}"
@@ -69,3 +93,9 @@ class DeviceJournal:
     def close(self) -> None:
         """Close the file; the records stay."""
         self._records.close()
+
+
+def _decode(record: bytes) -> Noted:
+    if record.startswith(b'{"numbers"'):
+        return msgspec.json.decode(record, type=RulesEntry)
+    return msgspec.json.decode(record, type=Entry)

@@ -54,6 +54,17 @@ class Prefix(NamedTuple):
         return f"{_address(self.version, self.first)}/{self.length}"
 
 
+class Way(NamedTuple):
+    """How the machine reaches something by itself."""
+
+    device: int  # its index
+    gateway: Host | None = None
+    onlink: bool = False  # the gateway is on the device, whatever its networks are
+
+    def __str__(self) -> str:
+        return str(self.gateway or f"device {self.device}")
+
+
 class PrefixMap:
     """Networks, each with one or more holders; finds those that a network lies in."""
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...policy.network import MIN_PREFIX
-from .prefixes import Host, Prefix, PrefixMap
+from ...policy.redirect import MIN_PREFIX
+from .prefixes import Host, Prefix, PrefixMap, Way
 
 Networks = Iterable[tuple[Prefix, str]]
 
@@ -17,6 +17,7 @@ class Machine(msgspec.Struct, frozen=True):
     networks: tuple[tuple[Prefix, str], ...] = ()  # of its addresses, each with its device
     links: tuple[tuple[Prefix, str], ...] = ()  # others that it reaches without a gateway
     name_servers: frozenset[Host] = frozenset()
+    ways: tuple[tuple[Prefix, Way], ...] = ()  # its routes, the preferred ones first; where they were asked for
 
 
 class Surroundings:
@@ -48,6 +49,21 @@ class Surroundings:
             if self.captures(prefix, server):
                 return f"it covers {server}, a name server of this machine"
         return ""
+
+    def way_past(self, prefix: Prefix) -> Way | None:
+        """How the machine would send to all of `prefix` if there were no tunnels; None if it would not."""
+        covering = (
+            (network.length, way)
+            for network, way in self._machine.ways
+            if network.version == prefix.version
+            and network.length <= prefix.length
+            and prefix.shortened(network.length) == network
+        )
+        return max(covering, key=lambda found: found[0], default=(0, None))[1]
+
+    def attached(self, prefix: Prefix) -> bool:
+        """Whether it lies in a network that the machine reaches without a gateway."""
+        return any(self._links.covering(prefix))
 
     def captures(self, prefix: Prefix, host: Host) -> bool:
         """Whether a route decides the way to `host`, which no network of the machine holds more exactly."""

@@ -9,6 +9,8 @@ from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import LogGroup
 from ...policy.pieces import Pieces
 from ...policy.profile import syntax
+from ...policy.profile.other_formats import other_format
+from ...policy.profile.validity import problem
 from ..accounts import account_id
 from ..bus.configuration_api import BUS_NAME, CONFIGURATION, PROFILE, ROOT_PATH
 from ..bus.dispatch import Dispatcher
@@ -167,9 +169,9 @@ def _problem(text: str) -> Pieces[str]:
     """Why no session can be started with a profile; raises CallerError if it is not a profile at all."""
     try:
         options = yield from syntax.tokenizing(text)
-        return syntax.problem(options) or ""
+        return problem(text, options) or ""
     except syntax.ProfileTextError as error:
-        raise CallerError(f"The profile cannot be read: {error}") from error
+        raise CallerError(f"The profile cannot be read: {other_format(text) or error}") from error
 
 
 def _count_use(metadata: Metadata) -> dict[str, Any]:

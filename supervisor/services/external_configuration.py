@@ -12,7 +12,8 @@ from dbus_fast import Variant
 from ...policy import limits
 from ...policy.access import Acl, Caller, listed_for
 from ...policy.dbus_numbers import LogGroup
-from ..bus.configuration_api import BUS_NAME
+from ...policy.readiness import NO_OBJECT, pauses
+from ..bus.configuration_api import BUS_NAME, ROOT_PATH
 from ..bus.connection import BusConnection, BusRefused
 from ..errors import AccessDenied, CallerError, SystemFailure
 from ..logging.log import Log
@@ -22,7 +23,6 @@ from .profiles import Profile, Reserved, no_profile_at, not_shared
 Mode = Literal["auto", "embedded", "external"]
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
-_NO_OBJECT = "org.freedesktop.DBus.Error.UnknownMethod"
 _STATE_DIR = Path("/var/lib/openvpn3/configs")  # of the service as OpenVPN 3 Linux installs it
 _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
 
@@ -116,17 +116,43 @@ class ExternalConfiguration:
     async def _properties(self, path: str) -> dict[str, Any]:
         """The properties of a profile; raises CallerError if there is none."""
         try:
-            (properties,) = await self._connection.ask(BUS_NAME, path, _PROPERTIES, "GetAll", "s", [BUS_NAME])
+            (properties,) = await self._ask(path, _PROPERTIES, "GetAll", "s", [BUS_NAME])
         except BusRefused as error:
-            if error.name == _NO_OBJECT:
+            if error.name == NO_OBJECT:
                 raise no_profile_at(path) from error
             raise
         return _values(properties)
 
     async def _fetch(self, path: str) -> bytes:
-        (text,) = await self._connection.ask(BUS_NAME, path, BUS_NAME, "Fetch")
+        (text,) = await self._ask(path, BUS_NAME, "Fetch")
         await self._connection.round_trip()  # dbus-fast keeps each message until the next one comes
         return str(text).encode()
+
+    async def _ask(self, path: str, *call: Any) -> list[Any]:
+        """As `BusConnection.ask`, once more if the service was not ready, see policy/readiness.py."""
+        try:
+            return await self._connection.ask(BUS_NAME, path, *call)
+        except BusRefused as error:
+            if error.name != NO_OBJECT:
+                raise
+        await self._ready()
+        return await self._connection.ask(BUS_NAME, path, *call)
+
+    async def _ready(self) -> None:
+        """Wait until the service answers for its root object.  Raises SystemFailure."""
+        try:
+            async with asyncio.timeout(limits.PROFILE_DEADLINE):
+                for pause in pauses():
+                    try:
+                        await self._connection.ask(BUS_NAME, ROOT_PATH, _PROPERTIES, "Get", "ss", [BUS_NAME, "version"])
+                        return
+                    except BusRefused as error:
+                        if error.name != NO_OBJECT:
+                            raise
+                    await asyncio.sleep(pause)
+        except TimeoutError:
+            seconds = f"{limits.PROFILE_DEADLINE:g} s"
+            raise SystemFailure(f"it has been started, and is not ready after {seconds}") from None
 
 
 def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:

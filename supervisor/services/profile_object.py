@@ -10,6 +10,8 @@ from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_PROFILE_GRANTS, MAX_PROFILE_NAME, MAX_TAG, MAX_TAGS
 from ...policy.profile import overrides
+from ...policy.profile.credentials import without_credentials
+from ...policy.profile.syntax import ProfileTextError
 from ..bus.configuration_api import PROFILE_DENIED
 from ..errors import AccessDenied, CallerError, InvalidValue
 from ..logging.log import Log
@@ -50,7 +52,10 @@ class ProfileObject:
             raise CallerError(self._metadata.problem)
 
     async def fetch(self, caller: Caller) -> str:
-        """Answers Fetch; a locked-down profile is for its owner and the services alone."""
+        """Answers Fetch; a locked-down profile is for its owner and the services alone.
+
+        Others whom it is shared with can use the user names and passwords in it, and not read them.
+        """
         self._check_readable(caller)
         return await self._shared(caller, self._read)
 
@@ -61,8 +66,11 @@ class ProfileObject:
 
     def _check_readable(self, caller: Caller) -> None:
         metadata = self._metadata
-        if metadata.locked_down and caller.uid not in (metadata.owner, self._service.service_uid):
+        if metadata.locked_down and not self._sees_all(caller.uid):
             raise AccessDenied(PROFILE_DENIED)
+
+    def _sees_all(self, uid: int) -> bool:
+        return uid in (self._metadata.owner, self._service.service_uid)
 
     async def _shared(self, caller: Caller, make: Callable[[int], Coroutine[None, None, str]]) -> str:
         """What `make` gives for a user, made once for all of the user's calls that come before it is there."""
@@ -76,11 +84,18 @@ class ProfileObject:
         return text
 
     async def _read(self, reader: int) -> str:
-        return (await self._service.store.text(self._stored, reader)).decode()
+        store = self._service.store
+        text = (await store.text(self._stored, reader)).decode()
+        if self._sees_all(reader):
+            return text
+        try:
+            return await store.long_work.in_pieces(reader, without_credentials(text))
+        except ProfileTextError as error:
+            raise CallerError(f"The profile cannot be read: {error}") from error
 
     async def _read_as_json(self, reader: int) -> str:
-        store = self._service.store
-        return await store.long_work.in_pieces(reader, profile_json(await store.text(self._stored, reader)))
+        text = (await self._read(reader)).encode()
+        return await self._service.store.long_work.in_pieces(reader, profile_json(text))
 
     # Changing: each raises AccessDenied if the profile is sealed, CallerError if the change cannot be stored
 

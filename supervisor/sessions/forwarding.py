@@ -208,6 +208,12 @@ class Forwards:
             if shown(category, forward.log_level) and self._may_read(forward.receiver):
                 self._send_line(forward, group, category, text)
 
+    def line_to(self, receiver: Caller, group: LogGroup, category: LogCategory, text: str) -> None:
+        """Forward a line to `receiver` alone, if the log is forwarded to that."""
+        forward = self._forwards.get(receiver.name)
+        if forward is not None and self._may_read(receiver):
+            self._send_line(forward, group, category, text)
+
     def _may_read(self, receiver: Caller) -> bool:
         return not self.restricted or receiver.uid == self._acl.owner
 

@@ -31,6 +31,15 @@ class Inspection:
         return self._session.acl
 
     @property
+    def last_error(self) -> tuple[str, str, str]:
+        failure = self._session.last_error
+        return (failure.cause, failure.text, failure.hint) if failure is not None else ("", "", "")
+
+    @property
+    def notices(self) -> list[str]:
+        return self._session.notices.all
+
+    @property
     def session_uid(self) -> int:
         run = self._session.run
         return run.uid if run is not None else 0

@@ -10,8 +10,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ...policy.access import Acl, Caller, listed_for
-from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent
-from ...policy.limits import MAX_STARTS_PER_USER, VERDICT_DEADLINE
+from ...policy.causes import Cause
+from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
+from ...policy.limits import MAX_STARTS_PER_USER, MAX_STATUS_TEXT, VERDICT_DEADLINE
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
 from ...policy.session_places import places, refusal
@@ -20,18 +21,24 @@ from ..bus.inspection_api import INSPECTION
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
-from ..errors import CallerError, SystemFailure
+from ..errors import CallerError, SupervisorError, SystemFailure
+from ..logging.log import escape_control_characters
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profiles import Profile, Profiles
 from . import sharing
 from .context import SessionContext
 from .device_object import DeviceObjects
+from .failures import Failures
 from .inspection import Inspection
 from .launch_spec import launch_spec
+from .past_failure import PastFailure
 from .session import Session, SessionListener
 from .session_object import SessionObject
 from .states import Event, State
+
+# Statuses of a session that has failed; one that its server has ended says so with CONN_DONE.
+_FAILURES = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 
 class SessionManager(SessionListener):
@@ -51,6 +58,7 @@ class SessionManager(SessionListener):
         signals: Signals,
         profiles: Profiles,
         providers: ListedProviders,
+        failures: Failures,
     ) -> None:
         """`engine_was_there` tells whether the workers' root directory was built with the engine in it.
 
@@ -69,6 +77,7 @@ class SessionManager(SessionListener):
         self._signals = signals
         self._profiles = profiles
         self._providers = providers
+        self._failures = failures
         self._long_work = LongWork()
         self._places = places(context.user_ids.enough_for, context.descriptors)
         self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
@@ -148,6 +157,9 @@ class SessionManager(SessionListener):
                 await launch_spec(profile, self._providers, self._long_work, caller.uid, reusable=restart)
             )
         except BaseException as error:
+            if isinstance(error, SupervisorError) and session.state is State.STARTING:
+                cause = Cause.SERVICE_FAILED if session.last_error is None else session.last_error.cause
+                self._remember(session, StatusMinor.CFG_ERROR, str(error), cause)
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
             await session.ended.wait()
@@ -250,6 +262,14 @@ class SessionManager(SessionListener):
         self.devices.follow(session)
 
     def status_changed(self, session: Session) -> None:
+        _, minor, text = session.status
+        error = session.last_error
+        if minor in _FAILURES and error is not None:
+            self._remember(session, minor, text, error.cause)
+        elif minor == StatusMinor.CONN_DONE and text:
+            self._remember(session, minor, text, Cause.SERVER_ENDED)
+        elif minor == StatusMinor.CONN_DONE and error is not None:
+            self._remember(session, minor, f"Ended while it was not connected: {error.text}", error.cause)
         forwards = session.audience.forwards
         forwards.status(session.status)
         for watcher in session.audience.watchers:
@@ -285,7 +305,28 @@ class SessionManager(SessionListener):
     def _network_notice(self, name: str, text: str) -> None:
         session = self._sessions.get(f"{ROOT_PATH}/{name}")
         if session is not None:
+            session.notices.settled(text)
             session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
+
+    def _remember(self, session: Session, minor: int, text: str, cause: Cause) -> None:
+        """Keep why a session failed, once."""
+        if self._failures.has(session.starter, session.path):
+            return
+        now = int(time.time())
+        self._failures.add(
+            PastFailure(
+                time=now,
+                owner=session.acl.owner,
+                starter=session.starter,
+                session=session.path,
+                profile=session.config_name,
+                reached=session.reached,
+                seconds=max(now - session.created, 0),
+                status=minor,
+                text=escape_control_characters(text)[:MAX_STATUS_TEXT],
+                cause=cause,
+            )
+        )
 
     def _signal(self, session: Session, event: SessionEvent) -> None:
         owner = session.acl.owner

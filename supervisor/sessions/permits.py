@@ -49,7 +49,7 @@ def _event(event: Event, *also: State, act: _Act | None = None, once: bool = Fal
     """A message that is an event of the session's table: permitted in the states that have a row for it."""
 
     def happened(session: ReportedSession, run: Run, message: Any) -> None:
-        session.happened(event, getattr(message, "reason", ""))
+        session.happened(event, getattr(message, "reason", ""), getattr(message, "cause", None))
 
     return _permit(*(state for state, in_table in TABLE if in_table is event), *also, act=act or happened, once=once)
 
@@ -85,6 +85,7 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.Connecting: _event(Event.ENGINE_CONNECTING),
     messages.Connected: _event(Event.ENGINE_CONNECTED, act=reports.connected),
     messages.Reconnecting: _event(Event.ENGINE_RECONNECTING, act=reports.reconnecting),
+    messages.AttemptFailed: _event(Event.ATTEMPT_FAILED, act=reports.attempt_failed),
     messages.Paused: _event(Event.ENGINE_PAUSED),
     messages.AuthenticationFailed: _event(Event.ENGINE_REFUSED),
     messages.Failed: _event(Event.ENGINE_FAILED),
@@ -92,6 +93,7 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.Ended: _event(Event.ENGINE_ENDED, State.STARTING, act=reports.ended),
     messages.ApplyNetwork: _permit(*_RELEASED, act=reports.apply_network),
     messages.ClearNetwork: _permit(*_RELEASED, act=reports.clear_network),
+    messages.Notices: _permit(*_NEW, *_RELEASED, act=reports.notices),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
     messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
     messages.Pong: _permit(*State, act=reports.pong),

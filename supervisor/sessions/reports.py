@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 import msgspec
 
 from ...ipc import messages
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
-from ...policy.reports import is_endpoint, is_question, is_web_page
+from ...policy.reports import are_notices, is_endpoint, is_question, is_web_page
 from ...policy.sandbox.layers import join
 from ..errors import ProtocolViolation, SystemFailure
+from .notices import Notices
 from .run import Run
 from .session_log import SessionLog
 from .states import TABLE, Event, State
@@ -37,6 +39,7 @@ class ReportedSession(ABC):
 
     state: State
     log: SessionLog
+    notices: Notices
     statistics: Statistics
     user_input: UserInput
 
@@ -46,15 +49,15 @@ class ReportedSession(ABC):
         """Whether it has neither failed nor ended."""
 
     @abstractmethod
-    def happened(self, event: Event, text: str = "") -> None:
-        """Follow the table of states."""
+    def happened(self, event: Event, text: str = "", cause: Cause | None = None) -> None:
+        """Follow the table of states; `cause` is that of a failure."""
 
     @abstractmethod
     def accepted(self, log_level: int) -> None:
         """The profile is usable, and wants this log level."""
 
     @abstractmethod
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, cause: Cause) -> None:
         """The profile is not usable."""
 
     @abstractmethod
@@ -70,7 +73,7 @@ class ReportedSession(ABC):
         """The engine is connected."""
 
     @abstractmethod
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, cause: Cause) -> None:
         """The engine died without being asked to."""
 
 
@@ -100,7 +103,7 @@ def accepted(session: ReportedSession, run: Run, message: messages.Accepted) -> 
 
 def refused(session: ReportedSession, run: Run, message: messages.Refused) -> None:
     """The profile is not usable."""
-    session.refused(message.reason)
+    session.refused(message.reason, message.cause)
 
 
 def input_needed(session: ReportedSession, run: Run, message: messages.InputNeeded) -> None:
@@ -113,7 +116,7 @@ def input_needed(session: ReportedSession, run: Run, message: messages.InputNeed
     except TooManyQuestions as error:
         if (session.state, Event.ENGINE_FAILED) not in TABLE:
             raise ProtocolViolation(str(error)) from None
-        session.happened(Event.ENGINE_FAILED, str(error))
+        session.happened(Event.ENGINE_FAILED, str(error), Cause.SERVER_DEMANDS)
     else:
         session.needs_input(message)
 
@@ -142,18 +145,25 @@ def reconnecting(session: ReportedSession, run: Run, message: messages.Reconnect
     session.happened(Event.ENGINE_RECONNECTING, message.reason)
 
 
+def attempt_failed(session: ReportedSession, run: Run, message: messages.AttemptFailed) -> None:
+    """The engine failed to connect, and tries again."""
+    session.statistics.lost(message.reason)
+    session.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
+    session.happened(Event.ATTEMPT_FAILED, message.text, message.cause)
+
+
 def engine_died(session: ReportedSession, run: Run, message: messages.EngineDied) -> None:
     """The engine died without being asked to."""
     if session.state is State.STARTING:
-        session.refused(message.reason)
+        session.refused(message.reason, message.cause)
     else:
-        session.lost(message.reason)
+        session.lost(message.reason, message.cause)
 
 
 def ended(session: ReportedSession, run: Run, message: messages.Ended) -> None:
     """The engine ended in an orderly way by itself."""
     if session.state is State.STARTING:
-        session.refused(message.reason)
+        session.refused(message.reason, Cause.ENGINE_DIED)
     else:
         session.happened(Event.ENGINE_ENDED, message.reason)
 
@@ -166,8 +176,10 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
         raise ProtocolViolation(f"it asked for network settings that are not allowed: {error}") from None
     except SystemFailure as error:
         if session.running:
-            session.happened(Event.ENGINE_FAILED, f"The network settings cannot be applied: {error}")
+            text = f"The network settings cannot be applied: {error}"
+            session.happened(Event.ENGINE_FAILED, text, Cause.SERVER_SETTINGS)
     else:
+        session.notices.applied(warnings)
         for warning in warnings:
             session.log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
 
@@ -176,6 +188,13 @@ async def clear_network(session: ReportedSession, run: Run, message: messages.Cl
     """Take the settings off; the worker's next message is read after that."""
     # Else it connects again: what it had does not go to others meanwhile.
     await run.clear_network(keep=session.state not in (State.PAUSING, State.PAUSED))
+
+
+def notices(session: ReportedSession, run: Run, message: messages.Notices) -> None:
+    """What the worker left out or changed."""
+    if not are_notices(message.texts):
+        raise ProtocolViolation("it gives notices that cannot be shown")
+    session.notices.said(message.about, message.texts)
 
 
 def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 
 from ...ipc import messages
 from ...policy.access import Acl
+from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import (
     FAILED_READABLE,
@@ -29,6 +30,8 @@ from . import permits
 from .audience import Audience
 from .context import SessionContext
 from .launch_spec import LaunchSpec
+from .notices import Notices
+from .past_failure import REACHED, Reached
 from .reports import ReportedSession, Server
 from .restarts import Restarts
 from .run import Run, RunOwner
@@ -43,6 +46,14 @@ _WITH_DEVICE = (
     *(State.PAUSING, State.PAUSED),
 )
 _FAILED = (State.AUTH_FAILED, State.FAILED)
+
+# Events that are failures, and their cause where none is given.
+_CAUSE_OF = {
+    Event.ENGINE_REFUSED: Cause.CREDENTIALS_REFUSED,
+    Event.ENGINE_FAILED: Cause.SERVICE_FAILED,
+    Event.WORKER_DIED: Cause.SERVICE_FAILED,
+    Event.CRASHED: Cause.ENGINE_DIED,
+}
 
 
 class SessionListener(ABC):
@@ -98,7 +109,10 @@ class Session(RunOwner, ReportedSession):
         self.created = int(time.time())
         self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")
+        self.last_error: Failure | None = None  # why it failed or an attempt did, unless it connected since
         self.server = Server()  # the latest that it was connected to
+        self.reached = Reached.PROFILE  # at most
+        self.notices = Notices()
         self.statistics = Statistics()
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
@@ -155,6 +169,7 @@ class Session(RunOwner, ReportedSession):
 
     def _begin_run(self) -> None:
         assert self._spec is not None
+        self.notices.clear()
         before = self._latest_run.ended if self._latest_run is not None else None
         self.run = self._latest_run = Run(self, self._spec, self._context, after=before)
 
@@ -184,14 +199,17 @@ class Session(RunOwner, ReportedSession):
 
     # The life
 
-    def happened(self, event: Event, text: str = "") -> None:
-        """Follow the table; the only place that changes `state`.
+    def happened(self, event: Event, text: str = "", cause: Cause | None = None) -> None:
+        """Follow the table; the only place that changes `state`.  `cause` is that of a failure, if it is known.
 
         Raises NotNow if the event has no place in the present state.
         """
         before, cell = self.state, transition(self.state, event)
         text = escape_control_characters(text[:MAX_URL])
         self.state = cell.next
+        if (cause := cause or _CAUSE_OF.get(event)) is not None:
+            self.last_error = Failure(cause, text[:MAX_STATUS_TEXT])
+        self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         if self.state is not before or event is Event.RESTART:
             self._set_deadline()
@@ -247,19 +265,19 @@ class Session(RunOwner, ReportedSession):
             self.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
         self.run.request(event, text)
 
-    def _try_again_or(self, otherwise: Event, text: str) -> None:
+    def _try_again_or(self, otherwise: Event, text: str, cause: Cause | None = None) -> None:
         """Something the session cannot do without failed: there is another run, or `otherwise` happens."""
         restarts = self._restarts
         if (self.state, Event.CRASHED) not in TABLE:
-            self.happened(otherwise, text)
+            self.happened(otherwise, text, cause)
         elif restarts.another():
             self.log.write(LogCategory.WARN, text)
             what = f"try {restarts.tries} of {MAX_RESTARTS} in {restarts.pause:g} s"
-            self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}")
+            self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}", cause)
         else:
             if restarts.used_up:
                 text += f", after {MAX_RESTARTS} restarts"
-            self.happened(otherwise, text)
+            self.happened(otherwise, text, cause)
 
     # What its user wants of the worker beside what is in the table
 
@@ -332,10 +350,11 @@ class Session(RunOwner, ReportedSession):
         for need in needs:
             self._announce(need)
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, cause: Cause) -> None:
         if self.state is State.REVIVING:
-            self.happened(Event.ENGINE_FAILED, reason)
+            self.happened(Event.ENGINE_FAILED, reason, cause)
         else:
+            self.last_error = Failure(cause, escape_control_characters(reason[:MAX_STATUS_TEXT]))
             self._verdict.refuse(RequestRefused(escape_control_characters(reason)))
 
     def needs_input(self, need: messages.InputNeeded) -> None:
@@ -357,8 +376,9 @@ class Session(RunOwner, ReportedSession):
 
     def connected(self, server: Server) -> None:
         self.server = server
+        self.last_error = None
         self.user_input.withdraw()
         self.happened(Event.ENGINE_CONNECTED)
 
-    def lost(self, reason: str) -> None:
-        self._try_again_or(Event.ENGINE_FAILED, reason)
+    def lost(self, reason: str, cause: Cause) -> None:
+        self._try_again_or(Event.ENGINE_FAILED, reason, cause)

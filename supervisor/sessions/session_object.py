@@ -3,11 +3,14 @@
 Everything is answered from what the supervisor keeps; nothing here waits for the worker.
 """
 
+import asyncio
+
 from dbus_fast import Variant
 
 from ...ipc import messages
 from ...policy.access import Acl, Caller
-from ...policy.dbus_numbers import InputGroup, LogCategory
+from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup, shown
+from ...policy.limits import FORWARD_HEARD
 from ..errors import InvalidValue, NotReady, RequestRefused
 from ..services.log_service import check_log_level
 from . import sharing
@@ -143,12 +146,24 @@ class SessionObject:
         sharing.revoke(self._session, uid)
 
     def log_forward(self, caller: Caller, enable: bool) -> None:
-        """Answers LogForward; whoever may not read the log gets statuses, since clients do not expect a denial."""
-        self._session.audience.watch(caller)
-        if enable:
-            self._session.audience.forwards.add(caller)
-        else:
-            self._session.audience.forwards.remove(caller)
+        """Answers LogForward; whoever may not read the log gets statuses, since clients do not expect a denial.
+
+        What was left out or changed before, most of it before there was an object to call, is said again in a moment.
+        """
+        session, forwards = self._session, self._session.audience.forwards
+        session.audience.watch(caller)
+        if enable and caller.name not in forwards:
+            forwards.add(caller)
+            # Clients of the original listen only when they have the answer, and nothing tells when they do.
+            asyncio.get_running_loop().call_later(FORWARD_HEARD, self._say_notices, caller)
+        elif not enable:
+            forwards.remove(caller)
+
+    def _say_notices(self, receiver: Caller) -> None:
+        session = self._session
+        if shown(LogCategory.WARN, session.log.level):
+            for notice in session.notices.all:
+                session.audience.forwards.line_to(receiver, LogGroup.CLIENT, LogCategory.WARN, notice)
 
     def user_input_queue_get_type_group(self, caller: Caller) -> list[tuple[int, int]]:
         self._session.audience.watch(caller)

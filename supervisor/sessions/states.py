@@ -47,6 +47,7 @@ class Event(Enum):
     ANSWERED = "what was asked for went to the server at once"
     ENGINE_CONNECTING = "the engine begins to connect"
     ENGINE_CONNECTED = "the engine is connected"
+    ATTEMPT_FAILED = "the engine failed to connect, and tries again"
     ENGINE_RECONNECTING = "the engine lost its connection"
     ENGINE_PAUSED = "the engine has stopped all traffic"
     ENGINE_REFUSED = "the server refuses the credentials"
@@ -95,6 +96,7 @@ def _connection(minor: StatusMinor, text: str = "") -> Announcement:
 
 _CFG_OK = _connection(StatusMinor.CFG_OK, "config_path={config_path}")
 _CONNECTING = _connection(StatusMinor.CONN_CONNECTING)
+_NOT_YET = _connection(StatusMinor.CONN_CONNECTING, "{text}")
 _CONNECTED = _connection(StatusMinor.CONN_CONNECTED)
 _REQUIRE_USER = _connection(StatusMinor.CFG_REQUIRE_USER, "{text}")
 _OPEN_URL = Announcement(StatusMajor.SESSION, StatusMinor.SESS_AUTH_URL, "{text}")
@@ -168,6 +170,9 @@ _row(
     State.RECONNECTING, (_RECONNECTING,),
 )  # fmt: skip
 _row(State.CONNECTING, Event.ENGINE_RECONNECTING, None)
+_row(State.CONNECTING, Event.ATTEMPT_FAILED, None, (_NOT_YET,))
+_row(State.RECONNECTING, Event.ATTEMPT_FAILED, None, (_LOST,))
+_row(_WAITING, Event.ATTEMPT_FAILED, None)
 _row(State.READY, Event.INPUT_NEEDED, None, (_REQUIRE_USER,))
 _row(_RUNNING, Event.INPUT_NEEDED, State.NEEDS_INPUT, (_REQUIRE_USER,))
 _row(_RUNNING, Event.URL_NEEDED, State.WEB_AUTH, (_OPEN_URL,))

@@ -58,7 +58,7 @@ class Statistics:
         self._events["N_RECONNECT"] += 1
 
     def lost(self, reason: str) -> None:
-        """The engine lost its connection; `reason` in its words."""
+        """The engine lost its connection, or did not get one; `reason` in its words."""
         if reason in _COUNTED_REASONS:
             self._events[_COUNTED_REASONS[reason]] += 1
 

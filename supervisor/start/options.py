@@ -11,6 +11,7 @@ import msgspec
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, Who
 from ...policy.sandbox.layers import Layer
 from ..dns import choice as dns_choice
 from ..sandbox import choice
@@ -19,6 +20,8 @@ from ..version import API_VERSION, VERSION
 PROGRAM = "openvpn3-service-sessionmgr"
 _LOWEST_SESSION_UID = 1000  # below are system accounts
 _HIGHEST_UID = 2**32 - 3  # the last two mean "nobody given" to various system calls
+_MAIN_PRIORITY = 32766  # of the rule for the machine's main routing table
+_LAST_NAMED_TABLE = 255  # the local one
 _TOO_MANY = 1_000_000  # minutes or seconds
 
 
@@ -42,6 +45,9 @@ class Options(msgspec.Struct, frozen=True):
     public_networks: Literal["allow", "refuse"]
     dns: dns_choice.Who
     dns_backend: dns_choice.Option
+    redirect: Who
+    redirect_rules: int  # the first priority
+    redirect_tables: int  # the first one
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -170,6 +176,27 @@ def make_parser() -> argparse.ArgumentParser:
         "/etc/resolv.conf is maintained on this machine (auto, the default)",
     )
     parser.add_argument(
+        "--redirect",
+        choices=("any", "root", "refuse"),
+        default="any",
+        help="whose sessions may send all traffic of this machine through their tunnel, if profile or server ask for "
+        "it: any user's (any, the default), root's, or nobody's; others fail",
+    )
+    parser.add_argument(
+        "--redirect-rules",
+        type=_priority,
+        default=str(FIRST_PRIORITY),
+        metavar="PRIORITY",
+        help=f"use routing rules of the {PRIORITIES} priorities from PRIORITY on for that (default %(default)s)",
+    )
+    parser.add_argument(
+        "--redirect-tables",
+        type=_table,
+        default=str(FIRST_TABLE),
+        metavar="TABLE",
+        help=f"use the {TABLES} routing tables from TABLE on for that (default %(default)s)",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -207,6 +234,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         dns=cast(dns_choice.Who, chosen.dns),
         dns_backend=cast(dns_choice.Option, chosen.dns_backend),
+        redirect=cast(Who, chosen.redirect),
+        redirect_rules=chosen.redirect_rules,
+        redirect_tables=chosen.redirect_tables,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -231,6 +261,20 @@ def _seconds(text: str) -> float:
 
 def _grace(text: str) -> float:
     return _number(text, lowest=0)
+
+
+def _priority(text: str) -> int:
+    return _whole(text, range(1, _MAIN_PRIORITY - PRIORITIES))
+
+
+def _table(text: str) -> int:
+    return _whole(text, range(_LAST_NAMED_TABLE + 1, 2**31))
+
+
+def _whole(text: str, numbers: range) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 11 and int(text) in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {numbers[0]} to {numbers[-1]}")
+    return int(text)
 
 
 def _given(text: str) -> str:

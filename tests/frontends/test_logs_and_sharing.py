@@ -83,3 +83,15 @@ def test_the_log_service(release: Release, pki: Pki) -> None:
         assert stage.said[1].status == 0
 
     tell_both(release, story, pki)
+
+
+def test_the_log_begins_with_what_was_left_out(release: Release, pki: Pki) -> None:
+    def story(stage: Stage) -> None:
+        stage.lab.server()
+        stage.openvpn3("config-import", "--config", stage.profile(more=["script-security 2"]), "--name", "work")
+        stage.openvpn3("session-start", "--config", "work", "--timeout", "20")
+        with stage.terminal("openvpn3", "log", "--config", "work") as terminal:
+            terminal.wait("WARNING.*script-security")
+            stage.openvpn3("session-manage", "--config", "work", "--disconnect")
+
+    tell(release, story, pki, ours=True)

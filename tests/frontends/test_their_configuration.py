@@ -1,6 +1,7 @@
 """This project's session manager with the configuration service of OpenVPN 3 Linux, as where both are installed."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,34 @@ def test_their_overrides_take_effect(stage: Stage) -> None:
     overrides = ["--server-override", SERVER_ADDRESS, "--port-override", str(PORT)]
     assert stage.openvpn3("config-manage", "--config", "work", *overrides).status == 0
     assert stage.openvpn3("session-start", "--config", "work", "--timeout", "20").status == 0
+
+
+@pytest.fixture
+def asleep(release: Release, pki: Pki) -> Iterator[Stage]:
+    """The same, with a persistent profile "work", and a configuration service that the first call to it starts."""
+    with IncumbentLab(release, pki, ours=True) as lab:
+        lab.supervisor("--configuration=external")
+        lab.start_configuration()
+        stage = Stage(lab, ours=True)
+        stage.openvpn3("config-import", "--config", stage.profile(), "--name", "work", "--persistent")
+        lab.services["configuration"].stop()
+        lab.watcher.wait_no_owner(CONFIGURATION)
+        lab.configuration_on_demand()
+        lab.server()
+        yield stage
+
+
+def test_the_first_command_after_boot_finds_a_profile_by_name(asleep: Stage) -> None:
+    done = asleep.lab.ovpnctl("alice", "session-start", "--config", "work", "--timeout", "20")
+    assert done.returncode == 0, done
+
+
+def test_the_first_command_after_boot_imports_a_file(asleep: Stage) -> None:
+    done = asleep.lab.ovpnctl("alice", "session-start", "--config", asleep.profile(), "--timeout", "20")
+    assert done.returncode == 0, done
+
+
+def test_the_first_session_after_boot_finds_its_profile(asleep: Stage) -> None:
+    kept = asleep.lab.foreign.inside(Path("/var/lib/openvpn3/configs"))
+    [profile] = [f"{CONFIGURATION_PATH}/{file.stem}" for file in kept.glob("*.json")]
+    assert asleep.lab.connection("alice").new_tunnel(profile)

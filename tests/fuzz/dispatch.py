@@ -43,6 +43,7 @@ from ...supervisor.services.log_service import LogService
 from ...supervisor.services.profile_files import Metadata
 from ...supervisor.services.profile_store import PATH_PREFIX, ProfileStore
 from ...supervisor.services.stubs import export_stubs
+from ...supervisor.sessions.failures import Failures
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.inspection import Inspection
 from ...supervisor.sessions.manager import SessionManager
@@ -173,6 +174,7 @@ class Dispatch:
             signals=signals,
             profiles=self.configuration,
             providers=ListedProviders(()),
+            failures=Failures(directory / "failures", self.dispatcher, log),
         )
         self.resolver = resolver
         self.logs = LogService(connection, self.callers, self.dispatcher, log, version=_VERSION)

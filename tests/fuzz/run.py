@@ -30,7 +30,14 @@ _EVENTS = (
     *(">HOLD:", ">STATE:1,", ">LOG:1,", ">BYTECOUNT:", ">UPDOWN:UP", ">UPDOWN:ENV,", ">PASSWORD:", ">FATAL:"),
     *(">INFOMSG:", ">NEED-OK:", "SUCCESS:", "ERROR:", "Need 'Auth' username/password", "SC:1,", "CRV1:R,E:", "ENV,END"),
     *("Verification Failed: 'Auth'", "CONNECTED,SUCCESS", "RECONNECTING,", "WEB_AUTH:", "CR_TEXT:", "OPEN_URL:"),
-    *("ifconfig_local=", "route_network_1=", "foreign_option_1=", "tun_mtu=", "trusted_ip=", "load-stats"),
+    *(
+        "ifconfig_local=",
+        "PUSH: Received control message: 'PUSH_REPLY,route",
+        "foreign_option_1=",
+        "tun_mtu=",
+        "trusted_ip=",
+        "load-stats",
+    ),
 )
 _MEMBERS = [
     *(row.name for one in INTERFACES for row in one.methods),

@@ -12,7 +12,8 @@ from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
 from ...policy.profile.options import ALLOWED
-from ...policy.profile.syntax import ProfileTextError, decode, problem, tokenize
+from ...policy.profile.syntax import ProfileTextError, decode, tokenize
+from ...policy.profile.validity import problem
 from ...supervisor.errors import ProtocolViolation
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session
@@ -122,7 +123,7 @@ def profile(data: bytes) -> None:
     """A profile as it is imported, shown and compiled."""
     try:
         options = tokenize(decode(data))
-        text = problem(options)
+        text = problem(decode(data), options)
         assert text is None or text.isprintable()
         profile_json(data)
     except ProfileTextError as error:

@@ -48,6 +48,11 @@ def up(*environment: str) -> str:
     return "".join(f"{line}|" for line in lines)
 
 
+def pushed(*options: str) -> str:
+    """The line that says what the server pushed."""
+    return f">LOG:1,I,PUSH: Received control message: '{','.join(('PUSH_REPLY', *options))}'"
+
+
 # Name of the case: how often the engine says what, and what the service's log has afterwards.
 SPEECHES = {
     "loopback-address": (
@@ -55,9 +60,9 @@ SPEECHES = {
         "network settings cannot be used: address 127.0.0.1/32",
     ),
     "mtu": (f"1 {up('ifconfig_local=192.0.2.9', 'tun_mtu=9')}", "network settings cannot be used: MTU 9"),
-    "route-to-server": (f"1 {up('route_network_1=198.51.100.1')}", "route 198.51.100.1/32 left out"),
+    "route-to-server": (f"1 {pushed('route 198.51.100.1')}|{up()}", "route 198.51.100.1/32 left out"),
     "no-address": (f"1 {up('ifconfig_local=x', 'ifconfig_netmask=y')}", "address x with netmask y is invalid"),
-    "route-to-loopback": (f"1 {up('route_network_1=127.0.0.1')}", "route 127.0.0.1/32 left out"),
+    "route-to-loopback": (f"1 {pushed('route 127.0.0.1')}|{up()}", "route 127.0.0.1/32 left out"),
     "absurd-counters": (f"1 {CONNECTED}|SUCCESS: bytesin={'9' * 18},bytesout=1|", "→ CONNECTED on ENGINE_CONNECTED"),
     "reconnecting-in-a-row": (
         f"100 {CONNECTED}|{RECONNECTING}|",

@@ -100,7 +100,8 @@ class Bus:
         shutil.copy(policy, self._others)
 
     def activatable(self, names: Sequence[str], argv: Sequence[str]) -> None:
-        """Have the daemon run `argv` when one of `names` is called; before `start`."""
+        """Have the daemon run `argv` when one of `names` is called; once it has started, it
+        has to reload its configuration for that."""
         cleared = clean_environment(DBUS_SYSTEM_BUS_ADDRESS=self.address, DBUS_STARTER_BUS_TYPE="system")
         command = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in cleared.items()), *argv]
         for name in names:

@@ -26,6 +26,7 @@ from .surroundings import ACCOUNTS, SCRATCH, SERVICE
 
 _PROGRAMS = Path("/usr/libexec/openvpn3-linux")
 _PREFIX = "net.openvpn.v3"
+_CONFIGURATION_OPTIONS = ("--state-dir=/var/lib/openvpn3/configs",)
 _ENDING = 5.0
 
 
@@ -151,10 +152,18 @@ class IncumbentLab(Lab):
 
     def start_configuration(self) -> None:
         """Start the release's configuration service alone, beside this project's session manager and log."""
-        made = self._service("configuration", "--state-dir=/var/lib/openvpn3/configs")
+        made = self._service("configuration", *_CONFIGURATION_OPTIONS)
         self.services = {"configuration": made}
         self.watcher.wait_owner(f"{_PREFIX}.configuration")
         self._wait_served(f"{_PREFIX}.configuration", until=time.monotonic() + DEADLINE)
+
+    def configuration_on_demand(self) -> None:
+        """Have the bus start the release's configuration service when it is called."""
+        argv = [str(_PROGRAMS / "openvpn3-service-configmgr"), "--idle-exit=0", *_CONFIGURATION_OPTIONS]
+        # The daemon has mounts of its own, and does not see the release's root.
+        seeing = ["nsenter", f"--target={os.getpid()}", "--mount"]
+        self.bus.activatable([f"{_PREFIX}.configuration"], [*seeing, *self.foreign.command(argv, SERVICE.name)])
+        self.watcher.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig", to="org.freedesktop.DBus")
 
     def start_services(self) -> float:
         """Start all services of the release; seconds until every one of them owned its name."""
@@ -163,7 +172,7 @@ class IncumbentLab(Lab):
             name: self._service(name, *options)
             for name, options in {
                 "log": ("--log-file=/dev/stdout", "--log-level=6"),
-                "configuration": ("--state-dir=/var/lib/openvpn3/configs",),
+                "configuration": _CONFIGURATION_OPTIONS,
                 "netcfg": ("--resolv-conf=/etc/resolv.conf", "--state-dir=/var/lib/openvpn3"),
                 "backends": (),
                 "sessions": (),

@@ -165,6 +165,7 @@ class Server(OpenVpn):
         subnet: str = SUBNET,
         subnet6: str = SUBNET6,
         pool: bool = True,
+        topology: str = "subnet",
         pushes: Sequence[str] = USUAL_PUSHES,
         more: Sequence[str] = (),
     ) -> None:
@@ -173,7 +174,7 @@ class Server(OpenVpn):
         self.port = port
         kind = {"udp": "udp", "tcp": "tcp-server", "udp6": "udp6", "tcp6": "tcp6-server"}[protocol]
         lines = [
-            "dev tun", "topology subnet", "dh none", "verb 3", "disable-dco",
+            "dev tun", f"topology {topology}", "dh none", "verb 3", "disable-dco",
             f"server {subnet} 255.255.255.0" + ("" if pool else " nopool"),
             *([f"server-ipv6 {subnet6}"] if pool else []),
             f"proto {kind}", f"port {port}", "duplicate-cn",

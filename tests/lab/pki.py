@@ -30,12 +30,16 @@ class Identity:
 
     def pkcs12(self, passphrase: str) -> str:
         """Both as a PKCS#12 container, in the form of a profile's <pkcs12> block."""
+        return base64.encodebytes(self.pkcs12_file(passphrase)).decode()
+
+    def pkcs12_file(self, passphrase: str, authority: str = "") -> bytes:
+        """Both as a PKCS#12 container, with the certificate of `authority` if one is given."""
         certificate = x509.load_pem_x509_certificate(self.certificate.encode())
         encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if passphrase:
             encryption = serialization.BestAvailableEncryption(passphrase.encode())
-        raw = pkcs12.serialize_key_and_certificates(b"lab", self._private_key(), certificate, None, encryption)
-        return base64.encodebytes(raw).decode()
+        others = [x509.load_pem_x509_certificate(authority.encode())] if authority else None
+        return pkcs12.serialize_key_and_certificates(b"lab", self._private_key(), certificate, others, encryption)
 
     def _private_key(self) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(self.key.encode(), password=None)
@@ -65,6 +69,17 @@ class Authority:
         text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
         made = Identity(_pem(certificate), text.decode())
         return made.encrypted(passphrase) if passphrase else made
+
+    def revoked(self, *identities: Identity) -> str:
+        """A list of certificates that it takes back."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - _DAY).next_update(now + 10 * _DAY)
+        for one in identities:
+            serial = x509.load_pem_x509_certificate(one.certificate.encode()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - _DAY).build()
+            builder = builder.add_revoked_certificate(entry)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
     def _sign(
         self,

@@ -7,9 +7,11 @@ import msgspec
 
 from ...ipc import messages
 from ...ipc.codec import encode
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_FRAME
 from ...policy.network import Address, NetworkSettings, Route
+from ...policy.reports import About
 from ...policy.sandbox.layers import Layer
 
 SETTINGS = NetworkSettings(1500, (Address("198.18.0.2", 24),), (Route("203.0.113.0/24", 5),), "198.51.100.1")
@@ -22,7 +24,7 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.WorkerSnapshot("new"),
         messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
         messages.Accepted(3),
-        messages.Refused("no"),
+        messages.Refused("no", Cause.PROFILE),
         messages.InputNeeded(
             request_number, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "", "s"
         ),
@@ -30,13 +32,15 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.Connecting(request_number),
         messages.Connected(request_number, "udp", "198.51.100.1", 1194, "vpn.example"),
         messages.Reconnecting(request_number, "ping-restart"),
+        messages.AttemptFailed(request_number, "tls-error", "no answer", Cause.NO_ANSWER),
         messages.Paused(request_number),
-        messages.AuthenticationFailed("no"),
-        messages.Failed("no"),
-        messages.EngineDied("no"),
+        messages.AuthenticationFailed("no", Cause.CREDENTIALS_REFUSED),
+        messages.Failed("no", Cause.UNKNOWN),
+        messages.EngineDied("no", Cause.ENGINE_DIED),
         messages.Ended("done"),
         messages.ApplyNetwork(SETTINGS),
         messages.ClearNetwork(),
+        messages.Notices(About.CONNECTION, ("route 192.0.2.0/24 is left out",)),
         messages.Resolve("vpn.example"),
         messages.Traffic(1, 2),
         messages.Pong(),

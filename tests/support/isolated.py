@@ -25,6 +25,7 @@ from ...supervisor.logging.destinations import open_file
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
 from ...supervisor.network.journal import Entry
+from ...supervisor.network.redirecting import Terms
 from ...supervisor.record_file import RecordFile
 
 UID = 60706
@@ -150,10 +151,11 @@ def reaches(address: str, uid: int) -> bool:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def network(directory: Path) -> Network:
+def network(directory: Path, **terms: Any) -> Network:
+    """A new one, with these terms for the default route."""
     log = Log(6, [open_file(str(directory / "log"), colour=False)])
     log.start()
-    return Network(directory / "journal", log)
+    return Network(directory / "journal", log, terms=Terms(**({"uids": range(UID, UID + 10)} | terms)))
 
 
 def journal(directory: Path) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from ...ipc.messages import InputSlot
 from ...policy.dbus_numbers import InputGroup
+from ...worker.profile.compiler import compile_profile
 from ...worker.session.questions import CannotAnswer, Commands, Questions
 from ...worker.session.user_input import UserInput
 
@@ -64,6 +65,27 @@ def test_only_what_is_missing_of_a_login_is_asked_for() -> None:
         assert user.before_attempt() == []
     user.forget_all()
     assert asked(user.wanted(LOGIN)) == (InputGroup.USER_PASSWORD, ["username", "password"])
+
+
+PROFILE = "client\ndev tun\nremote vpn.example\n<ca>\nCA\n</ca>\n<auth-user-pass>\nalice\n{}</auth-user-pass>\n{}\n"
+
+
+def test_what_the_profile_says_of_a_login_is_not_asked_for() -> None:
+    user = UserInput()
+    [login] = user.before_connecting(compile_profile(PROFILE.format("", "")))
+    assert asked(login) == (InputGroup.USER_PASSWORD, ["password"])
+    give(user, password="secret")
+    assert told(user.wanted(LOGIN)) == ['username "Auth" "alice"', 'password "Auth" "secret"']
+
+
+@pytest.mark.parametrize(("form", "sent"), [("scrv1", "SCRV1:c2VjcmV0:MTIz"), ("concat", "secret123")])
+def test_the_answer_to_a_static_challenge_goes_with_a_password_of_the_profile(form: str, sent: str) -> None:
+    user = UserInput()
+    profile = compile_profile(PROFILE.format("secret\n", f"static-challenge 'Your code' 1 {form}"))
+    [challenge] = user.before_connecting(profile)
+    assert asked(challenge) == (InputGroup.CHALLENGE_STATIC, ["static_challenge"])
+    give(user, static_challenge="123")
+    assert told(user.wanted(STATIC % 1)) == ['username "Auth" "alice"', f'password "Auth" "{sent}"']
 
 
 @pytest.mark.parametrize("flags", [0, 1, 2, 3])

@@ -9,6 +9,7 @@ from ...packaging import generate
 from ...packaging.api_doc import api_document
 from ...packaging.policy_files import activation_file, policy_file
 from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ...supervisor.bus.failures_api import FAILURES
 from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
@@ -56,7 +57,7 @@ def test_both_names_start_the_same_program_as_root() -> None:
 
 def test_the_document_has_every_member_and_marks_what_does_not_work_yet() -> None:
     sections = api_document().split("\n## ")[1:]
-    interfaces = (MANAGER, SESSION, INSPECTION, CONFIGURATION, PROFILE, LOG, PROXY, FORWARDED, *STUBS, DEVICE)
+    interfaces = (MANAGER, SESSION, INSPECTION, FAILURES, CONFIGURATION, PROFILE, LOG, PROXY, FORWARDED, *STUBS, DEVICE)
     for interface, section in zip(interfaces, sections, strict=True):
         assert section.startswith(f"{interface.title}\n")
         for row in (*interface.methods, *interface.signals):

@@ -10,7 +10,7 @@ from ...policy.limits import MAX_NETWORK_WARNINGS
 from ...policy.network import Address, NetworkSettings, Route
 from ...supervisor.network.claims import Claims, Conflict, DeviceRoute
 from ...supervisor.network.name_servers import parse_name_servers
-from ...supervisor.network.prefixes import Host, Prefix, PrefixMap
+from ...supervisor.network.prefixes import Host, Prefix, PrefixMap, Way
 from ...supervisor.network.surroundings import Machine
 
 ALICE, BOB = 4001, 4002
@@ -211,6 +211,66 @@ def test_the_machine() -> None:
     assert sessions.has("a") == ["192.0.2.0/24", "10.0.0.0/8"]
     assert not sessions.claims.pending
     assert sessions.ask("r", 0, "203.0.113.0/24", server="198.51.100.1") == [], "its administrator may"
+
+
+LAN = Way(2, host("192.0.2.1"))
+ROUTER = Way(2, host("192.0.2.9"))
+WITH_GATEWAY = Machine(
+    networks=((prefix("192.0.2.0/24"), "lan"),),
+    ways=(
+        (prefix("0.0.0.0/0"), LAN),
+        (prefix("0.0.0.0/0"), Way(3, host("192.0.2.1"))),  # with a higher metric
+        (prefix("10.0.0.0/8"), ROUTER),
+        (prefix("192.0.2.0/24"), Way(2)),
+    ),
+)
+
+
+def past(*destinations: str) -> tuple[Route, ...]:
+    return tuple(Route(one, past=True) for one in destinations)
+
+
+def test_past_the_tunnel_it_goes_as_the_machine_sends() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    asked = past("203.0.113.0/24", "10.1.0.0/16", "8.0.0.0/8", "192.0.2.0/25", "2001:db8::/48")
+    assert sessions.ask("a", ALICE, *asked, server="203.0.113.1") == [
+        "route 2001:db8::/48 past the tunnel is left out: this machine has no route by which it would send there"
+    ]
+    assert sessions.claims.routes("a") == [
+        DeviceRoute("203.0.113.0/24", way=LAN),
+        DeviceRoute("10.1.0.0/16", way=ROUTER),
+        DeviceRoute("8.0.0.0/8", way=LAN),
+    ]
+
+
+def test_past_the_tunnel_nothing_is_taken_from_others_and_nothing_kept_from_them() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    sessions.ask("a", ALICE, "203.0.113.0/24")
+    assert sessions.ask("b", BOB, *past("203.0.113.9/32", "203.0.0.0/16")) == [
+        waits("203.0.113.9/32", "203.0.113.0/24")
+    ]
+    assert sessions.has("b") == ["203.0.0.0/16"]
+    # Her other session may, and her server is no obstacle.
+    assert sessions.ask("c", ALICE, *past("203.0.113.8/32", "192.88.99.0/24"), server="192.88.99.1") == []
+    assert sessions.ask("b", BOB, *past("203.0.0.0/16", "192.88.99.1/32")) == []
+    assert sessions.ask("d", BOB, "203.0.77.0/24", server="203.0.0.7") == []
+    sessions.claims.release("a")
+    assert sessions.settle() == []
+    # What was past the tunnel counts for nothing when it is to go through it.
+    assert sessions.ask("b", BOB, "192.88.99.0/24") == [
+        "route 192.88.99.0/24 is pending: it covers 192.88.99.1, the VPN server of another session"
+    ]
+
+
+def test_public_networks_past_the_tunnel() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    sessions.ask("a", ALICE, *past("20.0.0.0/8", "10.0.0.0/9"), "30.0.0.0/8")
+    [warning] = sessions.ask("b", ALICE, *past("21.0.0.0/8", "22.0.0.0/24", "172.16.0.0/12"), "31.0.0.0/8")
+    assert warning.startswith("route 22.0.0.0/24 past the tunnel is left out: with it, those of this user's sessions ")
+    assert sessions.has("b") == ["21.0.0.0/8", "172.16.0.0/12", "31.0.0.0/8"]
+    assert sessions.ask("c", BOB, *past("22.0.0.0/24")) == []
+    sessions.claims.release("a")
+    assert sessions.ask("b", ALICE, *past("21.0.0.0/8", "22.0.0.0/24")) == []
 
 
 def test_what_is_given_stays_although_the_machine_comes_to_have_it() -> None:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from ...ipc import helpers, messages
 from ...ipc.channel import Channel, ChannelClosed, channel_pair
 from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
 from ...policy.network import MAX_METRIC, Address, NetworkSettings, Route, check
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, ListedProvider
+from ...policy.reports import About
 from ...policy.sandbox.layers import Layer
 from ..support.descriptors import kernel_refuses_descriptors
 
@@ -42,17 +44,19 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.WorkerSnapshot("new"),
     messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
     messages.Accepted(3),
-    messages.Refused("no"),
+    messages.Refused("no", Cause.PROFILE),
     messages.Connecting(1),
     messages.Connected(1, "udp", "198.51.100.1", 1194, "vpn.example"),
     messages.Reconnecting(1, "ping-restart"),
+    messages.AttemptFailed(1, "tls-error", "no answer", Cause.NO_ANSWER),
     messages.Paused(1),
-    messages.AuthenticationFailed("no"),
-    messages.Failed("no"),
-    messages.EngineDied("no"),
+    messages.AuthenticationFailed("no", Cause.CREDENTIALS_REFUSED),
+    messages.Failed("no", Cause.UNKNOWN),
+    messages.EngineDied("no", Cause.ENGINE_DIED),
     messages.Ended("done"),
     messages.ApplyNetwork(SETTINGS),
     messages.ClearNetwork(),
+    messages.Notices(About.PROFILE, ("float is ignored: not needed",)),
     messages.Resolve("vpn.example"),
     messages.Traffic(1, 2),
     messages.Pong(),
@@ -136,7 +140,7 @@ def test_random_bytes_are_a_message_or_refused(frame: bytes) -> None:
 
 def test_a_frame_is_bounded_both_ways() -> None:
     with pytest.raises(ValueError, match="exceeds a frame"):
-        encode(messages.Failed("x" * MAX_FRAME))
+        encode(messages.Failed("x" * MAX_FRAME, Cause.UNKNOWN))
     with pytest.raises(BadFrame, match="exceed a frame"):
         decode_to_supervisor(b"\0" * (MAX_FRAME + 1), 0)
 

@@ -89,7 +89,7 @@ def test_addresses_that_are_refused(address: Address, reason: str) -> None:
 @pytest.mark.parametrize(
     ("destination", "reason"),
     [
-        ("0.0.0.0/0", "redirecting the default route is not supported yet"),
+        ("0.0.0.0/0", "only a part of the default route may be"),
         ("0.0.0.0/1", "default route"),
         ("128.0.0.0/1", "default route"),
         ("::/0", "default route"),

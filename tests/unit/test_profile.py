@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ...policy.limits import MAX_PROFILE, MAX_REMOTES, MAX_ROUTES
-from ...policy.profile.options import ALLOWED, OPTIONS, REFUSED
+from ...policy.profile.options import ALLOWED, OPTIONS, REFUSED, Treatment
+from ...policy.profile.options_foreign import FOREIGN
 from ...policy.profile.syntax import tokenize
 from ...worker.profile.compiler import compile_profile
 from ...worker.profile.values import Need, ProfileRefused, Remote, StaticChallenge
@@ -54,7 +55,13 @@ def test_as_windows_writes_it() -> None:
         ("setenv opt float 1", ""),
         ("verify-x509-name 'C=XX, CN=a b' subject", "verify-x509-name 'C=XX, CN=a b' subject\n"),
         ('static-challenge "it\'s" 1 scrv1', 'static-challenge "it\'s" 1\n'),
-        ("static-challenge a 0 concat", "static-challenge a 0 concat\n"),
+        ("static-challenge a 0 concat", "static-challenge a 0\n"),
+        ("<auth-user-pass>\nme\n</auth-user-pass>", "auth-user-pass\n"),
+        ("<auth-user-pass>\nme\nsecret\n</auth-user-pass>", "<auth-user-pass>\nme\nsecret\n</auth-user-pass>\n"),
+        (
+            "<auth-user-pass>\nme\nsecret\n</auth-user-pass>\nstatic-challenge a 0",
+            "auth-user-pass\nstatic-challenge a 0\n",
+        ),
         ("setenv UV_A 'b c'", "setenv UV_A 'b c'\n"),
         ("setenv IV_PLAT_VER x", "setenv IV_PLAT_VER x\n"),
         ("setenv IV_SSO webauth", ""),
@@ -91,6 +98,13 @@ def test_what_the_engine_gets(lines: str, rendered: str | None) -> None:
         ("verb 11", ["verb 11 (line 7)"]),
         ("dev-type tun\ndev mytun", ["dev 'mytun' (line 8)"]),
         ("http-proxy-option AGENT x", ["http-proxy-option (line 7)"]),
+        ("askpass f", ["askpass (line 7)"]),
+        ("setenv FRIENDLY_NAME \"Bob\nsetenv COLOUR 'dark\nup C:\\x", ["setenv 'COLOUR' (line 8)", "up (line 9)"]),
+        ("<auth-user-pass>\n\nsecret\n</auth-user-pass>", ["<auth-user-pass> (line 7)"]),
+        (
+            "# OVPN_ACCESS_SERVER_WSHOST=vpn.example:443\n# OVPN_ACCESS_SERVER_WEB_CA_BUNDLE_START\n#viscosity name x",
+            [],
+        ),
         ("<dh>\nD\n</dh>", ["dh (line 7)"]),
     ],
 )
@@ -128,10 +142,26 @@ def test_what_the_user_must_type(lines: str, needs: set[Need]) -> None:
     assert compile_profile(BASE + lines).needs == needs
 
 
-def test_static_challenge() -> None:
-    assert compile_profile(BASE + "static-challenge 'Your PIN' 0").static_challenge == StaticChallenge(
-        "Your PIN", False
-    )
+@pytest.mark.parametrize(
+    ("lines", "login"),
+    [
+        ("<auth-user-pass>\nme\n</auth-user-pass>", ("me",)),
+        ("<auth-user-pass>\nme\nsecret\n</auth-user-pass>", ()),
+        ("static-challenge a 0\n<auth-user-pass>\nme\nsecret\n</auth-user-pass>", ("me", "secret")),
+        ("<auth-user-pass>\nme\n</auth-user-pass>\nauth-user-pass", ()),
+        ("<auth-user-pass>\n\nsecret\n</auth-user-pass>", ()),
+    ],
+)
+def test_what_is_known_of_a_login_is_not_asked_for(lines: str, login: tuple[str, ...]) -> None:
+    compiled = compile_profile(BASE + lines)
+    assert compiled.login == login
+    assert "secret" not in repr(compiled)
+
+
+@pytest.mark.parametrize(("form", "appended"), [("", False), ("scrv1", False), ("concat", True)])
+def test_static_challenge(form: str, appended: bool) -> None:
+    compiled = compile_profile(BASE + f"static-challenge 'Your PIN' 0 {form}")
+    assert compiled.static_challenge == StaticChallenge("Your PIN", False, appended)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +219,18 @@ def test_a_family_may_be_given_after_the_server() -> None:
         ("cert my.crt", "cert (line 7): names the file 'my.crt'"),
         ("ca c.pem", "between <ca> and </ca>"),
         ("tls-auth ta.key 1", "tls-auth (line 7)"),
-        ("crl-verify dir/ dir", "crl-verify (line 7)"),
-        ("auth-user-pass pw.txt", "between <auth-user-pass>"),
-        ("askpass f", "askpass (line 7): names the file 'f'"),
+        ("crl-verify dir/ dir", "crl-verify (line 7): names a directory, which cannot be embedded"),
+        ("crl-verify list.pem", "names the file 'list.pem'"),
+        ("tls-remote", "use verify-x509-name"),
+        ("tls-remote vpn.example", ", here: verify-x509-name vpn.example name"),
+        ("tls-remote '/C=XX/O=Example/CN=a b'", ", here: verify-x509-name 'C=XX, O=Example, CN=a b' subject"),
+        ("tls-remote \u202ea", "use verify-x509-name"),
+        ("setenv UV_A b c", "quotes"),
+        ("port \x07", "line 7: contains the control character U+0007"),
+        ("static-challenge a 1 base64", "'base64' is no form"),
+        ("verify-x509-names 'x", "did you mean verify-x509-name?"),
+        ("auth-federate", "auth-federate (line 7): the server wants a web login (SAML)"),
+        ("scramble obfuscate x", "scramble (line 7): the server takes only packets in a disguise"),
         ("cert [inline]", "no block <cert>"),
         ("<cert>\n\n</cert>", "empty block"),
         ("setenv UV_NAME Bob's VPN", "takes 1 to 2 parameters, not 3"),
@@ -224,8 +263,9 @@ def test_a_family_may_be_given_after_the_server() -> None:
         ("<connection>\nremote a\nremap-usr1 x\n</connection>", "remap-usr1 (line 9)"),
         ("<connection>\nremote a\n<connection>\n</connection>\n</connection>", "line 11: '</connection>' closes"),
         ("<connection>\nremote a\n<tls-auth>\n</connection>\n", "line 9: '</tls-auth>' is missing"),
-        ("<auth-user-pass>\n\udcff\n\ufffd\n</auth-user-pass>", "not UTF-8"),
-        ("x '", "line 7: no closing quote"),
+        ("<auth-user-pass>\n\udcff\na\u00fc\ufffd\n</auth-user-pass>", "(line 9): byte 4 of it is not UTF-8"),
+        ("verify-x509-name B\ufffdro", "line 7: byte 19 of it is not UTF-8; save"),
+        ("port '", "line 7: no closing quote"),
         ("setenv GENERIC_CONFIG 1", "Server locked"),
     ],
 )
@@ -258,9 +298,14 @@ def test_an_option_that_protects_is_not_left_out_for_a_slip(line: str, likely: s
         assert compile_profile(BASE + f"setenv opt {line}\n").warnings
 
 
-@pytest.mark.parametrize("name", ["viscosity", "Up", "Verb", "remote-certs", "\u00a0", "auth-federate", "x-tls-auth"])
+@pytest.mark.parametrize("name", ["viscosity", "Up", "Verb", "remote-certs", "\u00a0", "x-tls-auth", *FOREIGN])
 def test_what_only_other_clients_know_is_left_out(name: str) -> None:
-    assert len(compile_profile(BASE + f"{name} x\n").warnings) == 1
+    [warning] = compile_profile(BASE + f"setenv opt {name} x\n").warnings
+    reason = FOREIGN[name].reason if name in FOREIGN else "OpenVPN has no such option"
+    assert warning.endswith(f"(line 7) is ignored: {reason}")
+    if name not in FOREIGN or FOREIGN[name].treatment is Treatment.IGNORED:
+        assert compile_profile(BASE + f"{name} x\n").warnings == (warning,)
+    assert warning in compile_profile(BASE + f"{name} x\nignore-unknown-option {name}\n").warnings
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
@@ -270,6 +315,18 @@ def test_every_refusal_names_option_and_line(name: str) -> None:
 
 def test_not_a_client() -> None:
     assert "--client or --tls-client" in refusal("", "dev tun\nremote a\n<ca>\nx\n</ca>")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dev tun\nremote a\nsecret static.key\n", "secret (line 3): static keys are not supported"),
+        ("dev tun\nremote a\nifconfig 192.0.2.1 192.0.2.2\n<secret>\nK\n</secret>\n", "secret (line 4): static keys"),
+        ("port 1194\ndev tun\nserver 192.0.2.0 255.255.255.0\n", "server (line 3): this is a server's profile"),
+    ],
+)
+def test_what_is_there_explains_what_is_missing(text: str, said: str) -> None:
+    assert refusal("", text).startswith(said)
 
 
 def test_size() -> None:
@@ -386,8 +443,30 @@ def test_so_many_and_no_more(line: str, most: int, what: str) -> None:
     lines = [line.format(1 + number % 200) for number in range(most + 2)]
     compiled = compile_profile("client\ndev tun\n" + servers + "".join(lines) + "<ca>\nx\n</ca>\n")
     assert len(compiled.remotes) == (1 if servers else most)
-    assert compiled.config.count(f"\n{line.split()[0]}") == most
+    if line.startswith("route"):
+        assert len(compiled.network) == most
+    else:
+        assert compiled.config.count(f"\n{line.split()[0]}") == most
     [warning] = compiled.warnings
     assert warning.startswith(f"{what} (lines ") and f"{most} " in warning
     at_most = compile_profile("client\ndev tun\n" + servers + "".join(lines[:most]) + "<ca>\nx\n</ca>\n")
     assert at_most.config == compiled.config and at_most.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "needs", "rendered"),
+    [
+        ("auth-user-pass pw.txt", {Need.USER_PASSWORD}, "auth-user-pass\n"),
+        ("http-proxy p 1 pw.txt", {Need.PROXY_CREDENTIALS}, None),
+        ("http-proxy p 1 pw.txt ntlm", {Need.PROXY_CREDENTIALS}, None),
+        ("socks-proxy p 1 pw.txt", {Need.PROXY_CREDENTIALS}, None),
+    ],
+)
+def test_what_a_file_of_credentials_holds_is_asked_for(line: str, needs: set[Need], rendered: str | None) -> None:
+    """The service reads no files, but somebody can type this."""
+    compiled = compile_profile(BASE.replace("udp", "tcp") + line + "\n")
+    assert compiled.needs == needs
+    assert "pw.txt" not in compiled.config and (rendered is None or compiled.config.endswith(rendered))
+    assert [*compiled.warnings] == [
+        f"{line.split()[0]} 'pw.txt' (line 7) is ignored: files are not read; what it holds is asked for"
+    ]

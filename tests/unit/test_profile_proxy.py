@@ -39,6 +39,7 @@ def config(profile: str) -> str:
         ("socks-proxy p", "socks-proxy p 1080", False),
         ("socks-proxy p 7", "socks-proxy p 7", False),
         ("socks-proxy p 7 stdin", "socks-proxy p 7 stdin", True),
+        ("http-proxy p 1 stdin auto", "http-proxy p 1 auto", False),
     ],
 )
 @pytest.mark.parametrize("in_block", [False, True])
@@ -145,20 +146,16 @@ def test_left_out_credentials_leave_the_proxies_of_blocks() -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("http-proxy p 1 f basic", "between <http-proxy-user-pass>"),
-        ("http-proxy p 1 basic", "names the file 'basic'"),
         ("http-proxy p 1 stdin digest", "asks for 'digest'; there are none, basic, ntlm, ntlm2, auto and auto-nct"),
         ("http-proxy 'p q' 1", "not a host"),
         ("http-proxy p 0", "not a port"),
         ("http-proxy p", "takes 2 to 4 parameters, not 1"),
-        ("http-proxy-user-pass f", "names the file 'f'"),
         ("http-proxy p 1\n<http-proxy-user-pass>\nme\n</http-proxy-user-pass>", "user name and, on the next line"),
         ("http-proxy p 1\nremote b 1 udp", "carries only TCP"),
         (
             block("remote a\nhttp-proxy p 1\n" + CREDENTIALS),
             "http-proxy-user-pass (line 11): is not allowed in a <conn",
         ),
-        ("socks-proxy p 1 f", "names a file"),
         ("socks-proxy p x", "not a number"),
         ("http-proxy p 1\n" + "http-proxy-option AGENT x\n" * 17, "http-proxy-option (line 25): occurs more than 16"),
     ],
@@ -167,3 +164,15 @@ def test_refusals(lines: str, said: str) -> None:
     with pytest.raises(ProfileRefused) as refused:
         compile_profile(BASE + lines)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("line", ["http-proxy-user-pass file", "http-proxy-user-pass stdin"])
+def test_credentials_that_are_not_in_the_profile_are_asked_for_once_the_proxy_wants_them(line: str) -> None:
+    for lines in (f"http-proxy p 1\n{line}\n", f"{line}\nhttp-proxy p 1\n"):
+        compiled = compile_profile(BASE + lines)
+        assert compiled.config.startswith("http-proxy p 1 auto\n") and compiled.needs == set()
+
+
+def test_credentials_in_the_profile_go_before_a_file_that_is_not_read() -> None:
+    compiled = compile_profile(BASE + "http-proxy p 1 file ntlm\n" + CREDENTIALS)
+    assert compiled.config.startswith("http-proxy p 1 stdin ntlm\n" + CREDENTIALS) and not compiled.needs

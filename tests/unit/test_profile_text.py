@@ -14,10 +14,11 @@ from ...policy.profile.syntax import (
     Option,
     ProfileTextError,
     decode,
-    problem,
     render,
     tokenize,
+    words_of,
 )
+from ...policy.profile.validity import problem
 
 
 def read(text: str) -> list[tuple[str, ...]]:
@@ -63,20 +64,20 @@ def test_reads_nothing(text: str) -> None:
     ("text", "line", "words"),
     [
         ("a\nb\0", 2, "NUL"),
-        ("x " + "a" * MAX_LINE, 1, "254 bytes"),
-        ("x " + "é" * 130, 1, "254 bytes"),
-        ("x" + " a" * 16, 1, "15 parameters"),
-        ("\nx 'a", 2, "closing quote"),
-        ('x "a', 1, "closing quote"),
-        ('x "a\\', 1, "backslash"),
-        ("x a\\", 1, "backslash"),
-        ("x c:\\a", 1, "backslash"),
-        ('x "\\a"', 1, "backslash"),
-        ("x \\ a", 1, "escaped space"),
-        ("x \\#a", 1, "backslash"),
-        ("x \x07", 1, "control"),
-        ("x 'a\rb'", 1, "control"),
-        ("x a\x1cb", 1, "control"),
+        ("ca " + "a" * MAX_LINE, 1, "254 bytes"),
+        ("ca " + "é" * 130, 1, "254 bytes"),
+        ("ca" + " a" * 16, 1, "15 parameters"),
+        ("\nca 'a", 2, "closing quote"),
+        ('ca "a', 1, "closing quote"),
+        ('ca "a\\', 1, "backslash"),
+        ("ca a\\", 1, "backslash"),
+        ("ca c:\\a", 1, "backslash"),
+        ('ca "\\a"', 1, "backslash"),
+        ("ca \\ a", 1, "escaped space"),
+        ("ca \\#a", 1, "backslash"),
+        ("ca \x07", 1, "control"),
+        ("ca 'a\rb'", 1, "control"),
+        ("ca a\x1cb", 1, "control"),
         ("<ca>\na\n", 1, "'</ca>' is missing"),
         ("a\n</ca>\n<//ca>", 2, "not open"),
         ("<>\n", 1, "missing"),
@@ -92,6 +93,33 @@ def test_refuses_what_the_engine_would_misread(text: str, line: int, words: str)
     with pytest.raises(ProfileTextError, match=words) as raised:
         tokenize(text)
     assert raised.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("setenv FRIENDLY_NAME 'Bob", ("setenv", "FRIENDLY_NAME")),
+        ("setenv FRIENDLY_NAME B\ufffdro", ("setenv", "FRIENDLY_NAME")),
+        ("setenv opt up 'x", ("up",)),
+        ("setenv opt FRIENDLY-NAME 'x", ("FRIENDLY-NAME",)),
+        ("--up C:\\x", ("up",)),
+        (" route-up it's \"a", ("route-up",)),
+        ("foo " + "a " * 16, ("foo", "a")),
+        ("foo " + "a" * MAX_LINE, ("foo", "a" * MAX_LINE)),
+        ("foo \x07", ("foo",)),
+    ],
+)
+def test_of_what_is_dropped_anyway_the_form_does_not_matter(line: str, read: tuple[str, ...]) -> None:
+    options = tokenize(f"{line}\nclient")
+    assert [(option.name, *option.params) for option in options] == [read[:2], ("client",)]
+
+
+@pytest.mark.parametrize(
+    "line", ["setenv UV_A 'x", "setenv 'UV_A' 'x", "remote 'x", "setenv opt remote 'x", "'up' \"x", "verb 'x", "<up 'x"]
+)
+def test_of_what_counts_it_does(line: str) -> None:
+    with pytest.raises(ProfileTextError, match="closing quote"):
+        tokenize(line)
 
 
 def test_blocks_and_lines() -> None:
@@ -115,7 +143,7 @@ def test_long_lines_in_blocks_are_certificates_comments() -> None:
 def test_bytes_that_are_not_utf8_count_only_in_parameters() -> None:
     assert tokenize(decode(b"# \xff\n<ca>\n\xff\n</ca>"))[0].block == "\ufffd\n"
     with pytest.raises(ProfileTextError, match="UTF-8"):
-        tokenize(decode(b"x \xff"))
+        tokenize(decode(b"ca \xff"))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +158,7 @@ def test_bytes_that_are_not_utf8_count_only_in_parameters() -> None:
     ],
 )
 def test_problem(text: str, said: str | None) -> None:
-    found = problem(tokenize(text))
+    found = problem(text, tokenize(text))
     assert found is None if said is None else found is not None and found.endswith(said)
 
 
@@ -213,11 +241,11 @@ def test_the_engine_reads_a_line_as_the_tokenizer_does(line: str) -> None:
     line = f"echo msg {line}"
     said = engine_reads(line.encode())
     try:
-        [option] = tokenize(line)
+        words = words_of(line, 1)
     except ProfileTextError:
         return
     echoed = re.search(r"ECHO:(.*)", said)
-    assert echoed and echoed[1] == " ".join(option.params)
+    assert echoed and echoed[1] == " ".join(words[1:])
     assert "end-of-profile" in said
 
 

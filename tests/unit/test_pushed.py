@@ -177,6 +177,6 @@ def test_the_session_hears_it_and_logs_no_token() -> None:
 
 @pytest.mark.parametrize("level", range(7))
 def test_the_engine_logs_it_at_any_level(level: int) -> None:
-    downlink = Downlink(PhaseMachine(lambda action, text: None))
+    downlink = Downlink(PhaseMachine(lambda *_: None))
     downlink.set_log_level(level)
     assert downlink.verbosity >= 3

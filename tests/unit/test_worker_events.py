@@ -5,6 +5,7 @@ from collections import deque
 import pytest
 
 from ...ipc import messages
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.profile.overrides import SessionOverrides
 from ...worker.profile.values import Remote
@@ -80,7 +81,9 @@ def test_credentials_that_are_refused(phase: Phase, again: bool) -> None:
     with bare_worker(phase) as worker:
         worker.session.overrides = SessionOverrides(retry_authentication=again)
         worker.engine_says(state("RECONNECTING", "auth-failure"))
-        assert reports(worker) == ([] if again else [messages.AuthenticationFailed("Authentication failed")])
+        assert reports(worker) == (
+            [] if again else [messages.AuthenticationFailed("Authentication failed", Cause.CREDENTIALS_REFUSED)]
+        )
         assert worker.phase() is (phase if again else Phase.STOPPING)
 
 
@@ -172,14 +175,29 @@ def test_what_may_hold_a_secret_is_not_logged(text: str) -> None:
 @pytest.mark.parametrize(
     ("exit_reason", "how", "connected", "report"),
     [
-        ("auth-failure", "exited with 1", False, messages.AuthenticationFailed("Authentication failed")),
+        (
+            "auth-failure",
+            "exited with 1",
+            False,
+            messages.AuthenticationFailed("Authentication failed", Cause.CREDENTIALS_REFUSED),
+        ),
         ("ping-exit", "exited with 0 (OK)", True, messages.Ended("Inactive tunnel, disconnected")),
-        ("remote-exit", "exited with 0 (OK)", True, messages.Failed("Client disconnected by server")),
+        (
+            "remote-exit",
+            "exited with 0 (OK)",
+            True,
+            messages.Failed("Client disconnected by server", Cause.SERVER_ENDED),
+        ),
         ("SIGTERM", "exited with 0 (OK)", True, messages.Ended("The engine was asked to end (SIGTERM)")),
         ("", "exited with 0 (OK)", True, messages.Ended("The engine was asked to end (exit)")),
-        ("", "was killed by SIGKILL", False, messages.EngineDied("The engine was killed by SIGKILL")),
-        ("", "exited with 1", True, messages.EngineDied("The engine exited with 1")),
-        ("", "exited with 1", False, messages.Failed("The engine exited with 1")),
+        (
+            "",
+            "was killed by SIGKILL",
+            False,
+            messages.EngineDied("The engine was killed by SIGKILL", Cause.ENGINE_DIED),
+        ),
+        ("", "exited with 1", True, messages.EngineDied("The engine exited with 1", Cause.ENGINE_DIED)),
+        ("", "exited with 1", False, messages.Failed("The engine exited with 1", Cause.UNKNOWN)),
     ],
 )
 def test_why_an_engine_ended(exit_reason: str, how: str, connected: bool, report: messages.ToSupervisor) -> None:
@@ -200,7 +218,7 @@ def test_an_engine_that_does_not_accept_its_profile(printed: list[str]) -> None:
         worker.session.engine.last_output = deque(printed)
         events.engine_ended(worker.session, "exited with 1")
         why = printed[0] if printed else "exited with 1"
-        assert reports(worker) == [messages.Refused(f"The engine does not accept the profile: {why}")]
+        assert reports(worker) == [messages.Refused(f"The engine does not accept the profile: {why}", Cause.PROFILE)]
 
 
 # An engine that may be stuck
@@ -232,5 +250,5 @@ def test_an_engine_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch)
         worker.session.timers.run_due()
         assert worker.said() == [
             messages.Pong(),
-            messages.EngineDied("The engine does not answer within 0 s, and is killed"),
+            messages.EngineDied("The engine does not answer within 0 s, and is killed", Cause.ENGINE_DIED),
         ]

@@ -57,7 +57,7 @@ def test_every_event_is_expected_and_every_action_used() -> None:
 @pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
 def test_each_event_in_each_phase(phase: Phase, event: Event) -> None:
     done: list[tuple[Phase, Action, str]] = []
-    machine = PhaseMachine(lambda action, text: done.append((machine.phase, action, text)))
+    machine = PhaseMachine(lambda action, text, _: done.append((machine.phase, action, text)))
     machine.phase = phase
     follows = expected(phase, event)
     assert machine.happened(event, "why") is (follows is not None)
@@ -67,4 +67,4 @@ def test_each_event_in_each_phase(phase: Phase, event: Event) -> None:
 
 
 def test_a_worker_begins_without_an_engine() -> None:
-    assert PhaseMachine(lambda action, text: None).phase is Phase.NEW
+    assert PhaseMachine(lambda action, text, cause: None).phase is Phase.NEW

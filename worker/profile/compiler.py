@@ -8,41 +8,43 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE, MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.limits import MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.profile.credentials import ASKED, INLINE, credentials_file
 from ...policy.profile.misspelt import meant
-from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, Embed, Rule, Treatment
+from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, REFUSED, Embed, Rule, Treatment
+from ...policy.profile.options_foreign import FOREIGN
 from ...policy.profile.pkcs11 import ListedProvider
-from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, decode, problem, render, tokenize
+from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, render, tokenize
+from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
+from .advice import TEMPLATE, advice, no_file
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .reading import read_options
+from .routes import read_route
+from .typed import TypedInput
 from .values import (
     CompiledProfile,
     Need,
     ProfileRefused,
-    StaticChallenge,
     family_of,
-    names_file,
     places,
-    read_lines,
     read_number,
     read_port,
     read_proto,
     refusal,
     shown,
 )
-from .variables import OF_OTHER_CLIENTS, as_option, for_tunnel
 
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 
 _PROVIDERS = {"default", "legacy", "fips", "base"}
-_INLINE = ("[inline]", "[INLINE]")
 
-# What the worker has to know of the profile once the server has pushed its own part.
+# What the worker has to know of the profile beside its routes, once the server has pushed its own part.
 _NETWORK = frozenset(
     (
-        *("topology", "ifconfig", "ifconfig-ipv6", "route", "route-ipv6", "route-gateway", "route-ipv6-gateway"),
+        *("topology", "ifconfig", "ifconfig-ipv6", "route-gateway", "route-ipv6-gateway"),
         *("route-metric", "route-nopull", "redirect-gateway", "redirect-private", "block-ipv6", "dhcp-option", "dns"),
         *("allow-pull-fqdn", "pull-filter"),
     )
@@ -54,25 +56,26 @@ def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = 
 
     Raises ProfileRefused, and nothing else.
     """
-    raw = profile.encode("utf-8", "replace") if isinstance(profile, str) else profile
-    if len(raw) > MAX_PROFILE:
-        raise ProfileRefused(f"the profile is larger than {MAX_PROFILE // 1024} KiB")
     try:
-        options = tokenize(decode(raw))
-        if text := problem(options):
-            raise ProfileRefused(text)
-        return _Compiler(options, providers).compiled()
+        options, trouble = read_options(profile)
+        for option in options if trouble else ():
+            if option.name in REFUSED:  # what is there may say why something is missing: "secret", "server"
+                raise refusal(option, advice(option, REFUSED[option.name].reason))
+        if trouble:
+            raise ProfileRefused(trouble)
+        return Compiler(options, providers).compiled()
     except ProfileTextError as error:
         raise ProfileRefused(str(error)) from None
 
 
-class _Compiler:
+class Compiler:
     """One pass over the options of a profile.
 
     An option with something to it has a method of its name; all others are handed on as they are.
     """
 
-    def __init__(self, options: list[Option], providers: Sequence[ListedProvider]) -> None:
+    def __init__(self, options: list[Option], providers: Sequence[ListedProvider] | None) -> None:
+        """Read `options`; without a list of `providers`, any may be one.  Raises ProfileRefused, ProfileTextError."""
         self.pkcs11 = Pkcs11Options(providers)
         self.dropped: dict[str, tuple[str, list[int]]] = {}  # what → reason, lines
         self.top = self.scope = ConnectionScope()
@@ -93,8 +96,7 @@ class _Compiler:
         self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
         self.network: list[tuple[str, ...]] = []
-        self.asks: dict[Need, bool] = {}
-        self.static_challenge: StaticChallenge | None = None
+        self.typed = TypedInput(self.names, self.emit, self.drop)
         self.proxy_credentials: Option | None = None
         ignored = (option.params for option in everything if option.name == "ignore-unknown-option")
         self.may_be_unknown = {name for names in ignored for name in names}
@@ -126,8 +128,9 @@ class _Compiler:
             warnings=self._warnings(),
             remotes=tuple(remotes),
             random_names="remote-random-hostname" in self.names,
-            needs=frozenset(need for need, asked in self.asks.items() if asked),
-            static_challenge=self.static_challenge,
+            needs=self.typed.needs,
+            static_challenge=self.typed.static_challenge,
+            login=self.typed.login,
             verbosity=self.verbosity,
             network=tuple(self.network),
             key_on_token=bool(pkcs11_lines),
@@ -140,7 +143,7 @@ class _Compiler:
         if rule is None:
             self.unknown(option)
         elif rule.treatment is Treatment.REFUSED:
-            raise refusal(option, rule.reason)
+            raise refusal(option, advice(option, rule.reason))
         elif rule.treatment is Treatment.IGNORED:
             self.drop(option, rule.reason)
         elif option.name == "setenv" and option.params and not for_tunnel(option.params[0]):
@@ -156,10 +159,16 @@ class _Compiler:
                 self.emit(option)
 
     def unknown(self, option: Option) -> None:
-        """Leave out an option that OpenVPN does not have, unless it is misspelt; refuses that."""
+        """Leave out an option that OpenVPN does not have, unless it is misspelt, or needed; refuses those."""
         what, reason = shown(option.name), "OpenVPN has no such option"
-        if not option.optional and option.name not in self.may_be_unknown and (likely := meant(option.name)):
-            raise refusal(replace(option, name=what), f"{reason}; did you mean {likely}?")
+        rule = FOREIGN.get(option.name)
+        if rule is not None:
+            what, reason = option.name, rule.reason
+        if not option.optional and option.name not in self.may_be_unknown:
+            if rule is not None and rule.treatment is Treatment.REFUSED:
+                raise refusal(option, reason)
+            if rule is None and (likely := meant(option.name)):
+                raise refusal(replace(option, name=what), f"{reason}; did you mean {likely}?")
         self.drop(option, reason, what)
 
     def well_formed(self, option: Option, rule: Rule) -> bool:
@@ -168,21 +177,24 @@ class _Compiler:
         if option.block is not None and rule.embed is Embed.NEVER:
             raise refusal(option, "cannot be a block")
         if option.block is not None and not option.block.strip():
-            raise refusal(option, "is an empty block")
-        if rule.embed is Embed.MUST and option.params and option.name != "auth-user-pass":
-            if option.params[0] not in _INLINE:
-                raise names_file(option, option.params[0], option.name)
+            raise refusal(option, f"is an empty block; {TEMPLATE}")
+        if rule.embed is Embed.MUST and option.params and option.name not in ASKED:
+            if option.params[0] not in INLINE:
+                raise no_file(option)
             self.awaited[option.name] = option
             if option.name == "tls-auth" and len(option.params) == 2:
                 self.emit(Option("key-direction", option.params[1:], line=option.line))
             return False
         if rule.least <= given <= rule.most:
+            if file := credentials_file(option):
+                self.drop(option, "files are not read; what it holds is asked for", f"{option.name} {shown(file)}")
             return True
         if option.optional:
             self.drop(option, "its parameters are not understood")
             return False
         wanted = str(rule.least) if rule.least == rule.most else f"{rule.least} to {rule.most}"
-        raise refusal(option, f"takes {wanted} parameters, not {given}")
+        hint = "; a text with spaces needs quotes" if given > rule.most > 0 else ""
+        raise refusal(option, f"takes {wanted} parameters, not {given}{hint}")
 
     def emit(self, option: Option) -> None:
         """Hand `option` to the engine."""
@@ -240,11 +252,17 @@ class _Compiler:
         self.scope.lines.append("")
 
     def route(self, option: Option) -> None:
+        words = (option.name, *option.params)
         self.routes += 1
         if self.routes > MAX_ROUTES:
             self.drop(option, f"{MAX_ROUTES} routes are the most", f"a further {option.name}")
+            return
+        try:
+            read_route(words)
+        except ValueError as error:
+            self.drop(option, str(error), f"{option.name} {shown(option.params[0])}")
         else:
-            self.emit(option)
+            self.network.append(words)  # an engine that cannot make one of them would tell of none
 
     def connection(self, option: Option) -> None:
         self.scope = replace(self.top, remotes=[], lines=[])
@@ -258,7 +276,8 @@ class _Compiler:
         self.scope = self.top
 
     def http_proxy(self, option: Option) -> None:
-        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, self.one_proxy))
+        known = "http-proxy-user-pass" in self.names
+        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, known))
 
     def socks_proxy(self, option: Option) -> None:
         self.scope.proxy = replace(self.scope.proxy, option=socks_proxy(option))
@@ -270,6 +289,10 @@ class _Compiler:
             self.drop(option, "there is no http-proxy")
 
     def http_proxy_user_pass(self, option: Option) -> None:
+        if option.block is None:
+            if option.params[0] in INLINE:
+                self.awaited[option.name] = option
+            return
         check_credentials(option)
         if "http-proxy" in self.names:
             self.proxy_credentials = option
@@ -277,37 +300,10 @@ class _Compiler:
             self.drop(option, "there is no http-proxy")
 
     def auth_user_pass(self, option: Option) -> None:
-        if option.params[:1] and option.params[0] in _INLINE:
+        if option.params[:1] and option.params[0] in INLINE:
             self.awaited[option.name] = option
             return
-        if option.params and option.params[0] not in ("stdin", "username-only"):
-            raise names_file(option, option.params[0], option.name)
-        complete = option.block is not None and len(read_lines(option)) > 1 and all(read_lines(option)[:2])
-        if option.block is not None and not complete:
-            self.drop(option, "it lacks a password, so both will be asked for", "<auth-user-pass>")
-        self.asks[Need.USER_PASSWORD] = not complete
-        self.emit(option if complete else Option(option.name, line=option.line))
-
-    def key(self, option: Option) -> None:
-        block = option.block or ""
-        encrypted = "BEGIN ENCRYPTED PRIVATE KEY" in block or "Proc-Type: 4,ENCRYPTED" in block
-        self.asks[Need.KEY_PASSPHRASE] = encrypted
-        self.emit(option)
-
-    def pkcs12(self, option: Option) -> None:
-        self.asks[Need.KEY_PASSPHRASE] = True
-        self.emit(option)
-
-    def askpass(self, option: Option) -> None:
-        if option.params and option.params[0] != "stdin":
-            raise refusal(option, f"names the file {shown(option.params[0])}; remove it, and you will be asked")
-
-    def ask_challenge(self, option: Option) -> None:
-        text, echo, *form = option.params
-        self.asks[Need.STATIC_CHALLENGE] = True
-        self.static_challenge = StaticChallenge(text, read_number(option, echo) != 0)
-        # OpenVPN 2.6 knows only two parameters, and "scrv1" is what they mean.
-        self.emit(replace(option, params=option.params[:2]) if form == ["scrv1"] else option)
+        self.typed.auth_user_pass(option)
 
     def providers(self, option: Option) -> None:
         if not _PROVIDERS.issuperset(option.params):
@@ -315,13 +311,19 @@ class _Compiler:
         self.emit(option)
 
     def setenv(self, option: Option) -> None:
-        self.emit(as_option(option))
+        match option.params:
+            case ("SERVER_POLL_TIMEOUT", seconds):
+                self.emit(Option("server-poll-timeout", (seconds,), line=option.line))
+            case ("PUSH_PEER_INFO", *_):
+                self.emit(Option("push-peer-info", line=option.line))
+            case _:
+                self.emit(option)
 
     def _proxy(self) -> str:
         """What stands before all else: the proxy, unless each <connection> block has its own."""
         scopes = [scope.proxy for scope in self.connections]
         known = self.proxy_credentials is not None
-        self.asks[Need.PROXY_CREDENTIALS] = any(
+        self.typed.asks[Need.PROXY_CREDENTIALS] = any(
             scope.wants_credentials and not (known and scope.by_http) for scope in scopes
         )
         if self.proxy_credentials is not None:
@@ -337,27 +339,27 @@ class _Compiler:
 
 _SPECIAL = {
     **dict.fromkeys(PKCS11_OPTIONS, lambda compiler, option: compiler.pkcs11.read(option)),
-    "dev": _Compiler.dev,
-    "dev-type": _Compiler.dev_type,
-    "mode": _Compiler.mode,
-    "route": _Compiler.route,
-    "route-ipv6": _Compiler.route,
-    "verb": _Compiler.verb,
-    "proto": _Compiler.proto,
-    "proto-force": _Compiler.force_proto,
-    "port": _Compiler.port,
-    "rport": _Compiler.port,
-    "remote": _Compiler.remote,
-    "connection": _Compiler.connection,
-    "http-proxy": _Compiler.http_proxy,
-    "http-proxy-option": _Compiler.http_proxy_option,
-    "http-proxy-user-pass": _Compiler.http_proxy_user_pass,
-    "socks-proxy": _Compiler.socks_proxy,
-    "auth-user-pass": _Compiler.auth_user_pass,
-    "key": _Compiler.key,
-    "pkcs12": _Compiler.pkcs12,
-    "askpass": _Compiler.askpass,
-    "static-challenge": _Compiler.ask_challenge,
-    "providers": _Compiler.providers,
-    "setenv": _Compiler.setenv,
+    "dev": Compiler.dev,
+    "dev-type": Compiler.dev_type,
+    "mode": Compiler.mode,
+    "route": Compiler.route,
+    "route-ipv6": Compiler.route,
+    "verb": Compiler.verb,
+    "proto": Compiler.proto,
+    "proto-force": Compiler.force_proto,
+    "port": Compiler.port,
+    "rport": Compiler.port,
+    "remote": Compiler.remote,
+    "connection": Compiler.connection,
+    "http-proxy": Compiler.http_proxy,
+    "http-proxy-option": Compiler.http_proxy_option,
+    "http-proxy-user-pass": Compiler.http_proxy_user_pass,
+    "socks-proxy": Compiler.socks_proxy,
+    "auth-user-pass": Compiler.auth_user_pass,
+    "key": lambda compiler, option: compiler.typed.key(option),
+    "pkcs12": lambda compiler, option: compiler.typed.pkcs12(option),
+    "askpass": lambda compiler, option: compiler.typed.askpass(option),
+    "static-challenge": lambda compiler, option: compiler.typed.ask_challenge(option),
+    "providers": Compiler.providers,
+    "setenv": Compiler.setenv,
 }

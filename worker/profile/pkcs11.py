@@ -15,7 +15,8 @@ _OTHER_KEYS = ("key", "pkcs12")
 class Pkcs11Options:
     """The PKCS#11 options of one profile."""
 
-    def __init__(self, listed: Sequence[ListedProvider]) -> None:
+    def __init__(self, listed: Sequence[ListedProvider] | None) -> None:
+        """`listed` are the providers of this machine, None if they are not known."""
         self._listed = listed
         self._options: dict[str, Option] = {}  # the last one counts, as for the engine
 
@@ -51,6 +52,8 @@ class Pkcs11Options:
         return "".join(render(option) for option in options.values()), label
 
     def _module(self, option: Option, text: str) -> str:
+        if self._listed is None:
+            return text
         number = find(self._listed, text)
         if number is None:
             raise refusal(option, f"{shown(text)} is not a provider on this machine; {self._choice()}")
@@ -59,6 +62,8 @@ class Pkcs11Options:
         return self._listed[number].module
 
     def _choice(self) -> str:
+        if self._listed is None:
+            return "only the service knows which there are"
         names = ", ".join(provider.name for provider in self._listed)
         listed = f"there are: {names}" if names else "there is none"
         return f"{listed}; the administrator adds one with the service's option --pkcs11-provider NAME=MODULE"

@@ -10,9 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ...policy.profile.syntax import Option, render
-from .values import Proxy, names_file, read_host, read_lines, read_port, refusal, shown
+from .values import Proxy, read_host, read_lines, read_port, refusal, shown
 
-_INLINE = ("[inline]", "[INLINE]")
 _METHODS = ("none", "basic", "ntlm", "ntlm2")
 _MAX_HEADERS = 16  # the engine takes 10 and two of its own; every <connection> block repeats them
 
@@ -64,12 +63,12 @@ def http_proxy(option: Option, embedded: bool) -> Option:
         how = how[:1]
     elif how == ["none"]:
         how = []
-    elif how[0] not in ("", "stdin", *_INLINE):
-        raise names_file(option, how[0], "http-proxy-user-pass")
+    elif how[1:] and how[1] in ("auto", "auto-nct"):
+        how = how[1:]
     elif how[1:] and how[1] not in _METHODS:
         raise refusal(option, f"asks for {shown(how[1])}; there are {', '.join(_METHODS)}, auto and auto-nct")
     else:
-        how = ["stdin", *how[1:]]  # means the embedded ones, if there are any
+        how = ["stdin", *how[1:]]  # means the embedded ones, if there are any, whatever file is named
     return replace(option, params=(host, port, *how))
 
 
@@ -78,9 +77,7 @@ def socks_proxy(option: Option) -> Option:
     host, port, *how = [*option.params, "1080"][: max(2, len(option.params))]
     read_host(option, host)
     read_port(option, port)
-    if how and how[0] != "stdin":
-        raise refusal(option, "names a file with a password; remove it, and you will be asked")
-    return replace(option, params=(host, port, *how))
+    return replace(option, params=(host, port, *(["stdin"] if how else [])))
 
 
 def check_credentials(option: Option) -> None:

@@ -5,8 +5,9 @@ from enum import Enum
 from ipaddress import ip_address
 
 import msgspec
+from msgspec.structs import replace
 
-from ...policy.profile.syntax import Option
+from ...policy.profile.syntax import Option, not_utf8
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -17,7 +18,12 @@ _PROTOS = {
 
 
 class ProfileRefused(Exception):
-    """A profile that cannot be used; the text names the option and its line, and says what to do."""
+    """A profile that cannot be used; the text names the option, if it is about one, and says what to do."""
+
+    def __init__(self, reason: str, option: Option | None = None) -> None:
+        super().__init__(f"{option.name} (line {option.line}): {reason}" if option else reason)
+        self.reason = reason
+        self.option = option
 
 
 class Need(Enum):
@@ -52,6 +58,7 @@ class StaticChallenge(msgspec.Struct, frozen=True):
 
     text: str
     echo: bool  # the answer may be shown while it is typed
+    appended: bool = False  # to the password
 
 
 class CompiledProfile(msgspec.Struct, frozen=True):
@@ -64,6 +71,7 @@ class CompiledProfile(msgspec.Struct, frozen=True):
     needs: frozenset[Need]
     static_challenge: StaticChallenge | None
     verbosity: int  # 0 to 6
+    login: tuple[str, ...] = ()  # user name, or user name and password, that the engine is to be told when it asks
     key_on_token: bool = False  # the key is on a PKCS#11 token
     network: tuple[tuple[str, ...], ...] = ()  # its options about addresses, routes and DNS, names first
     token_label: str = ""  # of the token whose PIN the engine will ask for; "": unknown, or none
@@ -113,9 +121,11 @@ def read_number(option: Option, text: str) -> int:
 def read_lines(option: Option) -> list[str]:
     """The lines of a block of credentials."""
     block = option.block or ""
-    if "\ufffd" in block:
-        raise refusal(option, "is not UTF-8")
-    return block.split("\n")
+    lines = block.split("\n")
+    for number, line in enumerate(lines, option.line + 1):
+        if "\ufffd" in line:
+            raise refusal(replace(option, line=number), not_utf8(line))
+    return lines
 
 
 def shown(text: str) -> str:
@@ -130,7 +140,7 @@ def places(lines: list[int]) -> str:
 
 
 def refusal(option: Option, reason: str) -> ProfileRefused:
-    return ProfileRefused(f"{option.name} (line {option.line}): {reason}")
+    return ProfileRefused(reason, option)
 
 
 def names_file(option: Option, file: str, block: str) -> ProfileRefused:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ...ipc import messages
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION
 from .phases import Phase, PhaseMachine
@@ -146,4 +147,4 @@ class Attempts:
     def _timed_out(self, seconds: float) -> None:
         waiting_for = "waiting for the server" if self.remotes.usable else "looking up its name"
         cause = f": {self.last_error}" if self.last_error else ""
-        self._machine.failed(f"No connection within {seconds:g} s ({waiting_for}){cause}")
+        self._machine.failed(f"No connection within {seconds:g} s ({waiting_for}){cause}", Cause.UNKNOWN)

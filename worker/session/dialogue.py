@@ -1,6 +1,7 @@
 """The dialogue between the engine, which asks, and the session's user, who answers."""
 
 from ...ipc import messages
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup
 from . import secret
 from .attempts import Attempts
@@ -40,9 +41,9 @@ class Dialogue:
         try:
             self.reply(self._user_input.wanted(query))
         except WrongPin as error:
-            self._machine.failed(str(error))
+            self._machine.failed(str(error), Cause.TOKEN_UNUSABLE)
         except CannotAnswer as error:
-            self._machine.failed(f"The session cannot go on: {error}")
+            self._machine.failed(f"The session cannot go on: {error}", Cause.SERVER_DEMANDS)
 
     def reply(self, reply: Commands | Questions) -> None:
         """Give the engine the commands that answer it, or ask the user."""

@@ -1,5 +1,6 @@
 """The way from a worker down to its engine: commands, once there is a management connection."""
 
+from ...policy.causes import Cause
 from .management import ManagementConnection
 from .phases import PhaseMachine
 
@@ -28,7 +29,7 @@ class Downlink:
             except (BrokenPipeError, ConnectionResetError):
                 pass
             except BlockingIOError:
-                self._machine.failed("The engine does not read its commands")
+                self._machine.failed("The engine does not read its commands", Cause.ENGINE_DIED)
 
     def command_unlogged(self, command: bytearray) -> None:
         """Give the engine a command with something in it that it must not repeat in its log."""

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ipc import messages
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
 from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
-from . import dns_settings, management, network_settings
+from . import management
 from .phases import Event, Phase
 from .questions import CannotAnswer
 from .session import WorkerSession
@@ -88,7 +89,7 @@ def printed(session: WorkerSession, line: str) -> None:
         engine.proxy_sees_credentials = False
         session.proxy_refusals += 1
         if session.proxy_refusals > MAX_PROXY_REFUSALS:
-            session.machine.failed("The proxy refuses the user name and password")
+            session.machine.failed("The proxy refuses the user name and password", Cause.PROXY_REFUSES)
 
 
 def engine_ended(session: WorkerSession, how: str) -> None:
@@ -100,23 +101,24 @@ def engine_ended(session: WorkerSession, how: str) -> None:
     killed = how.startswith("was killed")
     if session.phase is Phase.STARTING and not killed:
         session.machine.failed(
-            f"The engine does not accept the profile: {printed or session.attempts.last_error or how}"
+            f"The engine does not accept the profile: {printed or session.attempts.last_error or how}",
+            Cause.PROFILE,
         )
     elif reason.startswith("auth-failure"):
-        session.machine.happened(Event.REFUSED, "Authentication failed")
+        session.machine.happened(Event.REFUSED, "Authentication failed", Cause.CREDENTIALS_REFUSED)
     elif reason in _INACTIVE:
         session.machine.happened(Event.ENDED, "Inactive tunnel, disconnected")
     elif reason in _BY_SERVER:
-        session.machine.failed("Client disconnected by server")
+        session.machine.failed("Client disconnected by server", Cause.SERVER_ENDED)
     elif reason in _ASKED_TO_EXIT or how == "exited with 0 (OK)":
         session.machine.happened(Event.ENDED, f"The engine was asked to end ({reason or 'exit'})")
     else:
         text = f"The engine {how}" + (f": {session.attempts.last_error}" if session.attempts.last_error else "")
         # One that gives up before its first connection does so because of its profile or its server.
         if killed or session.attempts.connected_once:
-            session.machine.happened(Event.ENGINE_DIED, text)
+            session.machine.happened(Event.ENGINE_DIED, text, Cause.ENGINE_DIED)
         else:
-            session.machine.failed(text)
+            session.machine.failed(text, Cause.UNKNOWN)
 
 
 def _hold(session: WorkerSession, event: management.Hold) -> None:
@@ -149,7 +151,8 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
         session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     endpoint = (*_endpoint(remote, event), remote.host)
     if not is_endpoint(*endpoint):
-        session.machine.failed(f"The engine is connected to something impossible: {event.remote}:{event.port}")
+        impossible = f"{event.remote}:{event.port}"
+        session.machine.failed(f"The engine is connected to something impossible: {impossible}", Cause.ENGINE_DIED)
         return
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
     session.endpoint, session.endpoint_reported = endpoint, False
@@ -171,7 +174,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure":
         if not session.user_input.challenged and not session.overrides.retry_authentication:
-            session.machine.happened(Event.REFUSED, "Authentication failed")
+            session.machine.happened(Event.REFUSED, "Authentication failed", Cause.CREDENTIALS_REFUSED)
     elif session.phase is not Phase.RUNNING:
         pass  # the interruption that Pause asked for
     elif reason == "private-key-password-failure":
@@ -179,7 +182,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
     elif session.attempts.connected_once:
         session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason[:MAX_STATUS_TEXT]))
     elif reason == "tls-error" and any(mark in session.attempts.last_error for mark in _HOPELESS):
-        session.machine.failed(f"The TLS handshake failed: {session.attempts.last_error}")
+        session.machine.failed(f"The TLS handshake failed: {session.attempts.last_error}", Cause.HANDSHAKE_FAILED)
     else:
         session.uplink.log(LogCategory.INFO, f"Not connected yet ({reason}), trying again")
 
@@ -197,35 +200,19 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     session.attempts.remotes.heard(text)
     if session.attempts.remotes.leads_nowhere and session.phase is Phase.RUNNING:
         session.try_next_remote()
-    session.redirected |= text.startswith("PUSH: ") and "redirect-gateway" in text
     if text.startswith(_OWN_CERTIFICATE_EXPIRED):
         session.attempts.expect_failure("Your certificate has expired")
     session.uplink.log(category, text)
 
 
-def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
-    assert session.profile is not None
-    dns, dns_warnings = dns_settings.requested(session.profile.network, session.pushed.options, session.overrides)
-    wanted, warnings = network_settings.from_environment(
-        event.environment, session.attempts.remotes.tried, dns=dns, redirected=session.redirected
-    )
-    for warning in (*warnings, *dns_warnings):
-        session.uplink.log(LogCategory.WARN, warning)
-    session.ask_for_network(wanted)
-
-
-def _device_down(session: WorkerSession, event: management.DeviceDown) -> None:
-    session.network = None
-    session.uplink.tell(messages.ClearNetwork())
-
-
 def _key_refused(session: WorkerSession) -> None:
     if session.profile is not None and session.profile.key_on_token:
-        session.machine.failed(f"Cannot use the PKCS#11 token: {session.attempts.last_error}")
+        session.machine.failed(f"Cannot use the PKCS#11 token: {session.attempts.last_error}", Cause.TOKEN_UNUSABLE)
     elif session.user_input.passphrase_given:
-        session.machine.failed(_WRONG_PASSPHRASE)
+        session.machine.failed(_WRONG_PASSPHRASE, Cause.PASSPHRASE_WRONG)
     else:
-        session.machine.failed("The private key of the profile is damaged, or not of a kind that OpenVPN supports")
+        damaged = "The private key of the profile is damaged, or not of a kind that OpenVPN supports"
+        session.machine.failed(damaged, Cause.CERTIFICATE_UNUSABLE)
 
 
 def _verification_failed(session: WorkerSession, event: management.VerificationFailed) -> None:
@@ -241,7 +228,7 @@ def _verification_failed(session: WorkerSession, event: management.VerificationF
     try:
         questions, text = session.user_input.refused_with(said)
     except CannotAnswer as error:
-        session.machine.failed(f"The session cannot go on: {error}")
+        session.machine.failed(f"The session cannot go on: {error}", Cause.SERVER_DEMANDS)
         return
     if questions is None:
         session.uplink.log(LogCategory.INFO, f"The server says: {text}")
@@ -264,7 +251,8 @@ def _server_asks(session: WorkerSession, event: management.ServerAsks) -> None:
     elif is_web_page(url):
         session.dialogue.open_url(url)
     else:
-        session.machine.failed("The server asks the user to open a URL that is not a web page")
+        odd = "The server asks the user to open a URL that is not a web page"
+        session.machine.failed(odd, Cause.SERVER_DEMANDS)
 
 
 def _certificate(session: WorkerSession, event: management.CertificateCount | management.CertificateEntry) -> None:
@@ -299,8 +287,8 @@ _HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
     management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
     management.Message: _message,
-    management.DeviceUp: _device_up,
-    management.DeviceDown: _device_down,
+    management.DeviceUp: lambda session, event: session.device_up(event.environment),
+    management.DeviceDown: lambda session, event: session.device_down(),
     management.CertificateCount: _certificate,
     management.CertificateEntry: _certificate,
     management.Fatal: _fatal,

@@ -10,6 +10,8 @@ from enum import Enum
 
 import msgspec
 
+from ...policy.causes import Cause
+
 
 class Phase(Enum):
     """How far the engine is."""
@@ -124,24 +126,24 @@ for _event, *_actions in (
 class PhaseMachine:
     """Where one worker is in the table."""
 
-    def __init__(self, act: Callable[[Action, str], None]) -> None:
-        """`act` carries out one action; its second argument is the event's text."""
+    def __init__(self, act: Callable[[Action, str, Cause], None]) -> None:
+        """`act` carries out one action; text and cause are the event's."""
         self.phase = Phase.NEW
         self._act = act
 
-    def happened(self, event: Event, text: str = "") -> bool:
+    def happened(self, event: Event, text: str = "", cause: Cause = Cause.UNKNOWN) -> bool:
         """Follow the table; False if it has no row for the event in this phase, and so nothing has changed.
 
-        `text` is what the event's report says, if it has one.
+        `text` and `cause` are what the event's report says, if it has one.
         """
         transition = TABLE.get((self.phase, event))
         if transition is None:
             return False
         self.phase = transition.next
         for action in transition.actions:
-            self._act(action, text)
+            self._act(action, text, cause)
         return True
 
-    def failed(self, text: str) -> None:
+    def failed(self, text: str, cause: Cause) -> None:
         """The session cannot go on, for the reason `text`."""
-        self.happened(Event.FAILED, text)
+        self.happened(Event.FAILED, text, cause)

@@ -8,12 +8,14 @@ import errno
 import mmap
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import prctl
+from msgspec.structs import replace
 
 from ...ipc import messages
 from ...ipc.channel import Channel
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import (
     ANSWER_DEADLINE,
@@ -27,10 +29,11 @@ from ...policy.limits import (
 )
 from ...policy.network import NetworkSettings, PolicyViolation, check
 from ...policy.profile.overrides import SessionOverrides, for_session
+from ...policy.reports import About
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
-from . import network_settings
+from . import dns_settings, network_settings
 from .attempts import Attempts
 from .dialogue import Dialogue
 from .downlink import Downlink
@@ -38,6 +41,8 @@ from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
 from .pushed import Pushed
 from .remotes import Remotes
+from .route_names import RouteNames
+from .routes import Routes
 from .timers import Timers
 from .uplink import Uplink
 from .user_input import UserInput
@@ -67,7 +72,7 @@ class WorkerSession:
         self.endpoint_reported = False  # not before the bytes so far are counted
         self.network: NetworkSettings | None = None  # asked for last
         self.pushed = Pushed()
-        self.redirected = False  # all traffic is to go through the tunnel
+        self.route_names = RouteNames(self.uplink, timers, self.attempts.looking_up)
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
@@ -82,7 +87,8 @@ class WorkerSession:
 
     def _asks_too_much(self) -> None:
         self.machine.failed(
-            f"The server asks, or the connection changes, more than {MAX_ENGINE_REPORTS} times in a second"
+            f"The server asks, or the connection changes, more than {MAX_ENGINE_REPORTS} times in a second",
+            Cause.SERVER_DEMANDS,
         )
 
     def set_log_level(self, level: int) -> None:
@@ -101,7 +107,7 @@ class WorkerSession:
         try:
             compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
         except OSError as error:
-            self.machine.failed(f"Cannot compile the profile: {error.strerror}")
+            self.machine.failed(f"Cannot compile the profile: {error.strerror}", Cause.SERVICE_FAILED)
             return
         try:
             engine = Engine(self.confinement)  # while the profile is compiled
@@ -113,24 +119,25 @@ class WorkerSession:
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:
-            self.machine.failed(str(error))
+            self.machine.failed(str(error), Cause.PROFILE)
         except OSError as error:
             cause = error.strerror or errno.errorcode.get(error.errno or 0)
-            self.machine.failed(f"Cannot start the engine: {cause}")
+            self.machine.failed(f"Cannot start the engine: {cause}", Cause.SERVICE_FAILED)
 
     def _prepare_for(self, profile: CompiledProfile) -> None:
         """Take over what the profile says about the session itself."""
         self.set_log_level(profile.verbosity)
         self.attempts.remotes = Remotes(profile.remotes, random_names=profile.random_names)
+        self.uplink.warn(About.PROFILE, profile.warnings)
         self.pushed = Pushed(profile.network)
-        for warning in profile.warnings:
-            self.uplink.log(LogCategory.WARN, warning)
-        self.redirected = "\nredirect-gateway" in profile.config
 
     # What the phases' actions do
 
-    def _act(self, action: Action, text: str) -> None:
-        _ACTIONS[action](self, text)
+    def _act(self, action: Action, text: str, cause: Cause) -> None:
+        if action in _REPORTS:
+            self.uplink.tell(_REPORTS[action](text[:MAX_STATUS_TEXT], cause))
+        else:
+            _ACTIONS[action](self)
 
     def _accept(self) -> None:
         assert self.profile is not None
@@ -151,7 +158,7 @@ class WorkerSession:
         try:
             self.engine.write_hosts(hosts)
         except OSError as error:
-            self.machine.failed(f"The engine's hosts file cannot be written: {error.strerror}")
+            self.machine.failed(f"The engine's hosts file cannot be written: {error.strerror}", Cause.SERVICE_FAILED)
             return
         self.downlink.command(*self.user_input.before_attempt(), "hold release")
 
@@ -159,7 +166,8 @@ class WorkerSession:
         if self.attempts.engine_holds:
             self.machine.happened(Event.ENGINE_HOLDS)
         else:
-            self.timers.set("deadline", PAUSE_DEADLINE, lambda: self.machine.failed("The engine does not pause"))
+            late = "The engine does not pause"
+            self.timers.set("deadline", PAUSE_DEADLINE, lambda: self.machine.failed(late, Cause.ENGINE_DIED))
             self.interrupt()
 
     def interrupt(self) -> None:
@@ -175,12 +183,52 @@ class WorkerSession:
         if self.endpoint is not None and self.endpoint_reported:
             self.report_connected()
 
+    def device_up(self, environment: Mapping[str, str]) -> None:
+        """The engine has its device: ask for its settings, once the names in its routes have been looked up."""
+        of_profile = self.profile.network if self.profile is not None else ()
+        routes = Routes(of_profile, self.pushed.options)
+        if not self.pushed.complete:
+            routes.problems.append("the server pushes more than is read: options may be missing")
+        options = (*of_profile, *self.pushed.options)
+        dns, dns_warnings = dns_settings.requested(of_profile, self.pushed.options, self.overrides)
+
+        def configure() -> None:
+            wanted, warnings = network_settings.from_environment(
+                environment,
+                self.attempts.remotes.tried,
+                routes=routes,
+                options=options,
+                found=self.route_names.found,
+                redirect_optional=self.overrides.redirect_optional,
+                dns=dns,
+            )
+            self.uplink.warn(About.CONNECTION, [*warnings, *dns_warnings])
+            if self.ask_for_network(wanted) and self.endpoint is not None and self.endpoint_reported:
+                self.report_connected()
+
+        self.route_names.look_up(routes.names, configure)
+
+    def device_down(self) -> None:
+        """The engine has given its device up."""
+        self.route_names.stop()
+        self.network = None
+        self.uplink.tell(messages.ClearNetwork())
+
+    def looked_up(self, answer: messages.Resolved) -> None:
+        """The supervisor's answer to a look-up."""
+        if self.route_names.learned(answer) and answer.host not in self.attempts.remotes.to_look_up():
+            if answer.error:
+                self.uplink.log(LogCategory.INFO, f"Cannot resolve {answer.host}: {answer.error}")
+            answer = replace(answer, error="")  # it is no reason for an attempt to fail
+        self.attempts.looked_up(answer)
+        self.route_names.go_on()
+
     def ask_for_network(self, wanted: NetworkSettings) -> bool:
         """Ask for settings of the device; False if they are not acceptable, and the session has failed."""
         try:
             check(wanted)
         except PolicyViolation as error:
-            self.machine.failed(f"The server's network settings cannot be used: {error}")
+            self.machine.failed(f"The server's network settings cannot be used: {error}", Cause.SERVER_SETTINGS)
             return False
         self.network = wanted
         self.uplink.tell(messages.ApplyNetwork(wanted))
@@ -197,10 +245,10 @@ class WorkerSession:
         return self.ask_for_network(network_settings.moved(network, server))
 
     def report_connected(self) -> None:
-        """Report the connection there is."""
+        """Report the connection there is, once its network settings have been asked for."""
         assert self.endpoint is not None
         self.endpoint_reported = True
-        if self._server_known():
+        if not self.route_names.waiting and self._server_known():
             self.uplink.tell(messages.Connected(self.uplink.request_number, *self.endpoint))
 
     def _end_engine(self) -> None:
@@ -266,7 +314,7 @@ class WorkerSession:
 
     def _kill_engine(self, how: str) -> None:
         assert self.engine is not None
-        self.machine.happened(Event.ENGINE_DIED, f"The engine {how}, and is killed")
+        self.machine.happened(Event.ENGINE_DIED, f"The engine {how}, and is killed", Cause.ENGINE_DIED)
         self.engine.signal(signal.SIGKILL)
 
     # Traffic
@@ -281,33 +329,27 @@ class WorkerSession:
         self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 
 
-_Report = type[
-    messages.Refused | messages.Failed | messages.AuthenticationFailed | messages.EngineDied | messages.Ended
-]
+_REPORTS: dict[Action, Callable[[str, Cause], messages.ToSupervisor]] = {
+    Action.REPORT_PROFILE_REFUSED: messages.Refused,
+    Action.REPORT_FAILED: messages.Failed,
+    Action.REPORT_CREDENTIALS_REFUSED: messages.AuthenticationFailed,
+    Action.REPORT_ENGINE_DIED: messages.EngineDied,
+    Action.REPORT_ENDED: lambda text, _: messages.Ended(text),
+}
 
-
-def _report(report: _Report) -> Callable[[WorkerSession, str], None]:
-    return lambda session, text: session.uplink.tell(report(text[:MAX_STATUS_TEXT]))
-
-
-_ACTIONS: dict[Action, Callable[[WorkerSession, str], None]] = {
-    Action.ACCEPT: lambda session, _: session._accept(),
-    Action.START_DEADLINE: lambda session, _: session.attempts.start_deadline(),
-    Action.STOP_DEADLINE: lambda session, _: session.attempts.stop_deadline(),
-    Action.CONTINUE: lambda session, _: session._continue(),
-    Action.ALLOW_ATTEMPT: lambda session, _: session.attempts.allow(),
-    Action.SCHEDULE_ATTEMPT: lambda session, _: session.attempts.schedule(),
-    Action.HOLD_BACK: lambda session, _: session.attempts.hold_back(),
-    Action.INTERRUPT: lambda session, _: session._interrupt_unless_held(),
-    Action.PAUSE_ENGINE: lambda session, _: session._pause_engine(),
-    Action.REPORT_CONNECTED: lambda session, _: session._report_connected_again(),
-    Action.REPORT_PAUSED: lambda session, _: session.uplink.tell(messages.Paused(session.uplink.request_number)),
-    Action.REPORT_PROFILE_REFUSED: _report(messages.Refused),
-    Action.REPORT_FAILED: _report(messages.Failed),
-    Action.REPORT_CREDENTIALS_REFUSED: _report(messages.AuthenticationFailed),
-    Action.REPORT_ENGINE_DIED: _report(messages.EngineDied),
-    Action.REPORT_ENDED: _report(messages.Ended),
-    Action.END_ENGINE: lambda session, _: session._end_engine(),
+_ACTIONS: dict[Action, Callable[[WorkerSession], None]] = {
+    Action.ACCEPT: lambda session: session._accept(),
+    Action.START_DEADLINE: lambda session: session.attempts.start_deadline(),
+    Action.STOP_DEADLINE: lambda session: session.attempts.stop_deadline(),
+    Action.CONTINUE: lambda session: session._continue(),
+    Action.ALLOW_ATTEMPT: lambda session: session.attempts.allow(),
+    Action.SCHEDULE_ATTEMPT: lambda session: session.attempts.schedule(),
+    Action.HOLD_BACK: lambda session: session.attempts.hold_back(),
+    Action.INTERRUPT: lambda session: session._interrupt_unless_held(),
+    Action.PAUSE_ENGINE: lambda session: session._pause_engine(),
+    Action.REPORT_CONNECTED: lambda session: session._report_connected_again(),
+    Action.REPORT_PAUSED: lambda session: session.uplink.tell(messages.Paused(session.uplink.request_number)),
+    Action.END_ENGINE: lambda session: session._end_engine(),
 }
 
 

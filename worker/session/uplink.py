@@ -1,13 +1,14 @@
 """The way from a worker up to the supervisor: reports, and log lines within their credit."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import encode
 from ...policy.dbus_numbers import LogCategory, shown
 from ...policy.limits import LOG_CREDIT, MAX_ENGINE_REPORTS, MAX_LOG_LINE
+from ...policy.reports import About, as_notices
 
 _DEFAULT_LOG_LEVEL = 6
 
@@ -23,6 +24,7 @@ class Uplink:
         self.log_level = _DEFAULT_LOG_LEVEL  # lines above it are not sent
         self._credit = LOG_CREDIT
         self._dropped = 0  # log lines, since the last that was sent
+        self._notices: dict[About, tuple[str, ...]] = {}  # told last
         self._second = 0.0  # time.monotonic() when the second began that reports are counted in
         self._reports = 0  # since then
 
@@ -61,6 +63,15 @@ class Uplink:
             self.tell(messages.LogLine(LogCategory.WARN, f"{dropped} log lines were dropped here"))
         self._credit -= 1
         self.tell(messages.LogLine(category, text[:MAX_LOG_LINE]))
+
+    def warn(self, about: About, texts: Sequence[str]) -> None:
+        """Log what was left out or changed, and have who uses the session see it in place of earlier `texts`."""
+        for text in texts:
+            self.log(LogCategory.WARN, text)
+        notices = as_notices(texts)
+        if notices != self._notices.get(about, ()):
+            self._notices[about] = notices
+            self.tell(messages.Notices(about, notices))
 
     def add_credit(self, lines: int) -> None:
         """The supervisor permits so many more log lines."""

@@ -47,6 +47,7 @@ class UserInput:
         self._used = False  # … and has taken
         self.query = ""  # what the engine asked for and still waits for
         self._proxy_answered = False
+        self._appends = False  # the response to a static challenge is appended to the password
         self.pkcs11 = pkcs11_prompts.Pkcs11Prompts()
 
     @property
@@ -87,10 +88,12 @@ class UserInput:
     def before_connecting(self, profile: CompiledProfile) -> list[Questions]:
         """What a profile needs from its user before it can connect."""
         asked = []
+        for slot, known in zip((USERNAME, PASSWORD), profile.login, strict=False):
+            self.take(slot.name, memoryview(known.encode()))
         if Need.USER_PASSWORD in profile.needs:
-            text = "Username/password credentials needed"
-            asked.append(Questions(InputGroup.USER_PASSWORD, (USERNAME, PASSWORD), text, text))
+            asked.append(self._login_questions())
         if profile.static_challenge is not None:
+            self._appends = profile.static_challenge.appended
             asked.append(_static(profile.static_challenge.text, profile.static_challenge.echo))
         if Need.KEY_PASSPHRASE in profile.needs:
             asked.append(_passphrase())
@@ -174,10 +177,8 @@ class UserInput:
             challenge, self._challenge = self._challenge, None
             response = self._use(_DYNAMIC) if challenge.wants_response else bytearray()
             return _login_once(challenge.user.encode(), f"CRV1::{challenge.state}::".encode(), response)
-        missing = tuple(slot for slot in (USERNAME, PASSWORD) if slot.name not in self._answers)
-        if missing:
-            text = "Username/password credentials needed"
-            return Questions(InputGroup.USER_PASSWORD, missing, text, text)
+        if any(slot.name not in self._answers for slot in (USERNAME, PASSWORD)):
+            return self._login_questions()
         user, password = (self._answers[slot.name] for slot in (USERNAME, PASSWORD))
         if not static:
             return _login("Auth", user, password)
@@ -187,11 +188,16 @@ class UserInput:
             asked = _static(text, bool(flags & _ECHO))
             return Questions(asked.group, asked.slots, one_line(text), "Static Challenge")
         response = self._use(_STATIC)
-        if flags & _CONCATENATED:
+        if self._appends or flags & _CONCATENATED:
             return _login_once(user, secret.joined(password), response)
         encoded = secret.in_base64(password), secret.in_base64(response)
         secret.overwrite(response)
         return _login_once(user, b"SCRV1:", encoded[0], b":", encoded[1])
+
+    def _login_questions(self) -> Questions:
+        missing = tuple(slot for slot in (USERNAME, PASSWORD) if slot.name not in self._answers)
+        text = "Username/password credentials needed"
+        return Questions(InputGroup.USER_PASSWORD, missing, text, text)
 
     def _private_key(self) -> Commands | Questions:
         if PASSPHRASE.name not in self._answers:

@@ -3,7 +3,7 @@
 import pytest
 
 from ....policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMajor, StatusMinor
-from ...lab.auth_server import Accept, Deny, Login, Verdict, dynamic_challenge
+from ...lab.auth_server import Accept, Deny, Login, Verdict, dynamic_challenge, knows
 from ...lab.lab import Lab
 from ...lab.openvpn import TUNNEL_ADDRESS
 from ...support.authentication import (
@@ -45,6 +45,24 @@ class OneTime:
             return Deny()
         self.codes.pop(0)
         return Accept()
+
+
+def test_a_static_challenge_beside_a_password_of_the_profile(lab: Lab) -> None:
+    lab.auth_server(OneTime("1234"))
+    lab.supervisor()
+    login = "<auth-user-pass>\nalice\nopen sesame\n</auth-user-pass>"
+    session = begin(lab, more=[login, 'static-challenge "Enter PIN" 1'])
+    assert [question.name for question in questions(session)] == ["static_challenge"]
+    connect(session, static_challenge="1234")
+    assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
+
+
+def test_an_answer_that_is_appended_to_the_password(lab: Lab) -> None:
+    lab.auth_server(knows(alice="open sesame1234"))
+    lab.supervisor()
+    session = begin(lab, more=["auth-user-pass", 'static-challenge "Enter PIN" 1 concat'])
+    connect(session, **GOOD, static_challenge="1234")
+    assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
 
 
 @pytest.mark.parametrize(("echo", "hidden"), [("0", True), ("1", False)])

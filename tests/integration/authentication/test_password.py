@@ -52,6 +52,19 @@ def test_the_right_password(lab: Lab) -> None:
     session.call("Ready")
 
 
+@pytest.mark.parametrize(
+    ("embedded", "typed"), [("alice\n", {"password": "open sesame"}), ("alice\nopen sesame\n", {})]
+)
+def test_what_the_profile_says_is_not_asked_for(lab: Lab, embedded: str, typed: dict[str, str]) -> None:
+    server = lab.auth_server(good)
+    lab.supervisor()
+    session = begin(lab, more=[f"<auth-user-pass>\n{embedded}</auth-user-pass>"])
+    assert [question.name for question in questions(session)] == [*typed]
+    connect(session, **typed)
+    assert lab.echo(TUNNEL_ADDRESS, b"inside") == b"inside"
+    assert [(login.username, login.password) for login in server.logins] == [("alice", "open sesame")]
+
+
 def test_one_answer_at_a_time(lab: Lab) -> None:
     lab.auth_server(good)
     lab.supervisor()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ....ipc import messages
+from ....policy.causes import Cause
 from ....policy.dbus_numbers import InputGroup, LogCategory, StatusMinor
 from ....policy.limits import MAX_QUESTION, MAX_STATUS_TEXT, MAX_URL
 from ....supervisor.sessions.states import State
@@ -88,9 +89,9 @@ def test_the_texts_of_a_question_are_escaped_and_cut(hostile: HostileWorkers) ->
 @pytest.mark.parametrize(
     "end",
     [
-        messages.Failed(STEERS),
-        messages.EngineDied(STEERS),
-        messages.AuthenticationFailed(STEERS),
+        messages.Failed(STEERS, Cause.UNKNOWN),
+        messages.EngineDied(STEERS, Cause.ENGINE_DIED),
+        messages.AuthenticationFailed(STEERS, Cause.CREDENTIALS_REFUSED),
         messages.Ended(STEERS),
     ],
     ids=lambda end: type(end).__name__,
@@ -167,7 +168,7 @@ def starting(lab: Lab, alice: BusClient) -> Iterator[tuple[int, socket.socket]]:
 def test_a_refusal_is_escaped(lab: Lab, service: Service) -> None:
     alice = lab.connection("alice")
     with starting(lab, alice) as (call, channel):
-        send(channel, messages.Refused(STEERS))
+        send(channel, messages.Refused(STEERS, Cause.PROFILE))
         with pytest.raises(BusError) as refused:
             alice.finish_call(call)
     assert refused.value.text.endswith(ESCAPED)
@@ -191,6 +192,6 @@ def test_a_question_is_told_once_the_profile_is_accepted(lab: Lab, service: Serv
         [path] = alice.finish_call(call)
         assert alice.statuses(path) == [(2, 2, alice.statuses(path)[0][2]), (2, StatusMinor.CFG_REQUIRE_USER, ESCAPED)]
         alice.wait_signal(lambda one: one.member == "AttentionRequired" and one.arguments == [1, 1, ESCAPED])
-        send(channel, messages.Failed(STEERS))
+        send(channel, messages.Failed(STEERS, Cause.UNKNOWN))
         assert alice.wait_status(path, FAILED)[2] == ESCAPED
         alice.session(path, "Disconnect")

@@ -77,7 +77,7 @@ def test_an_answer_that_is_refused_is_asked_again(lab: Lab) -> None:
     lab.supervisor()
     with terminal(lab, *start(lab)) as shown:
         shown.answer("Auth User name: ", "")
-        shown.wait("No value provided")
+        shown.wait("an answer is needed: Auth User name")
         shown.answer("Auth User name: ", "alice")
         shown.answer("Auth Password: ", "x" * 300)
         shown.wait("255 bytes")

@@ -1,0 +1,363 @@
+"""The machine's default route, as sessions have it: by rules that tell engines by their user ids, and a table each.
+
+To be used in the network's thread.  Whoever comes first keeps it: a session of another user that wants it too fails, or
+waits for it by its own choice; one of the same user gets its turn when the first ends.
+"""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ...policy.dbus_numbers import LogGroup
+from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
+from ...policy.redirect import EVERYTHING, Redirect, Who, versions
+from ..errors import SystemFailure
+from ..logging.log import Log
+from . import dumps, ways_out
+from .claims import Conflict
+from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
+from .netlink import IPv6Off, Netlink
+from .prefixes import Host, Prefix
+from .rules import Numbers, Rule, TableRoute
+from .ways_out import WaysOut
+
+_KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What the administrator has chosen, and the user ids that engines have."""
+
+    uids: range = range(0)
+    who: Who = "any"
+    numbers: Numbers = Numbers()
+
+
+class _Holder(msgspec.Struct):
+    """A session that has the default route, or its turn will come."""
+
+    entry: Entry
+    owner: int
+    redirect: Redirect
+    place: int  # among the tables
+    addressed: frozenset[int] = frozenset()  # versions of which its device has an address
+    up: bool = False  # its device is, so that it has routes
+    ruled: bool = False  # its table is looked at
+
+
+class Redirecting:
+    """Who has the default route, who waits for it, and the rules and tables that there are for that."""
+
+    def __init__(
+        self,
+        netlink: Netlink,
+        journal: DeviceJournal,
+        log: Log,
+        terms: Terms,
+        devices: Callable[[], set[int]],
+    ) -> None:
+        """`devices` has the indices of all sessions' devices."""
+        self._netlink = netlink
+        self._journal = journal
+        self._log = log
+        self._terms = terms
+        self._devices = devices
+        self._holders: dict[str, _Holder] = {}  # by device, whoever came first before the others
+        self._waiting: dict[str, _Holder] = {}
+        self._rules: list[Rule] = []  # that are set, in order
+        self._routes: dict[TableRoute, None] = {}
+        self._noted: RulesEntry | None = None
+        self._without = set[int]()  # versions of IP that this machine does not have
+        self._ways = WaysOut()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    @property
+    def sessions(self) -> list[str]:
+        """Whose traffic it is about."""
+        return [holder.entry.session for holder in self._holders.values()]
+
+    # Who gets it
+
+    def check(self, entry: Entry, owner: int, redirect: Redirect) -> str:
+        """Why the session has to wait; "" if it need not.  Raises Conflict if it does not want to wait."""
+        reason, note = self._obstacle(entry.name, owner, redirect)
+        if reason and not redirect.optional:
+            raise Conflict(f"the default route: {reason}", note)
+        return reason
+
+    def claim(self, entry: Entry, owner: int, redirect: Redirect) -> None:
+        """Note that a session wants this, in place of what it wanted before; it gets it, unless `check` has a reason.
+
+        `apply` sets it.
+        """
+        name = entry.name
+        if self._obstacle(name, owner, redirect)[0]:
+            self.release(name)
+            self._waiting[name] = _Holder(entry, owner, redirect, -1)
+        elif name in self._holders:
+            self._holders[name].redirect = redirect
+        else:
+            self._waiting.pop(name, None)
+            taken = {holder.place for holder in self._holders.values()}
+            place = next(place for place in range(MAX_REDIRECTING) if place not in taken)
+            self._holders[name] = _Holder(entry, owner, redirect, place)
+
+    def _obstacle(self, name: str, owner: int, redirect: Redirect) -> tuple[str, str]:
+        """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
+        who = self._terms.who
+        if who == "refuse":
+            return "no session may have it on this machine (--redirect refuse)", ""
+        if who == "root" and owner != 0:
+            return "only sessions of root may have it on this machine (--redirect root)", ""
+        for other, holder in self._holders.items():
+            if other != name and holder.owner != owner and versions(holder.redirect) & versions(redirect):
+                note = f"the default route belongs to session {holder.entry.session} of user {holder.owner}"
+                return "another user's session has it", note
+        if name not in self._holders and len(self._holders) >= MAX_REDIRECTING:
+            return f"{MAX_REDIRECTING} sessions have it already", ""
+        return "", ""
+
+    # What is set
+
+    def apply(self, name: str, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
+        """Set what its session has, request by request, once its device is up with addresses of these versions.
+
+        Raises SystemFailure if it cannot be set, and its session does not want to do without.
+        """
+        holder = self._holders.get(name)
+        if holder is None:
+            return
+        try:
+            yield from self._apply(holder, addressed, warnings)
+        except SystemFailure as error:
+            if not holder.redirect.optional:
+                raise
+            self.release(name)
+            warnings.append(f"traffic does not go through the tunnel: {error}")
+
+    def _apply(self, holder: _Holder, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
+        holder.addressed, holder.up = addressed, True
+        self._ways = ways_out.look(self._devices())
+        yield
+        self._netlink.ignore_when_dead(holder.entry.index)
+        for version in sorted({6 if ":" in one else 4 for one in holder.redirect.networks} - addressed):
+            if version == 4 or not holder.redirect.block_ipv6:
+                warnings.append(
+                    f"the tunnel has no IPv{version} address: while it is up, IPv{version} leads nowhere but to "
+                    "networks with a route of their own"
+                )
+        yield
+        yield from self._changes(holder)
+
+    def settle(self) -> Iterator[str]:
+        """Give it to those that waited and need not any more; the device of each."""
+        for name, waiting in list(self._waiting.items()):
+            if self._waiting.get(name) is waiting and not self._obstacle(name, waiting.owner, waiting.redirect)[0]:
+                self.claim(waiting.entry, waiting.owner, waiting.redirect)
+                yield name
+
+    def down(self, name: str) -> None:
+        """Its device has been switched off, and the kernel has removed the routes by it; it will ask again."""
+        if holder := self._holders.get(name):
+            holder.up = False
+            self._forget_routes(holder.entry.index)
+            self._exhaust()
+
+    def release(self, name: str) -> None:
+        """Its session no longer has it, nor waits for it."""
+        self._waiting.pop(name, None)
+        if name in self._holders:
+            del self._holders[name]
+            self._exhaust()
+
+    def look_again(self) -> Iterator[bool]:
+        """Follow what has changed on the machine, request by request; yields whether rules were missing."""
+        if not self._holders:
+            return
+        self._ways = ways_out.look(self._devices())
+        missing = False
+        for version in (4, 6):
+            if any(rule.version == version for rule in self._rules):
+                missing |= self._forget_missing(version)
+        yield missing
+        for holder in list(self._holders.values()):
+            for _ in self._changes(holder):
+                yield missing
+
+    def undo(self, entry: RulesEntry) -> None:
+        """Remove what an earlier instance left behind.  Raises SystemFailure."""
+        numbers = entry.numbers
+        for version in (4, 6):
+            for rule in reversed(self._netlink.rules(version)):
+                if numbers.ours(rule):
+                    self._netlink.remove_rule(rule)
+        for route in self._found_routes(numbers):
+            if route.kind:  # others have gone with their devices
+                self._netlink.remove_table_route(route)
+
+    def _exhaust(self) -> None:
+        for _ in self._changes(None):
+            pass
+
+    def _changes(self, holder: _Holder | None) -> Iterator[None]:
+        """Make the difference between what is set and what is to be, but of missing routes this session's alone.
+
+        What one request does can be undone by another's between two of them.  Raises SystemFailure.
+        """
+        while (change := self._next_removal() or self._next_addition(holder)) is not None:
+            change()
+            yield
+        if self._noted is not None and not self._rules and not self._routes:
+            self._journal.remove(self._noted)
+            self._noted = None
+
+    def _next_removal(self) -> Callable[[], None] | None:
+        wanted = {rule for version in (4, 6) for rule in self._wanted_rules(version)}
+        for rule in reversed(self._rules):
+            if rule not in wanted:
+                return lambda: self._remove_rule(rule)
+        kept = {route for holder in self._holders.values() for route in self._wanted_routes(holder)}
+        for route in self._routes:
+            if route not in kept:
+                return lambda: self._remove_route(route)
+        return None
+
+    def _next_addition(self, holder: _Holder | None) -> Callable[[], None] | None:
+        for route in self._wanted_routes(holder) if holder is not None else ():
+            if route not in self._routes:
+                return lambda: self._add_route(route)
+        if holder is not None and holder.up and self._holders.get(holder.entry.name) is holder:
+            holder.ruled = True
+        for version in (4, 6):
+            for rule in self._wanted_rules(version):
+                if rule not in self._rules:
+                    return lambda: self._add_rule(rule)
+        return None
+
+    def _wanted_rules(self, version: int) -> list[Rule]:
+        if version in self._without:
+            return []
+        numbers, uids = self._terms.numbers, self._terms.uids
+        ruled = [one for one in self._holders.values() if one.ruled and version in versions(one.redirect)]
+        if not ruled:
+            return []
+        answers = tuple(host for host in self._ways.addresses if host.version == version)[:MAX_WAYS_OUT]
+        return [
+            *numbers.common(version, (uids[0], uids[-1]), answers),
+            *(numbers.of_local(version, one.place) for one in ruled if one.redirect.block_local),
+            *(numbers.of_session(version, one.place) for one in ruled),
+        ]
+
+    def _wanted_routes(self, holder: _Holder) -> list[TableRoute]:
+        if not holder.up or self._holders.get(holder.entry.name) is not holder:
+            return []
+        numbers, redirect, device = self._terms.numbers, holder.redirect, holder.entry.index
+        table, local = numbers.table_of(holder.place), numbers.local_table_of(holder.place)
+        found = []
+        for network in redirect.networks:
+            version = 6 if ":" in network else 4
+            if version == 6 and redirect.block_ipv6:
+                continue
+            by_device = version in holder.addressed
+            found.append(TableRoute(table, network, *((device,) if by_device else (0, "unreachable"))))
+        if redirect.block_ipv6:
+            found.append(TableRoute(table, EVERYTHING[6], kind="unreachable"))
+        if redirect.block_local:
+            changed = versions(redirect) & holder.addressed
+            found += [TableRoute(local, str(one), device) for one in self._ways.networks if one.version in changed]
+            found += [
+                TableRoute(local, str(Prefix.alone(gateway)), kind="throw")
+                for gateway in self._ways.gateways
+                if gateway.version in changed and not _link_local(gateway)
+            ]
+        return [route for route in found if route.version not in self._without]
+
+    def _add_rule(self, rule: Rule) -> None:
+        self._note()
+        try:
+            self._netlink.add_rule(rule)
+        except IPv6Off:
+            self._without.add(6)  # so there is nothing to redirect
+            return
+        self._rules.append(rule)
+
+    def _remove_rule(self, rule: Rule) -> None:
+        self._rules.remove(rule)
+        try:
+            self._netlink.remove_rule(rule)
+        except SystemFailure as error:
+            self._log.error(str(error), group=LogGroup.NETCFG)
+
+    def _add_route(self, route: TableRoute) -> None:
+        self._note()
+        try:
+            self._netlink.add_table_route(route)
+        except IPv6Off as error:
+            if any(host.version == 6 for host in self._ways.addresses):
+                raise SystemFailure(f"{error}, while the machine has IPv6 by another way") from error
+        self._routes[route] = None
+
+    def _remove_route(self, route: TableRoute) -> None:
+        del self._routes[route]
+        try:
+            self._netlink.remove_table_route(route)
+        except SystemFailure as error:
+            self._log.error(str(error), group=LogGroup.NETCFG)
+
+    def _forget_routes(self, device: int) -> None:
+        for route in [one for one in self._routes if one.device == device]:
+            del self._routes[route]
+
+    def _forget_missing(self, version: int) -> bool:
+        """Take note of which rules somebody has removed; whether there are such.
+
+        Rules of one priority are tried in the order in which they were added, so those behind a missing one go too.
+        """
+        there = self._netlink.rules(version)
+        mine = [rule for rule in self._rules if rule.version == version]
+        missing = [rule for rule in mine if rule not in there]
+        first = {rule.priority: mine.index(rule) for rule in reversed(missing)}
+        for rule in missing:
+            self._rules.remove(rule)
+        for at, rule in enumerate(mine):
+            if rule not in missing and at > first.get(rule.priority, at):
+                self._remove_rule(rule)
+        return bool(missing)
+
+    def _note(self) -> None:
+        """Before anything is made, make sure that the numbers are free, and note them on disk.
+
+        Raises SystemFailure.
+        """
+        if self._noted is not None:
+            return
+        numbers = self._terms.numbers
+        for version in (4, 6):
+            for rule in self._netlink.rules(version):
+                if rule.priority in numbers.priorities or rule.table in numbers.tables:
+                    raise SystemFailure(
+                        f"the default route: a routing rule of another program has priority {rule.priority} and table "
+                        f"{rule.table}, which this service would use (--redirect-rules, --redirect-tables)"
+                    )
+        for route in self._found_routes(numbers):
+            raise SystemFailure(
+                f"the default route: table {route.table} has a route of another program to {route.destination} "
+                "(--redirect-tables)"
+            )
+        noted = RulesEntry(numbers, current_namespace())
+        self._journal.write(noted)
+        self._noted = noted
+
+    def _found_routes(self, numbers: Numbers) -> Iterator[TableRoute]:
+        """What is in the tables."""
+        with dumps.questions() as link:
+            for table in numbers.tables:
+                for route in dumps.routes(link, table=table):
+                    yield TableRoute(table, str(route.destination), kind=_KINDS.get(route.kind, ""))
+
+
+def _link_local(host: Host) -> bool:
+    return host.version == 6 and host.number >> 118 == 0xFE80 >> 6

@@ -1,0 +1,90 @@
+"""Routing rules by which sessions get the machine's default route, and the routes of their tables: pure data.
+
+docs/NETWORK.md has the table of them.
+"""
+
+import msgspec
+
+from ...policy.limits import MAX_REDIRECTING
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
+from .dumps import MAIN_TABLE
+from .prefixes import Host
+
+# Offsets from the first priority, in the order in which rules are tried.
+_ANSWERS, _ENGINES, _ENGINES_ONLY, _LOCAL, _MORE_EXACT, _SESSIONS = 0, 1, 2, 6, 11, 21
+_ROOT = (0, 0)
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule of ip-rule(8)."""
+
+    version: int
+    priority: int
+    table: int = 0  # that is looked at; 0: the destination is unreachable
+    source: Host | None = None
+    uids: tuple[int, int] | None = None  # first and last
+    more_exact: bool = False  # routes with a prefix of no length do not count
+
+
+class TableRoute(msgspec.Struct, frozen=True):
+    """A route of a session's table, through its device, or else of this kind."""
+
+    table: int
+    destination: str
+    device: int = 0
+    kind: str = ""  # "unreachable"; "throw": as if it were not in the table
+
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.destination else 4
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """The priorities and tables that are taken: from these on."""
+
+    priority: int = FIRST_PRIORITY
+    table: int = FIRST_TABLE
+
+    @property
+    def priorities(self) -> range:
+        return range(self.priority, self.priority + PRIORITIES)
+
+    @property
+    def tables(self) -> range:
+        return range(self.table, self.table + TABLES)
+
+    def ours(self, rule: Rule) -> bool:
+        """Whether a rule is one that is made with these numbers."""
+        if rule.priority not in self.priorities:
+            return False
+        common = rule.table in (0, MAIN_TABLE) and (rule.more_exact or rule.uids is not None)
+        return common or rule.table in self.tables
+
+    def table_of(self, place: int) -> int:
+        """The table for the default route of the session at this place."""
+        return self.table + place
+
+    def local_table_of(self, place: int) -> int:
+        """Its table for networks of the machine."""
+        return self.table + MAX_REDIRECTING + place
+
+    def common(self, version: int, uids: tuple[int, int], answers: tuple[Host, ...]) -> list[Rule]:
+        """The rules that are there as long as any session redirects this version, in order.
+
+        `uids` are those of engines, `answers` the machine's addresses whose connections stay as they are.
+        """
+        at = self.priority
+        return [
+            *(Rule(version, at + _ANSWERS, MAIN_TABLE, source=host, uids=_ROOT) for host in answers),
+            Rule(version, at + _ENGINES, MAIN_TABLE, uids=uids),
+            Rule(version, at + _ENGINES_ONLY, uids=uids),
+            Rule(version, at + _MORE_EXACT, MAIN_TABLE, more_exact=True),
+        ]
+
+    def of_local(self, version: int, place: int) -> Rule:
+        """The rule for a session's table of networks of the machine."""
+        return Rule(version, self.priority + _LOCAL, self.local_table_of(place))
+
+    def of_session(self, version: int, place: int) -> Rule:
+        """The rule for a session's table."""
+        return Rule(version, self.priority + _SESSIONS, self.table_of(place))

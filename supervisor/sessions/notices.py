@@ -1,0 +1,38 @@
+"""What was left out of a session or changed, of its profile and of its present connection, for those who use it."""
+
+from collections.abc import Sequence
+
+from ...policy.limits import MAX_NOTICES
+from ...policy.reports import About, as_notices
+
+
+class Notices:
+    """The notices of one session; those about something replace what was noticed about the same before."""
+
+    def __init__(self) -> None:
+        self._said: dict[About, tuple[str, ...]] = {}  # by the worker
+        self._network: tuple[str, ...] = ()  # by the service, about the settings that are in place
+
+    @property
+    def all(self) -> list[str]:
+        """All that hold, each once."""
+        said = (text for about in About for text in self._said.get(about, ()))
+        return list(dict.fromkeys((*said, *self._network)))
+
+    def said(self, about: About, texts: tuple[str, ...]) -> None:
+        """The worker's notices about something."""
+        self._said[about] = texts
+
+    def applied(self, warnings: Sequence[str]) -> None:
+        """What was left out of the network settings that are in place now."""
+        self._network = as_notices(warnings)
+
+    def settled(self, text: str) -> None:
+        """Something that was left out of these settings has been set since."""
+        if len(self._network) < MAX_NOTICES:
+            self._network = as_notices((*self._network, text))
+
+    def clear(self) -> None:
+        """There is another worker, which says everything anew."""
+        self._said.clear()
+        self._network = ()

@@ -1,0 +1,59 @@
+"""Profiles are shown to others without the user names and passwords in them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ...policy.pieces import whole
+from ...policy.profile.credentials import blocks_of_credentials, without_credentials
+from ...policy.profile.syntax import tokenize
+from ...worker.profile.compiler import compile_profile
+from ...worker.profile.values import Need
+
+PROFILE = (
+    "client\r\ndev tun\nremote a 1 tcp\nhttp-proxy p 1 # ours\n<http-proxy-user-pass>\nmallory\nhidden\n"
+    "</http-proxy-user-pass>\n<ca>\n<auth-user-pass>\n</ca>\n  <auth-user-pass> # login\nmallory\r\nhidden\n"
+    "  </auth-user-pass> # end\nverb 3"
+)
+SHOWN = (
+    "client\r\ndev tun\nremote a 1 tcp\nhttp-proxy p 1 # ours\nhttp-proxy-user-pass stdin\n# not shown\n# not shown\n"
+    "# not shown\n<ca>\n<auth-user-pass>\n</ca>\nauth-user-pass\n# not shown\n# not shown\n"
+    "# not shown\nverb 3"
+)
+
+
+def hidden(text: str) -> str:
+    return whole(without_credentials(text))
+
+
+def test_what_is_shown() -> None:
+    assert hidden(PROFILE) == SHOWN == hidden(SHOWN)
+    assert hidden("<auth-user-pass>\nmallory\nhidden\n</auth-user-pass>").count("\n") == 3
+
+
+def test_a_session_asks_for_what_was_taken_out() -> None:
+    assert compile_profile(PROFILE).needs == set()
+    compiled = compile_profile(SHOWN)
+    assert compiled.needs == {Need.USER_PASSWORD} and "http-proxy p 1 auto\n" in compiled.config
+
+
+@given(st.lists(st.sampled_from([*PROFILE.splitlines(keepends=True), "\n", "\r\n", "# x\n"]), max_size=40))
+def test_nothing_stays_and_nothing_else_goes(lines: list[str]) -> None:
+    text = "".join(lines)
+    try:
+        options = tokenize(text)
+    except Exception:
+        return
+    shown = tokenize(hidden(text))
+    assert not blocks_of_credentials(shown)
+    assert [(one.line, one) for one in shown if "user-pass" not in one.name] == [
+        (one.line, one) for one in options if "user-pass" not in one.name
+    ]
+    assert [(one.name, one.line) for one in shown] == [(one.name, one.line) for one in options]
+
+
+@pytest.mark.parametrize("lines", [1, 1000])
+def test_long_profiles(lines: int) -> None:
+    block = "<auth-user-pass>\n" + "hidden\n" * lines + "</auth-user-pass>\n"
+    text = "# x\n" * lines + block + "verb 3\n" * lines
+    assert "hidden" not in hidden(text) and hidden(text).count("\n") == text.count("\n")
