@@ -16,7 +16,8 @@ from ...policy.profile.options_foreign import FOREIGN
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, render, tokenize
 from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
-from .advice import TEMPLATE, advice, no_file
+from .advice import advice, no_file
+from .blocks import unfit
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
@@ -178,7 +179,9 @@ class Compiler:
         if option.block is not None and rule.embed is Embed.NEVER:
             raise refusal(option, "cannot be a block")
         if option.block is not None and not option.block.strip():
-            raise refusal(option, f"is an empty block; {TEMPLATE}")
+            raise refusal(option, "is an empty block: is this a template to be filled in?")
+        if why := unfit(option):
+            raise refusal(option, why)
         if rule.embed is Embed.MUST and option.params and option.name not in ASKED:
             if option.params[0] not in INLINE:
                 raise no_file(option)

@@ -1,0 +1,43 @@
+"""Whether a block holds what its name says: certificates, keys, lists, by their headers (RFC 7468).
+
+Whether they are good is for the engine to say.
+"""
+
+import re
+
+from ...policy.profile.syntax import Option
+
+_CERTIFICATE = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
+_STATIC_KEY = ("OpenVPN Static key V1",)
+# By block: labels of which one must be there, the most usual one first.
+LABELS = {
+    **dict.fromkeys(("ca", "cert", "extra-certs"), _CERTIFICATE),
+    **dict.fromkeys(("tls-auth", "tls-crypt"), _STATIC_KEY),
+    "tls-crypt-v2": ("OpenVPN tls-crypt-v2 client key",),
+    "crl-verify": ("X509 CRL",),
+    "key": ("PRIVATE KEY",),  # and others that end so
+}
+_BEGIN = re.compile(r"-----BEGIN ([^\n]{1,60}?)-----")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+
+
+def unfit(option: Option) -> str:
+    """Why the block `option` does not hold what it should; "" if it may."""
+    wanted = LABELS.get(option.name)
+    if wanted is None or option.block is None:
+        return ""
+    there = _BEGIN.findall(option.block)
+    fitting = [label for label in there if label in wanted or (option.name == "key" and label.endswith(wanted[0]))]
+    missing = f"-----BEGIN {wanted[0]}-----"
+    if not there:
+        # A header that was left away is the engine's to complain of.
+        return "" if _BASE64.fullmatch(option.block) else f"holds no {missing}: is this a template to be filled in?"
+    if not fitting:
+        return f"holds {_shown(there[0])}, but no {missing}"
+    if f"-----END {fitting[0]}-----" not in option.block:
+        return f"is cut off: after -----BEGIN {fitting[0]}----- there is no -----END {fitting[0]}-----"
+    return ""
+
+
+def _shown(label: str) -> str:
+    return label if label.isprintable() else ascii(label)
