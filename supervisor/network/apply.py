@@ -24,6 +24,7 @@ from .claims import DeviceRoute
 from .firewall import Firewall
 from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
 from .link_events import LinkEvents
+from .name_servers import MachineNameServers
 from .netlink import Netlink
 from .redirecting import Terms
 from .routing_events import RoutingEvents
@@ -61,6 +62,7 @@ class Network:
         self._removals = SerialExecutor("devices")
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
+        self.name_servers = MachineNameServers()
         self._addressing = Addressing(
             self._netlink,
             self._firewall,
@@ -70,6 +72,7 @@ class Network:
             self._notice,
             self._tell_root,
             self._journal.replace,
+            self.name_servers,
             public_networks=public_networks,
             terms=terms,
         )

@@ -155,6 +155,7 @@ class Run(WorkerListener):
     async def _make_device(self, wanted: str) -> None:
         network, owner = self._context.network, self._owner
         self.device = await network.create_device(owner.name, self._uid, owner.acl.owner, wanted)
+        self._context.names.prepare(self.device)
         if wanted not in ("", self.device):
             owner.noticed(
                 f"The profile asks for the device {wanted[:_SHOWN]!a}: {network.no_device_named(wanted)}; "
@@ -238,11 +239,14 @@ class Run(WorkerListener):
         return layers
 
     async def apply_network(self, settings: NetworkSettings) -> list[str]:
-        """Put these settings on the device, see Network.apply."""
-        return await self._context.network.apply(self.device, settings)
+        """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
+        context, owner = self._context, self._owner
+        warnings = await context.network.apply(self.device, settings)
+        return warnings + await context.names.apply(self.device, owner.name, owner.acl.owner, settings.dns)
 
     async def clear_network(self, *, keep: bool = False) -> None:
-        """Take all settings off the device, see Network.clear; what fails is logged."""
+        """Take all settings off the device, see Network.clear and Names.clear; what fails is logged."""
+        await self._context.names.clear(self.device, keep=keep)
         try:
             await self._context.network.clear(self.device, keep=keep)
         except SystemFailure as error:

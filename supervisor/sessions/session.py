@@ -207,7 +207,9 @@ class Session(RunOwner, ReportedSession):
         before, cell = self.state, transition(self.state, event)
         text = escape_control_characters(text[:MAX_URL])
         self.state = cell.next
-        if (cause := cause or _CAUSE_OF.get(event)) is not None:
+        if cause is None and cell.next is not before:
+            cause = _CAUSE_OF.get(event)
+        if cause is not None:
             self.last_error = Failure(cause, text[:MAX_STATUS_TEXT])
         self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")

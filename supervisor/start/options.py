@@ -14,6 +14,7 @@ from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOP
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, Who
 from ...policy.sandbox.layers import Layer
+from ..dns import choice as dns_choice
 from ..sandbox import choice
 from ..version import API_VERSION, VERSION
 
@@ -44,6 +45,8 @@ class Options(msgspec.Struct, frozen=True):
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     public_networks: Literal["allow", "refuse"]
     device_names: tuple[str, ...]
+    dns: dns_choice.Who
+    dns_backend: dns_choice.Option
     redirect: Who
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
@@ -171,6 +174,19 @@ def make_parser() -> argparse.ArgumentParser:
         "this machine is about. Where a profile asks for another name, its device is tun0, tun1…, and a notice says so",
     )
     parser.add_argument(
+        "--dns",
+        choices=("any", "root", "refuse"),
+        default="any",
+        help="whose sessions may set name servers of this machine: any (the default), those of root, or none (refuse)",
+    )
+    parser.add_argument(
+        "--dns-backend",
+        choices=("auto", "resolved", "resolvconf", "file", "none"),
+        default="auto",
+        help="how name servers are set: by systemd-resolved, by resolvconf, in /etc/resolv.conf, not at all, or as "
+        "/etc/resolv.conf is maintained on this machine (auto, the default)",
+    )
+    parser.add_argument(
         "--redirect",
         choices=("any", "root", "refuse"),
         default="any",
@@ -228,6 +244,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         sandbox=chosen.sandbox,
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         device_names=chosen.device_names,
+        dns=cast(dns_choice.Who, chosen.dns),
+        dns_backend=cast(dns_choice.Option, chosen.dns_backend),
         redirect=cast(Who, chosen.redirect),
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
