@@ -5,6 +5,7 @@ Whether they are good is for the engine to say.
 
 import re
 
+from ...policy.profile.options import Embed, Rule
 from ...policy.profile.syntax import Option
 
 _CERTIFICATE = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
@@ -21,10 +22,16 @@ _BEGIN = re.compile(r"-----BEGIN ([^\n]{1,60}?)-----")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 
 
-def unfit(option: Option) -> str:
-    """Why the block `option` does not hold what it should; "" if it may."""
+def unfit(option: Option, rule: Rule) -> str:
+    """Why `option`, if it is a block, cannot be one or does not hold what it should; "" if it may."""
+    if option.block is None:
+        return ""
+    if rule.embed is Embed.NEVER:
+        return "cannot be a block"
+    if not option.block.strip():
+        return "is an empty block: is this a template to be filled in?"
     wanted = LABELS.get(option.name)
-    if wanted is None or option.block is None:
+    if wanted is None:
         return ""
     there = _BEGIN.findall(option.block)
     fitting = [label for label in there if label in wanted or (option.name == "key" and label.endswith(wanted[0]))]
