@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ...policy.limits import MAX_NETWORK_WARNINGS
+from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import Address, NetworkSettings, Route
 from ...supervisor.network.claims import Claims, Conflict, DeviceRoute
-from ...supervisor.network.machine import parse_name_servers
+from ...supervisor.network.name_servers import parse_name_servers
 from ...supervisor.network.prefixes import Host, Prefix, PrefixMap, Way
 from ...supervisor.network.surroundings import Machine
 
@@ -271,6 +271,17 @@ def test_public_networks_past_the_tunnel() -> None:
     assert sessions.ask("c", BOB, *past("22.0.0.0/24")) == []
     sessions.claims.release("a")
     assert sessions.ask("b", ALICE, *past("21.0.0.0/8", "22.0.0.0/24")) == []
+
+
+def test_routes_past_the_tunnel_are_counted_for_each_user() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    many = [f"10.1.{number}.0/24" for number in range(MAX_ROUTES_PAST)]
+    assert sessions.ask("a", ALICE, *past(*many[:-1])) == []
+    [warning] = sessions.ask("b", ALICE, *past("10.2.1.0/24", "10.2.2.0/24"), "10.2.3.0/24")
+    assert warning.endswith(f"left out: {MAX_ROUTES_PAST} such routes are the most of one user's sessions")
+    assert sessions.has("b") == ["10.2.1.0/24", "10.2.3.0/24"]
+    assert sessions.ask("c", BOB, *past("10.3.1.0/24", "10.3.2.0/24")) == []
+    assert sessions.ask("a", ALICE, *past(*many[1:])) == []
 
 
 def test_what_is_given_stays_although_the_machine_comes_to_have_it() -> None:

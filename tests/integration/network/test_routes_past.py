@@ -134,6 +134,11 @@ async def test_gateways_of_other_kinds(tmp_path: Path) -> None:
         assert await net.apply(device, settings(V4, routes=(ROUTE, PAST_ROUTE))) == []
         assert way_to(HOST) == ("lan", gateway)
         assert past() == {HOST: 0}
+    # Of IPv6, routers tell their link-local address.
+    shell("ip address add 2001:db8:7::1/64 dev lan nodad")
+    shell("ip -6 route add default via fe80::99 dev lan")
+    assert await net.apply(device, settings(V4, V6, routes=(ROUTE6, PAST_ROUTE6))) == []
+    assert way_to(HOST6) == ("lan", "fe80::99")
     await net.delete_device(device)
     assert past() == {}
     await net.close()
