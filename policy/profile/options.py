@@ -35,7 +35,7 @@ PKCS11_OPTIONS: dict[str, Rule] = {
 
 TAKEN_OVER: dict[str, Rule] = {
     **PKCS11_OPTIONS,
-    "dev": taken_over(1, 1, "the session manager makes the device"),
+    "dev": taken_over(1, 1, "the session manager makes the device, with this name if it may have it"),
     "dev-type": taken_over(1, 1, "always tun"),
     "verb": taken_over(1, 1, "set over the management interface"),
     "askpass": taken_over(0, 1, "a passphrase is asked for when the key needs one"),

@@ -7,7 +7,7 @@ the same as no override.  worker/profile/overrides.py applies them.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -137,7 +137,7 @@ class SessionOverrides(msgspec.Struct, frozen=True):
     retry_authentication: bool = False
     restart_on_failure: bool = False
     dns_setup: bool = True
-    dns_scope: Literal["global", "tunnel"] = "global"
+    dns_scope: Literal["", "global", "tunnel"] = ""  # "": global, unless the server gives domains to route by
     dns_fallback: tuple[str, ...] = ()  # name servers to use if the server names none
     redirect_optional: bool = False
 
@@ -151,7 +151,7 @@ def for_session(overrides: Mapping[str, bool | str]) -> SessionOverrides:
         retry_authentication=bool(known.get("auth-fail-retry")),
         restart_on_failure=known.get("automatic-restart") == "on-failure",
         dns_setup=not known.get("dns-setup-disabled"),
-        dns_scope="tunnel" if known.get("dns-scope") == "tunnel" else "global",
+        dns_scope=cast(Literal["", "global", "tunnel"], known.get("dns-scope", "")),
         dns_fallback=GOOGLE_DNS if known.get("dns-fallback-google") else (),
         redirect_optional=bool(known.get("redirect-optional")),
     )

@@ -18,6 +18,7 @@ from . import machine
 from .claims import Claims, Conflict, DeviceRoute
 from .firewall import Firewall, Guard
 from .journal import DeviceJournal, Entry, RulesEntry
+from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import Host
 from .redirecting import Redirecting, Terms
@@ -47,6 +48,7 @@ class Addressing:
         notice: Callable[[str, str], None],
         tell_root: Callable[[str, int, str], None],
         note: Callable[[Entry, Entry], None],
+        name_servers: MachineNameServers,
         *,
         public_networks: bool,
         terms: Terms,
@@ -63,6 +65,7 @@ class Addressing:
         self._notice = notice
         self._tell_root = tell_root
         self._note = note
+        self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
@@ -123,7 +126,7 @@ class Addressing:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
-        surroundings = machine.look(self._indices(), ways=ways)
+        surroundings = machine.look(self._indices(), self._name_servers.own(), ways=ways)
         redirect, waits = settings.redirect, ""
         try:
             if redirect is not None:

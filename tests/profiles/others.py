@@ -86,6 +86,12 @@ class Original:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._lab.__exit__(kind)
 
+    @property
+    def version(self) -> str:
+        """Its version, as it says."""
+        said = self._lab.foreign_user("alice", ["openvpn3", "version"]).stdout
+        return said.partition(" v")[2].split()[0]
+
     def verdict(self, sample: Sample) -> str:
         """What becomes of a sample: "connects", "starts" without a server, or how it fails."""
         directory = self._lab.directory / sample.label.replace("/", "-")

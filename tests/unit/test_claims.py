@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import Address, NetworkSettings, Route
 from ...supervisor.network.claims import Claims, Conflict, DeviceRoute
-from ...supervisor.network.machine import parse_name_servers
+from ...supervisor.network.name_servers import parse_name_servers
 from ...supervisor.network.prefixes import Host, Prefix, PrefixMap, Way
 from ...supervisor.network.surroundings import Machine
 

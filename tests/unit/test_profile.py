@@ -96,7 +96,7 @@ def test_what_the_engine_gets(lines: str, rendered: str | None) -> None:
         ("<foo>\nup a\n</foo>\n<a b>\n</a b>", ["'foo' (line 7)", "'<a' (line 10)"]),
         ("\u202etxt " + "y" * 90, ["'\\u202etxt' (line 7)"]),
         ("verb 11", ["verb 11 (line 7)"]),
-        ("dev-type tun\ndev mytun", ["dev 'mytun' (line 8)"]),
+        ("dev-type tun\ndev mytun", []),
         ("http-proxy-option AGENT x", ["http-proxy-option (line 7)"]),
         ("askpass f", ["askpass (line 7)"]),
         ("setenv FRIENDLY_NAME \"Bob\nsetenv COLOUR 'dark\nup C:\\x", ["setenv 'COLOUR' (line 8)", "up (line 9)"]),

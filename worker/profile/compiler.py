@@ -39,6 +39,7 @@ from .values import (
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 
+_ASK_FOR_TUN = "; the server has to offer tun as well"
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 
 # What the worker has to know of the profile beside its routes, once the server has pushed its own part.
@@ -211,13 +212,11 @@ class Compiler:
     def dev(self, option: Option) -> None:
         device = option.params[0]
         if not device.startswith("tun") and not self.tun_type_given:
-            raise refusal(option, f"asks for a device {shown(device)}; only tun devices are supported")
-        if device != "tun":
-            self.drop(option, "the session manager chooses the device's name", f"dev {shown(device)}")
+            raise refusal(option, f"asks for a device {shown(device)}; only tun devices are supported{_ASK_FOR_TUN}")
 
     def dev_type(self, option: Option) -> None:
         if option.params[0] != "tun":
-            raise refusal(option, "only tun devices are supported")
+            raise refusal(option, f"only tun devices are supported{_ASK_FOR_TUN}")
 
     def mode(self, option: Option) -> None:
         if option.params[0] != "p2p":

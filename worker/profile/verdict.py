@@ -7,6 +7,7 @@ knows whether it can use them: what they would refuse is not among the refusals.
 
 import msgspec
 
+from ...policy.profile.options import OPTIONS, REFUSED
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
 from ...policy.profile.syntax import Option, ProfileTextError
 from .compiler import Compiler
@@ -48,6 +49,8 @@ def verdict(profile: bytes | str) -> Verdict:
     except ProfileRefused as error:
         return Verdict((_of_option(error),))
     whole = (Remark(trouble),) if trouble else ()
+    if trouble and not any(option.name in OPTIONS for option in options):
+        return Verdict(whole)  # all there is to it is that it is no profile
     try:
         judge = _Judge(options)
     except ProfileTextError as error:
@@ -82,6 +85,8 @@ class _Judge(Compiler):
     def verdict(self, whole: tuple[Remark, ...]) -> Verdict:
         """The verdict, with `whole` as what is wrong with the whole profile."""
         refused = [*whole, *self.refused]
+        if whole:  # may be so because of what an option says that is refused in any case
+            refused.sort(key=lambda one: one.option not in REFUSED)
         asks: tuple[str, ...] = ()
         try:
             asks = tuple(sorted(need.value for need in self.compiled().needs))
