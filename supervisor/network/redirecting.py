@@ -54,13 +54,16 @@ class Redirecting:
         log: Log,
         terms: Terms,
         devices: Callable[[], set[int]],
+        *,
+        public_networks: bool,
     ) -> None:
-        """`devices` has the indices of all sessions' devices."""
+        """`devices` has the indices of all sessions' devices; without `public_networks` nobody gets it."""
         self._netlink = netlink
         self._journal = journal
         self._log = log
         self._terms = terms
         self._devices = devices
+        self._public_networks = public_networks
         self._holders: dict[str, _Holder] = {}  # by device, whoever came first before the others
         self._waiting: dict[str, _Holder] = {}
         self._rules: list[Rule] = []  # that are set, in order
@@ -107,6 +110,8 @@ class Redirecting:
 
     def _obstacle(self, name: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
+        if not self._public_networks:
+            return "this service makes tunnels to private networks only (--public-networks refuse)", ""
         who = self._terms.who
         if who == "refuse":
             return "no session may have it on this machine (--redirect refuse)", ""

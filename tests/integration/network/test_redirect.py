@@ -317,6 +317,11 @@ async def test_a_rule_of_who_may(tmp_path: Path) -> None:
                     await net.apply(device, redirected())
             await net.delete_device(device)
         await net.close()
+    net = network(tmp_path, public_networks=False)
+    device = await net.create_device("s1", UID, 0)
+    with pytest.raises(Conflict, match="--public-networks refuse"):
+        await net.apply(device, redirected())
+    await net.close()
 
 
 @isolated
