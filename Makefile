@@ -4,13 +4,16 @@ PYTHON3 := $(or $(wildcard /usr/bin/python3),python3)
 PYTHON := .venv/bin/python
 READY := .venv/ready
 TEST_READY := .venv/test-ready
+PARTS_READY := .cache/parts/ready
 SKIPPED := .cache/skipped
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
-TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker
+TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd
+# What they take and what is not installed, since it would change how this machine looks names up (tests/lab/parts.py).
+TEST_PARTS := systemd-resolved libsystemd-shared openresolv resolvconf
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
 TEST_PROGRAMS := man strace softhsm2-util pkcs11-tool openssl dbus-broker-launch
 
@@ -36,11 +39,16 @@ $(READY): pyproject.toml
 	umask 022; $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-test-setup: $(TEST_READY)
+test-setup: $(TEST_READY) $(PARTS_READY)
 
-$(TEST_READY): $(READY)
+$(TEST_READY): $(READY) Makefile
 	@umask 022; $(MAKE) --no-print-directory system-packages PACKAGES_WANTED='$(TEST_APT)' PROGRAMS_WANTED='$(TEST_PROGRAMS)'
 	@touch $@
+
+# Without the archive, the tests that need them are skipped.
+$(PARTS_READY): Makefile
+	@mkdir -p $(@D) && rm -f $(@D)/*.deb
+	@if command -v apt-get >/dev/null && cd $(@D) && apt-get download -qq $(TEST_PARTS) 2>/dev/null; then touch ready; fi
 
 .PHONY: system-packages
 system-packages:
@@ -125,8 +133,8 @@ contract: test-setup incumbent-trees ## the D-Bus contract: ours, then the same 
 frontends: test-setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
 	@$(PYTHON) -m pytest -q tests/frontends
 
-compatibility: test-setup incumbent-trees ## run the sample profiles here and elsewhere, into docs/COMPATIBILITY.md (root)
-	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.profiles.compatibility
+compatibility: test-setup incumbent-trees ## what becomes of the sample profiles here and elsewhere, into docs/COMPATIBILITY.md; SAMPLES='fixtures/least …' (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.profiles.compatibility $(SAMPLES)
 
 exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)
 	@$(PYTHON) -m openvpn3_sessionmgr.packaging.exposure

@@ -36,6 +36,8 @@ def inspect_session(session: str, as_json: bool) -> None:
       notices (what was left out or changed),
       session_uid (of the processes; null if there are none),
       layers (those in force), missing_layers (reasons by name),
+      name_servers, domains (in use by this machine; "." is all names),
+      dns_backend (what sets them),
       processes: role, pid, gone (ended meanwhile, or hidden), uid, state,
         cpu_user and cpu_system (seconds), cpu_percent (of one processor, since
         its start), memory and shared (bytes), threads, started (seconds since

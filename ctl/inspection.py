@@ -32,6 +32,9 @@ def inspection_json(
         "session_uid": inspection.get("session_uid") or None,
         "notices": list(inspection.get("notices", ())),
         "layers": list(inspection.get("layers", ())),
+        "name_servers": list(inspection.get("name_servers", ())),
+        "domains": list(inspection.get("domains", ())),
+        "dns_backend": inspection.get("dns_backend") or None,
         "missing_layers": dict(inspection.get("missing_layers", {})),
         "processes": [_process_json(row, details.get(row["pid"])) for row in rows],
     }
@@ -53,6 +56,14 @@ def _process_json(row: Mapping[str, Any], details: Mapping[str, Any] | None) -> 
     }
 
 
+def _names(shown: Mapping[str, Any]) -> str:
+    by = f"set by {shown['dns_backend']}" if shown["dns_backend"] else ""
+    if not shown["name_servers"]:
+        return f"none; {by}" if by else "-"
+    domains = ", ".join("all names" if one == "." else one for one in shown["domains"]) or "no names"
+    return f"{', '.join(shown['name_servers'])} for {domains}, {by}"
+
+
 def inspection_text(shown: Mapping[str, Any]) -> str:
     """The result of `inspection_json` as tables."""
     status = Status(shown["status"]["major"], shown["status"]["minor"], shown["status"]["message"])
@@ -64,6 +75,7 @@ def inspection_text(shown: Mapping[str, Any]) -> str:
             ("Owner", f"{shown['owner']} (uid {shown['owner_uid']})"),
             ("Runs as", f"uid {shown['session_uid']}" if shown["session_uid"] else "-"),
             ("Device", shown["device"] or "-"),
+            ("DNS", _names(shown)),
             ("Status", str(status)),
         )
     ]

@@ -92,18 +92,21 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
+# routes that go past the tunnel, of one session and of all sessions of one user; beyond: the rest is left out
+MAX_ROUTES_PAST = 256
 # networks of which each is more than a route may be, as parts of a default route; beyond: the session fails
 MAX_REDIRECTED_NETWORKS = 32
 # sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
 MAX_REDIRECTING = 16
 MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
-MAX_ROUTES_PAST = 256  # those of them that go past the tunnel; beyond: the same
 MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
 ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
 MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
 # options that a server pushes in one reply; beyond: the worker leaves out the rest, and says so
 MAX_PUSHED_OPTIONS = 2 * MAX_ROUTES
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
+MAX_NAME_SERVERS = 8  # name servers of one session; beyond: the worker leaves out the rest, and says so
+MAX_DNS_DOMAINS = 32  # domains of one session's name servers; beyond: the worker leaves out the rest, and says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails
 MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
 # notices of one kind to a session's user, about what was left out or changed; beyond: they are counted in the last
@@ -188,6 +191,9 @@ ACCOUNT_DEADLINE = 1.0
 VERDICT_DEADLINE = 4.0
 CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
 NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails
+# a device that is switched on, until the kernel tells others that it works; beyond: its name servers are set anyway
+OPERATIONAL_DEADLINE = 1.5
+DNS_DEADLINE = 3.0  # name servers asked for, until they are in place; beyond: connected without, and a warning
 RESOLVE_DEADLINE = 10.0  # one name look-up; beyond: the name counts as not found
 PAUSE_DEADLINE = 5.0  # traffic to be stopped, until the engine holds; beyond: the session fails
 WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker keeps too; beyond: the session fails

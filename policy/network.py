@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from . import dns as dns_policy
 from . import redirect as redirection
 from .limits import MAX_ADDRESSES, MAX_PUBLIC_IPV4, MAX_PUBLIC_IPV6, MAX_ROUTES, MAX_ROUTES_PAST
 from .redirect import MIN_PREFIX, Redirect
@@ -77,6 +78,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     server: str  # address the engine talks to; no route may cover it
+    dns: dns_policy.DnsSettings | None = None  # None: the machine's own name servers
     redirect: Redirect | None = None  # as much of the machine's default route
 
 
@@ -98,6 +100,8 @@ def check(settings: NetworkSettings) -> None:
     for route in settings.routes:
         if reason := route_problem(route, settings.server):
             raise PolicyViolation(f"route {route.destination}: {reason}")
+    if settings.dns is not None and (reason := dns_policy.problem(settings.dns)):
+        raise PolicyViolation(f"DNS: {reason}")
     past = sum(route.past for route in settings.routes)
     if past > MAX_ROUTES_PAST:
         raise PolicyViolation(f"{past} routes past the tunnel are more than {MAX_ROUTES_PAST}")

@@ -17,6 +17,7 @@ from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused
 from .bus.dispatch import Dispatcher
 from .bus.signals import Signals
+from .dns.setup import NameService
 from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
@@ -82,6 +83,7 @@ class Service:
                 self._log,
                 prepared.tun_directory,
                 public_networks=options.public_networks == "allow",
+                named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
                     who=options.redirect,
@@ -91,6 +93,9 @@ class Service:
             self._journal = SessionJournal(options.runtime_dir / "sessions")
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
+        self._name_service = NameService(
+            connection, self._log, self._network.name_servers, option=options.dns_backend, who=options.dns
+        )
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None
         profiles: Profiles
@@ -109,6 +114,7 @@ class Service:
         context = SessionContext(
             log=self._log,
             network=self._network,
+            names=self._name_service.names,
             resolver=self._processes.resolver,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
@@ -149,6 +155,7 @@ class Service:
         await self._lock.acquire()
         self._processes.start()
         await self._callers.start()
+        await self._name_service.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._clean_up()
         if Layer.FIREWALL in self._sandbox.layers:

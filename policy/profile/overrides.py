@@ -1,13 +1,13 @@
 """Overrides: settings of a profile's owner that replace those in its text, one row each.
 
-Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other; OURS are set by who
-does not use these for the profile.  An empty text is
+Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other; the last
+one is ours alone.  An empty text is
 the same as no override.  worker/profile/overrides.py applies them.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -90,10 +90,10 @@ OVERRIDES: dict[str, Override] = {
     "enterprise-profile": _text("device posture checks, which are not supported: sessions do not start"),
     "automatic-restart": _choice("whether to restart a session whose worker or engine has died", "no on-failure"),
     "redirect-optional": _switch(
-        "where the default route through the tunnel cannot be had, connect without it, and take it when it can"
+        "where the default route through the tunnel cannot be had, connect without it, and take it when it can; "
+        "front-ends of OpenVPN 3 Linux cannot show such a profile"
     ),
 }
-OURS = ("redirect-optional",)
 
 
 def read(name: str, signature: str, value: Any) -> bool | str:
@@ -137,7 +137,7 @@ class SessionOverrides(msgspec.Struct, frozen=True):
     retry_authentication: bool = False
     restart_on_failure: bool = False
     dns_setup: bool = True
-    dns_scope: Literal["global", "tunnel"] = "global"
+    dns_scope: Literal["", "global", "tunnel"] = ""  # "": global, unless the server gives domains to route by
     dns_fallback: tuple[str, ...] = ()  # name servers to use if the server names none
     redirect_optional: bool = False
 
@@ -151,7 +151,7 @@ def for_session(overrides: Mapping[str, bool | str]) -> SessionOverrides:
         retry_authentication=bool(known.get("auth-fail-retry")),
         restart_on_failure=known.get("automatic-restart") == "on-failure",
         dns_setup=not known.get("dns-setup-disabled"),
-        dns_scope="tunnel" if known.get("dns-scope") == "tunnel" else "global",
+        dns_scope=cast(Literal["", "global", "tunnel"], known.get("dns-scope", "")),
         dns_fallback=GOOGLE_DNS if known.get("dns-fallback-google") else (),
         redirect_optional=bool(known.get("redirect-optional")),
     )

@@ -38,6 +38,19 @@ INSPECTION = Interface(
             "The layers that are not in force, each with the reason; empty while there are no processes.",
         ),
         Property(
+            "name_servers",
+            "as",
+            Who.READERS,
+            "The name servers that this machine uses because of the session; ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT.",
+        ),
+        Property(
+            "domains",
+            "as",
+            Who.READERS,
+            "The domains whose names they are asked for, `.` for all names; `~` begins those that are not searched.",
+        ),
+        Property("dns_backend", "s", Who.READERS, "What sets name servers on this machine, and why."),
+        Property(
             "processes",
             "aa{sv}",
             Who.READERS,

@@ -1,22 +1,17 @@
-"""What the machine has apart from the sessions: addresses and routes from the kernel, name servers from files."""
+"""What the machine has apart from the sessions: addresses and routes from the kernel."""
 
 import socket
-from collections.abc import Container, Iterator
-from ipaddress import ip_address
-from pathlib import Path
+from collections.abc import Container
 
 from . import dumps
 from .prefixes import Host, Prefix, Way
 from .surroundings import Machine
 
-_RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
-_MAX_RESOLVER_FILE = 64 * 1024  # bytes that are looked at
 
+def look(sessions: Container[int], name_servers: frozenset[Host], *, ways: bool = False) -> Machine:
+    """The machine as it is, with its `name_servers`, without the devices with the indices `sessions`.
 
-def look(sessions: Container[int], *, ways: bool = False) -> Machine:
-    """The machine as it is, without the devices with the indices `sessions`; with `ways`, how it sends to others.
-
-    Raises SystemFailure.
+    With `ways`, how it sends to others.  Raises SystemFailure.
     """
     addresses = set[Host]()
     networks = list[tuple[Prefix, str]]()
@@ -43,7 +38,7 @@ def look(sessions: Container[int], *, ways: bool = False) -> Machine:
         frozenset(addresses),
         tuple(networks),
         tuple(links),
-        frozenset(_name_servers()),
+        name_servers,
         tuple((destination, way) for _, destination, way in routes),
     )
 
@@ -60,27 +55,3 @@ def _name(index: int) -> str:
         return socket.if_indextoname(index)
     except OSError:
         return f"device {index}"  # gone meanwhile
-
-
-def _name_servers() -> Iterator[Host]:
-    """Those in use, but for ones on this machine."""
-    for path in _RESOLVER_FILES:
-        try:
-            with path.open(encoding="ascii", errors="replace") as file:
-                text = file.read(_MAX_RESOLVER_FILE)
-        except OSError:
-            continue
-        yield from parse_name_servers(text)
-
-
-def parse_name_servers(text: str) -> Iterator[Host]:
-    """The name servers in a file as resolv.conf(5) describes it, but for ones at loopback and link-local addresses."""
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0] == "nameserver":
-            try:
-                server = ip_address(words[1].partition("%")[0])
-            except ValueError:
-                continue
-            if not (server.is_loopback or server.is_link_local or server.is_unspecified):
-                yield Host.of(server)

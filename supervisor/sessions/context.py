@@ -3,6 +3,7 @@
 import msgspec
 
 from ...policy.profile.pkcs11 import ListedProvider
+from ..dns.names import Names
 from ..logging.log import Log
 from ..network.apply import Network
 from ..workers.lookout import Lookout
@@ -19,6 +20,7 @@ class SessionContext(msgspec.Struct, frozen=True):
 
     log: Log
     network: Network
+    names: Names
     resolver: ResolverClient
     spawner: SpawnerClient
     reaper: Reaper

@@ -7,7 +7,9 @@ from typing import Any
 from dbus_fast import Variant
 
 from ...policy.access import Acl
+from ...policy.dns import DnsSettings
 from ...policy.sandbox.layers import Layer
+from ..dns.names import Names
 from ..workers.lookout import children
 from .session import Session
 
@@ -18,10 +20,11 @@ _UNREPORTED = "the session's worker does not report it"
 class Inspection:
     """The properties of bus/inspection_api.py, from what the kernel shows to every user: nothing waits for a worker."""
 
-    def __init__(self, session: Session, layers_off: Mapping[Layer, str]) -> None:
+    def __init__(self, session: Session, layers_off: Mapping[Layer, str], names: Names) -> None:
         """`layers_off` are the layers that no session has, each with the reason."""
         self._session = session
         self._layers_off = layers_off
+        self._names = names
 
     @property
     def acl(self) -> Acl:
@@ -56,11 +59,33 @@ class Inspection:
         return {layer: reasons[layer] for layer in Layer if layer not in confining}
 
     @property
+    def name_servers(self) -> list[str]:
+        settings = self._dns
+        return [server.text for server in settings.servers] if settings else []
+
+    @property
+    def domains(self) -> list[str]:
+        settings = self._dns
+        if settings is None:
+            return []
+        routing = [f"~{domain}" for domain in settings.routing if domain not in settings.search]
+        return [*(["."] if settings.everything else []), *settings.search, *routing]
+
+    @property
+    def dns_backend(self) -> str:
+        return self._names.backend
+
+    @property
     def processes(self) -> list[dict[str, Variant]]:
         run = self._session.run
         if run is None or not run.alive:
             return []
         return [process_row("worker", run.pid), *(process_row("engine", pid, run.pid) for pid in children(run.pid))]
+
+    @property
+    def _dns(self) -> DnsSettings | None:
+        run = self._session.run
+        return self._names.in_force(run.device) if run is not None else None
 
     @property
     def _confining(self) -> frozenset[Layer] | None:

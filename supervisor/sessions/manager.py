@@ -88,7 +88,7 @@ class SessionManager(SessionListener):
     def start(self) -> None:
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
-        self._context.network.on_notice = self._network_notice
+        self._context.network.on_notice = self._context.names.on_notice = self._network_notice
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
@@ -252,7 +252,7 @@ class SessionManager(SessionListener):
     # What happens to sessions
 
     def accepted(self, session: Session) -> None:
-        extensions = {INSPECTION: Inspection(session, self._layers_off)}
+        extensions = {INSPECTION: Inspection(session, self._layers_off, self._context.names)}
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
         session.happened(Event.ACCEPTED)

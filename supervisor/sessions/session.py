@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.causes import Cause, Failure
-from ...policy.dbus_numbers import InputGroup, LogCategory
+from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup
 from ...policy.limits import (
     FAILED_READABLE,
     MAX_RESTARTS,
@@ -305,6 +305,10 @@ class Session(RunOwner, ReportedSession):
             self._try_again_or(Event.ENGINE_FAILED, f"No worker could be started: {error}")
         else:
             self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
+
+    def noticed(self, text: str) -> None:
+        self.log.write(LogCategory.WARN, text, LogGroup.NETCFG)
+        self.notices.device_made(text)
 
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return permits.dispatch(self, run, message)

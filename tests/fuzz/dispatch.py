@@ -183,7 +183,7 @@ class Dispatch:
     def _session(self, state: State) -> BareSession:
         session = BareSession(state, self.context, self.manager, SESSION_PATHS[state], _UIDS[OWNER])
         self.manager._sessions[session.path] = session
-        extensions = {INSPECTION: Inspection(session, {})}
+        extensions = {INSPECTION: Inspection(session, {}, self.context.names)}
         self.dispatcher.export(
             session.path,
             SESSION,

@@ -7,6 +7,7 @@ environment but for the bus that starts it, so the activation command here does 
 
 import contextlib
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ _CONFIGURATION = """\
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>
   <includedir>{policies}</includedir>
+  <includedir>{others}</includedir>
 </busconfig>
 """
 
@@ -66,10 +68,14 @@ class Bus:
         self._directory = directory
         self._services = directory / "services"
         self._services.mkdir()
+        self._others = directory / "others"  # policy files of other services
+        self._others.mkdir()
         self.address = f"unix:path={directory / 'socket'}"
         self._configuration = directory / "bus.conf"
         self._configuration.write_text(
-            _CONFIGURATION.format(socket=directory / "socket", services=self._services, policies=POLICIES)
+            _CONFIGURATION.format(
+                socket=directory / "socket", services=self._services, policies=POLICIES, others=self._others
+            )
         )
         self._process: Process | None = None
 
@@ -88,6 +94,10 @@ class Bus:
             argv = ["dbus-daemon", f"--config-file={self._configuration}", *options]
         self._process = self._namespace.start(self._program, argv)
         self._process.wait_line("^unix:path=")
+
+    def admit(self, policy: Path) -> None:
+        """Have the daemon follow the policy file of another service; before `start`."""
+        shutil.copy(policy, self._others)
 
     def activatable(self, names: Sequence[str], argv: Sequence[str]) -> None:
         """Have the daemon run `argv` when one of `names` is called; once it has started, it

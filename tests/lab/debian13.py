@@ -4,19 +4,21 @@ import os
 import sys
 from pathlib import Path
 
-from . import enter, skips
+from . import enter, parts, skips
 from .debian_tree import DebianTree, Unreachable, note_unreachable
 from .surroundings import CACHE, OtherRoot, SurroundingsError
 
 SUITE = "trixie"
 PACKAGES = (
     "dbus", "dbus-broker", "gcc", "iproute2", "libc6-dev", "man-db", "mount", "opensc", "openssl",
-    "openvpn", "procps",
+    "openvpn", "polkitd", "procps",
     "python3-click", "python3-cryptography", "python3-dbus-fast", "python3-hypothesis", "python3-msgspec",
     "python3-pip", "python3-prctl", "python3-psutil", "python3-pyroute2", "python3-pytest", "python3-rich",
     "python3-seccomp", "python3-setuptools", "python3-venv", "softhsm2", "util-linux",
 )  # fmt: skip
 PROJECT_AT = Path("/src/openvpn3-sessionmgr")
+_DOWNLOAD = f"cd {parts.IN_TREE} && apt-get download {' '.join(parts.PACKAGES)}"
+_DOWNLOAD_PARTS = f'mkdir "$1{parts.IN_TREE}" && chroot "$1" sh -c "{_DOWNLOAD}"'
 _INSTALL_AND_TEST = """
 set -e
 python3 -m venv --system-site-packages /opt/venv
@@ -44,7 +46,7 @@ def main() -> int:
         print("The Debian 13 tests need root.", file=sys.stderr)
         return 1
     try:
-        there = OtherRoot(DebianTree("debian13", SUITE, PACKAGES).make(), PROJECT_AT)
+        there = OtherRoot(DebianTree("debian13", SUITE, PACKAGES, _DOWNLOAD_PARTS).make(), PROJECT_AT)
     except Unreachable:
         note_unreachable("Debian 13 tests")
         return 0

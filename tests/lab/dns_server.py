@@ -1,6 +1,6 @@
-"""Stands in for the name servers of the world: answers A and AAAA over UDP and TCP on port 53.
+"""Stands in for the name servers of the world: answers A and AAAA over UDP and TCP.
 
-    dns_server.py ADDRESS BEHAVIOUR     prints "ready" when it listens, then each name that it is asked for
+    dns_server.py ADDRESS PORT BEHAVIOUR     prints "ready" when it listens, then each name that it is asked for
 
 BEHAVIOUR is JSON: {"records": {name: [address, …]}, "delay": seconds, "dead": true or false}.  A dead server takes
 questions and never answers.  A name that is not in the table does not exist; "*.NAME" there is any label below NAME.
@@ -15,7 +15,6 @@ import sys
 import threading
 from dataclasses import dataclass
 
-_PORT = 53
 _A, _AAAA = 1, 28
 _ANSWER, _RECURSION, _TRUNCATED, _NO_SUCH_NAME = 0x8000, 0x0180, 0x0200, 3
 _UDP_LIMIT = 512  # bytes of an answer by UDP (RFC 1035); the client asks again by TCP
@@ -57,11 +56,11 @@ def answer(packet: bytes, behaviour: Behaviour, limit: int) -> tuple[str, bytes]
     return name, packet[:2] + struct.pack("!HHHHH", flags | _TRUNCATED, 1, 0, 0, 0) + question
 
 
-def _serve(address: str, behaviour: Behaviour) -> None:
+def _serve(address: str, port: int, behaviour: Behaviour) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     datagrams = socket.socket(family, socket.SOCK_DGRAM)
-    datagrams.bind((address, _PORT))
-    streams = socket.create_server((address, _PORT), family=family)
+    datagrams.bind((address, port))
+    streams = socket.create_server((address, port), family=family)
     ready = selectors.DefaultSelector()
     ready.register(datagrams, selectors.EVENT_READ)
     ready.register(streams, selectors.EVENT_READ)
@@ -92,4 +91,4 @@ def _by_tcp(connection: socket.socket, behaviour: Behaviour) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], Behaviour(**json.loads(sys.argv[2])))
+    _serve(sys.argv[1], int(sys.argv[2]), Behaviour(**json.loads(sys.argv[3])))

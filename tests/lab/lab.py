@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from .network import SERVER_ADDRESS, Namespace, join
 from .openvpn import OpenVpn, Server, client_profile
 from .pki import Authority, Identity, Pki
 from .processes import LabError, Process, describe, helper, pids, until_gone
+from .resolved import Resolved
 from .service import Service, service_command
 from .surroundings import ACCOUNTS, RESOLV_CONF
 from .tokens import Tokens
@@ -48,6 +49,7 @@ class Lab:
             )
         self.pki = pki or Pki()
         self._left: list[str] = []
+        self._before_bus: list[Callable[[Bus], None]] = []  # what is to be done with a bus before it starts
         self._patience = patience
         self._numbers = itertools.count(1)
         self._parts = contextlib.ExitStack()
@@ -166,20 +168,38 @@ class Lab:
         delay: float = 0.0,
         dead: bool = False,
         address: str = SERVER_ADDRESS,
+        port: int = 53,
+        only: bool = True,
     ) -> Process:
         """Start a name server at `address` of the server's machine and make it the only one in resolv.conf.
 
-        Each name that it is asked for is a line "asked NAME" of the process.
+        Without `only` that file stays as it is.  Each name that it is asked for is a line "asked NAME" of the process.
         """
         behaviour = json.dumps({"records": records or {}, "delay": delay, "dead": dead})
-        made = self.server_side.start(f"name server {address}", helper("dns_server.py", address, behaviour))
+        made = self.server_side.start(f"name server {address}", helper("dns_server.py", address, str(port), behaviour))
         self._parts.callback(made.stop)
         made.wait_line("^ready$")
+        if not only:
+            return made
         self._parts.callback(RESOLV_CONF.write_text, RESOLV_CONF.read_text())
         RESOLV_CONF.write_text(f"nameserver {address}\n")
         return made
 
     # --- the client's machine ---
+
+    def resolved(self, *, on_bus: bool = True, **options: bool) -> Resolved:
+        """systemd-resolved with polkit, as what this machine looks names up with; before anything uses the bus.
+
+        `options` are those of resolved.Resolved; without `on_bus` it is not started yet.
+        """
+        made = Resolved(self.client_side, self._place("resolved"), **options)
+        self._parts.enter_context(made)
+        self._before_bus.append(made.join)
+        made.environment = self.bus.environment()
+        if on_bus:
+            made.start()
+            self.watcher.wait_owner("org.freedesktop.resolve1")
+        return made
 
     @functools.cached_property
     def tokens(self) -> Tokens:
@@ -234,6 +254,8 @@ class Lab:
         made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
             made.activatable(service.NAMES, service_command(self.service_directory, *activation))
+        for prepare in self._before_bus:
+            prepare(made)
         self._parts.callback(made.stop)
         made.start()
         self.__dict__["bus"] = made

@@ -39,10 +39,9 @@ ALICE = Account("alice", 4001)
 BOB = Account("bob", 4002)
 MORE_USERS = (Account("carol", 4021), Account("dave", 4022), Account("erin", 4023), Account("frank", 4024))
 ROOT = Account("root", 0, "/root")
-ACCOUNTS = {
-    account.name: account
-    for account in (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, *MORE_USERS, Account("nobody", 65534))
-}
+OF_OTHER_SERVICES = (Account("polkitd", 4005), Account("systemd-resolve", 4006))
+_ALL_ACCOUNTS = (ROOT, Account("messagebus", 4003), SERVICE, ALICE, BOB, *MORE_USERS, *OF_OTHER_SERVICES)
+ACCOUNTS = {account.name: account for account in (*_ALL_ACCOUNTS, Account("nobody", 65534))}
 
 
 TOKEN_GROUP = "softhsm"  # whose members may read the files of software tokens

@@ -16,13 +16,8 @@ def _each(chosen: Iterable[Sample]) -> pytest.MarkDecorator:
 
 
 NOT_YET = {
-    *("commercial/credentials-in-file", "commercial/user-name-embedded", "commercial/device-by-name"),
-    *("commercial/http-proxy-file", "clouds/aws-saml", "clouds/azure-unfilled", "clouds/cloud-with-cd"),
-    *("installers/placeholder-in-angle-brackets", "clients/connect-many-words", "ancient/static-key-embedded"),
-    *("ancient/static-key-file", "ancient/crl-directory", "broken/empty", "broken/blank-lines", "broken/html"),
-    *("broken/html-not-declared", "broken/wireguard", "broken/utf-16", "broken/utf-16-big-endian"),
-    *("broken/latin-1-comment", "broken/latin-1-before-pem", "broken/latin-1-value", "broken/server"),
-    *("broken/server-by-mode", "broken/certificate-cut-off", "broken/key-in-place-of-certificate"),
+    *("clouds/azure-unfilled", "installers/placeholder-in-angle-brackets"),
+    *("broken/certificate-cut-off", "broken/key-in-place-of-certificate"),
 }
 EACH = _each(samples())
 EACH_WITH_SERVER = _each([sample for sample in samples() if sample.server is not None])

@@ -13,8 +13,11 @@ from ...ipc import messages
 from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Acl
 from ...policy.dbus_numbers import InputGroup
+from ...supervisor.dns.backend import NoBackend
+from ...supervisor.dns.names import Names
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.sessions.context import SessionContext
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.journal import SessionJournal
@@ -53,6 +56,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     context = SessionContext(
         log=Log(),
         network=network,
+        names=Names(NoBackend("there is none"), "", "any", MachineNameServers(), Log()),
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
@@ -72,7 +76,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
 def empty_spec() -> LaunchSpec:
     """What a worker is launched with that is never launched."""
     spec = LaunchSpec.__new__(LaunchSpec)
-    spec.profile, spec.providers, spec.overrides, spec.reusable = -1, frozenset(), (), True
+    spec.profile, spec.providers, spec.overrides, spec.reusable, spec.device = -1, frozenset(), (), True, ""
     return spec
 
 

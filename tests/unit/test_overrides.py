@@ -101,7 +101,7 @@ def test_every_choice_is_valid_and_followed() -> None:
 
 
 def test_what_concerns_the_session() -> None:
-    assert for_session({}) == SessionOverrides(None, False, False, True, "global", ())
+    assert for_session({}) == SessionOverrides(None, False, False, True, "", ())
     every: dict[str, bool | str] = {
         "log-level": "5",
         "auth-fail-retry": True,

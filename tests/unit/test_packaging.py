@@ -97,7 +97,7 @@ def test_every_policy_file_is_in_one_debian_package() -> None:
             shipped += [str(file.relative_to(ROOT)) for file in ROOT.glob(line.split()[0])]
     in_tree = [
         str(file.relative_to(ROOT))
-        for room in ("dbus", "systemd", "sysusers")
+        for room in ("dbus", "polkit", "systemd", "sysusers")
         for file in (ROOT / "policy" / room).iterdir()
     ]
     assert sorted(shipped) == sorted(in_tree)

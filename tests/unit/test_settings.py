@@ -46,8 +46,6 @@ def test_addresses(environment: dict[str, str], addresses: list[Address]) -> Non
         ({"ifconfig_local": "127.0.0.1"}, "will be refused: address 127.0.0.1/24"),
         ({"ifconfig_local": "x"}, "will be refused: address x/24"),
         ({"tun_mtu": "0"}, "will be refused: MTU 0"),
-        ({"foreign_option_1": "dhcp-option DNS 192.0.2.53"}, "DNS settings"),
-        ({"foreign_option_1": "dhcp-option DOMAIN-SEARCH vpn.example"}, "DNS settings"),
     ],
 )
 def test_what_is_left_out_is_told(environment: dict[str, str], said: str) -> None:
@@ -56,15 +54,10 @@ def test_what_is_left_out_is_told(environment: dict[str, str], said: str) -> Non
     assert settings.routes == ()
 
 
-@pytest.mark.parametrize("option", ["dhcp-option NTP 192.0.2.1", "dhcp-option", "", "other DNS 192.0.2.1"])
-def test_foreign_options_that_are_no_dns(option: str) -> None:
-    assert from_environment(SUBNET | {"foreign_option_1": option}, SERVER)[1] == []
-
-
 KEYS = st.sampled_from(
     [
         *("tun_mtu", "ifconfig_local", "ifconfig_netmask", "ifconfig_remote", "ifconfig_ipv6_local"),
-        *("ifconfig_ipv6_netbits", "route_vpn_gateway", "foreign_option_1"),
+        *("ifconfig_ipv6_netbits", "route_vpn_gateway"),
     ]
 )
 VALUES = (

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from ...policy.dns import DnsSettings
 from ...policy.limits import MAX_ADDRESSES
 from ...policy.network import Address, NetworkSettings, PolicyViolation, Route, check, route_problem
 from ...policy.redirect import is_wide
@@ -13,7 +14,6 @@ from . import redirection
 from .routes import Options, Routes, Tunnel
 
 _DEFAULT_MTU = 1500
-_DNS_OPTIONS = ("DNS", "DOMAIN", "DOMAIN-SEARCH", "ADAPTER_DOMAIN_SUFFIX")
 
 
 def from_environment(
@@ -24,12 +24,14 @@ def from_environment(
     options: Options = (),
     found: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     redirect_optional: bool = False,
+    dns: DnsSettings | None = None,
 ) -> tuple[NetworkSettings, list[str]]:
     """The settings to ask for, and a warning for each thing asked for by the server that is left out.
 
     `server` is the address the engine talks to; `options` are those of profile and server, `routes` what they say of
     routes, and `found` the addresses of the names in these; with `redirect_optional` the session does without the
-    machine's default route if it cannot have it.  Values that do not parse are left out with a warning too.
+    machine's default route if it cannot have it; `dns` is what names are to be looked up with.  Values that do not
+    parse are left out with a warning too.
     """
     warnings: list[str] = []
     addresses = tuple(_addresses(environment, warnings))[:MAX_ADDRESSES]
@@ -46,13 +48,12 @@ def from_environment(
         routes=tuple(route for route in wanted if not _is_redirected(route)),
         server=server,
         redirect=redirect,
+        dns=dns,
     )
     try:
         check(settings)
     except PolicyViolation as error:
         warnings.append(f"the server's settings for the tunnel will be refused: {error}")
-    if any(_is_dns(value) for key, value in environment.items() if key.startswith("foreign_option_")):
-        warnings.append("the DNS settings for this tunnel are not applied: not supported yet")
     return settings, warnings
 
 
@@ -64,11 +65,6 @@ def moved(settings: NetworkSettings, server: str) -> NetworkSettings:
 
 def _is_redirected(route: Route) -> bool:
     return is_wide(route.destination) and not route.past
-
-
-def _is_dns(option: str) -> bool:
-    words = option.split()
-    return len(words) > 1 and words[0] == "dhcp-option" and words[1] in _DNS_OPTIONS
 
 
 def _addresses(environment: Mapping[str, str], warnings: list[str]) -> Iterator[Address]:

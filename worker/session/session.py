@@ -33,7 +33,7 @@ from ...policy.reports import About
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
-from . import network_settings
+from . import dns_settings, network_settings
 from .attempts import Attempts
 from .dialogue import Dialogue
 from .downlink import Downlink
@@ -190,6 +190,7 @@ class WorkerSession:
         if not self.pushed.complete:
             routes.problems.append("the server pushes more than is read: options may be missing")
         options = (*of_profile, *self.pushed.options)
+        dns, dns_warnings = dns_settings.requested(of_profile, self.pushed.options, self.overrides)
 
         def configure() -> None:
             wanted, warnings = network_settings.from_environment(
@@ -199,8 +200,11 @@ class WorkerSession:
                 options=options,
                 found=self.route_names.found,
                 redirect_optional=self.overrides.redirect_optional,
+                dns=dns,
             )
-            self.uplink.warn(About.CONNECTION, warnings)
+            self.uplink.warn(About.CONNECTION, [*warnings, *dns_warnings])
+            if past := [route.destination for route in wanted.routes if route.past]:
+                self.uplink.log(LogCategory.INFO, f"Past the tunnel go {', '.join(past)}")
             if self.ask_for_network(wanted) and self.endpoint is not None and self.endpoint_reported:
                 self.report_connected()
 

@@ -1,0 +1,1 @@
+"""Name servers of sessions, set on this machine."""

@@ -1,0 +1,48 @@
+"""What can set name servers on this machine."""
+
+from abc import ABC, abstractmethod
+
+from ...policy.dns import DnsSettings
+from ..errors import SystemFailure
+
+
+class Backend(ABC):
+    """One way to set the name servers of a session's device.  Calls for one device come one after the other."""
+
+    name: str
+    by_domain = False  # it can look up names by their domains, each with other servers
+    bus_name = ""  # of the service that does it; when that starts, all is set again
+
+    def prepare(self, device: str) -> None:  # noqa: B027
+        """A session begins, which may want name servers later."""
+
+    def problem(self, settings: DnsSettings) -> str:
+        """Why it cannot have such name servers; "" if it can."""
+        return ""
+
+    @abstractmethod
+    async def set(self, device: str, settings: DnsSettings) -> None:
+        """Set name servers, in place of those set before.  Raises SystemFailure."""
+
+    @abstractmethod
+    async def unset(self, device: str) -> None:
+        """Give back what the machine had before.  Raises SystemFailure."""
+
+
+class NoBackend(Backend):
+    """Nothing here can set name servers, or nothing is to."""
+
+    name = "none"
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def problem(self, settings: DnsSettings) -> str:
+        """Why there are none."""
+        return self._reason
+
+    async def set(self, device: str, settings: DnsSettings) -> None:
+        raise SystemFailure(self._reason)
+
+    async def unset(self, device: str) -> None:
+        pass

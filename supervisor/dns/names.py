@@ -1,0 +1,176 @@
+"""The name servers of all sessions: who may have them, who has them, and setting them.
+
+Nothing here ends a session: name servers that cannot be had are a warning.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from ...policy.dbus_numbers import LogGroup
+from ...policy.dns import DnsSettings
+from ...policy.limits import DNS_DEADLINE
+from ..errors import SystemFailure
+from ..logging.log import Log
+from ..network.name_servers import MachineNameServers
+from .backend import Backend
+from .choice import Who
+from .claims import Grant, NameClaims
+
+
+class _Device(msgspec.Struct):
+    """A device whose session wants name servers."""
+
+    session: str
+    owner: int
+    grant: Grant
+    touched: bool = False  # something may be set
+    in_force: bool = False  # all of it is
+
+
+class Names:
+    """The name servers of all sessions."""
+
+    def __init__(self, backend: Backend, because: str, who: Who, machine: MachineNameServers, log: Log) -> None:
+        """`because` says why it is this back end."""
+        self.on_notice: Callable[[str, str], None] = lambda session, text: None  # for the log of this session
+        self._backend, self._because = backend, because
+        self._who = who
+        self._machine = machine
+        self._log = log
+        self._claims = NameClaims()
+        self._devices: dict[str, _Device] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def backend(self) -> str:
+        """What sets them, and why this."""
+        return f"{self._backend.name} ({self._because})"
+
+    def in_force(self, device: str) -> DnsSettings | None:
+        """What is set for a device; None if nothing is."""
+        known = self._devices.get(device)
+        return known.grant.settings if known and known.in_force else None
+
+    def prepare(self, device: str) -> None:
+        """A session begins with this device."""
+        if self._who != "refuse":
+            self._backend.prepare(device)
+
+    async def apply(self, device: str, session: str, owner: int, wanted: DnsSettings | None) -> list[str]:
+        """Set a session's name servers, in place of those set before; returns warnings for the user."""
+        if wanted is None:
+            await self.clear(device)
+            return []
+        if reason := self._refusal(owner, wanted):
+            await self.clear(device)
+            return [f"{_servers(wanted)}: not used by this machine: {reason}"]
+        grant = self._claims.request(device, session, owner, wanted)
+        for note in grant.notes:
+            self._log.warn(note, group=LogGroup.NETCFG, session=session, user=owner)
+        if (known := self._devices.get(device)) is None:
+            known = self._devices[device] = _Device(session, owner, grant)
+        known.grant = grant
+        return [*grant.warnings, *await self._set(device)]
+
+    async def clear(self, device: str, *, keep: bool = False) -> None:
+        """Give back what a session had; with `keep` it will ask again in a while, and no other gets it meanwhile."""
+        known = self._devices.get(device)
+        if known is None:
+            return
+        async with self._locks[device]:
+            await self._unset(device, known)
+        if keep:
+            return
+        self._devices.pop(device, None)
+        self._locks.pop(device, None)
+        self._claims.release(device)
+        for other, grant in self._claims.again():
+            self._devices[other].grant = grant
+            self._start(self._set_late(other))
+
+    def reappeared(self) -> None:
+        """What sets name servers has started anew: all are set again."""
+        for device in self._devices:
+            self._start(self._set_late(device))
+
+    def _refusal(self, owner: int, wanted: DnsSettings) -> str:
+        """Why this user's session has no name servers; "" if it may have them."""
+        if self._who == "refuse" or (self._who == "root" and owner):
+            return f"the administrator does not let it (--dns {self._who})"
+        if not self._backend.by_domain and not wanted.everything:
+            return (
+                f"by {self._backend.name} they could only be used for all names, which takes the override "
+                "dns-scope=global"
+            )
+        return self._backend.problem(wanted)
+
+    async def _set(self, device: str) -> list[str]:
+        """Set what is granted to a device; warnings for the user."""
+        async with self._locks[device]:
+            known = self._devices.get(device)
+            if known is None:
+                return []
+            if known.grant.empty and known.grant.warnings:
+                await self._unset(device, known)
+                return []
+            settings = known.grant.settings
+            self._machine.lend(device, [server.address for server in settings.servers])
+            known.touched, known.in_force = True, False
+            try:
+                async with asyncio.timeout(DNS_DEADLINE * 2):
+                    await self._backend.set(device, settings)
+            except (SystemFailure, TimeoutError) as error:
+                await self._unset(device, known)
+                return [f"{_servers(settings)}: not used by this machine: {self._reason(error)}"]
+            known.in_force = True
+            self._log.verb1(_described(settings, self._backend.name), group=LogGroup.NETCFG, session=known.session)
+            return []
+
+    async def _set_late(self, device: str) -> None:
+        """Set what could not be set when it was asked for."""
+        known = self._devices.get(device)
+        if known is None:
+            return
+        was = known.in_force
+        warnings = await self._set(device)
+        for warning in warnings:
+            self.on_notice(known.session, warning)
+        if known.in_force and (not was or known.grant.warnings):
+            self.on_notice(known.session, f"{_servers(known.grant.settings)}: in use now")
+
+    async def _unset(self, device: str, known: _Device) -> None:
+        """Take back what may be set."""
+        if not known.touched:
+            return
+        known.touched = known.in_force = False
+        try:
+            async with asyncio.timeout(DNS_DEADLINE * 2):
+                await self._backend.unset(device)
+        except (SystemFailure, TimeoutError) as error:
+            text = f"Name servers could not be given back: {self._reason(error)}"
+            self._log.warn(text, group=LogGroup.NETCFG, session=known.session)
+        finally:
+            self._machine.give_back(device)
+
+    def _reason(self, error: Exception) -> str:
+        return str(error) or f"{self._backend.name} takes too long"
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _servers(settings: DnsSettings) -> str:
+    addresses = ", ".join(server.text for server in settings.servers)
+    return f"name server{'s' if len(settings.servers) > 1 else ''} {addresses}"
+
+
+def _described(settings: DnsSettings, by: str) -> str:
+    which = "all names" if settings.everything else f"names in {', '.join(settings.domains) or 'no domain'}"
+    return f"{_servers(settings)} by {by} for {which}"

@@ -1,0 +1,132 @@
+"""systemd-resolved: name servers of links (org.freedesktop.resolve1(5)).
+
+Its settings belong to the link, and go with it.  Capabilities of the caller count for nothing: polkit lets us call
+(policy/polkit).
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from ...policy.dns import EVERYTHING, DnsSettings
+from ...policy.limits import DNS_DEADLINE
+from ..bus.connection import BusRefused
+from ..errors import SystemFailure
+from ..network.operational import operational
+from .backend import Backend
+
+BUS_NAME = "org.freedesktop.resolve1"
+_PATH = "/org/freedesktop/resolve1"
+_MANAGER = "org.freedesktop.resolve1.Manager"
+_DNSSEC = {"yes": "yes", "optional": "allow-downgrade", "no": "no", "": ""}
+_ERRORS = {
+    "org.freedesktop.DBus.Error.AccessDenied": "it does not let this service (no polkit?)",
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": "polkit does not let this service: its rule is not "
+    "installed (net.openvpn.v3.sessionmgr.rules)",
+    "org.freedesktop.DBus.Error.ServiceUnknown": "it does not run",
+    "org.freedesktop.DBus.Error.NoReply": f"it does not answer in {DNS_DEADLINE:g} s",
+    "org.freedesktop.resolve1.LinkBusy": "systemd-networkd manages the device: one of its .network files matches any "
+    "name",
+}
+
+
+class Ask(Protocol):
+    """BusConnection.ask."""
+
+    def __call__(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Any = (),
+        *,
+        deadline: float = ...,
+    ) -> Awaitable[list[Any]]: ...
+
+
+class Resolved(Backend):
+    """Sets name servers by systemd-resolved."""
+
+    name = "systemd-resolved"
+    by_domain = True
+    bus_name = BUS_NAME
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._changed: dict[str, set[str]] = {}  # by device: what was set of what stays when it is not set again
+        self._waking: set[asyncio.Task[None]] = set()
+
+    def prepare(self, device: str) -> None:
+        """Ask for something that changes nothing: what answers later, polkit above all, has started by then."""
+        task = asyncio.create_task(self._wake(device))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
+
+    async def _wake(self, device: str) -> None:
+        try:
+            await self._call("RevertLink", _index(device))
+        except SystemFailure:
+            pass  # told when name servers are wanted
+
+    async def set(self, device: str, settings: DnsSettings) -> None:
+        """Set them by several calls at once, each with a deadline."""
+        await operational(device)
+        index = _index(device)
+        had = self._changed.get(device, set())
+        now = {what for what, wanted in (("tls", settings.over_tls), ("dnssec", settings.dnssec)) if wanted}
+        self._changed[device] = now | had
+        calls = [
+            self._servers(index, settings),
+            self._call("SetLinkDomains", index, "a(sb)", _domains(settings)),
+            self._call("SetLinkDefaultRoute", index, "b", settings.everything),
+        ]
+        if "tls" in now | had:
+            calls.append(self._call("SetLinkDNSOverTLS", index, "s", "yes" if settings.over_tls else ""))
+        if "dnssec" in now | had:
+            calls.append(self._call("SetLinkDNSSEC", index, "s", _DNSSEC[settings.dnssec]))
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        self._changed[device] = now
+
+    async def unset(self, device: str) -> None:
+        """Revert the link, unless it is gone."""
+        self._changed.pop(device, None)
+        try:
+            index = socket.if_nametoindex(device)
+        except OSError:
+            return
+        await self._call("RevertLink", index)
+
+    def _servers(self, index: int, settings: DnsSettings) -> Awaitable[None]:
+        rows: list[list[Any]] = []
+        for server in settings.servers:
+            address = ip_address(server.address)
+            family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+            rows.append([int(family), address.packed, server.port, server.sni])
+        if any(port or sni for _, _, port, sni in rows):
+            return self._call("SetLinkDNSEx", index, "a(iayqs)", rows)
+        return self._call("SetLinkDNS", index, "a(iay)", [row[:2] for row in rows])
+
+    async def _call(self, member: str, index: int, signature: str = "", *body: Any) -> None:
+        try:
+            await self._ask(BUS_NAME, _PATH, _MANAGER, member, f"i{signature}", [index, *body], deadline=DNS_DEADLINE)
+        except BusRefused as error:
+            raise SystemFailure(f"systemd-resolved: {_ERRORS.get(error.name) or error.text}") from error
+
+
+def _domains(settings: DnsSettings) -> list[list[Any]]:
+    """Each domain with whether it is only for routing."""
+    routing = [*settings.routing, *((EVERYTHING,) if settings.everything else ())]
+    return [[one, False] for one in settings.search] + [[one, True] for one in routing if one not in settings.search]
+
+
+def _index(device: str) -> int:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError as error:
+        raise SystemFailure(f"there is no device {device}") from error

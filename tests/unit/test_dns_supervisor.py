@@ -1,0 +1,111 @@
+"""Who gets which names, what counts as the machine's own name servers, and which back end is chosen."""
+
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from ...policy.dns import DnsSettings, NameServer, within
+from ...supervisor.dns.choice import Option, choose
+from ...supervisor.dns.claims import NameClaims
+from ...supervisor.network import name_servers
+from ...supervisor.network.name_servers import MachineNameServers
+from ...supervisor.network.prefixes import Host
+
+ALICE, BOB = 4001, 4002
+SERVER = (NameServer("198.18.0.1"),)
+ALL = DnsSettings(SERVER)
+
+
+def split(*domains: str) -> DnsSettings:
+    return DnsSettings(SERVER, domains, everything=False)
+
+
+def test_the_first_session_has_all_names_until_it_ends() -> None:
+    claims = NameClaims()
+    assert claims.request("tun0", "s0", ALICE, ALL).settings == ALL
+    second = claims.request("tun1", "s1", ALICE, DnsSettings(SERVER, ("corp.example",)))
+    assert second.settings == split("corp.example") and not second.empty
+    assert second.warnings == (
+        "the tunnel's name servers for all names are pending: another session of the same user has them",
+    )
+    assert second.notes == ("name servers for all names wait for session s0 of user 4001",)
+    assert claims.again() == []
+    claims.release("tun0")
+    [(device, grant)] = claims.again()
+    assert (device, grant.settings, grant.warnings) == ("tun1", DnsSettings(SERVER, ("corp.example",)), ())
+    assert claims.again() == []
+
+
+def test_another_users_domains_wait_where_they_lie_in_ones_of_the_first() -> None:
+    claims = NameClaims()
+    claims.request("tun0", "s0", ALICE, split("corp.example"))
+    assert claims.request("tun1", "s1", BOB, split("a.CORP.example", "corp.example")).empty
+    assert claims.request("tun2", "s2", BOB, split("xcorp.example")).warnings == ()
+    assert claims.request("tun3", "s3", ALICE, split("a.corp.example")).warnings == ()
+    assert claims.request("tun4", "s4", BOB, ALL).warnings == ()
+    assert claims.request("tun5", "s5", ALICE, split("other.example")).empty
+    claims.release("tun0")
+    claims.release("tun3")
+    [(device, grant)] = claims.again()
+    assert (device, grant.settings) == ("tun1", split("a.CORP.example", "corp.example"))
+
+
+def test_who_asks_again_keeps_what_it_had() -> None:
+    claims = NameClaims()
+    claims.request("tun0", "s0", ALICE, split("corp.example"))
+    claims.request("tun1", "s1", ALICE, ALL)
+    assert claims.request("tun0", "s0", ALICE, DnsSettings(SERVER, ("corp.example",))).settings == split("corp.example")
+
+
+def test_within() -> None:
+    assert within("a.example", ".") and within("A.example", "a.EXAMPLE") and within("x.a.example", "a.example")
+    assert not within(".", "example") and not within("xa.example", "a.example")
+
+
+def test_the_machines_name_servers_are_not_those_of_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "resolv.conf"
+    monkeypatch.setattr(name_servers, "_FILES", (file, tmp_path / "none"))
+    machine = MachineNameServers()
+    own, lent = (Host.of(ip_address(text)) for text in ("192.0.2.53", "198.18.0.1"))
+    file.write_text("nameserver 192.0.2.53\nnameserver 127.0.0.53\n")
+    assert machine.own() == {own}
+    # What the machine has stays its own, also when a session names it.
+    machine.lend("tun0", ["198.18.0.1", "192.0.2.53"])
+    file.write_text("nameserver 198.18.0.1\nnameserver 192.0.2.53\n")
+    assert machine.own() == {own}
+    machine.lend("tun0", ["198.18.0.1", "192.0.2.53"])
+    assert machine.own() == {own}
+    machine.give_back("tun0")
+    assert machine.own() == {own}  # the file is a moment late
+    file.write_text("nameserver 192.0.2.53\n")
+    assert machine.own() == {own}
+    file.write_text("nameserver 198.18.0.1\n")
+    assert machine.own() == {lent}
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("../run/systemd/resolve/stub-resolv.conf", ""),
+        ("../run/systemd/resolve/resolv.conf", "nameserver 192.0.2.53"),
+        ("/usr/lib/systemd/resolv.conf", ""),
+        ("", "# comment\nnameserver 127.0.0.53\noptions edns0"),
+    ],
+)
+def test_resolved_is_used_where_programs_ask_it(tmp_path: Path, target: str, text: str) -> None:
+    usual = tmp_path / "etc/resolv.conf"
+    usual.parent.mkdir()
+    if target:
+        usual.symlink_to(f"{tmp_path}{target}" if target.startswith("/") else target)
+        there = usual.resolve()
+        there.parent.mkdir(parents=True)
+        there.write_text(text)
+    else:
+        usual.write_text(text)
+    assert choose("auto", tmp_path).kind == "resolved"
+
+
+@pytest.mark.parametrize("option", ["resolved", "resolvconf", "file", "none"])
+def test_the_administrators_choice_counts(tmp_path: Path, option: Option) -> None:
+    assert choose(option, tmp_path).kind == option
