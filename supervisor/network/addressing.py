@@ -5,6 +5,7 @@ that other sessions get their turns.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from ipaddress import ip_network
 
 import msgspec
 from msgspec.structs import replace
@@ -20,8 +21,10 @@ from .firewall import Firewall, Guard
 from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
-from .prefixes import Host
+from .prefixes import Host, Prefix, Way
 from .redirecting import Redirecting, Terms
+
+_KERNELS_METRIC = {4: 0, 6: 1024}  # of a route that is added without one
 
 
 class _Device(msgspec.Struct):
@@ -69,7 +72,7 @@ class Addressing:
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards: dict[Host, Guard] = {}
-        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices)
+        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices, public_networks=public_networks)
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices
@@ -209,9 +212,11 @@ class Addressing:
         entry = device.entry
         try:
             if route.way not in entry.ways:
-                if len(entry.ways) == MAX_WAYS:
+                used = {one.way for one in device.routes}
+                ways = [way for way in entry.ways if way in used]
+                if len(ways) == MAX_WAYS:
                     raise SystemFailure(f"the others go by {MAX_WAYS} gateways already")
-                noted = replace(entry, ways=(*entry.ways, route.way))
+                noted = replace(entry, ways=(*ways, route.way))
                 self._note(entry, noted)
                 device.entry = noted
             if self._netlink.add_route(entry.index, route):
@@ -257,14 +262,45 @@ class Addressing:
         for text in warnings:
             self._notice(device.entry.session, text)
 
+    def _follow_past(self) -> Iterator[None]:
+        """Have routes past tunnels go by the machine's gateways of now, and set again what the kernel has dropped."""
+        names = [name for name in self._devices if self._claims.goes_past(name)]
+        if not names:
+            return
+        present = set(machine.routes_past())
+        self._claims.follow(machine.look(self._indices(), self._name_servers.own(), ways=True))
+        for name in names:
+            device = self._devices.get(name)
+            if device is None or device.change is None or device.changing:
+                continue
+            change = device.change
+            granted = [route for route in self._claims.routes(name) if route.way is not None]
+            stale = [route for route in device.routes if route.way is not None and route not in granted]
+            missing = [route for route in granted if _as_dumped(route) not in present]
+            device.routes.difference_update(missing)
+            for route in (*stale, *missing):
+                if device.change is not change:
+                    break  # something else was asked for meanwhile
+                if route in device.routes:
+                    self._netlink.remove_route(device.entry.index, route)
+                    device.routes.discard(route)
+                elif problem := self._set_route(device, route):
+                    self._notice(device.entry.session, problem)
+                yield
+
     def look_again(self) -> Iterator[bool]:
-        """Have the default routes follow what has changed; yields whether rules of ours had been removed."""
+        """Have default routes and what goes past tunnels follow changes; yields whether a rule of ours was missing."""
         missing = False
         try:
             for missing in self._redirecting.look_again():
                 yield missing
         except SystemFailure as error:
             self._log.error(f"Default routes of sessions do not follow the machine's: {error}", group=LogGroup.NETCFG)
+        try:
+            for _ in self._follow_past():
+                yield missing
+        except SystemFailure as error:
+            self._log.error(f"Routes past tunnels do not follow the machine's: {error}", group=LogGroup.NETCFG)
         if missing:
             for session in self._redirecting.sessions:
                 self._notice(session, "another program removed routing rules of the tunnel; they are there again")
@@ -339,3 +375,8 @@ class Addressing:
 def _versions(device: _Device) -> frozenset[int]:
     """Of the addresses that it has."""
     return frozenset(address.version for address in device.addresses)
+
+
+def _as_dumped(route: DeviceRoute) -> tuple[Prefix, int, Way | None]:
+    """A route past a tunnel as machine.routes_past tells of it."""
+    return Prefix.of(ip_network(route.destination)), route.metric or _KERNELS_METRIC[route.version], route.way

@@ -136,7 +136,7 @@ class Network:
         SystemFailure, and nothing is set any more.  That is so too when it is cancelled, for whatever is asked of this
         object afterwards.
         """
-        if settings.redirect is not None:
+        if settings.redirect is not None or any(route.past for route in settings.routes):
             self._routing_events.start()
         warnings: list[str] = []
         steps = self._addressing.replace(device, settings, warnings)

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import field
 from msgspec.structs import replace
 
+from ...policy import redirect as redirection
 from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import (
     MAX_PUBLIC,
@@ -83,6 +84,7 @@ class _Claim(msgspec.Struct):
     routes: dict[DeviceRoute, Prefix] = {}  # that are set, or about to be
     public: dict[int, int] = {}  # how many public addresses it reaches by its tunnel, by IP version
     past: _Past = field(default_factory=_Past)
+    redirected: frozenset[int] = frozenset()  # versions of IP of which it asks for the default route
 
     @property
     def name(self) -> str:
@@ -121,6 +123,10 @@ class Claims:
                 f"the VPN server {server} is reached through another session's tunnel, by its route {network}"
             )
             notes.append(f"the VPN server {server} is reached through {other.name}")
+        redirected = redirection.versions(settings.redirect) if settings.redirect else frozenset()
+        for other in self._past_others(owner, redirected):
+            warnings.append(f"another user's session has routes past the tunnel ({other.past.routes})")
+            notes.append(f"{other.past.routes} routes of {other.name} go past its tunnel")
         had = {(prefix, route.way is not None) for route, prefix in mine.routes.items()}
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
@@ -146,7 +152,7 @@ class Claims:
         waited = [key for key in self._pending if key[0] == device]
         self._forget_routes(device)
         self._claims[device] = _Claim(
-            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past
+            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past, redirected
         )
         for route, prefix in routes.items():
             self._hold(device, route, prefix)
@@ -202,6 +208,23 @@ class Claims:
             claim.routes[route] = prefix
             self._hold(device, route, prefix)
             yield key
+
+    def goes_past(self, device: str) -> bool:
+        """Whether its session has a route past its tunnel."""
+        return device in self._claims and any(route.way for route in self._claims[device].routes)
+
+    def follow(self, machine: Machine) -> None:
+        """Have what goes past tunnels go as the machine sends by now; where it sends nowhere, as before."""
+        self._surroundings = Surroundings(machine)
+        for claim in self._claims.values():
+            claim.routes = {self._led_anew(route, prefix): prefix for route, prefix in claim.routes.items()}
+        self._pending = {
+            (device, self._led_anew(route, prefix)): prefix for (device, route), prefix in self._pending.items()
+        }
+
+    def _led_anew(self, route: DeviceRoute, prefix: Prefix) -> DeviceRoute:
+        way = self._surroundings.way_past(prefix) if route.way is not None else None
+        return replace(route, way=way) if way is not None else route
 
     def _forget_routes(self, device: str) -> None:
         if claim := self._claims.get(device):
@@ -297,6 +320,11 @@ class Claims:
         past.public[version] = mine
         return ""
 
+    def _past_others(self, owner: int, versions: frozenset[int]) -> list[_Claim]:
+        """The other users' sessions of which something of these versions of IP goes past their tunnels."""
+        others = (claim for claim in self._claims.values() if claim.owner != owner)
+        return [claim for claim in others if any(route.way and route.version in versions for route in claim.routes)]
+
     def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:
         """The route of another session by which this machine sends to `server`, if it does."""
         ways = [(taken, holder) for taken, holder in self._routed.covering(Prefix.alone(server)) if holder != device]
@@ -316,7 +344,9 @@ class Claims:
             if taken == prefix:
                 return "another session of the same user has it", claim
         if past:
-            return None
+            others = (claim for claim in self._claims.values() if claim.owner != owner)
+            has_all = next((claim for claim in others if prefix.version in claim.redirected), None)
+            return ("another user's session has the default route", has_all) if has_all else None
         at = bisect_left(self._servers, (Host(prefix.version, prefix.first), ""))
         for server, holder in self._servers[at:]:
             if not prefix.covers(server):
