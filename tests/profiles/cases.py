@@ -16,10 +16,7 @@ def _each(chosen: Iterable[Sample]) -> pytest.MarkDecorator:
 
 
 NOT_YET = {
-    *("commercial/device-by-name", "clouds/azure-unfilled", "installers/placeholder-in-angle-brackets"),
-    *("ancient/static-key-embedded", "ancient/static-key-file", "ancient/crl-directory", "broken/empty"),
-    *("broken/blank-lines", "broken/html", "broken/html-not-declared", "broken/wireguard", "broken/utf-16"),
-    *("broken/utf-16-big-endian", "broken/latin-1-value", "broken/server", "broken/server-by-mode"),
+    *("clouds/azure-unfilled", "installers/placeholder-in-angle-brackets"),
     *("broken/certificate-cut-off", "broken/key-in-place-of-certificate"),
 }
 EACH = _each(samples())

@@ -2,12 +2,15 @@
 
     python -m openvpn3_sessionmgr.tests.profiles.compatibility [LABEL…]
 
-Runs in the lab (`make compatibility`).  With labels, the rows of these samples are printed and nothing is written.
+Runs in the lab (`make compatibility`).  With labels, as commercial/fingerprint, only the rows of these samples are made
+anew.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +73,7 @@ def _reason(sample: Sample, papers: Papers, directory: Path) -> str:
     return "; ".join(f"{one.option}: {one.reason}" if one.option else one.reason for one in refused)
 
 
-def _here_and_plain(chosen: list[Sample], pki: Pki) -> list[tuple[str, str]]:
+def _here_and_plain(chosen: Sequence[Sample], pki: Pki) -> list[tuple[str, str]]:
     papers = Papers(pki)
     said = []
     with tempfile.TemporaryDirectory() as place, Lab(pki) as lab:
@@ -82,9 +85,10 @@ def _here_and_plain(chosen: list[Sample], pki: Pki) -> list[tuple[str, str]]:
 
 
 def cell(text: str) -> str:
-    """`text` as a cell of a table, cut if it is long."""
+    """`text` as a cell of a table, cut if it is long; a cell stays as it is."""
     line = " ".join(text.split())
-    return (line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…").replace("|", "\\|").replace("<", "\\<")
+    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    return re.sub(r"(?<!\\)([|<])", r"\\\1", line)
 
 
 def _count(what: str, words: tuple[str, ...], rows: list[Row]) -> str:
@@ -114,21 +118,43 @@ def document(rows: list[Row], plain: str, original: str) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def main() -> int:
-    """Run the command; the exit status."""
-    wanted = sys.argv[1:]
-    chosen = [sample for sample in samples() if not wanted or sample.label in wanted]
+def _measured(chosen: Sequence[Sample]) -> tuple[str, list[Row]]:
+    """Run these samples everywhere: the version of the original, and the rows."""
     pki = Pki()
     said = _here_and_plain(chosen, pki)
     rows = []
     with Original(V27, pki) as original:
-        version = original.version
         for sample, (ours, plain) in zip(chosen, said, strict=True):
             rows.append(Row(sample, ours, plain, original.verdict(sample)))
             print(sample.label, *rows[-1][1:], sep=" | ", flush=True)
-    if not wanted:
-        done = subprocess.run(["openvpn", "--version"], capture_output=True, text=True, check=False)
-        DOCUMENT.write_text(document(rows, done.stdout.split()[1], version))
+        return original.version, rows
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The cells behind the name in the rows of a document, by the samples' labels."""
+    titles = {title: family for family, title in FAMILIES.items()}
+    found = {}
+    for part in text.split("\n## ")[1:]:
+        title, _, *lines = part.strip().split("\n")
+        for line in lines[2:]:
+            name, *cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
+            found[f"{titles[title]}/{name}"] = cells
+    return found
+
+
+def main() -> int:
+    """Run the command; the exit status."""
+    wanted = sys.argv[1:] or [sample.label for sample in samples()]
+    version, measured = _measured([sample for sample in samples() if sample.label in wanted])
+    before = rows_of(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
+    new = {row.sample.label: row for row in measured}
+    rows = [
+        new[sample.label] if sample.label in new else Row(sample, *before[sample.label][1:])
+        for sample in samples()
+        if sample.label in new or sample.label in before
+    ]
+    done = subprocess.run(["openvpn", "--version"], capture_output=True, text=True, check=False)
+    DOCUMENT.write_text(document(rows, done.stdout.split()[1], version))
     return 0
 
 

@@ -21,6 +21,7 @@ from .papers import Papers
 _TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 _ATTEMPTS = 3  # the original loses a session now and then that it has just started
 _PATIENCE = 3  # seconds until what has not failed is on its way
+_LONG_PATIENCE = 30  # seconds to connect
 _IPV4 = b"\x08\x00"  # of Ethernet
 _DNS = 53
 
@@ -116,8 +117,10 @@ class Original:
             return "no session"
         try:
             return self._way(sample, path)
-        except (BusError, LabError) as error:
-            return f"fails: {error}"
+        except BusError as error:
+            return f"fails: {error.text}"
+        except LabError:
+            return f"fails: no tunnel within {_LONG_PATIENCE} s"
         finally:
             try:
                 self._alice.session(path, "Disconnect")
@@ -147,7 +150,7 @@ class Original:
             end = self._tried(path, answers)
         else:
             with far_side(self._lab, sample, self._papers):
-                minor, text = connect(self._alice, path, answers, deadline=30)
+                minor, text = connect(self._alice, path, answers, deadline=_LONG_PATIENCE)
             end = "connects" if minor == StatusMinor.CONN_CONNECTED else f"fails: {text}"
         return f"{end}; asks for {', '.join(more)}" if more else end
 
@@ -157,9 +160,7 @@ class Original:
             try:
                 _, text = connect(self._alice, path, answers, deadline=_PATIENCE)
             except LabError:
-                if any(map(_is_for_a_server, cable.frames())):
-                    return "starts"
-                raise
+                return "starts" if any(map(_is_for_a_server, cable.frames())) else "starts, and sends nothing"
         return f"fails: {text}"
 
 

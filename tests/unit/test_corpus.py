@@ -1,6 +1,8 @@
 """What becomes of each sample profile: read as `ovpnctl` does, and compiled as a worker does."""
 
 import json
+import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,18 @@ from ...worker.profile.compiler import compile_profile
 from ...worker.profile.values import ProfileRefused
 from ..lab.pki import Pki
 from ..profiles.cases import EACH
-from ..profiles.compatibility import DOCUMENT, cell, here
+from ..profiles.compatibility import DOCUMENT, cell, here, rows_of
 from ..profiles.corpus import Sample, reasons, samples
 from ..profiles.papers import Papers
+
+# Beside what is no host's: loopback, masks, "all".
+FOR_DOCUMENTATION = [
+    ip_network(one)
+    for one in (
+        *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"),
+        *("127.0.0.1/32", "255.255.255.0/24", "0.0.0.0/32"),
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +57,19 @@ def test_check(sample: Sample, papers: Papers, tmp_path: Path) -> None:
     assert not difference or (sample.on_this_machine and found["usable"]), difference
 
 
+@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.label)
+def test_no_real_host_is_named(sample: Sample) -> None:
+    text = "\n".join([sample.text, *sample.files.values()])
+    for address in map(ip_address, re.findall(r"\b\d+(?:\.\d+){3}\b", text)):
+        assert any(address in network for network in FOR_DOCUMENTATION), address
+    for host in re.findall(r"^\W*remote\W+([^\s'\"]*[a-z][^\s'\"]*)", text, re.MULTILINE):
+        assert host.endswith((".example", ".example.org", ".test")) or "." not in host or ":" in host, host
+
+
 def test_the_document_has_them_all() -> None:
     """What it says of other programs is measured (`make compatibility`); what it says of this one, tests hold."""
-    rows = [line.split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
-    said = {(row[0].removeprefix("| "), row[1]): row[2] for row in rows if len(row) == 5}
-    del said["profile", "what it is"]
-    expected = {(sample.name, cell(sample.what)): cell(here(sample)) for sample in samples()}
-    assert said.keys() == expected.keys()
-    assert [name for name, end in expected.items() if not said[name].startswith(end)] == []
+    said = rows_of(DOCUMENT.read_text())
+    assert said.keys() == {sample.label for sample in samples()}
+    for sample in samples():
+        what, end, *_ = said[sample.label]
+        assert what == cell(sample.what) and end.startswith(cell(here(sample))), sample.label

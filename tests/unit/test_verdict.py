@@ -85,6 +85,8 @@ def test_what_only_the_service_knows_is_no_refusal() -> None:
     found = verdict(START + "pkcs11-providers card\npkcs11-id x\n")
     assert not found.refused and [(one.option, one.line) for one in found.warnings] == [("pkcs11-providers", 7)]
     assert verdict(START + "pkcs11-id x\n").refused
+    found = verdict(START + "dev-type tun\ndev tun5\ndev office\n")
+    assert not found.refused and [(one.option, one.line) for one in found.warnings] == [("dev", 9)]
 
 
 @pytest.mark.parametrize("text", ["", "<!DOCTYPE HTML>\n<p>", "<html>\n</html>", "root:x:0:0:root:/root:/bin/sh\n" * 3])

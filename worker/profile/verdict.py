@@ -7,12 +7,13 @@ knows whether it can use them: what they would refuse is not among the refusals.
 
 import msgspec
 
+from ...policy import device_names
 from ...policy.profile.options import OPTIONS, REFUSED
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
 from ...policy.profile.syntax import Option, ProfileTextError
 from .compiler import Compiler
 from .reading import read_options
-from .values import ProfileRefused
+from .values import ProfileRefused, shown
 
 
 class Remark(msgspec.Struct, frozen=True):
@@ -81,6 +82,10 @@ class _Judge(Compiler):
         self.scope = scope
         if option.name == PROVIDERS:
             self.warnings.append(Remark("only the service knows which providers there are", PROVIDERS, option.line))
+        named = option.params[:1] if option.name == "dev" and len(self.refused) == before else ()
+        if any(device_names.refusal(name, device_names.DEFAULT) for name in named):
+            reason = f"the device is tun0, tun1 or so, unless the administrator allows the name {shown(named[0])}"
+            self.warnings.append(Remark(reason, "dev", option.line))
 
     def verdict(self, whole: tuple[Remark, ...]) -> Verdict:
         """The verdict, with `whole` as what is wrong with the whole profile."""

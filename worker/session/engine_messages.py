@@ -76,7 +76,7 @@ _never(
     "The server's certificate has the fingerprint {0}, which the profile does not list (peer-fingerprint)",
     pattern=r"fingerprint: ([0-9A-Fa-f:]+)",
 )  # fmt: skip
-_WHOSE = r"depth=\d+, error=.*?: (.*?)(?:, serial=\w+)?$"
+_WHOSE = r"(.*?)(?:, serial=\w+)?$"  # users look for the engine's words
 for _holds, _cause, _text in (
     ("CRL has expired", Cause.REVOCATION_LIST, "The profile's revocation list (crl-verify) has expired"),
     ("CRL is not yet valid", Cause.REVOCATION_LIST, "The profile's revocation list (crl-verify) is not valid yet"),
@@ -93,7 +93,7 @@ for _holds, _cause, _text in (
     ("unable to verify", Cause.SERVER_AUTHORITY, "The server's certificate is not from the profile's authority: {0}"),
 ):
     _never("VERIFY ERROR", _cause, _text, holds=_holds, pattern=_WHOSE)
-_never("VERIFY ERROR", Cause.SERVER_CERTIFICATE, "The server's certificate is not accepted: {0}", pattern="error=(.*)")
+_never("VERIFY ERROR", Cause.SERVER_CERTIFICATE, "The server's certificate is not accepted: {0}", pattern=_WHOSE)
 
 # What the server says of the profile's certificate, and of the TLS connection (RFC 8446, alerts).  A server that does
 # not like a certificate most often says nothing.
