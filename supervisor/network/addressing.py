@@ -290,7 +290,7 @@ class Addressing:
                 yield
 
     def look_again(self) -> Iterator[bool]:
-        """Have default routes and what goes past tunnels follow changes; yields whether a rule of ours was missing."""
+        """Have default routes and what goes past tunnels follow changes; yields whether rules of ours were missing."""
         missing = False
         try:
             for missing in self._redirecting.look_again():

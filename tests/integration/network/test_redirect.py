@@ -451,8 +451,13 @@ async def test_wg_quick_after(tmp_path: Path) -> None:
 async def test_tailscale(tmp_path: Path) -> None:
     """Its network is its own; its marked packets leave by the machine's default route."""
     machine()
-    rules = ("5210 fwmark 0x80000/0xff0000 lookup main", "5230 fwmark 0x80000/0xff0000 lookup default")
-    rules += ("5250 fwmark 0x80000/0xff0000 unreachable", "5270 lookup 52")
+    marked = "fwmark 0x80000/0xff0000"
+    rules = (
+        f"5210 {marked} lookup main",
+        f"5230 {marked} lookup default",
+        f"5250 {marked} unreachable",
+        "5270 lookup 52",
+    )
     other_vpn("route add 198.19.0.0/16 dev other table 52", *(f"rule add pref {rule}" for rule in rules))
     net = network(tmp_path)
     with unchanged():
