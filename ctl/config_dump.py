@@ -10,7 +10,7 @@ from ..policy.pieces import whole
 from ..policy.profile.credentials import without_credentials
 from ..policy.profile.syntax import ProfileTextError
 from .exits import CommandError, CommandExit, sanitize
-from .profiles import check_one_name, find_profile, names_a_profile, readable_properties
+from .profiles import MASK, SECRET_OVERRIDE, check_one_name, find_profile, names_a_profile, readable_properties
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 
@@ -53,6 +53,7 @@ def config_dump(path: str | None, config: str | None, with_credentials: bool, as
         options = json.loads(reply.body[0])
         if not with_credentials:
             options |= {name: _ASKED[name] for name in _ASKED.keys() & options.keys()}
+            overrides |= {name: MASK for name in overrides if name == SECRET_OVERRIDE}
         return {"object_path": found, **members, "overrides": overrides, "profile": [options]}
 
     if as_json:

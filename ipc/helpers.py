@@ -1,15 +1,16 @@
-"""The messages between the supervisor and its two helper processes, the spawner and the resolver.
+"""The messages between the supervisor and its helper processes: the spawner, the resolver, and the name setter.
 
-Both inherit their end of a SOCK_SEQPACKET pair with a fixed descriptor number, and a pipe, from which they first read
+Each inherits its end of a SOCK_SEQPACKET pair with a fixed descriptor number, and a pipe, from which they first read
 their setup.
 """
 
 import struct
 from collections.abc import Collection
-from typing import Any, Union
+from typing import Any, Literal, Union
 
 import msgspec
 
+from ..policy.dns import DnsSettings
 from ..policy.limits import MAX_FRAME
 from ..policy.profile.pkcs11 import MAX_PROVIDERS
 from ..policy.sandbox.layers import Layer
@@ -19,6 +20,7 @@ SPAWNER_FD = 3
 RESOLVER_FD = 4
 SETUP_FD = 5  # a pipe with Setup
 CGROUP_FD = 6  # the directory of the cgroup that sessions get theirs in, or /dev/null where there is none
+NAMES_FD = 7  # the name setter's
 
 # The one request a spawner reads: "start one" with this user id and these PKCS#11 providers, one bit each.  Fixed size
 # and layout, since code execution in the spawner is root: there is nothing here to parse.  It carries one descriptor,
@@ -67,6 +69,9 @@ def unpack_spawned(data: bytes) -> tuple[int, int]:
     return serial, pid
 
 
+NameSetter = Literal["", "file", "openresolv", "resolvconf"]  # what it works with; "": there is none
+
+
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seccomp filters in classic BPF (seccomp(2)), one or more programs a process; none: it is to have no filter."""
 
@@ -75,6 +80,7 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: tuple[bytes, ...] = ()
     pkcs11_engine: tuple[bytes, ...] = ()  # of sessions that use PKCS#11 providers
     resolver: tuple[bytes, ...] = ()
+    name_setter: tuple[bytes, ...] = ()  # of one that works on a file itself
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +93,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: frozenset[Layer]  # of the sandbox, that are to be on
     filters: Filters
     providers: tuple[StagedProvider, ...]
+    name_setter: NameSetter
     stopped_grace: float  # seconds that a serving process may be stopped (SIGSTOP), 0 for ever
 
 
@@ -115,6 +122,30 @@ class ServesAnew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=Tr
     """From a resolver that takes the place of one that died: whatever that one had read it has not answered."""
 
 
+class SetNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """To the name setter: have this machine use the name servers of a session's device for all names."""
+
+    number: int
+    device: str
+    settings: DnsSettings
+
+
+class UnsetNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """To the name setter: put back what was there before."""
+
+    number: int
+    device: str
+
+
+class NamesDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """From the name setter: the answer to each of its requests."""
+
+    number: int
+    error: str = ""
+
+
+ToNameSetter = SetNames | UnsetNames
+FromNameSetter = NamesDone | ServesAnew
 ToResolver = Lookup | Cancel
 FromResolver = LookupResult | ServesAnew
 
@@ -122,9 +153,11 @@ _encoder = msgspec.msgpack.Encoder()
 _to_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[Lookup, Cancel])  # noqa: UP007
 _lookup_result = msgspec.msgpack.Decoder(LookupResult)
 _from_resolver: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[LookupResult, ServesAnew])  # noqa: UP007
+_to_name_setter: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[SetNames, UnsetNames])  # noqa: UP007
+_from_name_setter: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[NamesDone, ServesAnew])  # noqa: UP007
 
 
-def encode(message: ToResolver | FromResolver | Setup) -> bytes:
+def encode(message: ToResolver | FromResolver | ToNameSetter | FromNameSetter | Setup) -> bytes:
     """One message to or from a helper as a frame; for the setup, as what SETUP_FD gives."""
     return _encoder.encode(message)
 
@@ -134,6 +167,20 @@ def decode_to_resolver(frame: bytes) -> ToResolver:
     request = _decode(_to_resolver, frame)
     assert isinstance(request, Lookup | Cancel)
     return request
+
+
+def decode_to_name_setter(frame: bytes) -> ToNameSetter:
+    """A frame read by the name setter.  Raises BadFrame."""
+    request = _decode(_to_name_setter, frame)
+    assert isinstance(request, SetNames | UnsetNames)
+    return request
+
+
+def decode_from_name_setter(frame: bytes) -> FromNameSetter:
+    """A frame read from the name setter.  Raises BadFrame."""
+    answer = _decode(_from_name_setter, frame)
+    assert isinstance(answer, NamesDone | ServesAnew)
+    return answer
 
 
 def decode_lookup_result(frame: bytes) -> LookupResult:

@@ -105,6 +105,7 @@ MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunne
 # options that a server pushes in one reply; beyond: the worker leaves out the rest, and says so
 MAX_PUSHED_OPTIONS = 2 * MAX_ROUTES
 MAX_REMOTES = 1024  # servers of one profile, for the same reason; beyond: the rest is left out, and the log says so
+MAX_RESOLV_CONF = 64 * 1024  # bytes of resolv.conf; beyond: it is not changed, and only as much is looked at
 MAX_NAME_SERVERS = 8  # name servers of one session; beyond: the worker leaves out the rest, and says so
 MAX_DNS_DOMAINS = 32  # domains of one session's name servers; beyond: the worker leaves out the rest, and says so
 MAX_PUBLIC_IPV4 = 2**25  # public addresses that the sessions of one user may route, two /8; beyond: the session fails

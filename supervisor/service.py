@@ -91,11 +91,17 @@ class Service:
                 ),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
+            self._name_service = NameService(
+                connection,
+                self._log,
+                self._network.name_servers,
+                options.runtime_dir / "names",
+                self._processes.name_setter,
+                prepared.dns,
+                options.dns,
+            )
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
-        self._name_service = NameService(
-            connection, self._log, self._network.name_servers, option=options.dns_backend, who=options.dns
-        )
         signals = Signals(connection)
         self._configuration: ConfigurationService | None = None
         profiles: Profiles
@@ -204,6 +210,7 @@ class Service:
         self._dispatcher.close()
         self._connection.close()
         await self._network.close()
+        self._name_service.names.close()
         self._processes.close()
 
     # Starting

@@ -84,3 +84,10 @@ RESOLVER_FILES = {
     "/": Files("read list", "resolv.conf, modules of the name service and their files"),
     "/dev/null": Files("read write truncate", "standard input and output"),
 }
+
+# The name setter where it writes resolv.conf itself: that file, wherever it is, and no other.
+NAME_SETTER_FILES = {
+    "/": Files("read list", "modules of Python"),
+    "/dev/null": Files("read write truncate", "standard input and output"),
+    "/etc/resolv.conf": Files("read write truncate", "name servers"),
+}

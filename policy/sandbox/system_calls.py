@@ -240,6 +240,17 @@ RESOLVER = Table((
 ))  # fmt: skip
 
 
+# The name setter's, where it writes resolv.conf itself; what it executes otherwise is the administrator's own.
+NAME_SETTER = Table((
+    *_ANY_PROCESS,
+    *_LOADS_PROGRAMS,
+    *_READS_FILES,
+    Row("open openat ftruncate", "resolv.conf; Landlock says which file"),
+    *_each("ioctl", "Python asks each file that it reads whether it is a terminal", 1, (_TCGETS,)),
+    *_each("prctl", "read-back of what confines it", 0, _PR_QUERIES),
+))  # fmt: skip
+
+
 def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None = None) -> Table:
     """The spawner's, when its template is built: its own, its workers' until they load theirs, the engine's.
 

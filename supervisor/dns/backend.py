@@ -11,6 +11,7 @@ class Backend(ABC):
 
     name: str
     by_domain = False  # it can look up names by their domains, each with other servers
+    outlives_device = False  # what it has set stays when the device goes
     bus_name = ""  # of the service that does it; when that starts, all is set again
 
     def prepare(self, device: str) -> None:  # noqa: B027

@@ -24,9 +24,9 @@ class Grant(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()  # with names of other sessions, for root only
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing would be looked up with its name servers."""
-        return not self.settings.everything and not self.settings.domains
+    def usable(self) -> bool:
+        """Whether there is something to set: not if all that is asked for waits."""
+        return self.settings.everything or bool(self.settings.domains) or not self.warnings
 
 
 class _Claim(msgspec.Struct):

@@ -19,6 +19,7 @@ from ..network.name_servers import MachineNameServers
 from .backend import Backend
 from .choice import Who
 from .claims import Grant, NameClaims
+from .journal import NamesJournal
 
 
 class _Device(msgspec.Struct):
@@ -34,12 +35,21 @@ class _Device(msgspec.Struct):
 class Names:
     """The name servers of all sessions."""
 
-    def __init__(self, backend: Backend, because: str, who: Who, machine: MachineNameServers, log: Log) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        because: str,
+        who: Who,
+        machine: MachineNameServers,
+        journal: NamesJournal | None,
+        log: Log,
+    ) -> None:
         """`because` says why it is this back end."""
         self.on_notice: Callable[[str, str], None] = lambda session, text: None  # for the log of this session
         self._backend, self._because = backend, because
         self._who = who
         self._machine = machine
+        self._journal = journal
         self._log = log
         self._claims = NameClaims()
         self._devices: dict[str, _Device] = {}
@@ -55,6 +65,24 @@ class Names:
         """What is set for a device; None if nothing is."""
         known = self._devices.get(device)
         return known.grant.settings if known and known.in_force else None
+
+    async def recover(self) -> list[str]:
+        """Give back what an earlier instance left behind; the devices.  To be called first."""
+        recovered = []
+        for device in self._journal.devices() if self._journal is not None else ():
+            try:
+                await self._backend.unset(device)
+            except SystemFailure as error:
+                self._log.error(f"Name servers of an earlier instance could not be given back: {error}")
+            else:
+                recovered.append(device)
+                self._forget(device)
+        return recovered
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            self._journal.close()
 
     def prepare(self, device: str) -> None:
         """A session begins with this device."""
@@ -115,13 +143,16 @@ class Names:
             known = self._devices.get(device)
             if known is None:
                 return []
-            if known.grant.empty and known.grant.warnings:
+            settings = known.grant.settings
+            if not (settings.everything if not self._backend.by_domain else known.grant.usable):
                 await self._unset(device, known)
                 return []
-            settings = known.grant.settings
-            self._machine.lend(device, [server.address for server in settings.servers])
+            addresses = [server.address for server in settings.servers]
+            self._machine.lend(device, addresses, alone=not self._backend.by_domain)
             known.touched, known.in_force = True, False
             try:
+                if self._backend.outlives_device and self._journal is not None:
+                    self._journal.write(device)
                 async with asyncio.timeout(DNS_DEADLINE * 2):
                     await self._backend.set(device, settings)
             except (SystemFailure, TimeoutError) as error:
@@ -151,11 +182,20 @@ class Names:
         try:
             async with asyncio.timeout(DNS_DEADLINE * 2):
                 await self._backend.unset(device)
+            self._forget(device)
         except (SystemFailure, TimeoutError) as error:
             text = f"Name servers could not be given back: {self._reason(error)}"
             self._log.warn(text, group=LogGroup.NETCFG, session=known.session)
         finally:
             self._machine.give_back(device)
+
+    def _forget(self, device: str) -> None:
+        """Remove the record of a device."""
+        if self._journal is not None:
+            try:
+                self._journal.remove(device)
+            except OSError as error:
+                self._log.error(f"The note of name servers cannot be removed: {error.strerror}", group=LogGroup.NETCFG)
 
     def _reason(self, error: Exception) -> str:
         return str(error) or f"{self._backend.name} takes too long"

@@ -1,13 +1,18 @@
 """The name servers of sessions, made ready when the service starts."""
 
+from pathlib import Path
+
 from dbus_fast import Message, MessageType
 
 from ..bus.connection import BUS_PATH, BusConnection, BusRefused
 from ..bus.inbound import BUS
 from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
+from ..workers.names_client import NameSetterClient
 from .backend import Backend, NoBackend
-from .choice import Choice, Option, Who, choose
+from .by_helper import ByHelper
+from .choice import Choice, Who
+from .journal import NamesJournal
 from .names import Names
 from .resolved import Resolved
 
@@ -16,18 +21,27 @@ class NameService:
     """The back end that is used, and why; `names` is what sessions use."""
 
     def __init__(
-        self, connection: BusConnection, log: Log, machine: MachineNameServers, *, option: Option, who: Who
+        self,
+        connection: BusConnection,
+        log: Log,
+        machine: MachineNameServers,
+        journal: Path,
+        setter: NameSetterClient,
+        choice: Choice,
+        who: Who,
     ) -> None:
+        """`journal` is a directory of its own.  Raises OSError if that cannot be used."""
         self._connection, self._log = connection, log
-        self._choice = choose(option)
-        self._backend = _backend(self._choice, connection)
+        self._backend = _backend(choice, connection, setter)
         self._who = who
-        self.names = Names(self._backend, self._choice.reason, who, machine, log)
+        self.names = Names(self._backend, choice.reason, who, machine, NamesJournal(journal), log)
 
     async def start(self) -> None:
         """Say what is used, and watch whether it starts anew.  Raises BusLost."""
         whose = {"any": "", "root": ", for sessions of root only", "refuse": ", but --dns=refuse"}[self._who]
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
+        for device in await self.names.recover():
+            self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
         if not self._backend.bus_name:
             return
         self._connection.add_message_handler(self._signalled)
@@ -46,7 +60,11 @@ class NameService:
                 self.names.reappeared()
 
 
-def _backend(choice: Choice, connection: BusConnection) -> Backend:
+def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient) -> Backend:
     if choice.kind == "resolved":
         return Resolved(connection.ask)
+    if choice.kind == "file":
+        return ByHelper("/etc/resolv.conf", setter)
+    if choice.kind in ("openresolv", "resolvconf"):
+        return ByHelper(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")

@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_WAYS
-from ...policy.network import NetworkSettings, check, is_private
+from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import machine
-from .claims import Claims, Conflict, DeviceRoute
-from .firewall import Firewall, Guard
+from .claims import Claims, Conflict
+from .device_routes import DeviceRoute
+from .firewall import Firewall
+from .guards import AddressGuards
 from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
@@ -62,7 +64,6 @@ class Addressing:
         second entry down in place of the first before it comes true, or raises SystemFailure.
         """
         self._netlink = netlink
-        self._firewall = firewall
         self._log = log
         self._freed = freed
         self._notice = notice
@@ -71,7 +72,7 @@ class Addressing:
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
-        self._guards: dict[Host, Guard] = {}
+        self._guards = AddressGuards(firewall, log)
         self._redirecting = Redirecting(journal, log, terms, self._indices, public_networks=public_networks)
 
     def __contains__(self, name: object) -> bool:
@@ -161,7 +162,7 @@ class Addressing:
             for route in device.routes
             if route not in granted or (route.version in disturbed and route.way is None)
         ]
-        self._guard(device, wanted, warnings)
+        warnings += self._guards.begin(device.owner, device.entry, wanted)
         netlink.set_up(index, mtu)
         yield
         for route in stale:
@@ -172,9 +173,9 @@ class Addressing:
             netlink.remove_address(index, address)
             device.addresses.discard(address)
             yield
-        self._end_guard(gone)
+        self._guards.end(gone)
         for address in wanted:
-            if address not in device.addresses and self._may_be_set(device, address):
+            if address not in device.addresses and self._guards.permit(device.owner, address):
                 try:
                     netlink.add_address(index, address)
                     device.addresses.add(address)
@@ -321,7 +322,7 @@ class Addressing:
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
         self._redirecting.down(device.entry.name)
-        self._end_guard(device.addresses)
+        self._guards.end(device.addresses)
         device.change = None
         device.changing = False
         device.addresses.clear()
@@ -338,38 +339,6 @@ class Addressing:
     def _look_at_pending(self) -> None:
         if self._claims.pending or self._redirecting.waiting:
             self._freed()
-
-    # The firewall
-
-    def _guard(self, device: _Device, addresses: tuple[Host, ...], warnings: list[str]) -> None:
-        """Keep other users of the machine from these addresses before they are set; see `_may_be_set`."""
-        if device.owner == 0:
-            return
-        guard = Guard((device.owner, device.entry.uid), device.entry.index)
-        guards = self._guards | dict.fromkeys(addresses, guard)
-        try:
-            self._firewall.guard(guards)
-            self._guards = guards
-        except SystemFailure as error:
-            for address in addresses:
-                if not self._may_be_set(device, address):
-                    warnings.append(
-                        f"address {address} is left out: it is public, and other users of this machine cannot be kept "
-                        f"from taking its owner for the host that has it ({error})"
-                    )
-
-    def _may_be_set(self, device: _Device, address: Host) -> bool:
-        private = is_private(address.version, address.number, address.number)
-        return device.owner == 0 or private or address in self._guards
-
-    def _end_guard(self, addresses: set[Host]) -> None:
-        if not self._guards.keys() & addresses:
-            return
-        self._guards = {host: guard for host, guard in self._guards.items() if host not in addresses}
-        try:
-            self._firewall.guard(self._guards)
-        except SystemFailure as error:
-            self._log.error(f"Addresses stay closed to other users: {error}", group=LogGroup.NETCFG)
 
 
 def _versions(device: _Device) -> frozenset[int]:

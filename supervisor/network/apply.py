@@ -20,7 +20,7 @@ from ..logging.log import Log
 from ..waiting import shared
 from . import machine, tun
 from .addressing import Addressing
-from .claims import DeviceRoute
+from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
 from .link_events import LinkEvents

@@ -11,7 +11,7 @@ Pure logic.  Whoever comes first keeps what it has:
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 import msgspec
@@ -23,7 +23,6 @@ from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import (
     MAX_PUBLIC,
     NetworkSettings,
-    attached_network,
     is_private,
     public_size,
     requested_networks,
@@ -31,10 +30,9 @@ from ...policy.network import (
     too_public,
 )
 from ..errors import SystemFailure
-from .prefixes import Host, Prefix, PrefixMap, Way
+from .device_routes import DeviceRoute, wanted
+from .prefixes import Host, Prefix, PrefixMap
 from .surroundings import Machine, Surroundings
-
-_ATTACHED_METRIC = {4: 0, 6: 256}  # what the kernel gives to the networks of addresses
 
 
 class Conflict(SystemFailure):
@@ -43,19 +41,6 @@ class Conflict(SystemFailure):
     def __init__(self, text: str, note: str = "") -> None:
         super().__init__(text)
         self.note = note
-
-
-class DeviceRoute(msgspec.Struct, frozen=True):
-    """A route through a session's device, or past it."""
-
-    destination: str
-    metric: int = 0  # 0: the kernel's default
-    source: Host | None = None  # the address whose network this is; None for a route that was asked for
-    way: Way | None = None  # past the device
-
-    @property
-    def version(self) -> int:
-        return 6 if ":" in self.destination else 4
 
 
 class Decision(msgspec.Struct):
@@ -131,7 +116,7 @@ class Claims:
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
         going_past = _Past()
-        for route, prefix, past in _wanted(settings, addresses):
+        for route, prefix, past in wanted(settings, addresses):
             if past and self._surroundings.attached(prefix):
                 continue  # no tunnel gets it, so it goes past them all
             if past:
@@ -357,27 +342,6 @@ class Claims:
 
 
 _NO_PUBLIC = "this service makes tunnels to private networks only (--public-networks refuse)"
-
-
-def _wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tuple[DeviceRoute, Prefix, bool]]:
-    """The routes to networks of addresses that are set, and those that were asked for; none twice.
-
-    With each, its destination and whether it goes past the tunnel.
-    """
-    found = set[tuple[Prefix, int]]()
-    kept = set(addresses)
-    for one in settings.addresses:
-        local = Host.of(ip_address(one.local))
-        prefix = Prefix.of(attached_network(one))
-        if local in kept and prefix != Prefix.alone(local) and (prefix, 0) not in found:
-            # With 0, too: asked for once more, it is the same.
-            found.add((prefix, 0))
-            yield DeviceRoute(str(prefix), _ATTACHED_METRIC[prefix.version], local), prefix, False
-    for route in settings.routes:
-        prefix = Prefix.of(ip_network(route.destination))
-        if (prefix, route.metric) not in found:
-            found.add((prefix, route.metric))
-            yield DeviceRoute(str(prefix), route.metric), prefix, route.past
 
 
 def _shortened(lines: list[str]) -> list[str]:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
+from ...policy.limits import MAX_RESOLV_CONF
 from .prefixes import Host
 
 _FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
-_MAX_FILE = 64 * 1024  # bytes that are looked at
 
 
 class MachineNameServers:
@@ -16,30 +16,38 @@ class MachineNameServers:
     def __init__(self) -> None:
         # What sessions have lent to the machine, by device; replaced whole, since another thread reads them.
         self._lent: dict[str, frozenset[Host]] = {}
+        self._kept: frozenset[Host] = frozenset()  # the machine's, while sessions' stand in their place
         self._returned: frozenset[Host] = frozenset()  # which may be in the files for a moment longer
 
     def own(self) -> frozenset[Host]:
         """Those in use, but for ones on this machine, and those of sessions."""
         found = frozenset(_named())
         self._returned &= found
-        return found.difference(self._returned, *self._lent.values())
+        return found.difference(self._returned, *self._lent.values()) | self._kept
 
-    def lend(self, device: str, addresses: Iterable[str]) -> None:
-        """A session's name servers are about to be set.  What the machine has itself stays the machine's."""
-        lent = frozenset(Host.of(ip_address(one)) for one in addresses)
-        self._lent = {**self._lent, device: lent - self.own()}
+    def lend(self, device: str, addresses: Iterable[str], *, alone: bool = False) -> None:
+        """A session's name servers are about to be set, `alone` in the place of all others.
+
+        What the machine has itself stays the machine's.
+        """
+        lent, own = frozenset(Host.of(ip_address(one)) for one in addresses), self.own()
+        if alone:
+            self._kept = own
+        self._lent = {**self._lent, device: lent - own}
 
     def give_back(self, device: str) -> None:
         """A session's name servers are no longer set."""
         self._returned |= self._lent.get(device, frozenset())
         self._lent = {holder: hosts for holder, hosts in self._lent.items() if holder != device}
+        if not self._lent:
+            self._kept = frozenset()
 
 
 def _named() -> Iterator[Host]:
     for path in _FILES:
         try:
             with path.open(encoding="ascii", errors="replace") as file:
-                text = file.read(_MAX_FILE)
+                text = file.read(MAX_RESOLV_CONF)
         except OSError:
             continue
         yield from parse_name_servers(text)

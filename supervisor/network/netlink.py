@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import SystemFailure
 from . import dumps
-from .claims import DeviceRoute
+from .device_routes import DeviceRoute
 from .prefixes import Host, Prefix
 
 IPV6_IS_OFF = {

@@ -37,6 +37,7 @@ def build_all(layers: Collection[Layer], session_uids: range, provider_groups: i
         engine=build(system_calls.ENGINE),
         pkcs11_engine=() if provider_groups is None else build(system_calls.PKCS11_ENGINE),
         resolver=build(system_calls.RESOLVER),
+        name_setter=build(system_calls.NAME_SETTER),
     )
 
 

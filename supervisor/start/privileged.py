@@ -9,6 +9,7 @@ import msgspec
 from ...ipc.helpers import Setup
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox.layers import Layer
+from ..dns.choice import Choice, choose
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
@@ -39,6 +40,7 @@ class Prepared(msgspec.Struct, frozen=True):
     providers: ListedProviders
     descriptors: int  # files that this process may have open
     tun_directory: int | None  # see network/tun.py
+    dns: Choice  # what sets name servers
 
 
 class Start:
@@ -54,10 +56,11 @@ class Start:
         self._options = options
         self._account = privileges.service_account()
         check_unused(options.session_uids)
-        directories.make(options.runtime_dir, ("profiles", "sessions", "devices"), self._account)
+        directories.make(options.runtime_dir, ("profiles", "sessions", "devices", "names"), self._account)
         directories.make(options.state_dir, ("profiles",), self._account)
         self._log = _open_log(options, self._account)
         self._tun_directory = tun.make_own_node()
+        self._dns = choose(options.dns_backend if options.dns != "refuse" else "none")
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
         join_groups(options.pkcs11_providers)
@@ -83,6 +86,7 @@ class Start:
             layers=confined.layers,
             filters=confined.filters,
             providers=providers.staged,
+            name_setter=self._dns.name_setter,
             stopped_grace=options.stopped_grace,
         )
         try:
@@ -107,6 +111,7 @@ class Start:
             sandbox=confined,
             providers=providers,
             tun_directory=self._tun_directory,
+            dns=self._dns,
             descriptors=limit,
         )
 

@@ -33,6 +33,7 @@ class Helpers(msgspec.Struct, frozen=True):
     resolver_uid: int
     spawner: Channel
     resolver: Channel
+    names: Channel  # closed at its other end where there is no name setter
     stderr: int  # read end of the helpers' standard error
 
     def serving_spawner(self) -> list[int]:
@@ -55,12 +56,17 @@ class Starting:
         """
         spawner, spawner_theirs = channel_pair()
         resolver, resolver_theirs = channel_pair()
+        names, names_theirs = channel_pair()
         stderr, stderr_theirs = os.pipe()
         setup_theirs, self._setup = os.pipe()
         # In two steps: a target number may be the number of a descriptor that is still to be copied (even 0, where the
         # service was started without it).
-        ours = (spawner_theirs.fileno(), resolver_theirs.fileno(), setup_theirs, cgroup, stderr_theirs)
-        targets = (helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.SETUP_FD, helpers.CGROUP_FD, 2)
+        theirs = (spawner_theirs, resolver_theirs, names_theirs)
+        ours = (*(one.fileno() for one in theirs), setup_theirs, cgroup, stderr_theirs)
+        targets = (
+            *(helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.NAMES_FD),
+            *(helpers.SETUP_FD, helpers.CGROUP_FD, 2),
+        )
         above = max(*ours, *targets) + 1
         pid = os.posix_spawn(
             sys.executable,
@@ -74,20 +80,20 @@ class Starting:
                 *((os.POSIX_SPAWN_CLOSE, above + index) for index in range(len(ours))),
             ],
         )
-        spawner_theirs.close()
-        resolver_theirs.close()
+        for channel in theirs:
+            channel.close()
         os.close(stderr_theirs)
         os.close(setup_theirs)
-        for channel in (spawner, resolver):
+        for channel in (spawner, resolver, names):
             channel.socket.setblocking(False)
         os.set_blocking(stderr, False)
-        self._pid, self._spawner, self._resolver, self._stderr = pid, spawner, resolver, stderr
+        self._pid, self._spawner, self._resolver, self._names, self._stderr = pid, spawner, resolver, names, stderr
 
     def set_up(self, setup: helpers.Setup) -> Helpers:
         """Tell them what to be, once; without that they end when this process does.  Raises OSError."""
         with os.fdopen(self._setup, "wb") as pipe:
             pipe.write(helpers.encode(setup))
-        return Helpers(self._pid, setup.first_uid, self._spawner, self._resolver, self._stderr)
+        return Helpers(self._pid, setup.first_uid, self._spawner, self._resolver, self._names, self._stderr)
 
 
 def kill_serving(found: list[int]) -> None:

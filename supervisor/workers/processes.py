@@ -9,6 +9,7 @@ from ...policy.dbus_numbers import LogGroup
 from ..logging.log import Log
 from .helpers import Helpers, kill_serving
 from .lookout import Lookout, process_title
+from .names_client import NameSetterClient
 from .reap import Reaper
 from .resolver_client import ResolverClient
 from .spawner_client import SpawnerClient
@@ -37,6 +38,7 @@ class Processes:
         replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
         self.resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
         self.lookout.add_helper(helpers.serving_resolver, self.resolver.found_busy)
+        self.name_setter = NameSetterClient(helpers.names)
 
     def start(self) -> None:
         """Begin to watch.  Needs a running loop."""
@@ -45,11 +47,13 @@ class Processes:
         asyncio.get_running_loop().add_reader(self._helpers.stderr, self._log_stderr)
         self.spawner.start()
         self.resolver.start()
+        self.name_setter.start()
 
     def close(self) -> None:
         """End the helpers, and watch no more."""
         self.spawner.close()
         self.resolver.close()
+        self.name_setter.close()
         self.lookout.stop()
         self.reaper.stop()
 

@@ -198,7 +198,10 @@ class Lab:
         made.environment = self.bus.environment()
         if on_bus:
             made.start()
-            self.watcher.wait_owner("org.freedesktop.resolve1")
+            try:
+                self.watcher.wait_owner("org.freedesktop.resolve1")
+            except LabError as error:
+                raise LabError(f"{error}; it says:\n{made.process.text}") from None
         return made
 
     @functools.cached_property

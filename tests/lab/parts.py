@@ -20,13 +20,13 @@ def unpacked(package: str) -> Path:
     place = SHARED / "parts" / package
     if place.exists():
         return place
-    found = [deb for directory in (IN_TREE, _HERE) for deb in directory.glob(f"{package}_*.deb")]
+    found = sorted((IN_TREE if IN_TREE.exists() else _HERE).glob(f"{package}_*.deb"))
     if not found:
         import pytest  # not where a tree is made
 
         pytest.skip(f"{skips.CANNOT_RUN}the package {package} could not be downloaded")
     place.mkdir(parents=True)
-    subprocess.run(["dpkg-deb", "--extract", str(found[-1]), str(place)], check=True)
+    subprocess.run(["dpkg-deb", "--extract", str(found[0]), str(place)], check=True)
     return place
 
 

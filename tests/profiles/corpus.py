@@ -55,6 +55,8 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refused: str = ""  # a pattern that the reason matches; empty: it is accepted
     on_this_machine: bool = False  # it is refused for what only the service knows of the machine
     ignored: tuple[str, ...] = ()  # what is left out with a warning
+    warned: str = ""  # a pattern that the warnings of `ovpnctl check` match
+    noticed: str = ""  # in a notice that the service adds
     asks: tuple[str, ...] = ()  # names of the questions before it connects
     answers: dict[str, str] = {}  # by name of the question
     proxy: Literal["", "http", "socks"] = ""  # on the way to the server

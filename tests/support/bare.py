@@ -56,7 +56,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     context = SessionContext(
         log=Log(),
         network=network,
-        names=Names(NoBackend("there is none"), "", "any", MachineNameServers(), Log()),
+        names=Names(NoBackend("there is none"), "", "any", MachineNameServers(), None, Log()),
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),

@@ -1,7 +1,8 @@
 """What the tests of sessions have in common: a user's session, and its processes as root sees them."""
 
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import psutil
 from ...policy.dbus_numbers import StatusMinor
 from ..lab.connection import BusClient
 from ..lab.lab import Lab
+from ..lab.processes import DEADLINE
 from ..lab.service import SESSION_UIDS
 
 CFG_OK = StatusMinor.CFG_OK
@@ -86,6 +88,13 @@ def wait_gone(processes: Sequence[psutil.Process], deadline: float = 10.0) -> No
     """Wait until none of the processes is left."""
     _, alive = psutil.wait_procs(list(processes), timeout=deadline)
     assert not alive, alive
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds of which nothing tells."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 def kill(process: psutil.Process, number: signal.Signals = signal.SIGKILL) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import Address, NetworkSettings, Route
 from ...policy.redirect import EVERYTHING, Redirect
-from ...supervisor.network.claims import Claims, Conflict, DeviceRoute
+from ...supervisor.network.claims import Claims, Conflict
+from ...supervisor.network.device_routes import DeviceRoute
 from ...supervisor.network.name_servers import parse_name_servers
 from ...supervisor.network.prefixes import Host, Prefix, PrefixMap, Way
 from ...supervisor.network.surroundings import Machine
@@ -41,7 +42,7 @@ class Sessions:
         address: str | None = None,
         peer: str | None = None,
         server: str = "192.0.2.1",
-        redirect: Redirect | None = None,
+        redirected: str = "",
     ) -> list[str]:
         """Ask for these; the warnings."""
         local, _, bits = (address or "").partition("/")
@@ -50,7 +51,7 @@ class Sessions:
             addresses=(Address(local, int(bits or 32), peer),) if local else (),
             routes=tuple(Route(one) if isinstance(one, str) else one for one in routes),
             server=server,
-            redirect=redirect,
+            redirect=Redirect(networks=(redirected,)) if redirected else None,
         )
         decision = self.claims.request(device, f"session-{device}", owner, settings, self._machine)
         assert decision.addresses == ((host(local),) if local else ())
@@ -289,10 +290,9 @@ def test_routes_past_the_tunnel_are_counted_for_each_user() -> None:
 
 def test_past_the_tunnel_and_another_users_default_route() -> None:
     sessions = Sessions(WITH_GATEWAY)
-    everything = Redirect(networks=EVERYTHING[4])
     assert sessions.ask("a", ALICE, *past("203.0.113.9/32"), "10.0.0.0/8") == []
     # What was there before is told to whom it may concern,
-    assert sessions.ask("b", BOB, *past("203.0.113.8/32"), redirect=everything) == [
+    assert sessions.ask("b", BOB, *past("203.0.113.8/32"), redirected=EVERYTHING[4]) == [
         "another user's session has routes past the tunnel (1)"
     ]
     # and what comes later waits; that of her who has it does not, nor what goes into tunnels, nor IPv6.

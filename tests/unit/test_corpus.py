@@ -52,12 +52,16 @@ def test_check(sample: Sample, papers: Papers, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["check", str(sample.store(tmp_path, papers)), "--json"])
     found = json.loads(done.output)
     assert (done.exit_code == CommandExit.OK) is found["usable"]
-    refused = "; ".join(f"{one['option']} (line {one['line']}): {one['reason']}" for one in found["refused"])
+    refused, warned = (
+        "; ".join(f"{one['option']} (line {one['line']}): {one['reason']}" for one in found[kind])
+        for kind in ("refused", "warnings")
+    )
     difference = sample.difference(refused, [one["option"] for one in found["ignored"]])
+    assert re.search(sample.warned, warned), warned
     assert not difference or (sample.on_this_machine and found["usable"]), difference
 
 
-@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.label)
+@EACH
 def test_no_real_host_is_named(sample: Sample) -> None:
     text = "\n".join([sample.text, *sample.files.values()])
     for address in map(ip_address, re.findall(r"\b\d+(?:\.\d+){3}\b", text)):

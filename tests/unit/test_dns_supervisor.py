@@ -25,7 +25,7 @@ def test_the_first_session_has_all_names_until_it_ends() -> None:
     claims = NameClaims()
     assert claims.request("tun0", "s0", ALICE, ALL).settings == ALL
     second = claims.request("tun1", "s1", ALICE, DnsSettings(SERVER, ("corp.example",)))
-    assert second.settings == split("corp.example") and not second.empty
+    assert second.settings == split("corp.example") and second.usable
     assert second.warnings == (
         "the tunnel's name servers for all names are pending: another session of the same user has them",
     )
@@ -40,11 +40,11 @@ def test_the_first_session_has_all_names_until_it_ends() -> None:
 def test_another_users_domains_wait_where_they_lie_in_ones_of_the_first() -> None:
     claims = NameClaims()
     claims.request("tun0", "s0", ALICE, split("corp.example"))
-    assert claims.request("tun1", "s1", BOB, split("a.CORP.example", "corp.example")).empty
+    assert not claims.request("tun1", "s1", BOB, split("a.CORP.example", "corp.example")).usable
     assert claims.request("tun2", "s2", BOB, split("xcorp.example")).warnings == ()
     assert claims.request("tun3", "s3", ALICE, split("a.corp.example")).warnings == ()
     assert claims.request("tun4", "s4", BOB, ALL).warnings == ()
-    assert claims.request("tun5", "s5", ALICE, split("other.example")).empty
+    assert not claims.request("tun5", "s5", ALICE, split("other.example")).usable
     claims.release("tun0")
     claims.release("tun3")
     [(device, grant)] = claims.again()

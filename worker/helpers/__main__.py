@@ -1,4 +1,4 @@
-"""The spawner and the resolver, as the supervisor starts them: `python -I -m openvpn3_sessionmgr.worker.helpers`."""
+"""All helpers, as the supervisor starts them: `python -I -m openvpn3_sessionmgr.worker.helpers`."""
 
 import gc
 
@@ -6,7 +6,7 @@ from ...policy.import_blocks import block_imports
 
 
 def main() -> None:
-    """Run both helpers (spawner.py)."""
+    """Run all helpers (spawner.py)."""
     gc.disable()  # as in the supervisor; spawner.py enables it when all is imported
     block_imports()
     from .spawner import main as run

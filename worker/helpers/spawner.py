@@ -1,9 +1,9 @@
 """The spawner: makes one confined process per session on request, and does nothing else.
 
-Exec'd by the supervisor as root, before any outside input is read.  It forks the resolver, builds the template root,
-keeps four capabilities, and becomes two processes: a keeper that only waits, and the serving one, which the keeper
-forks again on the same socket when it dies.  Code execution in either is still root's power; that is why the serving
-one reads nothing but a request of fixed size.
+Exec'd by the supervisor as root, before any outside input is read.  It forks the resolver and the name setter, builds
+the template root, keeps four capabilities, and becomes two processes: a keeper that only waits, and the serving one,
+which the keeper forks again on the same socket when it dies.  Code execution in either is still root's power; that is
+why the serving one reads nothing but a request of fixed size.
 
 A worker is forked twice: A leaves the namespaces, so that its child B is the first process of a pid namespace; A
 tells the supervisor about B and ends, whereby B becomes the supervisor's child (it is the subreaper, prctl(2)).
@@ -12,6 +12,7 @@ tells the supervisor about B and ends, whereby B becomes the supervisor's child 
 import errno
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -34,7 +35,7 @@ from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
-from . import resolver
+from . import name_servers, resolver
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
 _FORK_RETRY = 0.5  # seconds
@@ -62,18 +63,39 @@ def main() -> None:
         # From a process that ends at once: so its parent is the supervisor, which sees when it is stopped.
         if os.fork() == 0:
             _end_with(lambda: _be_resolver(setup, confinement))
+        if setup.name_setter and os.fork() == 0:
+            _end_with(lambda: _be_name_setter(setup, confinement))
         os._exit(ExitStatus.OK)
     os.waitpid(starting, 0)
     os.close(helpers.RESOLVER_FD)
+    os.close(helpers.NAMES_FD)
     _end_with(lambda: _be_spawner(setup, confinement))
 
 
 def _be_resolver(setup: helpers.Setup, confinement: Confinement) -> None:
     os.close(helpers.SPAWNER_FD)
     os.close(helpers.CGROUP_FD)
+    os.close(helpers.NAMES_FD)
     prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
     confine.confine_resolver(setup.first_uid, confinement)
     keep_serving(lambda anew: resolver.serve(_inherited_channel(helpers.RESOLVER_FD), anew=anew), setup.stopped_grace)
+
+
+def _be_name_setter(setup: helpers.Setup, confinement: Confinement) -> None:
+    for descriptor in (helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.CGROUP_FD):
+        os.close(descriptor)
+    prctl.set_proctitle("openvpn3-service-sessionmgr: name setter")
+    confine.confine_name_setter()
+    # One process, until there is something to do.
+    select.select([helpers.NAMES_FD], [], [])
+
+    def serve(anew: bool) -> None:
+        if setup.name_setter == "file":
+            # Here, not before: resolv.conf may be another file by the time that another process serves.
+            confine.confine_to_resolv_conf(confinement)
+        name_servers.serve(_inherited_channel(helpers.NAMES_FD), setup.name_setter, anew=anew)
+
+    keep_serving(serve, setup.stopped_grace)
 
 
 def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:

@@ -20,6 +20,7 @@ from ...kernel import landlock, privileges, process
 from ...kernel.privileges import Step
 from ...policy.sandbox.confinement import (
     HELPER_RLIMITS,
+    NAME_SETTER_FILES,
     RESOLVER_FILES,
     SPAWNER_CAPABILITIES,
     WORKER_FILES,
@@ -56,6 +57,29 @@ def confine_resolver(uid: int, confinement: Confinement) -> None:
             *_forbid(confinement),
             *_restrict_files(confinement, RESOLVER_FILES, lambda: os.close(os.open("/dev/zero", os.O_WRONLY))),
             *load_filters(confinement.filters.resolver),
+        ]
+    )
+
+
+def confine_name_setter() -> None:
+    """Take all but the user id 0 from the calling process, and from what it executes.  Raises ConfinementError."""
+    privileges.run_steps(
+        [
+            *privileges.set_rlimits(HELPER_RLIMITS),
+            *privileges.lock_securebits(),
+            *privileges.drop_to(0, 0),
+            *privileges.forbid_new_privileges(),
+            *privileges.hide_memory(),
+        ]
+    )
+
+
+def confine_to_resolv_conf(confinement: Confinement) -> None:
+    """Leave the calling process, a name setter, that file only.  Raises ConfinementError."""
+    privileges.run_steps(
+        [
+            *_restrict_files(confinement, NAME_SETTER_FILES, lambda: os.close(os.open("/dev/zero", os.O_WRONLY))),
+            *load_filters(confinement.filters.name_setter),
         ]
     )
 

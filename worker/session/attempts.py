@@ -18,6 +18,7 @@ _LOOKUP_GRACE = 1.0  # seconds that other names may take once there is an addres
 _LOOKUP_RETRY = 3.0  # seconds until names are looked up again, none of which had an address
 _PATIENCE = 10.0  # seconds for a first connection that is expected to fail, and for a server that falls silent
 _ASKED_FOR = "SIGUSR1"  # why the engine gives up an attempt that we interrupt
+_TOKEN_EXPIRED = "auth-failure (auth-token)"  # the same, where it goes on with the password
 
 
 class Attempts:
@@ -84,6 +85,11 @@ class Attempts:
         if self._skipped < len(self.remotes.remotes):
             self.at_once()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the engine is connected."""
+        return self._connected
+
     def connected(self) -> None:
         """The engine is connected."""
         self.connected_once = self._connected = True
@@ -96,6 +102,8 @@ class Attempts:
             return
         if self._cause is None or meaning.weight > self._cause.weight:
             self._cause = meaning
+            if meaning.weight is Weight.NETWORK and not self._connected and self._machine.phase is Phase.RUNNING:
+                self.report(meaning.failure)  # the engine may go on with this attempt for a while
         if meaning.weight is Weight.WARNING:
             self._expect_failure()
 
@@ -125,7 +133,7 @@ class Attempts:
         self._connected = False
         self._timers.cancel("silence")
         cause, self._cause = self._cause, None
-        if challenged or reason == _ASKED_FOR or (was_connected and reason != "auth-failure"):
+        if challenged or reason in (_ASKED_FOR, _TOKEN_EXPIRED) or (was_connected and reason != "auth-failure"):
             return None
         said = cause.failure.text if cause is not None else ""
         failure = cause.failure if cause is not None and cause.weight > Weight.NONE else given_up(reason, where, said)
@@ -162,7 +170,7 @@ class Attempts:
         self._timers.cancel("silence")
 
     def _fell_silent(self) -> None:
-        if self._machine.phase is Phase.RUNNING:
+        if self._machine.phase is Phase.RUNNING and not self._connected:
             self.report(self.understood or given_up("tls-error", self.remotes.tried, f"silent for {_PATIENCE:g} s"))
 
     def looked_up(self, answer: messages.Resolved) -> None:

@@ -163,7 +163,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
     attempts = session.attempts
     challenged = session.user_input.challenged
-    where = attempts.remotes.tried
+    where, was_connected = attempts.remotes.tried, attempts.is_connected
     failure = attempts.ended(reason, challenged=challenged and reason == "auth-failure")
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure" and (challenged or _login_refused(session, failure)):
@@ -172,7 +172,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
         pass  # the interruption that Pause asked for
     elif reason == "private-key-password-failure":
         _key_refused(session, failure)
-    elif failure is None:
+    elif failure is None or was_connected:
         if attempts.connected_once:
             session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason[:MAX_STATUS_TEXT]))
     elif attempts.refused_by_all():

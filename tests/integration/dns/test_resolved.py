@@ -2,8 +2,7 @@
 
 import re
 import signal
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,20 +13,14 @@ from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
-from ...lab.processes import DEADLINE, LabError
-from ...support.sessions import UserSession
+from ...lab.processes import LabError
+from ...support.sessions import UserSession, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
 WWW, CORP = "www.example", "host.corp.example"
 OTHER_TUNNEL = "198.18.1.1"
 DNS = f"dhcp-option DNS {TUNNEL_ADDRESS}"
 DOMAIN = "dhcp-option DOMAIN corp.example"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 class Place:

@@ -200,6 +200,9 @@ def test_user_name_and_password_are_for_the_owner_alone(lab: Lab, ovpnctl: Ovpnc
     assert stored == [("auth-user-pass", 8), ("http-proxy", 10)]
     alice = Ovpnctl(lab, imported["path"])
     alice.said("config-acl", "--grant", "bob")
+    alice.said("config-manage", "--proxy-password", "open barley")
+    assert alice.json("config-dump")["overrides"] == {"proxy-password": "********"}
+    assert alice.json("config-dump", "--with-credentials")["overrides"] == {"proxy-password": "open barley"}
     bob = Ovpnctl(lab, alice.path, "bob")
     for shown in (alice.said("config-dump"), bob.said("config-dump"), bob.said("config-dump", "--with-credentials")):
         assert "open sesame" not in shown and "mallory" not in shown

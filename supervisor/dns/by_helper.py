@@ -1,0 +1,36 @@
+"""Name servers where it takes root to set them: in /etc/resolv.conf, or by resolvconf(8).
+
+A process of user id 0 without a capability does it (worker/helpers/name_servers.py).  They are used for all names.
+"""
+
+from ...policy.dns import DnsSettings
+from ..workers.names_client import NameSetterClient
+from .backend import Backend
+
+_USUAL_PORT = 53
+
+
+class ByHelper(Backend):
+    """Sets name servers in a file of root's."""
+
+    outlives_device = True
+
+    def __init__(self, name: str, client: NameSetterClient) -> None:
+        self.name = name
+        self._client = client
+
+    def problem(self, settings: DnsSettings) -> str:
+        """What a file like resolv.conf(5) cannot say."""
+        if settings.over_tls:
+            return f"{self.name} cannot have them asked over TLS"
+        if settings.dnssec == "yes":
+            return f"{self.name} cannot have their answers verified (DNSSEC)"
+        if any(server.port not in (0, _USUAL_PORT) for server in settings.servers):
+            return f"{self.name} cannot have them asked at another port than {_USUAL_PORT}"
+        return ""
+
+    async def set(self, device: str, settings: DnsSettings) -> None:
+        await self._client.set(device, settings)
+
+    async def unset(self, device: str) -> None:
+        await self._client.unset(device)
