@@ -133,8 +133,8 @@ contract: test-setup incumbent-trees ## the D-Bus contract: ours, then the same 
 frontends: test-setup incumbent-trees ## the real front-ends with our service, compared with the same on the original (root)
 	@$(PYTHON) -m pytest -q tests/frontends
 
-compatibility: test-setup incumbent-trees ## run the sample profiles here and elsewhere, into docs/COMPATIBILITY.md (root)
-	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.profiles.compatibility
+compatibility: test-setup incumbent-trees ## what becomes of the sample profiles here and elsewhere, into docs/COMPATIBILITY.md; SAMPLES='fixtures/least …' (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.profiles.compatibility $(SAMPLES)
 
 exposure: setup ## what systemd-analyze misses in our unit, held against docs/SYSTEMD.md (needs systemd-analyze)
 	@$(PYTHON) -m openvpn3_sessionmgr.packaging.exposure

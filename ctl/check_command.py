@@ -35,6 +35,6 @@ def check(source: str, ask_credentials: bool, as_json: bool) -> None:
     if as_json:
         print_json(verdict_json(verdict))
     else:
-        put(verdict_text(source, verdict))
+        put(verdict_text("The profile" if source == "-" else source, verdict))
     if verdict.refused:
         sys.exit(CommandExit.REFUSED)

@@ -65,7 +65,7 @@ def config_import(
         if as_json:
             print_json({"path": None, "name": name, **verdict_json(verdict)})
         else:
-            say(f"{verdict_text(source, verdict)}\nIt is not imported; --force imports it all the same.")
+            say(f"{verdict_text(name, verdict)}\nIt is not imported; --force imports it all the same.")
         sys.exit(CommandExit.REFUSED)
 
     async def work(bus: "Bus") -> str:
@@ -82,7 +82,7 @@ def config_import(
     if as_json:
         print_json({"path": path, "name": name, **verdict_json(verdict)})
     else:
-        if text := verdict_text(source, verdict) if verdict.refused else remarks_text(verdict):
+        if text := verdict_text(name, verdict) if verdict.refused else remarks_text(verdict):
             say(text)
         put(f"Configuration imported.  Configuration path: {path}")
 

@@ -8,6 +8,8 @@ from ..policy.profile.overrides import OVERRIDES
 from .arguments import text, utf8
 from .exits import sanitize
 from .profiles import (
+    MASK,
+    SECRET_OVERRIDE,
     Command,
     check_one_name,
     find_profile,
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from .bus import Bus
 
 _COLUMN = 32  # where values begin
-_HIDDEN = "proxy-password"
 
 
 def _override_options(command: Command) -> Command:
@@ -199,8 +200,8 @@ def settings_text(settings: dict[str, Any]) -> str:
 
 
 def _shown(name: str, value: bool | str) -> str:
-    if name == _HIDDEN:
-        return "********"
+    if name == SECRET_OVERRIDE:
+        return MASK
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..policy.dbus_numbers import StatusMajor, StatusMinor
-from .exits import CommandError, CommandExit
+from .exits import CommandError, CommandExit, status_for
 from .run import say
 from .services import SESSIONS
+from .sessions import inspected
 from .status_text import Status
 from .watch import Event, Interrupted, ServiceLost, SessionGone, StatusChanged, Watch
 
@@ -30,6 +31,9 @@ FAILURE = {
     StatusMinor.PROC_STOPPED: CommandExit.CONNECTION_FAILED,
     StatusMinor.PROC_KILLED: CommandExit.CONNECTION_FAILED,
 }
+
+# Of these the service may know the cause.
+_EXPLAINED = (CommandExit.CONNECTION_FAILED, CommandExit.AUTHENTICATION_FAILED, CommandExit.TIMED_OUT)
 
 _INTERRUPTED = {
     signal.SIGINT: "interrupted",
@@ -192,6 +196,24 @@ def _told(status: Status) -> str:
         what = status.message or "it does not say which"
         return f"the session needs input that ovpnctl cannot ask for: {what}"
     return f"{status.words()[1]}: {status.message}" if status.message else status.words()[1]
+
+
+@asynccontextmanager
+async def explained(bus: "Bus", path: str) -> AsyncIterator[None]:
+    """Within this block, an error of the session at `path` is raised with what the service knows of its cause."""
+    try:
+        yield
+    except CommandError as error:
+        if error.status not in _EXPLAINED:
+            raise
+        cause, text, hint = (await inspected(bus, path)).get("last_error", ("", "", ""))
+        if not cause and error.status is CommandExit.TIMED_OUT:
+            raise CommandError(error.message, error.status, "Nothing has failed so far: give it more time.") from None
+        if not cause:
+            raise
+        if error.status is CommandExit.TIMED_OUT:
+            raise CommandError(f"{error.message}: {text}", error.status, hint) from None
+        raise CommandError(error.message, status_for(cause, error.status), hint) from None
 
 
 async def end_session(bus: "Bus", path: str) -> None:

@@ -91,14 +91,14 @@ class Asker:
             try:
                 await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
                 return
-            except CommandError:
+            except CommandError as error:
                 if question.number not in await self._open(path, question.kind, question.group):
                     return  # another front-end has answered it
-                if not text:
-                    error = CommandError(f"an answer is needed: {question.label}", CommandExit.AUTHENTICATION_FAILED)
+                needed = CommandError(f"an answer is needed: {question.label}", CommandExit.AUTHENTICATION_FAILED)
+                told = error if text else needed
                 if not self._input.interactive or attempt == _MAX_TRIES:
-                    raise error from None
-                say(sanitize(error.message))
+                    raise told from None
+                say(sanitize(told.message))
 
 
 class Input:

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from ..policy.causes import CAUSES, Cause, Kind
+
 
 class CommandExit(IntEnum):
     """The exit statuses; `MEANING` is their text in the help."""
@@ -14,6 +16,10 @@ class CommandExit(IntEnum):
     AUTHENTICATION_FAILED = 5
     TIMED_OUT = 6
     UNREACHABLE = 7
+    NOTHING_IN_COMMON = 8
+    NOT_TRUSTED = 9
+    SERVER_UNREACHABLE = 10
+    CERTIFICATE_UNUSABLE = 11
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -28,10 +34,33 @@ MEANING = {
     CommandExit.AUTHENTICATION_FAILED: "the server rejected the credentials, or they are missing",
     CommandExit.TIMED_OUT: "not done within --timeout; session-start has disconnected the session",
     CommandExit.UNREACHABLE: "the service or the bus is not available",
+    CommandExit.NOTHING_IN_COMMON: "server and profile have no cipher, TLS version or compression in common",
+    CommandExit.NOT_TRUSTED: "the server's certificate is not what the profile wants",
+    CommandExit.SERVER_UNREACHABLE: "the server cannot be reached, or does not answer",
+    CommandExit.CERTIFICATE_UNUSABLE: "the profile's certificate or key cannot be used, or the server rejected it",
     CommandExit.HUNG_UP: "SIGHUP, the terminal was closed; session-start has disconnected the session",
     CommandExit.INTERRUPTED: "SIGINT, Ctrl-C; session-start has disconnected the session",
     CommandExit.TERMINATED: "SIGTERM; session-start has disconnected the session",
 }
+
+
+# The exit status when a connection failed for a cause of this kind; for others CONNECTION_FAILED.
+BY_KIND = {
+    Kind.CREDENTIALS: CommandExit.AUTHENTICATION_FAILED,
+    Kind.ALGORITHM: CommandExit.NOTHING_IN_COMMON,
+    Kind.TRUST: CommandExit.NOT_TRUSTED,
+    Kind.NETWORK: CommandExit.SERVER_UNREACHABLE,
+    Kind.CERTIFICATE: CommandExit.CERTIFICATE_UNUSABLE,
+    Kind.PROFILE: CommandExit.REFUSED,
+}
+
+
+def status_for(cause: str, otherwise: CommandExit) -> CommandExit:
+    """The exit status for a cause that the service names; a newer service may know others than we do."""
+    try:
+        return BY_KIND.get(CAUSES[Cause(cause)].kind, otherwise)
+    except ValueError:
+        return otherwise
 
 
 class CommandError(Exception):

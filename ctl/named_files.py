@@ -1,13 +1,11 @@
 """The files that a profile names: found, opened and read as far as that is safe, and put into words if not."""
 
 import os
-import re
 import stat
 from pathlib import Path
 
 from ..policy.limits import MAX_CREDENTIALS_FILE, MAX_PROFILE
 
-_PEM = re.compile("^-----BEGIN .*?^-----END ", re.DOTALL | re.MULTILINE)
 _OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
 
 
@@ -52,7 +50,7 @@ class NamedFile:
         Raises Unusable.
         """
         text = self.content.decode("utf-8", "replace")
-        pem = _PEM.findall(text)
+        pem = [part.partition("-----END ")[0] for part in text.split("-----BEGIN ")[1:]]
         if "\0" in text or ("\ufffd" in text and not pem) or any("\ufffd" in one for one in pem):
             raise Unusable(f"{self.path} is not PEM: convert it (openssl, -inform der -outform pem)")
         return text if text.endswith("\n") else f"{text}\n"

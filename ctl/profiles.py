@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
+SECRET_OVERRIDE = "proxy-password"
+MASK = "********"  # in its place, where it was not asked for
+
 
 def names_a_profile(command: Command) -> Command:
     """Add the options that name one profile, `path` and `config`."""

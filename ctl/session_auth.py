@@ -69,7 +69,7 @@ def _waits(properties: Mapping[str, Any]) -> bool:
 
 async def _answer(bus: "Bus", path: str, properties: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     """Answer a session and wait until it is connected; its properties then."""
-    from .connect import until
+    from .connect import explained, until
     from .credentials import Asker
     from .watch import Watch
 
@@ -78,7 +78,9 @@ async def _answer(bus: "Bus", path: str, properties: dict[str, Any], timeout: fl
         # A method call makes the session manager send this connection the session's signals from now on.
         await bus.call(SESSIONS, "UserInputQueueGetTypeGroup", path=path)
         goal = StatusMinor.CONN_CONNECTED
-        await until(goal, watch, path, shown, first=status_of(properties), timeout=timeout, asker=Asker(bus, shown))
+        async with explained(bus, path):
+            asker = Asker(bus, shown)
+            await until(goal, watch, path, shown, first=status_of(properties), timeout=timeout, asker=asker)
         return await bus.properties(SESSIONS, path)
 
 

@@ -113,7 +113,7 @@ async def _disconnect(bus: "Bus", path: str) -> dict[str, int]:
 
 async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> "Status | None":
     """Pause, resume or restart a session and, given a timeout, wait for that; returns the status then."""
-    from .connect import connect, until
+    from .connect import connect, explained, until
     from .credentials import Asker
     from .watch import Watch
 
@@ -132,7 +132,8 @@ async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> 
         status = await connect(bus, watch, path, asker) if unconnected else None
         if timeout is None:
             return None
-        return await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
+        async with explained(bus, path):
+            return await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
 
 
 async def _only_resumed(bus: "Bus", path: str) -> bool:

@@ -64,7 +64,7 @@ def session_start(
         raise click.UsageError("--ask-credentials is for a profile from a file.")
 
     async def work(bus: "Bus") -> tuple[str, dict[str, Any], list[str]]:
-        from .connect import connect, end_session, until
+        from .connect import connect, end_session, explained, until
         from .credentials import Asker, read_credentials
         from .profile_file import CREDENTIALS
         from .watch import Watch
@@ -76,10 +76,11 @@ def session_start(
             path = await _new_session(bus, config, config_path, left_out, shown)
             try:
                 asker = Asker(bus, shown, credentials)
-                status = await connect(bus, watch, path, asker)
-                if not background:
-                    goal = StatusMinor.CONN_CONNECTED
-                    await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
+                async with explained(bus, path):
+                    status = await connect(bus, watch, path, asker)
+                    if not background:
+                        goal = StatusMinor.CONN_CONNECTED
+                        await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
                 properties = await bus.properties(SESSIONS, path)
                 notices = list((await inspected(bus, path)).get("notices", ()))
             except BaseException as error:  # whatever it is: nobody would use this session

@@ -54,6 +54,7 @@ class Cause(StrEnum):
     NAME_UNKNOWN = "name-unknown"
     PROXY_FAILED = "proxy-failed"
     CONNECTION_LOST = "connection-lost"
+    TLS_KEY = "tls-key"
     HANDSHAKE_FAILED = "handshake-failed"
     SERVER_ENDED = "server-ended"
     SERVER_SETTINGS = "server-settings"
@@ -202,7 +203,14 @@ CAUSES: dict[Cause, Meaning] = {
         "The server closed the connection, or a firewall in between did: port or protocol may be wrong, or the "
         "profile's tls-auth or tls-crypt key not the server's.",
     ),
-    Cause.HANDSHAKE_FAILED: Meaning(Kind.NETWORK, "The log has details (`ovpnctl log`)."),
+    Cause.TLS_KEY: Meaning(
+        Kind.NETWORK, f"The profile's tls-auth, tls-crypt or key-direction is not that of the server: {_NEW_PROFILE}."
+    ),
+    Cause.HANDSHAKE_FAILED: Meaning(
+        Kind.NETWORK,
+        "Servers fall silent when they do not accept a certificate, which may have been revoked or belong to another "
+        "server, or have no TLS version or cipher in common with the profile; or packets get lost.",
+    ),
     Cause.SERVER_ENDED: Meaning(Kind.SERVER, "Ask whoever runs the server, or try again later."),
     Cause.SERVER_SETTINGS: Meaning(Kind.SERVER, "Show this to whoever runs the server."),
     Cause.SERVER_DEMANDS: Meaning(Kind.SERVER, "Show this to whoever runs the server."),

@@ -92,12 +92,13 @@ MAX_ADDRESSES = 8  # addresses of one session's device; beyond: the session fail
 # routes of one session, which an engine takes a time to list that grows with the square of their number;
 # beyond: the worker leaves out the rest, and says so
 MAX_ROUTES = 1024
+# routes that go past the tunnel, of one session and of all sessions of one user; beyond: the rest is left out
+MAX_ROUTES_PAST = 256
 # networks of which each is more than a route may be, as parts of a default route; beyond: the session fails
 MAX_REDIRECTED_NETWORKS = 32
 # sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
 MAX_REDIRECTING = 16
 MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
-MAX_ROUTES_PAST = 256  # those of them that go past the tunnel; beyond: the same
 MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
 ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
 MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out

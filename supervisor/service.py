@@ -83,6 +83,7 @@ class Service:
                 self._log,
                 prepared.tun_directory,
                 public_networks=options.public_networks == "allow",
+                named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
                     who=options.redirect,

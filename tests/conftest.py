@@ -22,7 +22,10 @@ _UNIT = _PROJECT / "tests" / "unit"
 
 # What tests share explains its failed assertions like the tests.
 pytest.register_assert_rewrite(
-    *(f"{_PACKAGE}.tests.{directory}" for directory in ("support", "hostile", "contract", "frontends", "packages"))
+    *(
+        f"{_PACKAGE}.tests.{directory}"
+        for directory in ("support", "hostile", "contract", "frontends", "network", "packages")
+    )
 )
 
 _skipped: list[str] = []

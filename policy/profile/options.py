@@ -35,7 +35,7 @@ PKCS11_OPTIONS: dict[str, Rule] = {
 
 TAKEN_OVER: dict[str, Rule] = {
     **PKCS11_OPTIONS,
-    "dev": taken_over(1, 1, "the session manager makes the device"),
+    "dev": taken_over(1, 1, "the session manager makes the device, with this name if it may have it"),
     "dev-type": taken_over(1, 1, "always tun"),
     "verb": taken_over(1, 1, "set over the management interface"),
     "askpass": taken_over(0, 1, "a passphrase is asked for when the key needs one"),
@@ -115,7 +115,6 @@ IGNORED: dict[str, Rule] = {
         (
             *("http-proxy-retry", "http-proxy-timeout", "socks-proxy-retry", "max-routes", "prng", "no-iv"),
             *("key-method", "keysize", "ncp-disable", "compat-names", "no-name-remapping", "tun-max-mtu"),
-            *("allow-deprecated-insecure-static-crypto", "use-prediction-resistance"),
         ),
         ignored(_OBSOLETE),
     ),
@@ -130,7 +129,9 @@ IGNORED: dict[str, Rule] = {
     ),
     **dict.fromkeys(("peer-id", "key-derivation", "protocol-flags", "push-continuation"), ignored(_PUSHED)),
     **dict.fromkeys(("preresolve", "ip-remote-hint"), ignored(_RESOLVED)),
-    "cd": ignored("other files are not read"),
+    "cd": ignored("sessions read no files; ovpnctl follows it when it embeds those that a profile names"),
+    "allow-deprecated-insecure-static-crypto": ignored("static keys are not supported"),
+    "use-prediction-resistance": ignored("only OpenVPN with mbed TLS knows it"),
     "daemon": ignored(_MANAGEMENT),
     "mlock": ignored("the engine's memory may be swapped out: encrypt the swap space"),
     "nice": ignored("all sessions have the same priority"),
@@ -138,7 +139,7 @@ IGNORED: dict[str, Rule] = {
     "lladdr": ignored("only Ethernet devices have such an address"),
     "txqueuelen": ignored("the session manager makes the device"),
     "iproute": ignored("routes are set by the session manager"),
-    "engine": ignored("keys in hardware are not supported, and the rest is done in software"),
+    "engine": ignored("OpenSSL gets no further code; a key on a token is named by pkcs11-providers and pkcs11-id"),
     "no-replay": ignored("replay protection stays on"),
     "gremlin": ignored("it damages packets for tests"),
 }

@@ -31,8 +31,8 @@ _SECTIONS = {
     ),
 }
 _WEB_PAGE = (
-    "a web page: perhaps a login page came in place of the profile, of its site or of the network that you are in; "
-    "log in there in a browser, and download it again"
+    "a web page (HTML): perhaps a login page came in place of the profile, of its site or of the network that you are "
+    "in; log in there in a browser, and download it again"
 )
 _DER = "a key or certificates in binary form; name it in a profile by pkcs12 FILE (.p12, .pfx), and import that"
 _PEM = "a {}; put it into a profile, between <{}> and </{}>"

@@ -1,7 +1,7 @@
 """Overrides: settings of a profile's owner that replace those in its text, one row each.
 
-Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other; OURS are set by who
-does not use these for the profile.  An empty text is
+Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other; the last
+one is ours alone.  An empty text is
 the same as no override.  worker/profile/overrides.py applies them.
 """
 
@@ -90,10 +90,10 @@ OVERRIDES: dict[str, Override] = {
     "enterprise-profile": _text("device posture checks, which are not supported: sessions do not start"),
     "automatic-restart": _choice("whether to restart a session whose worker or engine has died", "no on-failure"),
     "redirect-optional": _switch(
-        "where the default route through the tunnel cannot be had, connect without it, and take it when it can"
+        "where the default route through the tunnel cannot be had, connect without it, and take it when it can; "
+        "front-ends of OpenVPN 3 Linux cannot show such a profile"
     ),
 }
-OURS = ("redirect-optional",)
 
 
 def read(name: str, signature: str, value: Any) -> bool | str:

@@ -9,8 +9,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from ..pieces import Pieces
-from .syntax import Option, ProfileTextError, decode, tokenizing
+from .syntax import Option
 
 MAX_PROVIDERS = 32  # a request for a worker has one bit for each
 MAX_PATH = 200  # bytes; the engine reads lines of 254
@@ -89,14 +88,8 @@ def find(listed: Sequence[ListedProvider], text: str) -> int | None:
     return next((number for number, one in enumerate(listed) if text in (one.name, one.module)), None)
 
 
-def asked_for(profile: bytes, listed: Sequence[ListedProvider]) -> Pieces[frozenset[int]]:
-    """The numbers of the usable providers that a profile names; none if it cannot be read, which compiling it tells."""
-    if not listed or OPTION.encode() not in profile:
-        return frozenset()
-    try:
-        options = yield from tokenizing(decode(profile))
-    except ProfileTextError:
-        return frozenset()
+def asked_for(options: Iterable[Option], listed: Sequence[ListedProvider]) -> frozenset[int]:
+    """The numbers of the usable providers that a profile with these options names."""
     numbers = {find(listed, text) for text in _named(options)}
     return frozenset(number for number in numbers if number is not None and not listed[number].problem)
 

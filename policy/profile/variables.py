@@ -3,7 +3,7 @@
 import re
 
 # What other clients show, or ask their users, by these.
-OF_OTHER_CLIENTS = ("FORWARD_COMPATIBLE", "CLIENT_CERT", "FRIENDLY_NAME", "PROFILE", "ALLOW_PASSWORD_SAVE")
+OF_OTHER_CLIENTS = ("FORWARD_COMPATIBLE", "CLIENT_CERT", "FRIENDLY_NAME", "PROFILE")
 _PEER_INFO = re.compile(r"[UI]V_[A-Za-z0-9_]{1,60}")
 _OURS = ("IV_SSO", "IV_GUI_VER")  # set by the worker
 

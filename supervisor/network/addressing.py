@@ -5,23 +5,28 @@ that other sessions get their turns.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from ipaddress import ip_network
 
 import msgspec
 from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_WAYS
-from ...policy.network import NetworkSettings, check, is_private
+from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import machine
-from .claims import Claims, Conflict, DeviceRoute
-from .firewall import Firewall, Guard
+from .claims import Claims, Conflict
+from .device_routes import DeviceRoute
+from .firewall import Firewall
+from .guards import AddressGuards
 from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
-from .prefixes import Host
+from .prefixes import Host, Prefix, Way
 from .redirecting import Redirecting, Terms
+
+_KERNELS_METRIC = {4: 0, 6: 1024}  # of a route that is added without one
 
 
 class _Device(msgspec.Struct):
@@ -59,7 +64,6 @@ class Addressing:
         second entry down in place of the first before it comes true, or raises SystemFailure.
         """
         self._netlink = netlink
-        self._firewall = firewall
         self._log = log
         self._freed = freed
         self._notice = notice
@@ -68,8 +72,8 @@ class Addressing:
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
-        self._guards: dict[Host, Guard] = {}
-        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices)
+        self._guards = AddressGuards(firewall, log)
+        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices, public_networks=public_networks)
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices
@@ -158,7 +162,7 @@ class Addressing:
             for route in device.routes
             if route not in granted or (route.version in disturbed and route.way is None)
         ]
-        self._guard(device, wanted, warnings)
+        warnings += self._guards.begin(device.owner, device.entry, wanted)
         netlink.set_up(index, mtu)
         yield
         for route in stale:
@@ -169,9 +173,9 @@ class Addressing:
             netlink.remove_address(index, address)
             device.addresses.discard(address)
             yield
-        self._end_guard(gone)
+        self._guards.end(gone)
         for address in wanted:
-            if address not in device.addresses and self._may_be_set(device, address):
+            if address not in device.addresses and self._guards.permit(device.owner, address):
                 try:
                     netlink.add_address(index, address)
                     device.addresses.add(address)
@@ -209,9 +213,11 @@ class Addressing:
         entry = device.entry
         try:
             if route.way not in entry.ways:
-                if len(entry.ways) == MAX_WAYS:
+                used = {one.way for one in device.routes}
+                ways = [way for way in entry.ways if way in used]
+                if len(ways) == MAX_WAYS:
                     raise SystemFailure(f"the others go by {MAX_WAYS} gateways already")
-                noted = replace(entry, ways=(*entry.ways, route.way))
+                noted = replace(entry, ways=(*ways, route.way))
                 self._note(entry, noted)
                 device.entry = noted
             if self._netlink.add_route(entry.index, route):
@@ -257,14 +263,45 @@ class Addressing:
         for text in warnings:
             self._notice(device.entry.session, text)
 
+    def _follow_past(self) -> Iterator[None]:
+        """Have routes past tunnels go by the machine's gateways of now, and set again what the kernel has dropped."""
+        names = [name for name in self._devices if self._claims.goes_past(name)]
+        if not names:
+            return
+        present = set(machine.routes_past())
+        self._claims.follow(machine.look(self._indices(), self._name_servers.own(), ways=True))
+        for name in names:
+            device = self._devices.get(name)
+            if device is None or device.change is None or device.changing:
+                continue
+            change = device.change
+            granted = [route for route in self._claims.routes(name) if route.way is not None]
+            stale = [route for route in device.routes if route.way is not None and route not in granted]
+            missing = [route for route in granted if _as_dumped(route) not in present]
+            device.routes.difference_update(missing)
+            for route in (*stale, *missing):
+                if device.change is not change:
+                    break  # something else was asked for meanwhile
+                if route in device.routes:
+                    self._netlink.remove_route(device.entry.index, route)
+                    device.routes.discard(route)
+                elif problem := self._set_route(device, route):
+                    self._notice(device.entry.session, problem)
+                yield
+
     def look_again(self) -> Iterator[bool]:
-        """Have the default routes follow what has changed; yields whether rules of ours had been removed."""
+        """Have default routes and what goes past tunnels follow changes; yields whether rules of ours were missing."""
         missing = False
         try:
             for missing in self._redirecting.look_again():
                 yield missing
         except SystemFailure as error:
             self._log.error(f"Default routes of sessions do not follow the machine's: {error}", group=LogGroup.NETCFG)
+        try:
+            for _ in self._follow_past():
+                yield missing
+        except SystemFailure as error:
+            self._log.error(f"Routes past tunnels do not follow the machine's: {error}", group=LogGroup.NETCFG)
         if missing:
             for session in self._redirecting.sessions:
                 self._notice(session, "another program removed routing rules of the tunnel; they are there again")
@@ -285,7 +322,7 @@ class Addressing:
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
         self._redirecting.down(device.entry.name)
-        self._end_guard(device.addresses)
+        self._guards.end(device.addresses)
         device.change = None
         device.changing = False
         device.addresses.clear()
@@ -303,39 +340,12 @@ class Addressing:
         if self._claims.pending or self._redirecting.waiting:
             self._freed()
 
-    # The firewall
-
-    def _guard(self, device: _Device, addresses: tuple[Host, ...], warnings: list[str]) -> None:
-        """Keep other users of the machine from these addresses before they are set; see `_may_be_set`."""
-        if device.owner == 0:
-            return
-        guard = Guard((device.owner, device.entry.uid), device.entry.index)
-        guards = self._guards | dict.fromkeys(addresses, guard)
-        try:
-            self._firewall.guard(guards)
-            self._guards = guards
-        except SystemFailure as error:
-            for address in addresses:
-                if not self._may_be_set(device, address):
-                    warnings.append(
-                        f"address {address} is left out: it is public, and other users of this machine cannot be kept "
-                        f"from taking its owner for the host that has it ({error})"
-                    )
-
-    def _may_be_set(self, device: _Device, address: Host) -> bool:
-        private = is_private(address.version, address.number, address.number)
-        return device.owner == 0 or private or address in self._guards
-
-    def _end_guard(self, addresses: set[Host]) -> None:
-        if not self._guards.keys() & addresses:
-            return
-        self._guards = {host: guard for host, guard in self._guards.items() if host not in addresses}
-        try:
-            self._firewall.guard(self._guards)
-        except SystemFailure as error:
-            self._log.error(f"Addresses stay closed to other users: {error}", group=LogGroup.NETCFG)
-
 
 def _versions(device: _Device) -> frozenset[int]:
     """Of the addresses that it has."""
     return frozenset(address.version for address in device.addresses)
+
+
+def _as_dumped(route: DeviceRoute) -> tuple[Prefix, int, Way | None]:
+    """A route past a tunnel as machine.routes_past tells of it."""
+    return Prefix.of(ip_network(route.destination)), route.metric or _KERNELS_METRIC[route.version], route.way

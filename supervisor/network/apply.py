@@ -6,11 +6,12 @@ sessions.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
+from ...policy import device_names
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_ROUTING_PAUSE, NETWORK_DEADLINE, ROUTING_QUIET
 from ...policy.network import NetworkSettings
@@ -19,7 +20,7 @@ from ..logging.log import Log
 from ..waiting import shared
 from . import machine, tun
 from .addressing import Addressing
-from .claims import DeviceRoute
+from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
 from .link_events import LinkEvents
@@ -45,14 +46,16 @@ class Network:
         tun_directory: int | None = None,
         *,
         public_networks: bool = True,
+        named: Sequence[str] = device_names.DEFAULT,
         terms: Terms,
     ) -> None:
         """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
-        `terms` are those for the default route.
+        `terms` are those for the default route, `named` the patterns of names that sessions may ask for.
 
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
         self._tun_directory = tun_directory
+        self._named = named
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -101,11 +104,20 @@ class Network:
             self._exempt.discard(uid)
             self._executor.submit(self._firewall.exempt, frozenset(self._exempt))
 
-    async def create_device(self, session: str, uid: int, owner: int) -> str:
-        """Make a device for a session of user `owner` that user `uid` may open; its name.  Raises SystemFailure."""
+    def no_device_named(self, name: str) -> str:
+        """Why a session's device has not this name, which its profile asks for."""
+        return device_names.refusal(name, self._named) or "another device has it"
+
+    async def create_device(self, session: str, uid: int, owner: int, wanted: str = "") -> str:
+        """Make a device for a session of user `owner` that user `uid` may open; its name.  Raises SystemFailure.
+
+        That is `wanted`, if it may be and no other device has it.
+        """
+        if device_names.refusal(wanted, self._named):
+            wanted = ""
         self._loop = asyncio.get_running_loop()
         self._events.start()
-        job = self._executor.submit(self._create, session, uid, owner)
+        job = self._executor.submit(self._create, session, uid, owner, wanted)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
         self._executor.submit(self._netlink.open)
@@ -124,7 +136,7 @@ class Network:
         SystemFailure, and nothing is set any more.  That is so too when it is cancelled, for whatever is asked of this
         object afterwards.
         """
-        if settings.redirect is not None:
+        if settings.redirect is not None or any(route.past for route in settings.routes):
             self._routing_events.start()
         warnings: list[str] = []
         steps = self._addressing.replace(device, settings, warnings)
@@ -236,7 +248,7 @@ class Network:
         suspects = [entry for entry in self._addressing.entries if not indices or entry.index in indices]
         return [entry for entry in suspects if not tun.exists(entry.index)]
 
-    def _create(self, session: str, uid: int, owner: int) -> str:
+    def _create(self, session: str, uid: int, owner: int, wanted: str) -> str:
         for entry in list(self._lingering.values()):
             self._removals.submit(self._destroy, entry)
         namespace = current_namespace()
@@ -250,7 +262,7 @@ class Network:
 
         try:
             # The name of a device that an administrator has removed is not used again before its session has ended.
-            name, _ = tun.create(uid, self._addressing, announce, self._tun_directory)
+            name, _ = tun.create(uid, self._addressing, announce, self._tun_directory, wanted)
         except SystemFailure:
             for entry in noted:
                 self._journal.remove(entry)

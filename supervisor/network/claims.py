@@ -10,17 +10,19 @@ Pure logic.  Whoever comes first keeps what it has:
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 import msgspec
+from msgspec import field
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_NETWORK_WARNINGS
+from ...policy import redirect as redirection
+from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import (
     MAX_PUBLIC,
     NetworkSettings,
-    attached_network,
     is_private,
     public_size,
     requested_networks,
@@ -28,10 +30,9 @@ from ...policy.network import (
     too_public,
 )
 from ..errors import SystemFailure
-from .prefixes import Host, Prefix, PrefixMap, Way
+from .device_routes import DeviceRoute, wanted
+from .prefixes import Host, Prefix, PrefixMap
 from .surroundings import Machine, Surroundings
-
-_ATTACHED_METRIC = {4: 0, 6: 256}  # what the kernel gives to the networks of addresses
 
 
 class Conflict(SystemFailure):
@@ -42,25 +43,19 @@ class Conflict(SystemFailure):
         self.note = note
 
 
-class DeviceRoute(msgspec.Struct, frozen=True):
-    """A route through a session's device, or past it."""
-
-    destination: str
-    metric: int = 0  # 0: the kernel's default
-    source: Host | None = None  # the address whose network this is; None for a route that was asked for
-    way: Way | None = None  # past the device
-
-    @property
-    def version(self) -> int:
-        return 6 if ":" in self.destination else 4
-
-
 class Decision(msgspec.Struct):
     """What a session gets of what it asked for."""
 
     addresses: tuple[Host, ...]
     warnings: list[str]
     notes: list[str]  # with names of other sessions, for root only
+
+
+class _Past(msgspec.Struct):
+    """What of one session goes past its tunnel."""
+
+    routes: int = 0
+    public: Counter[int] = field(default_factory=Counter)  # how many public addresses they lead to, by IP version
 
 
 class _Claim(msgspec.Struct):
@@ -73,7 +68,8 @@ class _Claim(msgspec.Struct):
     peers: frozenset[Host] = frozenset()
     routes: dict[DeviceRoute, Prefix] = {}  # that are set, or about to be
     public: dict[int, int] = {}  # how many public addresses it reaches by its tunnel, by IP version
-    public_past: dict[int, int] = {}  # and past it
+    past: _Past = field(default_factory=_Past)
+    redirected: frozenset[int] = frozenset()  # versions of IP of which it asks for the default route
 
     @property
     def name(self) -> str:
@@ -112,16 +108,20 @@ class Claims:
                 f"the VPN server {server} is reached through another session's tunnel, by its route {network}"
             )
             notes.append(f"the VPN server {server} is reached through {other.name}")
+        redirected = redirection.versions(settings.redirect) if settings.redirect else frozenset()
+        for other in self._past_others(owner, redirected):
+            warnings.append(f"another user's session has routes past the tunnel ({other.past.routes})")
+            notes.append(f"{other.past.routes} routes of {other.name} go past its tunnel")
         had = {(prefix, route.way is not None) for route, prefix in mine.routes.items()}
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
-        public_past: dict[int, int] = {}
-        for route, prefix, past in _wanted(settings, addresses):
+        going_past = _Past()
+        for route, prefix, past in wanted(settings, addresses):
             if past and self._surroundings.attached(prefix):
                 continue  # no tunnel gets it, so it goes past them all
             if past:
                 route = replace(route, way=self._surroundings.way_past(prefix))
-                reason = self._never_past(device, owner, route, public_past)
+                reason = self._never_past(device, owner, route, going_past)
             else:
                 reason = self._never(owner, prefix)
             if reason:
@@ -137,7 +137,7 @@ class Claims:
         waited = [key for key in self._pending if key[0] == device]
         self._forget_routes(device)
         self._claims[device] = _Claim(
-            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, public_past
+            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past, redirected
         )
         for route, prefix in routes.items():
             self._hold(device, route, prefix)
@@ -193,6 +193,23 @@ class Claims:
             claim.routes[route] = prefix
             self._hold(device, route, prefix)
             yield key
+
+    def goes_past(self, device: str) -> bool:
+        """Whether its session has a route past its tunnel."""
+        return device in self._claims and any(route.way for route in self._claims[device].routes)
+
+    def follow(self, machine: Machine) -> None:
+        """Have what goes past tunnels go as the machine sends by now; where it sends nowhere, as before."""
+        self._surroundings = Surroundings(machine)
+        for claim in self._claims.values():
+            claim.routes = {self._led_anew(route, prefix): prefix for route, prefix in claim.routes.items()}
+        self._pending = {
+            (device, self._led_anew(route, prefix)): prefix for (device, route), prefix in self._pending.items()
+        }
+
+    def _led_anew(self, route: DeviceRoute, prefix: Prefix) -> DeviceRoute:
+        way = self._surroundings.way_past(prefix) if route.way is not None else None
+        return replace(route, way=way) if way is not None else route
 
     def _forget_routes(self, device: str) -> None:
         if claim := self._claims.get(device):
@@ -268,20 +285,30 @@ class Claims:
             return _NO_PUBLIC
         return self._surroundings.route_problem(prefix, administrator=owner == 0)
 
-    def _never_past(self, device: str, owner: int, route: DeviceRoute, public: dict[int, int]) -> str:
-        """The same of a route past the tunnel; if it may, what it leads to is counted in `public`.
+    def _never_past(self, device: str, owner: int, route: DeviceRoute, past: _Past) -> str:
+        """The same of a route past the tunnel; if it may, it is counted.
 
-        So nobody can keep more out of the tunnel of another user's later session than a tunnel could take.
+        So nobody can keep more out of the tunnel of another user's later session than a tunnel could take, nor fill the
+        machine's table.
         """
         if route.way is None:
             return "this machine has no route by which it would send there"
+        others = [claim.past for claim in self._others(device, owner)]
+        if past.routes + sum(one.routes for one in others) >= MAX_ROUTES_PAST:
+            return f"{MAX_ROUTES_PAST} such routes are the most of one user's sessions"
         version = route.version
-        mine = public.get(version, 0) + public_size([ip_network(route.destination)])[version]
-        total = mine + sum(claim.public_past.get(version, 0) for claim in self._others(device, owner))
+        mine = past.public[version] + public_size([ip_network(route.destination)])[version]
+        total = mine + sum(one.public[version] for one in others)
         if total > MAX_PUBLIC[version]:
             return f"with it, those of this user's sessions lead to {too_public(version, total)}"
-        public[version] = mine
+        past.routes += 1
+        past.public[version] = mine
         return ""
+
+    def _past_others(self, owner: int, versions: frozenset[int]) -> list[_Claim]:
+        """The other users' sessions of which something of these versions of IP goes past their tunnels."""
+        others = (claim for claim in self._claims.values() if claim.owner != owner)
+        return [claim for claim in others if any(route.way and route.version in versions for route in claim.routes)]
 
     def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:
         """The route of another session by which this machine sends to `server`, if it does."""
@@ -302,7 +329,9 @@ class Claims:
             if taken == prefix:
                 return "another session of the same user has it", claim
         if past:
-            return None
+            others = (claim for claim in self._claims.values() if claim.owner != owner)
+            has_all = next((claim for claim in others if prefix.version in claim.redirected), None)
+            return ("another user's session has the default route", has_all) if has_all else None
         at = bisect_left(self._servers, (Host(prefix.version, prefix.first), ""))
         for server, holder in self._servers[at:]:
             if not prefix.covers(server):
@@ -313,27 +342,6 @@ class Claims:
 
 
 _NO_PUBLIC = "this service makes tunnels to private networks only (--public-networks refuse)"
-
-
-def _wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tuple[DeviceRoute, Prefix, bool]]:
-    """The routes to networks of addresses that are set, and those that were asked for; none twice.
-
-    With each, its destination and whether it goes past the tunnel.
-    """
-    found = set[tuple[Prefix, int]]()
-    kept = set(addresses)
-    for one in settings.addresses:
-        local = Host.of(ip_address(one.local))
-        prefix = Prefix.of(attached_network(one))
-        if local in kept and prefix != Prefix.alone(local) and (prefix, 0) not in found:
-            # With 0, too: asked for once more, it is the same.
-            found.add((prefix, 0))
-            yield DeviceRoute(str(prefix), _ATTACHED_METRIC[prefix.version], local), prefix, False
-    for route in settings.routes:
-        prefix = Prefix.of(ip_network(route.destination))
-        if (prefix, route.metric) not in found:
-            found.add((prefix, route.metric))
-            yield DeviceRoute(str(prefix), route.metric), prefix, route.past
 
 
 def _shortened(lines: list[str]) -> list[str]:

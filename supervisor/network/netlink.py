@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import SystemFailure
 from . import dumps
-from .claims import DeviceRoute
+from .device_routes import DeviceRoute
 from .prefixes import Host, Prefix
 from .rules import Rule, TableRoute
 

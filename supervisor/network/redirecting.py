@@ -8,20 +8,18 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
 from ...policy.redirect import EVERYTHING, Redirect, Who, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import dumps, ways_out
+from . import ways_out
 from .claims import Conflict
-from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
-from .netlink import IPv6Off, Netlink
+from .journal import DeviceJournal, Entry, RulesEntry
+from .netlink import Netlink
+from .policy_routing import PolicyRouting
 from .prefixes import Host, Prefix
 from .rules import Numbers, Rule, TableRoute
 from .ways_out import WaysOut
-
-_KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -54,19 +52,17 @@ class Redirecting:
         log: Log,
         terms: Terms,
         devices: Callable[[], set[int]],
+        *,
+        public_networks: bool,
     ) -> None:
-        """`devices` has the indices of all sessions' devices."""
+        """`devices` has the indices of all sessions' devices; without `public_networks` nobody gets it."""
         self._netlink = netlink
-        self._journal = journal
-        self._log = log
         self._terms = terms
         self._devices = devices
+        self._public_networks = public_networks
         self._holders: dict[str, _Holder] = {}  # by device, whoever came first before the others
         self._waiting: dict[str, _Holder] = {}
-        self._rules: list[Rule] = []  # that are set, in order
-        self._routes: dict[TableRoute, None] = {}
-        self._noted: RulesEntry | None = None
-        self._without = set[int]()  # versions of IP that this machine does not have
+        self._routing = PolicyRouting(netlink, journal, log, terms.numbers)
         self._ways = WaysOut()
 
     @property
@@ -107,6 +103,8 @@ class Redirecting:
 
     def _obstacle(self, name: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
+        if not self._public_networks:
+            return "this service makes tunnels to private networks only (--public-networks refuse)", ""
         who = self._terms.who
         if who == "refuse":
             return "no session may have it on this machine (--redirect refuse)", ""
@@ -163,25 +161,22 @@ class Redirecting:
         """Its device has been switched off, and the kernel has removed the routes by it; it will ask again."""
         if holder := self._holders.get(name):
             holder.up = False
-            self._forget_routes(holder.entry.index)
-            self._exhaust()
+            self._routing.forget_routes(holder.entry.index)
+            self._remove()
 
     def release(self, name: str) -> None:
         """Its session no longer has it, nor waits for it."""
         self._waiting.pop(name, None)
         if name in self._holders:
             del self._holders[name]
-            self._exhaust()
+            self._remove()
 
     def look_again(self) -> Iterator[bool]:
         """Follow what has changed on the machine, request by request; yields whether rules were missing."""
         if not self._holders:
             return
         self._ways = ways_out.look(self._devices())
-        missing = False
-        for version in (4, 6):
-            if any(rule.version == version for rule in self._rules):
-                missing |= self._forget_missing(version)
+        missing = self._routing.forget_missing()
         yield missing
         for holder in list(self._holders.values()):
             for _ in self._changes(holder):
@@ -189,56 +184,39 @@ class Redirecting:
 
     def undo(self, entry: RulesEntry) -> None:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""
-        numbers = entry.numbers
-        for version in (4, 6):
-            for rule in reversed(self._netlink.rules(version)):
-                if numbers.ours(rule):
-                    self._netlink.remove_rule(rule)
-        for route in self._found_routes(numbers):
-            if route.kind:  # others have gone with their devices
-                self._netlink.remove_table_route(route)
+        self._routing.undo(entry)
 
-    def _exhaust(self) -> None:
+    def _remove(self) -> None:
+        """Remove what is not to be."""
         for _ in self._changes(None):
             pass
 
     def _changes(self, holder: _Holder | None) -> Iterator[None]:
-        """Make the difference between what is set and what is to be, but of missing routes this session's alone.
+        """Make what is set what is to be, request by request; between two, others may change what that is.
 
-        What one request does can be undone by another's between two of them.  Raises SystemFailure.
+        Of missing routes it adds this session's alone, so that no other's become its failure.  Raises SystemFailure.
         """
-        while (change := self._next_removal() or self._next_addition(holder)) is not None:
+        while (change := self._next(holder)) is not None:
             change()
             yield
-        if self._noted is not None and not self._rules and not self._routes:
-            self._journal.remove(self._noted)
-            self._noted = None
+        self._routing.end()
 
-    def _next_removal(self) -> Callable[[], None] | None:
-        wanted = {rule for version in (4, 6) for rule in self._wanted_rules(version)}
-        for rule in reversed(self._rules):
-            if rule not in wanted:
-                return lambda: self._remove_rule(rule)
-        kept = {route for holder in self._holders.values() for route in self._wanted_routes(holder)}
-        for route in self._routes:
-            if route not in kept:
-                return lambda: self._remove_route(route)
-        return None
-
-    def _next_addition(self, holder: _Holder | None) -> Callable[[], None] | None:
-        for route in self._wanted_routes(holder) if holder is not None else ():
-            if route not in self._routes:
-                return lambda: self._add_route(route)
-        if holder is not None and holder.up and self._holders.get(holder.entry.name) is holder:
+    def _next(self, holder: _Holder | None) -> Callable[[], None] | None:
+        kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
+        rules = [rule for version in (4, 6) for rule in self._wanted_rules(version)]
+        removal = self._routing.removal(rules, kept)
+        if removal is not None or holder is None:
+            return removal
+        ipv6 = any(host.version == 6 for host in self._ways.addresses)
+        if addition := self._routing.addition_of_route(self._wanted_routes(holder), ipv6=ipv6):
+            return addition
+        if holder.up and self._holders.get(holder.entry.name) is holder and not holder.ruled:
             holder.ruled = True
-        for version in (4, 6):
-            for rule in self._wanted_rules(version):
-                if rule not in self._rules:
-                    return lambda: self._add_rule(rule)
-        return None
+            rules = [rule for version in (4, 6) for rule in self._wanted_rules(version)]
+        return self._routing.addition_of_rule(rules)
 
     def _wanted_rules(self, version: int) -> list[Rule]:
-        if version in self._without:
+        if version == 6 and self._routing.without_ipv6:
             return []
         numbers, uids = self._terms.numbers, self._terms.uids
         ruled = [one for one in self._holders.values() if one.ruled and version in versions(one.redirect)]
@@ -273,90 +251,7 @@ class Redirecting:
                 for gateway in self._ways.gateways
                 if gateway.version in changed and not _link_local(gateway)
             ]
-        return [route for route in found if route.version not in self._without]
-
-    def _add_rule(self, rule: Rule) -> None:
-        self._note()
-        try:
-            self._netlink.add_rule(rule)
-        except IPv6Off:
-            self._without.add(6)  # so there is nothing to redirect
-            return
-        self._rules.append(rule)
-
-    def _remove_rule(self, rule: Rule) -> None:
-        self._rules.remove(rule)
-        try:
-            self._netlink.remove_rule(rule)
-        except SystemFailure as error:
-            self._log.error(str(error), group=LogGroup.NETCFG)
-
-    def _add_route(self, route: TableRoute) -> None:
-        self._note()
-        try:
-            self._netlink.add_table_route(route)
-        except IPv6Off as error:
-            if any(host.version == 6 for host in self._ways.addresses):
-                raise SystemFailure(f"{error}, while the machine has IPv6 by another way") from error
-        self._routes[route] = None
-
-    def _remove_route(self, route: TableRoute) -> None:
-        del self._routes[route]
-        try:
-            self._netlink.remove_table_route(route)
-        except SystemFailure as error:
-            self._log.error(str(error), group=LogGroup.NETCFG)
-
-    def _forget_routes(self, device: int) -> None:
-        for route in [one for one in self._routes if one.device == device]:
-            del self._routes[route]
-
-    def _forget_missing(self, version: int) -> bool:
-        """Take note of which rules somebody has removed; whether there are such.
-
-        Rules of one priority are tried in the order in which they were added, so those behind a missing one go too.
-        """
-        there = self._netlink.rules(version)
-        mine = [rule for rule in self._rules if rule.version == version]
-        missing = [rule for rule in mine if rule not in there]
-        first = {rule.priority: mine.index(rule) for rule in reversed(missing)}
-        for rule in missing:
-            self._rules.remove(rule)
-        for at, rule in enumerate(mine):
-            if rule not in missing and at > first.get(rule.priority, at):
-                self._remove_rule(rule)
-        return bool(missing)
-
-    def _note(self) -> None:
-        """Before anything is made, make sure that the numbers are free, and note them on disk.
-
-        Raises SystemFailure.
-        """
-        if self._noted is not None:
-            return
-        numbers = self._terms.numbers
-        for version in (4, 6):
-            for rule in self._netlink.rules(version):
-                if rule.priority in numbers.priorities or rule.table in numbers.tables:
-                    raise SystemFailure(
-                        f"the default route: a routing rule of another program has priority {rule.priority} and table "
-                        f"{rule.table}, which this service would use (--redirect-rules, --redirect-tables)"
-                    )
-        for route in self._found_routes(numbers):
-            raise SystemFailure(
-                f"the default route: table {route.table} has a route of another program to {route.destination} "
-                "(--redirect-tables)"
-            )
-        noted = RulesEntry(numbers, current_namespace())
-        self._journal.write(noted)
-        self._noted = noted
-
-    def _found_routes(self, numbers: Numbers) -> Iterator[TableRoute]:
-        """What is in the tables."""
-        with dumps.questions() as link:
-            for table in numbers.tables:
-                for route in dumps.routes(link, table=table):
-                    yield TableRoute(table, str(route.destination), kind=_KINDS.get(route.kind, ""))
+        return [route for route in found if route.version == 4 or not self._routing.without_ipv6]
 
 
 def _link_local(host: Host) -> bool:

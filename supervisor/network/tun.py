@@ -27,7 +27,10 @@ _TUNSETPERSIST = 0x400454CB
 _TUNSETOWNER = 0x400454CC
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
+_IFF_TUN_EXCL = 0x8000  # fails where there is such a device, which else would be attached
 _IFREQ = struct.Struct("16sH22x")
+
+_NAME_NOT_FREE = (errno.EBUSY, errno.EEXIST, errno.EINVAL)
 
 _HELP = {
     errno.ENOENT: "the kernel module is not loaded (modprobe tun)",
@@ -79,20 +82,26 @@ def exists(index: int) -> bool:
 
 
 def create(
-    uid: int, taken: Container[str], announce: Callable[[str, int], None], directory: int | None = None
+    uid: int,
+    taken: Container[str],
+    announce: Callable[[str, int], None],
+    directory: int | None = None,
+    wanted: str = "",
 ) -> tuple[str, int]:
     """Make a tun device that user `uid` may open, and return its name, not one of `taken`, and its index.
 
-    `announce` is called with both before the device becomes one that outlives this process; if it raises,
-    the device is gone again.  `directory` is what `make_own_node` gave.  Raises SystemFailure.
+    It is named `wanted`, if no other device of any kind is; else the kernel names it.  `announce` is called with name
+    and index before the device becomes one that outlives this process; if it raises, the device is gone again.
+    `directory` is what `make_own_node` gave.  Raises SystemFailure.
     """
     with ExitStack() as unwanted:  # open until the end, so that the kernel does not choose their names again
         while True:
             node = _opened(directory)
             unwanted.callback(os.close, node)
             try:
-                name = _attach(node, "tun%d")
+                name = _attach_new(node, wanted)
                 if name in taken:
+                    wanted = ""
                     continue
                 index = socket.if_nametoindex(name)
                 announce(name, index)
@@ -134,7 +143,18 @@ def _opened(directory: int | None) -> int:
         raise SystemFailure(f"cannot open {NODE}: {help_text}") from error
 
 
-def _attach(node: int, name: str) -> str:
-    answer = fcntl.ioctl(node, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI))
+def _attach_new(node: int, wanted: str) -> str:
+    """Attach a device that was not there before: `wanted`, if that is the name of no other, or any."""
+    if wanted:
+        try:
+            return _attach(node, wanted, _IFF_TUN_EXCL)
+        except OSError as error:
+            if error.errno not in _NAME_NOT_FREE:
+                raise
+    return _attach(node, "tun%d")
+
+
+def _attach(node: int, name: str, flags: int = 0) -> str:
+    answer = fcntl.ioctl(node, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN | _IFF_NO_PI | flags))
     encoded: bytes = _IFREQ.unpack(answer)[0]
     return encoded.rstrip(b"\0").decode()

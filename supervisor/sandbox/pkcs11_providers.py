@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...ipc.helpers import StagedProvider
-from ...policy.pieces import Pieces
-from ...policy.profile.pkcs11 import ListedProvider, Provider, asked_for
+from ...policy.profile.pkcs11 import ListedProvider, Provider
 
 
 def join_groups(providers: Sequence[Provider]) -> None:
@@ -38,10 +37,6 @@ class ListedProviders:
         if not any(provider.places for provider in self.staged):
             return None
         return len({provider.gid for provider in self.staged} - {None})
-
-    def wanted_by(self, profile: bytes) -> Pieces[frozenset[int]]:
-        """The numbers of those that a profile names and that can be used."""
-        return asked_for(profile, self.listed)
 
 
 def _problem(provider: Provider) -> str:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 
+from ...policy.profile.wanted import Wanted, wanted_by
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profiles import Profile
@@ -11,13 +12,14 @@ from ..services.profiles import Profile
 class LaunchSpec:
     """What to launch a session's workers with."""
 
-    def __init__(self, profile: Profile, providers: frozenset[int], *, reusable: bool) -> None:
-        """`providers` are the numbers of the PKCS#11 providers that a worker is to see.
+    def __init__(self, profile: Profile, wanted: Wanted, *, reusable: bool) -> None:
+        """`wanted` is what the profile asks for.
 
         With `reusable` more than one worker may be given it.  Raises OSError.
         """
         self.overrides = tuple(profile.overrides.items())
-        self.providers = providers
+        self.providers = wanted.providers
+        self.device = wanted.device
         self.reusable = reusable
         self.profile = _sealed_memfd(profile.text)
 
@@ -31,13 +33,11 @@ class LaunchSpec:
 async def launch_spec(
     profile: Profile, providers: ListedProviders, long_work: LongWork, uid: int, *, reusable: bool
 ) -> LaunchSpec:
-    """The spec for sessions of `profile`, which is searched for providers' names in the turn of user `uid`.
+    """The spec for sessions of `profile`, which is searched for what it asks for in the turn of user `uid`.
 
     Raises OSError.
     """
-    wanted = frozenset[int]()
-    if providers.listed:
-        wanted = await long_work.in_pieces(uid, providers.wanted_by(profile.text))
+    wanted = await long_work.in_pieces(uid, wanted_by(profile.text, providers.listed))
     return LaunchSpec(profile, wanted, reusable=reusable)
 
 

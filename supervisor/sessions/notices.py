@@ -11,17 +11,22 @@ class Notices:
 
     def __init__(self) -> None:
         self._said: dict[About, tuple[str, ...]] = {}  # by the worker
+        self._device: tuple[str, ...] = ()  # by the service, about the device
         self._network: tuple[str, ...] = ()  # by the service, about the settings that are in place
 
     @property
     def all(self) -> list[str]:
         """All that hold, each once."""
         said = (text for about in About for text in self._said.get(about, ()))
-        return list(dict.fromkeys((*said, *self._network)))
+        return list(dict.fromkeys((*self._device, *said, *self._network)))
 
     def said(self, about: About, texts: tuple[str, ...]) -> None:
         """The worker's notices about something."""
         self._said[about] = texts
+
+    def device_made(self, text: str) -> None:
+        """The device is not as the profile says."""
+        self._device = as_notices((text,))
 
     def applied(self, warnings: Sequence[str]) -> None:
         """What was left out of the network settings that are in place now."""
@@ -35,4 +40,5 @@ class Notices:
     def clear(self) -> None:
         """There is another worker, which says everything anew."""
         self._said.clear()
+        self._device = ()
         self._network = ()

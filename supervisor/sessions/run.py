@@ -29,6 +29,9 @@ from .states import Event
 _CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
 
 
+_SHOWN = 32  # characters of a device's name in a profile
+
+
 class RunOwner(ABC):
     """The session of a run, as far as the run knows it."""
 
@@ -40,6 +43,10 @@ class RunOwner(ABC):
     @abstractmethod
     def start_failed(self, error: Exception) -> None:
         """There is no worker, for this reason."""
+
+    @abstractmethod
+    def noticed(self, text: str) -> None:
+        """Something about it is not as the profile says."""
 
     @abstractmethod
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
@@ -115,7 +122,7 @@ class Run(WorkerListener):
         context = self._context
         self._uid = context.user_ids.take()
         outcomes = await asyncio.gather(
-            self._make_device(), self._spawn(spec.providers), self._title(), return_exceptions=True
+            self._make_device(spec.device), self._spawn(spec.providers), self._title(), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -145,9 +152,15 @@ class Run(WorkerListener):
             return number
         return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
 
-    async def _make_device(self) -> None:
-        self.device = await self._context.network.create_device(self._owner.name, self._uid, self._owner.acl.owner)
+    async def _make_device(self, wanted: str) -> None:
+        network, owner = self._context.network, self._owner
+        self.device = await network.create_device(owner.name, self._uid, owner.acl.owner, wanted)
         self._context.names.prepare(self.device)
+        if wanted not in ("", self.device):
+            owner.noticed(
+                f"The profile asks for the device {wanted[:_SHOWN]!a}: {network.no_device_named(wanted)}; "
+                f"it is {self.device}"
+            )
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context

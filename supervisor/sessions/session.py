@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.causes import Cause, Failure
-from ...policy.dbus_numbers import InputGroup, LogCategory
+from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup
 from ...policy.limits import (
     FAILED_READABLE,
     MAX_RESTARTS,
@@ -207,7 +207,9 @@ class Session(RunOwner, ReportedSession):
         before, cell = self.state, transition(self.state, event)
         text = escape_control_characters(text[:MAX_URL])
         self.state = cell.next
-        if (cause := cause or _CAUSE_OF.get(event)) is not None:
+        if cause is None and cell.next is not before:
+            cause = _CAUSE_OF.get(event)
+        if cause is not None:
             self.last_error = Failure(cause, text[:MAX_STATUS_TEXT])
         self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
@@ -303,6 +305,10 @@ class Session(RunOwner, ReportedSession):
             self._try_again_or(Event.ENGINE_FAILED, f"No worker could be started: {error}")
         else:
             self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
+
+    def noticed(self, text: str) -> None:
+        self.log.write(LogCategory.WARN, text, LogGroup.NETCFG)
+        self.notices.device_made(text)
 
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return permits.dispatch(self, run, message)

@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 import msgspec
 
+from ...policy import device_names
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
@@ -43,6 +44,7 @@ class Options(msgspec.Struct, frozen=True):
     process_titles: Literal["full", "plain"]
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     public_networks: Literal["allow", "refuse"]
+    device_names: tuple[str, ...]
     dns: dns_choice.Who
     dns_backend: dns_choice.Option
     redirect: Who
@@ -163,6 +165,15 @@ def make_parser() -> argparse.ArgumentParser:
         "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
     )
     parser.add_argument(
+        "--device-names",
+        type=_device_names,
+        default=",".join(device_names.DEFAULT),
+        metavar="PATTERN,PATTERN…",
+        help="names that profiles may give to their devices (dev NAME), with * and ? as in a shell (default "
+        "%(default)s); none that another device has. Firewalls trust devices by their names: list none that a rule of "
+        "this machine is about. Where a profile asks for another name, its device is tun0, tun1…, and a notice says so",
+    )
+    parser.add_argument(
         "--dns",
         choices=("any", "root", "refuse"),
         default="any",
@@ -232,6 +243,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         process_titles=cast(Literal["full", "plain"], chosen.process_titles),
         sandbox=chosen.sandbox,
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
+        device_names=chosen.device_names,
         dns=cast(dns_choice.Who, chosen.dns),
         dns_backend=cast(dns_choice.Option, chosen.dns_backend),
         redirect=cast(Who, chosen.redirect),
@@ -286,6 +298,13 @@ def _given(text: str) -> str:
 
 def _path(text: str) -> Path:
     return Path(_given(text)).absolute()
+
+
+def _device_names(text: str) -> tuple[str, ...]:
+    try:
+        return device_names.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _provider(text: str) -> Provider:

@@ -3,7 +3,9 @@
 import base64
 import datetime
 import functools
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -70,11 +72,11 @@ class Authority:
         made = Identity(_pem(certificate), text.decode())
         return made.encrypted(passphrase) if passphrase else made
 
-    def revoked(self, *identities: Identity) -> str:
+    def revoked(self, *identities: Identity, expired: bool = False) -> str:
         """A list of certificates that it takes back."""
         now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
-        builder = builder.last_update(now - _DAY).next_update(now + 10 * _DAY)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(now - 10 * _DAY)
+        builder = builder.next_update(now - _DAY if expired else now + 10 * _DAY)
         for one in identities:
             serial = x509.load_pem_x509_certificate(one.certificate.encode()).serial_number
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - _DAY).build()
@@ -112,6 +114,15 @@ class Authority:
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def weak_identity(directory: Path, *, bits: int = 2048, digest: str = "sha256") -> Identity:
+    """A certificate for an RSA key of so many bits, signed with this digest by nobody known, from openssl(1)."""
+    for name, more in (("ca", []), ("weak", ["-CA", f"{directory}/ca.crt", "-CAkey", f"{directory}/ca.key"])):
+        new = ["-x509", *more, "-newkey", f"rsa:{bits}", "-noenc", f"-{digest}", "-subj", f"/CN={name}"]
+        files = ["-keyout", f"{directory}/{name}.key", "-out", f"{directory}/{name}.crt"]
+        subprocess.run(["openssl", "req", *new, *files], check=True, capture_output=True)
+    return Identity((directory / "weak.crt").read_text(), (directory / "weak.key").read_text())
 
 
 def _distinguished(name: str) -> x509.Name:

@@ -2,18 +2,18 @@
 
     python -m openvpn3_sessionmgr.tests.profiles.compatibility [LABEL…]
 
-Runs in the lab (`make compatibility`).  With labels, the rows of these samples are printed and nothing is written.
+Runs in the lab (`make compatibility`).  With labels, as commercial/fingerprint, only the rows of these samples are made
+anew.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ...ctl.exits import CommandError
-from ...ctl.profile_file import read_profile
-from ...worker.profile.verdict import verdict
 from ..lab.incumbent_tree import V27
 from ..lab.lab import Lab
 from ..lab.pki import Pki
@@ -69,33 +69,26 @@ def here(sample: Sample, reason: str = "") -> str:
 
 def _reason(sample: Sample, papers: Papers, directory: Path) -> str:
     directory.mkdir()
-    file = sample.store(directory, papers)
-    try:
-        refused = verdict(read_profile(str(file))).refused
-    except CommandError as error:
-        return str(error).removeprefix("Error: ").replace(f"{directory}/", "")
+    refused = sample.read(directory, papers).verdict().refused
     return "; ".join(f"{one.option}: {one.reason}" if one.option else one.reason for one in refused)
 
 
-def _rows(chosen: list[Sample], pki: Pki) -> list[Row]:
+def _here_and_plain(chosen: Sequence[Sample], pki: Pki) -> list[tuple[str, str]]:
     papers = Papers(pki)
+    said = []
     with tempfile.TemporaryDirectory() as place, Lab(pki) as lab:
-        seen = []
         for number, sample in enumerate(chosen):
             reason = _reason(sample, papers, Path(place, f"here-{number}"))
             plain = by_plain_openvpn(lab, sample, papers, Path(place, f"plain-{number}"))
-            seen.append((sample, here(sample, reason), plain))
-    rows = []
-    with Original(V27, pki) as original:
-        for sample, ours, plain in seen:
-            rows.append(Row(sample, ours, plain, original.verdict(sample)))
-            print(*rows[-1][1:], sample.label, sep=" | ", file=sys.stderr, flush=True)
-    return rows
+            said.append((here(sample, reason), plain))
+    return said
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """`text` as a cell of a table, cut if it is long; a cell stays as it is."""
     line = " ".join(text.split())
-    return (line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…").replace("|", "\\|").replace("<", "\\<")
+    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    return re.sub(r"(?<!\\)([|<])", r"\\\1", line)
 
 
 def _count(what: str, words: tuple[str, ...], rows: list[Row]) -> str:
@@ -119,26 +112,49 @@ def document(rows: list[Row], plain: str, original: str) -> str:
         ]
         for row in rows:
             if row.sample.family == family:
-                cells = (row.sample.name, *map(_cell, (row.sample.what, row.here, row.plain, row.original)))
+                cells = (row.sample.name, *map(cell, (row.sample.what, row.here, row.plain, row.original)))
                 table.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(table))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _version(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()[1]
+def _measured(chosen: Sequence[Sample]) -> tuple[str, list[Row]]:
+    """Run these samples everywhere: the version of the original, and the rows."""
+    pki = Pki()
+    said = _here_and_plain(chosen, pki)
+    rows = []
+    with Original(V27, pki) as original:
+        for sample, (ours, plain) in zip(chosen, said, strict=True):
+            rows.append(Row(sample, ours, plain, original.verdict(sample)))
+            print(sample.label, *rows[-1][1:], sep=" | ", flush=True)
+        return original.version, rows
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The cells behind the name in the rows of a document, by the samples' labels."""
+    titles = {title: family for family, title in FAMILIES.items()}
+    found = {}
+    for part in text.split("\n## ")[1:]:
+        title, _, *lines = part.strip().split("\n")
+        for line in lines[2:]:
+            name, *cells = line.removeprefix("| ").removesuffix(" |").split(" | ")
+            found[f"{titles[title]}/{name}"] = cells
+    return found
 
 
 def main() -> int:
     """Run the command; the exit status."""
-    wanted = sys.argv[1:]
-    chosen = [sample for sample in samples() if not wanted or sample.label in wanted]
-    rows = _rows(chosen, Pki())
-    text = document(rows, _version("openvpn", "--version"), "27.1")
-    if wanted:
-        print(text)
-    else:
-        DOCUMENT.write_text(text)
+    wanted = sys.argv[1:] or [sample.label for sample in samples()]
+    version, measured = _measured([sample for sample in samples() if sample.label in wanted])
+    before = rows_of(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
+    new = {row.sample.label: row for row in measured}
+    rows = [
+        new[sample.label] if sample.label in new else Row(sample, *before[sample.label][1:])
+        for sample in samples()
+        if sample.label in new or sample.label in before
+    ]
+    done = subprocess.run(["openvpn", "--version"], capture_output=True, text=True, check=False)
+    DOCUMENT.write_text(document(rows, done.stdout.split()[1], version))
     return 0
 
 

@@ -5,13 +5,15 @@ names that are reserved for documentation.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from ...ctl.profile_file import ProfileFile, read_profile
+from ...worker.profile.verdict import Remark
 from ..lab.network import BEHIND_ADDRESS, SERVER_ADDRESS
 from .papers import Papers
 
@@ -53,6 +55,8 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refused: str = ""  # a pattern that the reason matches; empty: it is accepted
     on_this_machine: bool = False  # it is refused for what only the service knows of the machine
     ignored: tuple[str, ...] = ()  # what is left out with a warning
+    warned: str = ""  # a pattern that the warnings of `ovpnctl check` match
+    noticed: str = ""  # in a notice that the service adds
     asks: tuple[str, ...] = ()  # names of the questions before it connects
     answers: dict[str, str] = {}  # by name of the question
     proxy: Literal["", "http", "socks"] = ""  # on the way to the server
@@ -88,9 +92,18 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         profile.write_bytes(self.content(papers))
         return profile
 
+    def read(self, directory: Path, papers: Papers) -> ProfileFile:
+        """The profile as `ovpnctl` reads it from a directory."""
+        return read_profile(str(self.store(directory, papers)))
+
 
 class _Family(msgspec.Struct, forbid_unknown_fields=True):
     sample: list[Sample]
+
+
+def reasons(remarks: Iterable[Remark]) -> str:
+    """The reasons of a refusal as one text; empty if there are none."""
+    return "; ".join(f"{one.option} (line {one.line}): {one.reason}" for one in remarks)
 
 
 @cache

@@ -21,6 +21,7 @@ from .papers import Papers
 _TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 _ATTEMPTS = 3  # the original loses a session now and then that it has just started
 _PATIENCE = 3  # seconds until what has not failed is on its way
+_LONG_PATIENCE = 30  # seconds to connect
 _IPV4 = b"\x08\x00"  # of Ethernet
 _DNS = 53
 
@@ -86,6 +87,12 @@ class Original:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._lab.__exit__(kind)
 
+    @property
+    def version(self) -> str:
+        """Its version, as it says."""
+        said = self._lab.foreign_user("alice", ["openvpn3", "version"]).stdout
+        return said.partition(" v")[2].split()[0]
+
     def verdict(self, sample: Sample) -> str:
         """What becomes of a sample: "connects", "starts" without a server, or how it fails."""
         directory = self._lab.directory / sample.label.replace("/", "-")
@@ -110,8 +117,10 @@ class Original:
             return "no session"
         try:
             return self._way(sample, path)
-        except (BusError, LabError) as error:
-            return f"fails: {error}"
+        except BusError as error:
+            return f"fails: {error.text}"
+        except LabError:
+            return f"fails: no tunnel within {_LONG_PATIENCE} s"
         finally:
             try:
                 self._alice.session(path, "Disconnect")
@@ -141,7 +150,7 @@ class Original:
             end = self._tried(path, answers)
         else:
             with far_side(self._lab, sample, self._papers):
-                minor, text = connect(self._alice, path, answers, deadline=30)
+                minor, text = connect(self._alice, path, answers, deadline=_LONG_PATIENCE)
             end = "connects" if minor == StatusMinor.CONN_CONNECTED else f"fails: {text}"
         return f"{end}; asks for {', '.join(more)}" if more else end
 
@@ -151,9 +160,7 @@ class Original:
             try:
                 _, text = connect(self._alice, path, answers, deadline=_PATIENCE)
             except LabError:
-                if any(map(_is_for_a_server, cable.frames())):
-                    return "starts"
-                raise
+                return "starts" if any(map(_is_for_a_server, cable.frames())) else "starts, and sends nothing"
         return f"fails: {text}"
 
 

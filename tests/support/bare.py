@@ -76,7 +76,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
 def empty_spec() -> LaunchSpec:
     """What a worker is launched with that is never launched."""
     spec = LaunchSpec.__new__(LaunchSpec)
-    spec.profile, spec.providers, spec.overrides, spec.reusable = -1, frozenset(), (), True
+    spec.profile, spec.providers, spec.overrides, spec.reusable, spec.device = -1, frozenset(), (), True, ""
     return spec
 
 

@@ -151,11 +151,12 @@ def reaches(address: str, uid: int) -> bool:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def network(directory: Path, **terms: Any) -> Network:
+def network(directory: Path, *, public_networks: bool = True, **terms: Any) -> Network:
     """A new one, with these terms for the default route."""
     log = Log(6, [open_file(str(directory / "log"), colour=False)])
     log.start()
-    return Network(directory / "journal", log, terms=Terms(**({"uids": range(UID, UID + 10)} | terms)))
+    chosen = Terms(**({"uids": range(UID, UID + 10)} | terms))
+    return Network(directory / "journal", log, public_networks=public_networks, terms=chosen)
 
 
 def journal(directory: Path) -> list[str]:

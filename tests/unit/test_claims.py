@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ...policy.limits import MAX_NETWORK_WARNINGS
+from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
 from ...policy.network import Address, NetworkSettings, Route
-from ...supervisor.network.claims import Claims, Conflict, DeviceRoute
+from ...policy.redirect import EVERYTHING, Redirect
+from ...supervisor.network.claims import Claims, Conflict
+from ...supervisor.network.device_routes import DeviceRoute
 from ...supervisor.network.name_servers import parse_name_servers
 from ...supervisor.network.prefixes import Host, Prefix, PrefixMap, Way
 from ...supervisor.network.surroundings import Machine
@@ -40,6 +42,7 @@ class Sessions:
         address: str | None = None,
         peer: str | None = None,
         server: str = "192.0.2.1",
+        redirected: str = "",
     ) -> list[str]:
         """Ask for these; the warnings."""
         local, _, bits = (address or "").partition("/")
@@ -48,6 +51,7 @@ class Sessions:
             addresses=(Address(local, int(bits or 32), peer),) if local else (),
             routes=tuple(Route(one) if isinstance(one, str) else one for one in routes),
             server=server,
+            redirect=Redirect(networks=(redirected,)) if redirected else None,
         )
         decision = self.claims.request(device, f"session-{device}", owner, settings, self._machine)
         assert decision.addresses == ((host(local),) if local else ())
@@ -271,6 +275,48 @@ def test_public_networks_past_the_tunnel() -> None:
     assert sessions.ask("c", BOB, *past("22.0.0.0/24")) == []
     sessions.claims.release("a")
     assert sessions.ask("b", ALICE, *past("21.0.0.0/8", "22.0.0.0/24")) == []
+
+
+def test_routes_past_the_tunnel_are_counted_for_each_user() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    many = [f"10.1.{number}.0/24" for number in range(MAX_ROUTES_PAST)]
+    assert sessions.ask("a", ALICE, *past(*many[:-1])) == []
+    [warning] = sessions.ask("b", ALICE, *past("10.2.1.0/24", "10.2.2.0/24"), "10.2.3.0/24")
+    assert warning.endswith(f"left out: {MAX_ROUTES_PAST} such routes are the most of one user's sessions")
+    assert sessions.has("b") == ["10.2.1.0/24", "10.2.3.0/24"]
+    assert sessions.ask("c", BOB, *past("10.3.1.0/24", "10.3.2.0/24")) == []
+    assert sessions.ask("a", ALICE, *past(*many[1:])) == []
+
+
+def test_past_the_tunnel_and_another_users_default_route() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    assert sessions.ask("a", ALICE, *past("203.0.113.9/32"), "10.0.0.0/8") == []
+    # What was there before is told to whom it may concern,
+    assert sessions.ask("b", BOB, *past("203.0.113.8/32"), redirected=EVERYTHING[4]) == [
+        "another user's session has routes past the tunnel (1)"
+    ]
+    # and what comes later waits; that of her who has it does not, nor what goes into tunnels, nor IPv6.
+    assert sessions.ask("c", ALICE, *past("203.0.113.7/32", "2001:db8::/48"), "20.0.0.0/24") == [
+        "route 203.0.113.7/32 is pending: another user's session has the default route",
+        "route 2001:db8::/48 past the tunnel is left out: this machine has no route by which it would send there",
+    ]
+    assert sessions.ask("d", BOB, *past("203.0.113.6/32")) == []
+    sessions.claims.rest("b")
+    assert sessions.settle() == [("c", "203.0.113.7/32")]
+
+
+def test_past_the_tunnel_it_follows_the_machine() -> None:
+    sessions = Sessions(WITH_GATEWAY)
+    sessions.ask("a", ALICE, "203.0.113.0/24")
+    sessions.ask("b", BOB, *past("203.0.113.9/32", "203.0.0.0/16"), "20.0.0.0/24")
+    other = Way(7, host("192.0.2.250"))
+    sessions.claims.follow(Machine(ways=((prefix("0.0.0.0/0"), other),)))
+    assert sessions.claims.routes("b") == [DeviceRoute("203.0.0.0/16", way=other), DeviceRoute("20.0.0.0/24")]
+    sessions.claims.release("a")
+    assert list(sessions.claims.settle()) == [("b", DeviceRoute("203.0.113.9/32", way=other))]
+    sessions.claims.follow(NOTHING)
+    assert DeviceRoute("203.0.0.0/16", way=other) in sessions.claims.routes("b")
+    assert sessions.claims.goes_past("b") and not sessions.claims.goes_past("a")
 
 
 def test_what_is_given_stays_although_the_machine_comes_to_have_it() -> None:

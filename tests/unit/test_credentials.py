@@ -10,14 +10,15 @@ from ...policy.profile.syntax import tokenize
 from ...worker.profile.compiler import compile_profile
 from ...worker.profile.values import Need
 
+CA = "<ca>\n<auth-user-pass>\n-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n</ca>\n"
 PROFILE = (
     "client\r\ndev tun\nremote a 1 tcp\nhttp-proxy p 1 # ours\n<http-proxy-user-pass>\nmallory\nhidden\n"
-    "</http-proxy-user-pass>\n<ca>\n<auth-user-pass>\n</ca>\n  <auth-user-pass> # login\nmallory\r\nhidden\n"
+    "</http-proxy-user-pass>\n" + CA + "  <auth-user-pass> # login\nmallory\r\nhidden\n"
     "  </auth-user-pass> # end\nverb 3"
 )
 SHOWN = (
     "client\r\ndev tun\nremote a 1 tcp\nhttp-proxy p 1 # ours\nhttp-proxy-user-pass stdin\n# not shown\n# not shown\n"
-    "# not shown\n<ca>\n<auth-user-pass>\n</ca>\nauth-user-pass\n# not shown\n# not shown\n"
+    "# not shown\n" + CA + "auth-user-pass\n# not shown\n# not shown\n"
     "# not shown\nverb 3"
 )
 

@@ -90,10 +90,12 @@ def test_what_is_missing_from_a_profile_is_said_in_the_words_of_the_original() -
     assert problem(text, tokenize(text)) == said
 
 
+_CA = "CERTIFICATE"
+
+
 def test_latin1_in_a_comment_or_before_a_certificate_is_no_obstacle() -> None:
-    text = "# f\u00fcr B\u00fcro\nsetenv FRIENDLY_NAME B\u00fcro\n" + REAL.replace(
-        "CA\n", "Aussteller: M\u00fcller\nCA\n"
-    )
-    content = text.encode("latin-1")
+    pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    text = REAL.replace("CA\n", f"Aussteller: M\u00fcller\n{pem}")
+    content = f"# f\u00fcr B\u00fcro\nsetenv FRIENDLY_NAME B\u00fcro\n{text}".encode("latin-1")
     assert not verdict(content).refused
     assert problem(decode(content), tokenize(decode(content))) is None

@@ -9,11 +9,11 @@ from ...policy.pieces import whole
 from ...policy.profile.pkcs11 import (
     ListedProvider,
     Provider,
-    asked_for,
     find,
     parse_provider,
     token_label,
 )
+from ...policy.profile.wanted import wanted_by
 from ...policy.sandbox.layers import ALL
 
 LISTED = (
@@ -105,8 +105,8 @@ def test_a_profile_means_a_provider_by_its_name_or_its_very_path() -> None:
     ],
 )
 def test_what_a_profile_asks_for(profile: str, numbers: set[int]) -> None:
-    assert whole(asked_for(profile.encode(), LISTED)) == numbers
-    assert whole(asked_for(profile.encode(), ())) == set()
+    assert whole(wanted_by(profile.encode(), LISTED)).providers == numbers
+    assert whole(wanted_by(profile.encode(), ())).providers == set()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ BASE = "client\ndev tun\nremote vpn.example 1194 udp\n<ca>\nCA\n</ca>\n"
 START = "client\ndev tun\n<ca>\nCA\n</ca>\n"  # a line more is line 6
 
 
+def pem(label: str, body: str = "AAAA") -> str:
+    return f"Subject: M\ufffdller\n-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
+
+
+KEY = pem("PRIVATE KEY")
+
+
 def config(lines: str) -> str:
     """What the engine gets of BASE and `lines`, without what it gets of BASE alone."""
     compiled = compile_profile(BASE + lines).config
@@ -96,7 +103,7 @@ def test_what_the_engine_gets(lines: str, rendered: str | None) -> None:
         ("<foo>\nup a\n</foo>\n<a b>\n</a b>", ["'foo' (line 7)", "'<a' (line 10)"]),
         ("\u202etxt " + "y" * 90, ["'\\u202etxt' (line 7)"]),
         ("verb 11", ["verb 11 (line 7)"]),
-        ("dev-type tun\ndev mytun", ["dev 'mytun' (line 8)"]),
+        ("dev-type tun\ndev mytun", []),
         ("http-proxy-option AGENT x", ["http-proxy-option (line 7)"]),
         ("askpass f", ["askpass (line 7)"]),
         ("setenv FRIENDLY_NAME \"Bob\nsetenv COLOUR 'dark\nup C:\\x", ["setenv 'COLOUR' (line 8)", "up (line 9)"]),
@@ -132,9 +139,9 @@ def test_warnings_are_bounded() -> None:
         ("<auth-user-pass>\nme\n</auth-user-pass>", {Need.USER_PASSWORD}),
         ("<auth-user-pass>\n\nsecret\n</auth-user-pass>", {Need.USER_PASSWORD}),
         ("static-challenge OTP 1", {Need.STATIC_CHALLENGE}),
-        ("<key>\n-----BEGIN ENCRYPTED PRIVATE KEY-----\n</key>", {Need.KEY_PASSPHRASE}),
-        ("<key>\n-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n</key>", {Need.KEY_PASSPHRASE}),
-        ("<key>\n-----BEGIN PRIVATE KEY-----\n</key>\naskpass", set()),
+        (f"<key>\n{pem('ENCRYPTED PRIVATE KEY')}</key>", {Need.KEY_PASSPHRASE}),
+        (f"<key>\n{pem('RSA PRIVATE KEY', 'Proc-Type: 4,ENCRYPTED')}</key>", {Need.KEY_PASSPHRASE}),
+        (f"<key>\n{KEY}</key>\naskpass", set()),
         ("<pkcs12>\nAAAA\n</pkcs12>", {Need.KEY_PASSPHRASE}),
     ],
 )

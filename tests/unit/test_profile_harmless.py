@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ...policy.profile.options import ALLOWED, IGNORED, OPTIONS
+from ...worker.profile.blocks import LABELS
 from ...worker.profile.compiler import compile_profile
 from ...worker.profile.values import ProfileRefused
 
@@ -105,6 +106,8 @@ def lines_with(name: str, file: str) -> list[str]:
     parameters += [[file] * count for count in range(2, most + 1)]
     lines = [" ".join([name, *one]) for one in parameters if rule is None or rule.most]
     lines.append(f"<{name}>\n{file}\n{file}\n</{name}>")
+    for label in LABELS.get(name, ()):
+        lines.append(f"<{name}>\n{file}\n-----BEGIN {label}-----\n{file}\n-----END {label}-----\n</{name}>")
     if rule is None or rule.in_connection:
         lines += [f"<connection>\nremote 192.0.2.1\n{line}\n</connection>" for line in lines]
     return lines + [line.format(file) for line in MORE.get(name, ())]

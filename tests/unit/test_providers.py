@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ...ipc.helpers import StagedProvider
-from ...policy.pieces import whole
-from ...policy.profile.pkcs11 import Provider
+from ...policy.profile.pkcs11 import Provider, asked_for
+from ...policy.profile.syntax import tokenize
 from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 
 GROUP = grp.getgrgid(os.getgid())
@@ -48,9 +48,8 @@ def test_one_that_is_not_there_keeps_its_number(module: str, tmp_path: Path) -> 
         "",
     ]
     assert [one.places for one in made.staged] == [(), (), (), (), (), (module,)]
-    profile = b"pkcs11-providers no-module good\n"
-    assert whole(made.wanted_by(profile)) == {5}
+    assert asked_for(tokenize("pkcs11-providers no-module good\n"), made.listed) == {5}
 
 
 def test_none_at_all() -> None:
-    assert whole(ListedProviders([]).wanted_by(b"pkcs11-providers x\n")) == frozenset()
+    assert asked_for(tokenize("pkcs11-providers x\n"), ListedProviders([]).listed) == frozenset()

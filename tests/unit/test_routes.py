@@ -265,7 +265,7 @@ def test_it_is_connected_when_its_names_are_looked_up() -> None:
         assert isinstance(warning, messages.LogLine) and "route two.example/32 left out" in warning.text
         assert routes_of(applied) == ["203.0.113.7/32", "203.0.113.9/32", "203.0.113.1/32"]
         assert isinstance(connected, messages.Connected)
-        assert worker.session.attempts.last_error == ""
+        assert worker.session.attempts.failure is None
 
 
 def test_names_that_take_too_long_are_left_out() -> None:
@@ -280,7 +280,7 @@ def test_names_that_take_too_long_are_left_out() -> None:
         worker.session.timers.run_due()
         assert done == [True] and worker.session.route_names.found == {}
         worker.tell(messages.Resolved("one.example", (), "late"))
-        assert done == [True] and worker.session.attempts.last_error == ""
+        assert done == [True] and worker.session.attempts.failure is None
 
 
 def test_no_more_names_at_once_than_the_supervisor_takes() -> None:

@@ -39,7 +39,7 @@ class Books(Network, SessionJournal, UserIds):
 
     protected = range(0)
 
-    async def create_device(self, session: str, uid: int, owner: int) -> str:
+    async def create_device(self, session: str, uid: int, owner: int, wanted: str = "") -> str:
         self._done.append(f"device for {uid}")
         return "tun7"
 
@@ -85,7 +85,7 @@ class DeviceRun(Run):
 
     async def _launch(self, spec: LaunchSpec) -> None:
         self._uid = self._context.user_ids.take()
-        await self._make_device()
+        await self._make_device(spec.device)
 
 
 UNDONE = ["clear tun7", "delete tun7", f"end exemption of {UID}", "forget worker of s", f"give back {UID}"]

@@ -68,7 +68,7 @@ def test_all_reasons_are_said() -> None:
         ("cert", 8),
     ]
     found = verdict("dev tap\nsecret x\nremote a\n")
-    assert [one.line for one in found.refused] == [0, 1, 2] and "--ca" in found.refused[0].reason
+    assert [one.line for one in found.refused] == [2, 0, 1] and "--ca" in found.refused[1].reason
 
 
 def test_what_is_ignored_and_asked_for() -> None:
@@ -85,3 +85,11 @@ def test_what_only_the_service_knows_is_no_refusal() -> None:
     found = verdict(START + "pkcs11-providers card\npkcs11-id x\n")
     assert not found.refused and [(one.option, one.line) for one in found.warnings] == [("pkcs11-providers", 7)]
     assert verdict(START + "pkcs11-id x\n").refused
+    found = verdict(START + "dev-type tun\ndev tun5\ndev office\n")
+    assert not found.refused and [(one.option, one.line) for one in found.warnings] == [("dev", 9)]
+
+
+@pytest.mark.parametrize("text", ["", "<!DOCTYPE HTML>\n<p>", "<html>\n</html>", "root:x:0:0:root:/root:/bin/sh\n" * 3])
+def test_nothing_is_ignored_in_what_is_no_profile(text: str) -> None:
+    found = verdict(text)
+    assert len(found.refused) == 1 and found.refused[0].line == 0 and not found.ignored

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from ...ipc import messages
+from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import LOG_CREDIT
 from ...worker.profile.values import Remote
@@ -110,7 +111,8 @@ def test_a_name_without_an_address_is_looked_up_again_in_a_while() -> None:
         assert not any(isinstance(one, messages.Resolve) for one in worker.said())
         attempts.allow()  # when that is over
         assert messages.Resolve("vpn.example") in worker.said()
-        assert worker.commands() == [] and attempts.last_error == "cannot resolve vpn.example: no such name"
+        assert worker.commands() == []
+        assert attempts.failure == Failure(Cause.NAME_UNKNOWN, "Cannot resolve vpn.example: no such name")
 
 
 # Late answers.

@@ -5,7 +5,7 @@ from collections import deque
 import pytest
 
 from ...ipc import messages
-from ...policy.causes import Cause
+from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.profile.overrides import SessionOverrides
 from ...worker.profile.values import Remote
@@ -52,7 +52,8 @@ def test_a_connection_that_is_lost_is_reported_and_one_that_never_was_is_not() -
     with bare_worker(Phase.RUNNING) as worker:
         worker.engine_says(state("RECONNECTING", "ping-restart"))
         assert worker.said() == [
-            messages.LogLine(LogCategory.INFO, "Not connected yet (ping-restart), trying again"),
+            messages.LogLine(LogCategory.INFO, "Not connected (The server has stopped answering), trying again"),
+            messages.AttemptFailed(0, "ping-restart", "The server has stopped answering", Cause.CONNECTION_LOST),
         ]
         connect(worker)
         worker.engine_says(state("RECONNECTING", "ping-restart"))
@@ -81,9 +82,13 @@ def test_credentials_that_are_refused(phase: Phase, again: bool) -> None:
     with bare_worker(phase) as worker:
         worker.session.overrides = SessionOverrides(retry_authentication=again)
         worker.engine_says(state("RECONNECTING", "auth-failure"))
-        assert reports(worker) == (
-            [] if again else [messages.AuthenticationFailed("Authentication failed", Cause.CREDENTIALS_REFUSED)]
-        )
+        refused = ("Authentication failed", Cause.CREDENTIALS_REFUSED)
+        if not again:
+            assert reports(worker) == [messages.AuthenticationFailed(*refused)]
+        elif phase is Phase.RUNNING:
+            assert reports(worker) == [messages.AttemptFailed(0, "auth-failure", *refused)]
+        else:
+            assert reports(worker) == []
         assert worker.phase() is (phase if again else Phase.STOPPING)
 
 
@@ -98,14 +103,19 @@ def test_a_challenge_is_no_refusal() -> None:
 @pytest.mark.parametrize("hopeless", [True, False])
 def test_a_handshake_that_cannot_succeed_is_not_tried_again(hopeless: bool) -> None:
     with bare_worker(Phase.RUNNING) as worker:
-        why = "VERIFY ERROR: depth=0, error=certificate has expired" if hopeless else "TLS Error: TLS handshake failed"
-        worker.engine_says(log_line(why))
+        expired = "VERIFY ERROR: depth=0, error=certificate has expired: CN=vpn, serial=1"
+        worker.engine_says(log_line(expired if hopeless else "TLS Error: TLS handshake failed"))
         worker.engine_says(log_line("TLS Error: something later"))
         worker.engine_says(state("RECONNECTING", "tls-error"))
         if hopeless:
-            assert failure(worker) == f"The TLS handshake failed: {why}"
+            assert (
+                failure(worker)
+                == f"The server's certificate, or its authority's, has expired: {expired.removesuffix(', serial=1')}"
+            )
         else:
-            assert reports(worker) == [] and worker.phase() is Phase.RUNNING
+            text = "The TLS handshake with the server failed: TLS Error: TLS handshake failed"
+            assert reports(worker) == [messages.AttemptFailed(0, "tls-error", text, Cause.HANDSHAKE_FAILED)]
+            assert worker.phase() is Phase.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -127,7 +137,7 @@ def test_a_certificate_of_ours_that_has_expired_shortens_the_wait() -> None:
         worker.engine_says(log_line("WARNING: Your certificate has expired!", "W"))
         left = worker.session.timers.time_left()
         assert left is not None and 9 < left <= 10
-        assert worker.session.attempts.last_error == "Your certificate has expired"
+        assert worker.session.attempts.cause == Failure(Cause.CERTIFICATE_DATES, "Your certificate has expired")
 
 
 def test_a_proxy_is_shown_credentials_three_times() -> None:
@@ -166,7 +176,7 @@ def test_what_may_hold_a_secret_is_not_logged(text: str) -> None:
     with bare_worker(Phase.RUNNING) as worker:
         worker.session.uplink.log_level = 6
         worker.engine_says(log_line(text))
-        assert worker.said() == [] and worker.session.attempts.last_error == ""
+        assert worker.said() == [] and worker.session.attempts.cause is None
 
 
 # Its end

@@ -5,8 +5,6 @@ import re
 from ...policy.profile.syntax import Option, ProfileTextError, render
 from .values import ProfileRefused, names_file, refusal
 
-TEMPLATE = "is this a template that is still to be filled in?"
-
 _MAX_ADVICE = 200  # characters of a line that is quoted
 _ATTRIBUTE = re.compile(r"/(?=[A-Za-z][A-Za-z0-9.]*=)")
 

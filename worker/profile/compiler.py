@@ -10,19 +10,19 @@ from msgspec.structs import replace
 
 from ...policy.limits import MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
 from ...policy.profile.credentials import ASKED, INLINE, credentials_file
-from ...policy.profile.misspelt import meant
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, REFUSED, Embed, Rule, Treatment
-from ...policy.profile.options_foreign import FOREIGN
 from ...policy.profile.pkcs11 import ListedProvider
 from ...policy.profile.syntax import MAX_OPTIONS, Option, ProfileTextError, render, tokenize
 from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
-from .advice import TEMPLATE, advice, no_file
+from .advice import advice, no_file
+from .blocks import unfit
 from .connection import ConnectionScope, Servers
 from .pkcs11 import Pkcs11Options
 from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
 from .reading import read_options
 from .routes import read_route
 from .typed import TypedInput
+from .unknown import unknown
 from .values import (
     CompiledProfile,
     Need,
@@ -39,6 +39,7 @@ from .values import (
 DEFAULT_VERBOSITY = 3
 MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' details into its log
 
+_ONLY_TUN = "only tun devices are supported; the server has to offer tun as well"
 _PROVIDERS = {"default", "legacy", "fips", "base"}
 
 # What the worker has to know of the profile beside its routes, once the server has pushed its own part.
@@ -160,24 +161,14 @@ class Compiler:
 
     def unknown(self, option: Option) -> None:
         """Leave out an option that OpenVPN does not have, unless it is misspelt, or needed; refuses those."""
-        what, reason = shown(option.name), "OpenVPN has no such option"
-        rule = FOREIGN.get(option.name)
-        if rule is not None:
-            what, reason = option.name, rule.reason
-        if not option.optional and option.name not in self.may_be_unknown:
-            if rule is not None and rule.treatment is Treatment.REFUSED:
-                raise refusal(option, reason)
-            if rule is None and (likely := meant(option.name)):
-                raise refusal(replace(option, name=what), f"{reason}; did you mean {likely}?")
+        what, reason = unknown(option, optional=option.optional or option.name in self.may_be_unknown)
         self.drop(option, reason, what)
 
     def well_formed(self, option: Option, rule: Rule) -> bool:
         """Whether the engine would accept the form of `option`; refuses it otherwise."""
         given = len(option.params) + (option.block is not None)
-        if option.block is not None and rule.embed is Embed.NEVER:
-            raise refusal(option, "cannot be a block")
-        if option.block is not None and not option.block.strip():
-            raise refusal(option, f"is an empty block; {TEMPLATE}")
+        if why := unfit(option, rule):
+            raise refusal(option, why)
         if rule.embed is Embed.MUST and option.params and option.name not in ASKED:
             if option.params[0] not in INLINE:
                 raise no_file(option)
@@ -211,13 +202,11 @@ class Compiler:
     def dev(self, option: Option) -> None:
         device = option.params[0]
         if not device.startswith("tun") and not self.tun_type_given:
-            raise refusal(option, f"asks for a device {shown(device)}; only tun devices are supported")
-        if device != "tun":
-            self.drop(option, "the session manager chooses the device's name", f"dev {shown(device)}")
+            raise refusal(option, f"asks for a device {shown(device)}; {_ONLY_TUN}")
 
     def dev_type(self, option: Option) -> None:
         if option.params[0] != "tun":
-            raise refusal(option, "only tun devices are supported")
+            raise refusal(option, _ONLY_TUN)
 
     def mode(self, option: Option) -> None:
         if option.params[0] != "p2p":

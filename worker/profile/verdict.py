@@ -7,11 +7,13 @@ knows whether it can use them: what they would refuse is not among the refusals.
 
 import msgspec
 
+from ...policy import device_names
+from ...policy.profile.options import OPTIONS, REFUSED
 from ...policy.profile.pkcs11 import OPTION as PROVIDERS
 from ...policy.profile.syntax import Option, ProfileTextError
 from .compiler import Compiler
 from .reading import read_options
-from .values import ProfileRefused
+from .values import ProfileRefused, shown
 
 
 class Remark(msgspec.Struct, frozen=True):
@@ -48,6 +50,8 @@ def verdict(profile: bytes | str) -> Verdict:
     except ProfileRefused as error:
         return Verdict((_of_option(error),))
     whole = (Remark(trouble),) if trouble else ()
+    if trouble and not any(option.name in OPTIONS for option in options):
+        return Verdict(whole)  # all there is to it is that it is no profile
     try:
         judge = _Judge(options)
     except ProfileTextError as error:
@@ -78,10 +82,16 @@ class _Judge(Compiler):
         self.scope = scope
         if option.name == PROVIDERS:
             self.warnings.append(Remark("only the service knows which providers there are", PROVIDERS, option.line))
+        named = option.params[:1] if option.name == "dev" and len(self.refused) == before else ()
+        if any(device_names.refusal(name, device_names.DEFAULT) for name in named):
+            reason = f"the device is tun0, tun1 or so, unless the administrator allows the name {shown(named[0])}"
+            self.warnings.append(Remark(reason, "dev", option.line))
 
     def verdict(self, whole: tuple[Remark, ...]) -> Verdict:
         """The verdict, with `whole` as what is wrong with the whole profile."""
         refused = [*whole, *self.refused]
+        if whole:  # may be so because of what an option says that is refused in any case
+            refused.sort(key=lambda one: one.option not in REFUSED)
         asks: tuple[str, ...] = ()
         try:
             asks = tuple(sorted(need.value for need in self.compiled().needs))

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from ...ipc import messages
-from ...policy.causes import Cause
+from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION
+from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT
+from .engine_messages import Meaning, Weight, given_up
 from .phases import Phase, PhaseMachine
 from .remotes import Remotes
 from .timers import Timers
@@ -15,7 +16,9 @@ _LEAST_PAUSE = 1.0  # seconds between attempts; after some errors the engine wou
 _LONGEST_PAUSE = 30.0  # seconds; the engine suggests up to 300
 _LOOKUP_GRACE = 1.0  # seconds that other names may take once there is an address to try
 _LOOKUP_RETRY = 3.0  # seconds until names are looked up again, none of which had an address
-_PATIENCE = 10.0  # seconds for a first connection that is expected to fail
+_PATIENCE = 10.0  # seconds for a first connection that is expected to fail, and for a server that falls silent
+_ASKED_FOR = "SIGUSR1"  # why the engine gives up an attempt that we interrupt
+_TOKEN_EXPIRED = "auth-failure (auth-token)"  # the same, where it goes on with the password
 
 
 class Attempts:
@@ -30,7 +33,10 @@ class Attempts:
         self.remotes = Remotes(())
         self.connect_deadline = CONNECT_DEADLINE  # seconds from Connect to the first connection
         self.connected_once = False
-        self.last_error = ""  # why an attempt failed, as far as anything was said
+        self.failure: Failure | None = None  # why the latest attempt failed, or one before that was hopeless
+        self._cause: Meaning | None = None  # why the attempt under way fails, if it does: what weighs most
+        self._passed_over = ""  # address that would be tried again before others had their turn
+        self._hopeless = 0  # attempts, one after the other, that each server would fail again
         self.looking_up: set[str] = set()  # names that the supervisor was asked for
         self.engine_holds = False  # waits for "hold release"
         self._suggested_pause = 0  # seconds, by the engine that holds
@@ -79,33 +85,112 @@ class Attempts:
         if self._skipped < len(self.remotes.remotes):
             self.at_once()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the engine is connected."""
+        return self._connected
+
     def connected(self) -> None:
         """The engine is connected."""
         self.connected_once = self._connected = True
+        self.failure = self._cause = None
+        self._hopeless = 0
 
-    def ended(self) -> None:
-        """The engine has given up an attempt, or its connection."""
-        if not self.remotes.leads_nowhere:
+    def heard(self, meaning: Meaning | None) -> None:
+        """The engine or the server has said something of this meaning."""
+        if meaning is None:
+            return
+        if self._cause is None or meaning.weight > self._cause.weight:
+            self._cause = meaning
+            if meaning.weight is Weight.NETWORK and not self._connected and self._machine.phase is Phase.RUNNING:
+                self.report(meaning.failure)  # the engine may go on with this attempt for a while
+        if meaning.weight is Weight.WARNING:
+            self._expect_failure()
+
+    @property
+    def cause(self) -> Failure | None:
+        """Why the attempt under way fails, if it does, as far as that is known."""
+        return self._cause.failure if self._cause is not None else None
+
+    @property
+    def understood(self) -> Failure | None:
+        """The same, unless it is only an error that means nothing to us."""
+        return self._cause.failure if self._cause is not None and self._cause.weight > Weight.NONE else None
+
+    def ended(self, reason: str, *, challenged: bool = False) -> Failure | None:
+        """The engine has given up its connection, or an attempt, for `reason`: why that failed, if it did.
+
+        It did not if it was `challenged`, and goes on when its user has answered.
+        """
+        skipped, was_connected, where = self.leads_nowhere, self._connected, self.remotes.tried
+        self._passed_over = ""
+        if not skipped:
             self._skipped = 0
-        if self._connected:
+        if was_connected:
             self.remotes.lost()
-        else:
+        elif where or reason != _ASKED_FOR:  # else there was no attempt yet
             self.remotes.attempt_failed()
         self._connected = False
+        self._timers.cancel("silence")
+        cause, self._cause = self._cause, None
+        if challenged or reason in (_ASKED_FOR, _TOKEN_EXPIRED) or (was_connected and reason != "auth-failure"):
+            return None
+        said = cause.failure.text if cause is not None else ""
+        failure = cause.failure if cause is not None and cause.weight > Weight.NONE else given_up(reason, where, said)
+        hopeless = cause is not None and cause.hopeless
+        if hopeless or not self._hopeless:
+            self.failure = failure
+        self._hopeless = self._hopeless + 1 if hopeless else 0
+        return failure
+
+    def refused_by_all(self) -> bool:
+        """Whether trying again is pointless: every server has shown that it will not do, and none ever did."""
+        return not self.connected_once and self._hopeless >= max(1, self.remotes.attempts_in_a_round)
+
+    def pass_over(self, address: str) -> None:
+        """The next attempt is not to be at this address, if it is that again."""
+        self._passed_over = address
+
+    @property
+    def leads_nowhere(self) -> bool:
+        """Whether the engine has come to a remote that there is no point in trying now."""
+        return self.remotes.leads_nowhere or self.remotes.tried == self._passed_over != ""
+
+    def report(self, failure: Failure, reason: str = "") -> None:
+        """Tell the session's users why there is no connection yet; `reason` in the engine's word."""
+        number, text = self._uplink.request_number, failure.text[:MAX_STATUS_TEXT]
+        self._uplink.tell(messages.AttemptFailed(number, reason, text, failure.cause))
+
+    def handshake_begins(self) -> None:
+        """The server answers: if it falls silent now, its users are told after a while."""
+        self._timers.set("silence", _PATIENCE, self._fell_silent)
+
+    def handshake_goes_on(self) -> None:
+        """The engine has come past the handshake, or not so far."""
+        self._timers.cancel("silence")
+
+    def _fell_silent(self) -> None:
+        if self._machine.phase is Phase.RUNNING and not self._connected:
+            self.report(self.understood or given_up("tls-error", self.remotes.tried, f"silent for {_PATIENCE:g} s"))
 
     def looked_up(self, answer: messages.Resolved) -> None:
         """The supervisor's answer to a look-up."""
         self.looking_up.discard(answer.host)
         for trouble in self.remotes.learned(answer.host, answer.addresses):
-            self.last_error = trouble
+            self._name_failed(trouble)
             if trouble not in self._told:
                 self._told.add(trouble)
                 self._uplink.log(LogCategory.WARN, trouble)
         if answer.error:
-            self.last_error = f"cannot resolve {answer.host}: {answer.error}"
-            self._uplink.log(LogCategory.WARN, f"Cannot resolve {answer.host}: {answer.error}")
+            trouble = f"Cannot resolve {answer.host}: {answer.error}"
+            self._name_failed(trouble)
+            self._uplink.log(LogCategory.WARN, trouble)
         if self._machine.phase is Phase.RUNNING and self.engine_holds:
             self.allow()
+
+    def _name_failed(self, trouble: str) -> None:
+        if not self._hopeless:
+            self.failure = Failure(Cause.NAME_UNKNOWN, trouble)
 
     def _release(self) -> None:
         """Answer the engine's hold, if there is any address for it to try."""
@@ -114,6 +199,8 @@ class Attempts:
             return
         if not self.remotes.usable:
             self.remotes.forget_failures()
+            if self.failure is not None:
+                self.report(self.failure)
             self._timers.set("release", _LOOKUP_RETRY, self.allow)
             return
         self.engine_holds = self._at_once = False
@@ -135,16 +222,18 @@ class Attempts:
         """Lift the time limit."""
         self._timers.cancel("deadline")
 
-    def expect_failure(self, cause: str) -> None:
-        """The first connection will probably not come about, because of `cause`: do not wait long for it."""
+    def _expect_failure(self) -> None:
+        """The first connection will probably not come about: do not wait long for it."""
         if not self.connected_once and self._machine.phase is Phase.RUNNING:
-            self.last_error = cause
             self._set_deadline(min(_PATIENCE, self.connect_deadline))
 
     def _set_deadline(self, seconds: float) -> None:
         self._timers.set("deadline", seconds, lambda: self._timed_out(seconds))
 
     def _timed_out(self, seconds: float) -> None:
-        waiting_for = "waiting for the server" if self.remotes.usable else "looking up its name"
-        cause = f": {self.last_error}" if self.last_error else ""
-        self._machine.failed(f"No connection within {seconds:g} s ({waiting_for}){cause}", Cause.UNKNOWN)
+        usable = self.remotes.usable
+        waiting_for = "waiting for the server" if usable else "looking up its name"
+        failure = self.failure if self._hopeless else self.understood or self.failure or self.cause
+        cause = failure.cause if failure else Cause.NO_ANSWER if usable else Cause.NAME_UNKNOWN
+        why = f": {failure.text}" if failure else ""
+        self._machine.failed(f"No connection within {seconds:g} s ({waiting_for}){why}", cause)

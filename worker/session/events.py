@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ...ipc import messages
-from ...policy.causes import Cause
+from ...policy.causes import CAUSES, Cause, Failure, Kind
 from ...policy.dbus_numbers import HTTP_PROXIED, LogCategory
 from ...policy.limits import MAX_PROXY_REFUSALS, MAX_STATUS_TEXT
 from ...policy.reports import is_endpoint, is_web_page
 from ..profile.values import Remote, version_of
 from . import management
+from .engine_messages import given_up, meaning
 from .phases import Event, Phase
 from .questions import CannotAnswer
 from .session import WorkerSession
@@ -35,22 +36,8 @@ _CATEGORY_OF_FLAG = {
     "D": LogCategory.DEBUG,
 }
 
-# Error lines after which trying again cannot help: the server showed a certificate that is not accepted, or told us
-# (TLS alert) that it does not accept ours.
-_HOPELESS = (
-    "VERIFY ERROR",
-    "VERIFY KU ERROR",
-    "VERIFY EKU ERROR",
-    "VERIFY X509NAME ERROR",
-    ":ssl/tls alert ",
-    " alert ",
-)
-
 # Lines that tell of an error, whatever their flags say.
 _ERRORS = ("VERIFY ERROR", "TLS Error", "OpenSSL", "Cannot load certificate")
-
-# The server will most likely not answer, and will not say why.
-_OWN_CERTIFICATE_EXPIRED = "WARNING: Your certificate has expired"
 
 # Front-ends look for its first word.
 _WRONG_PASSPHRASE = "PEM_PASSWORD_FAIL: the passphrase of the private key is wrong"
@@ -100,12 +87,12 @@ def engine_ended(session: WorkerSession, how: str) -> None:
     printed = next((line for line in reversed(engine.last_output) if not line.startswith("Use --help")), "")
     killed = how.startswith("was killed")
     if session.phase is Phase.STARTING and not killed:
-        session.machine.failed(
-            f"The engine does not accept the profile: {printed or session.attempts.last_error or how}",
-            Cause.PROFILE,
-        )
+        said = session.attempts.cause
+        why = printed or (said.text if said else how)
+        session.machine.failed(f"The engine does not accept the profile: {why}", Cause.PROFILE)
     elif reason.startswith("auth-failure"):
-        session.machine.happened(Event.REFUSED, "Authentication failed", Cause.CREDENTIALS_REFUSED)
+        failure = session.attempts.understood or given_up("auth-failure")
+        session.machine.happened(Event.REFUSED, failure.text, failure.cause)
     elif reason in _INACTIVE:
         session.machine.happened(Event.ENDED, "Inactive tunnel, disconnected")
     elif reason in _BY_SERVER:
@@ -113,12 +100,13 @@ def engine_ended(session: WorkerSession, how: str) -> None:
     elif reason in _ASKED_TO_EXIT or how == "exited with 0 (OK)":
         session.machine.happened(Event.ENDED, f"The engine was asked to end ({reason or 'exit'})")
     else:
-        text = f"The engine {how}" + (f": {session.attempts.last_error}" if session.attempts.last_error else "")
+        said, understood = session.attempts.cause, session.attempts.understood
+        text = f"The engine {how}" + (f": {said.text}" if said else "")
         # One that gives up before its first connection does so because of its profile or its server.
         if killed or session.attempts.connected_once:
             session.machine.happened(Event.ENGINE_DIED, text, Cause.ENGINE_DIED)
         else:
-            session.machine.failed(text, Cause.UNKNOWN)
+            session.machine.failed(*(understood.text, understood.cause) if understood else (text, Cause.UNKNOWN))
 
 
 def _hold(session: WorkerSession, event: management.Hold) -> None:
@@ -133,6 +121,10 @@ def _state(session: WorkerSession, event: management.EngineState) -> None:
     elif event.name == "EXITING":
         session.exit_reason = event.detail
     else:
+        if event.name == "AUTH":
+            session.attempts.handshake_begins()
+        else:
+            session.attempts.handshake_goes_on()
         if not session.attempts.connected_once and not session.connecting_reported and session.phase is Phase.RUNNING:
             session.connecting_reported = True
             session.uplink.tell(messages.Connecting(session.uplink.request_number))
@@ -169,22 +161,35 @@ def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
-    session.pushed.interrupted()
-    session.attempts.ended()
+    attempts = session.attempts
+    challenged = session.user_input.challenged
+    where, was_connected = attempts.remotes.tried, attempts.is_connected
+    failure = attempts.ended(reason, challenged=challenged and reason == "auth-failure")
     session.user_input.query = ""  # the engine asks again
-    if reason == "auth-failure":
-        if not session.user_input.challenged and not session.overrides.retry_authentication:
-            session.machine.happened(Event.REFUSED, "Authentication failed", Cause.CREDENTIALS_REFUSED)
-    elif session.phase is not Phase.RUNNING:
+    if reason == "auth-failure" and (challenged or _login_refused(session, failure)):
+        return
+    if session.phase is not Phase.RUNNING:
         pass  # the interruption that Pause asked for
     elif reason == "private-key-password-failure":
-        _key_refused(session)
-    elif session.attempts.connected_once:
-        session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason[:MAX_STATUS_TEXT]))
-    elif reason == "tls-error" and any(mark in session.attempts.last_error for mark in _HOPELESS):
-        session.machine.failed(f"The TLS handshake failed: {session.attempts.last_error}", Cause.HANDSHAKE_FAILED)
+        _key_refused(session, failure)
+    elif failure is None or was_connected:
+        if attempts.connected_once:
+            session.uplink.tell(messages.Reconnecting(session.uplink.request_number, reason[:MAX_STATUS_TEXT]))
+    elif attempts.refused_by_all():
+        session.machine.failed(failure.text, failure.cause)
     else:
-        session.uplink.log(LogCategory.INFO, f"Not connected yet ({reason}), trying again")
+        session.uplink.log(LogCategory.INFO, f"Not connected ({failure.text}), trying again")
+        attempts.report(failure, reason)
+        if reason == "auth-failure" and not session.overrides.retry_authentication:
+            attempts.pass_over(where)  # the engine would try the same server again
+
+
+def _login_refused(session: WorkerSession, failure: Failure | None) -> bool:
+    """The server does not let us in: whether that ends the session.  It may not be because of the credentials."""
+    failure = failure or given_up("auth-failure")
+    if session.overrides.retry_authentication or CAUSES[failure.cause].kind is not Kind.CREDENTIALS:
+        return False
+    return session.machine.happened(Event.REFUSED, failure.text, failure.cause)
 
 
 def _message(session: WorkerSession, event: management.Message) -> None:
@@ -195,19 +200,19 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")
     category = _CATEGORY_OF_FLAG.get(flag, LogCategory.VERB2)
     is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)
-    if is_error and not any(mark in session.attempts.last_error for mark in _HOPELESS):
-        session.attempts.last_error = text
     session.attempts.remotes.heard(text)
-    if session.attempts.remotes.leads_nowhere and session.phase is Phase.RUNNING:
+    session.attempts.heard(meaning(text, session.attempts.remotes.tried, is_error=is_error))
+    if session.attempts.leads_nowhere and session.phase is Phase.RUNNING:
         session.try_next_remote()
-    if text.startswith(_OWN_CERTIFICATE_EXPIRED):
-        session.attempts.expect_failure("Your certificate has expired")
     session.uplink.log(category, text)
 
 
-def _key_refused(session: WorkerSession) -> None:
+def _key_refused(session: WorkerSession, failure: Failure | None) -> None:
     if session.profile is not None and session.profile.key_on_token:
-        session.machine.failed(f"Cannot use the PKCS#11 token: {session.attempts.last_error}", Cause.TOKEN_UNUSABLE)
+        why = f": {failure.text}" if failure else ""
+        session.machine.failed(f"Cannot use the PKCS#11 token{why}", Cause.TOKEN_UNUSABLE)
+    elif failure is not None and CAUSES[failure.cause].kind is Kind.CERTIFICATE:
+        session.machine.failed(failure.text, failure.cause)
     elif session.user_input.passphrase_given:
         session.machine.failed(_WRONG_PASSPHRASE, Cause.PASSPHRASE_WRONG)
     else:
@@ -217,13 +222,14 @@ def _key_refused(session: WorkerSession) -> None:
 
 def _verification_failed(session: WorkerSession, event: management.VerificationFailed) -> None:
     if event.kind == "Private Key":
-        _key_refused(session)
+        _key_refused(session, session.attempts.cause)
         return
     said = event.text.partition("['")[2].removesuffix("']")
     if event.kind != "Auth" or not said.startswith("CRV1:"):
-        session.uplink.log(
-            LogCategory.WARN, f"Credentials were refused: {said}" if said else "Credentials were refused"
-        )
+        if event.kind == "Auth":
+            session.attempts.heard(meaning(f"AUTH_FAILED,{said}" if said else "AUTH_FAILED"))
+        refused = "The server refuses the login"
+        session.uplink.log(LogCategory.WARN, f"{refused}: {said}" if said else refused)
         return
     try:
         questions, text = session.user_input.refused_with(said)
@@ -260,7 +266,7 @@ def _certificate(session: WorkerSession, event: management.CertificateCount | ma
 
 
 def _fatal(session: WorkerSession, event: management.Fatal) -> None:
-    session.attempts.last_error = event.text
+    session.attempts.heard(meaning(event.text, session.attempts.remotes.tried, is_error=True))
     session.uplink.log(LogCategory.FATAL, event.text)
 
 

@@ -132,6 +132,11 @@ class Remotes:
         """Whether the engine has come to a name that did not resolve."""
         return self.tried in _NOWHERE.values()
 
+    @property
+    def attempts_in_a_round(self) -> int:
+        """Attempts in which the engine, trying one server after the other, comes to each address of each."""
+        return len(self.remotes) * max([1, *(len(one.addresses) for one in self._names)])
+
     def attempt_failed(self) -> None:
         """Pass on from the address that was tried last; from all if it is not known which one that was."""
         tried = [one for one in self._names if one.untried and one.untried[0] == self.tried]

@@ -203,6 +203,8 @@ class WorkerSession:
                 dns=dns,
             )
             self.uplink.warn(About.CONNECTION, [*warnings, *dns_warnings])
+            if past := [route.destination for route in wanted.routes if route.past]:
+                self.uplink.log(LogCategory.INFO, f"Past the tunnel go {', '.join(past)}")
             if self.ask_for_network(wanted) and self.endpoint is not None and self.endpoint_reported:
                 self.report_connected()
 
@@ -269,7 +271,7 @@ class WorkerSession:
         self.machine.happened(Event.ENGINE_HOLDS)
 
     def try_next_remote(self) -> None:
-        """Send the engine on: its present remote has no address."""
+        """Send the engine on: its present remote has no address, or will not do."""
         self.attempts.skip()
         self.interrupt()
 

@@ -209,7 +209,8 @@ def test_a_server_that_has_no_time_now_is_tried_again(lab: Lab) -> None:
     session = begin(lab, more=ASKS)
     before = session.seen
     connect(session, **GOOD)
-    assert story(session, before) == [*ON_THE_WAY, "CONN_CONNECTED"]
+    told = "CONN_CONNECTING The server lets nobody in for now: busy"
+    assert story(session, before) == [*ON_THE_WAY, told, "CONN_CONNECTED"]
     assert [login.password for login in server.logins] == ["open sesame"] * 2
 
 

@@ -255,7 +255,7 @@ def test_an_answer_after_the_server_has_given_up(lab: Lab) -> None:
     service = lab.supervisor()
     session = begin(lab, more=ASKS)
     connect(session, REQUIRE_USER, **GOOD)
-    service.process.wait_line("Not connected yet|SIGUSR1.*received", 30.0)
+    service.process.wait_line("Not connected|SIGUSR1.*received", 30.0)
     [question] = questions(session)
     before = session.seen
     provide(session, question, "1")

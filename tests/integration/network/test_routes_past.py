@@ -1,5 +1,6 @@
 """Routes past the tunnel, on the real kernel: made as the machine sends by itself, and undone."""
 
+import asyncio
 import json
 import os
 import signal
@@ -134,6 +135,34 @@ async def test_gateways_of_other_kinds(tmp_path: Path) -> None:
         assert await net.apply(device, settings(V4, routes=(ROUTE, PAST_ROUTE))) == []
         assert way_to(HOST) == ("lan", gateway)
         assert past() == {HOST: 0}
+    # Of IPv6, routers tell their link-local address.
+    shell("ip address add 2001:db8:7::1/64 dev lan nodad")
+    shell("ip -6 route add default via fe80::99 dev lan")
+    assert await net.apply(device, settings(V4, V6, routes=(ROUTE6, PAST_ROUTE6))) == []
+    assert way_to(HOST6) == ("lan", "fe80::99")
+    await net.delete_device(device)
+    assert past() == {}
+    await net.close()
+
+
+@isolated
+async def test_they_follow_the_machines_gateway(tmp_path: Path) -> None:
+    machine_with_gateways()
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID, OWNER)
+    await net.apply(device, settings(V4, routes=(ROUTE, PAST_ROUTE, Route("203.0.113.64/26", 7, True))))
+    # More gateways, one after the other, than are noted at once; then the link goes, and all routes by it.
+    for number in (*range(200, 201 + MAX_WAYS), 129):
+        shell(f"ip route replace default via 192.0.2.{number} dev lan")
+        while way_to(HOST) != ("lan", f"192.0.2.{number}") or past() != {HOST: 0, "203.0.113.64/26": 7}:
+            await asyncio.sleep(0)
+    shell("ip link set lan down")
+    assert past() == {}
+    shell("ip link set lan up")
+    shell("ip route add default via 192.0.2.129 dev lan")
+    while past() != {HOST: 0, "203.0.113.64/26": 7}:
+        await asyncio.sleep(0)
+    assert way_to("203.0.113.10")[0] == device
     await net.delete_device(device)
     assert past() == {}
     await net.close()
@@ -201,7 +230,6 @@ def supervisor_in_a_child(directory: Path) -> int:
     """A process that makes a device, with a route past it, and then waits; its pid."""
     child = os.fork()
     if child == 0:
-        import asyncio
 
         async def apply() -> None:
             net = network(directory)

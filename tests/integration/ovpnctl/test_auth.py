@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -296,3 +297,20 @@ def test_session_auth_leaves_the_session_when_it_gets_no_answer(lab: Lab) -> Non
     request = str(session.get("backend_pid"))
     assert piped(lab, "", "session-auth", "--auth-req", request)[0] == CommandExit.AUTHENTICATION_FAILED
     answer(session, username="alice", password="x")
+
+
+def test_a_profile_that_names_a_file_of_user_name_and_password(lab: Lab) -> None:
+    """The file is taken, or what it should hold is asked for; given another one, it is not even looked at."""
+    lab.auth_server(knows(alice="open sesame"))
+    lab.supervisor()
+    command = start(lab, ("auth-user-pass login",))
+    file = Path(command[-1]).parent / "login"
+    file.write_text("alice\nopen sesame\n")
+    assert piped(lab, "", *command, "--background")[0] == 0
+    assert piped(lab, "", *command, "--background", "--ask-credentials")[0] == CommandExit.AUTHENTICATION_FAILED
+    file.unlink()
+    status, _, errors = piped(lab, "alice\nopen sesame\n", *command)
+    assert status == 0 and "login cannot be read: No such file or directory; what it should hold is asked for" in errors
+    given = str(lab.file("given", "alice\nopen sesame\n"))
+    status, _, errors = piped(lab, "", *command, "--credentials-file", given)
+    assert status == 0 and "cannot be read" not in errors

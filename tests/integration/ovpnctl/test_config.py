@@ -188,6 +188,37 @@ def test_dump(ovpnctl: Ovpnctl) -> None:
     }
 
 
+def test_user_name_and_password_are_for_the_owner_alone(lab: Lab, ovpnctl: Ovpnctl) -> None:
+    """Whoever the profile is shared with can use them, and not read them; a dump shows them to nobody unasked."""
+    text = f"{PROFILE}\nauth-user-pass login\nproto tcp\nhttp-proxy p 1 auth-file\n"
+    file = lab.file("office.ovpn", text)
+    for name in ("login", "auth-file"):
+        (file.parent / name).write_text("mallory\nopen sesame\n")
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--json")
+    imported = json.loads(done.stdout)
+    stored = [(one["option"], one["line"]) for one in imported["warnings"] if "stored" in one["reason"]]
+    assert stored == [("auth-user-pass", 8), ("http-proxy", 10)]
+    alice = Ovpnctl(lab, imported["path"])
+    alice.said("config-acl", "--grant", "bob")
+    alice.said("config-manage", "--proxy-password", "open barley")
+    assert alice.json("config-dump")["overrides"] == {"proxy-password": "********"}
+    assert alice.json("config-dump", "--with-credentials")["overrides"] == {"proxy-password": "open barley"}
+    bob = Ovpnctl(lab, alice.path, "bob")
+    for shown in (alice.said("config-dump"), bob.said("config-dump"), bob.said("config-dump", "--with-credentials")):
+        assert "open sesame" not in shown and "mallory" not in shown
+        assert "\nauth-user-pass\n# not shown\n" in shown and "\nhttp-proxy-user-pass stdin\n" in shown
+    assert alice.said("config-dump", "--with-credentials").count("mallory\nopen sesame\n") == 2
+    for who, arguments in ((alice, ()), (bob, ()), (bob, ("--with-credentials",))):
+        [options] = who.json("config-dump", *arguments)["profile"]
+        assert options["auth-user-pass"] is None and options["http-proxy-user-pass"] == ["stdin"]
+    [options] = alice.json("config-dump", "--with-credentials")["profile"]
+    assert options["auth-user-pass"] == ["mallory\nopen sesame\n"]
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--ask-credentials")
+    assert "stored" not in done.stderr
+    asked = Ovpnctl(lab, done.stdout.split()[-1])
+    assert "sesame" not in asked.said("config-dump", "--with-credentials")
+
+
 def test_lists_by_tag_and_owner(lab: Lab, ovpnctl: Ovpnctl) -> None:
     file = str(lab.file("tagged.ovpn", PROFILE))
     done = lab.ovpnctl("alice", "config-import", "--config", file, "--tag", "a", "--tag", "b", "--json")

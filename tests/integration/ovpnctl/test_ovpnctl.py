@@ -54,11 +54,62 @@ def test_import_from_standard_input_and_of_files(lab: Lab, configuration: Config
     alice = lab.connection("alice")
     assert alice.call(imported["path"], "net.openvpn.v3.configuration", "Fetch") == PROFILE
 
-    file = lab.file("office.ovpn", "client\ndev tun\nremote a\nca ca.crt\n")
+    file = lab.file("office.ovpn", "client\nca ca.crt\ndev tun\nremote a\n")
     (file.parent / "ca.crt").write_text("CERTIFICATE\n")
     done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--json")
     text = alice.call(json.loads(done.stdout)["path"], "net.openvpn.v3.configuration", "Fetch")
-    assert text == "client\ndev tun\nremote a\n<ca>\nCERTIFICATE\n</ca>\n"
+    assert text == "client\n# embedded below: ca ca.crt\ndev tun\nremote a\n<ca>\nCERTIFICATE\n</ca>\n"
+
+
+NO_PROFILES = {
+    "of a bridge": ("client\ndev tap\nremote a\n<ca>\nCA\n</ca>\n", "line 2: dev: asks for a device 'tap'"),
+    "with a static key": ("dev tun\nremote a\nsecret static.key\n", "line 3: secret: static keys"),
+    "of a server": ("dev tun\nserver 192.0.2.0 255.255.255.0\ndh dh.pem\n", "line 2: server: this is a server's"),
+    "of WireGuard": ("[Interface]\nPrivateKey = x\n\n[Peer]\nEndpoint = a:1\n", "WireGuard"),
+    "a web page": ("<!DOCTYPE html>\n<html>\n<body>Log in</body>\n</html>\n", "web page"),
+    "other settings": ("root:x:0:0:root:/root:/bin/bash\nalice:x:1:1::/:/bin/sh\n", "is this a profile?"),
+    "nothing": ("", "empty"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_PROFILES)
+def test_what_no_session_can_be_started_with_is_not_imported(kind: str, lab: Lab, configuration: Configuration) -> None:
+    """All reasons are told at once; `check` tells the same without the service."""
+    text, reason = NO_PROFILES[kind]
+    file = str(lab.file("office.ovpn", text))
+    done = lab.ovpnctl("alice", "config-import", "--config", file)
+    assert done.returncode == CommandExit.REFUSED and done.stdout == ""
+    assert (
+        done.stderr.startswith("office.ovpn cannot be used:\n") and reason in done.stderr and "--force" in done.stderr
+    )
+    refused = lab.ovpnctl("alice", "config-import", "--config", file, "--json")
+    checked = lab.ovpnctl("alice", "check", file, "--json")
+    assert refused.returncode == checked.returncode == CommandExit.REFUSED
+    assert json.loads(refused.stdout) == {"path": None, "name": "office.ovpn", **json.loads(checked.stdout)}
+    assert json.loads(lab.ovpnctl("alice", "configs-list", "--json").stdout) == {}
+
+
+def test_what_is_left_out_is_told_at_the_import(lab: Lab, configuration: Configuration) -> None:
+    file = lab.file("office.ovpn", PROFILE + "\nup script\nauth-user-pass login\nplugin x\n")
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file))
+    assert done.returncode == CommandExit.REFUSED and "line 10: plugin" in done.stderr
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--force")
+    assert done.returncode == 0 and "line 10: plugin" in done.stderr and "Configuration imported." in done.stdout
+    file = lab.file("office.ovpn", PROFILE + "\nup script\nauth-user-pass login\n")
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file), "--json")
+    imported = json.loads(done.stdout)
+    assert done.returncode == 0 and imported["usable"]
+    assert [(one["option"], one["lines"]) for one in imported["ignored"]] == [("up", [8])]
+    assert [(one["option"], one["line"]) for one in imported["warnings"]] == [("auth-user-pass", 9)]
+    done = lab.ovpnctl("alice", "config-import", "--config", str(file))
+    assert done.stderr.splitlines()[0] == "Left out, or changed:" and "login cannot be read" in done.stderr
+
+
+def test_check_needs_no_bus(lab: Lab) -> None:
+    lab.bus.stop()
+    file = str(lab.file("office.ovpn", PROFILE))
+    done = lab.ovpnctl("alice", "check", file)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file} can be used.\n", "")
 
 
 def test_two_profiles_of_one_name(lab: Lab, configuration: Configuration) -> None:
@@ -81,7 +132,7 @@ def test_more_profiles_than_a_bus_permits_calls_at_once(lab: Lab, configuration:
 
 def test_refusals_of_the_service_are_told(lab: Lab, configuration: Configuration) -> None:
     file = str(lab.file("broken.ovpn", "<ca>\nno end\n"))
-    done = lab.ovpnctl("alice", "config-import", "--config", file)
+    done = lab.ovpnctl("alice", "config-import", "--config", file, "--force")
     assert done.returncode == CommandExit.REFUSED and done.stdout == ""
     assert done.stderr == "Error: The profile cannot be read: line 1: '</ca>' is missing\n"
     done = lab.ovpnctl("alice", "session-start", "--config", "office")

@@ -1,6 +1,7 @@
 """ovpnctl and whole sessions: a real service, a real server, traffic, and what goes wrong on the way."""
 
 import json
+import re
 import signal
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 from ....ctl.exits import CommandExit
 from ....policy.dbus_numbers import StatusMinor
 from ...lab import service
+from ...lab.auth_server import Deny
 from ...lab.connection import SESSIONS_PATH, BusClient
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.pki import weak_identity
 from ...lab.processes import Process
 from ...support.sessions import begin
 
@@ -90,7 +93,7 @@ def test_json_of_a_start_is_all_there_is_on_standard_output(lab: Lab) -> None:
     lab.supervisor()
     file = str(lab.file("office.ovpn", lab.profile()))
     shown = json.loads(ctl(lab, "session-start", "--config", file, "--json"))
-    assert sessions(lab)[shown["path"]] == shown
+    assert {**sessions(lab)[shown["path"]], "notices": []} == shown
     assert json.loads(ctl(lab, "configs-list", "--json")) == {}, "the single-use profile is still there"
 
 
@@ -111,8 +114,50 @@ def test_a_server_that_does_not_answer(lab: Lab) -> None:
     file = str(lab.file("office.ovpn", lab.profile()))
     done = lab.ovpnctl("alice", "session-start", "--config", file, "--timeout", "0.5")
     assert done.returncode == CommandExit.TIMED_OUT and done.stdout == ""
-    assert done.stderr.endswith("Error: not connected within 0.5 s\n")
+    assert "Error: not connected within 0.5 s" in done.stderr
     assert sessions(lab) == {}
+
+
+def test_the_last_error_and_what_to_do_when_the_time_is_over(lab: Lab) -> None:
+    lab.supervisor()
+    file = str(lab.file("office.ovpn", lab.profile(protocol="tcp")))
+    done = lab.ovpnctl("alice", "session-start", "--config", file, "--timeout", "15")
+    assert done.returncode == CommandExit.TIMED_OUT
+    assert "Error: not connected within 15 s: Connection refused by 198.51.100.1\n  Nothing listens at" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ("credentials", CommandExit.AUTHENTICATION_FAILED, "Authentication failed: Account locked"),
+        ("server", CommandExit.NOT_TRUSTED, "has expired"),
+        ("certificate", CommandExit.CERTIFICATE_UNUSABLE, "key too small"),
+    ],
+)
+def test_the_exit_status_tells_the_kind_of_failure(lab: Lab, fault: str, status: CommandExit, words: str) -> None:
+    if fault == "credentials":
+        lab.auth_server(lambda login: Deny("Account locked"))
+    else:
+        lab.server(identity=lab.pki.expired_server if fault == "server" else None)
+    lab.supervisor()
+    identity = weak_identity(lab.directory, bits=512) if fault == "certificate" else None
+    profile = lab.profile(identity=identity, more=["<auth-user-pass>\nalice\nx\n</auth-user-pass>"])
+    done = lab.ovpnctl("alice", "session-start", "--config", str(lab.file("office.ovpn", profile)))
+    assert done.returncode == status
+    [error, hint] = done.stderr.splitlines()[-2:]
+    assert error.startswith("Error: ") and words in error and hint.startswith("  ")
+
+
+def test_what_is_said_about_old_ciphers_helps(lab: Lab) -> None:
+    lab.server(more=["data-ciphers AES-256-CBC"])
+    lab.supervisor()
+    ctl(lab, "config-import", "--config", str(lab.file("office.ovpn", lab.profile())), "--name", "office")
+    done = lab.ovpnctl("alice", "session-start", "--config", "office")
+    assert done.returncode == CommandExit.NOTHING_IN_COMMON and "no shared cipher" in done.stderr
+    [command] = re.findall("`ovpnctl (.*)`", done.stderr)
+    assert "--enable-legacy-algorithms true" in command
+    ctl(lab, *command.replace("NAME", "office").split())
+    ctl(lab, "session-start", "--config", "office")
 
 
 def test_a_profile_that_is_refused(lab: Lab) -> None:

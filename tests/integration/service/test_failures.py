@@ -13,8 +13,9 @@ from ....policy.limits import MAX_FAILURES_PER_USER
 from ...lab import kernel
 from ...lab.connection import BusError
 from ...lab.lab import Lab
+from ...lab.network import SERVER_ADDRESS
 from ...lab.surroundings import ALICE, SERVICE
-from ...support.sessions import CONNECTED, FAILED, begin, kill
+from ...support.sessions import CONNECTED, CONNECTING, FAILED, begin, kill
 
 FAILURES = "net.openvpn.v3.sessions.failures"
 REFUSED = "remap-usr1 SIGHUP"
@@ -64,6 +65,23 @@ def test_a_failure_is_told_to_its_user_and_root_when_session_and_service_are_gon
     shown = lab.ovpnctl("alice", "why", "work").stdout
     assert "work\n" in shown and f"Cause: {text}\n" in shown
     assert lab.ovpnctl("alice", "why", "absent").stdout == "No failure of absent is known\n"
+
+
+def test_a_session_that_still_tries_and_one_that_its_user_gave_up(lab: Lab) -> None:
+    lab.supervisor()
+    session = begin(lab, remotes=[f"{SERVER_ADDRESS} 1194 tcp"])
+    session.call("Connect")
+    session.user.wait_signal(
+        lambda one: one.member == "StatusChange" and one.arguments[1] == CONNECTING and one.arguments[2] != ""
+    )
+    [trying] = why(lab, "alice")
+    assert (trying["time"], trying["session"], trying["reached"]) == (None, session.path, "connecting")
+    assert "refused" in trying["text"] and trying["cause"] == Cause.CONNECTION_REFUSED and trying["hint"]
+    assert "Still trying  work\n" in lab.ovpnctl("alice", "why").stdout
+    session.call("Disconnect")
+    [given_up] = why(lab, "alice")
+    assert trying["text"] in given_up["text"] and given_up["cause"] == trying["cause"]
+    assert (given_up["time"] is None, given_up["reached"], given_up["hint"]) == (False, "connecting", trying["hint"])
 
 
 def test_nobody_else_sees_them_or_pushes_them_out(lab: Lab) -> None:

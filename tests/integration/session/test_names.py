@@ -57,7 +57,7 @@ def test_a_name_that_does_not_exist_is_named_in_the_failure(lab: Lab) -> None:
     session = begin(lab, remotes=[f"{NAME} 1194"])
     session.call("Connect")
     _, _, text = session.wait(FAILED)
-    assert f"cannot resolve {NAME}: Name or service not known" in text
+    assert f"Cannot resolve {NAME}: Name or service not known" in text
 
 
 def test_disconnect_cancels_a_look_up(lab: Lab) -> None:

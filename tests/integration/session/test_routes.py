@@ -134,6 +134,19 @@ def test_what_the_profile_does_not_take_of_its_server(lab: Lab, internet: None) 
     assert not {"192.0.2.0/24", "10.9.0.0/16", "203.0.113.0/24"} & lab.client_side.routes(device)
 
 
+@pytest.mark.parametrize("flags", ["def1", "", "def1 ipv6"])
+def test_past_a_tunnel_that_has_the_default_route(lab: Lab, internet: None, flags: str) -> None:
+    lab.server(pushes=[f"redirect-gateway {flags}".strip(), PAST, PAST6])
+    lab.supervisor()
+    before = main_table(lab)
+    session = begin(lab)
+    session.connect()
+    assert not in_clear(lab, BEHIND_ADDRESS)
+    assert in_clear(lab, FAR_AWAY) and in_clear(lab, FAR_AWAY6)
+    session.call("Disconnect")
+    assert main_table(lab) == before
+
+
 @pytest.mark.parametrize("victim", ["worker", "engine"])
 def test_nothing_is_left_of_routes_past_the_tunnel_when_one_is_killed(lab: Lab, internet: None, victim: str) -> None:
     lab.server(pushes=[FAR_NETWORK, PAST])

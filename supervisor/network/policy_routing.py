@@ -1,0 +1,160 @@
+"""Routing rules and tables as they are set for the default routes of sessions, and what remembers them.
+
+To be used in the network's thread.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ...policy.dbus_numbers import LogGroup
+from ..errors import SystemFailure
+from ..logging.log import Log
+from . import dumps
+from .journal import DeviceJournal, RulesEntry, current_namespace
+from .netlink import IPv6Off, Netlink
+from .rules import Numbers, Rule, TableRoute
+
+_KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
+
+
+class PolicyRouting:
+    """The rules and routes of one set of numbers, in the kernel and in the journal."""
+
+    def __init__(self, netlink: Netlink, journal: DeviceJournal, log: Log, numbers: Numbers) -> None:
+        self._netlink = netlink
+        self._journal = journal
+        self._log = log
+        self._numbers = numbers
+        self._rules: list[Rule] = []  # that are set, in order
+        self._routes: dict[TableRoute, None] = {}
+        self._noted: RulesEntry | None = None
+        self.without_ipv6 = False  # this machine has no IPv6
+
+    def removal(self, rules: Iterable[Rule], routes: Iterable[TableRoute]) -> Callable[[], None] | None:
+        """The next request that removes what is not among these, rules first, the last one first."""
+        wanted = {*rules}
+        for rule in reversed(self._rules):
+            if rule not in wanted:
+                return lambda: self._remove_rule(rule)
+        kept = {*routes}
+        for route in self._routes:
+            if route not in kept:
+                return lambda: self._remove_route(route)
+        return None
+
+    def addition_of_route(self, routes: Iterable[TableRoute], *, ipv6: bool) -> Callable[[], None] | None:
+        """The next request that adds one of these; `ipv6` tells whether the machine has another way for IPv6.
+
+        It raises SystemFailure.
+        """
+        missing = next((route for route in routes if route not in self._routes), None)
+        return None if missing is None else lambda: self._add_route(missing, ipv6)
+
+    def addition_of_rule(self, rules: Iterable[Rule]) -> Callable[[], None] | None:
+        """The next request that adds one of these.  It raises SystemFailure."""
+        missing = next((rule for rule in rules if rule not in self._rules), None)
+        return None if missing is None else lambda: self._add_rule(missing)
+
+    def end(self) -> None:
+        """Forget the numbers if nothing is set any more."""
+        if self._noted is not None and not self._rules and not self._routes:
+            self._journal.remove(self._noted)
+            self._noted = None
+
+    def forget_routes(self, device: int) -> None:
+        """The kernel has removed the routes by this device."""
+        for route in [one for one in self._routes if one.device == device]:
+            del self._routes[route]
+
+    def forget_missing(self) -> bool:
+        """Take note of which rules somebody has removed; whether there are such.
+
+        Rules of one priority are tried in the order in which they were added, so those behind a missing one go too.
+        """
+        missing = [self._forget_missing(version) for version in {rule.version for rule in self._rules}]
+        return any(missing)
+
+    def _forget_missing(self, version: int) -> bool:
+        there = self._netlink.rules(version)
+        mine = [rule for rule in self._rules if rule.version == version]
+        missing = [rule for rule in mine if rule not in there]
+        first = {rule.priority: mine.index(rule) for rule in reversed(missing)}
+        for rule in missing:
+            self._rules.remove(rule)
+        for at, rule in enumerate(mine):
+            if rule not in missing and at > first.get(rule.priority, at):
+                self._remove_rule(rule)
+        return bool(missing)
+
+    def undo(self, entry: RulesEntry) -> None:
+        """Remove what an earlier instance left behind.  Raises SystemFailure."""
+        numbers = entry.numbers
+        for version in (4, 6):
+            for rule in reversed(self._netlink.rules(version)):
+                if numbers.ours(rule):
+                    self._netlink.remove_rule(rule)
+        for route in self._found_routes(numbers):
+            if route.kind:  # others have gone with their devices
+                self._netlink.remove_table_route(route)
+
+    def _add_rule(self, rule: Rule) -> None:
+        self._note()
+        try:
+            self._netlink.add_rule(rule)
+        except IPv6Off:
+            self.without_ipv6 = True  # so there is nothing to redirect
+            return
+        self._rules.append(rule)
+
+    def _remove_rule(self, rule: Rule) -> None:
+        self._rules.remove(rule)
+        try:
+            self._netlink.remove_rule(rule)
+        except SystemFailure as error:
+            self._log.error(str(error), group=LogGroup.NETCFG)
+
+    def _add_route(self, route: TableRoute, ipv6: bool) -> None:
+        self._note()
+        try:
+            self._netlink.add_table_route(route)
+        except IPv6Off as error:
+            if ipv6:
+                raise SystemFailure(f"{error}, while the machine has IPv6 by another way") from error
+        self._routes[route] = None
+
+    def _remove_route(self, route: TableRoute) -> None:
+        del self._routes[route]
+        try:
+            self._netlink.remove_table_route(route)
+        except SystemFailure as error:
+            self._log.error(str(error), group=LogGroup.NETCFG)
+
+    def _note(self) -> None:
+        """Before anything is made, make sure that the numbers are free, and note them on disk.
+
+        Raises SystemFailure.
+        """
+        if self._noted is not None:
+            return
+        numbers = self._numbers
+        for version in (4, 6):
+            for rule in self._netlink.rules(version):
+                if rule.priority in numbers.priorities or rule.table in numbers.tables:
+                    raise SystemFailure(
+                        f"the default route: a routing rule of another program has priority {rule.priority} and table "
+                        f"{rule.table}, which this service would use (--redirect-rules, --redirect-tables)"
+                    )
+        for route in self._found_routes(numbers):
+            raise SystemFailure(
+                f"the default route: table {route.table} has a route of another program to {route.destination} "
+                "(--redirect-tables)"
+            )
+        noted = RulesEntry(numbers, current_namespace())
+        self._journal.write(noted)
+        self._noted = noted
+
+    def _found_routes(self, numbers: Numbers) -> Iterator[TableRoute]:
+        """What is in the tables."""
+        with dumps.questions() as link:
+            for table in numbers.tables:
+                for route in dumps.routes(link, table=table):
+                    yield TableRoute(table, str(route.destination), kind=_KINDS.get(route.kind, ""))
