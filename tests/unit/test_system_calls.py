@@ -32,6 +32,7 @@ TABLES = {
     "engine": system_calls.ENGINE,
     "token engine": system_calls.PKCS11_ENGINE,
     "resolver": system_calls.RESOLVER,
+    "name setter": system_calls.NAME_SETTER,
 }
 
 SPAWNERS, ENGINES = {"spawner", "spawner with providers"}, {"engine", "token engine"}

@@ -153,7 +153,6 @@ def test_the_profiles_owner_may_want_them_for_all_names_or_none(lab: Lab) -> Non
     ("resolved", "said"),
     [
         ({"with_rule": False}, "polkit does not let this service: its rule is not installed"),
-        ({"with_polkit": False}, "it does not let this service"),
         ({"on_bus": False}, "it does not run"),
     ],
 )
@@ -164,6 +163,17 @@ def test_what_cannot_be_had_is_told_and_the_session_is_connected(
     session = place.connected()
     place.says(f"name server {TUNNEL_ADDRESS}: not used by this machine: systemd-resolved: {said}")
     session.call("Disconnect")
+
+
+def test_without_polkit_a_process_of_roots_does_it(lab: Lab) -> None:
+    pushes = (f"dns server 0 address {TUNNEL_ADDRESS}:5353", "dns server 0 resolve-domains corp.example")
+    place = Place(lab, *pushes, port=5353, resolved={"with_polkit": False})
+    place.says("there is no polkit")
+    session = place.connected()
+    assert place.answers == (LAN, TUNNEL)
+    assert "~corp.example" in place.state()
+    session.call("Disconnect")
+    place.restored()
 
 
 def test_a_polkit_that_stands_still_keeps_nobody_from_connecting(lab: Lab) -> None:
