@@ -73,7 +73,7 @@ class Addressing:
         self._claims = Claims(public_networks=public_networks)
         self._devices: dict[str, _Device] = {}
         self._guards = AddressGuards(firewall, log)
-        self._redirecting = Redirecting(netlink, journal, log, terms, self._indices, public_networks=public_networks)
+        self._redirecting = Redirecting(journal, log, terms, self._indices, public_networks=public_networks)
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices

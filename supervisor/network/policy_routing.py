@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from ...policy.dbus_numbers import LogGroup
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import dumps
+from . import dumps, rule_requests
 from .journal import DeviceJournal, RulesEntry, current_namespace
-from .netlink import IPv6Off, Netlink
+from .netlink import IPv6Off
 from .rules import Numbers, Rule, TableRoute
 
 _KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
@@ -19,8 +19,7 @@ _KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
 class PolicyRouting:
     """The rules and routes of one set of numbers, in the kernel and in the journal."""
 
-    def __init__(self, netlink: Netlink, journal: DeviceJournal, log: Log, numbers: Numbers) -> None:
-        self._netlink = netlink
+    def __init__(self, journal: DeviceJournal, log: Log, numbers: Numbers) -> None:
         self._journal = journal
         self._log = log
         self._numbers = numbers
@@ -74,7 +73,7 @@ class PolicyRouting:
         return any(missing)
 
     def _forget_missing(self, version: int) -> bool:
-        there = self._netlink.rules(version)
+        there = rule_requests.rules(version)
         mine = [rule for rule in self._rules if rule.version == version]
         missing = [rule for rule in mine if rule not in there]
         first = {rule.priority: mine.index(rule) for rule in reversed(missing)}
@@ -89,17 +88,17 @@ class PolicyRouting:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""
         numbers = entry.numbers
         for version in (4, 6):
-            for rule in reversed(self._netlink.rules(version)):
+            for rule in reversed(rule_requests.rules(version)):
                 if numbers.ours(rule):
-                    self._netlink.remove_rule(rule)
+                    rule_requests.remove_rule(rule)
         for route in self._found_routes(numbers):
             if route.kind:  # others have gone with their devices
-                self._netlink.remove_table_route(route)
+                rule_requests.remove_route(route)
 
     def _add_rule(self, rule: Rule) -> None:
         self._note()
         try:
-            self._netlink.add_rule(rule)
+            rule_requests.add_rule(rule)
         except IPv6Off:
             self.without_ipv6 = True  # so there is nothing to redirect
             return
@@ -108,14 +107,14 @@ class PolicyRouting:
     def _remove_rule(self, rule: Rule) -> None:
         self._rules.remove(rule)
         try:
-            self._netlink.remove_rule(rule)
+            rule_requests.remove_rule(rule)
         except SystemFailure as error:
             self._log.error(str(error), group=LogGroup.NETCFG)
 
     def _add_route(self, route: TableRoute, ipv6: bool) -> None:
         self._note()
         try:
-            self._netlink.add_table_route(route)
+            rule_requests.add_route(route)
         except IPv6Off as error:
             if ipv6:
                 raise SystemFailure(f"{error}, while the machine has IPv6 by another way") from error
@@ -124,7 +123,7 @@ class PolicyRouting:
     def _remove_route(self, route: TableRoute) -> None:
         del self._routes[route]
         try:
-            self._netlink.remove_table_route(route)
+            rule_requests.remove_route(route)
         except SystemFailure as error:
             self._log.error(str(error), group=LogGroup.NETCFG)
 
@@ -137,7 +136,7 @@ class PolicyRouting:
             return
         numbers = self._numbers
         for version in (4, 6):
-            for rule in self._netlink.rules(version):
+            for rule in rule_requests.rules(version):
                 if rule.priority in numbers.priorities or rule.table in numbers.tables:
                     raise SystemFailure(
                         f"the default route: a routing rule of another program has priority {rule.priority} and table "

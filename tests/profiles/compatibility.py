@@ -86,9 +86,9 @@ def _here_and_plain(chosen: Sequence[Sample], pki: Pki) -> list[tuple[str, str]]
 
 def cell(text: str) -> str:
     """`text` as a cell of a table, cut if it is long; a cell stays as it is."""
-    line = " ".join(text.split())
+    line = re.sub(r"\\([|<])", r"\1", " ".join(text.split()))
     line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-    return re.sub(r"(?<!\\)([|<])", r"\\\1", line)
+    return re.sub(r"([|<])", r"\\\1", line)
 
 
 def _count(what: str, words: tuple[str, ...], rows: list[Row]) -> str:
@@ -144,6 +144,9 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 def main() -> int:
     """Run the command; the exit status."""
+    if not V27.tree.exists():
+        print(f"{V27.tree} is missing; `make incumbent-trees` makes it", file=sys.stderr)
+        return 1
     wanted = sys.argv[1:] or [sample.label for sample in samples()]
     version, measured = _measured([sample for sample in samples() if sample.label in wanted])
     before = rows_of(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
