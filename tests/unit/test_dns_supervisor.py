@@ -115,6 +115,12 @@ def test_the_machines_name_servers_are_not_those_of_sessions(tmp_path: Path, mon
     assert machine.own() == {lent}
 
 
+def add_polkit(root: Path) -> None:
+    services = root / "usr/share/dbus-1/system-services"
+    services.mkdir(parents=True)
+    (services / "org.freedesktop.PolicyKit1.service").touch()
+
+
 @pytest.mark.parametrize(
     ("target", "text"),
     [
@@ -134,9 +140,41 @@ def test_resolved_is_used_where_programs_ask_it(tmp_path: Path, target: str, tex
         there.write_text(text)
     else:
         usual.write_text(text)
+    assert choose("auto", tmp_path).kind == "resolvectl"
+    add_polkit(tmp_path)
     assert choose("auto", tmp_path).kind == "resolved"
 
 
 @pytest.mark.parametrize("option", ["resolved", "resolvconf", "file", "none"])
 def test_the_administrators_choice_counts(tmp_path: Path, option: Option) -> None:
+    add_polkit(tmp_path)
     assert choose(option, tmp_path).kind == option
+
+
+@pytest.mark.parametrize(
+    ("program", "target", "kind"),
+    [
+        ("# Copyright (c) 2007-2020 Roy Marples", "", "openresolv"),
+        ("# the resolvconf package", "../run/resolvconf/resolv.conf", "resolvconf"),
+        ("# the resolvconf package", "", "file"),  # it is installed, but nothing reads what it makes
+        ("", "", "file"),
+        ("resolvectl", "", "file"),
+    ],
+)
+def test_what_maintains_resolv_conf_otherwise(tmp_path: Path, program: str, target: str, kind: str) -> None:
+    for name in ("etc", "sbin", "usr/bin", "run/resolvconf"):
+        (tmp_path / name).mkdir(parents=True)
+    usual = tmp_path / "etc/resolv.conf"
+    if target:
+        usual.symlink_to(target)
+    usual.write_text("nameserver 192.0.2.53\n")
+    if program == "resolvectl":
+        (tmp_path / "usr/bin/resolvectl").touch()
+        (tmp_path / "sbin/resolvconf").symlink_to("../usr/bin/resolvectl")
+    elif program:
+        (tmp_path / "sbin/resolvconf").write_text(f"#!/bin/sh\n{program}\n")
+    assert choose("auto", tmp_path).kind == kind
+
+
+def test_without_a_file_there_is_nothing_to_do(tmp_path: Path) -> None:
+    assert choose("auto", tmp_path).kind == "none"
