@@ -14,7 +14,7 @@ from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.processes import LabError
-from ...support.sessions import UserSession, until
+from ...support.sessions import FAILED, UserSession, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
 WWW, CORP = "www.example", "host.corp.example"
@@ -60,6 +60,13 @@ class Place:
         for name, value in overrides.items():
             kind = "b" if isinstance(value, bool) else "s"
             owner.call(profile, CONFIGURATION, "SetOverride", "sv", name.replace("_", "-"), [kind, value])
+        return UserSession(owner, profile, owner.new_tunnel(profile))
+
+    def strict_session(self) -> UserSession:
+        """One of alice's that cannot do without name servers."""
+        owner = self.lab.connection("alice")
+        profile = owner.import_profile("work", self.lab.profile())
+        owner.set_setting(profile, "dns-required", True)
         return UserSession(owner, profile, owner.new_tunnel(profile))
 
     def connected(self, user: BusClient | None = None, *, port: int = 1194, **overrides: str | bool) -> UserSession:
@@ -164,6 +171,29 @@ def test_what_cannot_be_had_is_told_and_the_session_is_connected(
     session = place.connected()
     place.says(f"name server {TUNNEL_ADDRESS}: not used by this machine: systemd-resolved: {said}")
     session.call("Disconnect")
+
+
+def test_a_session_that_cannot_do_without(lab: Lab) -> None:
+    """It connects with them, fails without, and ends when resolved comes back and no longer takes them."""
+    place = Place(lab, DNS, DOMAIN)
+    session = place.strict_session()
+    session.connect()
+    assert place.answers == (TUNNEL, TUNNEL)
+    other = place.strict_session()
+    other.call("Connect")
+    text = other.wait(FAILED)[2]
+    assert "dns-required" in text and "for all names are pending: another session of the same user has them" in text
+    assert place.answers == (TUNNEL, TUNNEL)
+    [polkit] = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "polkitd"]
+    before = session.seen
+    polkit.send_signal(signal.SIGSTOP)
+    try:
+        place.resolved.stop()
+        place.resolved.start()
+        text = session.wait(FAILED, before, deadline=60)[2]
+        assert text.startswith("DNS, which the setting dns-required") and "systemd-resolved: " in text
+    finally:
+        polkit.send_signal(signal.SIGCONT)
 
 
 def test_a_polkit_that_stands_still_keeps_nobody_from_connecting(lab: Lab) -> None:
