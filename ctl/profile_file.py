@@ -43,8 +43,10 @@ class ProfileFile:
             return Verdict(self.refused, warnings=warnings)
         found = verdict(self.text)
         told = {(one.option, one.line) for one in self.refused}
-        refused = (*self.refused, *(one for one in found.refused if (one.option, one.line) not in told))
-        return replace(found, refused=refused, warnings=(*warnings, *found.warnings))
+        refused = [*self.refused, *(one for one in found.refused if (one.option, one.line) not in told)]
+        if all(one.line for one in refused):
+            refused.sort(key=lambda one: one.line)
+        return replace(found, refused=tuple(refused), warnings=(*warnings, *found.warnings))
 
 
 def read_profile(file: str, *, ask: Collection[str] = ()) -> ProfileFile:

@@ -69,7 +69,7 @@ def unpack_spawned(data: bytes) -> tuple[int, int]:
     return serial, pid
 
 
-NameSetter = Literal["", "file", "openresolv", "resolvconf"]  # what it works with; "": there is none
+NameSetter = Literal["", "file", "openresolv", "resolvconf", "resolvectl"]  # what it works with; "": there is none
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +94,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filters: Filters
     providers: tuple[StagedProvider, ...]
     name_setter: NameSetter
+    bus: str  # address of the system bus, "" for the usual one
     stopped_grace: float  # seconds that a serving process may be stopped (SIGSTOP), 0 for ever
 
 
@@ -123,7 +124,7 @@ class ServesAnew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=Tr
 
 
 class SetNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """To the name setter: have this machine use the name servers of a session's device for all names."""
+    """To the name setter: have this machine use the name servers of a session's device."""
 
     number: int
     device: str

@@ -86,9 +86,3 @@ def server_problem(server: NameServer) -> str:
 def is_domain(text: str) -> bool:
     """Whether `text` is a domain as name servers know it (letters, digits, "-", "_"), or that of all names."""
     return text == EVERYTHING or (len(text) <= _MAX_NAME and all(_LABEL.fullmatch(label) for label in text.split(".")))
-
-
-def within(domain: str, other: str) -> bool:
-    """Whether all names in `domain` are in `other` as well."""
-    domain, other = domain.lower(), other.lower()
-    return other == EVERYTHING or domain == other or domain.endswith(f".{other}")

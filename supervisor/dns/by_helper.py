@@ -1,17 +1,19 @@
-"""Name servers where it takes root to set them: in /etc/resolv.conf, or by resolvconf(8).
+"""Name servers where it takes root to set them: in /etc/resolv.conf, by resolvconf(8), or by resolvectl(1).
 
-A process of user id 0 without a capability does it (worker/helpers/name_servers.py).  They are used for all names.
+A process of user id 0 without a capability does it (worker/helpers/name_servers.py).
 """
 
 from ...policy.dns import DnsSettings
+from ..network.operational import operational
 from ..workers.names_client import NameSetterClient
 from .backend import Backend
+from .resolved import BUS_NAME, exists
 
 _USUAL_PORT = 53
 
 
 class ByHelper(Backend):
-    """Sets name servers in a file of root's."""
+    """Sets name servers in a file of root's, for all names."""
 
     outlives_device = True
 
@@ -34,3 +36,22 @@ class ByHelper(Backend):
 
     async def unset(self, device: str) -> None:
         await self._client.unset(device)
+
+
+class ResolvedByHelper(Backend):
+    """Sets name servers by systemd-resolved where there is no polkit, which would admit this process."""
+
+    name = "systemd-resolved"
+    by_domain = True
+    bus_name = BUS_NAME
+
+    def __init__(self, client: NameSetterClient) -> None:
+        self._client = client
+
+    async def set(self, device: str, settings: DnsSettings) -> None:
+        await operational(device)
+        await self._client.set(device, settings)
+
+    async def unset(self, device: str) -> None:
+        if exists(device):
+            await self._client.unset(device)

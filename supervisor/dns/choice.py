@@ -12,8 +12,10 @@ from ...policy.limits import MAX_RESOLV_CONF
 
 Option = Literal["auto", "resolved", "resolvconf", "file", "none"]  # of the command line
 Who = Literal["any", "root", "refuse"]  # whose sessions may have this machine use their name servers
-Kind = Literal["resolved", "openresolv", "resolvconf", "file", "none"]
+Kind = Literal["resolved", "resolvectl", "openresolv", "resolvconf", "file", "none"]
 
+_ACTIVATION = ("usr/share/dbus-1/system-services", "usr/local/share/dbus-1/system-services")
+_POLKIT = "org.freedesktop.PolicyKit1.service"
 _PROGRAM = "/sbin/resolvconf"
 _MAX_PROGRAM = 64 * 1024  # bytes that are looked at
 
@@ -31,17 +33,19 @@ class Choice(msgspec.Struct, frozen=True):
     @property
     def name_setter(self) -> NameSetter:
         """What a helper that is root has to work with, if that is needed."""
-        return self.kind if self.kind in ("file", "openresolv", "resolvconf") else ""
+        return self.kind if self.kind in ("file", "openresolv", "resolvconf", "resolvectl") else ""
 
 
 def choose(option: Option, root: Path = Path("/")) -> Choice:
     """What to use, by the files below `root`; nothing is asked."""
     if option == "resolvconf":
         return Choice(_resolvconf(root) or "resolvconf", "--dns-backend=resolvconf")
+    if option == "resolved":
+        return _resolved(root, "--dns-backend=resolved")
     if option != "auto":
         return Choice(option, f"--dns-backend={option}")
     if reason := _leads_to_resolved(root):
-        return Choice("resolved", reason)
+        return _resolved(root, reason)
     usual = root / "etc/resolv.conf"
     match _resolvconf(root):
         case "openresolv":
@@ -57,6 +61,13 @@ def choose(option: Option, root: Path = Path("/")) -> Choice:
     except OSError as error:
         return Choice("none", f"/etc/resolv.conf: {error.strerror}")
     return Choice("file", "nothing else maintains /etc/resolv.conf")
+
+
+def _resolved(root: Path, reason: str) -> Choice:
+    """By its bus, or where there is no polkit to admit us there, by its program."""
+    if any((root / place / _POLKIT).exists() for place in _ACTIVATION):
+        return Choice("resolved", reason)
+    return Choice("resolvectl", f"{reason}; there is no polkit")
 
 
 def _resolvconf(root: Path) -> Literal["openresolv", "resolvconf", ""]:

@@ -126,7 +126,10 @@ class Names:
         if (known := self._devices.get(device)) is None:
             known = self._devices[device] = _Device(session, owner, grant, required)
         known.grant = grant
-        return [*grant.warnings, *await self._set(device)]
+        warnings = [*grant.warnings, *await self._set(device)]
+        self._claims.give_up(device)
+        self._grant_again()
+        return warnings
 
     async def clear(self, device: str, *, keep: bool = False) -> None:
         """Give back what a session had; with `keep` it will ask again in a while, and no other gets it meanwhile."""
@@ -140,13 +143,17 @@ class Names:
         self._devices.pop(device, None)
         self._locks.pop(device, None)
         self._claims.release(device)
-        for other, grant in self._claims.again():
-            self._devices[other].grant = grant
-            self._start(self._set_late(other))
+        self._grant_again()
 
     def reappeared(self) -> None:
         """What sets name servers has started anew: all are set again."""
         for device in self._devices:
+            self._start(self._set_late(device))
+
+    def _grant_again(self) -> None:
+        """Set what others have waited for and need not any more."""
+        for device, grant in self._claims.again():
+            self._devices[device].grant = grant
             self._start(self._set_late(device))
 
     def _refusal(self, owner: int, wanted: DnsSettings) -> str:

@@ -96,11 +96,8 @@ class Resolved(Backend):
     async def unset(self, device: str) -> None:
         """Revert the link, unless it is gone."""
         self._changed.pop(device, None)
-        try:
-            index = socket.if_nametoindex(device)
-        except OSError:
-            return
-        await self._call("RevertLink", index)
+        if exists(device):
+            await self._call("RevertLink", _index(device))
 
     def _servers(self, index: int, settings: DnsSettings) -> Awaitable[None]:
         rows: list[list[Any]] = []
@@ -123,6 +120,14 @@ def _domains(settings: DnsSettings) -> list[list[Any]]:
     """Each domain with whether it is only for routing."""
     routing = [*settings.routing, *((EVERYTHING,) if settings.everything else ())]
     return [[one, False] for one in settings.search] + [[one, True] for one in routing if one not in settings.search]
+
+
+def exists(device: str) -> bool:
+    """Whether there is such a device: when it goes, so does all that was set for it."""
+    try:
+        return bool(socket.if_nametoindex(device))
+    except OSError:
+        return False
 
 
 def _index(device: str) -> int:

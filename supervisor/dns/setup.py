@@ -10,7 +10,7 @@ from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from ..workers.names_client import NameSetterClient
 from .backend import Backend, NoBackend
-from .by_helper import ByHelper
+from .by_helper import ByHelper, ResolvedByHelper
 from .choice import Choice, Who
 from .journal import NamesJournal
 from .names import Names
@@ -63,6 +63,8 @@ class NameService:
 def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient) -> Backend:
     if choice.kind == "resolved":
         return Resolved(connection.ask)
+    if choice.kind == "resolvectl":
+        return ResolvedByHelper(setter)
     if choice.kind == "file":
         return ByHelper("/etc/resolv.conf", setter)
     if choice.kind in ("openresolv", "resolvconf"):

@@ -26,6 +26,7 @@ _SOL_NETLINK, _GET_STRICT_CHK = 270, 12
 _REQUEST, _ACKNOWLEDGE, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
 _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE, _GET_ROUTE = 20, 22, 24, 26
+_NEW_RULE, _GET_RULE = 32, 34
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _RTA_SEVERAL_WAYS, _RTA_VIA = 9, 18  # the latter is a gateway of another family
@@ -34,6 +35,9 @@ _DEAD, _ONLINK, _LINKDOWN = 0x1, 0x4, 0x10  # RTNH_F_…
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths of destination and source, tos, table, …, type, flags
+_RULE = struct.Struct(
+    "=BBBBBxxBI"
+)  # fib_rule_hdr: family, lengths of destination and source, tos, table, action, flags
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
 _DATAGRAM = 65536  # bytes: more than the kernel puts into one
@@ -55,24 +59,31 @@ class FoundRoute(msgspec.Struct, frozen=True):
 def questions() -> Iterator[socket.socket]:
     """A socket to ask by; whatever fails is a SystemFailure."""
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as link:
-            link.settimeout(KERNEL_DEADLINE)
-            try:
-                # The kernel then leaves out the routes of other devices: sessions have 200,000 in the worst case.
-                link.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
-            except OSError:
-                pass  # Linux before 4.20 tells of all
-            link.bind((0, 0))
+        with opened() as link:
             yield link
     except OSError as error:
         raise SystemFailure(f"cannot read this machine's addresses and routes: {error.strerror or error}") from error
+
+
+@contextmanager
+def opened() -> Iterator[socket.socket]:
+    """A socket for questions and requests.  Raises OSError."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as link:
+        link.settimeout(KERNEL_DEADLINE)
+        try:
+            # The kernel then leaves out the routes of other devices: sessions have 200,000 in the worst case.
+            link.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
+        except OSError:
+            pass  # Linux before 4.20 tells of all
+        link.bind((0, 0))
+        yield link
 
 
 def addresses(link: socket.socket) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
     """Of each address: its device's index, itself, and the network that is attached with it."""
     for body in _dump(link, _GET_ADDRESS, _NEW_ADDRESS, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
         family, length, _, _, index = _ADDRESS.unpack_from(body)
-        attributes = _attributes(body[_ADDRESS.size :])
+        attributes = attributes_of(body[_ADDRESS.size :])
         if family in (socket.AF_INET, socket.AF_INET6) and _IFA_ADDRESS in attributes:
             other = ip_address(attributes[_IFA_ADDRESS])  # the other end, or itself
             local = ip_address(attributes.get(_IFA_LOCAL, attributes[_IFA_ADDRESS]))
@@ -92,7 +103,7 @@ def routes(link: socket.socket, *, table: int = MAIN_TABLE, device: int = 0, pro
         question = _ROUTE.pack(wanted, 0, 0, 0, in_byte, protocol, 0, 0, 0) + asked
         for body in _dump(link, _GET_ROUTE, _NEW_ROUTE, question):
             family, length, _, _, named, made_by, _, kind, flags = _ROUTE.unpack_from(body)
-            attributes = _attributes(body[_ROUTE.size :])
+            attributes = attributes_of(body[_ROUTE.size :])
             several = _RTA_SEVERAL_WAYS in attributes
             (index,) = _NUMBER.unpack(attributes.get(_RTA_OIF, bytes(4)))
             (number,) = _NUMBER.unpack(attributes.get(_RTA_TABLE, _NUMBER.pack(named)))
@@ -112,9 +123,14 @@ def routes(link: socket.socket, *, table: int = MAIN_TABLE, device: int = 0, pro
             )
 
 
-def request(link: socket.socket, kind: int, content: bytes) -> None:
+def rules(link: socket.socket, family: int) -> Iterator[bytes]:
+    """The routing rules of an address family, as messages without their headers.  Raises OSError."""
+    return _dump(link, _GET_RULE, _NEW_RULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0))
+
+
+def request(link: socket.socket, kind: int, flags: int, content: bytes) -> None:
     """Have the kernel do something.  Raises OSError."""
-    for _ in _answers(link, kind, _REQUEST | _ACKNOWLEDGE, content):
+    for _ in _answers(link, kind, _REQUEST | _ACKNOWLEDGE | flags, content):
         pass
 
 
@@ -125,7 +141,11 @@ def _number(kind: int, value: int) -> bytes:
 
 def _dump(link: socket.socket, kind: int, answers: int, question: bytes) -> Iterator[bytes]:
     """The messages of kind `answers` that answer a question, without their headers.  Raises OSError."""
-    return (body for said, body in _answers(link, kind, _REQUEST | _DUMP, question) if said == answers)
+    try:
+        yield from (body for said, body in _answers(link, kind, _REQUEST | _DUMP, question) if said == answers)
+    except OSError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
 
 
 def _answers(link: socket.socket, kind: int, flags: int, content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -140,14 +160,15 @@ def _answers(link: socket.socket, kind: int, flags: int, content: bytes) -> Iter
             body = bytes(data[_HEADER.size : length])
             if said in (_DONE, _ERROR):
                 number = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
-                if number and number not in _NOTHING_THERE:
+                if number:
                     raise OSError(number, os.strerror(number))
                 return
             yield said, body
             data = data[length + -length % 4 :]
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes_of(data: bytes) -> dict[int, bytes]:
+    """What follows the fixed part of a message, by type."""
     found = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)

@@ -8,9 +8,7 @@ import errno
 import importlib.util
 import os
 import socket
-import struct
 import sys
-from ipaddress import ip_address
 from types import ModuleType
 from typing import Any
 
@@ -18,14 +16,13 @@ from ..errors import SystemFailure
 from . import dumps
 from .device_routes import DeviceRoute
 from .prefixes import Host, Prefix
-from .rules import Rule, TableRoute
 
-_IPV6_IS_OFF = {
+IPV6_IS_OFF = {
     errno.EACCES,
     errno.EOPNOTSUPP,
     errno.EAFNOSUPPORT,
 }  # what disable_ipv6, and no IPv6 at all, give
-_GONE = {errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENETDOWN}
+GONE = {errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENETDOWN}
 
 
 class Refused(SystemFailure):
@@ -44,8 +41,6 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _KERNEL = 2  # RTPROT_KERNEL: what this service sets in place of the kernel
 _ONLINK = 0x4  # RTNH_F_ONLINK
 _LINK = 253  # RT_SCOPE_LINK: there is no gateway
-_RTM_SETLINK, _IFLA_AF_SPEC, _IFLA_INET_CONF = 19, 26, 1
-_IGNORE_ROUTES_WITH_LINKDOWN = 29  # IPV4_DEVCONF_…, in linux/ip.h
 _ALONE = 0x200 | 0x2  # IFA_F_NOPREFIXROUTE: no route is added; IFA_F_NODAD: nobody is asked for the address
 
 
@@ -77,17 +72,6 @@ class Netlink:
         """Switch the link off, which removes its routes and IPv6 addresses; False if there is none."""
         return self._remove("cannot set the link down", "link", "set", index=index, state="down")
 
-    def ignore_when_dead(self, index: int) -> None:
-        """Have the kernel skip this device's IPv4 routes while no process holds the device.
-
-        For IPv6 there is such a setting in /proc/sys only, which is read-only for this service.
-        """
-        conf = _attribute(_IFLA_INET_CONF, _attribute(_IGNORE_ROUTES_WITH_LINKDOWN, struct.pack("=I", 1)))
-        of_families = _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, conf))
-        body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, 0) + of_families
-        with dumps.questions() as link:
-            dumps.request(link, _RTM_SETLINK, body)
-
     def add_address(self, index: int, address: Host) -> None:
         """Set an address without a network, or find it set; raises IPv6Off where that is the reason.
 
@@ -117,47 +101,13 @@ class Netlink:
         """
         return self._remove(f"cannot remove route {route.destination}", "route", "del", **_route(index, route))
 
-    def add_rule(self, rule: Rule) -> bool:
-        """Add a routing rule, after others of its priority; False if there is one just like it.
-
-        Raises IPv6Off where that is the reason.
-        """
-        return self._add(f"cannot add routing rule {rule.priority}", "rule", _rule(rule))
-
-    def remove_rule(self, rule: Rule) -> bool:
-        """Remove a routing rule; False if it was not there."""
-        return self._remove(f"cannot remove routing rule {rule.priority}", "rule", "del", **_rule(rule))
-
-    def rules(self, version: int) -> list[Rule]:
-        """All routing rules in their order; of others' it may say less than they are."""
-        try:
-            found = self._request("cannot read the routing rules", "get_rules", family=_FAMILIES[version])
-        except Refused as refused:
-            if refused.errno in _IPV6_IS_OFF and version == 6:
-                return []
-            raise
-        return [_found_rule(version, one) for one in found]
-
-    def add_table_route(self, route: TableRoute) -> bool:
-        """Add a route to another table than the main one; False if there is one to the same destination.
-
-        Raises IPv6Off where that is the reason.
-        """
-        what = f"cannot add route {route.destination} to table {route.table}"
-        return self._add(what, "route", _table_route(route))
-
-    def remove_table_route(self, route: TableRoute) -> bool:
-        """Remove such a route; False if it was not there."""
-        what = f"cannot remove route {route.destination} from table {route.table}"
-        return self._remove(what, "route", "del", **_table_route(route))
-
     def _add(self, what: str, method: str, fields: dict[str, Any]) -> bool:
         try:
             self._request(what, method, "add", **fields)
         except Refused as refused:
             if refused.errno == errno.EEXIST:
                 return False
-            if refused.errno in _IPV6_IS_OFF and fields["family"] == socket.AF_INET6:
+            if refused.errno in IPV6_IS_OFF and fields["family"] == socket.AF_INET6:
                 raise IPv6Off(str(refused)) from refused
             raise
         return True
@@ -166,17 +116,17 @@ class Netlink:
         try:
             self._request(what, method, command, **fields)
         except Refused as refused:
-            if refused.errno in _GONE:
+            if refused.errno in GONE:
                 return False
             raise
         return True
 
-    def _request(self, what: str, method: str, *command: str, **fields: Any) -> tuple[Any, ...]:
+    def _request(self, what: str, method: str, *command: str, **fields: Any) -> None:
         self.open()
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
-            return tuple(getattr(self._ip, method)(*command, **fields) or ())
+            getattr(self._ip, method)(*command, **fields)
         except NetlinkError as error:
             raise Refused(what, error.code) from error
         except OSError as error:
@@ -199,10 +149,6 @@ def _import_iproute() -> Any:
         package.__spec__ = spec
         sys.modules["pyroute2"] = package
     return importlib.import_module("pyroute2.iproute.linux").IPRoute
-
-
-def _attribute(kind: int, content: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(content), kind) + content
 
 
 def _address(index: int, address: Host) -> dict[str, Any]:
@@ -230,51 +176,4 @@ def _route(index: int, route: DeviceRoute) -> dict[str, Any]:
         fields["scope"] = _LINK
         if route.source is not None:
             fields["prefsrc"] = str(route.source)
-    return fields
-
-
-def _rule(rule: Rule) -> dict[str, Any]:
-    fields: dict[str, Any] = {"family": _FAMILIES[rule.version], "priority": rule.priority, "FRA_PROTOCOL": _KERNEL}
-    if rule.table:
-        fields["table"] = rule.table
-    else:
-        fields["action"] = "unreachable"
-    if rule.source is not None:
-        fields["src"], fields["src_len"] = str(rule.source), Prefix.alone(rule.source).length
-    if rule.uids is not None:
-        fields["FRA_UID_RANGE"] = f"{rule.uids[0]}:{rule.uids[1]}"
-    if rule.more_exact:
-        fields["FRA_SUPPRESS_PREFIXLEN"] = 0
-    return fields
-
-
-def _found_rule(version: int, message: Any) -> Rule:
-    attributes = dict(message["attrs"])
-    source, uids = attributes.get("FRA_SRC"), attributes.get("FRA_UID_RANGE")
-    host = Host.of(ip_address(source)) if source else None
-    return Rule(
-        version=version,
-        priority=attributes.get("FRA_PRIORITY", 0),
-        table=attributes.get("FRA_TABLE", message["table"]),
-        source=host if host and message["src_len"] == Prefix.alone(host).length else None,
-        uids=_pair(uids) if uids else None,
-        more_exact=attributes.get("FRA_SUPPRESS_PREFIXLEN") == 0,
-    )
-
-
-def _pair(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    return int(first), int(last)
-
-
-def _table_route(route: TableRoute) -> dict[str, Any]:
-    version = 6 if ":" in route.destination else 4
-    fields: dict[str, Any] = {"dst": route.destination, "family": _FAMILIES[version], "table": route.table}
-    fields["proto"] = _KERNEL
-    if not route.device:
-        fields["type"] = route.kind
-    else:
-        fields["oif"] = route.device
-        if version == 4:
-            fields["scope"] = _LINK
     return fields

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
 from ...policy.redirect import EVERYTHING, Redirect, Who, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import ways_out
+from . import rule_requests, ways_out
 from .claims import Conflict
 from .journal import DeviceJournal, Entry, RulesEntry
-from .netlink import Netlink
 from .policy_routing import PolicyRouting
 from .prefixes import Host, Prefix
 from .rules import Numbers, Rule, TableRoute
@@ -47,7 +47,6 @@ class Redirecting:
 
     def __init__(
         self,
-        netlink: Netlink,
         journal: DeviceJournal,
         log: Log,
         terms: Terms,
@@ -56,13 +55,13 @@ class Redirecting:
         public_networks: bool,
     ) -> None:
         """`devices` has the indices of all sessions' devices; without `public_networks` nobody gets it."""
-        self._netlink = netlink
+        self._log = log
         self._terms = terms
         self._devices = devices
         self._public_networks = public_networks
         self._holders: dict[str, _Holder] = {}  # by device, whoever came first before the others
         self._waiting: dict[str, _Holder] = {}
-        self._routing = PolicyRouting(netlink, journal, log, terms.numbers)
+        self._routing = PolicyRouting(journal, log, terms.numbers)
         self._ways = WaysOut()
 
     @property
@@ -140,7 +139,7 @@ class Redirecting:
         holder.addressed, holder.up = addressed, True
         self._ways = ways_out.look(self._devices())
         yield
-        self._netlink.ignore_when_dead(holder.entry.index)
+        rule_requests.ignore_when_dead(holder.entry.index)
         for version in sorted({6 if ":" in one else 4 for one in holder.redirect.networks} - addressed):
             if version == 4 or not holder.redirect.block_ipv6:
                 warnings.append(
@@ -172,15 +171,19 @@ class Redirecting:
             self._remove()
 
     def look_again(self) -> Iterator[bool]:
-        """Follow what has changed on the machine, request by request; yields whether rules were missing."""
+        """Follow what has changed on the machine, request by request; yields whether something was missing."""
         if not self._holders:
             return
         self._ways = ways_out.look(self._devices())
         missing = self._routing.forget_missing()
         yield missing
         for holder in list(self._holders.values()):
-            for _ in self._changes(holder):
-                yield missing
+            try:
+                for _ in self._changes(holder):
+                    yield missing
+            except SystemFailure as error:
+                text = f"The default route does not follow the machine's: {error}"
+                self._log.error(text, group=LogGroup.NETCFG, session=holder.entry.session)
 
     def undo(self, entry: RulesEntry) -> None:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""

@@ -37,7 +37,7 @@ class RoutingEvents:
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
             )
             try:
-                _attach_filter(listening)
+                only_default_routes(listening)
                 listening.bind((0, _GROUPS))
             except OSError:
                 listening.close()
@@ -66,7 +66,7 @@ class RoutingEvents:
         self._changed()
 
 
-def _attach_filter(listening: socket.socket) -> None:
+def only_default_routes(listening: socket.socket) -> None:
     """Have the kernel keep all routes but default ones back: sessions make thousands."""
     # The type is in the machine's order, and the filter reads it in the network's.
     new, gone = socket.htons(_RTM_NEWROUTE), socket.htons(_RTM_DELROUTE)

@@ -87,6 +87,7 @@ class Start:
             filters=confined.filters,
             providers=providers.staged,
             name_setter=self._dns.name_setter,
+            bus=os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", ""),
             stopped_grace=options.stopped_grace,
         )
         try:

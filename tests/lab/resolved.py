@@ -15,6 +15,7 @@ from .surroundings import ACCOUNTS, PROJECT
 _POLKITD = ("/usr/lib/polkit-1/polkitd", "--no-debug")
 _POLKIT = Path("/usr/share/polkit-1")
 _RULE = PROJECT / "policy" / "polkit" / "net.openvpn.v3.sessionmgr.rules"
+_ACTIVATION = Path("/usr/share/dbus-1/system-services")
 _RUNTIME = Path("/run/systemd/resolve")
 
 
@@ -43,11 +44,22 @@ class Resolved:
         rules.mkdir(parents=True)
         if self._with_rule:
             (rules / _RULE.name).write_text(_RULE.read_text())
+        if not self._with_polkit:
+            nothing = self._directory / "nothing"
+            nothing.mkdir()
+            self._cover(nothing, _ACTIVATION)
+            # What then has to do is found where it is installed.
+            self._put_into(Path("/usr/bin"), self._package / "usr/bin")
+            self._put_into(Path("/usr/lib"), next(parts.unpacked("libsystemd-shared").glob("usr/lib")))
         self._cover(rules, _POLKIT / "rules.d")
         self._cover(self._package / "usr/share/polkit-1/actions", _POLKIT / "actions")
         self._etc.__enter__()
         self._etc.link("../run/systemd/resolve/stub-resolv.conf")
         return self
+
+    def _put_into(self, place: Path, files: Path) -> None:
+        kernel.mount("overlay", place, "overlay", options=f"lowerdir={files}:{place}")
+        self._mounts.append(place)
 
     def _cover(self, by: Path, place: Path) -> None:
         kernel.bind(by, place)

@@ -255,7 +255,7 @@ def test_rules_that_another_program_removes(world: World) -> None:
             "-",
             batch="".join(f"rule del pref {one}\n" for one in priorities),
         )
-        text = "another program removed routing rules of the tunnel; they are there again"
+        text = "another program removed rules or routes of the tunnel's default route; they are there again"
         world.service.process.wait_line(text, since=before)
         while ip("-n", world.lab.client_side.name, "rule") != rules:
             pass

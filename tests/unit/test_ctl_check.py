@@ -46,9 +46,9 @@ def test_a_profile_that_cannot_be_used() -> None:
 
 def test_files_and_credentials(tmp_path: Path) -> None:
     file = tmp_path / "office.ovpn"
-    file.write_text(GOOD + "cert none\nauth-user-pass none\nkey none\nkey none\ndev tap\n")
+    file.write_text(GOOD + "dev tap\nauth-user-pass none\nkey none\nkey none\nplugin x\n")
     found = json.loads(CliRunner().invoke(cli, ["check", str(file), "--json"]).output)
-    assert [(one["option"], one["line"]) for one in found["refused"]] == [("cert", 7), ("key", 10), ("dev", 11)]
+    assert [(one["option"], one["line"]) for one in found["refused"]] == [("dev", 7), ("key", 10), ("plugin", 11)]
     assert [(one["option"], one["line"]) for one in found["warnings"]] == [("auth-user-pass", 8)]
     file.write_text(GOOD + "auth-user-pass none\n")
     assert "Warnings:" in CliRunner().invoke(cli, ["check", str(file)]).output

@@ -67,7 +67,7 @@ def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_account
         assert unit_settings(f"{key}Mode") == ["0700"]
         assert [f"{where}/{name}" for name in unit_settings(key)] == [str(parser.get_default(option))]
     assert unit_settings("RuntimeDirectoryPreserve") == ["yes"]
-    assert not unit_settings("ReadWritePaths")
+    assert unit_settings("ReadWritePaths") == ["-/etc", "-/run/resolvconf"]
     assert unit_settings("ReadOnlyPaths") == ["/run"]  # ProtectSystem=strict alone does not do it
 
 

@@ -130,6 +130,6 @@ def test_the_label_in_an_identity(identity: str, label: str) -> None:
 def test_what_the_spawner_is_told() -> None:
     staged = (StagedProvider(("/m.so", "/run/pcscd"), 7), StagedProvider(()))
     setup = Setup(
-        "/usr/sbin/openvpn", "/run/template", 60706, 61183, ALL, Filters(engine=(b"\xff",)), staged, "file", 1.0
+        "/usr/sbin/openvpn", "/run/template", 60706, 61183, ALL, Filters(engine=(b"\xff",)), staged, "file", "", 1.0
     )
     assert decode_setup(encode(setup)) == setup

@@ -1,4 +1,4 @@
-"""Sets name servers where it takes the user id 0: in /etc/resolv.conf, or by resolvconf(8).
+"""Sets name servers where it takes the user id 0: in /etc/resolv.conf, by resolvconf(8), or by resolvectl(1).
 
 It has no capability, so all that it can write are files of root's.  A file that is a link is written through it, and in
 place: those who have it open or bound see the change, and nobody finds it empty.
@@ -13,27 +13,27 @@ from pathlib import Path
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
-from ...policy.dns import problem
+from ...policy.dns import EVERYTHING, DnsSettings, problem
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
 from .resolv_conf import with_servers, without_servers
 
 RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVCONF = "/sbin/resolvconf"
+_RESOLVECTL = "/usr/bin/resolvectl"
+_DNSSEC = {"yes": "yes", "optional": "allow-downgrade", "no": "no"}
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _DEVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAX_SERVERS = 3  # that resolv.conf(5) has any effect of
-
-_Wanted = tuple[list[str], tuple[str, ...]] | None  # name servers and domains; None: what was there before
 
 
 class _Replaced(Exception):
     """Somebody has put another file in the place of resolv.conf: Landlock's rule is for the one that was there."""
 
 
-def serve(supervisor: Channel, kind: helpers.NameSetter, *, anew: bool) -> None:
+def serve(supervisor: Channel, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
     """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died."""
-    setter = _NameSetter(kind)
+    setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
     try:
         if anew:
             supervisor.send(helpers.encode(helpers.ServesAnew()))
@@ -50,32 +50,32 @@ def serve(supervisor: Channel, kind: helpers.NameSetter, *, anew: bool) -> None:
 
 
 class _NameSetter:
-    def __init__(self, kind: helpers.NameSetter) -> None:
+    def __init__(self, kind: helpers.NameSetter, environment: dict[str, str]) -> None:
         self._kind = kind
+        self._environment = {**_ENVIRONMENT, **environment}
         self._file = _identity()  # that Landlock's rule is for
 
     def done(self, request: helpers.ToNameSetter) -> str:
         """Do one request; why it could not be done, or ""."""
         if not _DEVICE.fullmatch(request.device):
             return "this is no device"
-        wanted: _Wanted = None
-        if isinstance(request, helpers.SetNames):
-            if reason := problem(request.settings):
-                return reason
-            servers = [server.address for server in request.settings.servers][:_MAX_SERVERS]
-            wanted = servers, request.settings.search
+        settings = request.settings if isinstance(request, helpers.SetNames) else None
+        if settings and (reason := problem(settings)):
+            return reason
         try:
             if self._kind == "file":
-                self._rewrite(wanted)
+                self._rewrite(settings)
+            elif self._kind == "resolvectl":
+                self._call_resolvectl(request.device, settings)
             else:
-                _run_resolvconf(self._kind, request.device, wanted)
+                self._call_resolvconf(request.device, settings)
         except subprocess.TimeoutExpired:
-            return f"resolvconf takes longer than {DNS_DEADLINE:g} s"
+            return f"{self._kind} takes longer than {DNS_DEADLINE:g} s"
         except OSError as error:
             return f"{error.filename or RESOLV_CONF}: {error.strerror}"
         return ""
 
-    def _rewrite(self, wanted: _Wanted) -> None:
+    def _rewrite(self, settings: DnsSettings | None) -> None:
         """Write resolv.conf in place, with one system call.  Raises OSError, _Replaced."""
         try:
             file = os.open(RESOLV_CONF, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -89,7 +89,7 @@ class _NameSetter:
                 raise OSError(errno.EFBIG, "this is no file of the usual kind and size", RESOLV_CONF)
             # As bytes of any kind: what is not ours is not touched.
             before = os.pread(file, MAX_RESOLV_CONF, 0).decode("latin-1")
-            after = without_servers(before) if wanted is None else with_servers(before, *wanted)
+            after = with_servers(before, _usable(settings), settings.search) if settings else without_servers(before)
             if after != before:
                 data = after.encode("latin-1")
                 # As long as before, and cut then: who reads it meanwhile never sees less than all of it.
@@ -97,6 +97,48 @@ class _NameSetter:
                 os.ftruncate(file, len(data))
         finally:
             os.close(file)
+
+    def _call_resolvconf(self, device: str, settings: DnsSettings | None) -> None:
+        """Have resolvconf add or delete the part of a device.  Raises OSError, TimeoutExpired."""
+        options, text = ["-d"], ""
+        if settings is not None:
+            options = ["-a"]
+            text = "".join(f"nameserver {server}\n" for server in _usable(settings))
+            text += f"search {' '.join(settings.search)}\n" if settings.search else ""
+        if self._kind == "openresolv":
+            # As the only one there is; or without an error if there is none.
+            options = ["-x", "-m", "0", *options] if settings is not None else ["-f", *options]
+        self._call(_RESOLVCONF, *options, f"{device}.openvpn3", stdin=text)
+
+    def _call_resolvectl(self, device: str, settings: DnsSettings | None) -> None:
+        """Have resolvectl set what a link has, or forget it.  Raises OSError, TimeoutExpired."""
+        if settings is None:
+            self._call(_RESOLVECTL, "revert", device)
+            return
+        servers = [f"{server.text}#{server.sni}" if server.sni else server.text for server in settings.servers]
+        routing = [*settings.routing, *([EVERYTHING] if settings.everything else [])]
+        domains = [*settings.search, *(f"~{domain}" for domain in routing if domain not in settings.search)]
+        self._call(_RESOLVECTL, "dns", device, *servers)
+        self._call(_RESOLVECTL, "domain", device, *(domains or [""]))
+        self._call(_RESOLVECTL, "default-route", device, "yes" if settings.everything else "no")
+        if settings.over_tls:
+            self._call(_RESOLVECTL, "dnsovertls", device, "yes")
+        if settings.dnssec:
+            self._call(_RESOLVECTL, "dnssec", device, _DNSSEC[settings.dnssec])
+
+    def _call(self, *command: str, stdin: str = "") -> None:
+        done = subprocess.run(
+            command,
+            input=stdin.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=self._environment,
+            timeout=DNS_DEADLINE,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()[-200:] or f"status {done.returncode}"
+            raise OSError(errno.EIO, said, command[0])
 
 
 def _identity() -> tuple[int, int]:
@@ -108,28 +150,6 @@ def _identity() -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _run_resolvconf(kind: helpers.NameSetter, device: str, wanted: _Wanted) -> None:
-    """Have resolvconf add or delete the part of a device.  Raises OSError, TimeoutExpired."""
-    part = f"{device}.openvpn3"
-    if wanted is None:
-        options, text = ["-d", part], ""
-    else:
-        servers, search = wanted
-        # Of openresolv: as the only one there is.
-        options = [*(("-x", "-m", "0") if kind == "openresolv" else ()), "-a", part]
-        text = "".join(f"nameserver {server}\n" for server in servers)
-        text += f"search {' '.join(search)}\n" if search else ""
-    if wanted is None and kind == "openresolv":
-        options = ["-f", *options]  # no error if there is none
-    done = subprocess.run(
-        [_RESOLVCONF, *options],
-        input=text.encode(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=_ENVIRONMENT,
-        timeout=DNS_DEADLINE,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()[-200:] or f"status {done.returncode}"
-        raise OSError(errno.EIO, said, _RESOLVCONF)
+def _usable(settings: DnsSettings) -> list[str]:
+    """The addresses that resolv.conf(5) has room for."""
+    return [server.address for server in settings.servers][:_MAX_SERVERS]

@@ -93,7 +93,7 @@ def _be_name_setter(setup: helpers.Setup, confinement: Confinement) -> None:
         if setup.name_setter == "file":
             # Here, not before: resolv.conf may be another file by the time that another process serves.
             confine.confine_to_resolv_conf(confinement)
-        name_servers.serve(_inherited_channel(helpers.NAMES_FD), setup.name_setter, anew=anew)
+        name_servers.serve(_inherited_channel(helpers.NAMES_FD), setup.name_setter, setup.bus, anew=anew)
 
     keep_serving(serve, setup.stopped_grace)
 

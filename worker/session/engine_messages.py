@@ -221,8 +221,8 @@ def meaning(line: str, where: str = "", *, is_error: bool = False) -> Meaning | 
 
 def given_up(reason: str, where: str = "", error: str = "") -> Failure:
     """Why an attempt failed that the engine gave up for `reason`; `error` is the first that was not understood."""
-    cause, text = REASONS.get(reason, (Cause.UNKNOWN, f"The attempt to connect failed ({reason})"))
-    text = _filled(text, (), where)
+    cause, text = REASONS.get(reason, (Cause.UNKNOWN, "The attempt to connect failed ({})"))
+    text = _filled(text, (reason,), where)
     return Failure(cause, f"{text}: {error}" if error else text)
 
 

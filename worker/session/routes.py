@@ -6,7 +6,7 @@ tells of none.
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from itertools import islice
+from itertools import accumulate, islice
 
 import msgspec
 
@@ -106,17 +106,15 @@ class Routes:
         `found` has what the names' look-ups gave.
         """
         warnings = self.problems[:]
-        routes: list[Route] = []
-        past = 0
-        for route in islice(self._all(tunnel, found, warnings), MAX_ROUTES + 1):
-            past += route.past
-            if not (route.past and past > MAX_ROUTES_PAST):
-                routes.append(route)
+        routes = list(islice(self._all(tunnel, found, warnings), MAX_ROUTES + 1))
         if len(routes) > MAX_ROUTES:
             warnings.append(f"more than {MAX_ROUTES} routes: the others are left out")
-        if past > MAX_ROUTES_PAST:
+            del routes[MAX_ROUTES:]
+        so_far = list(accumulate(route.past for route in routes))
+        if so_far and so_far[-1] > MAX_ROUTES_PAST:
             warnings.append(f"more than {MAX_ROUTES_PAST} routes past the tunnel: the others are left out")
-        return tuple(routes[:MAX_ROUTES]), warnings
+        kept = (route for route, past in zip(routes, so_far, strict=True) if not route.past or past <= MAX_ROUTES_PAST)
+        return tuple(kept), warnings
 
     def _all(self, tunnel: Tunnel, found: Mapping[str, tuple[str, ...]], warnings: list[str]) -> Iterator[Route]:
         for option in self._options:
