@@ -16,7 +16,7 @@ from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 3
+MINOR = 4
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -43,6 +43,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     stopped_grace: float  # seconds that the engine may be stopped (SIGSTOP), 0 for ever
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
     providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
+    dns_required: bool  # a setting of the profile: the session fails without its name servers
 
 
 class Connect(ToWorker, frozen=True):

@@ -1,11 +1,11 @@
 """The name servers of all sessions: who may have them, who has them, and setting them.
 
-Nothing here ends a session: name servers that cannot be had are a warning.
+Name servers that cannot be had are a warning, or end the session that cannot do without (the setting dns-required).
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
@@ -24,12 +24,20 @@ from .journal import NamesJournal
 _LOST = "lost"  # stands for a device of before the machine started
 
 
+class NamesMissing(SystemFailure):
+    """Name servers that a session cannot do without cannot be had."""
+
+    def __init__(self, warnings: Iterable[str]) -> None:
+        super().__init__(f"DNS, which the setting dns-required of the profile asks for: {'; '.join(warnings)}")
+
+
 class _Device(msgspec.Struct):
     """A device whose session wants name servers."""
 
     session: str
     owner: int
     grant: Grant
+    required: bool  # the session cannot do without
     touched: bool = False  # something may be set
     in_force: bool = False  # all of it is
 
@@ -48,6 +56,7 @@ class Names:
     ) -> None:
         """`because` says why it is this back end."""
         self.on_notice: Callable[[str, str], None] = lambda session, text: None  # for the log of this session
+        self.on_lost: Callable[[str, str], None] = lambda session, text: None  # this session can no longer do without
         self._backend, self._because = backend, because
         self._who = who
         self._machine = machine
@@ -92,8 +101,22 @@ class Names:
         if self._who != "refuse":
             self._backend.prepare(device)
 
-    async def apply(self, device: str, session: str, owner: int, wanted: DnsSettings | None) -> list[str]:
-        """Set a session's name servers, in place of those set before; returns warnings for the user."""
+    async def apply(
+        self, device: str, session: str, owner: int, wanted: DnsSettings | None, *, required: bool = False
+    ) -> list[str]:
+        """Set a session's name servers, in place of those set before; returns warnings for the user.
+
+        With `required`, raises SystemFailure instead, and nothing is set any more.
+        """
+        warnings = await self._apply(device, session, owner, wanted, required)
+        if required and warnings:
+            await self.clear(device)
+            raise NamesMissing(warnings)
+        return warnings
+
+    async def _apply(
+        self, device: str, session: str, owner: int, wanted: DnsSettings | None, required: bool
+    ) -> list[str]:
         if wanted is None:
             await self.clear(device)
             return []
@@ -104,7 +127,7 @@ class Names:
         for note in grant.notes:
             self._log.warn(note, group=LogGroup.NETCFG, session=session, user=owner)
         if (known := self._devices.get(device)) is None:
-            known = self._devices[device] = _Device(session, owner, grant)
+            known = self._devices[device] = _Device(session, owner, grant, required)
         known.grant = grant
         warnings = [*grant.warnings, *await self._set(device)]
         self._claims.give_up(device)
@@ -179,6 +202,9 @@ class Names:
             return
         was = known.in_force
         warnings = await self._set(device)
+        if known.required and warnings:
+            self.on_lost(known.session, str(NamesMissing(warnings)))
+            return
         for warning in warnings:
             self.on_notice(known.session, warning)
         if known.in_force and (not was or known.grant.warnings):

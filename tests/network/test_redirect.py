@@ -164,7 +164,7 @@ def test_two_users(world: World) -> None:
 
     bob = his.user
     profile = bob.import_profile("patient", world.lab.profile(remotes=[f"{SERVERS[1]} {PORT}"]))
-    bob.call(profile, "net.openvpn.v3.configuration", "SetOverride", "sv", "redirect-optional", ["b", True])
+    bob.set_setting(profile, "redirect-optional", True)
     his.profile, his.path = profile, bob.new_tunnel(profile)
     his.connect()
     world.service.process.wait_line("traffic does not go through the tunnel: another user's session has it")

@@ -15,7 +15,7 @@ from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.processes import LabError
-from ...support.sessions import CONNECTED, UserSession, until
+from ...support.sessions import CONNECTED, FAILED, UserSession, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
 WWW, CORP = "www.example", "host.corp.example"
@@ -69,6 +69,13 @@ class Place:
         for name, value in overrides.items():
             kind = "b" if isinstance(value, bool) else "s"
             owner.call(profile, CONFIGURATION, "SetOverride", "sv", name.replace("_", "-"), [kind, value])
+        return UserSession(owner, profile, owner.new_tunnel(profile))
+
+    def strict_session(self) -> UserSession:
+        """One of alice's that cannot do without name servers."""
+        owner = self.lab.connection("alice")
+        profile = owner.import_profile("work", self.lab.profile())
+        owner.set_setting(profile, "dns-required", True)
         return UserSession(owner, profile, owner.new_tunnel(profile))
 
     def connected(
@@ -187,6 +194,29 @@ def test_what_cannot_be_had_is_told_and_the_session_is_connected(
     assert any(notice.startswith(text) for notice in inspected(session, "notices"))
     assert inspected(session, "name_servers") == []
     session.call("Disconnect")
+
+
+def test_a_session_that_cannot_do_without(lab: Lab) -> None:
+    """It connects with them, fails without, and ends when resolved comes back and no longer takes them."""
+    place = Place(lab, DNS, DOMAIN)
+    session = place.strict_session()
+    session.connect()
+    assert place.answers == (TUNNEL, TUNNEL)
+    other = place.strict_session()
+    other.call("Connect")
+    text = other.wait(FAILED)[2]
+    assert "dns-required" in text and "for all names are pending: another session of the same user has them" in text
+    assert place.answers == (TUNNEL, TUNNEL)
+    [polkit] = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "polkitd"]
+    before = session.seen
+    polkit.send_signal(signal.SIGSTOP)
+    try:
+        place.resolved.stop()
+        place.resolved.start()
+        text = session.wait(FAILED, before, deadline=60)[2]
+        assert text.startswith("DNS, which the setting dns-required") and "systemd-resolved: " in text
+    finally:
+        polkit.send_signal(signal.SIGCONT)
 
 
 def test_without_polkit_a_process_of_roots_does_it(lab: Lab) -> None:
