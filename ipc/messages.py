@@ -16,7 +16,7 @@ from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 3
+MINOR = 4
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -94,6 +94,13 @@ class Resolved(ToWorker, frozen=True):
     host: str
     addresses: tuple[str, ...]
     error: str = ""
+
+
+class Way(ToWorker, frozen=True):
+    """How the machine sends to the servers that were told last has changed."""
+
+    there: bool  # there is a way to any of them
+    moved: bool  # it is another: what was sent by the one before gets no answer
 
 
 class SetLogLevel(ToWorker, frozen=True):
@@ -256,6 +263,12 @@ class Resolve(ToSupervisor, frozen=True):
     """Turn this host name into addresses."""
 
     host: str
+
+
+class Servers(ToSupervisor, frozen=True):
+    """The addresses that the engine talks to, or may try next: tell about the ways to them."""
+
+    addresses: tuple[str, ...]
 
 
 class Traffic(ToSupervisor, frozen=True):
