@@ -1,10 +1,10 @@
-"""The machine's way to the server changes while a session is connected; pings through the tunnel tell what that does."""
+"""A machine's way to the server changes during a connection; pings through the tunnel tell what it does."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from ..lab.network import CABLE, CLIENT_ADDRESS, SERVER_ADDRESS, ip
+from ..lab.network import CABLE, CLIENT_ADDRESS, ip
 from ..lab.openvpn import TUNNEL_ADDRESS
 from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, CONNECTING, RECONNECTING, UserSession, until
