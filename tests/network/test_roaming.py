@@ -1,11 +1,11 @@
-"""The machine's way to the server changes while a session is connected; pings through the tunnel tell what that does."""
+"""The machine's way to the server changes; what comes back through the tunnel tells what that does."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from ..lab.network import CABLE, CLIENT_ADDRESS, SERVER_ADDRESS, ip
-from ..lab.openvpn import TUNNEL_ADDRESS
+from ..lab.network import CABLE, CLIENT_ADDRESS, CLIENT_ADDRESS6, ip
+from ..lab.openvpn import TUNNEL_ADDRESS, Server
 from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, CONNECTING, RECONNECTING, UserSession, until
 from .world import CABLE2, CLIENT2, FAR, GATEWAY2, World
@@ -20,15 +20,14 @@ def link(world: World) -> Iterator[None]:
     yield
     client = world.lab.client_side.name
     ip("-n", client, "link", "set", CABLE, "up")
-    for command in (f"address replace {CLIENT_ADDRESS}/24 dev {CABLE}",):
-        ip("-n", client, *command.split())
+    ip("-n", client, "address", "replace", f"{CLIENT_ADDRESS}/24", "dev", CABLE)
+    ip("-n", client, "-6", "address", "replace", f"{CLIENT_ADDRESS6}/64", "dev", CABLE, "nodad")
     world.default_by(CABLE)
 
 
-def from_address(server: object) -> str:
-    """The address that the server hears its only client from."""
-    [address] = server.clients()  # type: ignore[attr-defined]
-    return str(address).rpartition(":")[0].removeprefix("[").removesuffix("]")
+def heard_from(server: Server) -> set[str]:
+    """The addresses that the server has clients at, one that it has lost perhaps among them."""
+    return {address.rpartition(":")[0] for address in server.clients()}
 
 
 def reaches(world: World, address: str = TUNNEL_ADDRESS) -> bool:
@@ -55,7 +54,7 @@ def test_the_default_route_moves(world: World, protocol: str, push: tuple[str, .
     if protocol == "tcp":
         session.wait(CONNECTED, before)
     until(lambda: reaches(world))
-    until(lambda: from_address(server) == CLIENT2)
+    until(lambda: CLIENT2 in heard_from(server))
     assert restarts(session) == (protocol == "tcp")
     assert session.get("statistics").get("N_RECONNECT", 0) == (protocol == "tcp")
     if push:
@@ -82,7 +81,7 @@ def test_the_old_way_ends(world: World, protocol: str, change: str) -> None:
     if protocol == "tcp":
         session.wait(CONNECTED, before)
     until(lambda: reaches(world))
-    until(lambda: from_address(server) == CLIENT2)
+    until(lambda: CLIENT2 in heard_from(server))
     assert restarts(session) == (protocol == "tcp")
     session.call("Disconnect")
     ip("-n", client, "route", "del", "default", "via", GATEWAY2, "metric", "500")
@@ -112,7 +111,7 @@ def test_no_way_for_a_while(world: World, protocol: str, back: str) -> None:
 
 
 def test_no_way_at_first(world: World) -> None:
-    """Connect waits for one, and the attempt that begins then is the first."""
+    """Connect waits for one."""
     world.server()
     world.start()
     world.no_default()
@@ -126,5 +125,4 @@ def test_no_way_at_first(world: World) -> None:
     before = session.seen
     world.default_by(CABLE)
     session.wait(CONNECTED, before)
-    assert "trying again" not in world.service.log
     session.call("Disconnect")

@@ -83,9 +83,10 @@ class World:
         shown = [ip("-n", self._client.name, "-o", "link"), ip("-n", self._client.name, "-o", "address")]
         for version in ("-4", "-6"):
             shown += [ip("-n", self._client.name, version, *what.split()) for what in ("rule", "route show table all")]
-        # How long router advertisements are good for, and whether a link has been seen to be up yet.
+        # Not in which order devices came up, how long router advertisements are good for, and whether a link has been
+        # seen to be up yet.
         return "\n".join(
-            line.split(" valid_lft")[0] for one in shown for line in one.splitlines() if "fe80" not in line
+            sorted(line.split(" valid_lft")[0] for one in shown for line in one.splitlines() if "fe80" not in line)
         )
 
     def check_unchanged(self) -> None:

@@ -13,6 +13,8 @@ from ...policy.limits import LOG_CREDIT
 from ...supervisor.errors import ProtocolViolation, SystemFailure
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.roaming import Roaming
+from ...supervisor.network.serial_executor import SerialExecutor
 from ...supervisor.sessions import run as runs
 from ...supervisor.sessions.journal import SessionJournal
 from ...supervisor.sessions.launch_spec import LaunchSpec
@@ -36,6 +38,7 @@ class Books(Network, SessionJournal, UserIds):
     def __init__(self, done: Done, failing: bool) -> None:
         self._done = done
         self._failing = failing
+        self.roaming = Roaming(SerialExecutor("network"))
 
     protected = range(0)
 
