@@ -43,6 +43,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     stopped_grace: float  # seconds that the engine may be stopped (SIGSTOP), 0 for ever
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
     providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
+    dns_required: bool  # a setting of the profile: the session fails without its name servers
 
 
 class Connect(ToWorker, frozen=True):

@@ -41,6 +41,10 @@ PROFILES_PART = 4  # of this many parts of a small file system one is for profil
 LEFT_FREE = 32 * 1024 * 1024
 LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free instead; beyond: refused
 
+# profiles of one owner that have settings of this session manager's own; beyond: SetSetting is refused
+MAX_PROFILES_WITH_SETTINGS = 200
+MAX_SETTINGS_FILE = 64 * 1024  # a file with the settings of one owner's profiles; beyond: it counts as damaged
+
 # Work on whole profiles, on the loop that answers everybody
 
 WORK_PIECE = 0.0002  # of such work at a time; beyond: it waits for its next turn

@@ -27,7 +27,7 @@ PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
 EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SupervisorHello(1, 0),
-    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,)),
+    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,), True),
     messages.Connect(1),
     messages.Pause(1, "lunch"),
     messages.Resume(1),

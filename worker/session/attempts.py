@@ -135,7 +135,7 @@ class Attempts:
 
     def heard(self, meaning: Meaning | None) -> None:
         """The engine or the server has said something of this meaning."""
-        if meaning is None:
+        if meaning is None or self.leads_nowhere:
             return
         if self._cause is None or meaning.weight > self._cause.weight:
             self._cause = meaning
@@ -157,7 +157,7 @@ class Attempts:
     def ended(self, reason: str, *, challenged: bool = False) -> Failure | None:
         """The engine has given up its connection, or an attempt, for `reason`: why that failed, if it did.
 
-        It did not if it was `challenged`, and goes on when its user has answered.
+        It did not if it was `challenged`, and goes on when its user has answered; nor if it led nowhere.
         """
         skipped, was_connected, where = self.leads_nowhere, self._connected, self.remotes.tried
         self._passed_over = ""
@@ -173,7 +173,12 @@ class Attempts:
         self._connected = False
         self._timers.cancel("silence")
         cause, self._cause = self._cause, None
-        if challenged or reason in (_ASKED_FOR, _TOKEN_EXPIRED) or (was_connected and reason != "auth-failure"):
+        if (
+            skipped
+            or challenged
+            or reason in (_ASKED_FOR, _TOKEN_EXPIRED)
+            or (was_connected and reason != "auth-failure")
+        ):
             return None
         said = cause.failure.text if cause is not None else ""
         failure = cause.failure if cause is not None and cause.weight > Weight.NONE else given_up(reason, where, said)

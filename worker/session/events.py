@@ -165,13 +165,15 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.roaming.ended()
     attempts = session.attempts
     challenged = session.user_input.challenged
-    where, was_connected = attempts.remotes.tried, attempts.is_connected
+    where, was_connected, led_nowhere = attempts.remotes.tried, attempts.is_connected, attempts.leads_nowhere
     failure = attempts.ended(reason, challenged=challenged and reason == "auth-failure")
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure" and (challenged or _login_refused(session, failure)):
         return
     if session.phase is not Phase.RUNNING:
         pass  # the interruption that Pause asked for
+    elif led_nowhere:
+        pass  # one of many names, perhaps, in no time: what is wrong with it was told when it was looked up
     elif reason == "private-key-password-failure":
         _key_refused(session, failure)
     elif failure is None or was_connected:

@@ -76,6 +76,7 @@ class WorkerSession:
         self.handshake_done = False  # the supervisor speaks our protocol
         self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
+        self.dns_required = False
         self.engine: Engine | None = None
         self.connecting_reported = False
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
@@ -113,6 +114,7 @@ class WorkerSession:
         prctl.set_proctitle(f"openvpn3-session: {snapshot.title}")
         self.attempts.connect_deadline = snapshot.connect_deadline
         self.stopped_grace = snapshot.stopped_grace
+        self.dns_required = snapshot.dns_required
         overrides = dict(snapshot.overrides)
         try:
             compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
@@ -201,6 +203,13 @@ class WorkerSession:
             routes.problems.append("the server pushes more than is read: options may be missing")
         options = (*of_profile, *self.pushed.options)
         dns, dns_warnings = dns_settings.requested(of_profile, self.pushed.options, self.overrides)
+        if self.dns_required and dns is None and self.overrides.dns_setup and dns_settings.asked_for(options):
+            self.machine.failed(
+                "The server's network settings cannot be used: DNS, which the setting dns-required of the profile asks "
+                f"for: {'; '.join(dns_warnings)}",
+                Cause.SERVER_SETTINGS,
+            )
+            return
 
         def configure() -> None:
             wanted, warnings = network_settings.from_environment(
@@ -209,7 +218,6 @@ class WorkerSession:
                 routes=routes,
                 options=options,
                 found=self.route_names.found,
-                redirect_optional=self.overrides.redirect_optional,
                 dns=dns,
             )
             self.uplink.warn(About.CONNECTION, [*warnings, *dns_warnings])
