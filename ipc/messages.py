@@ -97,6 +97,13 @@ class Resolved(ToWorker, frozen=True):
     error: str = ""
 
 
+class Way(ToWorker, frozen=True):
+    """How the machine sends to the servers that were told last has changed."""
+
+    there: bool  # there is a way to any of them
+    moved: bool  # it is another: what was sent by the one before gets no answer
+
+
 class SetLogLevel(ToWorker, frozen=True):
     """Send log lines of this level and below."""
 
@@ -257,6 +264,12 @@ class Resolve(ToSupervisor, frozen=True):
     """Turn this host name into addresses."""
 
     host: str
+
+
+class Servers(ToSupervisor, frozen=True):
+    """The addresses that the engine talks to, or may try next: tell about the ways to them."""
+
+    addresses: tuple[str, ...]
 
 
 class Traffic(ToSupervisor, frozen=True):

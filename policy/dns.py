@@ -13,6 +13,8 @@ import msgspec
 from .limits import MAX_DNS_DOMAINS, MAX_NAME_SERVERS
 
 EVERYTHING = "."  # the domain that all names are in
+# The first line of what is ours in resolv.conf.
+MARK = "# openvpn3-sessionmgr: the name servers of a VPN session; those that were here follow as comments"
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 _MAX_NAME = 253  # characters of a domain (RFC 1035), without a dot at its end

@@ -212,6 +212,15 @@ PROFILE_DEADLINE = 4.0
 # the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
 # ours were missing; beyond: more changes are looked at together
 ROUTING_QUIET = 0.05
+# after one reading of what the kernel tells of such changes, until the next; beyond: cannot be
+ROUTING_EVENTS_PAUSE = 0.1
+# the same change, until the ways to the servers of sessions are looked at; beyond: more changes are looked at together
+ROAMING_QUIET = 0.1
+# such ways that have changed; beyond: each further change is waited for twice as long, until there is none for a minute
+ROAMING_UNHURRIED = 8
+MAX_SERVER_ADDRESSES = 64  # that a session's engine may try, and that are followed; beyond: the rest is not
+# traffic that gets no answer after such a change, until the session connects anew; beyond: it does
+ROAMING_PATIENCE = 4.0
 MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0

@@ -7,6 +7,7 @@ does.
 import re
 from collections.abc import Sequence
 from enum import Enum
+from ipaddress import ip_address
 
 from .dbus_numbers import HTTP_PROXIED
 from .limits import MAX_NOTICE, MAX_NOTICES, MAX_QUESTION, MAX_URL
@@ -43,6 +44,15 @@ def is_web_page(url: str) -> bool:
 def is_question(name: str, label: str) -> bool:
     """Whether a user may be asked a question with this label, which front-ends recognise by this name."""
     return name.isidentifier() and len(label) <= MAX_QUESTION and label.isprintable()
+
+
+def is_address(text: str) -> bool:
+    """Whether an engine can talk to that address; none has a scope."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def is_endpoint(proto: str, address: str, port: int, name: str) -> bool:

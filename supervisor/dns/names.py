@@ -21,6 +21,8 @@ from .choice import Who
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
 
+_LOST = "lost"  # stands for a device of before the machine started
+
 
 class NamesMissing(SystemFailure):
     """Name servers that a session cannot do without cannot be had."""
@@ -76,9 +78,10 @@ class Names:
         return known.grant.settings if known and known.in_force else None
 
     async def recover(self) -> list[str]:
-        """Give back what an earlier instance left behind; the devices.  To be called first."""
+        """Give back what an earlier instance left behind; for which devices.  To be called first."""
         recovered = []
-        for device in self._journal.devices() if self._journal is not None else ():
+        noted = self._journal.devices() if self._journal is not None else []
+        for device in noted or ([_LOST] if self._backend.left_behind() else []):
             try:
                 await self._backend.unset(device)
             except SystemFailure as error:

@@ -262,6 +262,14 @@ class Run(WorkerListener):
         except SystemFailure as error:
             self._log_network(f"Network settings could not be undone: {error}")
 
+    def follow_ways(self, servers: tuple[str, ...]) -> None:
+        """Have the worker told when the ways to these addresses change."""
+        if self._ending is None:
+            self._context.network.roaming.follow(self, self._uid, servers, self._tell_way)
+
+    def _tell_way(self, there: bool, moved: bool) -> None:
+        self.send(messages.Way(there, moved))
+
     def resolve(self, host: str) -> None:
         """Have a name looked up; the answer goes to the worker when it comes.
 
@@ -304,6 +312,7 @@ class Run(WorkerListener):
         if self._ending is not None:
             return
         self._context.lookout.forget(self)
+        self._context.network.roaming.forget(self)
         self._starting.cancel()
         for lookup in self._lookups:
             lookup.cancel()

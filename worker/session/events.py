@@ -139,6 +139,7 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
     if not session.machine.happened(Event.ENGINE_CONNECTED):
         return  # Pause came first: the engine is about to give the connection up
     session.attempts.connected()
+    session.roaming.connected(event.remote, follows=remote.proxy is None and remote.proto == "udp")
     if event.detail != "SUCCESS":
         session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     endpoint = (*_endpoint(remote, event), remote.host)
@@ -161,6 +162,7 @@ def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
+    session.roaming.ended()
     attempts = session.attempts
     challenged = session.user_input.challenged
     where, was_connected, led_nowhere = attempts.remotes.tried, attempts.is_connected, attempts.leads_nowhere

@@ -41,6 +41,7 @@ from .engine import Engine
 from .phases import Action, Event, Phase, PhaseMachine
 from .pushed import Pushed
 from .remotes import Remotes
+from .roaming import Roaming
 from .route_names import RouteNames
 from .routes import Routes
 from .timers import Timers
@@ -60,6 +61,15 @@ class WorkerSession:
         self.attempts = Attempts(self.uplink, self.machine, timers, self._release_engine)
         self.user_input = UserInput()
         self.dialogue = Dialogue(self.uplink, self.downlink, self.machine, self.attempts, self.user_input)
+        self.roaming = Roaming(
+            self.uplink,
+            self.downlink,
+            self.machine,
+            timers,
+            self.attempts,
+            self.user_input,
+            self._report_connected_again,
+        )
         self.confinement = confinement
         self.timers = timers
         self.stopped_grace = STOPPED_GRACE  # seconds that the engine may be stopped, 0 for ever
@@ -335,6 +345,7 @@ class WorkerSession:
             before_in, before_out = self.bytes_before
             self.bytes_before = (before_in + self.bytes_now[0], before_out + self.bytes_now[1])
         self.bytes_now = (bytes_in, bytes_out)
+        self.roaming.counted(bytes_in, bytes_out)
         total_in, total_out = self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out
         self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 
