@@ -132,8 +132,10 @@ class SessionManager(SessionListener):
 
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
+        settings, trouble = await self._settings.of(profile)
         await self._wait_for_ending(caller)
-        # Where sessions belong to the profile's owner there is one for all users, and not all of them see it.
+        # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
+        # profile's owner there is one for all users, and not all of them see it.
         others = self._sessions.values() if profile.transfer_owner else self._seen_by(caller, starting=True)
         self._check_running(others, config_path)
         self._check_places(caller)
@@ -141,7 +143,6 @@ class SessionManager(SessionListener):
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
-        settings, trouble = await self._settings.of(profile)
         session = Session(
             path,
             config_path,
