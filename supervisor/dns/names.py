@@ -189,7 +189,7 @@ class Names:
                 async with asyncio.timeout(DNS_DEADLINE * 2):
                     await self._backend.set(device, settings)
             except (SystemFailure, TimeoutError) as error:
-                await self._unset(device, known)
+                self._start(self._unset_in_turn(device, known))  # it may take as long again
                 return [f"{_servers(settings)}: not used by this machine: {self._reason(error)}"]
             known.in_force = True
             self._log.verb1(_described(settings, self._backend.name), group=LogGroup.NETCFG, session=known.session)
@@ -209,6 +209,11 @@ class Names:
             self.on_notice(known.session, warning)
         if known.in_force and (not was or known.grant.warnings):
             self.on_notice(known.session, f"{_servers(known.grant.settings)}: in use now")
+
+    async def _unset_in_turn(self, device: str, known: _Device) -> None:
+        async with self._locks[device]:
+            if not known.in_force:  # it has not been set again meanwhile
+                await self._unset(device, known)
 
     async def _unset(self, device: str, known: _Device) -> None:
         """Take back what may be set."""
