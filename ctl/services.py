@@ -22,5 +22,6 @@ CONFIGURATION = BusService(
 )
 
 INSPECTION = "net.openvpn.v3.sessions.inspect"  # interface of a session object, of this session manager only
+STATUS = "net.openvpn.v3.sessions.status"  # the same, of what is in force
 FAILURES = "net.openvpn.v3.sessions.failures"  # the same of an object for each user
 FORWARDED = "net.openvpn.v3.backends"  # interface of the signals that LogForward asks for

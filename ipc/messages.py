@@ -16,7 +16,7 @@ from ..policy.sandbox.layers import Layer
 
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions.
 MAJOR = 1
-MINOR = 3
+MINOR = 4
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -256,6 +256,15 @@ class Resolve(ToSupervisor, frozen=True):
     """Turn this host name into addresses."""
 
     host: str
+
+
+class Negotiated(ToSupervisor, frozen=True):
+    """What engine and server have agreed on, all of it that is true now."""
+
+    handshake: int  # when they last exchanged keys, in seconds since 1970
+    tls: str  # version and cipher of the control channel
+    cipher: str  # of the data channel
+    gateways: tuple[str, ...]  # the server's end of the tunnel, at most one address for each version of IP
 
 
 class Traffic(ToSupervisor, frozen=True):

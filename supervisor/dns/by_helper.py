@@ -6,8 +6,8 @@ A process of user id 0 without a capability does it (worker/helpers/name_servers
 from ...policy.dns import DnsSettings
 from ..network.operational import operational
 from ..workers.names_client import NameSetterClient
-from .backend import Backend
-from .resolved import BUS_NAME, exists
+from .backend import Backend, NamesInForce
+from .resolved import BUS_NAME, Ask, exists, look
 
 _USUAL_PORT = 53
 
@@ -45,8 +45,12 @@ class ResolvedByHelper(Backend):
     by_domain = True
     bus_name = BUS_NAME
 
-    def __init__(self, client: NameSetterClient) -> None:
+    def __init__(self, client: NameSetterClient, ask: Ask) -> None:
         self._client = client
+        self._ask = ask
+
+    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
+        return await look(self._ask, device)
 
     async def set(self, device: str, settings: DnsSettings) -> None:
         await operational(device)

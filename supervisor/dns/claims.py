@@ -20,13 +20,18 @@ class Grant(msgspec.Struct, frozen=True):
     """What a session has of what it asked for."""
 
     settings: DnsSettings
-    warnings: tuple[str, ...] = ()
+    waits: tuple[tuple[str, str], ...] = ()  # what it does not have yet, each with the reason
     notes: tuple[str, ...] = ()  # with names of other sessions, for root only
 
     @property
     def usable(self) -> bool:
         """Whether there is something to set: not if all that is asked for waits."""
-        return self.settings.everything or bool(self.settings.domains) or not self.warnings
+        return self.settings.everything or bool(self.settings.domains) or not self.waits
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The same for the session's user."""
+        return tuple(f"the tunnel's {what} are pending: {reason}" for what, reason in self.waits)
 
 
 class _Claim(msgspec.Struct):
@@ -67,17 +72,17 @@ class NameClaims:
         self._claims.pop(device, None)
 
     def _grant(self, device: str, claim: _Claim) -> Grant:
-        warnings, notes, has = [], [], set[str]()
+        waits, notes, has = [], [], set[str]()
         for domain in sorted(_asked(claim.wanted)):
             if domain not in claim.has and (obstacle := self._obstacle(device, claim.owner, domain)):
                 reason, other = obstacle
                 names = "for all names" if domain == EVERYTHING else f"for names in {domain}"
-                warnings.append(f"the tunnel's name servers {names} are pending: {reason}")
+                waits.append((f"name servers {names}", reason))
                 notes.append(f"name servers {names} wait for session {other.session} of user {other.owner}")
             else:
                 has.add(domain)
         claim.has = frozenset(has)
-        return Grant(_limited(claim.wanted, has), tuple(warnings), tuple(notes))
+        return Grant(_limited(claim.wanted, has), tuple(waits), tuple(notes))
 
     def _obstacle(self, device: str, owner: int, domain: str) -> tuple[str, _Claim] | None:
         """Why a domain has to wait, and for whom."""

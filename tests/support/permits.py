@@ -37,6 +37,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.ClearNetwork: _RELEASED,
     messages.Notices: f"{_JUDGED} {_RELEASED}",
     messages.Resolve: _RELEASED,
+    messages.Negotiated: _WITH_ENGINE,
     messages.Traffic: _WITH_ENGINE,
     messages.Pong: _ANY,
     messages.LogLine: _ANY,

@@ -14,6 +14,7 @@ from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
 from ...supervisor.bus.session_api import SESSION
+from ...supervisor.bus.status_api import STATUS
 from ...supervisor.bus.stub_api import DEVICE, STUBS
 from ...supervisor.start.allocator import ENVIRONMENT
 
@@ -57,7 +58,20 @@ def test_both_names_start_the_same_program_as_root() -> None:
 
 def test_the_document_has_every_member_and_marks_what_does_not_work_yet() -> None:
     sections = api_document().split("\n## ")[1:]
-    interfaces = (MANAGER, SESSION, INSPECTION, FAILURES, CONFIGURATION, PROFILE, LOG, PROXY, FORWARDED, *STUBS, DEVICE)
+    interfaces = (
+        MANAGER,
+        SESSION,
+        INSPECTION,
+        STATUS,
+        FAILURES,
+        CONFIGURATION,
+        PROFILE,
+        LOG,
+        PROXY,
+        FORWARDED,
+        *STUBS,
+        DEVICE,
+    )
     for interface, section in zip(interfaces, sections, strict=True):
         assert section.startswith(f"{interface.title}\n")
         for row in (*interface.methods, *interface.signals):
