@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from ....ctl.exits import CommandExit
+from ....policy.limits import MAX_SHOWN_ROUTES
 from ...lab.connection import BusError
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
+from ...lab.service import OVPNCTL
 from ...lab.surroundings import ACCOUNTS
 from ...support.sessions import UserSession, begin, until
 
@@ -133,3 +135,28 @@ def test_only_readers_are_told(lab: Lab) -> None:
     assert "Access denied" in lab.ovpnctl("bob", "status", session.path).stderr
     session.call("AccessGrant", "u", ACCOUNTS["bob"].uid)
     assert bob.get(session.path, "cipher", STATUS) == status(lab, "bob", "work")[0]["cipher"] == "AES-256-GCM"
+
+
+def test_the_last_exchange_of_keys(lab: Lab) -> None:
+    lab.server()
+    lab.supervisor()
+    session = begin(lab, more=["reneg-sec 2 2"])
+    session.connect()
+    first = session.user.get(session.path, "last_handshake", STATUS)
+    until(lambda: session.user.get(session.path, "last_handshake", STATUS) > first)
+    assert session.user.get(session.path, "connected_since", STATUS) <= first + 5
+
+
+def test_many_routes_are_counted_and_others_connect_while_somebody_asks_for_them(lab: Lab) -> None:
+    lab.server(pushes=USUAL_PUSHES)
+    lab.supervisor()
+    session = begin(lab, more=[f"route 10.{n // 200}.{n % 200}.0 255.255.255.0" for n in range(1000)])
+    session.connect()
+    asking = [lab.start_as_user("alice", [OVPNCTL, "status", "work", "--json"]) for _ in range(8)]
+    second(lab, "bob")
+    for one in asking:
+        assert one.wait() == 0
+    [shown] = status(lab, "alice", "work")
+    assert len(shown["routes"]) == MAX_SHOWN_ROUTES
+    assert MAX_SHOWN_ROUTES + shown["more_routes"] >= 1000
+    assert f"and {shown['more_routes']} more\n" in lab.ovpnctl("alice", "status", "work").stdout
