@@ -8,7 +8,7 @@ import click
 
 from .arguments import file, text, utf8
 from .exits import CommandError, CommandExit, sanitize
-from .profiles import check_one_name, find_profile, import_profile, invalid_reason, names_a_profile
+from .profiles import check_one_name, find_profile, import_profile, invalid_reason, names_a_profile, own_settings
 from .run import ask, on_bus, print_json, put, say
 from .services import CONFIGURATION
 from .show import profile_json, profiles_text
@@ -114,14 +114,15 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
       tags, dco, transfer_owner_session, use_count,
       imported, lastused (local time),
       imported_tstamp, lastused_tstamp (seconds since 1970),
-      acl {owner, locked_down, public_access, granted_access}.
+      acl {owner, locked_down, public_access, granted_access},
+      settings {…} as config-manage --json prints them.
     """
     if as_json and (count or verbose):
         raise click.UsageError("--json cannot be combined with --count or --verbose.")
     if tag is not None and owner is not None:
         raise click.UsageError("--filter-tag cannot be combined with --filter-owner.")
 
-    async def work(bus: "Bus") -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    async def work(bus: "Bus") -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
         if tag is not None:
             reply = await bus.call(CONFIGURATION, "SearchByTag", "s", tag)
         elif owner is not None:
@@ -130,21 +131,23 @@ def configs_list(prefix: str, tag: str | None, owner: str | None, count: bool, v
             reply = await bus.call(CONFIGURATION, "FetchAvailableConfigs")
         every = await bus.all_properties(CONFIGURATION, reply.body[0])
         profiles = {path: one for path, one in every.items() if one.get("name", "").startswith(prefix)}
-        invalid = [path for path, one in profiles.items() if as_json and not one.get("valid", True)]
-        return profiles, {path: await invalid_reason(bus, path) for path in invalid}
+        return profiles, {path: await _more(bus, path, one) for path, one in profiles.items()} if as_json else {}
 
-    profiles, reasons = on_bus(work)
+    profiles, more = on_bus(work)
     if count:
         put(f"Configurations found: {len(profiles)}")
     elif as_json:
-        print_json(
-            {
-                path: profile_json(path, one) | ({"invalid_reason": reasons[path]} if path in reasons else {})
-                for path, one in profiles.items()
-            }
-        )
+        print_json({path: profile_json(path, one) | more[path] for path, one in profiles.items()})
     else:
         put(profiles_text(profiles, verbose))
+
+
+async def _more(bus: "Bus", path: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """What is not among the properties of a profile, as JSON."""
+    found: dict[str, Any] = {"settings": await own_settings(bus, path, properties)}
+    if not properties.get("valid", True):
+        found["invalid_reason"] = await invalid_reason(bus, path)
+    return found
 
 
 @click.command("config-remove")

@@ -1,10 +1,12 @@
-"""config-manage: name, tags and overrides of a profile."""
+"""config-manage: name, tags, overrides and settings of a profile."""
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..policy.profile.overrides import OVERRIDES
+from ..policy.profile.settings import SETTINGS
 from .arguments import text, utf8
 from .exits import sanitize
 from .profiles import (
@@ -15,8 +17,10 @@ from .profiles import (
     find_profile,
     invalid_reason,
     names_a_profile,
+    own_settings,
     readable_properties,
     set_property,
+    set_setting,
 )
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
@@ -41,6 +45,15 @@ def _override_options(command: Command) -> Command:
     return command
 
 
+def _setting_options(command: Command) -> Command:
+    """An option for each setting that only this session manager knows."""
+    for name, row in reversed(SETTINGS.items()):
+        default = "yes" if row.default else "no"
+        text = f"Setting: {row.doc} (default: {default})."
+        command = click.option(f"--{name}", type=bool, metavar="yes|no", help=text)(command)
+    return command
+
+
 @click.command("config-manage")
 @names_a_profile
 @click.option("-r", "--rename", type=text, metavar="NAME", help="Rename the profile.")
@@ -56,6 +69,7 @@ def _override_options(command: Command) -> Command:
     multiple=True,
     help="Remove an override; may be repeated.",
 )
+@_setting_options
 @click.option("-s", "--show", is_flag=True, help="Show the settings.")
 @click.option("--exists", is_flag=True, help="Check that the profile exists.")
 @click.option("--quiet", is_flag=True, help="Do not print what was changed.")
@@ -74,21 +88,22 @@ def config_manage(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Change or show a profile's name, tags and overrides.
+    """Change or show a profile's name, tags, overrides and settings.
 
-    Overrides replace settings of the profile, for sessions started later.  Changes are made in the order of the
-    options below; the first that fails ends the command.
+    Overrides replace what the profile says, settings are what only this session manager knows; both count for sessions
+    started later, whoever starts them.  Settings are shown to the profile's owner and root.  Changes are made in the
+    order of the options below; the first that fails ends the command.
 
     \b
     --json prints path, name, tags, readonly, persistent, dco, valid,
-    invalid_reason (if it is not), dns_scope, overrides {…}.
+    invalid_reason (if it is not), dns_scope, overrides {…}, settings {…} (null
+    if they are not yours to see, or no session manager tells them).
     """
     check_one_name(path, config)
-    given = {name: options[name.replace("-", "_")] for name in OVERRIDES}
-    overrides = {name: value for name, value in given.items() if value is not None}
+    overrides, settings = (_given(options, table) for table in (OVERRIDES, SETTINGS))
     if both := [name for name in unset if name in overrides]:
         raise click.UsageError(f"--{both[0]} cannot be combined with --unset-override {both[0]}.")
-    changes = rename is not None or removed or added or dco is not None or unset or overrides
+    changes = rename is not None or removed or added or dco is not None or unset or overrides or settings
     if not (changes or show or exists or as_json):
         raise click.UsageError("Nothing to do: give --show, --exists, or something to change.")
 
@@ -108,15 +123,17 @@ def config_manage(
             await done.set_override(name, value)
         for name in unset:
             await done.unset_override(name)
+        for name, value in settings.items():
+            await done.set_setting(name, value)
         return await _settings(bus, found) if show or as_json else {}
 
-    settings = on_bus(work)
+    shown = on_bus(work)
     if as_json:
-        print_json(settings)
+        print_json(shown)
     elif show:
         if changes and not quiet:
             put(f"\n{'-' * 60}")
-        put(settings_text(settings))
+        put(settings_text(shown))
 
 
 class _Changes:
@@ -158,6 +175,10 @@ class _Changes:
         await self._bus.call(CONFIGURATION, "UnsetOverride", "s", name, path=self._path)
         self.say(f"Unset override '{name}'")
 
+    async def set_setting(self, name: str, value: bool) -> None:
+        await set_setting(self._bus, self._path, name, value)
+        self.say(f"Setting '{name}' is {'enabled' if value else 'disabled'}")
+
 
 async def _settings(bus: "Bus", path: str) -> dict[str, Any]:
     properties = await readable_properties(bus, path)
@@ -172,6 +193,7 @@ async def _settings(bus: "Bus", path: str) -> dict[str, Any]:
         "valid": properties["valid"],
         "dns_scope": overrides.get("dns-scope") or "global",
         "overrides": overrides,
+        "settings": await own_settings(bus, path, properties),
     }
     reason = "" if properties["valid"] else await invalid_reason(bus, path)
     return settings | ({"invalid_reason": reason} if reason else {})
@@ -196,7 +218,21 @@ def settings_text(settings: dict[str, Any]) -> str:
         f"{name + ': ':>{_COLUMN}}{sanitize(_shown(name, value))}" for name, value in settings["overrides"].items()
     ]
     lines += ["", "  Overrides:" if overrides else "  Overrides:  No overrides set.", *overrides]
+    if settings["settings"] is not None:
+        lines += ["", "  Settings:"]
+        lines += [f"{name + ': ':>{_COLUMN}}{_setting(name, value)}" for name, value in settings["settings"].items()]
     return "\n".join(["", *lines, ""])
+
+
+def _given(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The options of these names that were given."""
+    values = {name: options[name.replace("-", "_")] for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _setting(name: str, value: bool) -> str:
+    default = name in SETTINGS and value == SETTINGS[name].default
+    return _yes_or_no(value) + (" (default)" if default else "")
 
 
 def _shown(name: str, value: bool | str) -> str:

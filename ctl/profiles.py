@@ -1,19 +1,22 @@
 """Configuration profiles: the options that name one, finding, importing and reading it."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..policy.profile.settings import SETTINGS
 from .arguments import object_path, text
-from .exits import CommandError, CommandExit
-from .services import CONFIGURATION
+from .exits import CommandError, CommandExit, NotFound
+from .services import CONFIGURATION, PROFILE_SETTINGS, SESSIONS
 
 if TYPE_CHECKING:
     from .bus import Bus
 
 Command = Callable[..., None]
 
+_SETTINGS_PATH = f"{SESSIONS.root}/settings"
 SECRET_OVERRIDE = "proxy-password"
 MASK = "********"  # in its place, where it was not asked for
 
@@ -81,6 +84,35 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
 async def set_property(bus: "Bus", path: str, name: str, signature: str, value: Any) -> None:
     """Set one property of a profile."""
     await bus.set_property(CONFIGURATION, path, name, signature, value)
+
+
+async def own_settings(bus: "Bus", path: str, properties: Mapping[str, Any]) -> dict[str, bool] | None:
+    """The settings of a profile that only this session manager knows; `properties` are those of the profile.
+
+    None if they are not for this user, or there is no session manager that tells.
+    """
+    if os.geteuid() not in (0, properties.get("owner")):
+        return None
+    try:
+        reply = await bus.call(SESSIONS, "GetSettings", "o", path, path=_SETTINGS_PATH, interface=PROFILE_SETTINGS)
+    except CommandError:
+        return None
+    return {name: variant.value for name, variant in reply.body[0].items()}
+
+
+async def set_setting(bus: "Bus", path: str, name: str, value: bool) -> None:
+    """Set one of these settings."""
+    from dbus_fast import Variant
+
+    arguments = (path, name, Variant(SETTINGS[name].type, value))
+    try:
+        await bus.call(SESSIONS, "SetSetting", "osv", *arguments, path=_SETTINGS_PATH, interface=PROFILE_SETTINGS)
+    except NotFound:
+        raise CommandError(
+            f"the session manager that runs has no setting {name}",
+            CommandExit.REFUSED,
+            "It is another one, or an older release of this one.",
+        ) from None
 
 
 async def invalid_reason(bus: "Bus", path: str) -> str:

@@ -43,6 +43,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     stopped_grace: float  # seconds that the engine may be stopped (SIGSTOP), 0 for ever
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
     providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
+    dns_required: bool  # a setting of the profile: the session fails without its name servers
 
 
 class Connect(ToWorker, frozen=True):
@@ -94,6 +95,13 @@ class Resolved(ToWorker, frozen=True):
     host: str
     addresses: tuple[str, ...]
     error: str = ""
+
+
+class Way(ToWorker, frozen=True):
+    """How the machine sends to the servers that were told last has changed."""
+
+    there: bool  # there is a way to any of them
+    moved: bool  # it is another: what was sent by the one before gets no answer
 
 
 class SetLogLevel(ToWorker, frozen=True):
@@ -265,6 +273,12 @@ class Negotiated(ToSupervisor, frozen=True):
     tls: str  # version and cipher of the control channel
     cipher: str  # of the data channel
     gateways: tuple[str, ...]  # the server's end of the tunnel, at most one address for each version of IP
+
+
+class Servers(ToSupervisor, frozen=True):
+    """The addresses that the engine talks to, or may try next: tell about the ways to them."""
+
+    addresses: tuple[str, ...]
 
 
 class Traffic(ToSupervisor, frozen=True):

@@ -16,6 +16,7 @@ from ..supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ..supervisor.bus.log_api import LOG, PROXY
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.session_api import SESSION
+from ..supervisor.bus.settings_api import PROFILE_SETTINGS
 from ..supervisor.bus.stub_api import BACKENDS, DEVICE, NETCFG
 from .api_doc import api_document
 from .limits_doc import security_document
@@ -26,7 +27,13 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 # What is generated: path in the checkout, and what gives its content.
 Generated = Sequence[tuple[str, Callable[[], str]]]
-_SERVICES = ((MANAGER, SESSION), (CONFIGURATION, PROFILE), (LOG, PROXY), (BACKENDS,), (NETCFG, DEVICE))
+_SERVICES = (
+    (MANAGER, SESSION, PROFILE_SETTINGS),
+    (CONFIGURATION, PROFILE),
+    (LOG, PROXY),
+    (BACKENDS,),
+    (NETCFG, DEVICE),
+)
 GENERATED: Generated = [
     ("docs/api.md", api_document),
     ("docs/states.md", session_states),

@@ -57,18 +57,18 @@ def _forwards(account: str) -> list[tuple[str, list[str]]]:
 
 
 def policy_file(interfaces: Iterable[Interface], account: str = ACCOUNT) -> str:
-    """The policy for the service whose objects have `interfaces`, all of one name.
+    """The policy for the service whose objects have `interfaces`; the first has the name of the service.
 
     Only `account` may own the name.  Everybody may call the declared members; the service itself decides who is
     answered, except that those for root or the account are kept from others here already.
     """
     interfaces = tuple(interfaces)
-    methods = {method.name: method for interface in interfaces for method in interface.methods}
-    (name,) = {interface.name for interface in interfaces}
+    methods = {(interface.name, row.name): row for interface in interfaces for row in interface.methods}
+    name = interfaces[0].name
     standard = [_allow(name, *call) for call in _STANDARD_CALLS]
     allowed: dict[Who, list[str]] = {Who.ROOT: [], Who.SERVICE: [], Who.ANYBODY: standard}
-    for row in methods.values():
-        allowed.get(row.who, standard).append(_allow(name, name, row.name))
+    for (interface, _), row in methods.items():
+        allowed.get(row.who, standard).append(_allow(name, interface, row.name))
     policies = [
         (
             f'user="{account}"',

@@ -13,6 +13,8 @@ import msgspec
 from .limits import MAX_DNS_DOMAINS, MAX_NAME_SERVERS
 
 EVERYTHING = "."  # the domain that all names are in
+# The first line of what is ours in resolv.conf.
+MARK = "# openvpn3-sessionmgr: the name servers of a VPN session; those that were here follow as comments"
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 _MAX_NAME = 253  # characters of a domain (RFC 1035), without a dot at its end
@@ -86,9 +88,3 @@ def server_problem(server: NameServer) -> str:
 def is_domain(text: str) -> bool:
     """Whether `text` is a domain as name servers know it (letters, digits, "-", "_"), or that of all names."""
     return text == EVERYTHING or (len(text) <= _MAX_NAME and all(_LABEL.fullmatch(label) for label in text.split(".")))
-
-
-def within(domain: str, other: str) -> bool:
-    """Whether all names in `domain` are in `other` as well."""
-    domain, other = domain.lower(), other.lower()
-    return other == EVERYTHING or domain == other or domain.endswith(f".{other}")

@@ -41,6 +41,10 @@ PROFILES_PART = 4  # of this many parts of a small file system one is for profil
 LEFT_FREE = 32 * 1024 * 1024
 LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free instead; beyond: refused
 
+# profiles of one owner that have settings of this session manager's own; beyond: SetSetting is refused
+MAX_PROFILES_WITH_SETTINGS = 200
+MAX_SETTINGS_FILE = 64 * 1024  # a file with the settings of one owner's profiles; beyond: it counts as damaged
+
 # Work on whole profiles, on the loop that answers everybody
 
 WORK_PIECE = 0.0002  # of such work at a time; beyond: it waits for its next turn
@@ -211,6 +215,15 @@ PROFILE_DEADLINE = 4.0
 # the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
 # ours were missing; beyond: more changes are looked at together
 ROUTING_QUIET = 0.05
+# after one reading of what the kernel tells of such changes, until the next; beyond: cannot be
+ROUTING_EVENTS_PAUSE = 0.1
+# the same change, until the ways to the servers of sessions are looked at; beyond: more changes are looked at together
+ROAMING_QUIET = 0.1
+# such ways that have changed; beyond: each further change is waited for twice as long, until there is none for a minute
+ROAMING_UNHURRIED = 8
+MAX_SERVER_ADDRESSES = 64  # that a session's engine may try, and that are followed; beyond: the rest is not
+# traffic that gets no answer after such a change, until the session connects anew; beyond: it does
+ROAMING_PATIENCE = 4.0
 MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0

@@ -29,7 +29,8 @@ class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     networks: tuple[str, ...] = ()  # wider than routes may be: "0.0.0.0/0", or "0.0.0.0/1" and "128.0.0.0/2"
     block_ipv6: bool = False  # IPv6 without a more exact route is unreachable, instead of `networks`
     block_local: bool = False  # also what lies in the networks of the device by which the machine's default route goes
-    optional: bool = False  # the session does without, and waits for it, if it cannot have it
+    # the session does without, and waits for it, if it cannot have it; for the supervisor to say, not for a worker
+    optional: bool = False
 
 
 def versions(redirect: Redirect) -> frozenset[int]:

@@ -47,6 +47,15 @@ def is_question(name: str, label: str) -> bool:
     return name.isidentifier() and len(label) <= MAX_QUESTION and label.isprintable()
 
 
+def is_address(text: str) -> bool:
+    """Whether an engine can talk to that address; none has a scope."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
 def is_endpoint(proto: str, address: str, port: int, name: str) -> bool:
     """Whether an engine can be connected to that; a proxy may be all that knows the address, which then is a name."""
     return (

@@ -1,6 +1,7 @@
-"""Writing a file so that there is either the old content or the new, never a part of it."""
+"""Writing a file so that there is either the old content or the new, never a part of it; and reading one."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def replace_file(file: Path, *content: bytes, durable: bool = False) -> None:
         raise
     if durable:
         flush_directory(file.parent)
+
+
+def read_small_file(file: Path, largest: int) -> bytes:
+    """The content of a file.  Raises OSError, ValueError for what is no file, or larger than `largest` bytes."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"more than {largest} bytes")
+    return content
 
 
 def flush_directory(directory: Path) -> None:

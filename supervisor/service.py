@@ -27,6 +27,7 @@ from .network.rules import Numbers
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
+from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
 from .services.stubs import export_stubs, names_without_service
@@ -116,6 +117,9 @@ class Service:
             )
         else:
             profiles = ExternalConfiguration(connection, self._log)
+        self._settings = SettingsStore(options.runtime_dir, options.state_dir, profiles, self._log)
+        if self._configuration is not None:
+            self._configuration.on_removed = self._settings.forget
         self._failures = Failures(options.state_dir / "failures", self._dispatcher, self._log)
         context = SessionContext(
             log=self._log,
@@ -143,6 +147,7 @@ class Service:
             dispatcher=self._dispatcher,
             signals=signals,
             profiles=profiles,
+            settings=self._settings,
             providers=prepared.providers,
             failures=self._failures,
         )
@@ -170,6 +175,7 @@ class Service:
             await self._configuration.start()
         await self._failures.load()
         self._manager.start()
+        self._settings.start(self._dispatcher)
         self._log_service.start()
         export_stubs(self._dispatcher, API_VERSION)
         self._manager.on_fewer = self._log_service.on_change = self._idle.look

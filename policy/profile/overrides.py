@@ -1,8 +1,7 @@
 """Overrides: settings of a profile's owner that replace those in its text, one row each.
 
-Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other; the last
-one is ours alone.  An empty text is
-the same as no override.  worker/profile/overrides.py applies them.
+Names and types are those of OpenVPN 3 Linux 27.1, whose front-ends refuse a profile with any other (what is ours alone
+is in settings.py).  An empty text is the same as no override.  worker/profile/overrides.py applies them.
 """
 
 import re
@@ -89,10 +88,6 @@ OVERRIDES: dict[str, Override] = {
     "proxy-auth-cleartext": _switch("allow sending the password to proxy-host in clear text"),
     "enterprise-profile": _text("device posture checks, which are not supported: sessions do not start"),
     "automatic-restart": _choice("whether to restart a session whose worker or engine has died", "no on-failure"),
-    "redirect-optional": _switch(
-        "where the default route through the tunnel cannot be had, connect without it, and take it when it can; "
-        "front-ends of OpenVPN 3 Linux cannot show such a profile"
-    ),
 }
 
 
@@ -139,7 +134,6 @@ class SessionOverrides(msgspec.Struct, frozen=True):
     dns_setup: bool = True
     dns_scope: Literal["", "global", "tunnel"] = ""  # "": global, unless the server gives domains to route by
     dns_fallback: tuple[str, ...] = ()  # name servers to use if the server names none
-    redirect_optional: bool = False
 
 
 def for_session(overrides: Mapping[str, bool | str]) -> SessionOverrides:
@@ -153,5 +147,4 @@ def for_session(overrides: Mapping[str, bool | str]) -> SessionOverrides:
         dns_setup=not known.get("dns-setup-disabled"),
         dns_scope=cast(Literal["", "global", "tunnel"], known.get("dns-scope", "")),
         dns_fallback=GOOGLE_DNS if known.get("dns-fallback-google") else (),
-        redirect_optional=bool(known.get("redirect-optional")),
     )

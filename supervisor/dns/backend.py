@@ -37,6 +37,10 @@ class Backend(ABC):
         """
         return described(settings)
 
+    def left_behind(self) -> bool:
+        """Whether an earlier instance has left something behind, whatever is noted of it."""
+        return False
+
     @abstractmethod
     async def set(self, device: str, settings: DnsSettings) -> None:
         """Set name servers, in place of those set before.  Raises SystemFailure."""

@@ -3,12 +3,16 @@
 A process of user id 0 without a capability does it (worker/helpers/name_servers.py).
 """
 
-from ...policy.dns import DnsSettings
+from pathlib import Path
+
+from ...policy.dns import MARK, DnsSettings
+from ...policy.limits import MAX_RESOLV_CONF
 from ..network.operational import operational
 from ..workers.names_client import NameSetterClient
 from .backend import Backend, NamesInForce
 from .resolved import BUS_NAME, Ask, exists, look
 
+RESOLV_CONF = Path("/etc/resolv.conf")
 _USUAL_PORT = 53
 
 
@@ -36,6 +40,20 @@ class ByHelper(Backend):
 
     async def unset(self, device: str) -> None:
         await self._client.unset(device)
+
+
+class ResolvConf(ByHelper):
+    """Sets them in /etc/resolv.conf, which may have them still when the machine starts again."""
+
+    def __init__(self, client: NameSetterClient) -> None:
+        super().__init__(str(RESOLV_CONF), client)
+
+    def left_behind(self) -> bool:
+        try:
+            with RESOLV_CONF.open(encoding="latin-1") as file:
+                return MARK in file.read(MAX_RESOLV_CONF)
+        except OSError:
+            return False
 
 
 class ResolvedByHelper(Backend):

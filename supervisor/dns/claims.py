@@ -9,11 +9,11 @@ Pure logic.  Whoever comes first keeps what it has:
 The domain of all names (policy/dns.py: EVERYTHING) is one like the others, so one session at a time has it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
-from ...policy.dns import EVERYTHING, DnsSettings, within
+from ...policy.dns import EVERYTHING, DnsSettings
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -35,12 +35,13 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class _Claim(msgspec.Struct):
-    """What one session asks for and has; known by its device."""
+    """What one session asks for and has; known by its device.  Its domains are in lower case."""
 
     session: str
     owner: int
     wanted: DnsSettings
-    has: frozenset[str] = frozenset()
+    held: set[str]  # nobody else gets these; they may be more than it asks for now
+    waits: dict[str, str] = {}  # what it asks for and does not have: the domain in its way
 
 
 class NameClaims:
@@ -48,64 +49,91 @@ class NameClaims:
 
     def __init__(self) -> None:
         self._claims: dict[str, _Claim] = {}  # by device, in the order of requests
+        self._holders: dict[str, str] = {}  # by domain: the device
+        self._free = set[str]()  # domains given up since `again`
 
     def request(self, device: str, session: str, owner: int, wanted: DnsSettings) -> Grant:
-        """Take what `wanted` asks for, in place of what the device's session had."""
+        """Take what `wanted` asks for, in place of what the device's session had: that is kept until `give_up`."""
         before = self._claims.get(device)
-        claim = _Claim(session, owner, wanted, before.has if before else frozenset())
+        claim = _Claim(session, owner, wanted, before.held if before else set())
         self._claims[device] = claim
-        return self._grant(device, claim)
+        self._take(device, claim)
+        return self._granted(claim)
 
-    def again(self) -> list[tuple[str, Grant]]:
-        """Grant what no longer stands in anybody's way: the devices whose sessions have more than before."""
-        more = []
-        for device, claim in self._claims.items():
-            before = claim.has
-            if before != _asked(claim.wanted):
-                grant = self._grant(device, claim)
-                if claim.has != before:
-                    more.append((device, grant))
-        return more
+    def give_up(self, device: str) -> None:
+        """What the device's session no longer asks for is not set any more: others may have it."""
+        if claim := self._claims.get(device):
+            self._let_go(claim, claim.held - _asked(claim.wanted))
 
     def release(self, device: str) -> None:
         """Forget the device's session."""
-        self._claims.pop(device, None)
+        if claim := self._claims.pop(device, None):
+            self._let_go(claim, frozenset(claim.held))
 
-    def _grant(self, device: str, claim: _Claim) -> Grant:
-        waits, notes, has = [], [], set[str]()
-        for domain in sorted(_asked(claim.wanted)):
-            if domain not in claim.has and (obstacle := self._obstacle(device, claim.owner, domain)):
-                reason, other = obstacle
-                names = "for all names" if domain == EVERYTHING else f"for names in {domain}"
-                waits.append((f"name servers {names}", reason))
-                notes.append(f"name servers {names} wait for session {other.session} of user {other.owner}")
+    def again(self) -> list[tuple[str, Grant]]:
+        """Grant what no longer stands in anybody's way: the devices whose sessions have more than before."""
+        free, self._free = self._free, set()
+        return [
+            (device, self._granted(claim))
+            for device, claim in self._claims.items()
+            if not free.isdisjoint(claim.waits.values()) and self._take(device, claim)
+        ]
+
+    def _let_go(self, claim: _Claim, domains: Iterable[str]) -> None:
+        for domain in domains:
+            claim.held.discard(domain)
+            del self._holders[domain]
+            self._free.add(domain)
+
+    def _take(self, device: str, claim: _Claim) -> bool:
+        """Take all that stands in nobody's way; whether that is more than before."""
+        claim.waits = {}
+        more = False
+        for domain in sorted(_asked(claim.wanted) - claim.held):
+            if obstacle := self._obstacle(device, claim.owner, domain):
+                claim.waits[domain] = obstacle
             else:
-                has.add(domain)
-        claim.has = frozenset(has)
-        return Grant(_limited(claim.wanted, has), tuple(waits), tuple(notes))
+                claim.held.add(domain)
+                self._holders[domain] = device
+                more = True
+        return more
 
-    def _obstacle(self, device: str, owner: int, domain: str) -> tuple[str, _Claim] | None:
-        """Why a domain has to wait, and for whom."""
-        for holder, claim in self._claims.items():
-            if holder == device:
-                continue
-            for taken in claim.has:
-                if claim.owner != owner and within(domain, taken):
-                    return "another user's session has them", claim
-                if domain.lower() == taken.lower():
-                    return "another session of the same user has them", claim
-        return None
+    def _obstacle(self, device: str, owner: int, domain: str) -> str:
+        """The domain for which this one has to wait; "" if it need not."""
+        for taken in _with_those_above(domain):
+            holder = self._holders.get(taken, device)
+            if holder != device and (taken == domain or self._claims[holder].owner != owner):
+                return taken
+        return ""
+
+    def _granted(self, claim: _Claim) -> Grant:
+        waits, notes = [], []
+        for domain, taken in claim.waits.items():
+            other = self._claims[self._holders[taken]]
+            whose = "another user's session" if other.owner != claim.owner else "another session of the same user"
+            names = "for all names" if domain == EVERYTHING else f"for names in {domain}"
+            waits.append((f"name servers {names}", f"{whose} has them"))
+            notes.append(f"name servers {names} wait for session {other.session} of user {other.owner}")
+        return Grant(_limited(claim.wanted, claim.held), tuple(waits), tuple(notes))
+
+
+def _with_those_above(domain: str) -> Iterator[str]:
+    """The domain and all that it lies in, the widest last."""
+    while domain != EVERYTHING:
+        yield domain
+        domain = domain.partition(".")[2] or EVERYTHING
+    yield EVERYTHING
 
 
 def _asked(settings: DnsSettings) -> frozenset[str]:
-    return frozenset((*settings.domains, *((EVERYTHING,) if settings.everything else ())))
+    domains = (domain.lower() for domain in settings.domains)
+    return frozenset((*domains, *((EVERYTHING,) if settings.everything else ())))
 
 
-def _limited(settings: DnsSettings, has: Iterable[str]) -> DnsSettings:
-    kept = set(has)
+def _limited(settings: DnsSettings, kept: Container[str]) -> DnsSettings:
     return msgspec.structs.replace(
         settings,
-        search=tuple(one for one in settings.search if one in kept),
-        routing=tuple(one for one in settings.routing if one in kept),
+        search=tuple(one for one in settings.search if one.lower() in kept),
+        routing=tuple(one for one in settings.routing if one.lower() in kept),
         everything=EVERYTHING in kept,
     )

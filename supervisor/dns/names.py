@@ -1,11 +1,11 @@
 """The name servers of all sessions: who may have them, who has them, and setting them.
 
-Nothing here ends a session: name servers that cannot be had are a warning.
+Name servers that cannot be had are a warning, or end the session that cannot do without (the setting dns-required).
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
@@ -21,6 +21,15 @@ from .choice import Who
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
 
+_LOST = "lost"  # stands for a device of before the machine started
+
+
+class NamesMissing(SystemFailure):
+    """Name servers that a session cannot do without cannot be had."""
+
+    def __init__(self, warnings: Iterable[str]) -> None:
+        super().__init__(f"DNS, which the setting dns-required of the profile asks for: {'; '.join(warnings)}")
+
 
 class _Device(msgspec.Struct):
     """A device whose session wants name servers."""
@@ -28,6 +37,7 @@ class _Device(msgspec.Struct):
     session: str
     owner: int
     grant: Grant
+    required: bool  # the session cannot do without
     touched: bool = False  # something may be set
     in_force: bool = False  # all of it is
     failed: str = ""  # why it could not be set
@@ -47,6 +57,7 @@ class Names:
     ) -> None:
         """`because` says why it is this back end."""
         self.on_notice: Callable[[str, str], None] = lambda session, text: None  # for the log of this session
+        self.on_lost: Callable[[str, str], None] = lambda session, text: None  # this session can no longer do without
         self._backend, self._because = backend, because
         self._who = who
         self._machine = machine
@@ -86,9 +97,10 @@ class Names:
         return [*known.grant.waits, *failed]
 
     async def recover(self) -> list[str]:
-        """Give back what an earlier instance left behind; the devices.  To be called first."""
+        """Give back what an earlier instance left behind; for which devices.  To be called first."""
         recovered = []
-        for device in self._journal.devices() if self._journal is not None else ():
+        noted = self._journal.devices() if self._journal is not None else []
+        for device in noted or ([_LOST] if self._backend.left_behind() else []):
             try:
                 await self._backend.unset(device)
             except SystemFailure as error:
@@ -108,8 +120,22 @@ class Names:
         if self._who != "refuse":
             self._backend.prepare(device)
 
-    async def apply(self, device: str, session: str, owner: int, wanted: DnsSettings | None) -> list[str]:
-        """Set a session's name servers, in place of those set before; returns warnings for the user."""
+    async def apply(
+        self, device: str, session: str, owner: int, wanted: DnsSettings | None, *, required: bool = False
+    ) -> list[str]:
+        """Set a session's name servers, in place of those set before; returns warnings for the user.
+
+        With `required`, raises SystemFailure instead, and nothing is set any more.
+        """
+        warnings = await self._apply(device, session, owner, wanted, required)
+        if required and warnings:
+            await self.clear(device)
+            raise NamesMissing(warnings)
+        return warnings
+
+    async def _apply(
+        self, device: str, session: str, owner: int, wanted: DnsSettings | None, required: bool
+    ) -> list[str]:
         if wanted is None:
             await self.clear(device)
             return []
@@ -122,9 +148,12 @@ class Names:
         for note in grant.notes:
             self._log.warn(note, group=LogGroup.NETCFG, session=session, user=owner)
         if (known := self._devices.get(device)) is None:
-            known = self._devices[device] = _Device(session, owner, grant)
+            known = self._devices[device] = _Device(session, owner, grant, required)
         known.grant = grant
-        return [*grant.warnings, *await self._set(device)]
+        warnings = [*grant.warnings, *await self._set(device)]
+        self._claims.give_up(device)
+        self._grant_again()
+        return warnings
 
     async def clear(self, device: str, *, keep: bool = False) -> None:
         """Give back what a session had; with `keep` it will ask again in a while, and no other gets it meanwhile."""
@@ -139,13 +168,17 @@ class Names:
         self._devices.pop(device, None)
         self._locks.pop(device, None)
         self._claims.release(device)
-        for other, grant in self._claims.again():
-            self._devices[other].grant = grant
-            self._start(self._set_late(other))
+        self._grant_again()
 
     def reappeared(self) -> None:
         """What sets name servers has started anew: all are set again."""
         for device in self._devices:
+            self._start(self._set_late(device))
+
+    def _grant_again(self) -> None:
+        """Set what others have waited for and need not any more."""
+        for device, grant in self._claims.again():
+            self._devices[device].grant = grant
             self._start(self._set_late(device))
 
     def _refusal(self, owner: int, wanted: DnsSettings) -> str:
@@ -192,6 +225,9 @@ class Names:
             return
         was = known.in_force
         warnings = await self._set(device)
+        if known.required and warnings:
+            self.on_lost(known.session, str(NamesMissing(warnings)))
+            return
         for warning in warnings:
             self.on_notice(known.session, warning)
         if known.in_force and (not was or known.grant.warnings):

@@ -10,7 +10,7 @@ from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from ..workers.names_client import NameSetterClient
 from .backend import Backend, NoBackend
-from .by_helper import ByHelper, ResolvedByHelper
+from .by_helper import ByHelper, ResolvConf, ResolvedByHelper
 from .choice import Choice, Who
 from .journal import NamesJournal
 from .names import Names
@@ -66,7 +66,7 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "resolvectl":
         return ResolvedByHelper(setter, connection.ask)
     if choice.kind == "file":
-        return ByHelper("/etc/resolv.conf", setter)
+        return ResolvConf(setter)
     if choice.kind in ("openresolv", "resolvconf"):
         return ByHelper(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")

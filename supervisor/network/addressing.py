@@ -310,7 +310,10 @@ class Addressing:
             self._log.error(f"Routes past tunnels do not follow the machine's: {error}", group=LogGroup.NETCFG)
         if missing:
             for session in self._redirecting.sessions:
-                self._notice(session, "another program removed routing rules of the tunnel; they are there again")
+                self._notice(
+                    session,
+                    "another program removed rules or routes of the tunnel's default route; they are there again",
+                )
 
     def undo(self, entry: RulesEntry) -> None:
         """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""

@@ -28,6 +28,7 @@ from .link_events import LinkEvents
 from .name_servers import MachineNameServers
 from .netlink import Netlink
 from .redirecting import Terms
+from .roaming import Roaming
 from .routing_events import RoutingEvents
 from .serial_executor import SerialExecutor, limited
 
@@ -60,6 +61,7 @@ class Network:
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
+        self.roaming = Roaming(self._executor)
         self._removals = SerialExecutor("devices")
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
@@ -119,6 +121,7 @@ class Network:
             wanted = ""
         self._loop = asyncio.get_running_loop()
         self._events.start()
+        self._routing_events.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
@@ -138,8 +141,6 @@ class Network:
         SystemFailure, and nothing is set any more.  That is so too when it is cancelled, for whatever is asked of this
         object afterwards.
         """
-        if settings.redirect is not None or any(route.past for route in settings.routes):
-            self._routing_events.start()
         warnings: list[str] = []
         steps = self._addressing.replace(device, settings, warnings)
         try:
@@ -195,6 +196,7 @@ class Network:
         """Remove devices that were held up to now, and end; the devices of sessions stay."""
         self._events.stop()
         self._routing_events.stop()
+        self.roaming.stop()
         if self._looking is not None:
             self._looking.cancel()
         await self._remove_all(list(self._lingering.values()))
@@ -235,6 +237,7 @@ class Network:
 
     def _routing_changed(self) -> None:
         """Look after a quiet moment, longer when somebody removes rules of ours again and again."""
+        self.roaming.changed()
         if self._looking is None:
             loop = asyncio.get_running_loop()
             if loop.time() - self._last_missing > _MISSING_FORGOTTEN:

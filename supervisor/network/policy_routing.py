@@ -25,6 +25,7 @@ class PolicyRouting:
         self._numbers = numbers
         self._rules: list[Rule] = []  # that are set, in order
         self._routes: dict[TableRoute, None] = {}
+        self._impossible = set[TableRoute]()  # for want of IPv6, which nothing needs then
         self._noted: RulesEntry | None = None
         self.without_ipv6 = False  # this machine has no IPv6
 
@@ -45,7 +46,8 @@ class PolicyRouting:
 
         It raises SystemFailure.
         """
-        missing = next((route for route in routes if route not in self._routes), None)
+        known = self._routes.keys() | self._impossible
+        missing = next((route for route in routes if route not in known), None)
         return None if missing is None else lambda: self._add_route(missing, ipv6)
 
     def addition_of_rule(self, rules: Iterable[Rule]) -> Callable[[], None] | None:
@@ -58,6 +60,7 @@ class PolicyRouting:
         if self._noted is not None and not self._rules and not self._routes:
             self._journal.remove(self._noted)
             self._noted = None
+            self._impossible.clear()
 
     def forget_routes(self, device: int) -> None:
         """The kernel has removed the routes by this device."""
@@ -65,14 +68,21 @@ class PolicyRouting:
             del self._routes[route]
 
     def forget_missing(self) -> bool:
-        """Take note of which rules somebody has removed; whether there are such.
+        """Take note of which rules and routes somebody has removed; whether there are such.
 
         Rules of one priority are tried in the order in which they were added, so those behind a missing one go too.
         """
-        missing = [self._forget_missing(version) for version in {rule.version for rule in self._rules}]
-        return any(missing)
+        missing = [self._forget_missing_rules(version) for version in {rule.version for rule in self._rules}]
+        return self._forget_missing_routes() or any(missing)
 
-    def _forget_missing(self, version: int) -> bool:
+    def _forget_missing_routes(self) -> bool:
+        there = {(route.table, route.destination) for route in self._found_routes({one.table for one in self._routes})}
+        missing = [route for route in self._routes if (route.table, route.destination) not in there]
+        for route in missing:
+            del self._routes[route]
+        return bool(missing)
+
+    def _forget_missing_rules(self, version: int) -> bool:
         there = rule_requests.rules(version)
         mine = [rule for rule in self._rules if rule.version == version]
         missing = [rule for rule in mine if rule not in there]
@@ -91,7 +101,7 @@ class PolicyRouting:
             for rule in reversed(rule_requests.rules(version)):
                 if numbers.ours(rule):
                     rule_requests.remove_rule(rule)
-        for route in self._found_routes(numbers):
+        for route in self._found_routes(numbers.tables):
             if route.kind:  # others have gone with their devices
                 rule_requests.remove_route(route)
 
@@ -118,7 +128,9 @@ class PolicyRouting:
         except IPv6Off as error:
             if ipv6:
                 raise SystemFailure(f"{error}, while the machine has IPv6 by another way") from error
-        self._routes[route] = None
+            self._impossible.add(route)
+        else:
+            self._routes[route] = None
 
     def _remove_route(self, route: TableRoute) -> None:
         del self._routes[route]
@@ -142,7 +154,7 @@ class PolicyRouting:
                         f"the default route: a routing rule of another program has priority {rule.priority} and table "
                         f"{rule.table}, which this service would use (--redirect-rules, --redirect-tables)"
                     )
-        for route in self._found_routes(numbers):
+        for route in self._found_routes(numbers.tables):
             raise SystemFailure(
                 f"the default route: table {route.table} has a route of another program to {route.destination} "
                 "(--redirect-tables)"
@@ -151,9 +163,9 @@ class PolicyRouting:
         self._journal.write(noted)
         self._noted = noted
 
-    def _found_routes(self, numbers: Numbers) -> Iterator[TableRoute]:
+    def _found_routes(self, tables: Iterable[int]) -> Iterator[TableRoute]:
         """What is in the tables."""
         with dumps.questions() as link:
-            for table in numbers.tables:
+            for table in tables:
                 for route in dumps.routes(link, table=table):
                     yield TableRoute(table, str(route.destination), kind=_KINDS.get(route.kind, ""))

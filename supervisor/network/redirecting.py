@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
 from ...policy.redirect import EVERYTHING, Redirect, Who, versions
 from ..errors import SystemFailure
@@ -54,6 +55,7 @@ class Redirecting:
         public_networks: bool,
     ) -> None:
         """`devices` has the indices of all sessions' devices; without `public_networks` nobody gets it."""
+        self._log = log
         self._terms = terms
         self._devices = devices
         self._public_networks = public_networks
@@ -186,15 +188,19 @@ class Redirecting:
             self._remove()
 
     def look_again(self) -> Iterator[bool]:
-        """Follow what has changed on the machine, request by request; yields whether rules were missing."""
+        """Follow what has changed on the machine, request by request; yields whether something was missing."""
         if not self._holders:
             return
         self._ways = ways_out.look(self._devices())
         missing = self._routing.forget_missing()
         yield missing
         for holder in list(self._holders.values()):
-            for _ in self._changes(holder):
-                yield missing
+            try:
+                for _ in self._changes(holder):
+                    yield missing
+            except SystemFailure as error:
+                text = f"The default route does not follow the machine's: {error}"
+                self._log.error(text, group=LogGroup.NETCFG, session=holder.entry.session)
 
     def undo(self, entry: RulesEntry) -> None:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""

@@ -1,4 +1,8 @@
-"""Notifications from the kernel that default routes, addresses, links or routing rules have changed (rtnetlink(7))."""
+"""Notifications from the kernel that routes, addresses, links or routing rules have changed (rtnetlink(7)).
+
+What they are about is not read: who is told looks at what there is.  So nothing is lost when some of them are, and a
+storm of them costs little (those that a device has been removed have a socket of their own, link_events.py).
+"""
 
 import asyncio
 import ctypes
@@ -6,27 +10,32 @@ import socket
 import struct
 from collections.abc import Callable
 
+from ...policy.limits import ROUTING_EVENTS_PAUSE
 from ..errors import SystemFailure
+from .dumps import PAST
 
 # linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE, and the group of
 # IPv6 rules, which has a number only
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
 _RTM_NEWROUTE, _RTM_DELROUTE = 24, 25
-_TYPE, _DESTINATION_LENGTH = 4, 17  # offsets, of nlmsg_type and of rtm_dst_len behind the header
+# Offsets: of nlmsg_type, and behind the header of rtm_dst_len and rtm_protocol.
+_TYPE, _DESTINATION_LENGTH, _PROTOCOL = 4, 17, 21
+_KERNEL = 2  # RTPROT_KERNEL
 _SO_ATTACH_FILTER = 26
+_BUFFER = 4096  # bytes that the kernel keeps for us; the rest of a storm it counts as lost
 _DATAGRAM = 65536  # bytes: more than the kernel puts into one
-_AT_ONCE = 64  # datagrams before others get the loop
 
 # bpf(4) calls these so.
 _LOAD_HALF, _LOAD_BYTE, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
 
 
 class RoutingEvents:
-    """Calls `changed` after one or more changes."""
+    """Calls `changed` after one or more changes, some time after the last call at the earliest."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._socket: socket.socket | None = None
+        self._deaf: asyncio.TimerHandle | None = None  # until then nothing is read
 
     def start(self) -> None:
         """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
@@ -37,26 +46,39 @@ class RoutingEvents:
                 socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
             )
             try:
-                only_default_routes(listening)
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+                no_routes_of_sessions(listening)
                 listening.bind((0, _GROUPS))
             except OSError:
                 listening.close()
                 raise
         except OSError as error:
-            raise SystemFailure(f"cannot listen for changes of the default route: {error.strerror}") from error
+            raise SystemFailure(f"cannot listen for changes of routes: {error.strerror}") from error
         self._socket = listening
-        asyncio.get_running_loop().add_reader(listening.fileno(), self._readable)
+        self._listen()
 
     def stop(self) -> None:
         """Receive no more notifications."""
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            if self._deaf is None:
+                asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            else:
+                self._deaf.cancel()
+                self._deaf = None
             self._socket.close()
             self._socket = None
 
+    def _listen(self) -> None:
+        assert self._socket is not None
+        self._deaf = None
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
+
     def _readable(self) -> None:
         assert self._socket is not None
-        for _ in range(_AT_ONCE):
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket.fileno())
+        self._deaf = loop.call_later(ROUTING_EVENTS_PAUSE, self._listen)
+        for _ in range(_BUFFER):
             try:
                 self._socket.recv(_DATAGRAM)
             except BlockingIOError:
@@ -66,8 +88,11 @@ class RoutingEvents:
         self._changed()
 
 
-def only_default_routes(listening: socket.socket) -> None:
-    """Have the kernel keep all routes but default ones back: sessions make thousands."""
+def no_routes_of_sessions(listening: socket.socket) -> None:
+    """Have the kernel keep routes back that are no default ones and have its own protocol, as sessions' thousands have.
+
+    Its own routes, to the networks of addresses, change with these.
+    """
     # The type is in the machine's order, and the filter reads it in the network's.
     new, gone = socket.htons(_RTM_NEWROUTE), socket.htons(_RTM_DELROUTE)
     program = b"".join(
@@ -75,12 +100,16 @@ def only_default_routes(listening: socket.socket) -> None:
         for instruction in (
             (_LOAD_HALF, 0, 0, _TYPE),
             (_JUMP_IF_EQUAL, 1, 0, new),
-            (_JUMP_IF_EQUAL, 0, 2, gone),
+            (_JUMP_IF_EQUAL, 0, 5, gone),
             (_LOAD_BYTE, 0, 0, _DESTINATION_LENGTH),
-            (_JUMP_IF_EQUAL, 0, 1, 0),
+            (_JUMP_IF_EQUAL, 3, 0, 0),
+            (_LOAD_BYTE, 0, 0, _PROTOCOL),
+            (_JUMP_IF_EQUAL, 2, 0, _KERNEL),
+            (_JUMP_IF_EQUAL, 1, 0, PAST),
             (_RETURN, 0, 0, 0xFFFFFFFF),
             (_RETURN, 0, 0, 0),
         )
     )
     buffer = ctypes.create_string_buffer(program, len(program))
-    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 7, ctypes.addressof(buffer)))
+    count = len(program) // 8
+    listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(buffer)))

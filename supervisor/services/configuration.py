@@ -1,6 +1,7 @@
 """The embedded configuration service: net.openvpn.v3.configuration, if no other program provides it."""
 
 import time
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..logging.log import Log
 from .profile_files import Metadata
 from .profile_object import ProfileObject, acl_of, check_name
 from .profile_store import ProfileStore, StoredProfile
-from .profiles import Profile, Reserved, no_profile_at, not_shared
+from .profiles import Identity, NoProfile, Profile, Reserved, not_shared
 
 
 class ProfileEvent(IntEnum):
@@ -49,6 +50,7 @@ class ConfigurationService:
         self._signals = signals
         self.log = log
         self._reserved = Reserved()
+        self.on_removed: Callable[[Identity], Awaitable[None]] | None = None  # also when it is given to another user
 
     async def start(self) -> None:
         """Read the stored profiles and put all objects on the bus."""
@@ -95,9 +97,13 @@ class ConfigurationService:
     async def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
         """Answers TransferOwnership; who else may use the profile stays as it is."""
         try:
-            await self.store.change(self.store.find(path), lambda _: {"owner": new_owner})
+            stored = self.store.find(path)
+            before = _identity(stored)
+            await self.store.change(stored, lambda _: {"owner": new_owner})
         except NoSuchObject:
-            raise no_profile_at(path) from None
+            raise NoProfile(path) from None
+        if new_owner != before.owner:
+            await self._removed(before)
         self.log.info(f"profile {path} given to user {new_owner}", group=LogGroup.CONFIGMGR)
 
     # For the session manager
@@ -107,7 +113,7 @@ class ConfigurationService:
         try:
             stored = self.store.find(path)
         except NoSuchObject:
-            raise no_profile_at(path) from None
+            raise NoProfile(path) from None
         metadata = stored.metadata
         if not listed_for(caller.uid, acl_of(metadata)):
             raise not_shared(path)
@@ -120,13 +126,22 @@ class ConfigurationService:
             raise
         return Profile(
             path=path,
+            owner=metadata.owner,
+            imported=metadata.imported,
+            persistent=stored.persistent,
             name=metadata.name,
             text=text,
-            owner=metadata.owner,
             transfer_owner=metadata.transfer_owner,
             overrides=dict(metadata.overrides),
             single_use=metadata.single_use,
         )
+
+    async def identify(self, path: str) -> Identity:
+        """See `profiles.Profiles`."""
+        try:
+            return _identity(self.store.find(path))
+        except NoSuchObject:
+            raise NoProfile(path) from None
 
     async def used(self, profile: Profile) -> None:
         """See `profiles.Profiles`."""
@@ -152,6 +167,11 @@ class ConfigurationService:
         await self.store.remove(stored)
         self._dispatcher.withdraw(stored.path)
         self._announce(stored, ProfileEvent.DESTROYED)
+        await self._removed(_identity(stored))
+
+    async def _removed(self, profile: Identity) -> None:
+        if self.on_removed is not None:
+            await self.on_removed(profile)
 
     def _export(self, stored: StoredProfile) -> None:
         self._dispatcher.export(stored.path, PROFILE, ProfileObject(self, stored), bus_name=BUS_NAME)
@@ -172,6 +192,11 @@ def _problem(text: str) -> Pieces[str]:
         return problem(text, options) or ""
     except syntax.ProfileTextError as error:
         raise CallerError(f"The profile cannot be read: {other_format(text) or error}") from error
+
+
+def _identity(stored: StoredProfile) -> Identity:
+    metadata = stored.metadata
+    return Identity(path=stored.path, owner=metadata.owner, imported=metadata.imported, persistent=stored.persistent)
 
 
 def _count_use(metadata: Metadata) -> dict[str, Any]:

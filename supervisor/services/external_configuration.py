@@ -3,7 +3,8 @@
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from ..bus.connection import BusConnection, BusRefused
 from ..errors import AccessDenied, CallerError, SystemFailure
 from ..logging.log import Log
 from .activation import ACTIVATION_DIRECTORIES, started_by_another
-from .profiles import Profile, Reserved, no_profile_at, not_shared
+from .profiles import Identity, NoProfile, Profile, Reserved, not_shared
 
 Mode = Literal["auto", "embedded", "external"]
 
@@ -50,16 +51,13 @@ class ExternalConfiguration:
 
         The other service gives every profile to this service's account, so whether `caller` may use it is checked here.
         """
-        try:
-            async with asyncio.timeout(limits.PROFILE_DEADLINE):
-                return await self._profile_for(path, caller)
-        except TimeoutError:
-            seconds = f"{limits.PROFILE_DEADLINE:g} s"
-            raise CallerError(f"The configuration service has not answered for {seconds}") from None
-        except KeyError as missing:
-            raise CallerError(f"The configuration service does not tell {missing} of {path}") from missing
-        except SystemFailure as error:
-            raise CallerError(f"The configuration service does not give the profile: {error}") from error
+        async with _answering(path):
+            return await self._profile_for(path, caller)
+
+    async def identify(self, path: str) -> Identity:
+        """See `profiles.Profiles`."""
+        async with _answering(path):
+            return Identity(**_identity(path, await self._properties(path)))
 
     async def _profile_for(self, path: str, caller: Caller) -> Profile:
         properties = await self._properties(path)
@@ -75,10 +73,9 @@ class ExternalConfiguration:
             if len(text) > limits.MAX_PROFILE:
                 raise CallerError(f"The profile is larger than {limits.MAX_PROFILE // 2**20} MiB")
             return Profile(
-                path=path,
+                **_identity(path, properties),
                 name=properties["name"],
                 text=text,
-                owner=properties["owner"],
                 transfer_owner=properties.get("transfer_owner_session", False),
                 overrides=_plain(properties.get("overrides", {})),
                 single_use=single_use,
@@ -119,7 +116,7 @@ class ExternalConfiguration:
             (properties,) = await self._ask(path, _PROPERTIES, "GetAll", "s", [BUS_NAME])
         except BusRefused as error:
             if error.name == NO_OBJECT:
-                raise no_profile_at(path) from error
+                raise NoProfile(path) from error
             raise
         return _values(properties)
 
@@ -153,6 +150,31 @@ class ExternalConfiguration:
         except TimeoutError:
             seconds = f"{limits.PROFILE_DEADLINE:g} s"
             raise SystemFailure(f"it has been started, and is not ready after {seconds}") from None
+
+
+@asynccontextmanager
+async def _answering(path: str) -> AsyncIterator[None]:
+    """Give it `limits.PROFILE_DEADLINE` to tell of the profile; what goes wrong with that becomes a CallerError."""
+    try:
+        async with asyncio.timeout(limits.PROFILE_DEADLINE):
+            yield
+    except TimeoutError:
+        seconds = f"{limits.PROFILE_DEADLINE:g} s"
+        raise CallerError(f"The configuration service has not answered for {seconds}") from None
+    except KeyError as missing:
+        raise CallerError(f"The configuration service does not tell {missing} of {path}") from missing
+    except SystemFailure as error:
+        raise CallerError(f"The configuration service does not give the profile: {error}") from error
+
+
+def _identity(path: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `Identity`, from the properties of a profile; raises KeyError."""
+    return {
+        "path": path,
+        "owner": properties["owner"],
+        "imported": properties["import_timestamp"],
+        "persistent": properties["persistent"],
+    }
 
 
 def shared_with(path: str, owner: int, state_dir: Path) -> Acl | None:

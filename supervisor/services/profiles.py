@@ -8,16 +8,30 @@ from ...policy.access import Caller
 from ..errors import AccessDenied, CallerError
 
 
-class Profile(msgspec.Struct, frozen=True):
-    """A configuration profile that a caller may start a session with."""
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells a profile from all others, also from one that has its path later; and whether it outlives a reboot."""
 
     path: str
+    owner: int
+    imported: int  # seconds since 1970
+    persistent: bool
+
+
+class Profile(Identity, frozen=True, kw_only=True):
+    """A configuration profile that a caller may start a session with."""
+
     name: str
     text: bytes
-    owner: int
     transfer_owner: bool  # the session belongs to the profile's owner, whoever starts it
     overrides: dict[str, bool | str]
     single_use: bool
+
+
+class NoProfile(CallerError):
+    """There is no profile at an object path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"No configuration profile at {path}")
 
 
 class Profiles(Protocol):
@@ -28,6 +42,12 @@ class Profiles(Protocol):
 
         A single-use one is given to nobody else meanwhile.
         Raises AccessDenied if `caller` may not use it, CallerError if there is none or it is not available.
+        """
+
+    async def identify(self, path: str) -> Identity:
+        """The profile at an object path, whoever may use it.
+
+        Raises NoProfile if there is none, another CallerError if that cannot be told.
         """
 
     async def used(self, profile: Profile) -> None:
@@ -60,11 +80,11 @@ class Reserved:
         self._paths.discard(path)
 
 
-def no_profile_at(path: str) -> CallerError:
-    """The error for a path at which there is no profile."""
-    return CallerError(f"No configuration profile at {path}")
-
-
 def not_shared(path: str) -> AccessDenied:
     """The error for a profile that the caller may not use."""
     return AccessDenied(f"Access denied: the configuration profile {path} is not shared with you")
+
+
+def not_yours(path: str) -> AccessDenied:
+    """The error for what is for the owner of a profile."""
+    return AccessDenied(f"Access denied: the configuration profile {path} is not yours")

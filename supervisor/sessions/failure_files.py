@@ -4,8 +4,6 @@ All that is here blocks.
 """
 
 import errno
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ...policy.limits import MAX_FAILURE_FILE, MAX_FAILURE_USERS
-from ..files import TEMPORARY, replace_file
+from ..files import TEMPORARY, read_small_file, replace_file
 from ..services.profile_quota import file_system
 from .past_failure import PastFailure
 
@@ -54,23 +52,12 @@ def load(directory: Path) -> tuple[dict[int, tuple[PastFailure, ...]], list[str]
 
 def _load_one(file: Path, user: int, found: dict[int, tuple[PastFailure, ...]]) -> Iterator[str]:
     try:
-        found[user] = msgspec.json.decode(_content(file), type=tuple[PastFailure, ...])
+        found[user] = msgspec.json.decode(read_small_file(file, MAX_FAILURE_FILE), type=tuple[PastFailure, ...])
     except OSError as error:
         yield f"The failures kept in {file} cannot be read: {error.strerror}"
     except (ValueError, msgspec.DecodeError) as error:
         yield f"The failures kept in {file} are damaged ({error}), and are removed"
         _discard(file)
-
-
-def _content(file: Path) -> bytes:
-    """Raises OSError, ValueError for what is no file, or too large."""
-    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        content = stream.read(MAX_FAILURE_FILE + 1)
-    if len(content) > MAX_FAILURE_FILE:
-        raise ValueError(f"more than {MAX_FAILURE_FILE} bytes")
-    return content
 
 
 def _file(directory: Path, user: int) -> Path:

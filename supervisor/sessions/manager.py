@@ -28,6 +28,7 @@ from ..errors import CallerError, SupervisorError, SystemFailure
 from ..logging.log import escape_control_characters
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
+from ..services.profile_settings import SettingsStore
 from ..services.profiles import Profile, Profiles
 from . import sharing
 from .context import SessionContext
@@ -61,6 +62,7 @@ class SessionManager(SessionListener):
         dispatcher: Dispatcher,
         signals: Signals,
         profiles: Profiles,
+        settings: SettingsStore,
         providers: ListedProviders,
         failures: Failures,
     ) -> None:
@@ -80,6 +82,7 @@ class SessionManager(SessionListener):
         self._dispatcher = dispatcher
         self._signals = signals
         self._profiles = profiles
+        self._settings = settings
         self._providers = providers
         self._failures = failures
         self._long_work = LongWork()
@@ -93,6 +96,7 @@ class SessionManager(SessionListener):
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
         self._context.network.on_notice = self._context.names.on_notice = self._network_notice
+        self._context.names.on_lost = self._names_lost
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
 
     @property
@@ -141,6 +145,7 @@ class SessionManager(SessionListener):
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
+        settings, trouble = await self._settings.of(profile)
         session = Session(
             path,
             config_path,
@@ -150,7 +155,10 @@ class SessionManager(SessionListener):
             self,
             starter=caller.uid,
             restart_on_failure=restart,
+            settings=settings,
         )
+        if trouble:
+            session.notices.profile_used(trouble)
         session.audience.watch(caller)
         self._sessions[path] = session
         text = f"Starting a session for {profile.name!r}, owner {owner}"
@@ -315,6 +323,11 @@ class SessionManager(SessionListener):
         if session is not None:
             session.notices.settled(text)
             session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
+
+    def _names_lost(self, name: str, text: str) -> None:
+        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        if session is not None:
+            session.network_lost(text)
 
     def _remember(self, session: Session, minor: int, text: str, cause: Cause) -> None:
         """Keep why a session failed, once."""

@@ -10,6 +10,7 @@ class Notices:
     """The notices of one session; those about something replace what was noticed about the same before."""
 
     def __init__(self) -> None:
+        self._used: tuple[str, ...] = ()  # by the service, about what is kept of the profile
         self._said: dict[About, tuple[str, ...]] = {}  # by the worker
         self._device: tuple[str, ...] = ()  # by the service, about the device
         self._network: tuple[str, ...] = ()  # by the service, about the settings that are in place
@@ -18,7 +19,11 @@ class Notices:
     def all(self) -> list[str]:
         """All that hold, each once."""
         said = (text for about in About for text in self._said.get(about, ()))
-        return list(dict.fromkeys((*self._device, *said, *self._network)))
+        return list(dict.fromkeys((*self._used, *self._device, *said, *self._network)))
+
+    def profile_used(self, text: str) -> None:
+        """The profile is not used as its owner wants."""
+        self._used = as_notices((text,))
 
     def said(self, about: About, texts: tuple[str, ...]) -> None:
         """The worker's notices about something."""

@@ -94,6 +94,7 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.ApplyNetwork: _permit(*_RELEASED, act=reports.apply_network),
     messages.ClearNetwork: _permit(*_RELEASED, act=reports.clear_network),
     messages.Notices: _permit(*_NEW, *_RELEASED, act=reports.notices),
+    messages.Servers: _permit(*_RELEASED, act=reports.servers),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
     messages.Negotiated: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.negotiated),
     messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),

@@ -13,9 +13,17 @@ import msgspec
 from ...ipc import messages
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
-from ...policy.limits import MAX_STATUS_TEXT
+from ...policy.limits import MAX_SERVER_ADDRESSES, MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
-from ...policy.reports import are_gateways, are_notices, is_algorithm, is_endpoint, is_question, is_web_page
+from ...policy.reports import (
+    are_gateways,
+    are_notices,
+    is_address,
+    is_algorithm,
+    is_endpoint,
+    is_question,
+    is_web_page,
+)
 from ...policy.sandbox.layers import join
 from ..errors import ProtocolViolation, SystemFailure
 from .notices import Notices
@@ -210,6 +218,13 @@ def negotiated(session: ReportedSession, run: Run, message: messages.Negotiated)
 def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:
     """The engine's counters."""
     session.statistics.report(message.bytes_in, message.bytes_out, run.device)
+
+
+def servers(session: ReportedSession, run: Run, message: messages.Servers) -> None:
+    """The engine talks to one of these, or will."""
+    if len(message.addresses) > MAX_SERVER_ADDRESSES or not all(map(is_address, message.addresses)):
+        raise ProtocolViolation("its servers are no addresses, or too many")
+    run.follow_ways(message.addresses)
 
 
 def resolve(session: ReportedSession, run: Run, message: messages.Resolve) -> None:

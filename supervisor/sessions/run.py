@@ -10,11 +10,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 
+from msgspec.structs import replace
+
 from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
 from ...policy.network import NetworkSettings
+from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
 from ..accounts import account_name
 from ..errors import ProtocolViolation, SystemFailure
@@ -39,6 +42,7 @@ class RunOwner(ABC):
     config_name: str
     acl: Acl
     log: SessionLog
+    settings: ProfileSettings
 
     @abstractmethod
     def start_failed(self, error: Exception) -> None:
@@ -136,6 +140,7 @@ class Run(WorkerListener):
             stopped_grace=context.stopped_grace,
             overrides=spec.overrides,
             providers=context.providers,
+            dns_required=self._owner.settings.dns_required,
         )
         self._worker.send(snapshot, spec.profile)
         if not spec.reusable:
@@ -241,8 +246,13 @@ class Run(WorkerListener):
     async def apply_network(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         context, owner = self._context, self._owner
+        if settings.redirect is not None:
+            redirect = replace(settings.redirect, optional=owner.settings.redirect_optional)
+            settings = replace(settings, redirect=redirect)
         warnings = await context.network.apply(self.device, settings)
-        return warnings + await context.names.apply(self.device, owner.name, owner.acl.owner, settings.dns)
+        required = owner.settings.dns_required
+        names = await context.names.apply(self.device, owner.name, owner.acl.owner, settings.dns, required=required)
+        return warnings + names
 
     async def clear_network(self, *, keep: bool = False) -> None:
         """Take all settings off the device, see Network.clear and Names.clear; what fails is logged."""
@@ -251,6 +261,14 @@ class Run(WorkerListener):
             await self._context.network.clear(self.device, keep=keep)
         except SystemFailure as error:
             self._log_network(f"Network settings could not be undone: {error}")
+
+    def follow_ways(self, servers: tuple[str, ...]) -> None:
+        """Have the worker told when the ways to these addresses change."""
+        if self._ending is None:
+            self._context.network.roaming.follow(self, self._uid, servers, self._tell_way)
+
+    def _tell_way(self, there: bool, moved: bool) -> None:
+        self.send(messages.Way(there, moved))
 
     def resolve(self, host: str) -> None:
         """Have a name looked up; the answer goes to the worker when it comes.
@@ -294,6 +312,7 @@ class Run(WorkerListener):
         if self._ending is not None:
             return
         self._context.lookout.forget(self)
+        self._context.network.roaming.forget(self)
         self._starting.cancel()
         for lookup in self._lookups:
             lookup.cancel()

@@ -23,6 +23,7 @@ from ...policy.limits import (
     VERDICT_DEADLINE,
     WORKER_GRACE,
 )
+from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused, SystemFailure
 from ..logging.log import escape_control_characters
 from ..workers.spawner_client import NoSpawner
@@ -45,6 +46,7 @@ _WITH_DEVICE = (
     *(State.CONNECTED, State.RECONNECTING, State.NEEDS_INPUT, State.WEB_AUTH),
     *(State.PAUSING, State.PAUSED),
 )
+_DEFAULTS = ProfileSettings()
 _FAILED = (State.AUTH_FAILED, State.FAILED)
 
 # Events that are failures, and their cause where none is given.
@@ -98,6 +100,7 @@ class Session(RunOwner, ReportedSession):
         *,
         starter: int,
         restart_on_failure: bool = False,
+        settings: ProfileSettings = _DEFAULTS,
     ) -> None:
         """`starter` is the user whom the session is charged to as long as anything of it is left."""
         self.path = path
@@ -106,6 +109,7 @@ class Session(RunOwner, ReportedSession):
         self.config_name = config_name
         self.acl = acl
         self.starter = starter
+        self.settings = settings
         self.created = int(time.time())
         self.state = State.STARTING
         self.status: tuple[int, int, str] = (0, 0, "")
@@ -341,6 +345,11 @@ class Session(RunOwner, ReportedSession):
         self._verdict.refuse(SystemFailure(text))
         if (self.state, Event.ENGINE_FAILED) in TABLE:
             self._try_again_or(Event.ENGINE_FAILED, text)
+
+    def network_lost(self, text: str) -> None:
+        """Something of its network settings that it cannot do without is no longer in place."""
+        if (self.state, Event.ENGINE_FAILED) in TABLE:
+            self.happened(Event.ENGINE_FAILED, text, Cause.SERVER_SETTINGS)
 
     # What the worker reports (reports.py)
 

@@ -16,6 +16,7 @@ from .surroundings import ACCOUNTS
 
 SESSIONS = "net.openvpn.v3.sessions"
 SESSIONS_PATH = "/net/openvpn/v3/sessions"
+SETTINGS, SETTINGS_PATH = f"{SESSIONS}.settings", f"{SESSIONS_PATH}/settings"
 CONFIGURATION = "net.openvpn.v3.configuration"
 CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
 LOG = "net.openvpn.v3.log"
@@ -199,6 +200,15 @@ class BusClient:
         flags = (single_use, persistent)
         path: str = self.call(CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", name, text, *flags)
         return path
+
+    def set_setting(self, profile: str, name: str, value: bool) -> None:
+        """Set a setting of a profile that only this project's session manager knows."""
+        self.call(SETTINGS_PATH, SETTINGS, "SetSetting", "osv", profile, name, ["b", value])
+
+    def settings(self, profile: str) -> dict[str, bool]:
+        """These settings of a profile."""
+        found: dict[str, bool] = self.call(SETTINGS_PATH, SETTINGS, "GetSettings", "o", profile)
+        return found
 
     def new_tunnel(self, profile: str) -> str:
         """Make a session of an imported profile; its path."""

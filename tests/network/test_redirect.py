@@ -164,7 +164,7 @@ def test_two_users(world: World) -> None:
 
     bob = his.user
     profile = bob.import_profile("patient", world.lab.profile(remotes=[f"{SERVERS[1]} {PORT}"]))
-    bob.call(profile, "net.openvpn.v3.configuration", "SetOverride", "sv", "redirect-optional", ["b", True])
+    bob.set_setting(profile, "redirect-optional", True)
     his.profile, his.path = profile, bob.new_tunnel(profile)
     his.connect()
     world.service.process.wait_line("traffic does not go through the tunnel: another user's session has it")
@@ -255,7 +255,7 @@ def test_rules_that_another_program_removes(world: World) -> None:
             "-",
             batch="".join(f"rule del pref {one}\n" for one in priorities),
         )
-        text = "another program removed routing rules of the tunnel; they are there again"
+        text = "another program removed rules or routes of the tunnel's default route; they are there again"
         world.service.process.wait_line(text, since=before)
         while ip("-n", world.lab.client_side.name, "rule") != rules:
             pass

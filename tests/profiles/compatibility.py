@@ -40,9 +40,10 @@ parser of plain openvpn {plain}, and with OpenVPN 3 Linux {original}. All sample
 keys are made in each run. `make compatibility`, as root, runs them all and writes this file.
 
 - **Here**: *connects* is a real tunnel through the running service, to a real server that does what the profile needs,
-  and data through it; *starts* is a session that waits to be connected, without a server to try it on. What sessions
-  leave out of the profile, with a warning, is named. *Refused* is what `ovpnctl config-import`, `ovpnctl check` and
-  starting a session say. `make quick` and `make test` hold this column.
+  and data through it; *fails, and says why* is where the server must not be let in, or does not let in; *starts* is a
+  session that waits to be connected, without a server to try it on. What sessions leave out of the profile, with a
+  warning, is named. *Refused* is what `ovpnctl config-import`, `ovpnctl check` and starting a session say. `make quick`
+  and `make test` hold this column.
 - **openvpn**: whether its parser accepts the profile, with the files beside it; nothing is connected.
 - **OpenVPN 3 Linux**: imported by `openvpn3 config-import`, started, connected as here. *starts*: it sent something to
   a server; *no session*: the process behind it ended before it could be asked anything.
@@ -63,6 +64,8 @@ def here(sample: Sample, reason: str = "") -> str:
     if sample.refused:
         return f"refused: {reason}" if reason else "refused"
     end = "connects" if sample.server else "starts"
+    if sample.fails:
+        end = "fails, and says why"
     left_out = ", ".join(f"`{what}`" for what in sample.ignored)
     return f"{end}; without {left_out}" if left_out else end
 

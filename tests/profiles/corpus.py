@@ -61,6 +61,7 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: dict[str, str] = {}  # by name of the question
     proxy: Literal["", "http", "socks"] = ""  # on the way to the server
     server: ServerPart | None = None  # None: it is not connected
+    fails: str = ""  # a pattern that the reason matches for which it is not let in; empty: it connects
 
     @property
     def label(self) -> str:
@@ -117,10 +118,15 @@ def samples() -> Sequence[Sample]:
 
 
 def names() -> dict[str, list[str]]:
-    """Records for a name server that knows all servers of the samples: dead ones have an address that nobody has."""
+    """Records for a name server that knows the servers of the samples.
+
+    Those called dead-… have an address that nobody has, and those called gone-… none.
+    """
     records = {"behind.fixture.example": [BEHIND_ADDRESS]}
     for sample in samples():
         for name in _REMOTE.findall(sample.text):
+            if name.startswith("gone-"):
+                continue
             known = [_NOBODY if name.startswith("dead-") else SERVER_ADDRESS]
             # AWS' names exist below a label only.
             records["*." + name if name.startswith("cvpn-") else name] = known

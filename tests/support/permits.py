@@ -36,6 +36,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.ApplyNetwork: _RELEASED,
     messages.ClearNetwork: _RELEASED,
     messages.Notices: f"{_JUDGED} {_RELEASED}",
+    messages.Servers: _RELEASED,
     messages.Resolve: _RELEASED,
     messages.Negotiated: _WITH_ENGINE,
     messages.Traffic: _WITH_ENGINE,

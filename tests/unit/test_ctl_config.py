@@ -21,6 +21,7 @@ SETTINGS = {
     "valid": True,
     "dns_scope": "global",
     "overrides": {},
+    "settings": None,
 }
 ACL = {
     "path": PATH,
@@ -58,6 +59,10 @@ def test_settings_with_everything() -> None:
     assert "\n    *WARNING*  Invalid profile: no --dev\n" in text
     assert "\n                   persist-tun: true\n" in text
     assert "secret" not in text and "proxy-password: ***" in text
+    text = settings_text(SETTINGS | {"settings": {"redirect-optional": True, "dns-required": False}})
+    assert text.endswith(
+        "\n  Settings:\n             redirect-optional: Yes\n                  dns-required: No (default)\n"
+    )
 
 
 def test_access_as_openvpn3_lays_it_out() -> None:

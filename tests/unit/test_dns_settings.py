@@ -10,6 +10,7 @@ from ...policy.limits import MAX_DNS_DOMAINS, MAX_NAME_SERVERS
 from ...policy.network import NetworkSettings, PolicyViolation, check
 from ...policy.profile.overrides import SessionOverrides, for_session
 from ...worker.session.dns_settings import requested
+from ...worker.session.pushed import Pushed
 
 NOTHING = SessionOverrides()
 
@@ -93,6 +94,17 @@ def test_the_dns_option_in_full() -> None:
 def test_the_servers_word_counts_more_than_the_profiles() -> None:
     profile = ("dns server 0 address 192.0.2.9", "dns server 0 dnssec yes")
     assert wanted("dns server 0 address 192.0.2.1", profile=profile) == DnsSettings(servers("192.0.2.1"), dnssec="yes")
+
+
+def test_what_a_server_pushes_as_any_engine_logs_it() -> None:
+    """2.7 tells it nowhere else; options that the profile filters are not taken."""
+    pushed = Pushed([("pull-filter", "ignore", "dhcp-option DOMAIN")])
+    options = "dhcp-option DNS 192.0.2.1,dhcp-option DOMAIN a.example,dns search-domains b.example,topology subnet"
+    assert pushed.heard(f"PUSH: Received control message: 'PUSH_REPLY,{options}'")
+    assert requested((), pushed.options, NOTHING) == (DnsSettings(servers("192.0.2.1"), ("b.example",)), [])
+    unwilling = Pushed([("route-nopull",)])
+    unwilling.heard(f"PUSH: Received control message: 'PUSH_REPLY,{options}'")
+    assert requested((), unwilling.options, NOTHING) == (None, [])
 
 
 def test_the_first_usable_server_is_used() -> None:

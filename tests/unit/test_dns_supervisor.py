@@ -1,13 +1,15 @@
 """Who gets which names, what counts as the machine's own name servers, and which back end is chosen."""
 
+import sys
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from ...policy.dns import DnsSettings, NameServer, within
+from ...policy.dns import DnsSettings, NameServer
 from ...supervisor.dns.choice import Option, choose
-from ...supervisor.dns.claims import NameClaims
+from ...supervisor.dns.claims import Grant, NameClaims
 from ...supervisor.network import name_servers
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.prefixes import Host
@@ -58,9 +60,38 @@ def test_who_asks_again_keeps_what_it_had() -> None:
     assert claims.request("tun0", "s0", ALICE, DnsSettings(SERVER, ("corp.example",))).settings == split("corp.example")
 
 
-def test_within() -> None:
-    assert within("a.example", ".") and within("A.example", "a.EXAMPLE") and within("x.a.example", "a.example")
-    assert not within(".", "example") and not within("xa.example", "a.example")
+def test_domains_that_a_session_no_longer_asks_for_go_to_whom_waits() -> None:
+    claims = NameClaims()
+    claims.request("tun0", "s0", ALICE, split("a.example", "b.example"))
+    assert not claims.request("tun1", "s1", BOB, split("A.example")).usable
+    assert claims.request("tun0", "s0", ALICE, split("b.example")).settings == split("b.example")
+    assert claims.again() == []  # the back end may not know yet
+    claims.give_up("tun0")
+    assert claims.again() == [("tun1", Grant(split("A.example")))]
+    assert not claims.request("tun0", "s0", ALICE, split("a.example", "b.example")).settings.domains[1:]
+
+
+def test_many_that_wait_cost_nothing_when_others_end() -> None:
+    """Only what a domain was in the way of is looked at, by that domain: not each against each."""
+    claims = NameClaims()
+    names = [tuple(f"d{number}.s{session}.example" for number in range(32)) for session in range(100)]
+    for session, domains in enumerate(names):
+        claims.request(f"tun{session}", "s", ALICE, split(*domains))
+        claims.request(f"more{session}", "s", BOB, split(*(f"x.{domain}" for domain in names[-1])))
+    claims.request("last", "s", BOB, ALL)
+    claims.release("last")
+    compared = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal compared
+        compared += event == "call"
+
+    sys.setprofile(count)
+    try:
+        assert claims.again() == []
+    finally:
+        sys.setprofile(None)
+    assert compared < 1000
 
 
 def test_the_machines_name_servers_are_not_those_of_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +115,12 @@ def test_the_machines_name_servers_are_not_those_of_sessions(tmp_path: Path, mon
     assert machine.own() == {lent}
 
 
+def add_polkit(root: Path) -> None:
+    services = root / "usr/share/dbus-1/system-services"
+    services.mkdir(parents=True)
+    (services / "org.freedesktop.PolicyKit1.service").touch()
+
+
 @pytest.mark.parametrize(
     ("target", "text"),
     [
@@ -103,9 +140,41 @@ def test_resolved_is_used_where_programs_ask_it(tmp_path: Path, target: str, tex
         there.write_text(text)
     else:
         usual.write_text(text)
+    assert choose("auto", tmp_path).kind == "resolvectl"
+    add_polkit(tmp_path)
     assert choose("auto", tmp_path).kind == "resolved"
 
 
 @pytest.mark.parametrize("option", ["resolved", "resolvconf", "file", "none"])
 def test_the_administrators_choice_counts(tmp_path: Path, option: Option) -> None:
+    add_polkit(tmp_path)
     assert choose(option, tmp_path).kind == option
+
+
+@pytest.mark.parametrize(
+    ("program", "target", "kind"),
+    [
+        ("# Copyright (c) 2007-2020 Roy Marples", "", "openresolv"),
+        ("# the resolvconf package", "../run/resolvconf/resolv.conf", "resolvconf"),
+        ("# the resolvconf package", "", "file"),  # it is installed, but nothing reads what it makes
+        ("", "", "file"),
+        ("resolvectl", "", "file"),
+    ],
+)
+def test_what_maintains_resolv_conf_otherwise(tmp_path: Path, program: str, target: str, kind: str) -> None:
+    for name in ("etc", "sbin", "usr/bin", "run/resolvconf"):
+        (tmp_path / name).mkdir(parents=True)
+    usual = tmp_path / "etc/resolv.conf"
+    if target:
+        usual.symlink_to(target)
+    usual.write_text("nameserver 192.0.2.53\n")
+    if program == "resolvectl":
+        (tmp_path / "usr/bin/resolvectl").touch()
+        (tmp_path / "sbin/resolvconf").symlink_to("../usr/bin/resolvectl")
+    elif program:
+        (tmp_path / "sbin/resolvconf").write_text(f"#!/bin/sh\n{program}\n")
+    assert choose("auto", tmp_path).kind == kind
+
+
+def test_without_a_file_there_is_nothing_to_do(tmp_path: Path) -> None:
+    assert choose("auto", tmp_path).kind == "none"

@@ -27,13 +27,14 @@ PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
 EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SupervisorHello(1, 0),
-    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,)),
+    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,), True),
     messages.Connect(1),
     messages.Pause(1, "lunch"),
     messages.Resume(1),
     messages.Restart(1),
     messages.Disconnect(),
     messages.Resolved("vpn.example", ("198.51.100.1",), ""),
+    messages.Way(True, False),
     messages.SetLogLevel(6),
     messages.LogCredit(10),
     messages.Ping(),
@@ -57,6 +58,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.ApplyNetwork(SETTINGS),
     messages.ClearNetwork(),
     messages.Notices(About.PROFILE, ("float is ignored: not needed",)),
+    messages.Servers(("198.51.100.1", "2001:db8::1")),
     messages.Resolve("vpn.example"),
     messages.Negotiated(1, "TLSv1.3 TLS_AES_256_GCM_SHA384", "AES-256-GCM", ("198.18.0.1",)),
     messages.Traffic(1, 2),

@@ -14,12 +14,10 @@ ENVIRONMENT = {"ifconfig_local": "198.18.0.2", "ifconfig_netmask": "255.255.255.
 IPV4, IPV6 = ("0.0.0.0/0",), ("::/0",)
 
 
-def asked(profile: str, pushed: str = "", *, optional: bool = False) -> tuple[NetworkSettings, list[str]]:
+def asked(profile: str, pushed: str = "") -> tuple[NetworkSettings, list[str]]:
     """What these options, separated by commas, come to."""
     mine, theirs = ([tuple(line.split()) for line in text.split(",") if line.strip()] for text in (profile, pushed))
-    return from_environment(
-        ENVIRONMENT, SERVER, routes=Routes(mine, theirs), options=(*mine, *theirs), redirect_optional=optional
-    )
+    return from_environment(ENVIRONMENT, SERVER, routes=Routes(mine, theirs), options=(*mine, *theirs))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +57,6 @@ def test_flags_and_routes(options: str, wanted: Redirect | None) -> None:
 def test_profile_and_server_add_up() -> None:
     assert asked("redirect-gateway def1", "redirect-gateway ipv6")[0].redirect == Redirect(IPV4 + IPV6)
     assert asked("redirect-gateway ipv6", "redirect-gateway !ipv4")[0].redirect == Redirect(IPV6)
-    assert asked("redirect-gateway", optional=True)[0].redirect == Redirect(IPV4, optional=True)
 
 
 def test_routes_as_any_other_stay_routes() -> None:

@@ -247,15 +247,16 @@ def test_what_no_process_may_do(name: str, act: Callable[[], object], ends: str)
 @pytest.mark.parametrize(
     ("act", "admitted_to"),
     [
-        pytest.param(lambda: os.open("/dev/null", os.O_RDONLY), SPAWNERS | ENGINES | {"resolver"}, id="open"),
-        pytest.param(lambda: os.open("/dev/null", os.O_RDWR), SPAWNERS | ENGINES, id="open to write"),
+        pytest.param(lambda: os.open("/dev/null", os.O_RDONLY),
+                     SPAWNERS | ENGINES | {"resolver", "name setter"}, id="open"),
+        pytest.param(lambda: os.open("/dev/null", os.O_RDWR), SPAWNERS | ENGINES | {"name setter"}, id="open to write"),
         pytest.param(
             lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), SPAWNERS | ENGINES | {"resolver"}, id="socket"
         ),
         pytest.param(lambda: os.fork() or os._exit(0), SPAWNERS | {"resolver"}, id="fork"),
         pytest.param(lambda: os.setresuid(-1, -1, -1), set(), id="setresuid to none"),
         pytest.param(call("sched_getaffinity", 0, 8, ctypes.create_string_buffer(8)),
-                     SPAWNERS | ENGINES | {"resolver"}, id="affinity"),
+                     SPAWNERS | ENGINES | {"resolver", "name setter"}, id="affinity"),
         pytest.param(lambda: fcntl.lockf(os.open("/dev/null", os.O_RDWR), fcntl.LOCK_EX),
                      {"spawner with providers", "token engine"}, id="lock"),
         pytest.param(thread, SPAWNERS | {"resolver", "token engine"}, id="thread"),

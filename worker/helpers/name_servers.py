@@ -24,6 +24,7 @@ _RESOLVECTL = "/usr/bin/resolvectl"
 _DNSSEC = {"yes": "yes", "optional": "allow-downgrade", "no": "no"}
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _DEVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+_MAX_SAID = 200  # bytes of what a program said that failed
 _MAX_SERVERS = 3  # that resolv.conf(5) has any effect of
 
 
@@ -76,7 +77,7 @@ class _NameSetter:
         return ""
 
     def _rewrite(self, settings: DnsSettings | None) -> None:
-        """Write resolv.conf in place, with one system call.  Raises OSError, _Replaced."""
+        """Write resolv.conf in place.  Raises OSError, _Replaced."""
         try:
             file = os.open(RESOLV_CONF, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         except PermissionError:
@@ -91,10 +92,7 @@ class _NameSetter:
             before = os.pread(file, MAX_RESOLV_CONF, 0).decode("latin-1")
             after = with_servers(before, _usable(settings), settings.search) if settings else without_servers(before)
             if after != before:
-                data = after.encode("latin-1")
-                # As long as before, and cut then: who reads it meanwhile never sees less than all of it.
-                os.pwrite(file, data.ljust(len(before), b"\n"), 0)
-                os.ftruncate(file, len(data))
+                _replace(file, len(before), after.encode("latin-1"))
         finally:
             os.close(file)
 
@@ -127,18 +125,44 @@ class _NameSetter:
             self._call(_RESOLVECTL, "dnssec", device, _DNSSEC[settings.dnssec])
 
     def _call(self, *command: str, stdin: str = "") -> None:
-        done = subprocess.run(
-            command,
-            input=stdin.encode(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=self._environment,
-            timeout=DNS_DEADLINE,
-            check=False,
-        )
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()[-200:] or f"status {done.returncode}"
-            raise OSError(errno.EIO, said, command[0])
+        # No pipe: what it starts in the background may hold that for ever.
+        with os.fdopen(os.memfd_create("stderr"), "rb") as stderr:
+            done = subprocess.run(
+                command,
+                input=stdin.encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=self._environment,
+                timeout=DNS_DEADLINE,
+                check=False,
+            )
+            if done.returncode:
+                stderr.seek(max(0, os.fstat(stderr.fileno()).st_size - _MAX_SAID))
+                said = stderr.read(_MAX_SAID).decode(errors="replace").strip() or f"status {done.returncode}"
+                raise OSError(errno.EIO, said, command[0])
+
+
+def _replace(file: int, size: int, data: bytes) -> None:
+    """Write `data` in place of a file's `size` bytes: who reads it meanwhile never sees less than all of one of both.
+
+    Raises OSError, and then nothing has changed.
+    """
+    more = len(data) - size
+    if len(data) > MAX_RESOLV_CONF:
+        raise OSError(errno.EFBIG, "with the name servers of a session, it would be too large", RESOLV_CONF)
+    if more > 0:  # is there room?
+        try:
+            _write(file, b"\n" * more, size)
+        except OSError:
+            os.ftruncate(file, size)
+            raise
+    _write(file, data.ljust(size, b"\n"), 0)
+    os.ftruncate(file, len(data))
+
+
+def _write(file: int, data: bytes, offset: int) -> None:
+    if os.pwrite(file, data, offset) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), RESOLV_CONF)
 
 
 def _identity() -> tuple[int, int]:

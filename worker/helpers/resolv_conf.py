@@ -6,7 +6,8 @@ what others write beside it meanwhile is kept.
 
 from collections.abc import Iterable, Sequence
 
-_BEGIN = "# openvpn3-sessionmgr: the name servers of a VPN session; those that were here follow as comments"
+from ...policy.dns import MARK
+
 _END = "# openvpn3-sessionmgr: end of these"
 _BEFORE = "#openvpn3-sessionmgr-had# "
 _REPLACED = ("nameserver", "search", "domain")
@@ -19,7 +20,7 @@ def with_servers(text: str, servers: Sequence[str], search: Iterable[str]) -> st
     for words in map(str.split, lines):
         if len(words) > 1 and words[0] in ("search", "domain"):
             searched += words[1:]
-    block = [_BEGIN, *(f"nameserver {server}" for server in servers)]
+    block = [MARK, *(f"nameserver {server}" for server in servers)]
     if searched:
         block.append(f"search {' '.join(dict.fromkeys(searched))}")
     had = [f"{_BEFORE}{line}" if line.split()[:1] and line.split()[0] in _REPLACED else line for line in lines]
@@ -29,8 +30,8 @@ def with_servers(text: str, servers: Sequence[str], search: Iterable[str]) -> st
 def without_servers(text: str) -> str:
     """The text as it was; what others have written since is kept, also in place of all of it."""
     lines = text.split("\n")
-    if _BEGIN in lines:
-        start = lines.index(_BEGIN)
+    if MARK in lines:
+        start = lines.index(MARK)
         # Without its end, somebody has taken it for their own.
         end = lines.index(_END, start) if _END in lines[start:] else start
         del lines[start : end + 1]

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from ...ipc import messages
 from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION, MAX_STATUS_TEXT
+from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION, MAX_SERVER_ADDRESSES, MAX_STATUS_TEXT
+from ...policy.reports import is_address
 from .engine_messages import Meaning, Weight, given_up
 from .phases import Phase, PhaseMachine
 from .remotes import Remotes
@@ -18,6 +19,7 @@ _LOOKUP_GRACE = 1.0  # seconds that other names may take once there is an addres
 _LOOKUP_RETRY = 3.0  # seconds until names are looked up again, none of which had an address
 _PATIENCE = 10.0  # seconds for a first connection that is expected to fail, and for a server that falls silent
 _ASKED_FOR = "SIGUSR1"  # why the engine gives up an attempt that we interrupt
+_NO_WAY = Failure(Cause.UNREACHABLE, "No way to the server: waiting for a network")
 _TOKEN_EXPIRED = "auth-failure (auth-token)"  # the same, where it goes on with the password
 
 
@@ -43,6 +45,10 @@ class Attempts:
         self._at_once = False  # at the next hold, whatever the engine suggests
         self._connected = False
         self._skipped = 0  # remotes without an address that the engine came to, one after the other
+        self._way_there = True  # to one of the servers, as far as the supervisor has told
+        self._way_changed = False  # and the attempt under way is given up because of that
+        self._waiting_for_way = False
+        self._servers: tuple[str, ...] | None = None  # that the supervisor follows
         self._told: set[str] = set()  # what is wrong with names, as far as that was said
 
     def held(self, seconds: int) -> None:
@@ -68,6 +74,24 @@ class Attempts:
         """Let the engine, which holds, try again after a while."""
         pause = min(max(self._suggested_pause, _LEAST_PAUSE), _LONGEST_PAUSE)
         self._timers.set("release", 0.0 if self._at_once else pause, self.allow)
+
+    def follow_way(self, servers: tuple[str, ...]) -> None:
+        """Have the supervisor tell when the ways to these change."""
+        servers = tuple(filter(is_address, servers))[:MAX_SERVER_ADDRESSES]
+        if servers != self._servers:
+            self._servers = servers
+            self._uplink.tell(messages.Servers(servers))
+
+    def way(self, *, there: bool) -> None:
+        """Whether there is a way to any of them; an attempt that is under way is not to blame for it."""
+        self._way_there = there
+        self._way_changed = not self._connected and not self.engine_holds
+        if there:
+            self._waiting_for_way = False
+
+    def report_no_way(self) -> None:
+        """Tell the session's users that there is no way to the server."""
+        self.report(_NO_WAY, "network-unreachable")
 
     def hold_back(self) -> None:
         """Let the engine hold until it is allowed another attempt, and take all the time that this takes."""
@@ -98,7 +122,7 @@ class Attempts:
 
     def heard(self, meaning: Meaning | None) -> None:
         """The engine or the server has said something of this meaning."""
-        if meaning is None:
+        if meaning is None or self.leads_nowhere:
             return
         if self._cause is None or meaning.weight > self._cause.weight:
             self._cause = meaning
@@ -120,20 +144,28 @@ class Attempts:
     def ended(self, reason: str, *, challenged: bool = False) -> Failure | None:
         """The engine has given up its connection, or an attempt, for `reason`: why that failed, if it did.
 
-        It did not if it was `challenged`, and goes on when its user has answered.
+        It did not if it was `challenged`, and goes on when its user has answered; nor if it led nowhere.
         """
         skipped, was_connected, where = self.leads_nowhere, self._connected, self.remotes.tried
         self._passed_over = ""
         if not skipped:
             self._skipped = 0
+        way_changed, self._way_changed = self._way_changed, False
         if was_connected:
             self.remotes.lost()
+        elif way_changed:
+            self.remotes.tried = ""
         elif where or reason != _ASKED_FOR:  # else there was no attempt yet
             self.remotes.attempt_failed()
         self._connected = False
         self._timers.cancel("silence")
         cause, self._cause = self._cause, None
-        if challenged or reason in (_ASKED_FOR, _TOKEN_EXPIRED) or (was_connected and reason != "auth-failure"):
+        if (
+            skipped
+            or challenged
+            or reason in (_ASKED_FOR, _TOKEN_EXPIRED)
+            or (was_connected and reason != "auth-failure")
+        ):
             return None
         said = cause.failure.text if cause is not None else ""
         failure = cause.failure if cause is not None and cause.weight > Weight.NONE else given_up(reason, where, said)
@@ -197,13 +229,19 @@ class Attempts:
         self._cancel_release()
         if not self.engine_holds:
             return
+        self.follow_way(self.remotes.addresses())
+        if not self._way_there:
+            if not self._waiting_for_way:
+                self._waiting_for_way = True
+                self.report_no_way()
+            return
         if not self.remotes.usable:
             self.remotes.forget_failures()
             if self.failure is not None:
                 self.report(self.failure)
             self._timers.set("release", _LOOKUP_RETRY, self.allow)
             return
-        self.engine_holds = self._at_once = False
+        self.engine_holds = self._at_once = self._way_changed = False
         self._release_engine(self.remotes.hosts_file())
 
     def _cancel_release(self) -> None:
@@ -233,7 +271,13 @@ class Attempts:
     def _timed_out(self, seconds: float) -> None:
         usable = self.remotes.usable
         waiting_for = "waiting for the server" if usable else "looking up its name"
-        failure = self.failure if self._hopeless else self.understood or self.failure or self.cause
+        failure = (
+            _NO_WAY
+            if self._waiting_for_way
+            else self.failure
+            if self._hopeless
+            else self.understood or self.failure or self.cause
+        )
         cause = failure.cause if failure else Cause.NO_ANSWER if usable else Cause.NAME_UNKNOWN
         why = f": {failure.text}" if failure else ""
         self._machine.failed(f"No connection within {seconds:g} s ({waiting_for}){why}", cause)

@@ -68,4 +68,5 @@ class Dialogue:
     def open_url(self, url: str) -> None:
         """The user has to open a URL; the server goes on when that is done."""
         if self._machine.happened(Event.URL_NEEDED):
+            self._user_input.asked_at_login = True
             self._uplink.tell(messages.UrlNeeded(self._uplink.request_number, url))

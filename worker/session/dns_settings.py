@@ -17,7 +17,10 @@ from ...policy.profile.overrides import SessionOverrides
 _PRIORITIES = range(-128, 128)  # of `dns server`, the lowest first
 _DNSSEC: dict[str, Literal["yes", "optional", "no"]] = {"yes": "yes", "optional": "optional", "no": "no"}
 _TRANSPORTS = {"plain": False, "dot": True}  # whether over TLS
+_SERVERS = ("DNS", "DNS6")
 _SEARCHED = ("DOMAIN", "DOMAIN-SEARCH", "ADAPTER_DOMAIN_SUFFIX")
+_ROUTED = "DOMAIN-ROUTE"
+_ABOUT_NAMES = (*_SERVERS, *_SEARCHED, _ROUTED)
 
 
 class _Profile(msgspec.Struct):
@@ -56,11 +59,11 @@ class _Reader:
                 self.warnings.append(f"dns {' '.join(words)[:64]!r} is unknown: left out")
 
     def _dhcp_option(self, kind: str, values: list[str]) -> None:
-        if kind in ("DNS", "DNS6"):
+        if kind in _SERVERS:
             self.servers += values
         elif kind in _SEARCHED:
             self.search += values
-        elif kind == "DOMAIN-ROUTE":
+        elif kind == _ROUTED:
             self.routing += values
         else:
             self.warnings.append(f"dhcp-option {kind[:32]} has no effect on Linux: left out")
@@ -94,6 +97,14 @@ class _Reader:
                 profile.sni = values[0]
             case _:
                 self.warnings.append(f"dns server {number} {what[:32]!r} is unknown: left out")
+
+
+def asked_for(options: Iterable[Sequence[str]]) -> bool:
+    """Whether options of profile or server are about name servers or domains."""
+    return any(
+        name == "dns" or (name == "dhcp-option" and words and words[0].upper() in _ABOUT_NAMES)
+        for name, *words in options
+    )
 
 
 def requested(

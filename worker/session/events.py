@@ -139,6 +139,7 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
     if not session.machine.happened(Event.ENGINE_CONNECTED):
         return  # Pause came first: the engine is about to give the connection up
     session.attempts.connected()
+    session.roaming.connected(event.remote, follows=remote.proxy is None and remote.proto == "udp")
     if event.detail != "SUCCESS":
         session.uplink.log(LogCategory.WARN, f"Connected with errors ({event.detail})")
     endpoint = (*_endpoint(remote, event), remote.host)
@@ -161,15 +162,18 @@ def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
     session.endpoint = None
+    session.roaming.ended()
     attempts = session.attempts
     challenged = session.user_input.challenged
-    where, was_connected = attempts.remotes.tried, attempts.is_connected
+    where, was_connected, led_nowhere = attempts.remotes.tried, attempts.is_connected, attempts.leads_nowhere
     failure = attempts.ended(reason, challenged=challenged and reason == "auth-failure")
     session.user_input.query = ""  # the engine asks again
     if reason == "auth-failure" and (challenged or _login_refused(session, failure)):
         return
     if session.phase is not Phase.RUNNING:
         pass  # the interruption that Pause asked for
+    elif led_nowhere:
+        pass  # one of many names, perhaps, in no time: what is wrong with it was told when it was looked up
     elif reason == "private-key-password-failure":
         _key_refused(session, failure)
     elif failure is None or was_connected:

@@ -23,15 +23,13 @@ def from_environment(
     routes: Routes | None = None,
     options: Options = (),
     found: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-    redirect_optional: bool = False,
     dns: DnsSettings | None = None,
 ) -> tuple[NetworkSettings, list[str]]:
     """The settings to ask for, and a warning for each thing asked for by the server that is left out.
 
     `server` is the address the engine talks to; `options` are those of profile and server, `routes` what they say of
-    routes, and `found` the addresses of the names in these; with `redirect_optional` the session does without the
-    machine's default route if it cannot have it; `dns` is what names are to be looked up with.  Values that do not
-    parse are left out with a warning too.
+    routes, and `found` the addresses of the names in these; `dns` is what names are to be looked up with.  Values that
+    do not parse are left out with a warning too.
     """
     warnings: list[str] = []
     addresses = tuple(_addresses(environment, warnings))[:MAX_ADDRESSES]
@@ -40,7 +38,7 @@ def from_environment(
         wanted, left_out = routes.wanted(Tunnel.of(environment, addresses, options, server), found)
         warnings += left_out
     wide = (route.destination for route in wanted if _is_redirected(route))
-    redirect, unknown = redirection.wanted(options, wide, optional=redirect_optional)
+    redirect, unknown = redirection.wanted(options, wide)
     warnings += unknown
     settings = NetworkSettings(
         mtu=_integer(environment.get("tun_mtu"), _DEFAULT_MTU),

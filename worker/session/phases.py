@@ -33,6 +33,7 @@ class Event(Enum):
     PAUSE = "the supervisor sends Pause"
     RESUME = "the supervisor sends Resume"
     RESTART = "the supervisor sends Restart"
+    WAY_CHANGED = "the way to the server is another, so that the connection or attempt is not answered any more"
     DISCONNECT = "the supervisor sends Disconnect, or closes the channel"
     ENGINE_STARTED = "the profile is compiled, and the engine started with it"
     ENGINE_HOLDS = "the engine waits for permission to connect"
@@ -102,6 +103,7 @@ _row(
 )  # fmt: skip
 # Pause has interrupted it already.
 _row(Phase.PAUSING, Event.RESTART, Phase.RUNNING, Action.START_DEADLINE, Action.ALLOW_ATTEMPT)
+_row(Phase.RUNNING, Event.WAY_CHANGED, None, Action.INTERRUPT, Action.ALLOW_ATTEMPT)
 
 # What the engine and its user do.  What the engine asked just before it was paused, it asks again when it goes on.
 _row(Phase.RUNNING, Event.ENGINE_HOLDS, None, Action.SCHEDULE_ATTEMPT)

@@ -10,9 +10,7 @@ from ...policy.redirect import EVERYTHING, Redirect, merged
 _WITHOUT_EFFECT = {"def1", "local", "autolocal", "bypass-dhcp", "bypass-dns"}
 
 
-def wanted(
-    options: Iterable[tuple[str, ...]], wide: Iterable[str], *, optional: bool
-) -> tuple[Redirect | None, list[str]]:
+def wanted(options: Iterable[tuple[str, ...]], wide: Iterable[str]) -> tuple[Redirect | None, list[str]]:
     """What to ask for, and what of it is not understood.
 
     `options` are those of the profile, then those of the server; `wide` the networks of routes that are a part of a
@@ -38,4 +36,4 @@ def wanted(
     networks = merged((*[EVERYTHING[4]] * ipv4, *[EVERYTHING[6]] * ipv6, *wide))
     if not networks and not block_local:
         return None, warnings  # block-ipv6 alone is about IPv6 in the tunnel
-    return Redirect(networks, block_ipv6, block_local, optional), warnings
+    return Redirect(networks, block_ipv6, block_local), warnings

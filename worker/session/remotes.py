@@ -93,6 +93,11 @@ class Remotes:
         """Whether the engine has any address to try."""
         return self._some_need_no_name or any(one.untried for one in self._names)
 
+    def addresses(self) -> tuple[str, ...]:
+        """All that the engine may come to in its next attempts, as far as they are known."""
+        hosts = dict.fromkeys(host for remote in self.remotes for host, *_ in _looked_for(remote) if version_of(host))
+        return tuple(dict.fromkeys([*hosts, *(address for one in self._names for address in one.untried)]))
+
     def learned(self, query: str, addresses: tuple[str, ...]) -> list[str]:
         """A look-up gave these addresses, in the order to try them; none: it failed.
 

@@ -42,6 +42,7 @@ from .negotiation import Negotiation
 from .phases import Action, Event, Phase, PhaseMachine
 from .pushed import Pushed
 from .remotes import Remotes
+from .roaming import Roaming
 from .route_names import RouteNames
 from .routes import Routes, Tunnel
 from .timers import Timers
@@ -61,12 +62,22 @@ class WorkerSession:
         self.attempts = Attempts(self.uplink, self.machine, timers, self._release_engine)
         self.user_input = UserInput()
         self.dialogue = Dialogue(self.uplink, self.downlink, self.machine, self.attempts, self.user_input)
+        self.roaming = Roaming(
+            self.uplink,
+            self.downlink,
+            self.machine,
+            timers,
+            self.attempts,
+            self.user_input,
+            self._report_connected_again,
+        )
         self.confinement = confinement
         self.timers = timers
         self.stopped_grace = STOPPED_GRACE  # seconds that the engine may be stopped, 0 for ever
         self.handshake_done = False  # the supervisor speaks our protocol
         self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
+        self.dns_required = False
         self.engine: Engine | None = None
         self.connecting_reported = False
         self.endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
@@ -105,6 +116,7 @@ class WorkerSession:
         prctl.set_proctitle(f"openvpn3-session: {snapshot.title}")
         self.attempts.connect_deadline = snapshot.connect_deadline
         self.stopped_grace = snapshot.stopped_grace
+        self.dns_required = snapshot.dns_required
         overrides = dict(snapshot.overrides)
         try:
             compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
@@ -194,6 +206,13 @@ class WorkerSession:
         options = (*of_profile, *self.pushed.options)
         self.negotiation.device_up(Tunnel.of(environment, (), options, "").gateways)
         dns, dns_warnings = dns_settings.requested(of_profile, self.pushed.options, self.overrides)
+        if self.dns_required and dns is None and self.overrides.dns_setup and dns_settings.asked_for(options):
+            self.machine.failed(
+                "The server's network settings cannot be used: DNS, which the setting dns-required of the profile asks "
+                f"for: {'; '.join(dns_warnings)}",
+                Cause.SERVER_SETTINGS,
+            )
+            return
 
         def configure() -> None:
             wanted, warnings = network_settings.from_environment(
@@ -202,7 +221,6 @@ class WorkerSession:
                 routes=routes,
                 options=options,
                 found=self.route_names.found,
-                redirect_optional=self.overrides.redirect_optional,
                 dns=dns,
             )
             self.uplink.warn(About.CONNECTION, [*warnings, *dns_warnings])
@@ -332,6 +350,7 @@ class WorkerSession:
         self.bytes_now = (bytes_in, bytes_out)
         if news := self.negotiation.news():
             self.uplink.tell(news)
+        self.roaming.counted(bytes_in, bytes_out)
         total_in, total_out = self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out
         self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 

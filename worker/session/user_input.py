@@ -45,6 +45,7 @@ class UserInput:
         self._challenge: _Challenge | None = None
         self._one_time = False  # the engine keeps a login that the server takes only once
         self._used = False  # … and has taken
+        self.asked_at_login = False  # its user, by the server, in the login under way or that has succeeded
         self.query = ""  # what the engine asked for and still waits for
         self._proxy_answered = False
         self._appends = False  # the response to a static challenge is appended to the password
@@ -54,6 +55,11 @@ class UserInput:
     def challenged(self) -> bool:
         """Whether the server's refusal was a question."""
         return self._challenge is not None
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the next connection will probably want something of the user: a password for one use, a web page."""
+        return self._used or self.asked_at_login
 
     @property
     def passphrase_given(self) -> bool:
@@ -67,11 +73,12 @@ class UserInput:
 
     def auth_token_received(self) -> None:
         """The engine has a token, which will do in place of the login."""
-        self._one_time = False
+        self._one_time = self.asked_at_login = False
 
     def before_attempt(self) -> list[str]:
         """Commands that make the engine ask again for what the server would not take a second time."""
         used, self._used = self._used, False
+        self.asked_at_login = False
         self.pkcs11.pin_is_settled()
         return ["forget-passwords"] if used else []
 
@@ -125,6 +132,7 @@ class UserInput:
 
     def pending(self, flags: str, text: str) -> Questions:
         """The question of CR_TEXT, asked while a login is under way."""
+        self.asked_at_login = True
         slot = InputSlot(PENDING, one_line(text), "E" not in flags.split(","))
         return Questions(InputGroup.CHALLENGE_AUTH_PENDING, (slot,), one_line(text), one_line(text))
 

@@ -13,6 +13,7 @@ from ....supervisor.bus.interface import Interface
 from ....supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from ....supervisor.bus.manager_api import MANAGER
 from ....supervisor.bus.session_api import SESSION
+from ....supervisor.bus.settings_api import PROFILE_SETTINGS
 from ....supervisor.bus.stub_api import BACKENDS
 from ...support.bus_fixture import ALICE, BOB, PROPERTIES, SERVICE, Client, PrivateBus, client, error, private_bus, run
 
@@ -24,7 +25,7 @@ _SYSTEM = """<policy context="default"><allow user="*"/><deny own="*"/><deny sen
 <allow send_destination="org.freedesktop.DBus"/></policy>
 """
 _VALUES = {"s": "x", "o": "/", "u": 1, "b": True, "v": Variant("s", "x")}
-_SERVICES = ((MANAGER, SESSION), (CONFIGURATION, PROFILE), (LOG, PROXY), (BACKENDS,))
+_SERVICES = ((MANAGER, SESSION, PROFILE_SETTINGS), (CONFIGURATION, PROFILE), (LOG, PROXY), (BACKENDS,))
 
 
 def _rules(*interfaces: Interface) -> str:
@@ -70,10 +71,12 @@ def test_declared_members_and_no_others_get_through(system_bus: PrivateBus, inte
             for interface in interfaces:
                 for row in interface.methods:
                     for_all = row.who not in (Who.ROOT, Who.SERVICE)
-                    assert await passes(alice, name, row.name, row.signature) == for_all, row.name
-                    assert await passes(root, name, row.name, row.signature) == (row.who is not Who.SERVICE), row.name
+                    assert await passes(alice, interface.name, row.name, row.signature) == for_all, row.name
+                    assert await passes(root, interface.name, row.name, row.signature) == (
+                        row.who is not Who.SERVICE
+                    ), row.name
                     if row.who is Who.SERVICE:
-                        assert await passes(owner, name, row.name, row.signature), row.name
+                        assert await passes(owner, interface.name, row.name, row.signature), row.name
             assert not await passes(alice, name, "Undeclared")
             assert not await passes(root, name, "Undeclared")
             assert not await passes(alice, "org.example.Other", "NewTunnel", "o")

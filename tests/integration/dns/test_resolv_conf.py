@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ....worker.helpers.resolv_conf import with_servers
 from ...lab.connection import CONFIGURATION, BusClient
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
@@ -64,7 +65,7 @@ class Place:
 
 
 def setters() -> list[psutil.Process]:
-    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"][:1] == [SETTER]]
+    return [one for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[:1] == [SETTER]]
 
 
 def test_names_are_looked_up_through_the_tunnel_and_the_file_comes_back(lab: Lab) -> None:
@@ -196,6 +197,13 @@ def test_a_killed_service_is_cleaned_up_after_at_the_next_start(lab: Lab) -> Non
     place.says("Gave back the name servers that an earlier instance had set for tun0")
     assert OF_RESOLV_CONF.read_text() == BEFORE
     assert place.address_of() == LAN
+
+
+def test_what_a_machine_had_that_lost_its_power_is_cleaned_up_at_the_next_start(lab: Lab) -> None:
+    """/run, where devices are noted, is empty then."""
+    OF_RESOLV_CONF.write_text(with_servers(BEFORE, [TUNNEL_ADDRESS], ["corp.example"]))
+    lab.supervisor().process.wait_line("Gave back the name servers that an earlier instance had set")
+    assert OF_RESOLV_CONF.read_text() == BEFORE
 
 
 def test_a_serving_process_that_dies_is_replaced(lab: Lab) -> None:

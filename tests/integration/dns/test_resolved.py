@@ -4,6 +4,7 @@ import re
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.processes import LabError
-from ...support.sessions import UserSession, until
+from ...support.sessions import CONNECTED, FAILED, UserSession, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
 WWW, CORP = "www.example", "host.corp.example"
@@ -35,14 +36,15 @@ class Place:
         options: Sequence[str] = (),
         port: int = 53,
         resolved: Mapping[str, bool] | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.lab = lab
         self.resolved = lab.resolved(**(resolved or {}))
-        lab.dns({WWW: [LAN], CORP: [LAN]}, only=False)
+        self.lan = lab.dns({WWW: [LAN], CORP: [LAN], **(names or {})}, only=False)
         if self.resolved.running:
             self.join_lan()
         lab.server(pushes=(*USUAL_PUSHES, *pushes))
-        lab.dns({WWW: [TUNNEL], CORP: [TUNNEL]}, address=TUNNEL_ADDRESS, port=port, only=False)
+        self.tunnel = lab.dns({WWW: [TUNNEL], CORP: [TUNNEL]}, address=TUNNEL_ADDRESS, port=port, only=False)
         self.options = options
         self.service = lab.supervisor(*options)
         self.before = self.state() if self.resolved.running else ""
@@ -55,17 +57,33 @@ class Place:
         self.lab.server(port=1195, subnet="198.18.1.0", subnet6="2001:db8:4::/64", pushes=pushes)
         self.lab.dns({WWW: [OTHER], CORP: [OTHER]}, address=OTHER_TUNNEL, only=False)
 
-    def session(self, user: BusClient | None = None, *, port: int = 1194, **overrides: str | bool) -> UserSession:
+    def session(
+        self,
+        user: BusClient | None = None,
+        *,
+        server: str = SERVER_ADDRESS,
+        port: int = 1194,
+        **overrides: str | bool,
+    ) -> UserSession:
         """A session that is not connected."""
         owner = user or self.lab.connection("alice")
-        profile = owner.import_profile("work", self.lab.profile(remotes=[f"{SERVER_ADDRESS} {port}"]))
+        profile = owner.import_profile("work", self.lab.profile(remotes=[f"{server} {port}"]))
         for name, value in overrides.items():
             kind = "b" if isinstance(value, bool) else "s"
             owner.call(profile, CONFIGURATION, "SetOverride", "sv", name.replace("_", "-"), [kind, value])
         return UserSession(owner, profile, owner.new_tunnel(profile))
 
-    def connected(self, user: BusClient | None = None, *, port: int = 1194, **overrides: str | bool) -> UserSession:
-        made = self.session(user, port=port, **overrides)
+    def strict_session(self) -> UserSession:
+        """One of alice's that cannot do without name servers."""
+        owner = self.lab.connection("alice")
+        profile = owner.import_profile("work", self.lab.profile())
+        owner.set_setting(profile, "dns-required", True)
+        return UserSession(owner, profile, owner.new_tunnel(profile))
+
+    def connected(
+        self, user: BusClient | None = None, *, server: str = SERVER_ADDRESS, port: int = 1194, **overrides: str | bool
+    ) -> UserSession:
+        made = self.session(user, server=server, port=port, **overrides)
         made.connect()
         return made
 
@@ -101,6 +119,10 @@ class Place:
         until(is_restored)
 
 
+def inspected(session: UserSession, name: str) -> Any:
+    return session.user.get(session.path, name, "net.openvpn.v3.sessions.inspect")
+
+
 def test_all_names_are_looked_up_through_the_tunnel_while_it_is_up(lab: Lab) -> None:
     place = Place(lab, DNS, DOMAIN)
     assert place.answers == (LAN, LAN)
@@ -108,6 +130,12 @@ def test_all_names_are_looked_up_through_the_tunnel_while_it_is_up(lab: Lab) -> 
     assert place.answers == (TUNNEL, TUNNEL)
     assert place.address_of("host") == TUNNEL  # the domain is searched
     place.says("198.18.0.1 by systemd-resolved for all names")
+    assert inspected(session, "name_servers") == [TUNNEL_ADDRESS]
+    assert inspected(session, "domains") == [".", "corp.example"]
+    assert inspected(session, "dns_backend") == (
+        "systemd-resolved (/etc/resolv.conf is a link to its stub-resolv.conf)"
+    )
+    assert inspected(session, "notices") == []
     session.call("Disconnect")
     assert place.answers == (LAN, LAN)
     place.restored()
@@ -163,8 +191,34 @@ def test_what_cannot_be_had_is_told_and_the_session_is_connected(
 ) -> None:
     place = Place(lab, DNS, DOMAIN, resolved=resolved)
     session = place.connected()
-    place.says(f"name server {TUNNEL_ADDRESS}: not used by this machine: systemd-resolved: {said}")
+    text = f"name server {TUNNEL_ADDRESS}: not used by this machine: systemd-resolved: {said}"
+    place.says(text)
+    assert any(notice.startswith(text) for notice in inspected(session, "notices"))
+    assert inspected(session, "name_servers") == []
     session.call("Disconnect")
+
+
+def test_a_session_that_cannot_do_without(lab: Lab) -> None:
+    """It connects with them, fails without, and ends when resolved comes back and no longer takes them."""
+    place = Place(lab, DNS, DOMAIN)
+    session = place.strict_session()
+    session.connect()
+    assert place.answers == (TUNNEL, TUNNEL)
+    other = place.strict_session()
+    other.call("Connect")
+    text = other.wait(FAILED)[2]
+    assert "dns-required" in text and "for all names are pending: another session of the same user has them" in text
+    assert place.answers == (TUNNEL, TUNNEL)
+    [polkit] = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "polkitd"]
+    before = session.seen
+    polkit.send_signal(signal.SIGSTOP)
+    try:
+        place.resolved.stop()
+        place.resolved.start()
+        text = session.wait(FAILED, before, deadline=60)[2]
+        assert text.startswith("DNS, which the setting dns-required") and "systemd-resolved: " in text
+    finally:
+        polkit.send_signal(signal.SIGCONT)
 
 
 def test_without_polkit_a_process_of_roots_does_it(lab: Lab) -> None:
@@ -185,7 +239,7 @@ def test_a_polkit_that_stands_still_keeps_nobody_from_connecting(lab: Lab) -> No
     polkit.send_signal(signal.SIGSTOP)
     try:
         session.call("Connect")
-        session.wait(7, deadline=30)
+        session.wait(CONNECTED, deadline=30)
         place.says("systemd-resolved: it does not answer in")
     finally:
         polkit.send_signal(signal.SIGCONT)
@@ -265,10 +319,23 @@ def test_routes_to_the_tunnels_own_name_server_survive_a_reconnection(lab: Lab) 
     routes = lab.client_side.routes("tun0")
     seen = session.seen
     session.call("Restart")
-    session.wait(7, since=seen)
+    session.wait(CONNECTED, since=seen)
     assert place.answers == (TUNNEL, TUNNEL)
     assert "a name server of this machine" not in place.service.log
     assert lab.client_side.routes("tun0") == routes
+    session.call("Disconnect")
+    place.restored()
+
+
+def test_the_servers_name_is_not_looked_up_through_the_tunnel_that_is_down(lab: Lab) -> None:
+    place = Place(lab, DNS, names={"vpn.example": [SERVER_ADDRESS]})
+    session = place.connected(server="vpn.example", persist_tun=True)
+    assert place.answers == (TUNNEL, TUNNEL)
+    seen = session.seen
+    session.call("Restart")
+    session.wait(CONNECTED, since=seen, deadline=30)
+    assert place.answers == (TUNNEL, TUNNEL)
+    assert "asked vpn.example" in place.lan.text and "asked vpn.example" not in place.tunnel.text
     session.call("Disconnect")
     place.restored()
 

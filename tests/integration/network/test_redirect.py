@@ -235,13 +235,23 @@ async def test_rules_that_somebody_removes_are_put_back(tmp_path: Path) -> None:
     shell("ip rule flush")
     shell("ip rule add pref 32766 lookup main")
     shell("ip rule add pref 32767 lookup default")
-    assert await notices.next() == ("s1", "another program removed routing rules of the tunnel; they are there again")
+    assert await notices.next() == (
+        "s1",
+        "another program removed rules or routes of the tunnel's default route; they are there again",
+    )
     await until(lambda: state() == before)
     # The first of one priority.
     rule = next(line for line in first if "lookup 5300" in line).partition(":")[0]
     shell(f"ip rule del pref {rule} lookup 5300")
     await until(lambda: state() == before)
     assert way(FAR) == devices[0]
+    shell("ip route flush table 5300")
+    shell("ip -6 route flush table 5300")
+    await until(lambda: way(FAR) == way(FAR6) == devices[0])
+    shell(f"ip link set {devices[0]} down")
+    assert way(FAR) == way(FAR6) == devices[1]
+    shell(f"ip link set {devices[0]} up")
+    await until(lambda: way(FAR) == way(FAR6) == devices[0])
     for engine in engines:
         os.close(engine)
     await net.close()

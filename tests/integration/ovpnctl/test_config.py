@@ -73,6 +73,7 @@ def test_manage_from_naming_to_unsetting(ovpnctl: Ovpnctl) -> None:
         "valid": True,
         "dns_scope": "global",
         "overrides": {"port-override": "443", "persist-tun": True, "proxy-password": "secret"},
+        "settings": None,  # no session manager runs
     }
     shown = ovpnctl.said("config-manage", "--show")
     assert "  Name: home office\n" in shown and "  persist-tun: true\n" in shown and "secret" not in shown

@@ -128,7 +128,8 @@ def test_its_files_are_its_own(lab: Lab) -> None:
             assert (found.st_uid, found.st_mode & 0o777) == (SERVICE.uid, 0o700), place
         assert (directory / "runtime" / "lock").stat().st_mode & 0o777 == 0o600
         # What the spawner mounts over it is its own affair.
-        assert {file.name for file in (directory / "runtime").iterdir()} == {"profiles", "sessions", "devices", "lock"}
+        directories = ("profiles", "sessions", "devices", "names")
+        assert {file.name for file in (directory / "runtime").iterdir()} == {*directories, "lock"}
 
 
 # --- privileges that are missing ---
@@ -176,7 +177,7 @@ def test_it_keeps_no_group_that_it_was_started_in(lab: Lab) -> None:
         wait_ready(lab)
         session = begin(lab)
         helpers = processes("openvpn3-service-sessionmgr: ")
-        assert len(helpers) == 4
+        assert len(helpers) == 5
         for pid in (service.pid, *helpers, session.worker.pid, session.engine.pid):
             assert field(pid, "Groups") == "", pid
         session.call("Disconnect")
