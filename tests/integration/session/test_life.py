@@ -117,14 +117,6 @@ def test_settings_are_in_place_when_connected_is_announced_and_gone_after_discon
     assert not {"203.0.113.0/24", "192.0.2.0/24", "198.18.0.0/24"} & side.routes()
 
 
-def test_dns_settings_are_left_out_with_a_warning(lab: Lab) -> None:
-    lab.server(pushes=["dhcp-option DNS 198.18.0.1"])
-    service = lab.supervisor()
-    session = begin(lab)
-    session.connect()
-    service.process.wait_line("WARNING: .*DNS settings")
-
-
 def test_two_sessions_at_once_and_one_profile_only_once(lab: Lab) -> None:
     lab.server()
     lab.supervisor()
