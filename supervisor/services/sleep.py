@@ -62,7 +62,13 @@ class Sleep:
             name, _, new_owner = message.body
             if name == _LOGIND:
                 self._runs(new_owner)
-        elif message.sender == self._owner != "" and message.member == "PrepareForSleep" and message.signature == "b":
-            if not message.body[0]:
-                self._log.info("The machine has slept: sessions look for their servers anew")
-                self._resumed()
+        elif self._has_slept(message):
+            self._log.info("The machine has slept: sessions look for their servers anew")
+            self._resumed()
+
+    def _has_slept(self, message: Message) -> bool:
+        return (
+            message.sender == self._owner != ""
+            and (message.interface, message.member, message.signature) == (_MANAGER, "PrepareForSleep", "b")
+            and not message.body[0]
+        )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..lab.network import CABLE, CLIENT_ADDRESS, CLIENT_ADDRESS6, ip
+from ..lab.network import CABLE, CLIENT_ADDRESS, ip
 from ..lab.openvpn import TUNNEL_ADDRESS, Server
 from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, CONNECTING, RECONNECTING, UserSession, until
@@ -18,11 +18,7 @@ NO_WAY = "No way to the server: waiting for a network"
 def link(world: World) -> Iterator[None]:
     """The first cable is as before in the end."""
     yield
-    client = world.lab.client_side.name
-    ip("-n", client, "link", "set", CABLE, "up")
-    ip("-n", client, "address", "replace", f"{CLIENT_ADDRESS}/24", "dev", CABLE)
-    ip("-n", client, "-6", "address", "replace", f"{CLIENT_ADDRESS6}/64", "dev", CABLE, "nodad")
-    world.default_by(CABLE)
+    world.cable_up()
 
 
 def heard_from(server: Server) -> set[str]:

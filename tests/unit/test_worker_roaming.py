@@ -105,7 +105,7 @@ def test_no_way_is_reported_and_the_connection_kept(protocol: str) -> None:
     with bare_worker(Phase.RUNNING) as worker:
         connected(worker, protocol)
         worker.tell(NONE)
-        assert worker.said() == worker.commands() == []  # it may be over in a moment
+        assert (worker.said(), worker.commands()) == ([], [])  # it may be over in a moment
         time_passes(worker)
         assert worker.said() == [messages.Reconnecting(0, "network-unreachable"), NO_WAY]
         worker.tell(THE_SAME)
@@ -149,4 +149,4 @@ def test_an_engine_that_is_not_to_connect_does_not(phase: Phase) -> None:
     with bare_worker(phase) as worker:
         for way in (NONE, THE_SAME, ANOTHER):
             worker.tell(way)
-        assert worker.commands() == worker.said() == []
+        assert (worker.commands(), worker.said()) == ([], [])
