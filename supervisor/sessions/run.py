@@ -255,8 +255,13 @@ class Run(WorkerListener):
         return warnings + names
 
     async def clear_network(self, *, keep: bool = False) -> None:
-        """Take all settings off the device, see Network.clear and Names.clear; what fails is logged."""
-        await self._context.names.clear(self.device, keep=keep)
+        """Take all settings off the device, see Network.clear and Names.clear; what fails is logged.
+
+        Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.
+        """
+        await asyncio.gather(self._context.names.clear(self.device, keep=keep), self._clear_device(keep))
+
+    async def _clear_device(self, keep: bool) -> None:
         try:
             await self._context.network.clear(self.device, keep=keep)
         except SystemFailure as error:

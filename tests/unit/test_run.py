@@ -9,10 +9,15 @@ import pytest
 from ...ipc import messages
 from ...ipc.codec import decode_to_worker, encode
 from ...policy.dbus_numbers import LogCategory, LogGroup
+from ...policy.dns import DnsSettings, NameServer
 from ...policy.limits import LOG_CREDIT
+from ...supervisor.dns import names as dns
+from ...supervisor.dns.backend import NoBackend
+from ...supervisor.dns.names import Names
 from ...supervisor.errors import ProtocolViolation, SystemFailure
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
 from ...supervisor.sessions import run as runs
@@ -38,7 +43,7 @@ class Books(Network, SessionJournal, UserIds):
     def __init__(self, done: Done, failing: bool) -> None:
         self._done = done
         self._failing = failing
-        self.roaming = Roaming(SerialExecutor("network"))
+        self.roaming = Roaming(SerialExecutor("ways"))
 
     protected = range(0)
 
@@ -131,6 +136,37 @@ def test_everything_is_given_back_once_and_in_order(failing: bool, goodbye: bool
         assert (done, run.uid, run.device) == (UNDONE, 0, "")
 
     run_test(body, failing=failing)
+
+
+class StandsStill(NoBackend):
+    """A back end that never answers when name servers are to be given back."""
+
+    by_domain = True
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    async def set(self, device: str, settings: DnsSettings) -> None:
+        pass
+
+    async def unset(self, device: str) -> None:
+        await asyncio.Event().wait()
+
+
+def test_traffic_is_not_sent_into_the_tunnel_until_name_servers_are_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dns, "DNS_DEADLINE", 10 * DEADLINE)
+    names = Names(StandsStill(), "", "any", MachineNameServers(), None, Log())
+
+    async def body(session: BareSession, done: Done) -> None:
+        run = await begin(session)
+        await names.apply(run.device, "s", UID, DnsSettings((NameServer("198.18.0.1"),)))
+        run.end(goodbye=False)
+        while UNDONE[0] not in done:
+            await asyncio.sleep(0)
+
+    run_test(body, names=names)
 
 
 def test_what_cannot_be_undone_is_logged_and_the_rest_is_undone() -> None:
