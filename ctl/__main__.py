@@ -18,6 +18,7 @@ from .session_acl import session_acl
 from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
 from .session_start import session_start
+from .status_command import status
 from .why_command import why
 
 
@@ -26,8 +27,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, inspect and why.  Results go to standard output, messages to
-    standard error.
+    The subcommands are those of openvpn3, plus check, inspect, status and why.  Results go to standard output,
+    messages to standard error.
     """
 
 
@@ -45,6 +46,7 @@ for command in (
     session_acl,
     session_auth,
     session_stats,
+    status,
     inspect_session,
     why,
     log,

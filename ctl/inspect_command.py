@@ -5,21 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import object_path, text
-from .exits import CommandError, CommandExit
 from .run import on_bus, print_json, put
 from .services import INSPECTION, SESSIONS
-from .sessions import readable_properties
+from .sessions import find_named, path_or_name, readable_properties
 
 if TYPE_CHECKING:
     from .bus import Bus
 
 Properties = dict[str, Any]
-
-
-def path_or_name(value: str) -> str:
-    """The argument that names a session.  Raises BadParameter."""
-    return object_path(value) if value.startswith("/") else text(value)
 
 
 @click.command("inspect", short_help="Show the processes of a session, and what confines them.")
@@ -59,26 +52,9 @@ def inspect_session(session: str, as_json: bool) -> None:
 
 async def _read(bus: "Bus", session: str) -> tuple[tuple[str, Properties], Properties]:
     """The path and properties of a session, and those of the interface for inspection."""
-    found = await _find(bus, session)
+    found = await find_named(bus, session)
     properties = await readable_properties(bus, found)
     return (found, properties), await bus.properties(SESSIONS, found, INSPECTION)
-
-
-async def _find(bus: "Bus", session: str) -> str:
-    """The path of the session that `session` names; root finds those of all users."""
-    if session.startswith("/"):
-        return session
-    reply = await bus.call(SESSIONS, "FetchAvailableSessions")
-    everything = await bus.all_properties(SESSIONS, reply.body[0])
-    paths = [path for path, one in everything.items() if session in (one.get("config_name"), one.get("device_name"))]
-    match paths:
-        case [path]:
-            return path
-        case []:
-            hint = "`ovpnctl sessions-list` shows yours."
-            raise CommandError(f"there is no session of a profile or device {session}", CommandExit.REFUSED, hint)
-    hint = f"Name one by its path: {', '.join(paths)}"
-    raise CommandError(f"{len(paths)} sessions are of profiles named {session}", CommandExit.REFUSED, hint)
 
 
 def _details(inspection: Properties) -> dict[int, dict[str, Any]]:

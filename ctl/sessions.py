@@ -58,11 +58,33 @@ async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:
     return properties
 
 
-async def inspected(bus: "Bus", path: str) -> dict[str, Any]:
+async def inspected(bus: "Bus", path: str, interface: str = INSPECTION) -> dict[str, Any]:
     """What this session manager alone tells of a session; nothing where another one runs, or it has been removed."""
     try:
-        return await bus.properties(SESSIONS, path, INSPECTION)
+        return await bus.properties(SESSIONS, path, interface)
     except CommandError as error:
         if error.status != CommandExit.REFUSED:
             raise
         return {}
+
+
+def path_or_name(value: str) -> str:
+    """The argument that names a session.  Raises BadParameter."""
+    return object_path(value) if value.startswith("/") else text(value)
+
+
+async def find_named(bus: "Bus", session: str) -> str:
+    """The path of the session that `session` names; root finds those of all users."""
+    if session.startswith("/"):
+        return session
+    reply = await bus.call(SESSIONS, "FetchAvailableSessions")
+    everything = await bus.all_properties(SESSIONS, reply.body[0])
+    paths = [path for path, one in everything.items() if session in (one.get("config_name"), one.get("device_name"))]
+    match paths:
+        case [path]:
+            return path
+        case []:
+            hint = "`ovpnctl sessions-list` shows yours."
+            raise CommandError(f"there is no session of a profile or device {session}", CommandExit.REFUSED, hint)
+    hint = f"Name one by its path: {', '.join(paths)}"
+    raise CommandError(f"{len(paths)} sessions are of profiles named {session}", CommandExit.REFUSED, hint)

@@ -9,10 +9,9 @@ import click
 
 from ..policy.dbus_numbers import StatusMajor
 from .exits import CommandExit, NotFound, sanitize
-from .inspect_command import path_or_name
 from .run import on_bus, print_json, put
 from .services import FAILURES, SESSIONS
-from .sessions import inspected
+from .sessions import inspected, path_or_name
 from .show import local_time, status_json, status_of, user_name
 from .status_text import Status
 

@@ -266,6 +266,15 @@ class Resolve(ToSupervisor, frozen=True):
     host: str
 
 
+class Negotiated(ToSupervisor, frozen=True):
+    """What engine and server have agreed on, all of it that is true now."""
+
+    handshake: int  # when they last exchanged keys, in seconds since 1970
+    tls: str  # version and cipher of the control channel
+    cipher: str  # of the data channel
+    gateways: tuple[str, ...]  # the server's end of the tunnel, at most one address for each version of IP
+
+
 class Servers(ToSupervisor, frozen=True):
     """The addresses that the engine talks to, or may try next: tell about the ways to them."""
 

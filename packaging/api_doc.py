@@ -13,12 +13,14 @@ from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.manager_api import ROOT_PATH as MANAGER_PATH
 from ..supervisor.bus.session_api import SESSION
 from ..supervisor.bus.settings_api import PROFILE_SETTINGS, SETTINGS_PATH
+from ..supervisor.bus.status_api import STATUS
 from ..supervisor.bus.stub_api import DEVICE, DEVICES_PATH, STUBS
 
 _OBJECTS = (
     (MANAGER, MANAGER_PATH),
     (SESSION, f"{MANAGER_PATH}/…"),
     (INSPECTION, f"{MANAGER_PATH}/…"),
+    (STATUS, f"{MANAGER_PATH}/…"),
     (FAILURES, f"{FAILURES_PATH}/UID"),
     (PROFILE_SETTINGS, SETTINGS_PATH),
     (CONFIGURATION, CONFIGURATION_PATH),
@@ -34,8 +36,9 @@ _INTRODUCTION = """\
 <!-- Generated from the interface tables; do not edit. -->
 # D-Bus interface
 
-The interface of OpenVPN 3 Linux, which existing front-ends use, and three of our own: `….inspect` on sessions,
-`….failures` on those that have failed, `….settings` for what only this session manager knows of profiles.  Types are
+The interface of OpenVPN 3 Linux, which existing front-ends use, and four of our own: `….inspect` and `….status` on
+sessions, `….failures` on those that have failed, `….settings` for what only this session manager knows of profiles.
+Types are
 D-Bus signatures.  *Who* is who may call or read; everybody else gets `Access denied`.  Members marked **not yet** are
 declared, and answered with `org.freedesktop.DBus.Error.NotSupported`.
 

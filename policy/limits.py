@@ -118,6 +118,9 @@ MAX_PUBLIC_IPV6 = 2**113  # the same of IPv6, two /16; beyond: the session fails
 MAX_NOTICES = 40
 FORWARD_HEARD = 0.5  # LogForward answered, until its caller listens; beyond: it misses the session's notices
 MAX_NOTICE = 320  # characters of one; beyond: it is cut
+MAX_ALGORITHM = 96  # characters of a cipher's name; beyond: the worker leaves it out, or is killed
+# routes of one session that its status lists, and the same of those that it waits for; beyond: they are counted
+MAX_SHOWN_ROUTES = 128
 MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyond: they are counted in the last
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails

@@ -10,9 +10,10 @@ from enum import Enum
 from ipaddress import ip_address
 
 from .dbus_numbers import HTTP_PROXIED
-from .limits import MAX_NOTICE, MAX_NOTICES, MAX_QUESTION, MAX_URL
+from .limits import MAX_ALGORITHM, MAX_NOTICE, MAX_NOTICES, MAX_QUESTION, MAX_URL
 
 _WEB_PAGE = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
+_ALGORITHM = re.compile(r"[A-Za-z0-9._ :+-]*")
 _MAX_HOST = 253  # characters of a host name (RFC 1035)
 
 
@@ -63,6 +64,20 @@ def is_endpoint(proto: str, address: str, port: int, name: str) -> bool:
         and 0 < port < 65536
         and _is_host_name(name)
     )
+
+
+def is_algorithm(name: str) -> bool:
+    """Whether a user may be shown this as the name of a cipher, or of a version of TLS with a cipher."""
+    return len(name) <= MAX_ALGORITHM and _ALGORITHM.fullmatch(name) is not None
+
+
+def are_gateways(addresses: Sequence[str]) -> bool:
+    """Whether these are addresses, at most one for each version of IP."""
+    try:
+        versions = [ip_address(one).version for one in addresses]
+    except ValueError:
+        return False
+    return len(versions) == len(set(versions)) and not any("%" in one for one in addresses)
 
 
 def _is_host_name(text: str) -> bool:

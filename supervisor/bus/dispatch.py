@@ -205,7 +205,7 @@ class Dispatcher:
             check_property_call(call)
             served = self._objects.at(path, destination)
             pending = self._properties.run(served, call, caller)
-            return None if pending is None else self._finish(call, pending, _NOTHING)
+            return None if pending is None else self._finish(call, *pending)
         if interface == _INTROSPECTABLE and member == "Introspect":
             check_signature(call.signature, "")
             pieces = self._objects.introspect(path, destination, caller)

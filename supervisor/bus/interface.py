@@ -133,7 +133,7 @@ class Interface(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One interface as one kind of object has it; compared by identity, and hashable.
 
     `denied` is the error text for callers who may not call or read a member, `denied_setting` for those who may not set
-    it.
+    it.  With `looks`, what `await target.look()` gives is what has the properties, asked for at each reading.
     """
 
     name: str
@@ -143,6 +143,7 @@ class Interface(msgspec.Struct, frozen=True, eq=False, dict=True):
     signals: tuple[Signal, ...] = ()
     denied: str = "Access denied"
     denied_setting: str = "Access denied"
+    looks: bool = False
 
     @cached_property
     def method(self) -> dict[str, Method]:

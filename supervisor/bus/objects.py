@@ -26,6 +26,13 @@ class Target(Protocol):
     def acl(self) -> Acl | None: ...
 
 
+class Looking(Target, Protocol):
+    """A target of an interface that `looks`."""
+
+    async def look(self) -> Any:
+        """What has an attribute for each property row, as it is now."""
+
+
 class BoundMethod(msgspec.Struct, frozen=True):
     """A method row and what answers it (None: not supported yet)."""
 

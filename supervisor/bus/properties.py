@@ -1,17 +1,18 @@
 """org.freedesktop.DBus.Properties: reading and setting properties, with the errors of GDBus."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from inspect import isawaitable
+from typing import Any, cast
 
 from dbus_fast import Message, MessageType, Variant
-from dbus_fast.signature import get_signature_tree
+from dbus_fast.signature import SignatureTree, get_signature_tree
 
 from ...policy.access import Caller, permitted
 from ..errors import AccessDenied, NotSupported
 from .budget import NoRoom
 from .connection import BusConnection
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
-from .objects import Reader, Served, check_signature, runs
+from .objects import Looking, Reader, Served, check_signature, runs
 from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
 from .wire import fits
 
@@ -42,12 +43,14 @@ class PropertyCalls:
         self._service_uid = service_uid
         self._log = log
 
-    def run(self, served: Served, call: Message, caller: Caller) -> Awaitable[None] | None:
-        """Answer `call`, which check_property_call has passed; or return what to await before an empty answer.
+    def run(self, served: Served, call: Message, caller: Caller) -> tuple[Awaitable[Any], SignatureTree] | None:
+        """Answer `call`, which check_property_call has passed; or return what to await for the answer, and its type.
 
         Raises CallRejected, CallerError, whatever a target raises.
         """
         served = served.part(call.body[0])
+        if served.interface.looks and call.member != "Set":
+            return self._look(served, call, caller)
         match call.member:
             case "Get":
                 self._get(served, call, caller)
@@ -58,15 +61,36 @@ class PropertyCalls:
         return None
 
     def _get(self, served: Served, call: Message, caller: Caller) -> None:
+        reader = self._reader(served, call, caller)
+        # Not verified: that costs more than the rest, and marshalling notices what the bus would mind.
+        value = Variant(reader.sent_as, reader.read(served.target), False)
+        self._replies.give(call, _VARIANT, [value])
+
+    def _reader(self, served: Served, call: Message, caller: Caller) -> Reader:
+        """The property that is to be got.  Raises CallRejected, AccessDenied, NotSupported."""
         interface, name = call.body
         reader = served.reader(interface, name)
         if not permitted(reader.row.who, caller, served.target.acl, self._service_uid):
             raise AccessDenied(served.interface.denied)
         if not reader.row.supported:
             raise NotSupported(name)
-        # Not verified: that costs more than the rest, and marshalling notices what the bus would mind.
-        value = Variant(reader.sent_as, reader.read(served.target), False)
-        self._replies.give(call, _VARIANT, [value])
+        return reader
+
+    def _look(self, served: Served, call: Message, caller: Caller) -> tuple[Awaitable[Any], SignatureTree] | None:
+        """Have the target look, if the caller may read any of what is asked for."""
+        target = cast(Looking, served.target)
+        if call.member == "Get":
+            return _one(target, self._reader(served, call, caller)), _VARIANT
+        found = [
+            reader
+            for who, run in runs(served.interface)
+            if permitted(who, caller, target.acl, self._service_uid)
+            for reader in run
+        ]
+        if found:
+            return _several(target, found), _DICTIONARY
+        self._replies.give(call, _DICTIONARY, [{}])
+        return None
 
     def _get_all(self, served: Served, call: Message, caller: Caller) -> None:
         if call.body[0] in _STANDARD_INTERFACES:
@@ -95,7 +119,7 @@ class PropertyCalls:
                 self._left_out(served, served.readers[name], error, caller)
             self._replies.give(call, _DICTIONARY, [sound])
 
-    def _set(self, served: Served, call: Message, caller: Caller) -> Awaitable[None] | None:
+    def _set(self, served: Served, call: Message, caller: Caller) -> tuple[Awaitable[None], SignatureTree] | None:
         interface, name, value = call.body
         row = served.reader(interface, name).row
         if row.writable_by is None:
@@ -111,7 +135,7 @@ class PropertyCalls:
             raise NotSupported(f"Setting {name}")
         result = getattr(served.target, row.setter)(caller, value.value)
         if isawaitable(result):
-            return self._finish_set(served, name, result, caller)
+            return self._finish_set(served, name, result, caller), _NOTHING
         self._announce(served, name, caller)
         self._replies.give(call, _NOTHING, [])
         return None
@@ -137,3 +161,14 @@ class PropertyCalls:
     def _left_out(self, served: Served, reader: Reader, error: Exception, caller: Caller) -> None:
         text = f"property {reader.row.name} of {served.path} cannot be read: {error!r}"
         self._log.error(text, user=caller.uid)
+
+
+async def _one(target: Looking, reader: Reader) -> Variant:
+    """One property, as it is now."""
+    return Variant(reader.sent_as, reader.read(await target.look()), False)
+
+
+async def _several(target: Looking, readers: Iterable[Reader]) -> dict[str, Variant]:
+    """Several of them, as they are now."""
+    found = await target.look()
+    return {reader.row.name: Variant(reader.sent_as, reader.read(found), False) for reader in readers}

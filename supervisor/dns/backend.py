@@ -2,8 +2,17 @@
 
 from abc import ABC, abstractmethod
 
-from ...policy.dns import DnsSettings
+import msgspec
+
+from ...policy.dns import EVERYTHING, DnsSettings
 from ..errors import SystemFailure
+
+
+class NamesInForce(msgspec.Struct, frozen=True):
+    """Name servers that this machine uses because of a device, and for which domains."""
+
+    servers: tuple[str, ...]
+    domains: tuple[str, ...]  # "." is all names; "~" begins those that are not searched
 
 
 class Backend(ABC):
@@ -21,6 +30,13 @@ class Backend(ABC):
         """Why it cannot have such name servers; "" if it can."""
         return ""
 
+    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
+        """What is in force for a device, for which `settings` have been set, as far as it is known.
+
+        Raises SystemFailure.
+        """
+        return described(settings)
+
     def left_behind(self) -> bool:
         """Whether an earlier instance has left something behind, whatever is noted of it."""
         return False
@@ -32,6 +48,15 @@ class Backend(ABC):
     @abstractmethod
     async def unset(self, device: str) -> None:
         """Give back what the machine had before.  Raises SystemFailure."""
+
+
+def described(settings: DnsSettings | None) -> NamesInForce:
+    """These settings as they are shown."""
+    if settings is None:
+        return NamesInForce((), ())
+    routing = [f"~{domain}" for domain in settings.routing if domain not in settings.search]
+    domains = (*([EVERYTHING] if settings.everything else ()), *settings.search, *routing)
+    return NamesInForce(tuple(server.text for server in settings.servers), domains)
 
 
 class NoBackend(Backend):

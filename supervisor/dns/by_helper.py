@@ -9,8 +9,8 @@ from ...policy.dns import MARK, DnsSettings
 from ...policy.limits import MAX_RESOLV_CONF
 from ..network.operational import operational
 from ..workers.names_client import NameSetterClient
-from .backend import Backend
-from .resolved import BUS_NAME, exists
+from .backend import Backend, NamesInForce
+from .resolved import BUS_NAME, Ask, exists, look
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 _USUAL_PORT = 53
@@ -63,8 +63,12 @@ class ResolvedByHelper(Backend):
     by_domain = True
     bus_name = BUS_NAME
 
-    def __init__(self, client: NameSetterClient) -> None:
+    def __init__(self, client: NameSetterClient, ask: Ask) -> None:
         self._client = client
+        self._ask = ask
+
+    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
+        return await look(self._ask, device)
 
     async def set(self, device: str, settings: DnsSettings) -> None:
         await operational(device)

@@ -20,13 +20,18 @@ class Grant(msgspec.Struct, frozen=True):
     """What a session has of what it asked for."""
 
     settings: DnsSettings
-    warnings: tuple[str, ...] = ()
+    waits: tuple[tuple[str, str], ...] = ()  # what it does not have yet, each with the reason
     notes: tuple[str, ...] = ()  # with names of other sessions, for root only
 
     @property
     def usable(self) -> bool:
         """Whether there is something to set: not if all that is asked for waits."""
-        return self.settings.everything or bool(self.settings.domains) or not self.warnings
+        return self.settings.everything or bool(self.settings.domains) or not self.waits
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The same for the session's user."""
+        return tuple(f"the tunnel's {what} are pending: {reason}" for what, reason in self.waits)
 
 
 class _Claim(msgspec.Struct):
@@ -102,14 +107,14 @@ class NameClaims:
         return ""
 
     def _granted(self, claim: _Claim) -> Grant:
-        warnings, notes = [], []
+        waits, notes = [], []
         for domain, taken in claim.waits.items():
             other = self._claims[self._holders[taken]]
             whose = "another user's session" if other.owner != claim.owner else "another session of the same user"
             names = "for all names" if domain == EVERYTHING else f"for names in {domain}"
-            warnings.append(f"the tunnel's name servers {names} are pending: {whose} has them")
+            waits.append((f"name servers {names}", f"{whose} has them"))
             notes.append(f"name servers {names} wait for session {other.session} of user {other.owner}")
-        return Grant(_limited(claim.wanted, claim.held), tuple(warnings), tuple(notes))
+        return Grant(_limited(claim.wanted, claim.held), tuple(waits), tuple(notes))
 
 
 def _with_those_above(domain: str) -> Iterator[str]:

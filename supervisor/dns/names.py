@@ -16,7 +16,7 @@ from ...policy.limits import DNS_DEADLINE
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
-from .backend import Backend
+from .backend import Backend, NamesInForce
 from .choice import Who
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
@@ -40,6 +40,7 @@ class _Device(msgspec.Struct):
     required: bool  # the session cannot do without
     touched: bool = False  # something may be set
     in_force: bool = False  # all of it is
+    failed: str = ""  # why it could not be set
 
 
 class Names:
@@ -64,6 +65,7 @@ class Names:
         self._log = log
         self._claims = NameClaims()
         self._devices: dict[str, _Device] = {}
+        self._refused: dict[str, tuple[str, str]] = {}  # by device: what its session does not get, and why
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -76,6 +78,23 @@ class Names:
         """What is set for a device; None if nothing is."""
         known = self._devices.get(device)
         return known.grant.settings if known and known.in_force else None
+
+    async def look(self, device: str) -> NamesInForce:
+        """What is in force for a device, asked for now where something can be asked.  Raises SystemFailure."""
+        known = self._devices.get(device)
+        if known is None or not known.touched:
+            return NamesInForce((), ())
+        return await self._backend.look(device, self.in_force(device))
+
+    def lacks(self, device: str) -> list[tuple[str, str]]:
+        """What a device's session wants and does not have, each with the reason."""
+        if device in self._refused:
+            return [self._refused[device]]
+        known = self._devices.get(device)
+        if known is None:
+            return []
+        failed = [(_servers(known.grant.settings), known.failed)] if known.failed else []
+        return [*known.grant.waits, *failed]
 
     async def recover(self) -> list[str]:
         """Give back what an earlier instance left behind; for which devices.  To be called first."""
@@ -122,7 +141,9 @@ class Names:
             return []
         if reason := self._refusal(owner, wanted):
             await self.clear(device)
+            self._refused[device] = _servers(wanted), reason
             return [f"{_servers(wanted)}: not used by this machine: {reason}"]
+        self._refused.pop(device, None)
         grant = self._claims.request(device, session, owner, wanted)
         for note in grant.notes:
             self._log.warn(note, group=LogGroup.NETCFG, session=session, user=owner)
@@ -136,6 +157,7 @@ class Names:
 
     async def clear(self, device: str, *, keep: bool = False) -> None:
         """Give back what a session had; with `keep` it will ask again in a while, and no other gets it meanwhile."""
+        self._refused.pop(device, None)
         known = self._devices.get(device)
         if known is None:
             return
@@ -182,7 +204,7 @@ class Names:
                 return []
             addresses = [server.address for server in settings.servers]
             self._machine.lend(device, addresses, alone=not self._backend.by_domain)
-            known.touched, known.in_force = True, False
+            known.touched, known.in_force, known.failed = True, False, ""
             try:
                 if self._backend.outlives_device and self._journal is not None:
                     self._journal.write(device)
@@ -190,7 +212,8 @@ class Names:
                     await self._backend.set(device, settings)
             except (SystemFailure, TimeoutError) as error:
                 self._start(self._unset_in_turn(device, known))  # it may take as long again
-                return [f"{_servers(settings)}: not used by this machine: {self._reason(error)}"]
+                known.failed = self._reason(error)
+                return [f"{_servers(settings)}: not used by this machine: {known.failed}"]
             known.in_force = True
             self._log.verb1(_described(settings, self._backend.name), group=LogGroup.NETCFG, session=known.session)
             return []

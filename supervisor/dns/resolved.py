@@ -10,15 +10,18 @@ from collections.abc import Awaitable
 from ipaddress import ip_address
 from typing import Any, Protocol
 
-from ...policy.dns import EVERYTHING, DnsSettings
+from dbus_fast import Variant
+
+from ...policy.dns import EVERYTHING, DnsSettings, NameServer
 from ...policy.limits import DNS_DEADLINE
 from ..bus.connection import BusRefused
 from ..errors import SystemFailure
 from ..network.operational import operational
-from .backend import Backend
+from .backend import Backend, NamesInForce
 
 BUS_NAME = "org.freedesktop.resolve1"
 _PATH = "/org/freedesktop/resolve1"
+_LINK = "org.freedesktop.resolve1.Link"
 _MANAGER = "org.freedesktop.resolve1.Manager"
 _DNSSEC = {"yes": "yes", "optional": "allow-downgrade", "no": "no", "": ""}
 _ERRORS = {
@@ -99,6 +102,10 @@ class Resolved(Backend):
         if exists(device):
             await self._call("RevertLink", _index(device))
 
+    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
+        """Ask systemd-resolved for what it has for the link."""
+        return await look(self._ask, device)
+
     def _servers(self, index: int, settings: DnsSettings) -> Awaitable[None]:
         rows: list[list[Any]] = []
         for server in settings.servers:
@@ -110,10 +117,38 @@ class Resolved(Backend):
         return self._call("SetLinkDNS", index, "a(iay)", [row[:2] for row in rows])
 
     async def _call(self, member: str, index: int, signature: str = "", *body: Any) -> None:
-        try:
-            await self._ask(BUS_NAME, _PATH, _MANAGER, member, f"i{signature}", [index, *body], deadline=DNS_DEADLINE)
-        except BusRefused as error:
-            raise SystemFailure(f"systemd-resolved: {_ERRORS.get(error.name) or error.text}") from error
+        await _asked(self._ask, _PATH, _MANAGER, member, f"i{signature}", [index, *body])
+
+
+async def look(ask: Ask, device: str) -> NamesInForce:
+    """What systemd-resolved has for a link, which it tells everybody.  Raises SystemFailure."""
+    (path,) = await _asked(ask, _PATH, _MANAGER, "GetLink", "i", [_index(device)])
+    (values,) = await _asked(ask, path, "org.freedesktop.DBus.Properties", "GetAll", "s", [_LINK])
+    servers = []
+    for _, address, port, sni in _value(values, "DNSEx", "a(iayqs)"):
+        if len(address) in (4, 16):
+            servers.append(NameServer(str(ip_address(bytes(address))), port, sni).text)
+    domains = []
+    everything = _value(values, "DefaultRoute", "b") is True
+    for domain, only_routing in _value(values, "Domains", "a(sb)"):
+        if domain == EVERYTHING:
+            everything = True
+        else:
+            domains.append(f"~{domain}" if only_routing else domain)
+    return NamesInForce(tuple(servers), (EVERYTHING, *domains) if servers and everything else tuple(domains))
+
+
+def _value(values: dict[str, Variant], name: str, signature: str) -> Any:
+    """A property; nothing if it is not there, or of another type."""
+    found = values.get(name)
+    return found.value if found is not None and found.signature == signature else ()
+
+
+async def _asked(ask: Ask, path: str, interface: str, member: str, signature: str, body: list[Any]) -> list[Any]:
+    try:
+        return await ask(BUS_NAME, path, interface, member, signature, body, deadline=DNS_DEADLINE)
+    except BusRefused as error:
+        raise SystemFailure(f"systemd-resolved: {_ERRORS.get(error.name) or error.text}") from error
 
 
 def _domains(settings: DnsSettings) -> list[list[Any]]:

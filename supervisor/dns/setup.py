@@ -64,7 +64,7 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "resolved":
         return Resolved(connection.ask)
     if choice.kind == "resolvectl":
-        return ResolvedByHelper(setter)
+        return ResolvedByHelper(setter, connection.ask)
     if choice.kind == "file":
         return ResolvConf(setter)
     if choice.kind in ("openresolv", "resolvconf"):

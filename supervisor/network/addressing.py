@@ -15,11 +15,12 @@ from ...policy.limits import MAX_WAYS
 from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import machine
+from . import in_force, machine
 from .claims import Claims, Conflict
 from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .guards import AddressGuards
+from .in_force import InForce
 from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
@@ -100,6 +101,11 @@ class Addressing:
         self._claims.release(name)
         self._look_at_pending()
         return device.entry
+
+    def look(self, name: str, found: InForce) -> Generator[None, None, None]:
+        """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""
+        if device := self._devices.get(name):
+            yield from in_force.look(device.entry, self._redirecting, self._claims, found)
 
     def clear(self, name: str, keep: bool) -> None:
         """Switch a device off and remove what is set on it, if anything is; `keep` as in Network.clear."""

@@ -22,6 +22,7 @@ from . import machine, tun
 from .addressing import Addressing
 from .device_routes import DeviceRoute
 from .firewall import Firewall
+from .in_force import InForce
 from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
 from .link_events import LinkEvents
 from .name_servers import MachineNameServers
@@ -79,6 +80,7 @@ class Network:
             terms=terms,
         )
         self._settling = False  # a pass over what is pending is about to begin
+        self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
@@ -148,6 +150,21 @@ class Network:
         finally:
             self._executor.submit(steps.close)
         return warnings
+
+    async def look(self, device: str) -> InForce:
+        """What the kernel has of a device's settings, as it says now.  Raises SystemFailure.
+
+        One is asked for after the other, so that whoever asks much delays those who do the same.
+        """
+        found = InForce()
+        async with limited(f"looking at {device}", NETWORK_DEADLINE), self._one_look:
+            steps = self._addressing.look(device, found)
+            try:
+                while await self._executor.run(_advance, steps):
+                    pass
+            finally:
+                self._executor.submit(steps.close)
+        return found
 
     async def clear(self, device: str, *, keep: bool = False) -> None:
         """Switch a device off and remove its addresses and routes; no effect if it has none, or has been removed.

@@ -157,6 +157,14 @@ class Claims:
         """Whether anybody waits for anything."""
         return bool(self._pending)
 
+    def waits(self, device: str) -> Iterator[tuple[Prefix, str]]:
+        """The routes that its session waits for, each with the reason; other requests may come between."""
+        for key, prefix in [(key, prefix) for key, prefix in self._pending.items() if key[0] == device]:
+            claim = self._claims.get(device)
+            if claim is not None and key in self._pending:
+                obstacle = self._obstacle(device, claim.owner, prefix, past=key[1].way is not None)
+                yield prefix, obstacle[0] if obstacle else "the machine has another route to it"
+
     def rest(self, device: str) -> None:
         """Forget what the device's session has and waits for, but keep others off its server, where it may return."""
         self._forget_routes(device)

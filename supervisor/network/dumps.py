@@ -90,10 +90,12 @@ def opened() -> Iterator[socket.socket]:
         yield link
 
 
-def addresses(link: socket.socket) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
-    """Of each address: its device's index, itself, and the network that is attached with it."""
-    for body in _dump(link, _GET_ADDRESS, _NEW_ADDRESS, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+def addresses(link: socket.socket, device: int = 0) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
+    """Of each address, or with `device` of its: the device's index, itself, and the network attached with it."""
+    for body in _dump(link, _GET_ADDRESS, _NEW_ADDRESS, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, device)):
         family, length, _, _, index = _ADDRESS.unpack_from(body)
+        if device not in (0, index):
+            continue
         attributes = attributes_of(body[_ADDRESS.size :])
         if family in (socket.AF_INET, socket.AF_INET6) and _IFA_ADDRESS in attributes:
             other = ip_address(attributes[_IFA_ADDRESS])  # the other end, or itself

@@ -119,6 +119,23 @@ class Redirecting:
             return f"{MAX_REDIRECTING} sessions have it already", ""
         return "", ""
 
+    def tables(self, name: str) -> tuple[int, ...]:
+        """The numbers of the tables of a device's session, those of its default route first."""
+        holder, numbers = self._holders.get(name), self._terms.numbers
+        return () if holder is None else (numbers.table_of(holder.place), numbers.local_table_of(holder.place))
+
+    def lacks(self, name: str) -> str:
+        """Why a session that wants the default route does not have it; "" if it has it, or does not want it."""
+        if waiting := self._waiting.get(name):
+            return self._obstacle(name, waiting.owner, waiting.redirect)[0] or "it is about to be set"
+        wanted = self._holders.get(name)
+        for other, holder in self._holders.items():
+            if wanted is None or other == name:
+                return ""
+            if versions(holder.redirect) & versions(wanted.redirect):
+                return "another session of the same user has it"
+        return ""
+
     # What is set
 
     def apply(self, name: str, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:

@@ -9,6 +9,7 @@ from dbus_fast import Variant
 from ...policy.access import Acl
 from ...policy.dns import DnsSettings
 from ...policy.sandbox.layers import Layer
+from ..dns.backend import described
 from ..dns.names import Names
 from ..workers.lookout import children
 from .session import Session
@@ -60,16 +61,11 @@ class Inspection:
 
     @property
     def name_servers(self) -> list[str]:
-        settings = self._dns
-        return [server.text for server in settings.servers] if settings else []
+        return list(described(self._dns).servers)
 
     @property
     def domains(self) -> list[str]:
-        settings = self._dns
-        if settings is None:
-            return []
-        routing = [f"~{domain}" for domain in settings.routing if domain not in settings.search]
-        return [*(["."] if settings.everything else []), *settings.search, *routing]
+        return list(described(self._dns).domains)
 
     @property
     def dns_backend(self) -> str:

@@ -18,9 +18,12 @@ from ...policy.sandbox.layers import Layer
 from ...policy.session_places import places, refusal
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
+from ..bus.interface import Interface
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
+from ..bus.objects import Target
 from ..bus.session_api import SESSION
 from ..bus.signals import Signals
+from ..bus.status_api import STATUS
 from ..errors import CallerError, SupervisorError, SystemFailure
 from ..logging.log import escape_control_characters
 from ..sandbox.pkcs11_providers import ListedProviders
@@ -31,6 +34,7 @@ from . import sharing
 from .context import SessionContext
 from .device_object import DeviceObjects
 from .failures import Failures
+from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
 from .past_failure import PastFailure
@@ -132,8 +136,10 @@ class SessionManager(SessionListener):
 
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
+        settings, trouble = await self._settings.of(profile)
         await self._wait_for_ending(caller)
-        # Where sessions belong to the profile's owner there is one for all users, and not all of them see it.
+        # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
+        # profile's owner there is one for all users, and not all of them see it.
         others = self._sessions.values() if profile.transfer_owner else self._seen_by(caller, starting=True)
         self._check_running(others, config_path)
         self._check_places(caller)
@@ -141,7 +147,6 @@ class SessionManager(SessionListener):
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
-        settings, trouble = await self._settings.of(profile)
         session = Session(
             path,
             config_path,
@@ -260,7 +265,11 @@ class SessionManager(SessionListener):
     # What happens to sessions
 
     def accepted(self, session: Session) -> None:
-        extensions = {INSPECTION: Inspection(session, self._layers_off, self._context.names)}
+        network, names = self._context.network, self._context.names
+        extensions: dict[Interface, Target] = {
+            INSPECTION: Inspection(session, self._layers_off, names),
+            STATUS: SessionInForce(session, network, names),
+        }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
         session.happened(Event.ACCEPTED)

@@ -96,6 +96,7 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.Notices: _permit(*_NEW, *_RELEASED, act=reports.notices),
     messages.Servers: _permit(*_RELEASED, act=reports.servers),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
+    messages.Negotiated: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.negotiated),
     messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
     messages.Pong: _permit(*State, act=reports.pong),
     messages.LogLine: _permit(*State, act=reports.log_line),

@@ -5,6 +5,7 @@ Every value comes from a process that parses a stranger's packets, so what goes 
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 
 import msgspec
@@ -14,7 +15,15 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, InputGroup, LogCategory, LogGroup
 from ...policy.limits import MAX_SERVER_ADDRESSES, MAX_STATUS_TEXT
 from ...policy.network import PolicyViolation
-from ...policy.reports import are_notices, is_address, is_endpoint, is_question, is_web_page
+from ...policy.reports import (
+    are_gateways,
+    are_notices,
+    is_address,
+    is_algorithm,
+    is_endpoint,
+    is_question,
+    is_web_page,
+)
 from ...policy.sandbox.layers import join
 from ..errors import ProtocolViolation, SystemFailure
 from .notices import Notices
@@ -39,6 +48,7 @@ class ReportedSession(ABC):
 
     state: State
     log: SessionLog
+    negotiated: messages.Negotiated | None
     notices: Notices
     statistics: Statistics
     user_input: UserInput
@@ -195,6 +205,14 @@ def notices(session: ReportedSession, run: Run, message: messages.Notices) -> No
     if not are_notices(message.texts):
         raise ProtocolViolation("it gives notices that cannot be shown")
     session.notices.said(message.about, message.texts)
+
+
+def negotiated(session: ReportedSession, run: Run, message: messages.Negotiated) -> None:
+    """What engine and server have agreed on; the time is the worker's word, within the present."""
+    if not (is_algorithm(message.tls) and is_algorithm(message.cipher) and are_gateways(message.gateways)):
+        raise ProtocolViolation("it reports a connection that cannot be shown")
+    handshake = min(max(message.handshake, 0), int(time.time()))
+    session.negotiated = msgspec.structs.replace(message, handshake=handshake)
 
 
 def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:

@@ -115,6 +115,8 @@ class Session(RunOwner, ReportedSession):
         self.status: tuple[int, int, str] = (0, 0, "")
         self.last_error: Failure | None = None  # why it failed or an attempt did, unless it connected since
         self.server = Server()  # the latest that it was connected to
+        self.connected_since = 0  # seconds since 1970, of the present connection or the last one
+        self.negotiated: messages.Negotiated | None = None  # with the server, for that connection
         self.reached = Reached.PROFILE  # at most
         self.notices = Notices()
         self.statistics = Statistics()
@@ -174,6 +176,7 @@ class Session(RunOwner, ReportedSession):
     def _begin_run(self) -> None:
         assert self._spec is not None
         self.notices.clear()
+        self.negotiated = None
         before = self._latest_run.ended if self._latest_run is not None else None
         self.run = self._latest_run = Run(self, self._spec, self._context, after=before)
 
@@ -390,6 +393,8 @@ class Session(RunOwner, ReportedSession):
         self.happened(Event.URL_NEEDED, url)
 
     def connected(self, server: Server) -> None:
+        if self.state is not State.CONNECTED:
+            self.connected_since = int(time.time())
         self.server = server
         self.last_error = None
         self.user_input.withdraw()

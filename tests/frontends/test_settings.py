@@ -44,3 +44,20 @@ def test_a_profile_with_settings_is_used_by_their_command(stage: Stage) -> None:
     settings = json.loads(told.stdout)["settings"]
     assert settings == {"redirect-optional": True, "dns-required": True}
     assert stage.openvpn3("config-remove", "--config", "work", "--force").status == 0
+
+
+def test_what_is_kept_of_a_profile_that_their_command_removes_is_forgotten(stage: Stage) -> None:
+    """At the latest when its owner sets something of another one."""
+    kept = stage.lab.service_directory / "state/settings"
+    for name, more in (("gone", ["--persistent"]), ("there", ["--persistent"]), ("brief", [])):
+        stage.openvpn3("config-import", "--config", stage.profile(), "--name", name, *more)
+        done = stage.lab.ovpnctl("alice", "config-manage", "--config", name, "--redirect-optional", "yes")
+        assert done.returncode == 0, done
+    stage.openvpn3("config-remove", "--config", "gone", "--force")
+    manage = ("config-manage", "--config", "there", "--dns-required", "yes", "--json")
+    there = json.loads(stage.lab.ovpnctl("alice", *manage).stdout)["path"]
+    [file] = kept.iterdir()
+    assert json.loads(file.read_text()).keys() == {there}
+    listed = json.loads(stage.lab.ovpnctl("alice", "configs-list", "--json").stdout).values()
+    assert {(one["name"], one["settings"]["dns-required"]) for one in listed} == {("there", True), ("brief", False)}
+    assert all(one["settings"]["redirect-optional"] for one in listed)

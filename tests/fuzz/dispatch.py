@@ -32,11 +32,14 @@ from ...supervisor.bus.connection import BUS_PATH, BusConnection, BusRefused
 from ...supervisor.bus.dispatch import Dispatcher
 from ...supervisor.bus.inbound import BUS, Inbound
 from ...supervisor.bus.inspection_api import INSPECTION
+from ...supervisor.bus.interface import Interface
 from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
+from ...supervisor.bus.objects import Target
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.settings_api import SETTINGS_PATH
 from ...supervisor.bus.signals import Signals
+from ...supervisor.bus.status_api import STATUS
 from ...supervisor.logging.log import Log
 from ...supervisor.sandbox.pkcs11_providers import ListedProviders
 from ...supervisor.services.configuration import ConfigurationService
@@ -47,6 +50,7 @@ from ...supervisor.services.profile_store import PATH_PREFIX, ProfileStore
 from ...supervisor.services.stubs import export_stubs
 from ...supervisor.sessions.failures import Failures
 from ...supervisor.sessions.forwarding import Forwarder
+from ...supervisor.sessions.in_force import SessionInForce
 from ...supervisor.sessions.inspection import Inspection
 from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.session_object import SessionObject
@@ -187,7 +191,11 @@ class Dispatch:
     def _session(self, state: State) -> BareSession:
         session = BareSession(state, self.context, self.manager, SESSION_PATHS[state], _UIDS[OWNER])
         self.manager._sessions[session.path] = session
-        extensions = {INSPECTION: Inspection(session, {}, self.context.names)}
+        network, names = self.context.network, self.context.names
+        extensions: dict[Interface, Target] = {
+            INSPECTION: Inspection(session, {}, names),
+            STATUS: SessionInForce(session, network, names),
+        }
         self.dispatcher.export(
             session.path,
             SESSION,

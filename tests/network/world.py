@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from ..lab.lab import Lab
-from ..lab.network import CABLE, CLIENT_ADDRESS, SERVER_ADDRESS, SERVER_ADDRESS6, Capture, ip
+from ..lab.network import CABLE, CLIENT_ADDRESS, CLIENT_ADDRESS6, SERVER_ADDRESS, SERVER_ADDRESS6, Capture, ip
 from ..lab.openvpn import PORT, TUNNEL_ADDRESS6
 from ..lab.processes import DEADLINE, LabError
 from ..lab.service import Service
@@ -71,6 +71,14 @@ class World:
         ip("-n", self._client.name, "route", "replace", "default", "via", gateways[0])
         ip("-n", self._client.name, "-6", "route", "replace", "default", "via", gateways[1])
 
+    def cable_up(self) -> None:
+        """The first cable has its link and addresses again."""
+        name = self._client.name
+        ip("-n", name, "link", "set", CABLE, "up")
+        ip("-n", name, "address", "replace", f"{CLIENT_ADDRESS}/24", "dev", CABLE)
+        ip("-n", name, "-6", "address", "replace", f"{CLIENT_ADDRESS6}/64", "dev", CABLE, "nodad")
+        self.default_by(CABLE)
+
     def no_default(self, *exceptions: str) -> None:
         """The client has no default route, only ones to these addresses."""
         for address in exceptions:
@@ -83,9 +91,10 @@ class World:
         shown = [ip("-n", self._client.name, "-o", "link"), ip("-n", self._client.name, "-o", "address")]
         for version in ("-4", "-6"):
             shown += [ip("-n", self._client.name, version, *what.split()) for what in ("rule", "route show table all")]
-        # How long router advertisements are good for, and whether a link has been seen to be up yet.
+        # Not in which order devices came up, how long router advertisements are good for, and whether a link has been
+        # seen to be up yet.
         return "\n".join(
-            line.split(" valid_lft")[0] for one in shown for line in one.splitlines() if "fe80" not in line
+            sorted(line.split(" valid_lft")[0] for one in shown for line in one.splitlines() if "fe80" not in line)
         )
 
     def check_unchanged(self) -> None:

@@ -18,6 +18,8 @@ from ...supervisor.dns.names import Names
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
 from ...supervisor.network.name_servers import MachineNameServers
+from ...supervisor.network.roaming import Roaming
+from ...supervisor.network.serial_executor import SerialExecutor
 from ...supervisor.sessions.context import SessionContext
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.journal import SessionJournal
@@ -53,6 +55,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
     network = Network.__new__(Network)
     network._exempt = set()
+    network.roaming = Roaming(SerialExecutor("network"))
     context = SessionContext(
         log=Log(),
         network=network,

@@ -14,9 +14,10 @@ from ...supervisor.bus.log_api import LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.settings_api import PROFILE_SETTINGS
+from ...supervisor.bus.status_api import STATUS
 from ...supervisor.bus.stub_api import BACKENDS
 
-INTERFACES = (MANAGER, SESSION, INSPECTION, PROFILE_SETTINGS, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
+INTERFACES = (MANAGER, SESSION, INSPECTION, STATUS, PROFILE_SETTINGS, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
 _STANDARD = {
     "org.freedesktop.DBus.Properties": ("Get", "GetAll", "Set"),
     "org.freedesktop.DBus.Introspectable": ("Introspect",),

@@ -43,6 +43,7 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.Notices(About.CONNECTION, ("route 192.0.2.0/24 is left out",)),
         messages.Servers(("198.51.100.1",)),
         messages.Resolve("vpn.example"),
+        messages.Negotiated(1, "TLSv1.3 TLS_AES_256_GCM_SHA384", "AES-256-GCM", ("198.18.0.1",)),
         messages.Traffic(1, 2),
         messages.Pong(),
         messages.LogLine(LogCategory.INFO, "hello"),

@@ -38,6 +38,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.Notices: f"{_JUDGED} {_RELEASED}",
     messages.Servers: _RELEASED,
     messages.Resolve: _RELEASED,
+    messages.Negotiated: _WITH_ENGINE,
     messages.Traffic: _WITH_ENGINE,
     messages.Pong: _ANY,
     messages.LogLine: _ANY,

@@ -15,6 +15,7 @@ from ...supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.settings_api import PROFILE_SETTINGS
+from ...supervisor.bus.status_api import STATUS
 from ...supervisor.bus.stub_api import DEVICE, STUBS
 from ...supervisor.start.allocator import ENVIRONMENT
 
@@ -62,6 +63,7 @@ def test_the_document_has_every_member_and_marks_what_does_not_work_yet() -> Non
         MANAGER,
         SESSION,
         INSPECTION,
+        STATUS,
         FAILURES,
         PROFILE_SETTINGS,
         CONFIGURATION,

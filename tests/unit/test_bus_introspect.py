@@ -12,9 +12,10 @@ from ...supervisor.bus.interface import Interface
 from ...supervisor.bus.introspect import node_xml
 from ...supervisor.bus.manager_api import MANAGER
 from ...supervisor.bus.session_api import SESSION
+from ...supervisor.bus.status_api import STATUS
 
 ALL = pytest.mark.parametrize(
-    "interface", [MANAGER, SESSION, INSPECTION, CONFIGURATION, PROFILE], ids=lambda interface: interface.title
+    "interface", [MANAGER, SESSION, INSPECTION, STATUS, CONFIGURATION, PROFILE], ids=lambda interface: interface.title
 )
 
 

@@ -60,6 +60,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.Notices(About.PROFILE, ("float is ignored: not needed",)),
     messages.Servers(("198.51.100.1", "2001:db8::1")),
     messages.Resolve("vpn.example"),
+    messages.Negotiated(1, "TLSv1.3 TLS_AES_256_GCM_SHA384", "AES-256-GCM", ("198.18.0.1",)),
     messages.Traffic(1, 2),
     messages.Pong(),
     messages.LogLine(LogCategory.INFO, "hello"),

@@ -76,6 +76,11 @@ def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
         (messages.Accepted(7), State.REVIVING, "log level 7"),
         (messages.Traffic(-1, 0), State.CONNECTED, "backwards"),
         (messages.Traffic(2**63, 0), State.CONNECTED, "backwards"),
+        (messages.Negotiated(1, "x" * 97, "", ()), State.CONNECTED, "cannot be shown"),
+        (messages.Negotiated(1, "", "AES\x1b[2J", ()), State.CONNECTED, "cannot be shown"),
+        (messages.Negotiated(1, "", "", ("198.18.0.1", "198.18.0.2")), State.CONNECTED, "cannot be shown"),
+        (messages.Negotiated(1, "", "", ("fe80::1%tun0",)), State.CONNECTED, "cannot be shown"),
+        (messages.Negotiated(1, "", "", ("host",)), State.CONNECTED, "cannot be shown"),
     ],
 )
 def test_values_that_make_no_sense_are_a_fault(message: messages.ToSupervisor, state: State, said: str) -> None:

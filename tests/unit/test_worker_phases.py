@@ -19,6 +19,7 @@ EXPECTED: dict[str, list[tuple[tuple[str, ...], str, str]]] = {
         (("HELD", "WAITING", "RUNNING", "PAUSED"), "RUNNING", "START_DEADLINE INTERRUPT ALLOW_ATTEMPT"),
         (("PAUSING",), "RUNNING", "START_DEADLINE ALLOW_ATTEMPT"),
     ],
+    "WAY_CHANGED": [(("RUNNING",), "RUNNING", "INTERRUPT ALLOW_ATTEMPT")],
     "DISCONNECT": [((*BEFORE, *WITH_ENGINE), "STOPPING", "END_ENGINE")],
     "ENGINE_STARTED": [(("NEW",), "STARTING", "")],
     "ENGINE_HOLDS": [

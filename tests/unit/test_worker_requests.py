@@ -32,6 +32,7 @@ ALLOWED = {
     messages.Resolved("vpn.example", ("198.51.100.1",), ""): RUNS,
     messages.SetLogLevel(6): set(Phase),
     messages.LogCredit(10): set(Phase),
+    messages.Way(there=True, moved=True): RUNS,
     messages.Ping(): set(Phase),
 }
 

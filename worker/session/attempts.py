@@ -72,6 +72,8 @@ class Attempts:
 
     def schedule(self) -> None:
         """Let the engine, which holds, try again after a while."""
+        if self.wait_for_way():
+            return
         pause = min(max(self._suggested_pause, _LEAST_PAUSE), _LONGEST_PAUSE)
         self._timers.set("release", 0.0 if self._at_once else pause, self.allow)
 
@@ -88,6 +90,17 @@ class Attempts:
         self._way_changed = not self._connected and not self.engine_holds
         if there:
             self._waiting_for_way = False
+
+    def wait_for_way(self) -> bool:
+        """Whether the engine, which holds, has to wait until there is a way to a server; users are told so."""
+        self.follow_way(self.remotes.addresses())
+        if self._way_there:
+            return False
+        self._cancel_release()
+        if not self._waiting_for_way:
+            self._waiting_for_way = True
+            self.report_no_way()
+        return True
 
     def report_no_way(self) -> None:
         """Tell the session's users that there is no way to the server."""
@@ -229,11 +242,7 @@ class Attempts:
         self._cancel_release()
         if not self.engine_holds:
             return
-        self.follow_way(self.remotes.addresses())
-        if not self._way_there:
-            if not self._waiting_for_way:
-                self._waiting_for_way = True
-                self.report_no_way()
+        if self.wait_for_way():
             return
         if not self.remotes.usable:
             self.remotes.forget_failures()

@@ -199,6 +199,7 @@ def _login_refused(session: WorkerSession, failure: Failure | None) -> bool:
 def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
     session.pushed.heard(text)
+    session.negotiation.heard(text)
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")

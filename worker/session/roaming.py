@@ -64,7 +64,7 @@ class Roaming:
         if self._attempts.is_connected:
             self._while_connected(message)
         elif self._attempts.engine_holds:
-            if message.there:
+            if not self._attempts.wait_for_way():
                 self._machine.happened(Event.WAY_CHANGED)
         elif not self._user_input.asked_at_login:  # else the server waits for its user
             if message.moved:

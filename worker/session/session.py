@@ -38,12 +38,13 @@ from .attempts import Attempts
 from .dialogue import Dialogue
 from .downlink import Downlink
 from .engine import Engine
+from .negotiation import Negotiation
 from .phases import Action, Event, Phase, PhaseMachine
 from .pushed import Pushed
 from .remotes import Remotes
 from .roaming import Roaming
 from .route_names import RouteNames
-from .routes import Routes
+from .routes import Routes, Tunnel
 from .timers import Timers
 from .uplink import Uplink
 from .user_input import UserInput
@@ -83,6 +84,7 @@ class WorkerSession:
         self.endpoint_reported = False  # not before the bytes so far are counted
         self.network: NetworkSettings | None = None  # asked for last
         self.pushed = Pushed()
+        self.negotiation = Negotiation()
         self.route_names = RouteNames(self.uplink, timers, self.attempts.looking_up)
         self.proxy_refusals = 0
         self.exit_reason = ""  # why the engine says it exits
@@ -202,6 +204,7 @@ class WorkerSession:
         if not self.pushed.complete:
             routes.problems.append("the server pushes more than is read: options may be missing")
         options = (*of_profile, *self.pushed.options)
+        self.negotiation.device_up(Tunnel.of(environment, (), options, "").gateways)
         dns, dns_warnings = dns_settings.requested(of_profile, self.pushed.options, self.overrides)
         if self.dns_required and dns is None and self.overrides.dns_setup and dns_settings.asked_for(options):
             self.machine.failed(
@@ -345,6 +348,8 @@ class WorkerSession:
             before_in, before_out = self.bytes_before
             self.bytes_before = (before_in + self.bytes_now[0], before_out + self.bytes_now[1])
         self.bytes_now = (bytes_in, bytes_out)
+        if news := self.negotiation.news():
+            self.uplink.tell(news)
         self.roaming.counted(bytes_in, bytes_out)
         total_in, total_out = self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out
         self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))

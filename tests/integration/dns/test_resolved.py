@@ -22,6 +22,8 @@ WWW, CORP = "www.example", "host.corp.example"
 OTHER_TUNNEL = "198.18.1.1"
 DNS = f"dhcp-option DNS {TUNNEL_ADDRESS}"
 DOMAIN = "dhcp-option DOMAIN corp.example"
+STATUS = "net.openvpn.v3.sessions.status"
+NAMES = ("name_servers", "domains", "pending")
 
 
 class Place:
@@ -160,6 +162,16 @@ def test_a_server_may_give_ports_and_the_domains_that_it_knows(lab: Lab) -> None
     place = Place(lab, *pushes, "dns search-domains corp.example", port=5353)
     session = place.connected()
     assert place.answers == (LAN, TUNNEL)
+    session.call("Disconnect")
+    place.restored()
+
+
+def test_a_server_may_want_them_asked_over_tls_and_verified(lab: Lab) -> None:
+    of_server = ("address 192.0.2.7", "transport DoT", "sni dns.example", "dnssec optional")
+    place = Place(lab, *(f"dns server 0 {one}" for one in of_server))
+    session = place.connected()
+    shown = {what: place.resolved.ctl(what, "tun0").split(": ")[1].strip() for what in ("dns", "dnsovertls", "dnssec")}
+    assert shown == {"dns": "192.0.2.7#dns.example", "dnsovertls": "yes", "dnssec": "allow-downgrade"}
     session.call("Disconnect")
     place.restored()
 
@@ -348,3 +360,35 @@ def test_a_killed_service_leaves_nothing_when_the_next_one_has_started(lab: Lab)
     until(lambda: place.answers == (LAN, LAN))
     lab.supervisor(*place.options)
     place.restored()
+
+
+def test_the_status_shows_what_resolved_has_and_what_it_does_not(lab: Lab) -> None:
+    place = Place(lab, DNS, DOMAIN)
+    place.add_server(f"dhcp-option DNS {OTHER_TUNNEL}", "dhcp-option DOMAIN other.example")
+    session = place.connected()
+    second = place.connected(port=1195)
+    first, other = ({name: one.user.get(one.path, name, STATUS) for name in NAMES} for one in (session, second))
+    assert first == {"name_servers": [TUNNEL_ADDRESS], "domains": [".", "corp.example"], "pending": []}
+    waits = ["name servers for all names", "another session of the same user has them"]
+    assert other == {"name_servers": [OTHER_TUNNEL], "domains": ["other.example"], "pending": [waits]}
+    place.resolved.ctl("dns", "tun0", "203.0.113.53")  # the administrator
+    place.resolved.ctl("domain", "tun0", "~admin.example")
+    place.resolved.ctl("default-route", "tun0", "no")
+    assert session.user.get(session.path, "name_servers", STATUS) == ["203.0.113.53"]
+    assert session.user.get(session.path, "domains", STATUS) == ["~admin.example"]
+    place.resolved.process.signal(signal.SIGSTOP)
+    try:
+        assert session.user.get(session.path, "unknown", STATUS) == ["systemd-resolved: it does not answer in 3 s"]
+    finally:
+        place.resolved.process.signal(signal.SIGCONT)
+    session.call("Disconnect")
+    until(lambda: second.user.get(second.path, "pending", STATUS) == [])
+    second.call("Disconnect")
+
+
+def test_the_status_says_why_name_servers_are_not_used(lab: Lab) -> None:
+    place = Place(lab, DNS, resolved={"on_bus": False})
+    session = place.connected()
+    said = ["name server 198.18.0.1", "systemd-resolved: it does not run"]
+    assert session.user.get(session.path, "pending", STATUS) == [said]
+    assert session.user.get(session.path, "name_servers", STATUS) == []

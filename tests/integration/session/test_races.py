@@ -45,6 +45,23 @@ def test_a_second_pause_is_over_only_when_traffic_has_stopped_again(lab: Lab) ->
     assert session.minors.count(PAUSED) == 1
 
 
+def test_two_sessions_of_a_profile_that_are_asked_for_at_once(lab: Lab) -> None:
+    """One of them is started, and the other call refused."""
+    lab.supervisor()
+    one, other = lab.connection("alice"), lab.connection("alice")
+    for persistent in (True, False) * 4:
+        profile = one.import_profile("work", lab.profile(), persistent=persistent)
+        calls = [(user, user.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)) for user in (one, other)]
+        made = []
+        for user, call in calls:
+            try:
+                made += user.finish_call(call)
+            except BusError as error:
+                assert "already running" in str(error)
+        [session] = made
+        one.session(session, "Disconnect")
+
+
 def test_an_engine_that_stands_still_fails_the_pause(lab: Lab) -> None:
     lab.server()
     lab.supervisor("--stopped-grace=0")
