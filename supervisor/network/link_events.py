@@ -35,17 +35,7 @@ class LinkEvents:
         """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
         if self._socket is not None:
             return
-        try:
-            listening = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-            )
-            try:
-                listening.bind((0, _RTMGRP_LINK))
-            except OSError:
-                listening.close()
-                raise
-        except OSError as error:
-            raise SystemFailure(f"cannot listen for the removal of devices: {error.strerror}") from error
+        listening = notifications(_RTMGRP_LINK, "the removal of devices")
         self._socket = listening
         asyncio.get_running_loop().add_reader(listening.fileno(), self._readable)
 
@@ -76,6 +66,26 @@ class LinkEvents:
                 gone.update(removed_links(data))
         if gone:
             self._removed(frozenset(gone))
+
+
+def notifications(groups: int, what: str, prepare: Callable[[socket.socket], None] = lambda _: None) -> socket.socket:
+    """A socket that receives these groups of the kernel's notifications; `prepare` is called before the first can come.
+
+    Raises SystemFailure, which says `what` cannot be heard of.
+    """
+    try:
+        listening = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        try:
+            prepare(listening)
+            listening.bind((0, groups))
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise SystemFailure(f"cannot listen for {what}: {error.strerror}") from error
+    return listening
 
 
 def removed_links(data: bytes) -> list[int]:

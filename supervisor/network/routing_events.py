@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable
 
 from ...policy.limits import ROUTING_EVENTS_PAUSE
-from ..errors import SystemFailure
 from .dumps import PAST
+from .link_events import notifications
 
 # linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE, and the group of
 # IPv6 rules, which has a number only
@@ -41,19 +41,7 @@ class RoutingEvents:
         """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
         if self._socket is not None:
             return
-        try:
-            listening = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-            )
-            try:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-                no_routes_of_sessions(listening)
-                listening.bind((0, _GROUPS))
-            except OSError:
-                listening.close()
-                raise
-        except OSError as error:
-            raise SystemFailure(f"cannot listen for changes of routes: {error.strerror}") from error
+        listening = notifications(_GROUPS, "changes of routes", _modest)
         self._socket = listening
         self._listen()
 
@@ -86,6 +74,11 @@ class RoutingEvents:
             except OSError:
                 pass  # ENOBUFS: some are lost, which is a change
         self._changed()
+
+
+def _modest(listening: socket.socket) -> None:
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    no_routes_of_sessions(listening)
 
 
 def no_routes_of_sessions(listening: socket.socket) -> None:
