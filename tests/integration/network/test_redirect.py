@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ....policy.limits import MAX_REDIRECTED_NETWORKS
 from ....policy.network import NetworkSettings
 from ....policy.redirect import Redirect
 from ....supervisor.errors import SystemFailure
+from ....supervisor.network.apply import Network
 from ....supervisor.network.claims import Conflict
 from ....supervisor.network.redirecting import Redirecting
 from ....supervisor.network.rules import Numbers, TableRoute
@@ -83,6 +84,20 @@ def unchanged() -> Iterator[None]:
     assert state() == before
 
 
+@contextlib.asynccontextmanager
+async def one_session(place: Path) -> AsyncIterator[tuple[Network, str]]:
+    """A machine with the network of a service, and the device of a session; in the end all is as before."""
+    machine()
+    net = network(place)
+    with unchanged():
+        device = await net.create_device("s1", UID, OWNER)
+        engine = attach(device)
+        yield net, device
+        os.close(engine)
+        await net.delete_device(device)
+    await net.close()
+
+
 @isolated
 async def test_everything_goes_through_the_device_but_what_engines_send(tmp_path: Path) -> None:
     machine()
@@ -132,48 +147,27 @@ async def test_a_dead_engine_leaves_ipv4_open(tmp_path: Path) -> None:
 
 @isolated
 async def test_ipv6_that_is_blocked(tmp_path: Path) -> None:
-    machine()
-    net = network(tmp_path)
-    with unchanged():
-        device = await net.create_device("s1", UID, OWNER)
-        engine = attach(device)
+    async with one_session(tmp_path) as (net, device):
         await net.apply(device, redirected(Redirect(("0.0.0.0/0", "::/0"), block_ipv6=True)))
         assert way(FAR) == device
         assert way(FAR6) == ""
         assert way(FAR6, UID) == way(NEIGHBOUR6) == "eth0"
-        os.close(engine)
-        await net.delete_device(device)
-    await net.close()
 
 
 @isolated
 async def test_networks_of_the_machine_that_are_blocked(tmp_path: Path) -> None:
-    machine()
-    net = network(tmp_path)
-    with unchanged():
-        device = await net.create_device("s1", UID, OWNER)
-        engine = attach(device)
+    async with one_session(tmp_path) as (net, device):
         assert await net.apply(device, redirected(Redirect(("0.0.0.0/0",), block_local=True))) == []
         assert way(NEIGHBOUR) == device
         assert way("198.51.100.1") == way(NEIGHBOUR, UID) == way(NEIGHBOUR6) == "eth0"
-        os.close(engine)
-        await net.delete_device(device)
-    await net.close()
 
 
 @isolated
 async def test_a_version_without_an_address_leads_nowhere(tmp_path: Path) -> None:
-    machine()
-    net = network(tmp_path)
-    with unchanged():
-        device = await net.create_device("s1", UID, OWNER)
-        engine = attach(device)
+    async with one_session(tmp_path) as (net, device):
         [warning] = await net.apply(device, msgspec.structs.replace(settings(V4), redirect=BOTH))
         assert "no IPv6 address" in warning
         assert (way(FAR), way(FAR6), way(FAR6, UID)) == (device, "", "eth0")
-        os.close(engine)
-        await net.delete_device(device)
-    await net.close()
 
 
 @isolated
