@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, yardsticks
+from . import fairness, memory, original, roaming, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -200,6 +200,11 @@ def beside_original(pki: Pki, counts: Counts) -> list[Figure]:
     return original.original(pki, counts.sessions)
 
 
+def roam(pki: Pki, counts: Counts) -> list[Figure]:
+    """The longest silence in a flow through the tunnel when the machine changes to another network."""
+    return roaming.measure(pki, rounds=max(1, counts.runs // 2))
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -207,6 +212,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "activate": activate,
     "properties": properties,
     "memory": footprint,
+    "roaming": roam,
     "fairness": fair_shares,
     "original": beside_original,
 }

@@ -30,6 +30,7 @@ from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
+from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
@@ -151,6 +152,7 @@ class Service:
             providers=prepared.providers,
             failures=self._failures,
         )
+        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
 
@@ -167,6 +169,7 @@ class Service:
         self._processes.start()
         await self._callers.start()
         await self._name_service.start()
+        await self._sleep.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._clean_up()
         if Layer.FIREWALL in self._sandbox.layers:

@@ -16,6 +16,7 @@ _FILES = {
     "http-proxy": (2, {"", "stdin", "none", "auto", "auto-nct", *INLINE}),
     "socks-proxy": (2, {"stdin"}),
 }
+_TOKEN = "auth-token"  # what takes the place of a password, on its line
 _HIDDEN = "\n# not shown"
 _LINES = 256  # of the text, in a piece of work
 
@@ -35,25 +36,39 @@ def blocks_of_credentials(options: Iterable[Option], names: Collection[str] = AS
 def without_credentials(text: str, names: Collection[str] = ASKED.keys()) -> Pieces[str]:
     """The profile `text` without the user names and passwords in the blocks `names`: a session asks for them instead.
 
+    Those in <connection> blocks go as well, and tokens.
+
     All else stays, in its line.  Raises ProfileTextError.
     """
-    blocks = blocks_of_credentials((yield from tokenizing(text)), names)
+    secrets = yield from _secrets((yield from tokenizing(text)), names)
     parts: list[str] = []
     start, number, done = 0, 1, 0  # of a line, its number, and of the text that is in the parts
-    for option in blocks:
+    for option in secrets:
         while number < option.line:
             start = text.index("\n", start) + 1
             number += 1
             if not number % _LINES:
                 yield
-        parts += (text[done:start], ASKED[option.name])
-        content = str(option.block).count("\n")
-        for _ in range(content + 1):
+        parts += (text[done:start], f"# {_TOKEN} is not shown" if option.name == _TOKEN else ASKED[option.name])
+        lines = 0 if option.block is None else option.block.count("\n") + 1
+        for _ in range(lines):
             start = text.index("\n", start) + 1
             parts.append(_HIDDEN)
             if not len(parts) % _LINES:
                 yield
-        number += content + 1
+        number += lines
         done = text.find("\n", start)
         done = done if done >= 0 else len(text)
     return "".join([*parts, text[done:]])
+
+
+def _secrets(options: list[Option], names: Collection[str]) -> Pieces[list[Option]]:
+    """The options that hold secrets which a user could type, in the order of their lines.  Raises ProfileTextError."""
+    found: list[Option] = []
+    for option in options:
+        if option.name == "connection" and option.block is not None:
+            inner = yield from tokenizing(option.block, option.line + 1, nested=True)
+            found += yield from _secrets(inner, names)
+        elif option.name == _TOKEN or (option.name in names and option.block is not None):
+            found.append(option)
+    return found

@@ -200,10 +200,10 @@ class Dispatcher:
         if account is not None and account.user.held > MIN_UNREAD_SHARE and not account.admits(UNREAD_PER_CALL):
             return self._start_when_read(call, caller, account)
         path, member, destination = call.path or "", call.member or "", call.destination
-        interface = call.interface or self._interface_for(path, member, destination)
+        interface = call.interface or self._interface_for(path, member, destination, caller)
         if interface == PROPERTIES:
             check_property_call(call)
-            served = self._objects.at(path, destination)
+            served = self._objects.at(path, destination, caller)
             pending = self._properties.run(served, call, caller)
             return None if pending is None else self._finish(call, *pending)
         if interface == _INTROSPECTABLE and member == "Introspect":
@@ -216,7 +216,7 @@ class Dispatcher:
         if interface == _PEER:
             self._answer_peer(call, member)
             return None
-        return self._call(self._objects.at(path, destination).part(interface), interface, call, caller)
+        return self._call(self._objects.at(path, destination, caller).part(interface), interface, call, caller)
 
     def _call(self, served: Served, interface: str, call: Message, caller: Caller) -> Coroutine[Any, Any, None] | None:
         method = served.method(interface, call.member or "", call.signature)
@@ -300,10 +300,10 @@ class Dispatcher:
                 account.user.large -= 1
         self._replies.nothing_read(call)
 
-    def _interface_for(self, path: str, member: str, destination: str | None) -> str:
+    def _interface_for(self, path: str, member: str, destination: str | None, caller: Caller) -> str:
         if member in _STANDARD_MEMBERS:
             return _STANDARD_MEMBERS[member]
-        return self._objects.at(path, destination).interface.name
+        return self._objects.at(path, destination, caller).interface.name
 
     def _answer_peer(self, call: Message, member: str) -> None:
         if member == "Ping":

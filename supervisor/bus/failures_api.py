@@ -11,6 +11,7 @@ FAILURES = Interface(
     name="net.openvpn.v3.sessions.failures",
     title="A user's failed sessions",
     methods=(),
+    hidden=True,
     properties=(
         Property(
             "failures",

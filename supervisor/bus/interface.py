@@ -143,6 +143,7 @@ class Interface(msgspec.Struct, frozen=True, eq=False, dict=True):
     signals: tuple[Signal, ...] = ()
     denied: str = "Access denied"
     denied_setting: str = "Access denied"
+    hidden: bool = False  # to those who may not see it, an object is not there: its path can be guessed
     looks: bool = False
 
     @cached_property

@@ -175,13 +175,15 @@ class ObjectTree:
                 del self._below[above or "/"]
             path = above or "/"
 
-    def at(self, path: str, destination: str | None) -> Served:
-        """The object at `path`, as seen by a call to `destination`.
+    def at(self, path: str, destination: str | None, caller: Caller) -> Served:
+        """The object at `path`, as seen by a call to `destination`; a hidden one only by who may see it.
 
         Raises NoSuchObject.
         """
         served = self._objects.get(path)
         if served is None or not served.visible_at(destination):
+            raise NoSuchObject(path)
+        if served.interface.hidden and not sees(caller, served.target.acl, self._service_uid):
             raise NoSuchObject(path)
         return served
 

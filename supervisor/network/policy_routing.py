@@ -4,6 +4,7 @@ To be used in the network's thread.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from ...policy.dbus_numbers import LogGroup
 from ..errors import SystemFailure
@@ -28,32 +29,29 @@ class PolicyRouting:
         self._impossible = set[TableRoute]()  # for want of IPv6, which nothing needs then
         self._noted: RulesEntry | None = None
         self.without_ipv6 = False  # this machine has no IPv6
+        self.changes = 0  # so far, of what is set
 
-    def removal(self, rules: Iterable[Rule], routes: Iterable[TableRoute]) -> Callable[[], None] | None:
-        """The next request that removes what is not among these, rules first, the last one first."""
-        wanted = {*rules}
-        for rule in reversed(self._rules):
-            if rule not in wanted:
-                return lambda: self._remove_rule(rule)
-        kept = {*routes}
-        for route in self._routes:
-            if route not in kept:
-                return lambda: self._remove_route(route)
-        return None
+    def removals(self, rules: Iterable[Rule], routes: Iterable[TableRoute]) -> Iterator[Callable[[], None]]:
+        """The requests that remove what is not among these, rules first, the last one first."""
+        wanted, kept = {*rules}, {*routes}
+        for rule in [one for one in reversed(self._rules) if one not in wanted]:
+            yield partial(self._remove_rule, rule)
+        for route in [one for one in self._routes if one not in kept]:
+            yield partial(self._remove_route, route)
 
-    def addition_of_route(self, routes: Iterable[TableRoute], *, ipv6: bool) -> Callable[[], None] | None:
-        """The next request that adds one of these; `ipv6` tells whether the machine has another way for IPv6.
+    def additions_of_routes(self, routes: Iterable[TableRoute], *, ipv6: bool) -> Iterator[Callable[[], None]]:
+        """The requests that add those of these that are not set; `ipv6`: the machine has another way for IPv6.
 
-        It raises SystemFailure.
+        They raise SystemFailure.
         """
-        known = self._routes.keys() | self._impossible
-        missing = next((route for route in routes if route not in known), None)
-        return None if missing is None else lambda: self._add_route(missing, ipv6)
+        for route in [one for one in routes if one not in self._routes]:
+            yield partial(self._add_route, route, ipv6)
 
-    def addition_of_rule(self, rules: Iterable[Rule]) -> Callable[[], None] | None:
-        """The next request that adds one of these.  It raises SystemFailure."""
-        missing = next((rule for rule in rules if rule not in self._rules), None)
-        return None if missing is None else lambda: self._add_rule(missing)
+    def additions_of_rules(self, rules: Iterable[Rule]) -> Iterator[Callable[[], None]]:
+        """The requests that add those of these that are not set.  They raise SystemFailure."""
+        there = {*self._rules}
+        for rule in [one for one in rules if one not in there]:
+            yield partial(self._add_rule, rule)
 
     def end(self) -> None:
         """Forget the numbers if nothing is set any more."""
@@ -64,6 +62,7 @@ class PolicyRouting:
 
     def forget_routes(self, device: int) -> None:
         """The kernel has removed the routes by this device."""
+        self.changes += 1
         for route in [one for one in self._routes if one.device == device]:
             del self._routes[route]
 
@@ -113,9 +112,11 @@ class PolicyRouting:
             self.without_ipv6 = True  # so there is nothing to redirect
             return
         self._rules.append(rule)
+        self.changes += 1
 
     def _remove_rule(self, rule: Rule) -> None:
         self._rules.remove(rule)
+        self.changes += 1
         try:
             rule_requests.remove_rule(rule)
         except SystemFailure as error:
@@ -131,9 +132,11 @@ class PolicyRouting:
             self._impossible.add(route)
         else:
             self._routes[route] = None
+        self.changes += 1
 
     def _remove_route(self, route: TableRoute) -> None:
         del self._routes[route]
+        self.changes += 1
         try:
             rule_requests.remove_route(route)
         except SystemFailure as error:

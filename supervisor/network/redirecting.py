@@ -63,6 +63,7 @@ class Redirecting:
         self._waiting: dict[str, _Holder] = {}
         self._routing = PolicyRouting(journal, log, terms.numbers)
         self._ways = WaysOut()
+        self._changes_of_wishes = 0  # so far
 
     @property
     def waiting(self) -> bool:
@@ -89,6 +90,7 @@ class Redirecting:
         `apply` sets it.
         """
         name = entry.name
+        self._changes_of_wishes += 1
         if self._obstacle(name, owner, redirect)[0]:
             self.release(name)
             self._waiting[name] = _Holder(entry, owner, redirect, -1)
@@ -155,6 +157,7 @@ class Redirecting:
     def _apply(self, holder: _Holder, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
         holder.addressed, holder.up = addressed, True
         self._ways = ways_out.look(self._devices())
+        self._changes_of_wishes += 1
         yield
         rule_requests.ignore_when_dead(holder.entry.index)
         for version in sorted({6 if ":" in one else 4 for one in holder.redirect.networks} - addressed):
@@ -177,6 +180,7 @@ class Redirecting:
         """Its device has been switched off, and the kernel has removed the routes by it; it will ask again."""
         if holder := self._holders.get(name):
             holder.up = False
+            self._changes_of_wishes += 1
             self._routing.forget_routes(holder.entry.index)
             self._remove()
 
@@ -185,6 +189,7 @@ class Redirecting:
         self._waiting.pop(name, None)
         if name in self._holders:
             del self._holders[name]
+            self._changes_of_wishes += 1
             self._remove()
 
     def look_again(self) -> Iterator[bool]:
@@ -192,6 +197,7 @@ class Redirecting:
         if not self._holders:
             return
         self._ways = ways_out.look(self._devices())
+        self._changes_of_wishes += 1
         missing = self._routing.forget_missing()
         yield missing
         for holder in list(self._holders.values()):
@@ -216,26 +222,38 @@ class Redirecting:
 
         Of missing routes it adds this session's alone, so that no other's become its failure.  Raises SystemFailure.
         """
-        while (change := self._next(holder)) is not None:
-            change()
-            yield
+        planned = True
+        while planned:
+            planned = False
+            for change in self._plan(holder):
+                change()
+                planned, state = True, self._state
+                yield
+                if self._state != state:
+                    break  # others have changed what is to be
         self._routing.end()
 
-    def _next(self, holder: _Holder | None) -> Callable[[], None] | None:
-        kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
-        rules = [rule for version in (4, 6) for rule in self._wanted_rules(version)]
-        removal = self._routing.removal(rules, kept)
-        if removal is not None or holder is None:
-            return removal
-        ipv6 = any(host.version == 6 for host in self._ways.addresses)
-        if addition := self._routing.addition_of_route(self._wanted_routes(holder), ipv6=ipv6):
-            return addition
-        if holder.up and self._holders.get(holder.entry.name) is holder and not holder.ruled:
-            holder.ruled = True
-            rules = [rule for version in (4, 6) for rule in self._wanted_rules(version)]
-        return self._routing.addition_of_rule(rules)
+    @property
+    def _state(self) -> tuple[int, int]:
+        """Another one after each change of what is to be, or is set."""
+        return self._changes_of_wishes, self._routing.changes
 
-    def _wanted_rules(self, version: int) -> list[Rule]:
+    def _plan(self, holder: _Holder | None) -> Iterator[Callable[[], None]]:
+        """The requests that make what is set what is to be; they hold as long as nothing else changes either."""
+        kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
+        yield from self._routing.removals(self._wanted_rules(), kept)
+        if holder is None:
+            return
+        ipv6 = any(host.version == 6 for host in self._ways.addresses)
+        yield from self._routing.additions_of_routes(self._wanted_routes(holder), ipv6=ipv6)
+        if holder.up and self._holders.get(holder.entry.name) is holder:
+            holder.ruled = True
+        yield from self._routing.additions_of_rules(self._wanted_rules())
+
+    def _wanted_rules(self) -> list[Rule]:
+        return [rule for version in (4, 6) for rule in self._wanted_rules_of(version)]
+
+    def _wanted_rules_of(self, version: int) -> list[Rule]:
         if version == 6 and self._routing.without_ipv6:
             return []
         numbers, uids = self._terms.numbers, self._terms.uids

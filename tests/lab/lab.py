@@ -17,6 +17,7 @@ from . import connection, enter, service
 from .auth_server import AuthServer, Judge
 from .bus import Bus
 from .connection import BusClient
+from .logind import Logind
 from .network import SERVER_ADDRESS, Namespace, join
 from .openvpn import OpenVpn, Server, client_profile
 from .pki import Authority, Identity, Pki
@@ -202,6 +203,13 @@ class Lab:
                 self.watcher.wait_owner("org.freedesktop.resolve1")
             except LabError as error:
                 raise LabError(f"{error}; it says:\n{made.process.text}") from None
+        return made
+
+    def logind(self) -> Logind:
+        """A stand-in for logind, which is not started yet; before anything uses the bus."""
+        made = Logind(self.client_side, self._place("logind"))
+        self._before_bus.append(made.join)
+        self._parts.callback(made.stop)
         return made
 
     @functools.cached_property

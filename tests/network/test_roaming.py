@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..lab.network import CABLE, CLIENT_ADDRESS, CLIENT_ADDRESS6, ip
+from ..lab.network import CABLE, CLIENT_ADDRESS, ip
 from ..lab.openvpn import TUNNEL_ADDRESS, Server
 from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, CONNECTING, RECONNECTING, UserSession, until
@@ -18,11 +18,7 @@ NO_WAY = "No way to the server: waiting for a network"
 def link(world: World) -> Iterator[None]:
     """The first cable is as before in the end."""
     yield
-    client = world.lab.client_side.name
-    ip("-n", client, "link", "set", CABLE, "up")
-    ip("-n", client, "address", "replace", f"{CLIENT_ADDRESS}/24", "dev", CABLE)
-    ip("-n", client, "-6", "address", "replace", f"{CLIENT_ADDRESS6}/64", "dev", CABLE, "nodad")
-    world.default_by(CABLE)
+    world.cable_up()
 
 
 def heard_from(server: Server) -> set[str]:
@@ -125,4 +121,49 @@ def test_no_way_at_first(world: World) -> None:
     before = session.seen
     world.default_by(CABLE)
     session.wait(CONNECTED, before)
+    session.call("Disconnect")
+
+
+@pytest.mark.parametrize("first", ["logind", "service"])
+def test_the_machine_sleeps(world: World, first: str) -> None:
+    """What TCP sent before gets no answer; over UDP the server follows."""
+    logind = world.lab.logind()
+    for number, protocol in enumerate(("tcp", "udp")):
+        world.server(number=number, protocol=protocol)
+    if first == "logind":
+        logind.start(world.lab.bus, world.lab.watcher)
+    world.start()
+    if first == "service":
+        logind.start(world.lab.bus, world.lab.watcher)
+    tcp, udp = (world.session(number=number, protocol=protocol) for number, protocol in enumerate(("tcp", "udp")))
+    for session in (tcp, udp):
+        session.connect()
+    before = tcp.seen
+    logind.sleep(world.lab.watcher)
+    tcp.wait(CONNECTED, before)
+    assert restarts(tcp) == 1
+    until(lambda: reaches(world))
+    assert restarts(udp) == 0
+    logind.stop()
+    for session in (tcp, udp):
+        session.call("Disconnect")
+
+
+def test_nobody_else_tells_that_it_slept(world: World) -> None:
+    logind = world.lab.logind()
+    logind.start(world.lab.bus, world.lab.watcher)
+    world.server(protocol="tcp")
+    world.start()
+    session = world.session(protocol="tcp")
+    session.connect()
+    name = world.lab.watcher.owner_of("net.openvpn.v3.sessions")
+    send = ["dbus-send", f"--address={world.lab.bus.address}", "--type=signal", f"--dest={name}",
+            "/org/freedesktop/login1", "org.freedesktop.login1.Manager.PrepareForSleep", "boolean:false"]  # fmt: skip
+    done = world.lab.as_user("bob", send)
+    assert not done.returncode, done.stderr
+    session.get("status")  # it has been read by now
+    assert "The machine has slept" not in world.service.log
+    logind.sleep(world.lab.watcher)
+    world.service.process.wait_line("The machine has slept")
+    logind.stop()
     session.call("Disconnect")

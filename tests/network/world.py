@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from ..lab.lab import Lab
-from ..lab.network import CABLE, CLIENT_ADDRESS, SERVER_ADDRESS, SERVER_ADDRESS6, Capture, ip
+from ..lab.network import CABLE, CLIENT_ADDRESS, CLIENT_ADDRESS6, SERVER_ADDRESS, SERVER_ADDRESS6, Capture, ip
 from ..lab.openvpn import PORT, TUNNEL_ADDRESS6
 from ..lab.processes import DEADLINE, LabError
 from ..lab.service import Service
@@ -70,6 +70,14 @@ class World:
         gateways = (SERVER_ADDRESS, SERVER_ADDRESS6) if cable == CABLE else (GATEWAY2, GATEWAY2_6)
         ip("-n", self._client.name, "route", "replace", "default", "via", gateways[0])
         ip("-n", self._client.name, "-6", "route", "replace", "default", "via", gateways[1])
+
+    def cable_up(self) -> None:
+        """The first cable has its link and addresses again."""
+        name = self._client.name
+        ip("-n", name, "link", "set", CABLE, "up")
+        ip("-n", name, "address", "replace", f"{CLIENT_ADDRESS}/24", "dev", CABLE)
+        ip("-n", name, "-6", "address", "replace", f"{CLIENT_ADDRESS6}/64", "dev", CABLE, "nodad")
+        self.default_by(CABLE)
 
     def no_default(self, *exceptions: str) -> None:
         """The client has no default route, only ones to these addresses."""

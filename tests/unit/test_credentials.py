@@ -38,6 +38,24 @@ def test_a_session_asks_for_what_was_taken_out() -> None:
     assert compiled.needs == {Need.USER_PASSWORD} and "http-proxy p 1 auto\n" in compiled.config
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("auth-token hidden\nverb 3\n", "# auth-token is not shown\nverb 3\n"),
+        ("client\nauth-token hidden", "client\n# auth-token is not shown"),
+        ("<auth-token>\nhidden\n</auth-token>\n", "# auth-token is not shown\n# not shown\n# not shown\n"),
+        (
+            "<connection>\nremote a\n<http-proxy-user-pass>\nmallory\nhidden\n</http-proxy-user-pass>\n"
+            "remote-cert-tls server\n</connection>\nauth-token hidden\n",
+            "<connection>\nremote a\nhttp-proxy-user-pass stdin\n# not shown\n# not shown\n# not shown\n"
+            "remote-cert-tls server\n</connection>\n# auth-token is not shown\n",
+        ),
+    ],
+)
+def test_tokens_and_what_is_in_connection_blocks(text: str, shown: str) -> None:
+    assert hidden(text) == shown == hidden(shown)
+
+
 @given(st.lists(st.sampled_from([*PROFILE.splitlines(keepends=True), "\n", "\r\n", "# x\n"]), max_size=40))
 def test_nothing_stays_and_nothing_else_goes(lines: list[str]) -> None:
     text = "".join(lines)

@@ -166,6 +166,16 @@ def test_a_server_may_give_ports_and_the_domains_that_it_knows(lab: Lab) -> None
     place.restored()
 
 
+def test_a_server_may_want_them_asked_over_tls_and_verified(lab: Lab) -> None:
+    of_server = ("address 192.0.2.7", "transport DoT", "sni dns.example", "dnssec optional")
+    place = Place(lab, *(f"dns server 0 {one}" for one in of_server))
+    session = place.connected()
+    shown = {what: place.resolved.ctl(what, "tun0").split(": ")[1].strip() for what in ("dns", "dnsovertls", "dnssec")}
+    assert shown == {"dns": "192.0.2.7#dns.example", "dnsovertls": "yes", "dnssec": "allow-downgrade"}
+    session.call("Disconnect")
+    place.restored()
+
+
 def test_the_profiles_owner_may_want_them_for_all_names_or_none(lab: Lab) -> None:
     pushes = (f"dns server 1 address {TUNNEL_ADDRESS}", "dns server 1 resolve-domains corp.example")
     place = Place(lab, *pushes)

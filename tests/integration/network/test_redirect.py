@@ -7,15 +7,18 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from ....policy.limits import MAX_REDIRECTED_NETWORKS
 from ....policy.network import NetworkSettings
 from ....policy.redirect import Redirect
 from ....supervisor.errors import SystemFailure
 from ....supervisor.network.claims import Conflict
-from ....supervisor.network.rules import Numbers
+from ....supervisor.network.redirecting import Redirecting
+from ....supervisor.network.rules import Numbers, TableRoute
 from ...support.isolated import (
     OWNER,
     UID,
@@ -500,3 +503,29 @@ async def test_containers(tmp_path: Path) -> None:
     assert way("198.19.5.7") == "other"
     os.close(engine)
     await net.close()
+
+
+@isolated
+async def test_many_networks_of_many_sessions_are_not_compared_at_each_request(tmp_path: Path) -> None:
+    machine()
+    net = network(tmp_path)
+    networks = tuple(f"{0x2000 + 16 * number:x}::/12" for number in range(MAX_REDIRECTED_NETWORKS))
+    looked = 0
+    original = Redirecting._wanted_routes
+
+    def counted(self: Redirecting, holder: Any) -> list[TableRoute]:
+        nonlocal looked
+        looked += 1
+        return original(self, holder)
+
+    with unchanged(), pytest.MonkeyPatch.context() as patch:
+        devices = [await net.create_device(f"s{number}", UID, OWNER) for number in range(4)]
+        engines = [attach(device) for device in devices]
+        patch.setattr(Redirecting, "_wanted_routes", counted)
+        for number, device in enumerate(devices):
+            await net.apply(device, redirected(Redirect(networks), last=2 + number))
+        assert looked < MAX_REDIRECTED_NETWORKS * len(devices)
+        for device, engine in zip(devices, engines, strict=True):
+            os.close(engine)
+            await net.delete_device(device)
+        await net.close()

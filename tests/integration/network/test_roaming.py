@@ -1,0 +1,171 @@
+"""The ways to the servers of sessions, on the real kernel; each test in namespaces of its own."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from ....policy.limits import MAX_SERVER_ADDRESSES
+from ....supervisor.network.roaming import Roaming
+from ....supervisor.network.serial_executor import SerialExecutor
+from ...support.isolated import UID, isolated, shell
+
+SERVER, SERVER6, OTHER = "192.0.2.1", "2001:db8:77::1", "203.0.113.1"
+THERE, GONE, MOVED = (True, False), (False, False), (True, True)
+
+
+def machine() -> None:
+    """Two devices in networks of their own, and a default route of each version by the first."""
+    for number in (0, 1):
+        for command in (
+            f"link add eth{number} type veth peer name far{number}",
+            f"link set eth{number} addrgenmode none up",
+            f"link set far{number} addrgenmode none up",
+            f"address add 198.51.10{number}.2/24 dev eth{number}",
+            f"address add 2001:db8:{number}::2/64 dev eth{number} nodad",
+        ):
+            shell(f"ip {command}")
+    default(0)
+
+
+def default(number: int, versions: str = "46") -> None:
+    """The default routes go by this device."""
+    if "4" in versions:
+        shell(f"ip route replace default via 198.51.10{number}.1")
+    if "6" in versions:
+        shell(f"ip -6 route replace default via 2001:db8:{number}::1")
+
+
+class Ways(Roaming):
+    """The ways to servers, and what was told of them to each by name."""
+
+    def __init__(self) -> None:
+        self.executor = SerialExecutor("network")
+        super().__init__(self.executor)
+        self.told: list[tuple[str, bool, bool]] = []
+
+    async def to(self, *servers: str, name: str = "") -> None:
+        """Follow these from now on, and see where they are."""
+        self.follow(name, UID, servers, lambda there, moved: self.told.append((name, there, moved)))
+        await self._settled()
+
+    async def look(self, name: str = "") -> list[tuple[bool, bool]]:
+        """What was told since the last time, when all has been looked at anew."""
+        self._look_at_all()
+        await self._settled()
+        told, self.told = self.told, []
+        return [(there, moved) for one, there, moved in told if one == name]
+
+    async def _settled(self) -> None:
+        for _ in range(3):  # an answer may bring another question
+            await asyncio.wrap_future(self.executor.submit(os.getpid))
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+
+@isolated
+async def test_what_is_told(tmp_path: Path) -> None:
+    machine()
+    for server, version in ((SERVER, "4"), (SERVER6, "6"), (f"::ffff:{SERVER}", "4")):
+        default(0)
+        ways = Ways()
+        await ways.to(server)
+        assert await ways.look() == []
+        default(1, version)
+        assert await ways.look() == [MOVED]
+        shell(f"ip -{version} route del default")
+        assert await ways.look() == [GONE]
+        assert await ways.look() == []
+        default(1, version)
+        assert await ways.look() == [THERE]
+        shell(f"ip -{version} route del default")
+        await ways.look()
+        default(0, version)
+        assert await ways.look() == [MOVED]
+        shell(f"ip -{version} route replace unreachable default metric 5")
+        shell(f"ip -{version} route del default dev eth0")
+        assert await ways.look() == [GONE]
+        shell(f"ip -{version} route del unreachable default metric 5")
+
+
+@isolated
+async def test_there_is_none_at_first(tmp_path: Path) -> None:
+    machine()
+    shell("ip route del default")
+    ways = Ways()
+    await ways.to(SERVER)
+    assert ways.told == [("", *GONE)]
+    await ways.to(SERVER, SERVER6)  # one of them is enough
+    assert ways.told[1:] == [("", *THERE)]
+    await ways.to("198.51.100.7")
+    assert ways.told[2:] == []
+
+
+@isolated
+async def test_a_rule_for_the_engines_user(tmp_path: Path) -> None:
+    machine()
+    ways = Ways()
+    await ways.to(SERVER)
+    shell("ip route add default via 198.51.101.1 table 7")
+    shell(f"ip rule add pref 7 uidrange {UID + 1}-{UID + 1} lookup 7")
+    assert await ways.look() == []
+    shell(f"ip rule add pref 7 uidrange {UID}-{UID} lookup 7")
+    assert await ways.look() == [MOVED]
+
+
+@isolated
+async def test_an_address_that_is_followed_by_another(tmp_path: Path) -> None:
+    """As temporary ones of IPv6 are each day: what uses the old one goes on, until it is removed."""
+    machine()
+    ways = Ways()
+    await ways.to(SERVER6)
+    shell("ip address change 2001:db8:0::2/64 dev eth0 preferred_lft 0")
+    shell("ip address add 2001:db8:0::3/64 dev eth0 nodad")
+    assert "src 2001:db8::3" in shell(f"ip route get {SERVER6}")
+    assert await ways.look() == []
+    shell("ip address del 2001:db8:0::2/64 dev eth0")
+    assert await ways.look() == [MOVED]
+
+
+@isolated
+async def test_servers_that_nobody_knows_yet(tmp_path: Path) -> None:
+    """Names are looked up anew when the machine's default routes change."""
+    machine()
+    shell("ip route del default")
+    shell("ip -6 route del default")
+    ways = Ways()
+    await ways.to()
+    assert await ways.look() == []
+    default(0, "4")
+    assert await ways.look() == [MOVED]
+    ways.forget("")
+    default(1, "4")
+    assert await ways.look() == []
+
+
+@isolated
+async def test_many_sessions_with_many_servers(tmp_path: Path) -> None:
+    """Each is told, though they are looked at in parts; one who wants something else all the time is asked for once."""
+    machine()
+    ways = Ways()
+    servers = [f"203.0.113.{number}" for number in range(MAX_SERVER_ADDRESSES)]
+    for number in range(200):
+        await ways.to(*servers, name=str(number))
+    asked = 0
+    submit = ways.executor.submit
+
+    def counted(*arguments: object) -> object:
+        nonlocal asked
+        asked += 1
+        return submit(*arguments)  # type: ignore[arg-type]
+
+    ways.executor.submit = counted  # type: ignore[method-assign, assignment]
+    for number in range(10_000):
+        ways.follow("7", UID, (servers[number % 64],), lambda there, moved: None)
+    assert asked == 1
+    ways.executor.submit = submit  # type: ignore[method-assign]
+    default(1)
+    ways.told.clear()
+    ways._look_at_all()
+    while len(ways.told) < 199:
+        await asyncio.sleep(0)
+    assert {told[1:] for told in ways.told} == {MOVED}

@@ -1,0 +1,152 @@
+"""What a worker does when the way to its server changes; how long it waits is not waited for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ...ipc import messages
+from ...policy.causes import Cause
+from ...worker.profile.values import Remote
+from ...worker.session.phases import Phase
+from ...worker.session.remotes import Remotes
+from ..support.bare_worker import BareWorker, bare_worker
+
+NO_WAY = messages.AttemptFailed(
+    0, "network-unreachable", "No way to the server: waiting for a network", Cause.UNREACHABLE
+)
+ANOTHER, NONE, THE_SAME = messages.Way(True, True), messages.Way(False, False), messages.Way(True, False)
+RESTART = "signal SIGUSR1"
+
+
+def connected(worker: BareWorker, protocol: str) -> None:
+    """Have it be connected, with nothing sent or received yet."""
+    worker.session.attempts.remotes = Remotes([Remote("198.51.100.1", 1194, protocol)])
+    worker.engine_says(">STATE:1,CONNECTED,SUCCESS,198.18.0.2,198.51.100.1,1194,,")
+    worker.engine_says("SUCCESS: nclients=0,bytesin=0,bytesout=0")
+    assert messages.Servers(("198.51.100.1",)) in worker.said()
+    worker.commands()
+
+
+def time_passes(worker: BareWorker) -> None:
+    """Every deadline that is set comes to its end."""
+    timers = worker.session.timers
+    timers._timers = {name: (0.0, action) for name, (_, action) in timers._timers.items()}
+    timers.run_due()
+
+
+@pytest.fixture
+def udp() -> Iterator[BareWorker]:
+    """One that is connected over UDP."""
+    with bare_worker(Phase.RUNNING) as worker:
+        connected(worker, "udp")
+        yield worker
+
+
+@pytest.fixture
+def tcp() -> Iterator[BareWorker]:
+    """One that is connected over TCP."""
+    with bare_worker(Phase.RUNNING) as worker:
+        connected(worker, "tcp")
+        yield worker
+
+
+def test_tcp_connects_anew_at_once(tcp: BareWorker) -> None:
+    tcp.tell(ANOTHER)
+    assert tcp.commands() == [RESTART]
+    tcp.engine_says(">STATE:2,RECONNECTING,SIGUSR1,,,,,")
+    tcp.engine_says(">HOLD:Waiting for hold release:10")
+    assert tcp.session.timers.time_left() == 0
+    assert [type(one) for one in tcp.said() if not isinstance(one, messages.LogLine)] == [messages.Reconnecting]
+
+
+def test_udp_that_is_answered_goes_on(udp: BareWorker) -> None:
+    udp.tell(ANOTHER)
+    assert udp.commands() == ["load-stats"]
+    udp.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
+    udp.engine_says(">BYTECOUNT:50,90")
+    udp.engine_says(">BYTECOUNT:80,90")
+    time_passes(udp)
+    assert udp.commands() == []
+
+
+def test_udp_that_is_not_answered_connects_anew(udp: BareWorker) -> None:
+    udp.tell(ANOTHER)
+    udp.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
+    time_passes(udp)
+    assert udp.commands() == ["load-stats"]  # nothing was sent that could be answered
+    udp.engine_says(">BYTECOUNT:50,90")
+    time_passes(udp)
+    assert udp.commands() == [RESTART]
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_a_user_who_would_be_asked_again_is_spared(protocol: str) -> None:
+    """TCP that is dead is dead, but UDP may live."""
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.session.user_input.asked_at_login = True
+        connected(worker, protocol)
+        worker.tell(ANOTHER)
+        worker.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
+        worker.engine_says(">BYTECOUNT:50,90")
+        assert worker.commands() == ["load-stats"]
+        time_passes(worker)
+        assert worker.commands() == ([RESTART] if protocol == "tcp" else [])
+
+
+def test_a_token_asks_for_nothing(tcp: BareWorker) -> None:
+    tcp.session.user_input.asked_at_login = True
+    tcp.session.user_input.auth_token_received()
+    tcp.tell(ANOTHER)
+    assert tcp.commands() == [RESTART]
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_no_way_is_reported_and_the_connection_kept(protocol: str) -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        connected(worker, protocol)
+        worker.tell(NONE)
+        assert (worker.said(), worker.commands()) == ([], [])  # it may be over in a moment
+        time_passes(worker)
+        assert worker.said() == [messages.Reconnecting(0, "network-unreachable"), NO_WAY]
+        worker.tell(THE_SAME)
+        worker.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
+        worker.said()
+        worker.engine_says(">BYTECOUNT:80,90")
+        assert worker.commands() == ["load-stats"]
+        connected_again = messages.Connected(0, protocol, "198.51.100.1", 1194, "198.51.100.1")
+        assert worker.said() == [connected_again, messages.Traffic(80, 90)]
+
+
+def test_an_engine_that_holds_waits_for_a_way() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.session.attempts.looking_up.clear()
+        worker.session.attempts.remotes = Remotes([Remote("198.51.100.1", 1194, "udp")])
+        worker.engine_says(">HOLD:Waiting for hold release:0")
+        worker.tell(NONE)
+        assert NO_WAY in worker.said()
+        assert worker.session.timers.time_left() is None
+        worker.tell(NONE)
+        assert NO_WAY not in worker.said()  # said once
+
+
+def test_an_attempt_by_a_way_that_is_gone_is_given_up() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.session.attempts.remotes = Remotes([Remote("198.51.100.1", 1194, "udp")])
+        worker.tell(NONE)
+        assert worker.commands() == [RESTART]
+
+
+@pytest.mark.parametrize("way", [ANOTHER, NONE])
+def test_an_attempt_for_which_the_user_does_something_is_not(way: messages.Way) -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(">INFOMSG:WEB_AUTH::https://login.example/")
+        worker.tell(way)
+        assert worker.commands() == []
+
+
+@pytest.mark.parametrize("phase", [Phase.HELD, Phase.PAUSED, Phase.PAUSING, Phase.WAITING])
+def test_an_engine_that_is_not_to_connect_does_not(phase: Phase) -> None:
+    with bare_worker(phase) as worker:
+        for way in (NONE, THE_SAME, ANOTHER):
+            worker.tell(way)
+        assert (worker.commands(), worker.said()) == ([], [])
