@@ -8,15 +8,13 @@ import click
 
 from ..policy.profile.settings import SETTINGS
 from .arguments import object_path, text
-from .exits import CommandError, CommandExit, NotFound
+from .exits import CommandError, CommandExit
 from .services import CONFIGURATION, PROFILE_SETTINGS, SESSIONS
 
 if TYPE_CHECKING:
     from .bus import Bus
 
 Command = Callable[..., None]
-
-_SETTINGS_PATH = f"{SESSIONS.root}/settings"
 SECRET_OVERRIDE = "proxy-password"
 MASK = "********"  # in its place, where it was not asked for
 
@@ -94,7 +92,7 @@ async def own_settings(bus: "Bus", path: str, properties: Mapping[str, Any]) -> 
     if os.geteuid() not in (0, properties.get("owner")):
         return None
     try:
-        reply = await bus.call(SESSIONS, "GetSettings", "o", path, path=_SETTINGS_PATH, interface=PROFILE_SETTINGS)
+        reply = await bus.call(SESSIONS, "GetSettings", "o", path, interface=PROFILE_SETTINGS)
     except CommandError:
         return None
     return {name: variant.value for name, variant in reply.body[0].items()}
@@ -105,14 +103,7 @@ async def set_setting(bus: "Bus", path: str, name: str, value: bool) -> None:
     from dbus_fast import Variant
 
     arguments = (path, name, Variant(SETTINGS[name].type, value))
-    try:
-        await bus.call(SESSIONS, "SetSetting", "osv", *arguments, path=_SETTINGS_PATH, interface=PROFILE_SETTINGS)
-    except NotFound:
-        raise CommandError(
-            f"the session manager that runs has no setting {name}",
-            CommandExit.REFUSED,
-            "It is another one, or an older release of this one.",
-        ) from None
+    await bus.call(SESSIONS, "SetSetting", "osv", *arguments, interface=PROFILE_SETTINGS)
 
 
 async def invalid_reason(bus: "Bus", path: str) -> str:

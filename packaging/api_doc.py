@@ -12,7 +12,7 @@ from ..supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.manager_api import ROOT_PATH as MANAGER_PATH
 from ..supervisor.bus.session_api import SESSION
-from ..supervisor.bus.settings_api import PROFILE_SETTINGS, SETTINGS_PATH
+from ..supervisor.bus.settings_api import PROFILE_SETTINGS
 from ..supervisor.bus.status_api import STATUS
 from ..supervisor.bus.stub_api import DEVICE, DEVICES_PATH, STUBS
 
@@ -22,7 +22,7 @@ _OBJECTS = (
     (INSPECTION, f"{MANAGER_PATH}/…"),
     (STATUS, f"{MANAGER_PATH}/…"),
     (FAILURES, f"{FAILURES_PATH}/UID"),
-    (PROFILE_SETTINGS, SETTINGS_PATH),
+    (PROFILE_SETTINGS, MANAGER_PATH),
     (CONFIGURATION, CONFIGURATION_PATH),
     (PROFILE, f"{CONFIGURATION_PATH}/…"),
     (LOG, LOG_PATH),

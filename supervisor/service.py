@@ -178,7 +178,6 @@ class Service:
             await self._configuration.start()
         await self._failures.load()
         self._manager.start()
-        self._settings.start(self._dispatcher)
         self._log_service.start()
         export_stubs(self._dispatcher, API_VERSION)
         self._manager.on_fewer = self._log_service.on_change = self._idle.look

@@ -1,11 +1,8 @@
-"""The object for settings of profiles that OpenVPN 3 Linux does not have."""
+"""The interface of the root object for settings of profiles, which OpenVPN 3 Linux does not have."""
 
 from ...policy.access import Who
 from ...policy.profile.settings import SETTINGS
 from .interface import Interface, Method
-from .manager_api import ROOT_PATH as MANAGER_PATH
-
-SETTINGS_PATH = f"{MANAGER_PATH}/settings"
 
 _ROWS = "; ".join(f"`{name}` ({row.type}): {row.doc}" for name, row in SETTINGS.items())
 

@@ -11,9 +11,6 @@ from dbus_fast import Variant
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
 from ...policy.profile.settings import SETTINGS, InvalidSetting, ProfileSettings, in_force, of_profile, read
-from ..bus.dispatch import Dispatcher
-from ..bus.manager_api import BUS_NAME
-from ..bus.settings_api import PROFILE_SETTINGS, SETTINGS_PATH
 from ..errors import CallerError
 from ..logging.log import Log
 from . import settings_files
@@ -23,7 +20,7 @@ from .settings_files import Kept, KeptSettings
 
 
 class SettingsStore:
-    """The settings of all profiles, and the object on the bus that reads and sets them.
+    """The settings of all profiles; the D-Bus methods are those of bus/settings_api.py.
 
     Nothing is kept in memory.  What reads and writes files runs in a thread, one thing at a time for each owner.
     """
@@ -35,10 +32,6 @@ class SettingsStore:
         self._profiles = profiles
         self._log = log
         self._long_work = LongWork()
-
-    def start(self, dispatcher: Dispatcher) -> None:
-        """Put the object on the bus."""
-        dispatcher.export(SETTINGS_PATH, PROFILE_SETTINGS, self, bus_name=BUS_NAME)
 
     async def of(self, profile: Identity) -> tuple[ProfileSettings, str]:
         """The settings of a profile; and why they are not as its owner set them, "" if they are."""

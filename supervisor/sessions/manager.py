@@ -22,6 +22,7 @@ from ..bus.interface import Interface
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.objects import Target
 from ..bus.session_api import SESSION
+from ..bus.settings_api import PROFILE_SETTINGS
 from ..bus.signals import Signals
 from ..bus.status_api import STATUS
 from ..errors import CallerError, SupervisorError, SystemFailure
@@ -97,7 +98,8 @@ class SessionManager(SessionListener):
         self._context.network.on_removal = self._device_removed
         self._context.network.on_notice = self._context.names.on_notice = self._network_notice
         self._context.names.on_lost = self._names_lost
-        self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME)
+        extensions = {PROFILE_SETTINGS: self._settings}
+        self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME, extensions=extensions)
 
     @property
     def count(self) -> int:

@@ -16,7 +16,10 @@ from ..lab.surroundings import SERVICE
 from . import members
 from .subject import DBUS_ERROR, INTROSPECTABLE, PEER, SUBJECT, Session, error_of, error_of_call
 
-_OURS = ("net.openvpn.v3.sessions.inspect", "net.openvpn.v3.sessions.status")  # which the original does not have
+_OURS = {  # which the original does not have
+    "ROOT": (f"{SESSIONS}.settings",),
+    "SESSION": (f"{SESSIONS}.inspect", f"{SESSIONS}.status"),
+}
 _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
 
 
@@ -87,8 +90,8 @@ def test_introspection_member_by_member(session: Session, which: str) -> None:
         # The original's policy file and its clients know it, the original itself does not.
         expected[interface].add("TransferOwnership(ou)→")
     found = _described(_introspect(session.user, path))
-    if SUBJECT.ours and which == "SESSION":
-        assert all(found.pop(interface) for interface in _OURS)
+    if SUBJECT.ours:
+        assert all(found.pop(interface) for interface in _OURS.get(which, ()))
     assert found == expected
 
 

@@ -37,7 +37,6 @@ from ...supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ...supervisor.bus.manager_api import BUS_NAME, ROOT_PATH
 from ...supervisor.bus.objects import Target
 from ...supervisor.bus.session_api import SESSION
-from ...supervisor.bus.settings_api import SETTINGS_PATH
 from ...supervisor.bus.signals import Signals
 from ...supervisor.bus.status_api import STATUS
 from ...supervisor.logging.log import Log
@@ -68,7 +67,7 @@ ON_BUS: tuple[State, ...] = tuple(state for state in State if state not in (Stat
 SESSION_PATHS = {state: f"{ROOT_PATH}/{state.name.lower()}" for state in ON_BUS}
 _PROFILE_ID = "0b2f1d3e-9c58-4a7e-8a31-6f2d5c4b7a90"
 PROFILE_PATH = PATH_PREFIX + _PROFILE_ID.replace("-", "x")
-PATHS = (ROOT_PATH, *SESSION_PATHS.values(), SETTINGS_PATH, CONFIGURATION_PATH, PROFILE_PATH, LOG_PATH)
+PATHS = (ROOT_PATH, *SESSION_PATHS.values(), CONFIGURATION_PATH, PROFILE_PATH, LOG_PATH)
 _PROFILE = b"client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\n"
 _SERVICE_UID = 999
 _VERSION = "v27"
@@ -209,7 +208,6 @@ class Dispatch:
         """Put everything on the bus."""
         await self.configuration.start()
         self.manager.start()
-        self.settings.start(self.dispatcher)
         self.logs.start()
         export_stubs(self.dispatcher, _VERSION)
 

@@ -16,7 +16,7 @@ from .surroundings import ACCOUNTS
 
 SESSIONS = "net.openvpn.v3.sessions"
 SESSIONS_PATH = "/net/openvpn/v3/sessions"
-SETTINGS, SETTINGS_PATH = f"{SESSIONS}.settings", f"{SESSIONS_PATH}/settings"
+SETTINGS = f"{SESSIONS}.settings"
 CONFIGURATION = "net.openvpn.v3.configuration"
 CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
 LOG = "net.openvpn.v3.log"
@@ -203,11 +203,11 @@ class BusClient:
 
     def set_setting(self, profile: str, name: str, value: bool) -> None:
         """Set a setting of a profile that only this project's session manager knows."""
-        self.call(SETTINGS_PATH, SETTINGS, "SetSetting", "osv", profile, name, ["b", value])
+        self.call(SESSIONS_PATH, SETTINGS, "SetSetting", "osv", profile, name, ["b", value])
 
     def settings(self, profile: str) -> dict[str, bool]:
         """These settings of a profile."""
-        found: dict[str, bool] = self.call(SETTINGS_PATH, SETTINGS, "GetSettings", "o", profile)
+        found: dict[str, bool] = self.call(SESSIONS_PATH, SETTINGS, "GetSettings", "o", profile)
         return found
 
     def new_tunnel(self, profile: str) -> str:
