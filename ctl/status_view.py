@@ -127,6 +127,8 @@ def _server(shown: Shown) -> str:
 def _default_route(shown: Shown) -> str:
     if shown["default_route"] is None:
         return "not known"
+    if any(one["what"] == "default route" for one in shown["not_in_force"] or ()):
+        return "not through this tunnel"
     through = [f"{version} through the tunnel" for version in shown["default_route"]]
     blocked = [
         f"{version} leads nowhere"
