@@ -67,6 +67,8 @@ class Names:
         self._devices: dict[str, _Device] = {}
         self._refused: dict[str, tuple[str, str]] = {}  # by device: what its session does not get, and why
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # One request of each user at a time: nobody waits for many of another's.
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -208,7 +210,7 @@ class Names:
             try:
                 if self._backend.outlives_device and self._journal is not None:
                     self._journal.write(device)
-                async with asyncio.timeout(DNS_DEADLINE * 2):
+                async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
                     await self._backend.set(device, settings)
             except (SystemFailure, TimeoutError) as error:
                 self._start(self._unset_in_turn(device, known))  # it may take as long again
@@ -244,7 +246,7 @@ class Names:
             return
         known.touched = known.in_force = False
         try:
-            async with asyncio.timeout(DNS_DEADLINE * 2):
+            async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
                 await self._backend.unset(device)
             self._forget(device)
         except (SystemFailure, TimeoutError) as error:
