@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from ....policy.limits import MAX_SERVER_ADDRESSES
+from ....policy.limits import MAX_ROUTING_PAUSE, MAX_SERVER_ADDRESSES, ROAMING_QUIET, ROAMING_UNHURRIED
 from ....supervisor.network.roaming import Roaming
 from ....supervisor.network.serial_executor import SerialExecutor
 from ...support.isolated import UID, isolated, shell
@@ -169,3 +169,26 @@ async def test_many_sessions_with_many_servers(tmp_path: Path) -> None:
     while len(ways.told) < 199:
         await asyncio.sleep(0)
     assert {told[1:] for told in ways.told} == {MOVED}
+
+
+@isolated
+async def test_ways_that_change_again_and_again_are_looked_at_less_often(tmp_path: Path) -> None:
+    machine()
+    ways = Ways()
+    await ways.to(SERVER)
+    loop = asyncio.get_running_loop()
+    pauses = list[float]()
+    for number in range(1, 2 * ROAMING_UNHURRIED + 4):
+        before = loop.time()
+        ways.changed()
+        assert ways._looking is not None
+        pauses.append(ways._looking.when() - before)
+        ways._looking.cancel()
+        default(number % 2, "4")
+        assert await ways.look() == [MOVED]
+    assert all(pause < 2 * ROAMING_QUIET for pause in pauses[:ROAMING_UNHURRIED])
+    assert MAX_ROUTING_PAUSE <= pauses[-1] < 2 * MAX_ROUTING_PAUSE
+    ways._last_change -= 61  # a minute without any
+    ways.changed()
+    assert ways._looking.when() - loop.time() < 2 * ROAMING_QUIET
+    ways.stop()
