@@ -18,7 +18,7 @@ from .status_text import Status
 if TYPE_CHECKING:
     from .bus import Bus
 
-_PATH = f"{SESSIONS.root}/failures"
+_PATH = "/net/openvpn/v3/failures"
 _REACHED = {
     "profile": "while its profile was looked at",
     "ready": "before it was to connect",

@@ -2,9 +2,9 @@
 
 from ...policy.access import Who
 from .interface import Interface, Property
-from .manager_api import ROOT_PATH as MANAGER_PATH
 
-FAILURES_PATH = f"{MANAGER_PATH}/failures"
+# Not below the sessions: openvpn3-admin takes all that is there for one.
+FAILURES_PATH = "/net/openvpn/v3/failures"
 
 # Properties only, as in inspection_api.py.
 FAILURES = Interface(

@@ -15,6 +15,7 @@ from .processes import DEADLINE, LabError
 from .surroundings import ACCOUNTS
 
 SESSIONS = "net.openvpn.v3.sessions"
+FAILURES_OBJECTS = "net.openvpn.v3.failures"  # where the same service has its objects about failures
 SESSIONS_PATH = "/net/openvpn/v3/sessions"
 SETTINGS = f"{SESSIONS}.settings"
 CONFIGURATION = "net.openvpn.v3.configuration"
@@ -287,7 +288,8 @@ class BusClient:
 
 def _destination(path: str) -> str:
     """The service, and the interface of the same name, whose object `path` is."""
-    return ".".join(path.split("/")[1:5])
+    service = ".".join(path.split("/")[1:5])
+    return SESSIONS if service == FAILURES_OBJECTS else service
 
 
 def _is_status(one: Signal, path: str) -> bool:

@@ -11,7 +11,7 @@ from ....ctl.exits import CommandExit
 from ....policy.causes import Cause
 from ....policy.limits import MAX_FAILURES_PER_USER
 from ...lab import kernel
-from ...lab.connection import BusError
+from ...lab.connection import SESSIONS_PATH, BusError
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.surroundings import ALICE, SERVICE
@@ -93,7 +93,7 @@ def test_nobody_else_sees_them_or_pushes_them_out(lab: Lab) -> None:
     assert [one["profile"] for one in why(lab, "bob")] == [f"number {n}" for n in range(MAX_FAILURES_PER_USER, 0, -1)]
     assert len(why(lab, "root")) == MAX_FAILURES_PER_USER + 1
     bob = lab.connection("bob")
-    path = f"/net/openvpn/v3/sessions/failures/{ALICE.uid}"
+    path = f"/net/openvpn/v3/failures/{ALICE.uid}"
     errors = []
     for of in (path, path + "0"):  # as if there were none
         with pytest.raises(BusError) as raised:
@@ -102,8 +102,13 @@ def test_nobody_else_sees_them_or_pushes_them_out(lab: Lab) -> None:
         with pytest.raises(BusError):
             bob.get_all(of, FAILURES)
     assert errors[0] == errors[1]
-    xml = bob.call("/net/openvpn/v3/sessions/failures", "org.freedesktop.DBus.Introspectable", "Introspect")
+    xml = bob.call("/net/openvpn/v3/failures", "org.freedesktop.DBus.Introspectable", "Introspect")
     assert str(ALICE.uid) not in xml
+    # Who looks for sessions by introspection finds no other objects there.
+    assert (
+        "<node"
+        not in bob.call(SESSIONS_PATH, "org.freedesktop.DBus.Introspectable", "Introspect").partition("<node")[2]
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b"[{}]", b'[{"time": 1}]', b"\xff" * 100_000])
