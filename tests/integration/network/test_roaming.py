@@ -190,5 +190,6 @@ async def test_ways_that_change_again_and_again_are_looked_at_less_often(tmp_pat
     assert MAX_ROUTING_PAUSE <= pauses[-1] < 2 * MAX_ROUTING_PAUSE
     ways._last_change -= 61  # a minute without any
     ways.changed()
+    assert ways._looking is not None
     assert ways._looking.when() - loop.time() < 2 * ROAMING_QUIET
     ways.stop()
