@@ -61,6 +61,14 @@ def test_what_a_server_writes_is_no_part_of_the_table() -> None:
     assert meaning("VERIFY OK: depth=0, CN=VERIFY ERROR: certificate has expired") is None
 
 
+def test_a_proxy_that_asks_or_lets_through_is_no_failure() -> None:
+    assert meaning("HTTP proxy returned: 'HTTP/1.1 200 Connection established'") is None
+    asks = meaning("HTTP proxy returned: 'HTTP/1.1 407 Proxy Authentication Required'")
+    assert asks is not None and asks.weight is Weight.NONE
+    refuses = meaning("HTTP proxy returned: 'HTTP/1.1 403 Forbidden'")
+    assert refuses is not None and refuses.failure.text.endswith("'HTTP/1.1 403 Forbidden'")
+
+
 def test_every_cause_is_explained_and_every_row_can_be_filled() -> None:
     assert set(CAUSES) == set(Cause)
     for row in TABLE:

@@ -51,6 +51,10 @@ def _warning(begins: str, cause: Cause, text: str) -> None:
     TABLE.append(_Row(begins, "", cause, text, "", False, Weight.WARNING))
 
 
+def _passing(begins: str, cause: Cause, text: str, *, holds: str) -> None:
+    TABLE.append(_Row(begins, holds, cause, text, "", False, Weight.NONE))
+
+
 def _never(begins: str, cause: Cause, text: str, *, holds: str = "", pattern: str = "") -> None:
     _row(begins, cause, text, holds=holds, pattern=pattern, hopeless=True)
 
@@ -129,7 +133,7 @@ _row(
     holds="key values mismatch",
 )  # fmt: skip
 for _begins in ("Cannot load inline certificate", "Cannot load certificate", "Cannot load CA", "Cannot add extra"):
-    _row(_begins, Cause.CERTIFICATE_UNUSABLE, "A certificate in the profile cannot be read: {0}", pattern="(.*)")
+    _row(_begins, Cause.CERTIFICATE_UNUSABLE, "A certificate cannot be read: {0}", pattern="(.*)")
 _warning("WARNING: Your certificate has expired", Cause.CERTIFICATE_DATES, "Your certificate has expired")
 _warning("WARNING: Your certificate is not yet valid", Cause.CERTIFICATE_DATES, "Your certificate is not valid yet")
 
@@ -179,9 +183,11 @@ _row("No reply from server", Cause.HANDSHAKE_FAILED, "{where} accepts the login,
 for _begins in ("TLS Error: cannot locate HMAC", "TLS Error: incoming packet authentication failed",
                 "TLS Error: tls-crypt unwrapping failed", "tls-crypt unwrap error"):  # fmt: skip
     _row(_begins, Cause.TLS_KEY, "The profile's tls-auth or tls-crypt key is not that of {where}")
+# The engine asks for what the proxy wants, and tries again.
+_passing("HTTP proxy returned", Cause.PROXY_FAILED, "The HTTP proxy wants user name and password", holds=" 407 ")
 _row("HTTP proxy returned bad status", Cause.PROXY_FAILED, "The HTTP proxy does not let the connection through")
 _row("HTTP proxy returned", Cause.PROXY_FAILED, "The HTTP proxy does not let the connection through: {0}",
-     pattern="returned:? *(.*)")  # fmt: skip
+     pattern=r"returned:? *('?HTTP/\S+ (?!2\d\d).*)")  # fmt: skip
 for _begins in ("recv_line: TCP port read", "recv_socks_reply:", "socks_handshake:", "socks_username_password_auth:"):
     _row(_begins, Cause.PROXY_FAILED, "The proxy does not answer as a proxy should: {0}", pattern=": (.*)")
 
