@@ -13,27 +13,24 @@ from pathlib import Path
 
 from ...policy import device_names
 from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import MAX_ROUTING_PAUSE, NETWORK_DEADLINE, ROUTING_QUIET
+from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
-from . import machine, tun
+from . import tun
 from .addressing import Addressing
-from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .in_force import InForce
-from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
+from .journal import DeviceJournal, Entry, current_namespace
+from .leftovers import clear_leftovers
 from .link_events import LinkEvents
 from .name_servers import MachineNameServers
 from .netlink import Netlink
 from .redirecting import Terms
 from .roaming import Roaming
-from .routing_events import RoutingEvents
-from .serial_executor import SerialExecutor, limited
-
-_MISSING_FORGOTTEN = 60.0  # seconds without rules of ours missing, after which that counts as over
-STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
+from .routing_watch import RoutingWatch
+from .serial_executor import STEPS_AT_ONCE, SerialExecutor, limited
 
 
 class Network:
@@ -85,10 +82,7 @@ class Network:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
         self._events = LinkEvents(self._links_removed)
-        self._routing_events = RoutingEvents(self._routing_changed)
-        self._looking: asyncio.TimerHandle | None = None  # at what has changed in the machine's routing, in a moment
-        self._quiet = ROUTING_QUIET  # seconds until then
-        self._last_missing = 0.0  # the loop's time when rules of ours were found missing
+        self._routing = RoutingWatch(self._executor, self._addressing.look_again, self.roaming.changed)
         self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
         self.on_notice: Callable[[str, str], None] = _ignore  # for the log of this session
 
@@ -121,7 +115,7 @@ class Network:
             wanted = ""
         self._loop = asyncio.get_running_loop()
         self._events.start()
-        self._routing_events.start()
+        self._routing.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
@@ -188,17 +182,15 @@ class Network:
     async def recover(self) -> list[str]:
         """Remove what an earlier instance left behind; the names of the devices.  To be called first."""
         async with limited("removing devices of an earlier instance", NETWORK_DEADLINE):
-            left = await self._executor.run(self._clear_leftovers)
+            left = await self._executor.run(clear_leftovers, self._journal, self._netlink, self._addressing, self._log)
         await self._remove_all(left)
         return [entry.name for entry in left]
 
     async def close(self) -> None:
         """Remove devices that were held up to now, and end; the devices of sessions stay."""
         self._events.stop()
-        self._routing_events.stop()
+        self._routing.stop()
         self.roaming.stop()
-        if self._looking is not None:
-            self._looking.cancel()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
             await self._executor.run(self._firewall.remove)
@@ -235,33 +227,7 @@ class Network:
             for entry in job.result():
                 self.on_removal(entry.session, entry.name)
 
-    def _routing_changed(self) -> None:
-        """Look after a quiet moment, longer when somebody removes rules of ours again and again."""
-        self.roaming.changed()
-        if self._looking is None:
-            loop = asyncio.get_running_loop()
-            if loop.time() - self._last_missing > _MISSING_FORGOTTEN:
-                self._quiet = ROUTING_QUIET
-            self._looking = loop.call_later(self._quiet, self._look_again)
-
-    def _look_again(self) -> None:
-        self._looking = None
-        job = asyncio.wrap_future(self._executor.submit(self._follow, self._addressing.look_again()))
-        job.add_done_callback(self._looked)
-
-    def _looked(self, job: asyncio.Future[bool]) -> None:
-        if not job.cancelled() and job.result():
-            self._last_missing = asyncio.get_running_loop().time()
-            self._quiet = min(2 * self._quiet, MAX_ROUTING_PAUSE)
-
     # The rest runs in the threads.
-
-    def _follow(self, steps: Iterator[bool]) -> bool:
-        """Follow changes of the machine's routing, in turn with others' requests; whether our rules were missing."""
-        missing = list(islice(steps, STEPS_AT_ONCE))
-        if len(missing) == STEPS_AT_ONCE:
-            self._executor.submit(self._follow, steps)
-        return any(missing)
 
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
         """The sessions' devices among `indices`, or among all if there are none, that no longer exist."""
@@ -317,35 +283,6 @@ class Network:
     def _on_loop(self, function: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
-
-    def _clear_leftovers(self) -> list[Entry]:
-        left, rules = [], list[RulesEntry]()
-        entries = list(self._journal.entries())
-        some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
-        past = machine.routes_past() if some_past else []
-        for entry in entries:
-            if isinstance(entry, str):
-                self._log.warn(entry, group=LogGroup.NETCFG)
-            elif isinstance(entry, RulesEntry):
-                rules.append(entry)
-            elif entry.namespace != current_namespace():
-                self._journal.remove(entry)
-            else:
-                for destination, metric, way in past:
-                    if way in entry.ways:
-                        self._netlink.remove_route(entry.index, DeviceRoute(str(destination), metric, way=way))
-                if tun.index_of(entry.name) != entry.index:
-                    self._journal.remove(entry)
-                    continue
-                if self._netlink.set_down(entry.index):
-                    self._netlink.remove_all_addresses(entry.index)
-                left.append(entry)
-        for noted in rules:  # their routes by devices have gone
-            if noted.namespace == current_namespace():
-                self._addressing.undo(noted)
-                self._log.warn("Removed the default route of an earlier instance", group=LogGroup.NETCFG)
-            self._journal.remove(noted)
-        return left
 
     def _destroy(self, entry: Entry) -> None:
         try:

@@ -1,0 +1,43 @@
+"""What an instance of the service that was killed has left in the kernel."""
+
+from ...policy.dbus_numbers import LogGroup
+from ..logging.log import Log
+from . import machine, tun
+from .addressing import Addressing
+from .device_routes import DeviceRoute
+from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
+from .netlink import Netlink
+
+
+def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addressing, log: Log) -> list[Entry]:
+    """Undo what is noted in the journal; devices are switched off, and returned to be removed.
+
+    To be used in the network's thread.  Raises SystemFailure.
+    """
+    left, rules = [], list[RulesEntry]()
+    entries = list(journal.entries())
+    some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
+    past = machine.routes_past() if some_past else []
+    for entry in entries:
+        if isinstance(entry, str):
+            log.warn(entry, group=LogGroup.NETCFG)
+        elif isinstance(entry, RulesEntry):
+            rules.append(entry)
+        elif entry.namespace != current_namespace():
+            journal.remove(entry)
+        else:
+            for destination, metric, way in past:
+                if way in entry.ways:
+                    netlink.remove_route(entry.index, DeviceRoute(str(destination), metric, way=way))
+            if tun.index_of(entry.name) != entry.index:
+                journal.remove(entry)
+                continue
+            if netlink.set_down(entry.index):
+                netlink.remove_all_addresses(entry.index)
+            left.append(entry)
+    for noted in rules:  # their routes by devices have gone
+        if noted.namespace == current_namespace():
+            addressing.undo(noted)
+            log.warn("Removed the default route of an earlier instance", group=LogGroup.NETCFG)
+        journal.remove(noted)
+    return left
