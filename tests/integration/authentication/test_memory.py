@@ -242,7 +242,7 @@ def test_a_private_key_passes_through(lab: Lab) -> None:
         alice.new_tunnel(refused)
     look(key.key)
     with pytest.raises(BusError, match="closing quote"):
-        alice.import_profile("broken", text + "x '\n")
+        alice.import_profile("broken", text + "verb '\n")
     look(key.key)
     with pytest.raises(BusError):
         alice.import_profile("", text)
