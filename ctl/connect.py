@@ -45,6 +45,12 @@ _INTERRUPTED = {
 _STILL_ASKING = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER, StatusMinor.CONN_RESUMING)
 
 
+def status_of_failure(minor: int, cause: str) -> CommandExit:
+    """What session-start ends with when a session fails with this status and for this cause."""
+    status = FAILURE.get(minor, CommandExit.CONNECTION_FAILED)  # type: ignore[call-overload]  # an int equals its IntEnum
+    return status_for(cause, status) if status in _EXPLAINED else status
+
+
 async def until(
     goal: StatusMinor,
     watch: Watch,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..policy.dbus_numbers import StatusMajor
-from .exits import CommandExit, NotFound, sanitize
+from .exits import NotFound, sanitize
 from .run import on_bus, print_json, put
 from .services import FAILURES, SESSIONS
 from .sessions import inspected, path_or_name
@@ -98,7 +98,7 @@ async def _still_trying(bus: "Bus") -> list[dict[str, Any]]:
 
 def _failed(row: Mapping[str, Any]) -> dict[str, Any]:
     """A failure that is kept as JSON, with the members that `ovpnctl why --help` lists."""
-    from .connect import FAILURE
+    from .connect import status_of_failure
 
     return {
         **{name: row[name] for name in ("time", "profile", "session")},
@@ -107,7 +107,7 @@ def _failed(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in ("reached", "seconds")},
         "status": status_json(Status(StatusMajor.CONNECTION, row["status"], row["text"])),
         **{name: row[name] for name in ("cause", "text", "hint")},
-        "exit_status": FAILURE.get(row["status"], CommandExit.CONNECTION_FAILED),
+        "exit_status": status_of_failure(row["status"], row["cause"]),
     }
 
 

@@ -63,8 +63,7 @@ def test_what_a_server_writes_is_no_part_of_the_table() -> None:
 
 def test_a_proxy_that_asks_or_lets_through_is_no_failure() -> None:
     assert meaning("HTTP proxy returned: 'HTTP/1.1 200 Connection established'") is None
-    asks = meaning("HTTP proxy returned: 'HTTP/1.1 407 Proxy Authentication Required'")
-    assert asks is not None and asks.weight is Weight.NONE
+    assert meaning("HTTP proxy returned: 'HTTP/1.1 407 Proxy Authentication Required'") is None
     refuses = meaning("HTTP proxy returned: 'HTTP/1.1 403 Forbidden'")
     assert refuses is not None and refuses.failure.text.endswith("'HTTP/1.1 403 Forbidden'")
 

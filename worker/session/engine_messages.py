@@ -51,10 +51,6 @@ def _warning(begins: str, cause: Cause, text: str) -> None:
     TABLE.append(_Row(begins, "", cause, text, "", False, Weight.WARNING))
 
 
-def _passing(begins: str, cause: Cause, text: str, *, holds: str) -> None:
-    TABLE.append(_Row(begins, holds, cause, text, "", False, Weight.NONE))
-
-
 def _never(begins: str, cause: Cause, text: str, *, holds: str = "", pattern: str = "") -> None:
     _row(begins, cause, text, holds=holds, pattern=pattern, hopeless=True)
 
@@ -132,6 +128,7 @@ _row(
     "OpenSSL: ", Cause.CERTIFICATE_UNUSABLE, "Certificate and private key of the profile do not belong together",
     holds="key values mismatch",
 )  # fmt: skip
+_row("Cannot load certificate", Cause.TOKEN_UNUSABLE, "{0}", holds="using PKCS#11 interface", pattern="(.*)")
 for _begins in ("Cannot load inline certificate", "Cannot load certificate", "Cannot load CA", "Cannot add extra"):
     _row(_begins, Cause.CERTIFICATE_UNUSABLE, "A certificate cannot be read: {0}", pattern="(.*)")
 _warning("WARNING: Your certificate has expired", Cause.CERTIFICATE_DATES, "Your certificate has expired")
@@ -183,11 +180,9 @@ _row("No reply from server", Cause.HANDSHAKE_FAILED, "{where} accepts the login,
 for _begins in ("TLS Error: cannot locate HMAC", "TLS Error: incoming packet authentication failed",
                 "TLS Error: tls-crypt unwrapping failed", "tls-crypt unwrap error"):  # fmt: skip
     _row(_begins, Cause.TLS_KEY, "The profile's tls-auth or tls-crypt key is not that of {where}")
-# The engine asks for what the proxy wants, and tries again.
-_passing("HTTP proxy returned", Cause.PROXY_FAILED, "The HTTP proxy wants user name and password", holds=" 407 ")
 _row("HTTP proxy returned bad status", Cause.PROXY_FAILED, "The HTTP proxy does not let the connection through")
 _row("HTTP proxy returned", Cause.PROXY_FAILED, "The HTTP proxy does not let the connection through: {0}",
-     pattern=r"returned:? *('?HTTP/\S+ (?!2\d\d).*)")  # fmt: skip
+     pattern=r"returned(?!:? *'HTTP/\S+ (?:2|407)):? *(.*)")  # fmt: skip  # 2xx is success, 407 asks for credentials
 for _begins in ("recv_line: TCP port read", "recv_socks_reply:", "socks_handshake:", "socks_username_password_auth:"):
     _row(_begins, Cause.PROXY_FAILED, "The proxy does not answer as a proxy should: {0}", pattern=": (.*)")
 

@@ -146,6 +146,8 @@ def test_the_exit_status_tells_the_kind_of_failure(lab: Lab, fault: str, status:
     assert done.returncode == status
     [error, hint] = done.stderr.splitlines()[-2:]
     assert error.startswith("Error: ") and words in error and hint.startswith("  ")
+    [kept] = json.loads(ctl(lab, "why", "--json"))
+    assert kept["exit_status"] == status
 
 
 def test_what_is_said_about_old_ciphers_helps(lab: Lab) -> None:
