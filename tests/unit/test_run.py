@@ -227,7 +227,7 @@ def test_each_run_counts_for_itself() -> None:
 
 def test_a_session_between_two_runs_shows_none_and_ends_with_the_last() -> None:
     async def body(session: BareSession, done: Done) -> None:
-        session.run = session._latest_run = await begin(session)
+        session.use_run(await begin(session))
         session.happened(Event.CRASHED)
         assert session.state is State.DOWN and session.run is None and session.backend_pid == 0
         session.happened(Event.DISCONNECT)
