@@ -31,7 +31,7 @@ def manager(*states: State) -> Iterator[tuple[SessionManager, list[BareSession]]
             connects = state is State.CONNECTED
             session = stack.enter_context(session_in(State.CONNECTING if connects else state))
             session.path, session.config_name = f"/{number}", f"profile {number}"
-            session.bare_run.device = f"tun{number}"
+            session.bare_run.network.device = f"tun{number}"
             if connects:
                 session.hear(messages.Connected(REQUEST_NUMBER, "udp", "198.51.100.1", 1194, "vpn.example"))
             made._sessions[session.path] = session
@@ -57,7 +57,7 @@ def test_a_session_is_found_by_its_device() -> None:
 def test_a_name_that_was_given_again_before_its_removal_was_heard_of() -> None:
     async def main() -> None:
         with manager(State.CONNECTED, State.CONNECTED) as (made, sessions):
-            sessions[1].bare_run.device = "tun0"
+            sessions[1].bare_run.network.device = "tun0"
             with pytest.raises(CallerError, match=r"^More than one interface found$"):
                 made.lookup_interface(ALICE, "tun0")
             sessions[1].acl.owner = BOB.uid

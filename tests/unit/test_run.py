@@ -93,7 +93,7 @@ class DeviceRun(Run):
 
     async def _launch(self, spec: LaunchSpec) -> None:
         self._uid = self._context.user_ids.take()
-        await self._make_device(spec.device)
+        await self.network.make_device(self._uid, spec.device, self._owner.noticed)
 
 
 UNDONE = ["clear tun7", "delete tun7", f"end exemption of {UID}", "forget worker of s", f"give back {UID}"]
