@@ -69,4 +69,4 @@ def test_what_a_program_leaves_in_the_background_is_not_waited_for(
     finally:
         os.kill(int(pid.read_text()), signal.SIGKILL)
     program.write_text("#!/bin/sh\ncat >&2\nexit 1\n")
-    assert setter.done(SET) == f"{program}: nameserver 198.18.0.1\nsearch corp.example"
+    assert setter.done(SET) == f"{program}: nameserver 198.18.0.1; search corp.example"
