@@ -1,4 +1,7 @@
-"""How long a session may be in each of its states, and what happens when that is over.  Pure."""
+"""How long a session may be in each of its states, and what happens when that is over."""
+
+import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -36,3 +39,29 @@ def deadline_of(state: State, *, connect: float, restarts: Restarts) -> Deadline
         case State.AUTH_FAILED | State.FAILED:
             return Deadline(FAILED_READABLE, Event.EXPIRED)
     return None
+
+
+class StateTimer:
+    """Waits for the deadline of the present state; needs a running loop."""
+
+    def __init__(self) -> None:
+        self.handle: asyncio.TimerHandle | None = None
+
+    def set(
+        self,
+        deadline: Deadline | None,
+        happened: Callable[[Event, str], None],
+        another_run: Callable[[Event, str], None],
+    ) -> None:
+        """Wait for this one in place of another; one of the functions is called then, see Deadline."""
+        self.cancel()
+        if deadline is not None:
+            over = another_run if deadline.another_run else happened
+            later = asyncio.get_running_loop().call_later
+            self.handle = later(deadline.seconds, over, deadline.event, deadline.text)
+
+    def cancel(self) -> None:
+        """Wait for none."""
+        if self.handle is not None:
+            self.handle.cancel()
+            self.handle = None

@@ -22,7 +22,7 @@ from ..workers.spawner_client import NoSpawner
 from . import permits
 from .audience import Audience
 from .context import SessionContext
-from .deadlines import deadline_of
+from .deadlines import StateTimer, deadline_of
 from .launch_spec import LaunchSpec
 from .notices import Notices
 from .past_failure import CAUSE_OF, REACHED, Reached
@@ -111,7 +111,7 @@ class Session(RunOwner, ReportedSession):
         self._restarts = Restarts(restart_on_failure)
         self._verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
-        self._deadline: asyncio.TimerHandle | None = None  # of the present state
+        self._timer = StateTimer()
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -185,7 +185,8 @@ class Session(RunOwner, ReportedSession):
         self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         if self.state is not before or event is Event.RESTART:
-            self._set_deadline()
+            deadline = deadline_of(self.state, connect=self._context.connect_deadline, restarts=self._restarts)
+            self._timer.set(deadline, self.happened, self._try_again_or)
         self._listener.state_changed(self)
         self._restarts.follow(self.state is State.CONNECTED, time.monotonic())
         self.statistics.follow(before, event, cell.next)
@@ -212,17 +213,6 @@ class Session(RunOwner, ReportedSession):
                 self.audience.forwards.end()
                 self._listener.removed(self)
 
-    def _set_deadline(self) -> None:
-        """Set the deadline of the state that was entered, or entered anew by a request, if it has one."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        deadline = deadline_of(self.state, connect=self._context.connect_deadline, restarts=self._restarts)
-        if deadline is not None:
-            over = self._try_again_or if deadline.another_run else self.happened
-            later = asyncio.get_running_loop().call_later
-            self._deadline = later(deadline.seconds, over, deadline.event, deadline.text)
-
     def _request(self, event: Event, text: str) -> None:
         assert self.run is not None
         if event in (Event.PAUSE, Event.RESTART):
@@ -233,14 +223,13 @@ class Session(RunOwner, ReportedSession):
     def _try_again_or(self, otherwise: Event, text: str, cause: Cause | None = None) -> None:
         """Something the session cannot do without failed: there is another run, or `otherwise` happens."""
         restarts = self._restarts
-        if (self.state, Event.CRASHED) not in TABLE:
-            self.happened(otherwise, text, cause)
-        elif restarts.another():
+        may_restart = (self.state, Event.CRASHED) in TABLE
+        if may_restart and restarts.another():
             self.log.write(LogCategory.WARN, text)
             what = f"try {restarts.tries} of {MAX_RESTARTS} in {restarts.pause:g} s"
             self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}", cause)
         else:
-            if restarts.used_up:
+            if may_restart and restarts.used_up:
                 text += f", after {MAX_RESTARTS} restarts"
             self.happened(otherwise, text, cause)
 

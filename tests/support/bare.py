@@ -162,8 +162,7 @@ class BareSession(Session):
 
     def forget(self) -> None:
         """Stop its clock."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._timer.cancel()
 
 
 @contextmanager

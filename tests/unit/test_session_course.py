@@ -42,9 +42,9 @@ def run(state: State, body: Callable[[BareSession], Coroutine[Any, Any, None]], 
 
 def seconds_left(session: BareSession) -> float | None:
     """Until the present state's deadline, if it has one."""
-    if session._deadline is None:
+    if session._timer.handle is None:
         return None
-    return session._deadline.when() - asyncio.get_running_loop().time()
+    return session._timer.handle.when() - asyncio.get_running_loop().time()
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_how_long_a_state_may_last(before: State, event: Event, seconds: int | N
 def test_a_state_that_is_entered_anew_by_a_report_lasts_no_longer() -> None:
     async def body(session: BareSession) -> None:
         session.happened(Event.CONNECT)
-        deadline = session._deadline
+        deadline = session._timer.handle
         session.happened(Event.ENGINE_CONNECTING)
-        assert session._deadline is deadline is not None
+        assert session._timer.handle is deadline is not None
         session.happened(Event.RESTART)
-        assert session._deadline is not deadline and deadline.cancelled()
+        assert session._timer.handle is not deadline and deadline.cancelled()
 
     run(State.READY, body)
 
