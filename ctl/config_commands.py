@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("-p", "--persistent", is_flag=True, help="Keep the profile across reboots.")
 @click.option("--tag", "tags", type=text, metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
 @asks_credentials
-@click.option("--force", is_flag=True, help="Import it even if no session can be started with it.")
+@click.option("--force", is_flag=True, help="Import it even if no session can be started with it, if it is readable.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object.")
 def config_import(
     source: str,
@@ -65,7 +65,8 @@ def config_import(
         if as_json:
             print_json({"path": None, "name": name, **verdict_json(verdict)})
         else:
-            say(f"{verdict_text(name, verdict)}\nIt is not imported; --force imports it all the same.")
+            forced = "; --force imports it all the same" if profile.importable else ""
+            say(f"{verdict_text(name, verdict)}\nIt is not imported{forced}.")
         sys.exit(CommandExit.REFUSED)
 
     async def work(bus: "Bus") -> str:

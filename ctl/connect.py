@@ -160,8 +160,9 @@ class _Wait:
                 event = None
                 continue
             status, event = event.status, None
+            reached = self._reached(status)  # a failure is shown once, by its error
             self._show(status)
-            if self._reached(status):
+            if reached:
                 return status
             if self._asker and _asks(status):
                 event = await self._ask(self._asker)

@@ -36,6 +36,15 @@ class ProfileFile:
     warnings: tuple[Remark, ...] = ()
     stored: tuple[Remark, ...] = ()  # user names and passwords in it
 
+    @property
+    def importable(self) -> bool:
+        """Whether the configuration service takes it, if need be with --force: its text can be read as options."""
+        try:
+            tokenize(self.text)
+        except ProfileTextError:
+            return False
+        return all(one.line for one in self.refused)
+
     def verdict(self) -> Verdict:
         """What a session would make of it."""
         warnings = (*self.stored, *self.warnings)
@@ -43,7 +52,7 @@ class ProfileFile:
             return Verdict(self.refused, warnings=warnings)
         found = verdict(self.text)
         told = {(one.option, one.line) for one in self.refused}
-        refused = [*self.refused, *(one for one in found.refused if (one.option, one.line) not in told)]
+        refused = [*(one for one in found.refused if (one.option, one.line) not in told), *self.refused]
         if all(one.line for one in refused):
             refused.sort(key=lambda one: one.line)
         return replace(found, refused=tuple(refused), warnings=(*warnings, *found.warnings))

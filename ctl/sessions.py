@@ -84,7 +84,7 @@ async def find_named(bus: "Bus", session: str) -> str:
         case [path]:
             return path
         case []:
-            hint = "`ovpnctl sessions-list` shows yours."
+            hint = "`ovpnctl sessions-list` shows yours, `ovpnctl why` those that failed."
             raise CommandError(f"there is no session of a profile or device {session}", CommandExit.REFUSED, hint)
     hint = f"Name one by its path: {', '.join(paths)}"
     raise CommandError(f"{len(paths)} sessions are of profiles named {session}", CommandExit.REFUSED, hint)

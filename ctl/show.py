@@ -105,9 +105,10 @@ def sessions_text(sessions: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def connected_text(properties: dict[str, Any]) -> str:
-    """ "Connected to 203.0.113.1 (vpn.example.org)" """
+    """ "Connected to 203.0.113.1 (vpn.example.org)", or without a name "Connected to 203.0.113.1" """
     _, address, _ = properties.get("connected_to", ("", "", 0))
-    return sanitize(f"Connected to {address} ({properties.get('session_name', '')})")
+    name = properties.get("session_name", "")
+    return sanitize(f"Connected to {address}" + (f" ({name})" if name not in ("", address) else ""))
 
 
 def profile_json(path: str, properties: Mapping[str, Any]) -> dict[str, Any]:

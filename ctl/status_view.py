@@ -97,15 +97,16 @@ def _parts(shown: Shown) -> Iterator[tuple[str, Iterable[str]]]:
         yield "Rules", shown["rules"] or ()
         yield "DNS", [_names(shown) + (f", set by {shown['dns_backend']}" if shown["dns_backend"] else "")]
     yield "Not in force", _lacking(shown)
-    yield "Left out", _notices(shown)
+    yield "Notices", _notices(shown)
     yield "Not known", shown["unknown"] or ()
 
 
 def _state(shown: Shown) -> str:
     if shown["connected"]:
         return f"connected since {_moment(shown['connected_since'])}" if shown["connected_since"] else "connected"
-    status = shown["status"]
-    message = f": {status['message']}" if status["message"] else ""
+    status, error = shown["status"], shown["last_error"]
+    told = error is not None and status["message"] == error["text"]  # on a line of its own
+    message = f": {status['message']}" if status["message"] and not told else ""
     return sanitize(f"not connected ({status['text']}{message})")
 
 
@@ -121,7 +122,8 @@ def _server(shown: Shown) -> str:
     if not to:
         return "no server"
     address = f"[{to['address']}]" if ":" in to["address"] else to["address"]
-    return sanitize(f"{address}:{to['port']} ({shown['session_name'] or '-'}) over {to['protocol']}")
+    name = f" ({shown['session_name']})" if shown["session_name"] not in (None, "", to["address"]) else ""
+    return sanitize(f"{address}:{to['port']}{name} over {to['protocol']}")
 
 
 def _default_route(shown: Shown) -> str:

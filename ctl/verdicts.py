@@ -35,7 +35,8 @@ def verdict_text(name: str, verdict: "Verdict") -> str:
     lines += map(_remark, verdict.refused)
     lines += _section("Left out, or changed:", [*map(_ignored, verdict.ignored)])
     lines += _section("Warnings:", [*map(_remark, verdict.warnings)])
-    lines += _section("Asked for at the start:", [f"  {one}" for one in verdict.asks])
+    if not verdict.refused:
+        lines += _section("Asked for at the start:", [f"  {one}" for one in verdict.asks])
     return "\n".join(map(sanitize, lines))
 
 

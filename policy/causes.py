@@ -212,7 +212,12 @@ CAUSES: dict[Cause, Meaning] = {
         "server, or have no TLS version or cipher in common with the profile; or packets get lost.",
     ),
     Cause.SERVER_ENDED: Meaning(Kind.SERVER, "Ask whoever runs the server, or try again later."),
-    Cause.SERVER_SETTINGS: Meaning(Kind.SERVER, "Show this to whoever runs the server."),
+    Cause.SERVER_SETTINGS: Meaning(
+        Kind.SERVER,
+        "What another session has is free when that one ends.  To connect without the default route: "
+        f"{_override('redirect-optional yes')}; without DNS: {_override('dns-required no')}.  Show anything else to "
+        "whoever runs the server.",
+    ),
     Cause.SERVER_DEMANDS: Meaning(Kind.SERVER, "Show this to whoever runs the server."),
     Cause.PROFILE: Meaning(Kind.PROFILE),
     Cause.ENGINE_DIED: Meaning(Kind.SERVICE, "Try again; if it happens again, the service's log has details."),

@@ -154,7 +154,7 @@ class Addressing:
         else:
             self._redirecting.claim(entry, device.owner, redirect)
         if waits:
-            warnings.append(f"traffic does not go through the tunnel: {waits}")
+            warnings.append(f"the default route does not lead through the tunnel: {waits}")
         return decision.addresses
 
     def _requests(self, device: _Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:

@@ -152,7 +152,7 @@ class Redirecting:
             if not holder.redirect.optional:
                 raise
             self.release(name)
-            warnings.append(f"traffic does not go through the tunnel: {error}")
+            warnings.append(f"the default route does not lead through the tunnel: {error}")
 
     def _apply(self, holder: _Holder, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
         holder.addressed, holder.up = addressed, True

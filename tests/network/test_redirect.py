@@ -167,7 +167,7 @@ def test_two_users(world: World) -> None:
     bob.set_setting(profile, "redirect-optional", True)
     his.profile, his.path = profile, bob.new_tunnel(profile)
     his.connect()
-    world.service.process.wait_line("traffic does not go through the tunnel: another user's session has it")
+    world.service.process.wait_line("the default route does not lead through the tunnel: another user's session has it")
     hers.call("Disconnect")
     world.service.process.wait_line("all traffic goes through the tunnel now")
     assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "tunnel")

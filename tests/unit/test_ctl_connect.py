@@ -96,6 +96,11 @@ def test_connected_after_news_in_order(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_a_failure_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert str(failed(status_change(6), status_change(StatusMinor.CONN_FAILED, "because"))).count("because") == 1
+    assert capsys.readouterr().err.splitlines() == ["Connection, Client connecting"]
+
+
 def test_connected_already() -> None:
     assert wait(first=Status(2, 7)) == Status(2, 7)
 

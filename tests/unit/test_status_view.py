@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ...ctl.show import connected_text
 from ...ctl.status_view import brief_text, full_text, status_json
 
 PATH = "/net/openvpn/v3/sessions/s"
@@ -44,7 +45,7 @@ def test_all_of_it() -> None:
         "           DNS: 203.0.113.1 for all names, ~corp.example, set by resolvconf",
         "  Not in force: route 10.0.0.0/8: another session of the same user has it",
         "                and 2 more",
-        "      Left out: option x is ignored",
+        "       Notices: option x is ignored",
         "     Not known: systemd-resolved:\N{REPLACEMENT CHARACTER}[2J",
     ):
         assert line in text.splitlines()
@@ -64,7 +65,15 @@ def test_another_session_manager_tells_less() -> None:
 
 def test_what_to_do_about_one_that_is_not_connected() -> None:
     error = {"last_error": ("no-answer", "The server does not answer", "Look whether the network works.")}
-    shown = status_json(PATH, CONNECTED | {"status": (2, 11, "")}, error, {})
+    shown = status_json(PATH, CONNECTED | {"status": (2, 11, "The server does not answer")}, error, {})
     assert not shown["connected"] and shown["last_error"]["cause"] == "no-answer"
     for text in (brief_text(shown), full_text(shown)):
-        assert "The server does not answer\n" in text and "Look whether the network works." in text
+        assert text.count("The server does not answer\n") == text.count("The server does not answer") == 1
+        assert "Look whether the network works." in text
+
+
+def test_a_server_without_a_name_is_shown_once() -> None:
+    properties = CONNECTED | {"session_name": "2001:db8::1"}
+    assert "Server: [2001:db8::1]:1194 over udp\n" in full_text(status_json(PATH, properties, {}, {}))
+    assert connected_text(properties) == "Connected to 2001:db8::1"
+    assert connected_text(CONNECTED) == "Connected to 2001:db8::1 (vpn.example)"

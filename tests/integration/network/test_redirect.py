@@ -298,7 +298,8 @@ async def test_another_user_is_refused_or_waits(tmp_path: Path) -> None:
             await net.apply(his, redirected(last=3))
         assert state() == before
         wanted = redirected(msgspec.structs.replace(BOTH, optional=True), last=3)
-        assert "traffic does not go through the tunnel: another user's session has it" in await net.apply(his, wanted)
+        told = "the default route does not lead through the tunnel: another user's session has it"
+        assert told in await net.apply(his, wanted)
         assert way(FAR) == way(FAR, OWNER + 1) == hers
         os.close(engines[0])
         await net.delete_device(hers)

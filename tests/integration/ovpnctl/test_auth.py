@@ -17,7 +17,7 @@ from ...support.sessions import CONNECTED, begin
 from ...support.terminal import Terminal
 
 ASKS = ("auth-user-pass",)
-CONNECTED_TO = f"Connected to {SERVER_ADDRESS} "
+CONNECTED_TO = f"Connected to {SERVER_ADDRESS}"
 URL = "https://idp.example/login?x=1"
 
 

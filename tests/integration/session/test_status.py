@@ -94,7 +94,7 @@ def test_what_is_pending_and_what_is_left_out(lab: Lab) -> None:
     assert shown["notices"][0].startswith("route 198.51.100.0/24 left out: covers the server's own address")
     text = lab.ovpnctl("alice", "status", "second").stdout
     assert text.count("another session of the same user has it") == 2
-    assert "Left out: route 198.51.100.0/24 left out" in text
+    assert "Notices: route 198.51.100.0/24 left out" in text
     assert "not in force: default route" in lab.ovpnctl("alice", "status").stdout
     first.call("Disconnect")
     until(lambda: status(lab, "alice", "second")[0]["not_in_force"] == [])
