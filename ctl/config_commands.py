@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 @click.option("-p", "--persistent", is_flag=True, help="Keep the profile across reboots.")
 @click.option("--tag", "tags", type=text, metavar="TAG", multiple=True, help="Add a tag; may be repeated.")
 @asks_credentials
-@click.option("--force", is_flag=True, help="Import it even if no session can be started with it, if it is readable.")
+@click.option(
+    "--force", is_flag=True, help="Import it even if no session can be started with it, if it can be read at all."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print an object.")
 def config_import(
     source: str,

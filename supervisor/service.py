@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import traceback
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +18,7 @@ from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused
 from .bus.dispatch import Dispatcher
 from .bus.signals import Signals
+from .bus_names import BusNames
 from .dns.setup import NameService
 from .errors import StartError, SystemFailure
 from .idle import IdleTimer
@@ -63,12 +65,14 @@ class Service:
         connection.stall.report = self._log.warn
         self._callers = Callers(connection)
         self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
-        self._names = [manager_api.BUS_NAME]
         self._embedded = choose(options.configuration) == "embedded"
-        if self._embedded:
-            self._names.append(configuration_api.BUS_NAME)
-        # Not required: other services of OpenVPN 3 Linux may own them.
-        self._more_names = [log_api.BUS_NAME, *names_without_service()]
+        self._names = BusNames(
+            connection,
+            self._log,
+            [manager_api.BUS_NAME, *([configuration_api.BUS_NAME] if self._embedded else [])],
+            [log_api.BUS_NAME, *names_without_service()],
+            self._names_owned,
+        )
         self._lock = InstanceLock(options.runtime_dir)
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self._processes = Processes(
@@ -164,7 +168,7 @@ class Service:
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
-        await self._claim_names()
+        await self._names.claim()
         await self._lock.acquire()
         self._processes.start()
         await self._callers.start()
@@ -223,49 +227,9 @@ class Service:
 
     # Starting
 
-    async def _claim_names(self) -> None:
-        try:
-            taken = await self._own_names()
-        except BusRefused as error:
-            raise StartError(
-                f"The bus does not let this service own its names: {error}. Is the policy file for "
-                f"{manager_api.BUS_NAME} installed, and has the bus read it?",
-                ExitStatus.CANNOT_START,
-            ) from error
-        if taken == manager_api.BUS_NAME:
-            raise StartError(f"{PROGRAM} is running on this bus already", ExitStatus.ALREADY_RUNNING)
-        if taken:
-            raise StartError(
-                f"Another service owns {taken}; to use its profiles, start with --configuration external",
-                ExitStatus.ALREADY_RUNNING,
-            )
-
-    async def _own_names(self) -> str:
-        """Own the service's names; returns the first that has another owner, or "".
-
-        One after the other: dbus-daemon starts two instances when two names are called at once, and whatever it
-        delivers to the one that ends is lost.  Only the owner of the first name asks for the others, so the other
-        instance never owns any.
-        """
-        for name in self._names:
-            if not (await self._connection.request_names([name]))[name]:
-                return name
-        await self._own_more_names()
-        return ""
-
-    async def _own_more_names(self) -> None:
-        try:
-            owned = await self._connection.request_names(self._more_names)
-        except BusRefused as error:
-            self._log.warn(f"The bus does not let this service own all of {', '.join(self._more_names)}: {error}")
-            return
+    def _names_owned(self, owned: Mapping[str, bool]) -> None:
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
         self._manager.devices.served = owned.get(stub_api.DEVICE.name, False)
-        if not owned[log_api.BUS_NAME]:
-            self._log.warn(
-                f"Another service owns {log_api.BUS_NAME}: clients do not receive the signals of LogForward. Stop that "
-                "service, then restart this one"
-            )
 
     async def _clean_up(self) -> None:
         try:
@@ -305,11 +269,10 @@ class Service:
             self._log.info("Asked to end: disconnecting all sessions")
             await self._manager.disconnect_all()
         self._lock.leaving()
-        # The first one last: its owner may request the others.
-        await self._connection.release_names([*self._more_names, *reversed(self._names)])
+        await self._names.release()
         # A call that came meanwhile has started a session, or may: stay, unless another instance has the names by now.
         came = not for_good and (self._work() or self._dispatcher.busy)
-        if came and not await self._own_names():
+        if came and not await self._names.own():
             self._lock.staying()
             self._idle.restart()
             return False

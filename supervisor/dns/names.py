@@ -241,7 +241,7 @@ class Names:
                 await self._unset(device, known)
 
     async def _unset(self, device: str, known: _Device) -> None:
-        """Take back what may be set."""
+        """Take back what may be set.  That it fails is not logged if setting failed for the same reason."""
         if not known.touched:
             return
         known.touched = known.in_force = False
@@ -250,8 +250,9 @@ class Names:
                 await self._backend.unset(device)
             self._forget(device)
         except (SystemFailure, TimeoutError) as error:
-            text = f"Name servers could not be given back: {self._reason(error)}"
-            self._log.warn(text, group=LogGroup.NETCFG, session=known.session)
+            if (reason := self._reason(error)) != known.failed:
+                text = f"Name servers could not be given back: {reason}"
+                self._log.warn(text, group=LogGroup.NETCFG, session=known.session)
         finally:
             self._machine.give_back(device)
 

@@ -5,13 +5,8 @@ that other sessions get their turns.
 """
 
 from collections.abc import Callable, Generator, Iterator
-from ipaddress import ip_network
-
-import msgspec
-from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import MAX_WAYS
 from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
 from ..logging.log import Log
@@ -24,21 +19,9 @@ from .in_force import InForce
 from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
-from .prefixes import Host, Prefix, Way
+from .prefixes import Host
 from .redirecting import Redirecting, Terms
-
-_KERNELS_METRIC = {4: 0, 6: 1024}  # of a route that is added without one
-
-
-class _Device(msgspec.Struct):
-    """A session's device and what is set on it."""
-
-    entry: Entry
-    owner: int  # user id of the session's owner
-    change: object | None = None  # the last replace, finished or not; None when clear
-    changing: bool = False  # it is not finished
-    addresses: set[Host] = set()
-    routes: set[DeviceRoute] = set()
+from .routes import Device, Routes
 
 
 class Addressing:
@@ -69,10 +52,10 @@ class Addressing:
         self._freed = freed
         self._notice = notice
         self._tell_root = tell_root
-        self._note = note
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
-        self._devices: dict[str, _Device] = {}
+        self._routes = Routes(netlink, self._claims, log, note)
+        self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
         self._redirecting = Redirecting(journal, log, terms, self._indices, public_networks=public_networks)
 
@@ -89,7 +72,7 @@ class Addressing:
 
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
-        self._devices[entry.name] = _Device(entry, owner)
+        self._devices[entry.name] = Device(entry, owner)
 
     def take(self, name: str) -> Entry | None:
         """Clear a device and forget it; None if there is no such device."""
@@ -132,7 +115,7 @@ class Addressing:
                 self._clear(device)
             raise
 
-    def _claim(self, device: _Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
+    def _claim(self, device: Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
@@ -157,7 +140,7 @@ class Addressing:
             warnings.append(f"the default route does not lead through the tunnel: {waits}")
         return decision.addresses
 
-    def _requests(self, device: _Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:
+    def _requests(self, device: Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:
         netlink, name, index = self._netlink, device.entry.name, device.entry.index
         gone = device.addresses.difference(wanted)
         # With the last address of a family the kernel drops all its routes, and with any those from it.
@@ -172,8 +155,7 @@ class Addressing:
         netlink.set_up(index, mtu)
         yield
         for route in stale:
-            netlink.remove_route(index, route)
-            device.routes.discard(route)
+            self._routes.remove(device, route)
             yield
         for address in gone:
             netlink.remove_address(index, address)
@@ -194,48 +176,10 @@ class Addressing:
         while missing := [one for one in self._claims.routes(name) if one not in device.routes and one not in tried]:
             for route in missing:
                 tried.add(route)
-                if problem := self._set_route(device, route):
+                if problem := self._routes.set(device, route):
                     warnings.append(problem)
                 yield
-        yield from self._redirecting.apply(name, _versions(device), warnings)
-
-    def _set_route(self, device: _Device, route: DeviceRoute) -> str:
-        """Set a route that is granted; what its user is to know, or ""."""
-        if route.source is not None and route.source not in device.addresses:
-            return ""
-        if route.way is not None:
-            return self._set_past(device, route)
-        try:
-            if self._netlink.add_route(device.entry.index, route):
-                device.routes.add(route)
-                return ""
-        except IPv6Off:
-            return f"IPv6 is off on this machine: route {route.destination} is not set"
-        return self._postpone(device, route)
-
-    def _set_past(self, device: _Device, route: DeviceRoute) -> str:
-        """The same for a route past the tunnel.  A gateway that the machine has lost meanwhile ends no session."""
-        assert route.way is not None
-        entry = device.entry
-        try:
-            if route.way not in entry.ways:
-                used = {one.way for one in device.routes}
-                ways = [way for way in entry.ways if way in used]
-                if len(ways) == MAX_WAYS:
-                    raise SystemFailure(f"the others go by {MAX_WAYS} gateways already")
-                noted = replace(entry, ways=(*ways, route.way))
-                self._note(entry, noted)
-                device.entry = noted
-            if self._netlink.add_route(entry.index, route):
-                device.routes.add(route)
-                return ""
-        except SystemFailure as error:
-            return f"route {route.destination} past the tunnel, by {route.way}, is not set: {error}"
-        return self._postpone(device, route)
-
-    def _postpone(self, device: _Device, route: DeviceRoute) -> str:
-        self._claims.postpone(device.entry.name, route)
-        return f"route {route.destination} exists already and is left as it is"
+        yield from self._redirecting.apply(name, device.versions, warnings)
 
     def settle(self) -> Iterator[None]:
         """Set what is pending and no longer in anybody's way, request by request."""
@@ -245,7 +189,7 @@ class Addressing:
                 device = self._devices[name]
                 if not device.changing:  # or it is set with the rest
                     try:
-                        if not self._set_route(device, route):
+                        if not self._routes.set(device, route):
                             self._notice(device.entry.session, f"route {route.destination} was pending and is set now")
                     except SystemFailure as error:
                         self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
@@ -256,11 +200,11 @@ class Addressing:
                 yield from self._redirect_late(device)
             yield
 
-    def _redirect_late(self, device: _Device) -> Iterator[None]:
+    def _redirect_late(self, device: Device) -> Iterator[None]:
         """Set the default route of a session that waited for it."""
         warnings: list[str] = []
         try:
-            yield from self._redirecting.apply(device.entry.name, _versions(device), warnings)
+            yield from self._redirecting.apply(device.entry.name, device.versions, warnings)
         except SystemFailure as error:
             self._redirecting.release(device.entry.name)
             warnings.append(str(error))
@@ -283,15 +227,14 @@ class Addressing:
             change = device.change
             granted = [route for route in self._claims.routes(name) if route.way is not None]
             stale = [route for route in device.routes if route.way is not None and route not in granted]
-            missing = [route for route in granted if _as_dumped(route) not in present]
+            missing = [route for route in granted if route.as_dumped not in present]
             device.routes.difference_update(missing)
             for route in (*stale, *missing):
                 if device.change is not change:
                     break  # something else was asked for meanwhile
                 if route in device.routes:
-                    self._netlink.remove_route(device.entry.index, route)
-                    device.routes.discard(route)
-                elif problem := self._set_route(device, route):
+                    self._routes.remove(device, route)
+                elif problem := self._routes.set(device, route):
                     self._notice(device.entry.session, problem)
                 yield
 
@@ -319,14 +262,14 @@ class Addressing:
         """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""
         self._redirecting.undo(entry)
 
-    def _clear(self, device: _Device, keep: bool = False) -> None:
+    def _clear(self, device: Device, keep: bool = False) -> None:
         if not keep:
             self._redirecting.release(device.entry.name)
             self._claims.rest(device.entry.name)
             self._look_at_pending()
         if device.change is None:
             return
-        self._remove_past(device)
+        self._routes.remove_past(device)
         if self._netlink.set_down(device.entry.index):
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
@@ -337,24 +280,6 @@ class Addressing:
         device.addresses.clear()
         device.routes.clear()
 
-    def _remove_past(self, device: _Device) -> None:
-        """Remove the routes past the tunnel, which the kernel does not remove with the device."""
-        for route in [route for route in device.routes if route.way is not None]:
-            try:
-                self._netlink.remove_route(device.entry.index, route)
-            except SystemFailure as error:
-                self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
-
     def _look_at_pending(self) -> None:
         if self._claims.pending or self._redirecting.waiting:
             self._freed()
-
-
-def _versions(device: _Device) -> frozenset[int]:
-    """Of the addresses that it has."""
-    return frozenset(address.version for address in device.addresses)
-
-
-def _as_dumped(route: DeviceRoute) -> tuple[Prefix, int, Way | None]:
-    """A route past a tunnel as machine.routes_past tells of it."""
-    return Prefix.of(ip_network(route.destination)), route.metric or _KERNELS_METRIC[route.version], route.way

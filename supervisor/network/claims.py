@@ -10,26 +10,17 @@ Pure logic.  Whoever comes first keeps what it has:
 """
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import msgspec
-from msgspec import field
 from msgspec.structs import replace
 
 from ...policy import redirect as redirection
-from ...policy.limits import MAX_NETWORK_WARNINGS, MAX_ROUTES_PAST
-from ...policy.network import (
-    MAX_PUBLIC,
-    NetworkSettings,
-    is_private,
-    public_size,
-    requested_networks,
-    server_address,
-    too_public,
-)
+from ...policy.limits import MAX_NETWORK_WARNINGS
+from ...policy.network import NetworkSettings, is_private, public_size, requested_networks, server_address
 from ..errors import SystemFailure
+from .claim import Claim, Past, too_much_public
 from .device_routes import DeviceRoute, wanted
 from .prefixes import Host, Prefix, PrefixMap
 from .surroundings import Machine, Surroundings
@@ -51,38 +42,13 @@ class Decision(msgspec.Struct):
     notes: list[str]  # with names of other sessions, for root only
 
 
-class _Past(msgspec.Struct):
-    """What of one session goes past its tunnel."""
-
-    routes: int = 0
-    public: Counter[int] = field(default_factory=Counter)  # how many public addresses they lead to, by IP version
-
-
-class _Claim(msgspec.Struct):
-    """What one session has; known by its device."""
-
-    session: str
-    owner: int
-    server: Host | None = None
-    addresses: frozenset[Host] = frozenset()
-    peers: frozenset[Host] = frozenset()
-    routes: dict[DeviceRoute, Prefix] = {}  # that are set, or about to be
-    public: dict[int, int] = {}  # how many public addresses it reaches by its tunnel, by IP version
-    past: _Past = field(default_factory=_Past)
-    redirected: frozenset[int] = frozenset()  # versions of IP of which it asks for the default route
-
-    @property
-    def name(self) -> str:
-        return f"session {self.session} of user {self.owner}"
-
-
 class Claims:
     """What all sessions have, and what they wait for."""
 
     def __init__(self, *, public_networks: bool = True) -> None:
         """Without `public_networks`, sessions get private addresses and routes only."""
         self._public_networks = public_networks
-        self._claims: dict[str, _Claim] = {}
+        self._claims: dict[str, Claim] = {}
         self._routed = PrefixMap()
         self._pending: dict[tuple[str, DeviceRoute], Prefix] = {}  # by device, in the order of requests
         self._servers: list[tuple[Host, str]] = []  # with the devices, sorted
@@ -94,11 +60,12 @@ class Claims:
         `settings` are known to be acceptable by themselves (policy/network.py).
         """
         self._surroundings = Surroundings(machine)
-        mine = self._claims.get(device) or _Claim(session, owner)
+        mine = self._claims.get(device) or Claim(session, owner)
         warnings: list[str] = []
         addresses, peers = self._hosts(device, mine, settings, warnings)
         public = public_size(requested_networks(settings)) if self._public_networks else {}
-        self._check_public(device, owner, public)
+        if problem := too_much_public(public, self._others(device, owner)):
+            raise Conflict(problem)
 
         server = Host.of(server_address(settings.server))
         notes = []
@@ -115,7 +82,7 @@ class Claims:
         had = {(prefix, route.way is not None) for route, prefix in mine.routes.items()}
         routes: dict[DeviceRoute, Prefix] = {}
         pending: dict[tuple[str, DeviceRoute], Prefix] = {}
-        going_past = _Past()
+        going_past = Past()
         for route, prefix, past in wanted(settings, addresses):
             if past and self._surroundings.attached(prefix):
                 continue  # no tunnel gets it, so it goes past them all
@@ -136,7 +103,7 @@ class Claims:
 
         waited = [key for key in self._pending if key[0] == device]
         self._forget_routes(device)
-        self._claims[device] = _Claim(
+        self._claims[device] = Claim(
             session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past, redirected
         )
         for route, prefix in routes.items():
@@ -169,7 +136,7 @@ class Claims:
         """Forget what the device's session has and waits for, but keep others off its server, where it may return."""
         self._forget_routes(device)
         if claim := self._claims.get(device):
-            self._claims[device] = _Claim(claim.session, claim.owner, claim.server)
+            self._claims[device] = Claim(claim.session, claim.owner, claim.server)
             for key in [key for key in self._pending if key[0] == device]:
                 del self._pending[key]
 
@@ -242,7 +209,7 @@ class Claims:
     # The rules
 
     def _hosts(
-        self, device: str, mine: _Claim, settings: NetworkSettings, warnings: list[str]
+        self, device: str, mine: Claim, settings: NetworkSettings, warnings: list[str]
     ) -> tuple[list[Host], list[Host]]:
         """The addresses of its own, and those of the other ends.  Raises Conflict."""
         addresses: dict[Host, None] = {}
@@ -277,15 +244,9 @@ class Claims:
         if reason := self._surroundings.host_problem(host):
             raise Conflict(f"{what} {host}: {reason}")
 
-    def _check_public(self, device: str, owner: int, public: dict[int, int]) -> None:
-        for version, size in public.items():
-            total = size + sum(claim.public.get(version, 0) for claim in self._others(device, owner))
-            if size and total > MAX_PUBLIC[version]:
-                raise Conflict(f"the routes of this user's sessions lead to {too_public(version, total)}")
-
-    def _others(self, device: str, owner: int) -> Iterator[_Claim]:
+    def _others(self, device: str, owner: int) -> list[Claim]:
         """What the user's other sessions have."""
-        return (claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device)
+        return [claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device]
 
     def _never(self, owner: int, prefix: Prefix) -> str:
         """Why a session of `owner` does not get a route however long it waits; "" if it may."""
@@ -293,32 +254,18 @@ class Claims:
             return _NO_PUBLIC
         return self._surroundings.route_problem(prefix, administrator=owner == 0)
 
-    def _never_past(self, device: str, owner: int, route: DeviceRoute, past: _Past) -> str:
-        """The same of a route past the tunnel; if it may, it is counted.
-
-        So nobody can keep more out of the tunnel of another user's later session than a tunnel could take, nor fill the
-        machine's table.
-        """
+    def _never_past(self, device: str, owner: int, route: DeviceRoute, past: Past) -> str:
+        """The same of a route past the tunnel; if it may, it is counted."""
         if route.way is None:
             return "this machine has no route by which it would send there"
-        others = [claim.past for claim in self._others(device, owner)]
-        if past.routes + sum(one.routes for one in others) >= MAX_ROUTES_PAST:
-            return f"{MAX_ROUTES_PAST} such routes are the most of one user's sessions"
-        version = route.version
-        mine = past.public[version] + public_size([ip_network(route.destination)])[version]
-        total = mine + sum(one.public[version] for one in others)
-        if total > MAX_PUBLIC[version]:
-            return f"with it, those of this user's sessions lead to {too_public(version, total)}"
-        past.routes += 1
-        past.public[version] = mine
-        return ""
+        return past.count(route, [claim.past for claim in self._others(device, owner)])
 
-    def _past_others(self, owner: int, versions: frozenset[int]) -> list[_Claim]:
+    def _past_others(self, owner: int, versions: frozenset[int]) -> list[Claim]:
         """The other users' sessions of which something of these versions of IP goes past their tunnels."""
         others = (claim for claim in self._claims.values() if claim.owner != owner)
         return [claim for claim in others if any(route.way and route.version in versions for route in claim.routes)]
 
-    def _way_to(self, device: str, server: Host) -> tuple[Prefix, _Claim] | None:
+    def _way_to(self, device: str, server: Host) -> tuple[Prefix, Claim] | None:
         """The route of another session by which this machine sends to `server`, if it does."""
         ways = [(taken, holder) for taken, holder in self._routed.covering(Prefix.alone(server)) if holder != device]
         best, holder = max(ways, key=lambda way: way[0].length, default=(None, ""))
@@ -326,7 +273,7 @@ class Claims:
             return None
         return best, self._claims[holder]
 
-    def _obstacle(self, device: str, owner: int, prefix: Prefix, *, past: bool) -> tuple[str, _Claim] | None:
+    def _obstacle(self, device: str, owner: int, prefix: Prefix, *, past: bool) -> tuple[str, Claim] | None:
         """Why a route has to wait, and for whom."""
         for taken, holder in self._routed.covering(prefix):
             if holder == device:

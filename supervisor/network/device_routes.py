@@ -8,6 +8,7 @@ import msgspec
 from ...policy.network import NetworkSettings, attached_network
 from .prefixes import Host, Prefix, Way
 
+_KERNELS_METRIC = {4: 0, 6: 1024}  # of a route that is added without one
 _ATTACHED_METRIC = {4: 0, 6: 256}  # what the kernel gives to the networks of addresses
 
 
@@ -22,6 +23,11 @@ class DeviceRoute(msgspec.Struct, frozen=True):
     @property
     def version(self) -> int:
         return 6 if ":" in self.destination else 4
+
+    @property
+    def as_dumped(self) -> tuple[Prefix, int, Way | None]:
+        """As machine.routes_past tells of it, if it goes past a tunnel."""
+        return Prefix.of(ip_network(self.destination)), self.metric or _KERNELS_METRIC[self.version], self.way
 
 
 def wanted(settings: NetworkSettings, addresses: Iterable[Host]) -> Iterator[tuple[DeviceRoute, Prefix, bool]]:

@@ -1,21 +1,18 @@
 """All sessions: the root object of net.openvpn.v3.sessions."""
 
-import asyncio
 import os
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from weakref import WeakValueDictionary
 
-from ...policy.access import Acl, Caller, listed_for
+from ...policy.access import Acl, Caller
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
-from ...policy.limits import MAX_STARTS_PER_USER, MAX_STATUS_TEXT, VERDICT_DEADLINE
+from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
 from ...policy.sandbox.layers import Layer
-from ...policy.session_places import places, refusal
+from ...policy.session_places import places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
@@ -39,6 +36,7 @@ from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
 from .past_failure import PastFailure
+from .register import Register
 from .session import Session, SessionListener
 from .session_object import SessionObject
 from .states import Event, State
@@ -87,11 +85,7 @@ class SessionManager(SessionListener):
         self._providers = providers
         self._failures = failures
         self._long_work = LongWork()
-        self._places = places(context.user_ids.enough_for, context.descriptors)
-        self._sessions: dict[str, Session] = {}  # on the bus or about to be, by path
-        self._ending: set[Session] = set()  # off the bus, but something of them is left
-        self._turns = WeakValueDictionary[int, asyncio.Semaphore]()  # by user, while one starts sessions
-        self._one_ended = asyncio.Event()  # set for a moment when nothing is left of one
+        self._register = Register(places(context.user_ids.enough_for, context.descriptors))
 
     def start(self) -> None:
         """Put the root object on the bus."""
@@ -104,16 +98,16 @@ class SessionManager(SessionListener):
     @property
     def count(self) -> int:
         """Sessions of which anything is left."""
-        return len(self._sessions) + len(self._ending)
+        return len(self._register)
 
     def caller_vanished(self, name: str) -> None:
         """A connection has left the bus: nothing more is sent to it."""
-        for session in self._sessions.values():
+        for session in self._register.present.values():
             session.audience.drop(name)
 
     async def disconnect_all(self) -> None:
         """End every session in an orderly way, and wait until nothing is left of any."""
-        ending = [*self._sessions.values(), *self._ending]
+        ending = list(self._register)
         for session in ending:
             if session.state is not State.GONE:
                 session.happened(Event.DISCONNECT)
@@ -125,8 +119,8 @@ class SessionManager(SessionListener):
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
         # Before the profile is read, which may be megabytes.
-        self._check_running(self._seen_by(caller, starting=True), config_path)
-        async with self._turn(caller):
+        self._register.check_running(caller, config_path)
+        async with self._register.turn(caller):
             profile = await self._profiles.profile_for(config_path, caller)
             try:
                 path = await self._start_session(profile, caller)
@@ -139,12 +133,11 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         settings, trouble = await self._settings.of(profile)
-        await self._wait_for_ending(caller)
+        await self._register.wait_for_ending(caller)
         # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
         # profile's owner there is one for all users, and not all of them see it.
-        others = self._sessions.values() if profile.transfer_owner else self._seen_by(caller, starting=True)
-        self._check_running(others, config_path)
-        self._check_places(caller)
+        self._register.check_running(caller, config_path, of_all=profile.transfer_owner)
+        self._register.check_places(caller)
         self._check_engine()
         path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
         owner = profile.owner if profile.transfer_owner else caller.uid
@@ -163,7 +156,7 @@ class SessionManager(SessionListener):
         if trouble:
             session.notices.profile_used(trouble)
         session.audience.watch(caller)
-        self._sessions[path] = session
+        self._register.add(session)
         text = f"Starting a session for {profile.name!r}, owner {owner}"
         self._log.debug(text, session=session.name, user=caller.uid)
         began = time.monotonic()
@@ -190,25 +183,35 @@ class SessionManager(SessionListener):
         )
         return path
 
+    def _check_engine(self) -> None:
+        if not os.access(self._engine, os.X_OK):
+            raise CallerError(f"There is no openvpn program at {self._engine}: install openvpn, or give --openvpn")
+        if not self._engine_was_there:
+            raise CallerError(
+                f"{self._engine} was installed after the service started; end the service, and it starts with it"
+            )
+
     def fetch_available_sessions(self, caller: Caller) -> list[str]:
         """Answers FetchAvailableSessions; root may do with all of them what their owners may."""
         if caller.uid == 0:
-            return [session.path for session in self._sessions.values() if session.state is not State.STARTING]
-        return [session.path for session in self._seen_by(caller)]
+            return [session.path for session in self._register.present.values() if session.state is not State.STARTING]
+        return [session.path for session in self._register.seen_by(caller)]
 
     def fetch_managed_interfaces(self, caller: Caller) -> list[str]:
         """Answers FetchManagedInterfaces."""
-        return [session.device_name for session in self._seen_by(caller)]
+        return [session.device_name for session in self._register.seen_by(caller)]
 
     def lookup_config_name(self, caller: Caller, config_name: str) -> list[str]:
         """Answers LookupConfigName; failed sessions no longer count."""
         return [
-            session.path for session in self._seen_by(caller) if session.running and session.config_name == config_name
+            session.path
+            for session in self._register.seen_by(caller)
+            if session.running and session.config_name == config_name
         ]
 
     def lookup_interface(self, caller: Caller, device_name: str) -> str:
         """Answers LookupInterface."""
-        having = (session for session in self._seen_by(caller) if session.device_name == device_name)
+        having = (session for session in self._register.seen_by(caller) if session.device_name == device_name)
         paths = [session.path for session in having] if device_name else []
         if not paths:
             raise CallerError("Interface not found")
@@ -218,51 +221,10 @@ class SessionManager(SessionListener):
 
     def transfer_ownership(self, caller: Caller, path: str, new_owner: int) -> None:
         """Answers TransferOwnership; the session stays charged to who started it."""
-        session = self._sessions.get(path)
+        session = self._register.present.get(path)
         if session is None or session.state is State.STARTING:
             raise CallerError(f"No session at {path}")
         sharing.transfer(session, new_owner)
-
-    # Before a session is started
-
-    def _turn(self, caller: Caller) -> asyncio.Semaphore:
-        """What lets a few of the caller's sessions be started at once: a hundred would leave nothing to others."""
-        return self._turns.setdefault(caller.uid, asyncio.Semaphore(MAX_STARTS_PER_USER))
-
-    async def _wait_for_ending(self, caller: Caller) -> None:
-        """Give sessions that have been disconnected time to go, if only such ones leave no place for the caller's."""
-        try:
-            async with asyncio.timeout(VERDICT_DEADLINE):
-                while self._no_place(caller) and not self._no_place(caller, ending=False):
-                    await self._one_ended.wait()
-        except TimeoutError:
-            pass  # what is left of them counts
-
-    def _no_place(self, caller: Caller, *, ending: bool = True) -> str:
-        """Why there is no place for another session of the caller's, "" if there is one."""
-        everything = [*self._sessions.values(), *(self._ending if ending else ())]
-        return refusal(caller.uid, Counter(session.starter for session in everything), self._places)
-
-    def _check_places(self, caller: Caller) -> None:
-        if reason := self._no_place(caller):
-            raise CallerError(reason)
-
-    def _check_running(self, sessions: Iterable[Session], config_path: str) -> None:
-        if any(session.running and session.config_path == config_path for session in sessions):
-            raise CallerError("A session with this configuration profile is already running")
-
-    def _check_engine(self) -> None:
-        if not os.access(self._engine, os.X_OK):
-            raise CallerError(f"There is no openvpn program at {self._engine}: install openvpn, or give --openvpn")
-        if not self._engine_was_there:
-            raise CallerError(
-                f"{self._engine} was installed after the service started; end the service, and it starts with it"
-            )
-
-    def _seen_by(self, caller: Caller, *, starting: bool = False) -> Iterator[Session]:
-        for session in self._sessions.values():
-            if (starting or session.state is not State.STARTING) and listed_for(caller.uid, session.acl):
-                yield session
 
     # What happens to sessions
 
@@ -302,33 +264,29 @@ class SessionManager(SessionListener):
             self._signals.emit(session.path, SESSION, "AttentionRequired", body, to=watcher, droppable=True)
 
     def removed(self, session: Session) -> None:
-        del self._sessions[session.path]
-        if not session.ended.is_set():
-            self._ending.add(session)
+        self._register.removed(session)
         if session.path in self._dispatcher.exported:
             self._dispatcher.withdraw(session.path)
             self._signal(session, SessionEvent.DESTROYED)
         self._fewer()
 
     def ended(self, session: Session) -> None:
-        self._ending.discard(session)
-        self._one_ended.set()
-        self._one_ended.clear()
+        self._register.ended(session)
         self._fewer()
 
     def _device_removed(self, name: str, device: str) -> None:
-        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        session = self._register.named(name)
         if session is not None:
             session.device_removed(device)
 
     def _network_notice(self, name: str, text: str) -> None:
-        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        session = self._register.named(name)
         if session is not None:
             session.notices.settled(text)
             session.log.write(LogCategory.INFO, text, LogGroup.NETCFG)
 
     def _names_lost(self, name: str, text: str) -> None:
-        session = self._sessions.get(f"{ROOT_PATH}/{name}")
+        session = self._register.named(name)
         if session is not None:
             session.network_lost(text)
 

@@ -6,7 +6,7 @@ import msgspec
 from dbus_fast import Variant
 
 from ...policy.causes import CAUSES, Cause
-from .states import State
+from .states import Event, State
 
 
 class Reached(IntEnum):
@@ -22,6 +22,14 @@ REACHED = {
     State.READY: Reached.READY,
     State.CONNECTING: Reached.CONNECTING,
     State.CONNECTED: Reached.CONNECTED,
+}
+
+# Events that are failures, and their cause where none is given.
+CAUSE_OF = {
+    Event.ENGINE_REFUSED: Cause.CREDENTIALS_REFUSED,
+    Event.ENGINE_FAILED: Cause.SERVICE_FAILED,
+    Event.WORKER_DIED: Cause.SERVICE_FAILED,
+    Event.CRASHED: Cause.ENGINE_DIED,
 }
 
 

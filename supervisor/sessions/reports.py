@@ -181,7 +181,7 @@ def ended(session: ReportedSession, run: Run, message: messages.Ended) -> None:
 async def apply_network(session: ReportedSession, run: Run, message: messages.ApplyNetwork) -> None:
     """Put the settings in place; the worker's next message is read after that."""
     try:
-        warnings = await run.apply_network(message.settings)
+        warnings = await run.network.apply(message.settings)
     except PolicyViolation as error:
         raise ProtocolViolation(f"it asked for network settings that are not allowed: {error}") from None
     except SystemFailure as error:
@@ -197,7 +197,7 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
 async def clear_network(session: ReportedSession, run: Run, message: messages.ClearNetwork) -> None:
     """Take the settings off; the worker's next message is read after that."""
     # Else it connects again: what it had does not go to others meanwhile.
-    await run.clear_network(keep=session.state not in (State.PAUSING, State.PAUSED))
+    await run.network.clear(keep=session.state not in (State.PAUSING, State.PAUSED))
 
 
 def notices(session: ReportedSession, run: Run, message: messages.Notices) -> None:

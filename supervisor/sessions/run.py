@@ -10,13 +10,10 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 
-from msgspec.structs import replace
-
 from ...ipc import messages
 from ...policy.access import Acl
-from ...policy.dbus_numbers import LogCategory, LogGroup
+from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
-from ...policy.network import NetworkSettings
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
 from ..accounts import account_name
@@ -26,13 +23,11 @@ from ..workers.process import WorkerListener, WorkerProcess
 from .context import SessionContext
 from .conversation import Conversation
 from .launch_spec import LaunchSpec
+from .run_network import RunNetwork
 from .session_log import SessionLog
 from .states import Event
 
 _CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
-
-
-_SHOWN = 32  # characters of a device's name in a profile
 
 
 class RunOwner(ABC):
@@ -76,7 +71,7 @@ class Run(WorkerListener):
         self, owner: RunOwner, spec: LaunchSpec, context: SessionContext, after: asyncio.Event | None = None
     ) -> None:
         """Begin to launch it, once `after` is set; if that fails, the owner's `start_failed` tells."""
-        self.device = ""  # set before the worker has its snapshot, until it has been removed
+        self.network = RunNetwork(owner.name, owner.acl, owner.settings, owner.log, context)
         self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
         self.conversation = Conversation()
         self.network_cleared = asyncio.Event()  # settings are undone
@@ -90,6 +85,11 @@ class Run(WorkerListener):
         self._lookups: set[asyncio.Task[None]] = set()
         self._starting = asyncio.create_task(self._start(spec))
         self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def device(self) -> str:
+        """Name of its network device, empty before there is one and when it has been removed."""
+        return self.network.device
 
     @property
     def uid(self) -> int:
@@ -126,7 +126,10 @@ class Run(WorkerListener):
         context = self._context
         self._uid = context.user_ids.take()
         outcomes = await asyncio.gather(
-            self._make_device(spec.device), self._spawn(spec.providers), self._title(), return_exceptions=True
+            self.network.make_device(self._uid, spec.device, self._owner.noticed),
+            self._spawn(spec.providers),
+            self._title(),
+            return_exceptions=True,
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -156,16 +159,6 @@ class Run(WorkerListener):
         if not self._context.full_titles:
             return number
         return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
-
-    async def _make_device(self, wanted: str) -> None:
-        network, owner = self._context.network, self._owner
-        self.device = await network.create_device(owner.name, self._uid, owner.acl.owner, wanted)
-        self._context.names.prepare(self.device)
-        if wanted not in ("", self.device):
-            owner.noticed(
-                f"The profile asks for the device {wanted[:_SHOWN]!a}: {network.no_device_named(wanted)}; "
-                f"it is {self.device}"
-            )
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context
@@ -229,43 +222,15 @@ class Run(WorkerListener):
 
         With `local`, the profile's server or proxy is on this machine, and the session may connect to it.
         """
-        network = self._context.network
         layers -= {Layer.FIREWALL}
-        if self._uid in network.protected:
+        if self._uid in self._context.network.protected:
             if local:
                 # Said before the engine has heard from any server; the profile's owner can connect there anyway.
-                try:
-                    await network.exempt(self._uid)
-                except SystemFailure as error:
-                    self._owner.log.write(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
+                await self.network.exempt(self._uid)
             else:
                 layers |= {Layer.FIREWALL}
         self.layers = layers
         return layers
-
-    async def apply_network(self, settings: NetworkSettings) -> list[str]:
-        """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
-        context, owner = self._context, self._owner
-        if settings.redirect is not None:
-            redirect = replace(settings.redirect, optional=owner.settings.redirect_optional)
-            settings = replace(settings, redirect=redirect)
-        warnings = await context.network.apply(self.device, settings)
-        required = owner.settings.dns_required
-        names = await context.names.apply(self.device, owner.name, owner.acl.owner, settings.dns, required=required)
-        return warnings + names
-
-    async def clear_network(self, *, keep: bool = False) -> None:
-        """Take all settings off the device, see Network.clear and Names.clear; what fails is logged.
-
-        Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.
-        """
-        await asyncio.gather(self._context.names.clear(self.device, keep=keep), self._clear_device(keep))
-
-    async def _clear_device(self, keep: bool) -> None:
-        try:
-            await self._context.network.clear(self.device, keep=keep)
-        except SystemFailure as error:
-            self._log_network(f"Network settings could not be undone: {error}")
 
     def follow_ways(self, servers: tuple[str, ...]) -> None:
         """Have the worker told when the ways to these addresses change."""
@@ -333,14 +298,12 @@ class Run(WorkerListener):
             await asyncio.wait([self._starting])  # from here on, what there is of device and worker is known
             if self._after is not None:
                 await self._after.wait()
-            if self.device:
-                await self.clear_network()
+            await self.network.clear()
             self.network_cleared.set()
             if self._worker is not None:
                 await self._end_worker(self._worker, goodbye)
-            if self.device:
-                # Not before: a device that is deleted under its engine makes it spin.
-                await self._delete_device()
+            # Not before: a device that is deleted under its engine makes it spin.
+            await self.network.delete_device()
         finally:
             self.network_cleared.set()
             self._give_back()
@@ -357,13 +320,6 @@ class Run(WorkerListener):
             worker.kill()
             await worker.ended.wait()
 
-    async def _delete_device(self) -> None:
-        try:
-            await self._context.network.delete_device(self.device)
-        except SystemFailure as error:
-            self._log_network(f"Device {self.device} could not be removed: {error}")
-        self.device = ""
-
     def _give_back(self) -> None:
         """Give back what stands in the books of the service: the exemption, the record on disk, the user id."""
         context, name = self._context, self._owner.name
@@ -374,6 +330,3 @@ class Run(WorkerListener):
             context.log.error(f"The note of a worker cannot be removed: {error.strerror}", session=name)
         if self._uid and not context.spawner.owes(self._uid):
             context.user_ids.give_back(self._uid)
-
-    def _log_network(self, text: str) -> None:
-        self._owner.log.write(LogCategory.ERROR, text, LogGroup.NETCFG)

@@ -14,15 +14,7 @@ from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup
-from ...policy.limits import (
-    FAILED_READABLE,
-    MAX_RESTARTS,
-    MAX_STATUS_TEXT,
-    MAX_URL,
-    PAUSE_DEADLINE,
-    VERDICT_DEADLINE,
-    WORKER_GRACE,
-)
+from ...policy.limits import MAX_RESTARTS, MAX_STATUS_TEXT, MAX_URL
 from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused, SystemFailure
 from ..logging.log import escape_control_characters
@@ -30,32 +22,21 @@ from ..workers.spawner_client import NoSpawner
 from . import permits
 from .audience import Audience
 from .context import SessionContext
+from .deadlines import deadline_of
 from .launch_spec import LaunchSpec
 from .notices import Notices
-from .past_failure import REACHED, Reached
+from .past_failure import CAUSE_OF, REACHED, Reached
 from .reports import ReportedSession, Server
 from .restarts import Restarts
 from .run import Run, RunOwner
+from .runs import Runs
 from .session_log import SessionLog
-from .states import TABLE, Action, Event, State, transition
+from .states import FAILED, TABLE, WITH_DEVICE, Action, Event, State, transition
 from .statistics import Statistics
 from .user_input import UserInput
-from .verdict import LATE, Verdict
+from .verdict import Verdict
 
-_WITH_DEVICE = (
-    *(State.CONNECTED, State.RECONNECTING, State.NEEDS_INPUT, State.WEB_AUTH),
-    *(State.PAUSING, State.PAUSED),
-)
 _DEFAULTS = ProfileSettings()
-_FAILED = (State.AUTH_FAILED, State.FAILED)
-
-# Events that are failures, and their cause where none is given.
-_CAUSE_OF = {
-    Event.ENGINE_REFUSED: Cause.CREDENTIALS_REFUSED,
-    Event.ENGINE_FAILED: Cause.SERVICE_FAILED,
-    Event.WORKER_DIED: Cause.SERVICE_FAILED,
-    Event.CRASHED: Cause.ENGINE_DIED,
-}
 
 
 class SessionListener(ABC):
@@ -123,17 +104,20 @@ class Session(RunOwner, ReportedSession):
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
         self.log = SessionLog(self.name, context.log, self.audience.forwards, starter)
-        self.run: Run | None = None  # in use, or failed; none between two
         self.ended = asyncio.Event()  # nothing is left of the last run
         self._context = context
         self._listener = listener
-        self._spec: LaunchSpec | None = None
-        self._latest_run: Run | None = None
+        self._runs = Runs(self, context)
         self._restarts = Restarts(restart_on_failure)
         self._verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._deadline: asyncio.TimerHandle | None = None  # of the present state
         self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def run(self) -> Run | None:
+        """The present one, in use or failed; none between two."""
+        return self._runs.present
 
     @property
     def backend_pid(self) -> int:
@@ -143,12 +127,12 @@ class Session(RunOwner, ReportedSession):
     @property
     def device_name(self) -> str:
         """Name of the network device as clients see it; empty before the first connection."""
-        return self.run.device if self.state in _WITH_DEVICE and self.server.name and self.run is not None else ""
+        return self.run.device if self.state in WITH_DEVICE and self.server.name and self.run is not None else ""
 
     @property
     def running(self) -> bool:
         """Whether it counts as a session of its profile: not once it has failed."""
-        return self.state not in (*_FAILED, State.GONE)
+        return self.state not in (*FAILED, State.GONE)
 
     # Start and end
 
@@ -157,8 +141,8 @@ class Session(RunOwner, ReportedSession):
 
         Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
         """
-        self._spec = spec
-        self._begin_run()
+        self._runs.spec = spec
+        self._runs.begin()
         await self._verdict.wait()
 
     def give_up(self) -> None:
@@ -170,37 +154,17 @@ class Session(RunOwner, ReportedSession):
 
     async def network_cleared(self) -> None:
         """Wait until the network settings of the last run are undone."""
-        if self._latest_run is not None:
-            await self._latest_run.network_cleared.wait()
-
-    def _begin_run(self) -> None:
-        assert self._spec is not None
-        self.notices.clear()
-        self.negotiated = None
-        before = self._latest_run.ended if self._latest_run is not None else None
-        self.run = self._latest_run = Run(self, self._spec, self._context, after=before)
-
-    def _end_run(self) -> None:
-        """Begin to end the run, whose worker is not waited for; another may follow."""
-        assert self.run is not None
-        self.statistics.begin_anew(self.run.device)
-        self.user_input.withdraw()
-        self.run.end(goodbye=False)
-        self.run = None
+        await self._runs.network_cleared()
 
     def _end(self) -> None:
         """Begin to end the last run, once."""
         if self._ending is None:
             self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
-            if self._latest_run is not None:
-                self._latest_run.end(goodbye=True)
+            self._runs.end()
             self._ending = asyncio.create_task(self._finish())
 
     async def _finish(self) -> None:
-        if self._latest_run is not None:
-            await self._latest_run.ended.wait()
-        if self._spec is not None:
-            self._spec.close()
+        await self._runs.ended()
         self.ended.set()
         self._listener.ended(self)
 
@@ -215,7 +179,7 @@ class Session(RunOwner, ReportedSession):
         text = escape_control_characters(text[:MAX_URL])
         self.state = cell.next
         if cause is None and cell.next is not before:
-            cause = _CAUSE_OF.get(event)
+            cause = CAUSE_OF.get(event)
         if cause is not None:
             self.last_error = Failure(cause, text[:MAX_STATUS_TEXT])
         self.reached = max(self.reached, REACHED.get(self.state, self.reached))
@@ -224,10 +188,7 @@ class Session(RunOwner, ReportedSession):
             self._set_deadline()
         self._listener.state_changed(self)
         self._restarts.follow(self.state is State.CONNECTED, time.monotonic())
-        if event is Event.PAUSE:
-            self.statistics.paused()
-        if cell.next in (State.RECONNECTING, State.DOWN) and cell.next is not before:
-            self.statistics.reconnected()
+        self.statistics.follow(before, event, cell.next)
         if cell.action is Action.TELL_WORKER:
             self._request(event, text)
         for row in cell.statuses:
@@ -236,9 +197,14 @@ class Session(RunOwner, ReportedSession):
             self._listener.status_changed(self)
         match cell.action:
             case Action.END_RUN:
-                self._end_run()
+                assert self.run is not None
+                self.statistics.begin_anew(self.run.device)
+                self.user_input.withdraw()
+                self._runs.drop()
             case Action.BEGIN_RUN:
-                self._begin_run()
+                self.notices.clear()
+                self.negotiated = None
+                self._runs.begin()
             case Action.FAIL:
                 self._end()
             case Action.REMOVE:
@@ -251,21 +217,11 @@ class Session(RunOwner, ReportedSession):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        later = asyncio.get_running_loop().call_later
-        # The worker keeps the same deadlines and knows more about the cause: it goes first.
-        late = f"The session's worker does not come to an end of {self.state.name}"
-        match self.state:
-            case State.CONNECTING:
-                seconds = self._context.connect_deadline + WORKER_GRACE
-                self._deadline = later(seconds, self.happened, Event.ENGINE_FAILED, late)
-            case State.PAUSING:
-                self._deadline = later(PAUSE_DEADLINE + WORKER_GRACE, self.happened, Event.ENGINE_FAILED, late)
-            case State.DOWN:
-                self._deadline = later(self._restarts.pause, self.happened, Event.DUE)
-            case State.REVIVING:
-                self._deadline = later(VERDICT_DEADLINE, self._try_again_or, Event.ENGINE_FAILED, LATE)
-            case State.AUTH_FAILED | State.FAILED:
-                self._deadline = later(FAILED_READABLE, self.happened, Event.EXPIRED)
+        deadline = deadline_of(self.state, connect=self._context.connect_deadline, restarts=self._restarts)
+        if deadline is not None:
+            over = self._try_again_or if deadline.another_run else self.happened
+            later = asyncio.get_running_loop().call_later
+            self._deadline = later(deadline.seconds, over, deadline.event, deadline.text)
 
     def _request(self, event: Event, text: str) -> None:
         assert self.run is not None

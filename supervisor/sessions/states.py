@@ -33,6 +33,13 @@ class State(Enum):
     GONE = "off the bus; its worker may still say goodbye"
 
 
+WITH_DEVICE = (  # states in which clients see one, if the session was ever connected
+    *(State.CONNECTED, State.RECONNECTING, State.NEEDS_INPUT, State.WEB_AUTH),
+    *(State.PAUSING, State.PAUSED),
+)
+FAILED = (State.AUTH_FAILED, State.FAILED)
+
+
 class Event(Enum):
     """What can happen to a session."""
 

@@ -6,6 +6,7 @@ from collections import Counter
 from ...policy.limits import MAX_BYTES
 from ..errors import ProtocolViolation
 from ..network.device_info import counters
+from .states import Event, State
 
 _DEVICE_INTERVAL = 0.1  # seconds between looks at the device's counters, however often somebody asks
 
@@ -49,13 +50,12 @@ class Statistics:
     def _counted(self) -> dict[str, int]:
         return {"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1], **self._device}
 
-    def paused(self) -> None:
-        """Traffic was stopped on request."""
-        self._events["N_PAUSE"] += 1
-
-    def reconnected(self) -> None:
-        """The connection was given up or lost, to be made again."""
-        self._events["N_RECONNECT"] += 1
+    def follow(self, before: State, event: Event, after: State) -> None:
+        """Count requests to pause, and connections that are given up or lost, to be made again."""
+        if event is Event.PAUSE:
+            self._events["N_PAUSE"] += 1
+        if after in (State.RECONNECTING, State.DOWN) and after is not before:
+            self._events["N_RECONNECT"] += 1
 
     def lost(self, reason: str) -> None:
         """The engine lost its connection, or did not get one; `reason` in its words."""

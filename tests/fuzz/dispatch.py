@@ -189,7 +189,7 @@ class Dispatch:
 
     def _session(self, state: State) -> BareSession:
         session = BareSession(state, self.context, self.manager, SESSION_PATHS[state], _UIDS[OWNER])
-        self.manager._sessions[session.path] = session
+        self.manager._register.add(session)
         network, names = self.context.network, self.context.names
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, {}, names),
@@ -256,7 +256,7 @@ class Dispatch:
         forwards = set[str]()
         for session in self.sessions.values():
             there = session.state is not State.GONE
-            assert (session.path in exported) is (session.path in self.manager._sessions) is there
+            assert (session.path in exported) is (session.path in self.manager._register.present) is there
             forwards |= set(session.audience.forwards.paths)
             # Owner and root have their own.
             assert len(list(session.audience.watchers)) <= MAX_GUEST_WATCHERS + 2 * MAX_WATCHERS_PER_USER

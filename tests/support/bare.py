@@ -137,10 +137,15 @@ class BareSession(Session):
             restart_on_failure=restart_on_failure,
         )
         self.state = state
-        self._spec = empty_spec()
+        self._runs.spec = empty_spec()
         self.bare_run = self.bare_run_with(handshake_done)
-        self._latest_run = self.bare_run
-        self.run = None if state in (State.DOWN, State.DOWN_PAUSED) else self.bare_run
+        self.use_run(self.bare_run)
+        if state in (State.DOWN, State.DOWN_PAUSED):
+            self._runs.present = None
+
+    def use_run(self, run: Run) -> None:
+        """Have this one be the present run."""
+        self._runs.present = self._runs._latest = run
 
     def bare_run_with(self, handshake_done: bool) -> BareRun:
         """A run of the session that has not begun to say anything but, if wanted, its hello."""

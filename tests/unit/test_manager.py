@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from weakref import WeakValueDictionary
 
 import pytest
 
 from ...ipc import messages
 from ...policy.access import Caller
 from ...policy.limits import MAX_STARTS_PER_USER
+from ...policy.session_places import Places
 from ...supervisor.errors import CallerError
 from ...supervisor.services.external_configuration import ExternalConfiguration
 from ...supervisor.sessions.manager import SessionManager
+from ...supervisor.sessions.register import Register
 from ...supervisor.sessions.states import State
 from ..support.bare import REQUEST_NUMBER, BareSession, session_in
 
@@ -24,17 +25,17 @@ ALICE, BOB, ROOT = Caller(":1.1", 1000), Caller(":1.2", 1001), Caller(":1.3", 0)
 def manager(*states: State) -> Iterator[tuple[SessionManager, list[BareSession]]]:
     """With alice's sessions in these states, with devices tun0, tun1 …, their paths /0, /1 …"""
     made = SessionManager.__new__(SessionManager)
-    made._sessions, made._ending = {}, set()
+    made._register = Register(Places(len(states)))
     sessions = []
     with ExitStack() as stack:
         for number, state in enumerate(states):
             connects = state is State.CONNECTED
             session = stack.enter_context(session_in(State.CONNECTING if connects else state))
             session.path, session.config_name = f"/{number}", f"profile {number}"
-            session.bare_run.device = f"tun{number}"
+            session.bare_run.network.device = f"tun{number}"
             if connects:
                 session.hear(messages.Connected(REQUEST_NUMBER, "udp", "198.51.100.1", 1194, "vpn.example"))
-            made._sessions[session.path] = session
+            made._register.add(session)
             sessions.append(session)
             stack.callback(session.forget)
         yield made, sessions
@@ -57,7 +58,7 @@ def test_a_session_is_found_by_its_device() -> None:
 def test_a_name_that_was_given_again_before_its_removal_was_heard_of() -> None:
     async def main() -> None:
         with manager(State.CONNECTED, State.CONNECTED) as (made, sessions):
-            sessions[1].bare_run.device = "tun0"
+            sessions[1].bare_run.network.device = "tun0"
             with pytest.raises(CallerError, match=r"^More than one interface found$"):
                 made.lookup_interface(ALICE, "tun0")
             sessions[1].acl.owner = BOB.uid
@@ -92,8 +93,9 @@ def test_a_session_that_is_being_started_cannot_be_transferred() -> None:
 
 def test_a_few_of_a_users_sessions_are_started_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
+        callers = [*[ALICE] * (MAX_STARTS_PER_USER + 3), BOB]
         made = SessionManager.__new__(SessionManager)
-        made._turns, made._sessions = WeakValueDictionary(), {}
+        made._register = Register(Places(len(callers)))
         begun: list[Caller] = []
         goes_on = asyncio.Event()
 
@@ -116,7 +118,6 @@ def test_a_few_of_a_users_sessions_are_started_at_once(monkeypatch: pytest.Monke
 
         made._profiles = Paths()
         monkeypatch.setattr(made, "_start_session", start)
-        callers = [*[ALICE] * (MAX_STARTS_PER_USER + 3), BOB]
         tasks = [asyncio.create_task(made.new_tunnel(caller, f"/{n}")) for n, caller in enumerate(callers)]
         while BOB not in begun and not tasks[-1].done():
             await asyncio.sleep(0)
@@ -124,6 +125,6 @@ def test_a_few_of_a_users_sessions_are_started_at_once(monkeypatch: pytest.Monke
         goes_on.set()
         assert await asyncio.gather(*tasks) == [f"/{n}" for n in range(len(callers))]
         del tasks
-        assert dict(made._turns) == {}
+        assert dict(made._register._turns) == {}
 
     asyncio.run(main())

@@ -40,6 +40,11 @@ def test_the_manual_pages_are_right_to_man(page: str) -> None:
     assert "--help" in done.stdout
 
 
+def test_arguments_that_may_be_left_out_are_in_brackets() -> None:
+    page = manual.ovpnctl_manual()
+    assert "ovpnctl why\\fR [OPTIONS] [NAME]\n" in page and "ovpnctl check\\fR [OPTIONS] FILE\n" in page
+
+
 def test_the_manual_has_every_option_and_exit_status() -> None:
     page = manual.service_manual().replace("\\", "")
     for action in make_parser()._actions:
@@ -67,8 +72,24 @@ def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_account
         assert unit_settings(f"{key}Mode") == ["0700"]
         assert [f"{where}/{name}" for name in unit_settings(key)] == [str(parser.get_default(option))]
     assert unit_settings("RuntimeDirectoryPreserve") == ["yes"]
-    assert unit_settings("ReadWritePaths") == ["-/etc", "-/run/resolvconf"]
+    assert unit_settings("ReadWritePaths") == ["-/etc", "-/run/resolvconf", "-/run/NetworkManager"]
     assert unit_settings("ReadOnlyPaths") == ["/run"]  # ProtectSystem=strict alone does not do it
+
+
+@pytest.mark.parametrize("kind", ["program", "link", "none"])
+def test_the_unit_makes_the_directory_of_resolvconf(kind: str, tmp_path: Path) -> None:
+    """openresolv makes it when it is first used, and in the unit's sandbox it may not."""
+    text = (ROOT / "policy" / "systemd" / UNIT).read_text()
+    [script] = re.findall(r"(?m)^ExecStartPre=-\+/bin/sh -c '(.*)'$", text)
+    program, runtime = tmp_path / "resolvconf", tmp_path / "run"
+    if kind == "program":
+        program.touch(mode=0o755)
+    elif kind == "link":
+        program.symlink_to("/bin/true")
+    script = script.replace("/sbin/resolvconf", str(program)).replace("/run/resolvconf", str(runtime))
+    subprocess.run(["/bin/sh", "-c", f"umask 077; {script}"], check=True)
+    assert runtime.exists() == (kind == "program")
+    assert not runtime.exists() or runtime.stat().st_mode & 0o777 == 0o755
 
 
 def test_the_unit_lets_the_service_make_its_tun_node() -> None:

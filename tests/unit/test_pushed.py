@@ -171,7 +171,7 @@ def test_the_profile_says_what_it_has_about_the_network() -> None:
 def test_the_session_hears_it_and_logs_no_token() -> None:
     with bare_worker(Phase.RUNNING) as worker:
         worker.engine_says(f">LOG:1700000000,I,{reply('route 192.0.2.0', 'auth-token abc')}")
-        assert worker.session.pushed.options == (("route", "192.0.2.0"),)
+        assert worker.session.device.pushed.options == (("route", "192.0.2.0"),)
         assert not any(isinstance(one, messages.LogLine) for one in worker.said())
 
 

@@ -6,6 +6,7 @@ from ...ipc import messages
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import MAX_LOOKUPS_PER_SESSION, MAX_ROUTE_NAMES, MAX_ROUTES, MAX_ROUTES_PAST
 from ...policy.network import Address, Route, check
+from ...policy.profile.overrides import SessionOverrides
 from ...worker.profile.compiler import compile_profile
 from ...worker.profile.values import Remote
 from ...worker.session.network_settings import from_environment
@@ -221,7 +222,7 @@ def device_up(worker: BareWorker, *pushed: str) -> None:
     worker.session.attempts.looking_up.clear()
     worker.engine_says(f">LOG:1,I,UDPv4 link remote: [AF_INET]{SERVER}:1194")
     worker.engine_says(f">LOG:1,I,PUSH: Received control message: '{','.join(('PUSH_REPLY', *pushed))}'")
-    worker.session.device_up(SUBNET)
+    worker.session.device.up(SUBNET)
     worker.engine_says(f">STATE:1,CONNECTED,SUCCESS,198.18.0.2,{SERVER},1194")
     worker.engine_says("SUCCESS: nclients=0,bytesin=1,bytesout=2")
 
@@ -251,9 +252,10 @@ def test_without_names_nothing_is_waited_for() -> None:
 
 def test_it_is_connected_when_its_names_are_looked_up() -> None:
     with bare_worker(Phase.RUNNING) as worker:
-        worker.session.profile = compile_profile(
+        profile = compile_profile(
             "client\ndev tun\nremote 192.0.2.1\n<ca>\nx\n</ca>\nallow-pull-fqdn\nroute one.example\nroute two.example\n"
         )
+        worker.session.device.prepare(profile.network, SessionOverrides(), dns_required=False)
         device_up(worker, "route three.example", "route 203.0.113.1")
         assert told(worker) == [messages.Resolve("one.example"), messages.Resolve("two.example")]
         worker.tell(messages.Resolved("one.example", ("203.0.113.7",), ""))
@@ -298,7 +300,7 @@ def test_no_more_names_at_once_than_the_supervisor_takes() -> None:
 def test_a_device_that_goes_meanwhile_gets_no_settings() -> None:
     with bare_worker(Phase.RUNNING) as worker:
         worker.session.route_names.look_up(("one.example",), lambda: pytest.fail("it was called"))
-        worker.session.device_down()
+        worker.session.device.down()
         assert told(worker) == [messages.Resolve("one.example"), messages.ClearNetwork()]
         worker.tell(messages.Resolved("one.example", ("203.0.113.7",), ""))
         assert told(worker) == []
@@ -308,7 +310,7 @@ def test_a_reply_that_was_cut_is_told() -> None:
     with bare_worker(Phase.RUNNING) as worker:
         worker.engine_says(">LOG:1,I,PUSH: Received control message: 'PUSH_REPLY,route 203.0.113.1")
         worker.session.attempts.remotes.tried = SERVER
-        worker.session.device_up(SUBNET)
+        worker.session.device.up(SUBNET)
         warning, _ = told(worker)
         assert isinstance(warning, messages.LogLine) and "pushes more than is read" in warning.text
 

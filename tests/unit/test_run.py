@@ -93,7 +93,7 @@ class DeviceRun(Run):
 
     async def _launch(self, spec: LaunchSpec) -> None:
         self._uid = self._context.user_ids.take()
-        await self._make_device(spec.device)
+        await self.network.make_device(self._uid, spec.device, self._owner.noticed)
 
 
 UNDONE = ["clear tun7", "delete tun7", f"end exemption of {UID}", "forget worker of s", f"give back {UID}"]
@@ -227,7 +227,7 @@ def test_each_run_counts_for_itself() -> None:
 
 def test_a_session_between_two_runs_shows_none_and_ends_with_the_last() -> None:
     async def body(session: BareSession, done: Done) -> None:
-        session.run = session._latest_run = await begin(session)
+        session.use_run(await begin(session))
         session.happened(Event.CRASHED)
         assert session.state is State.DOWN and session.run is None and session.backend_pid == 0
         session.happened(Event.DISCONNECT)

@@ -11,8 +11,7 @@ from ...policy.access import Caller
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, StatusMinor
 from ...supervisor.errors import NotReady, RequestRefused
 from ...supervisor.logging.log import Log
-from ...supervisor.sessions import session as sessions
-from ...supervisor.sessions import sharing
+from ...supervisor.sessions import deadlines, sharing
 from ...supervisor.sessions.device_object import DeviceObjects
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.session_log import SessionLog
@@ -91,8 +90,8 @@ def test_a_state_that_is_entered_anew_by_a_report_lasts_no_longer() -> None:
 def test_a_worker_that_comes_to_no_end_fails_the_session(
     before: State, event: Event, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "PAUSE_DEADLINE", 0.0)
-    monkeypatch.setattr(sessions, "WORKER_GRACE", 0.0)
+    monkeypatch.setattr(deadlines, "PAUSE_DEADLINE", 0.0)
+    monkeypatch.setattr(deadlines, "WORKER_GRACE", 0.0)
 
     async def body(session: BareSession) -> None:
         session.happened(event)
@@ -105,7 +104,7 @@ def test_a_worker_that_comes_to_no_end_fails_the_session(
 
 
 def test_a_failed_session_goes_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "FAILED_READABLE", 0.0)
+    monkeypatch.setattr(deadlines, "FAILED_READABLE", 0.0)
 
     async def body(session: BareSession) -> None:
         session.happened(Event.ENGINE_FAILED, "no")

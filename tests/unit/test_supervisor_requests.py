@@ -51,7 +51,7 @@ def test_a_message_is_acted_upon_or_a_fault(message: messages.ToSupervisor, stat
 def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
     async def remove() -> None:
         with session_in(state) as session:
-            session.bare_run.device = "tun7"
+            session.bare_run.network.device = "tun7"
             session.device_removed("tun8")
             assert session.state is state
             session.device_removed("tun7")

@@ -9,7 +9,7 @@ from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.profile.overrides import SessionOverrides
 from ...worker.profile.values import Remote
-from ...worker.session import events, session
+from ...worker.session import events, watchdog
 from ...worker.session.phases import Phase
 from ...worker.session.remotes import Remotes
 from ..support.bare_worker import BareWorker, bare_worker
@@ -254,7 +254,7 @@ def test_an_engine_without_a_connection_is_not_asked() -> None:
 
 
 def test_an_engine_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "ANSWER_DEADLINE", 0.0)
+    monkeypatch.setattr(watchdog, "ANSWER_DEADLINE", 0.0)
     with bare_worker(Phase.RUNNING) as worker:
         worker.tell(messages.Ping())
         worker.session.timers.run_due()

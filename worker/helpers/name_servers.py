@@ -138,7 +138,8 @@ class _NameSetter:
             )
             if done.returncode:
                 stderr.seek(max(0, os.fstat(stderr.fileno()).st_size - _MAX_SAID))
-                said = stderr.read(_MAX_SAID).decode(errors="replace").strip() or f"status {done.returncode}"
+                lines = stderr.read(_MAX_SAID).decode(errors="replace").split("\n")
+                said = "; ".join(filter(None, map(str.strip, lines))) or f"status {done.returncode}"
                 raise OSError(errno.EIO, said, command[0])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ...policy.limits import MAX_PROFILE_WARNINGS, MAX_REMOTES, MAX_ROUTES
+from ...policy.limits import MAX_PROFILE_WARNINGS, MAX_REMOTES
 from ...policy.profile.credentials import ASKED, INLINE, credentials_file
 from ...policy.profile.options import OPTIONS, PKCS11_OPTIONS, REFUSED, Embed, Rule, Treatment
 from ...policy.profile.pkcs11 import ListedProvider
@@ -17,10 +17,10 @@ from ...policy.profile.variables import OF_OTHER_CLIENTS, for_tunnel
 from .advice import advice, no_file
 from .blocks import unfit
 from .connection import ConnectionScope, Servers
+from .network import NetworkOptions
 from .pkcs11 import Pkcs11Options
-from .proxy import check_credentials, for_whole_profile, http_proxy, socks_proxy
+from .proxy import Proxies
 from .reading import read_options
-from .routes import read_route
 from .typed import TypedInput
 from .unknown import unknown
 from .values import (
@@ -41,15 +41,6 @@ MAX_VERBOSITY = 6  # beyond, the engine writes the content of packets and keys' 
 
 _ONLY_TUN = "only tun devices are supported; the server has to offer tun as well"
 _PROVIDERS = {"default", "legacy", "fips", "base"}
-
-# What the worker has to know of the profile beside its routes, once the server has pushed its own part.
-_NETWORK = frozenset(
-    (
-        *("topology", "ifconfig", "ifconfig-ipv6", "route-gateway", "route-ipv6-gateway"),
-        *("route-metric", "route-nopull", "redirect-gateway", "redirect-private", "block-ipv6", "dhcp-option", "dns"),
-        *("allow-pull-fqdn", "pull-filter"),
-    )
-)
 
 
 def compile_profile(profile: bytes | str, providers: Sequence[ListedProvider] = ()) -> CompiledProfile:
@@ -91,14 +82,12 @@ class Compiler:
             raise ProfileRefused(f"the profile has more than {MAX_OPTIONS} options")
         self.names = {option.name for option in everything}
         self.blocks = {option.name for option in everything if option.block is not None}
-        self.one_proxy = "http-proxy-user-pass" in self.blocks and "http-proxy" in self.names
         self.proto_force: str | None = None
         self.tun_type_given = any(o.name == "dev-type" and o.params == ("tun",) for o in options)
-        self.routes = 0
         self.verbosity = DEFAULT_VERBOSITY
-        self.network: list[tuple[str, ...]] = []
+        self.network = NetworkOptions(self.drop)
         self.typed = TypedInput(self.names, self.emit, self.drop)
-        self.proxy_credentials: Option | None = None
+        self.proxies = Proxies(self.names, self.blocks, self.drop)
         ignored = (option.params for option in everything if option.name == "ignore-unknown-option")
         self.may_be_unknown = {name for names in ignored for name in names}
         self.awaited: dict[str, Option] = {}  # "ca [inline]": its block must follow or have come
@@ -111,7 +100,7 @@ class Compiler:
             if name not in self.blocks:
                 raise refusal(option, f"says [inline], but there is no block <{name}>")
         self.connections = self.connections or [self.top]
-        servers = Servers(self.connections, self.top, one_proxy=self.one_proxy)
+        servers = Servers(self.connections, self.top, one_proxy=self.proxies.one_for_all)
         for option, reason in servers.left_out:
             self.drop(option, reason, f"remote {option.params[0]}")
         for option in servers.surplus:
@@ -124,8 +113,11 @@ class Compiler:
         if any(remote.proxy and remote.proxy.kind == "http" and remote.proto == "udp" for remote in remotes):
             raise ProfileRefused("http-proxy carries only TCP: use proto tcp-client, or remove http-proxy")
         pkcs11_lines, token_label = self.pkcs11.compiled(self.names)
+        proxies = [scope.proxy for scope in self.connections]
+        self.typed.asks[Need.PROXY_CREDENTIALS] = self.proxies.asks_for_credentials(proxies)
+        proxy_lines = self.proxies.before_all(proxies, in_blocks=bool(self.inner))
         return CompiledProfile(
-            config=self._proxy() + "".join(self.top.lines) + pkcs11_lines,
+            config=proxy_lines + "".join(self.top.lines) + pkcs11_lines,
             warnings=self._warnings(),
             remotes=tuple(remotes),
             random_names="remote-random-hostname" in self.names,
@@ -133,7 +125,7 @@ class Compiler:
             static_challenge=self.typed.static_challenge,
             login=self.typed.login,
             verbosity=self.verbosity,
-            network=tuple(self.network),
+            network=tuple(self.network.kept),
             key_on_token=bool(pkcs11_lines),
             token_label=token_label,
         )
@@ -190,8 +182,7 @@ class Compiler:
     def emit(self, option: Option) -> None:
         """Hand `option` to the engine."""
         self.scope.lines.append(render(option))
-        if option.name in _NETWORK:
-            self.network.append((option.name, *option.params))
+        self.network.keep(option)
 
     def drop(self, option: Option, reason: str, what: str | None = None) -> None:
         """Leave `option` out, and say so."""
@@ -240,19 +231,6 @@ class Compiler:
         self.scope.remotes.append((option, len(self.scope.lines)))
         self.scope.lines.append("")
 
-    def route(self, option: Option) -> None:
-        words = (option.name, *option.params)
-        self.routes += 1
-        if self.routes > MAX_ROUTES:
-            self.drop(option, f"{MAX_ROUTES} routes are the most", f"a further {option.name}")
-            return
-        try:
-            read_route(words)
-        except ValueError as error:
-            self.drop(option, str(error), f"{option.name} {shown(option.params[0])}")
-        else:
-            self.network.append(words)  # an engine that cannot make one of them would tell of none
-
     def connection(self, option: Option) -> None:
         self.scope = replace(self.top, remotes=[], lines=[])
         for inner in self.inner[option.line]:
@@ -264,29 +242,14 @@ class Compiler:
         self.connections.append(self.scope)
         self.scope = self.top
 
-    def http_proxy(self, option: Option) -> None:
-        known = "http-proxy-user-pass" in self.names
-        self.scope.proxy = replace(self.scope.proxy, option=http_proxy(option, known))
-
-    def socks_proxy(self, option: Option) -> None:
-        self.scope.proxy = replace(self.scope.proxy, option=socks_proxy(option))
-
-    def http_proxy_option(self, option: Option) -> None:
-        if "http-proxy" in self.names:
-            self.scope.proxy = self.scope.proxy.with_header(option)
-        else:
-            self.drop(option, "there is no http-proxy")
+    def proxy(self, option: Option) -> None:
+        self.scope.proxy = self.proxies.read(self.scope.proxy, option)
 
     def http_proxy_user_pass(self, option: Option) -> None:
-        if option.block is None:
-            if option.params[0] in INLINE:
-                self.awaited[option.name] = option
-            return
-        check_credentials(option)
-        if "http-proxy" in self.names:
-            self.proxy_credentials = option
-        else:
-            self.drop(option, "there is no http-proxy")
+        if option.block is not None:
+            self.proxies.read_credentials(option)
+        elif option.params[0] in INLINE:
+            self.awaited[option.name] = option
 
     def auth_user_pass(self, option: Option) -> None:
         if option.params[:1] and option.params[0] in INLINE:
@@ -308,17 +271,6 @@ class Compiler:
             case _:
                 self.emit(option)
 
-    def _proxy(self) -> str:
-        """What stands before all else: the proxy, unless each <connection> block has its own."""
-        scopes = [scope.proxy for scope in self.connections]
-        known = self.proxy_credentials is not None
-        self.typed.asks[Need.PROXY_CREDENTIALS] = any(
-            scope.wants_credentials and not (known and scope.by_http) for scope in scopes
-        )
-        if self.proxy_credentials is not None:
-            return for_whole_profile(scopes, self.proxy_credentials)
-        return "" if self.inner else self.top.proxy.rendered()
-
     def _warnings(self) -> tuple[str, ...]:
         texts = [f"{what} ({places(lines)}) is ignored: {why}" for what, (why, lines) in self.dropped.items()]
         if len(texts) > MAX_PROFILE_WARNINGS:
@@ -331,8 +283,8 @@ _SPECIAL = {
     "dev": Compiler.dev,
     "dev-type": Compiler.dev_type,
     "mode": Compiler.mode,
-    "route": Compiler.route,
-    "route-ipv6": Compiler.route,
+    "route": lambda compiler, option: compiler.network.route(option),
+    "route-ipv6": lambda compiler, option: compiler.network.route(option),
     "verb": Compiler.verb,
     "proto": Compiler.proto,
     "proto-force": Compiler.force_proto,
@@ -340,10 +292,10 @@ _SPECIAL = {
     "rport": Compiler.port,
     "remote": Compiler.remote,
     "connection": Compiler.connection,
-    "http-proxy": Compiler.http_proxy,
-    "http-proxy-option": Compiler.http_proxy_option,
+    "http-proxy": Compiler.proxy,
+    "http-proxy-option": Compiler.proxy,
     "http-proxy-user-pass": Compiler.http_proxy_user_pass,
-    "socks-proxy": Compiler.socks_proxy,
+    "socks-proxy": Compiler.proxy,
     "auth-user-pass": Compiler.auth_user_pass,
     "key": lambda compiler, option: compiler.typed.key(option),
     "pkcs12": lambda compiler, option: compiler.typed.pkcs12(option),

@@ -4,7 +4,7 @@ The engine keeps an embedded user name and password for one HTTP proxy of the wh
 <connection> block may have a proxy of its own (openvpn(8), http-proxy and http-proxy-user-pass).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -52,7 +52,57 @@ class ProxyOptions(msgspec.Struct, frozen=True):
         return "".join(render(option) for option in (self.option, *(self.headers if self.by_http else ())))
 
 
-def http_proxy(option: Option, embedded: bool) -> Option:
+class Proxies:
+    """Reads the proxy options of one profile."""
+
+    def __init__(
+        self, names: Collection[str], blocks: Collection[str], drop: Callable[[Option, str, str], None]
+    ) -> None:
+        """`names` are those of all options, `blocks` those of blocks; an option is left out by `drop`."""
+        self._by_http = "http-proxy" in names
+        self._user_pass_given = "http-proxy-user-pass" in names
+        self.one_for_all = self._by_http and "http-proxy-user-pass" in blocks  # no <connection> block has its own
+        self._credentials: Option | None = None
+        self._drop = drop
+
+    def read(self, scope: ProxyOptions, option: Option) -> ProxyOptions:
+        """The options of `scope` with `option`, of a proxy or of its headers.  Raises ProfileRefused."""
+        if option.name == "http-proxy":
+            return replace(scope, option=_http_proxy(option, self._user_pass_given))
+        if option.name == "socks-proxy":
+            return replace(scope, option=_socks_proxy(option))
+        if self._by_http:
+            return scope.with_header(option)
+        self._without_proxy(option)
+        return scope
+
+    def read_credentials(self, option: Option) -> None:
+        """The block of a user name and a password.  Raises ProfileRefused."""
+        _check_credentials(option)
+        if self._by_http:
+            self._credentials = option
+        else:
+            self._without_proxy(option)
+
+    def asks_for_credentials(self, scopes: Sequence[ProxyOptions]) -> bool:
+        """Whether the proxy of one of `scopes` needs a user name and password that the profile does not have."""
+        known = self._credentials is not None
+        return any(scope.wants_credentials and not (known and scope.by_http) for scope in scopes)
+
+    def before_all(self, scopes: Sequence[ProxyOptions], *, in_blocks: bool) -> str:
+        """What stands before all else, rendered: the proxy, unless `scopes` are `in_blocks`, which have their own.
+
+        Raises ProfileRefused.
+        """
+        if self._credentials is not None:
+            return _for_whole_profile(scopes, self._credentials)
+        return "" if in_blocks else scopes[0].rendered()
+
+    def _without_proxy(self, option: Option) -> None:
+        self._drop(option, "there is no http-proxy", option.name)
+
+
+def _http_proxy(option: Option, embedded: bool) -> Option:
     """`option` as the engine gets it; `embedded` says whether the profile has credentials.  Raises ProfileRefused."""
     host, port, *how = option.params
     read_host(option, host)
@@ -72,7 +122,7 @@ def http_proxy(option: Option, embedded: bool) -> Option:
     return replace(option, params=(host, port, *how))
 
 
-def socks_proxy(option: Option) -> Option:
+def _socks_proxy(option: Option) -> Option:
     """`option` as the engine gets it.  Raises ProfileRefused."""
     host, port, *how = [*option.params, "1080"][: max(2, len(option.params))]
     read_host(option, host)
@@ -80,14 +130,14 @@ def socks_proxy(option: Option) -> Option:
     return replace(option, params=(host, port, *(["stdin"] if how else [])))
 
 
-def check_credentials(option: Option) -> None:
+def _check_credentials(option: Option) -> None:
     """Raise ProfileRefused unless the block `option` has a user name and a password."""
     user, password, *_ = [*read_lines(option), "", ""]
     if not (user and password):
         raise refusal(option, "needs a user name and, on the next line, a password")
 
 
-def for_whole_profile(scopes: Iterable[ProxyOptions], credentials: Option) -> str:
+def _for_whole_profile(scopes: Sequence[ProxyOptions], credentials: Option) -> str:
     """The one proxy of all `scopes` and its `credentials`, rendered.  Raises ProfileRefused if they use several."""
     first, *others = scopes
     if any(other.rendered() != first.rendered() for other in others):

@@ -58,7 +58,7 @@ _ASKED_TO_EXIT = ("SIGTERM", "SIGINT", "exit-with-notification", "init_instance"
 def handle(session: WorkerSession, event: management.Event) -> None:
     """Act on one event; while the worker stops only signs of life matter."""
     if isinstance(event, management.Reply) and event.text.startswith("pid="):
-        session.engine_answers()
+        session.watchdog.answered()
     elif session.phase is not Phase.STOPPING:
         _HANDLERS[type(event)](session, event)
 
@@ -148,7 +148,7 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
         session.machine.failed(f"The engine is connected to something impossible: {impossible}", Cause.ENGINE_DIED)
         return
     # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
-    session.endpoint, session.endpoint_reported = endpoint, False
+    session.device.connected(endpoint)
     session.downlink.command("load-stats")
 
 
@@ -161,7 +161,7 @@ def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, 
 
 
 def _reconnecting(session: WorkerSession, reason: str) -> None:
-    session.endpoint = None
+    session.device.disconnected()
     session.roaming.ended()
     attempts = session.attempts
     challenged = session.user_input.challenged
@@ -198,7 +198,7 @@ def _login_refused(session: WorkerSession, failure: Failure | None) -> bool:
 
 def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
-    session.pushed.heard(text)
+    session.device.pushed.heard(text)
     session.negotiation.heard(text)
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
@@ -279,8 +279,8 @@ def _reply(session: WorkerSession, event: management.Reply) -> None:
     counted = _LOAD_STATS.search(event.text)
     if counted:
         session.count_bytes(int(counted[1]), int(counted[2]))
-    if session.endpoint is not None and not session.endpoint_reported and (counted or not event.ok):
-        session.report_connected()
+    if session.device.unreported and (counted or not event.ok):
+        session.device.report()
     if not event.ok:
         session.uplink.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")
 
@@ -298,8 +298,8 @@ _HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
     management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
     management.Message: _message,
-    management.DeviceUp: lambda session, event: session.device_up(event.environment),
-    management.DeviceDown: lambda session, event: session.device_down(),
+    management.DeviceUp: lambda session, event: session.device.up(event.environment),
+    management.DeviceDown: lambda session, event: session.device.down(),
     management.CertificateCount: _certificate,
     management.CertificateEntry: _certificate,
     management.Fatal: _fatal,

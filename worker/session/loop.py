@@ -96,7 +96,7 @@ class _Loop:
 
         def child_changed() -> None:
             take_signals(children)
-            self._session.engine_stopped_or_goes_on()
+            self._session.watchdog.stopped_or_goes_on()
 
         self._watch(children, child_changed)
 

@@ -82,7 +82,7 @@ PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.UserAnswer: _permit(*WITH_ENGINE, act=lambda session, message: session.dialogue.answered(message)),
     messages.Resolved: _permit(*WITH_ENGINE, act=lambda session, message: session.looked_up(message)),
     messages.Way: _permit(*WITH_ENGINE, act=lambda session, message: session.roaming.way(message)),
-    messages.Ping: _permit(*Phase, act=lambda session, message: session.ask_for_answer()),
+    messages.Ping: _permit(*Phase, act=lambda session, message: session.watchdog.ask_for_answer()),
     messages.SetLogLevel: _permit(*Phase, act=_set_log_level),
     messages.LogCredit: _permit(*Phase, act=lambda session, message: session.uplink.add_credit(message.lines)),
 }

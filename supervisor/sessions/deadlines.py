@@ -1,0 +1,38 @@
+"""How long a session may be in each of its states, and what happens when that is over.  Pure."""
+
+import msgspec
+
+from ...policy.limits import FAILED_READABLE, PAUSE_DEADLINE, VERDICT_DEADLINE, WORKER_GRACE
+from .restarts import Restarts
+from .states import Event, State
+from .verdict import LATE
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """The end of a state."""
+
+    seconds: float  # from when the state was entered
+    event: Event  # that happens then
+    text: str = ""
+    another_run: bool = False  # instead of the event, where the session may have one
+
+
+def deadline_of(state: State, *, connect: float, restarts: Restarts) -> Deadline | None:
+    """The deadline of a state, if it has one.
+
+    `connect` are the seconds that the worker has for the first connection.
+    """
+    # The worker keeps the same deadlines and knows more about the cause: it goes first.
+    late = f"The session's worker does not come to an end of {state.name}"
+    match state:
+        case State.CONNECTING:
+            return Deadline(connect + WORKER_GRACE, Event.ENGINE_FAILED, late)
+        case State.PAUSING:
+            return Deadline(PAUSE_DEADLINE + WORKER_GRACE, Event.ENGINE_FAILED, late)
+        case State.DOWN:
+            return Deadline(restarts.pause, Event.DUE)
+        case State.REVIVING:
+            return Deadline(VERDICT_DEADLINE, Event.ENGINE_FAILED, LATE, another_run=True)
+        case State.AUTH_FAILED | State.FAILED:
+            return Deadline(FAILED_READABLE, Event.EXPIRED)
+    return None
