@@ -126,7 +126,12 @@ def _click_help(option: click.Option) -> str:
 
 
 def _arguments(command: click.Command) -> list[str]:
-    return [_bare(one.metavar or str(one.name).upper()) for one in command.params if isinstance(one, click.Argument)]
+    shown = []
+    for one in command.params:
+        if isinstance(one, click.Argument):
+            name = one.metavar or str(one.name).upper()
+            shown.append(_bare(name if one.required else f"[{name}]"))
+    return shown
 
 
 def _names(names: Iterable[str], value: str) -> str:

@@ -40,6 +40,11 @@ def test_the_manual_pages_are_right_to_man(page: str) -> None:
     assert "--help" in done.stdout
 
 
+def test_arguments_that_may_be_left_out_are_in_brackets() -> None:
+    page = manual.ovpnctl_manual()
+    assert "ovpnctl why\\fR [OPTIONS] [NAME]\n" in page and "ovpnctl check\\fR [OPTIONS] FILE\n" in page
+
+
 def test_the_manual_has_every_option_and_exit_status() -> None:
     page = manual.service_manual().replace("\\", "")
     for action in make_parser()._actions:
