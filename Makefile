@@ -7,7 +7,7 @@ TEST_READY := .venv/test-ready
 PARTS_READY := .cache/parts/ready
 SKIPPED := .cache/skipped
 # Not tests/network, neighbours and profiles: they take long, and what they try is the work of the same kernel and engine.
-IN_DEBIAN13_TOO := tests/unit tests/integration tests/hostile
+IN_DEBIAN13_TOO := tests/hostile tests/integration tests/unit
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
