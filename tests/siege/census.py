@@ -66,10 +66,13 @@ def _processes(supervisor: int) -> dict[str, Figures]:
 
 
 def _files(field: Field) -> frozenset[str]:
+    # Why sessions failed is kept, in bounds: a file for each user.
+    failures = field.directory / "state" / "failures"
     return frozenset(
         str(path.relative_to(field.directory))
         for top in ("state", "runtime")
         for path in (field.directory / top).rglob("*")
+        if path != failures and path.parent != failures
     )
 
 
