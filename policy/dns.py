@@ -12,6 +12,8 @@ import msgspec
 
 from .limits import MAX_DNS_DOMAINS, MAX_NAME_SERVERS
 
+# What systemd-resolved calls them, "" for what it has by itself.
+DNSSEC_MODES = {"yes": "yes", "optional": "allow-downgrade", "no": "no", "": ""}
 EVERYTHING = "."  # the domain that all names are in
 # The first line of what is ours in resolv.conf.
 MARK = "# openvpn3-sessionmgr: the name servers of a VPN session; those that were here follow as comments"
@@ -44,6 +46,12 @@ class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     everything: bool = True  # all names are looked up with these servers, not only those in the domains
     over_tls: bool = False
     dnssec: Literal["", "yes", "optional", "no"] = ""  # "": as the machine has it
+
+    @property
+    def only_routed(self) -> tuple[str, ...]:
+        """Domains that are not searched; all names are one."""
+        every = (EVERYTHING,) if self.everything else ()
+        return tuple(one for one in (*self.routing, *every) if one not in self.search)
 
     @property
     def domains(self) -> tuple[str, ...]:

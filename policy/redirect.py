@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv6Network, collapse_addresses, ip_network
-from typing import Literal
 
 import msgspec
 
@@ -13,8 +12,6 @@ MIN_PREFIX = {4: 8, 6: 16}
 
 _UNIQUE_LOCAL = IPv6Network("fc00::/7")
 EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
-
-Who = Literal["any", "root", "refuse"]  # whose sessions may redirect
 
 
 # Routing rules and tables that are used, unless the administrator chooses others: after Tailscale's rules (5210 to

@@ -54,7 +54,7 @@ def described(settings: DnsSettings | None) -> NamesInForce:
     """These settings as they are shown."""
     if settings is None:
         return NamesInForce((), ())
-    routing = [f"~{domain}" for domain in settings.routing if domain not in settings.search]
+    routing = [f"~{domain}" for domain in settings.only_routed if domain != EVERYTHING]
     domains = (*([EVERYTHING] if settings.everything else ()), *settings.search, *routing)
     return NamesInForce(tuple(server.text for server in settings.servers), domains)
 

@@ -11,7 +11,6 @@ from ...ipc.helpers import NameSetter
 from ...policy.limits import MAX_RESOLV_CONF
 
 Option = Literal["auto", "resolved", "resolvconf", "file", "none"]  # of the command line
-Who = Literal["any", "root", "refuse"]  # whose sessions may have this machine use their name servers
 Kind = Literal["resolved", "resolvectl", "openresolv", "resolvconf", "file", "none"]
 
 _ACTIVATION = ("usr/share/dbus-1/system-services", "usr/local/share/dbus-1/system-services")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import LogGroup
 from ...policy.dns import DnsSettings
 from ...policy.limits import DNS_DEADLINE
@@ -17,7 +18,6 @@ from ..errors import SystemFailure
 from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from .backend import Backend, NamesInForce
-from .choice import Who
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
 
@@ -50,7 +50,7 @@ class Names:
         self,
         backend: Backend,
         because: str,
-        who: Who,
+        who: WhoseSessions,
         machine: MachineNameServers,
         journal: NamesJournal | None,
         log: Log,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dbus_fast import Variant
 
-from ...policy.dns import EVERYTHING, DnsSettings, NameServer
+from ...policy.dns import DNSSEC_MODES, EVERYTHING, DnsSettings, NameServer
 from ...policy.limits import DNS_DEADLINE
 from ..bus.connection import BusRefused
 from ..errors import SystemFailure
@@ -23,7 +23,6 @@ BUS_NAME = "org.freedesktop.resolve1"
 _PATH = "/org/freedesktop/resolve1"
 _LINK = "org.freedesktop.resolve1.Link"
 _MANAGER = "org.freedesktop.resolve1.Manager"
-_DNSSEC = {"yes": "yes", "optional": "allow-downgrade", "no": "no", "": ""}
 _ERRORS = {
     "org.freedesktop.DBus.Error.AccessDenied": "it does not let this service (no polkit?)",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": "polkit does not let this service: its rule is not "
@@ -90,7 +89,7 @@ class Resolved(Backend):
         if "tls" in now | had:
             calls.append(self._call("SetLinkDNSOverTLS", index, "s", "yes" if settings.over_tls else ""))
         if "dnssec" in now | had:
-            calls.append(self._call("SetLinkDNSSEC", index, "s", _DNSSEC[settings.dnssec]))
+            calls.append(self._call("SetLinkDNSSEC", index, "s", DNSSEC_MODES[settings.dnssec]))
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -153,8 +152,7 @@ async def _asked(ask: Ask, path: str, interface: str, member: str, signature: st
 
 def _domains(settings: DnsSettings) -> list[list[Any]]:
     """Each domain with whether it is only for routing."""
-    routing = [*settings.routing, *((EVERYTHING,) if settings.everything else ())]
-    return [[one, False] for one in settings.search] + [[one, True] for one in routing if one not in settings.search]
+    return [[one, False] for one in settings.search] + [[one, True] for one in settings.only_routed]
 
 
 def exists(device: str) -> bool:

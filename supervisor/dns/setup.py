@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dbus_fast import Message, MessageType
 
+from ...policy.access import WhoseSessions
 from ..bus.connection import BUS_PATH, BusConnection, BusRefused
 from ..bus.inbound import BUS
 from ..logging.log import Log
@@ -11,7 +12,7 @@ from ..network.name_servers import MachineNameServers
 from ..workers.names_client import NameSetterClient
 from .backend import Backend, NoBackend
 from .by_helper import ByHelper, ResolvConf, ResolvedByHelper
-from .choice import Choice, Who
+from .choice import Choice
 from .journal import NamesJournal
 from .names import Names
 from .resolved import Resolved
@@ -28,7 +29,7 @@ class NameService:
         journal: Path,
         setter: NameSetterClient,
         choice: Choice,
-        who: Who,
+        who: WhoseSessions,
     ) -> None:
         """`journal` is a directory of its own.  Raises OSError if that cannot be used."""
         self._connection, self._log = connection, log

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
-from ...policy.redirect import EVERYTHING, Redirect, Who, versions
+from ...policy.redirect import EVERYTHING, Redirect, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import rule_requests, ways_out
@@ -26,7 +27,7 @@ class Terms(msgspec.Struct, frozen=True):
     """What the administrator has chosen, and the user ids that engines have."""
 
     uids: range = range(0)
-    who: Who = "any"
+    who: WhoseSessions = "any"
     numbers: Numbers = Numbers()
 
 

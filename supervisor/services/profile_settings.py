@@ -15,7 +15,7 @@ from ..errors import CallerError
 from ..logging.log import Log
 from . import settings_files
 from .long_work import LongWork
-from .profiles import Identity, NoProfile, Profiles, not_yours
+from .profiles import Identity, KnownProfiles, NoProfile, not_yours
 from .settings_files import Kept, KeptSettings
 
 
@@ -27,7 +27,7 @@ class SettingsStore:
 
     acl: Acl | None = None
 
-    def __init__(self, runtime_dir: Path, state_dir: Path, profiles: Profiles, log: Log) -> None:
+    def __init__(self, runtime_dir: Path, state_dir: Path, profiles: KnownProfiles, log: Log) -> None:
         self._directory = {False: runtime_dir / "settings", True: state_dir / "settings"}
         self._profiles = profiles
         self._log = log

@@ -34,7 +34,17 @@ class NoProfile(CallerError):
         super().__init__(f"No configuration profile at {path}")
 
 
-class Profiles(Protocol):
+class KnownProfiles(Protocol):
+    """Says which profiles there are."""
+
+    async def identify(self, path: str) -> Identity:
+        """The profile at an object path, whoever may use it.
+
+        Raises NoProfile if there is none, another CallerError if that cannot be told.
+        """
+
+
+class Profiles(KnownProfiles, Protocol):
     """A source of profiles."""
 
     async def profile_for(self, path: str, caller: Caller) -> Profile:
@@ -42,12 +52,6 @@ class Profiles(Protocol):
 
         A single-use one is given to nobody else meanwhile.
         Raises AccessDenied if `caller` may not use it, CallerError if there is none or it is not available.
-        """
-
-    async def identify(self, path: str) -> Identity:
-        """The profile at an object path, whoever may use it.
-
-        Raises NoProfile if there is none, another CallerError if that cannot be told.
         """
 
     async def used(self, profile: Profile) -> None:

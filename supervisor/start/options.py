@@ -4,15 +4,16 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import msgspec
 
 from ...policy import device_names
+from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
-from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, Who
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
 from ...policy.sandbox.layers import Layer
 from ..dns import choice as dns_choice
 from ..sandbox import choice
@@ -45,9 +46,9 @@ class Options(msgspec.Struct, frozen=True):
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     public_networks: Literal["allow", "refuse"]
     device_names: tuple[str, ...]
-    dns: dns_choice.Who
+    dns: WhoseSessions
     dns_backend: dns_choice.Option
-    redirect: Who
+    redirect: WhoseSessions
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
     pkcs11_providers: tuple[Provider, ...]
@@ -175,20 +176,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dns",
-        choices=("any", "root", "refuse"),
+        choices=get_args(WhoseSessions),
         default="any",
         help="whose sessions may set name servers of this machine: any (the default), those of root, or none (refuse)",
     )
     parser.add_argument(
         "--dns-backend",
-        choices=("auto", "resolved", "resolvconf", "file", "none"),
+        choices=get_args(dns_choice.Option),
         default="auto",
         help="how name servers are set: by systemd-resolved, by resolvconf, in /etc/resolv.conf, not at all, or as "
         "/etc/resolv.conf is maintained on this machine (auto, the default)",
     )
     parser.add_argument(
         "--redirect",
-        choices=("any", "root", "refuse"),
+        choices=get_args(WhoseSessions),
         default="any",
         help="whose sessions may send all traffic of this machine through their tunnel, if profile or server ask for "
         "it: any user's (any, the default), root's, or nobody's; others fail",
@@ -244,9 +245,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         sandbox=chosen.sandbox,
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         device_names=chosen.device_names,
-        dns=cast(dns_choice.Who, chosen.dns),
+        dns=cast(WhoseSessions, chosen.dns),
         dns_backend=cast(dns_choice.Option, chosen.dns_backend),
-        redirect=cast(Who, chosen.redirect),
+        redirect=cast(WhoseSessions, chosen.redirect),
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
         pkcs11_providers=tuple(chosen.pkcs11_providers),

@@ -16,7 +16,7 @@ from ...supervisor.errors import AccessDenied, CallerError
 from ...supervisor.logging.log import Log
 from ...supervisor.services import settings_files
 from ...supervisor.services.profile_settings import SettingsStore
-from ...supervisor.services.profiles import Identity, NoProfile, Profile
+from ...supervisor.services.profiles import Identity, NoProfile
 
 ALICE, BOB = Caller(":1.1", 1000), Caller(":1.2", 1001)
 ROOT = Caller(":1.3", 0)
@@ -33,15 +33,6 @@ class Known:
         if path not in self.by_path:
             raise NoProfile(path)
         return self.by_path[path]
-
-    async def profile_for(self, path: str, caller: Caller) -> Profile:
-        raise NotImplementedError
-
-    async def used(self, profile: Profile) -> None:
-        raise NotImplementedError
-
-    def unused(self, profile: Profile) -> None:
-        raise NotImplementedError
 
 
 def profile(number: int = 0, *, owner: int = 1000, imported: int = 1, persistent: bool = True) -> Identity:

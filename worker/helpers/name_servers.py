@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
-from ...policy.dns import EVERYTHING, DnsSettings, problem
+from ...policy.dns import DNSSEC_MODES, DnsSettings, problem
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
 from .resolv_conf import with_servers, without_servers
@@ -21,7 +21,6 @@ from .resolv_conf import with_servers, without_servers
 RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVCONF = "/sbin/resolvconf"
 _RESOLVECTL = "/usr/bin/resolvectl"
-_DNSSEC = {"yes": "yes", "optional": "allow-downgrade", "no": "no"}
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _DEVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAX_SAID = 200  # bytes of what a program said that failed
@@ -114,15 +113,14 @@ class _NameSetter:
             self._call(_RESOLVECTL, "revert", device)
             return
         servers = [f"{server.text}#{server.sni}" if server.sni else server.text for server in settings.servers]
-        routing = [*settings.routing, *([EVERYTHING] if settings.everything else [])]
-        domains = [*settings.search, *(f"~{domain}" for domain in routing if domain not in settings.search)]
+        domains = [*settings.search, *(f"~{domain}" for domain in settings.only_routed)]
         self._call(_RESOLVECTL, "dns", device, *servers)
         self._call(_RESOLVECTL, "domain", device, *(domains or [""]))
         self._call(_RESOLVECTL, "default-route", device, "yes" if settings.everything else "no")
         if settings.over_tls:
             self._call(_RESOLVECTL, "dnsovertls", device, "yes")
         if settings.dnssec:
-            self._call(_RESOLVECTL, "dnssec", device, _DNSSEC[settings.dnssec])
+            self._call(_RESOLVECTL, "dnssec", device, DNSSEC_MODES[settings.dnssec])
 
     def _call(self, *command: str, stdin: str = "") -> None:
         # No pipe: what it starts in the background may hold that for ever.

@@ -1,11 +1,9 @@
 """The default route by rules and tables, on the real kernel; each test in namespaces of its own."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,8 @@ import msgspec
 import pytest
 
 from ....policy.limits import MAX_REDIRECTED_NETWORKS
-from ....policy.network import NetworkSettings
 from ....policy.redirect import Redirect
 from ....supervisor.errors import SystemFailure
-from ....supervisor.network.apply import Network
 from ....supervisor.network.claims import Conflict
 from ....supervisor.network.redirecting import Redirecting
 from ....supervisor.network.rules import Numbers, TableRoute
@@ -24,7 +20,6 @@ from ...support.isolated import (
     OWNER,
     UID,
     V4,
-    V6,
     Notices,
     attach,
     isolated,
@@ -33,69 +28,21 @@ from ...support.isolated import (
     settings,
     shell,
 )
-
-FAR, FAR6 = "192.0.2.200", "2001:db8:77::1"  # hosts that nothing but a default route leads to
-SERVER = "192.0.2.1"
-NEIGHBOUR, NEIGHBOUR6 = "198.51.100.9", "2001:db8:5::9"  # in the machine's network
-BOTH = Redirect(("0.0.0.0/0", "::/0"))
-IPV4 = Redirect(("0.0.0.0/0",))
-
-
-def machine() -> None:
-    """A network device with a default route of each version."""
-    for command in (
-        "link add eth0 type veth peer name far0",
-        "link set eth0 addrgenmode none up",
-        "link set far0 addrgenmode none up",
-        "address add 198.51.100.2/24 dev eth0",
-        "address add 2001:db8:5::2/64 dev eth0 nodad",
-        "route add default via 198.51.100.1",
-        "-6 route add default via 2001:db8:5::1",
-    ):
-        shell(f"ip {command}")
-
-
-def redirected(redirect: Redirect = BOTH, *, last: int = 2) -> NetworkSettings:
-    """Settings with addresses that end with this number."""
-    v4, v6 = (msgspec.structs.replace(one, local=one.local[:-1] + str(last)) for one in (V4, V6))
-    return msgspec.structs.replace(settings(v4, v6, server=SERVER), redirect=redirect)
-
-
-def way(address: str, uid: int = OWNER, source: str = "") -> str:
-    """The device by which a user's packets to an address, from an address, leave; "" if they do not."""
-    with contextlib.suppress(subprocess.CalledProcessError):
-        words = shell(f"ip route get {address} uid {uid} {source and f'from {source}'}").split()
-        return words[words.index("dev") + 1]
-    return ""
-
-
-def state() -> str:
-    """All that the kernel routes by."""
-    shown = [shell(f"ip {version} {what}") for version in ("-4", "-6") for what in ("rule", "route show table all")]
-    # The kernel adds to the local table after a while.
-    return "\n".join(line for one in shown for line in one.splitlines() if "table local" not in line)
-
-
-@contextlib.contextmanager
-def unchanged() -> Iterator[None]:
-    """In the end the kernel routes as it did in the beginning."""
-    before = state()
-    yield
-    assert state() == before
-
-
-@contextlib.asynccontextmanager
-async def one_session(place: Path) -> AsyncIterator[tuple[Network, str]]:
-    """A machine with the network of a service, and the device of a session; in the end all is as before."""
-    machine()
-    net = network(place)
-    with unchanged():
-        device = await net.create_device("s1", UID, OWNER)
-        engine = attach(device)
-        yield net, device
-        os.close(engine)
-        await net.delete_device(device)
-    await net.close()
+from ...support.redirected import (
+    BOTH,
+    FAR,
+    FAR6,
+    IPV4,
+    NEIGHBOUR,
+    NEIGHBOUR6,
+    SERVER,
+    machine,
+    one_session,
+    redirected,
+    state,
+    unchanged,
+    way,
+)
 
 
 @isolated
@@ -393,110 +340,6 @@ async def test_an_instance_that_was_killed_leaves_nothing(tmp_path: Path) -> Non
         shell("ip rule del pref 5320 lookup 77")
         shell("ip rule del pref 76 lookup 77")
     assert journal(tmp_path) == []
-    await net.close()
-
-
-def other_vpn(*commands: str) -> None:
-    """Another program's tunnel: a device "other" with an address, and what it sets."""
-    shell("ip link add other type veth peer name far-other")
-    for end in ("other", "far-other"):
-        shell(f"ip link set {end} addrgenmode none up")
-    for command in ("address add 198.19.5.1/24 dev other", *commands):
-        shell(f"ip {command}")
-
-
-@isolated
-async def test_another_openvpn_has_halves_of_the_default_route(tmp_path: Path) -> None:
-    """More exact routes win, for engines too: our tunnel goes through the other one."""
-    machine()
-    net = network(tmp_path)
-    device = await net.create_device("s1", UID, OWNER)
-    engine = attach(device)
-    await net.apply(device, redirected())
-    other_vpn("route add 0.0.0.0/1 dev other", "route add 128.0.0.0/1 dev other")
-    assert (way(FAR), way(FAR, UID), way(FAR6)) == ("other", "other", device)
-    os.close(engine)
-    await net.close()
-
-
-WG_QUICK = (
-    "route add default dev other table 51820",
-    "rule add not fwmark 51820 table 51820",
-    "rule add table main suppress_prefixlength 0",
-)
-
-
-@isolated
-async def test_wg_quick_before(tmp_path: Path) -> None:
-    machine()
-    other_vpn(*WG_QUICK)
-    net = network(tmp_path)
-    with unchanged():
-        device = await net.create_device("s1", UID, OWNER)
-        engine = attach(device)
-        await net.apply(device, redirected())
-        assert (way(FAR), way(FAR, UID), way("198.19.5.9")) == (device, "eth0", "other")
-        os.close(engine)
-        await net.delete_device(device)
-        assert way(FAR) == "other"
-    await net.close()
-
-
-@isolated
-async def test_wg_quick_after(tmp_path: Path) -> None:
-    machine()
-    net = network(tmp_path)
-    device = await net.create_device("s1", UID, OWNER)
-    engine = attach(device)
-    await net.apply(device, redirected())
-    other_vpn(*WG_QUICK)
-    assert (way(FAR), way(FAR, UID), way(NEIGHBOUR), way(FAR6)) == ("other", "other", "eth0", device)
-    os.close(engine)
-    await net.close()
-
-
-@isolated
-async def test_tailscale(tmp_path: Path) -> None:
-    """Its network is its own; its marked packets leave by the machine's default route."""
-    machine()
-    marked = "fwmark 0x80000/0xff0000"
-    rules = (
-        f"5210 {marked} lookup main",
-        f"5230 {marked} lookup default",
-        f"5250 {marked} unreachable",
-        "5270 lookup 52",
-    )
-    other_vpn("route add 198.19.0.0/16 dev other table 52", *(f"rule add pref {rule}" for rule in rules))
-    net = network(tmp_path)
-    with unchanged():
-        device = await net.create_device("s1", UID, OWNER)
-        engine = attach(device)
-        await net.apply(device, redirected())
-        assert (way(FAR), way(FAR, UID), way("198.19.7.7"), way("198.19.7.7", UID)) == (
-            device,
-            "eth0",
-            "other",
-            "other",
-        )
-        assert "dev eth0" in shell(f"ip route get {FAR} mark 0x80000")
-        os.close(engine)
-        await net.delete_device(device)
-    await net.close()
-
-
-@isolated
-async def test_containers(tmp_path: Path) -> None:
-    """What the machine forwards goes like its own; the containers' network stays where it is."""
-    machine()
-    other_vpn()
-    net = network(tmp_path)
-    device = await net.create_device("s1", UID, OWNER)
-    engine = attach(device)
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    await net.apply(device, redirected())
-    assert f"dev {device}" in shell(f"ip route get {FAR} from 198.19.5.7 iif other")
-    assert way("198.19.5.7") == "other"
-    os.close(engine)
     await net.close()
 
 
