@@ -55,5 +55,6 @@ class UserNamespace:
         self._near.sendall(command.encode())
         said = b""
         while not said.endswith(b"\0"):
-            said += self._near.recv(65536)
+            said += (part := self._near.recv(65536))
+            assert part, f"{command}: there is no such program"
         return said[:-1].decode()

@@ -32,7 +32,7 @@ async def test_there_and_back(tmp_path: Path) -> None:
             assert link(device) is None
             user.run(f"ip address add 198.18.0.2/24 dev {device}")
             user.run(f"ip link set {device} up")
-            user.run("ping -c 1 -w 1 198.18.0.3")
+            assert user.run("bash -c echo>/dev/udp/198.18.0.3/9") == ""
             assert os.read(engine, 2000)[12:20] == bytes([198, 18, 0, 2, 198, 18, 0, 3])
             await net.away.bring_back(device)
             assert addresses(device) == set()
