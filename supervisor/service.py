@@ -158,7 +158,9 @@ class Service:
         )
         self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
-        self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
+        self._idle = IdleTimer(
+            options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
+        )
 
     async def start(self) -> None:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
@@ -270,9 +272,9 @@ class Service:
             await self._manager.disconnect_all()
         self._lock.leaving()
         await self._names.release()
-        # A call that came meanwhile has started a session, or may: stay, unless another instance has the names by now.
-        came = not for_good and (self._work() or self._dispatcher.busy)
-        if came and not await self._names.own():
+        # A call came meanwhile: stay, unless another instance has the names by now.
+        came = self._idle.called_since or self._work() or self._dispatcher.busy
+        if not for_good and came and not await self._names.own():
             self._lock.staying()
             self._idle.restart()
             return False
@@ -285,7 +287,7 @@ class Service:
         await self._connection.drain()
         await self._connection.round_trip()
         if not for_good:
-            self._log.verb1("Idle: no session for a while; ending")
+            self._log.verb1("Idle: no session and no call for a while; ending")
         return True
 
     def _work(self) -> int:

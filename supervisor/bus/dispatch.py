@@ -67,6 +67,8 @@ class Dispatcher:
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
+        self._clock = asyncio.get_running_loop().time
+        self.called_at = self._clock()  # when the last call came, on the loop's clock
         self._large = LargeCalls(connection.budget)
         self._turns = Turns(
             self._attempt,
@@ -141,6 +143,7 @@ class Dispatcher:
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
             return False
+        self.called_at = self._clock()
         self._large.read(call)
         if self._held is None:
             self._accept(call)
@@ -152,6 +155,7 @@ class Dispatcher:
 
     def _skipped(self, call: Message, largest: int) -> None:
         """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
+        self.called_at = self._clock()
         self._know(call.sender or "")
         if not largest:
             text = (

@@ -82,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=_minutes,
         default="3",
         metavar="MINUTES",
-        help="end after MINUTES without a session (default 3; 0: never; may be a fraction)",
+        help="end after MINUTES without a session and without a call (default 3; 0: never; may be a fraction)",
     )
     parser.add_argument(
         "--connect-timeout",
