@@ -73,6 +73,8 @@ MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's p
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
 MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
+# commands in the network namespace that a session's device is in; beyond: Enter is refused
+MAX_COMMANDS_INSIDE = 12
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
 # failures that are remembered of the sessions that one user started; beyond: the oldest is forgotten

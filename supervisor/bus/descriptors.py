@@ -1,7 +1,7 @@
 """File descriptors that come with calls: kept for calls of known users until these are answered, closed otherwise.
 
-The kernel ends what one recvmsg(2) gives behind the data that descriptors came with (unix(7)), and both kinds of bus send
-those of a message with its first byte: so they are of the message that begins last in what was read.
+The kernel ends what one recvmsg(2) gives behind the data that descriptors came with (unix(7)), and both kinds of bus
+send those of a message with its first byte: so they are of the message that begins last in what was read.
 """
 
 import array

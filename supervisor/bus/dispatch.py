@@ -185,6 +185,10 @@ class Dispatcher:
         self._replies.error(call, LIMITS_EXCEEDED, text)
         self._done(call)
 
+    def is_connected(self, name: str) -> bool:
+        """Whether a connection that has called is on the bus still."""
+        return self._callers.known(name) is not None
+
     def _user_of(self, sender: str) -> int | None:
         caller = self._callers.known(sender)
         return None if caller is None else caller.uid

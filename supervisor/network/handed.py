@@ -2,7 +2,8 @@
 
 By the socket the kernel tells which namespace it is, and the device is brought back: requests that go by it are of that
 namespace, and the right to make them is this process's, not its opener's, where they are addressed to the kernel
-(netlink_ns_capable in the kernel's net/netlink/af_netlink.c).  Its opener may have it too, so no answer that comes by it counts.
+(netlink_ns_capable in the kernel's net/netlink/af_netlink.c).  Its opener may have it too, so no answer that comes by
+it counts.
 """
 
 import array
@@ -77,7 +78,7 @@ class HandedNamespace:
         """
         index = self._look(name, uid, self._nsid())
         # Another one of its name, made at the same moment and with the same index, does not stay.
-        with open(_OWN_NETWORK, "rb") as own:
+        with _OWN_NETWORK.open("rb") as own:
             fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _number(_NAMESPACE, own.fileno())
             fields += _attribute(_NAME, name.encode() + b"\0")
             message = _HEADER.pack(_HEADER.size + len(fields), _SET_LINK, _REQUEST, 0, 0) + fields

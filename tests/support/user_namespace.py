@@ -13,7 +13,10 @@ from ...kernel import process
 
 
 class UserNamespace:
-    """The process of a user who is root in a user namespace of their own, with a network namespace.  A context manager."""
+    """The process of a user who is root in a user namespace of their own, with a network namespace.
+
+    A context manager.
+    """
 
     def __init__(self, uid: int) -> None:
         self._uid = uid

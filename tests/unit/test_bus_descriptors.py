@@ -4,6 +4,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from dbus_fast import Message
@@ -11,6 +12,8 @@ from dbus_fast import Message
 from ...policy.limits import MAX_DESCRIPTORS_PER_USER
 from ...supervisor.bus.errors import CallRejected
 from ...supervisor.bus.inbound import Inbound, InboundSocket
+
+_OPEN = Path("/proc/self/fd")
 
 
 def call(serial: int, *numbers: int, sender: str = ":1.5", count: int | None = None) -> bytes:
@@ -61,7 +64,7 @@ class Reader:
 @pytest.fixture
 def reader() -> Iterator[Reader]:
     """In the end, no descriptor is open that was not before."""
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(_OPEN.iterdir())
     made = Reader()
     yield made
     made.far.close()
@@ -69,7 +72,7 @@ def reader() -> Iterator[Reader]:
     for pipe in made.pipes:
         os.close(pipe[0])
         os.close(pipe[1])
-    assert set(os.listdir("/proc/self/fd")) <= before
+    assert set(_OPEN.iterdir()) <= before
 
 
 def test_each_call_has_its_own(reader: Reader) -> None:
