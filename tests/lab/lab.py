@@ -137,7 +137,8 @@ class Lab:
         return made
 
     @functools.cached_property
-    def _echo(self) -> Process:
+    def echo_service(self) -> Process:
+        """The echo service, on each address of the server's machine, at ECHO_PORT."""
         made = self.server_side.start("echo", helper("echo.py", "serve", str(ECHO_PORT)))
         self._parts.callback(made.stop)
         made.wait_line("^ready$")
@@ -150,7 +151,7 @@ class Lab:
 
         LabError when nothing does.
         """
-        assert self._echo
+        assert self.echo_service
         done = subprocess.run(
             self.client_side.command(helper("echo.py", "send", protocol, address, str(ECHO_PORT)), user),
             input=data,

@@ -122,6 +122,10 @@ class World:
         remotes = options.pop("remotes", [f"{SERVERS[number]} {PORT}"])
         return begin(self.lab, f"profile {next(self._numbers)}", user, remotes=remotes, more=more, **options)
 
+    def profile(self, *more: str) -> str:
+        """A profile of the VPN of the first of SERVERS."""
+        return self.lab.profile(remotes=[f"{SERVERS[0]} {PORT}"], more=more)
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[Callable[[bytes], str]]:
         """A function that tells which cable something crossed in the clear."""
