@@ -28,6 +28,10 @@ SETTINGS: dict[str, Setting] = {
     "dns-required": Setting(
         "where this machine cannot use all of the tunnel's name servers for all that they are for, do not connect"
     ),
+    "kill-switch": Setting(
+        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the session "
+        "is not connected, and when it has failed"
+    ),
 }
 
 
@@ -36,6 +40,7 @@ class ProfileSettings(msgspec.Struct, frozen=True):
 
     redirect_optional: bool = False
     dns_required: bool = False
+    kill_switch: bool = False
 
 
 def read(name: str, signature: str, value: Any) -> bool:
