@@ -29,8 +29,8 @@ SETTINGS: dict[str, Setting] = {
         "where this machine cannot use all of the tunnel's name servers for all that they are for, do not connect"
     ),
     "kill-switch": Setting(
-        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the session "
-        "is not connected, and when it has failed"
+        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the "
+        "session is not connected, and when it has failed"
     ),
 }
 

@@ -6,6 +6,7 @@ from ...policy.profile.pkcs11 import ListedProvider
 from ..dns.names import Names
 from ..logging.log import Log
 from ..network.apply import Network
+from ..rights import Rights
 from ..workers.lookout import Lookout
 from ..workers.reap import Reaper
 from ..workers.resolver_client import ResolverClient
@@ -21,6 +22,7 @@ class SessionContext(msgspec.Struct, frozen=True):
     log: Log
     network: Network
     names: Names
+    rights: Rights
     resolver: ResolverClient
     spawner: SpawnerClient
     reaper: Reaper

@@ -160,7 +160,7 @@ def test_the_service_is_killed(world: World) -> None:
 def test_the_service_leaves(world: World) -> None:
     """When it has nothing to do; the next one knows of the lock, and whoever stops it ends that."""
     server = world.server(BOTH)
-    world.start("--idle-exit", "0.02", "--connect-timeout", "1")
+    world.start("--idle-exit", "0.1", "--connect-timeout", "1")
     server.stop()
     session = begin(world)
     session.call("Connect")

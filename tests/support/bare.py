@@ -20,6 +20,7 @@ from ...supervisor.network.apply import Network
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
+from ...supervisor.rights import Rights
 from ...supervisor.sessions.context import SessionContext
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.journal import SessionJournal
@@ -59,7 +60,8 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     context = SessionContext(
         log=Log(),
         network=network,
-        names=Names(NoBackend("there is none"), "", "any", MachineNameServers(), None, Log()),
+        names=Names(NoBackend("there is none"), "", MachineNameServers(), None, Log()),
+        rights=Rights(),
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
