@@ -17,6 +17,9 @@ from ...supervisor.dns.backend import NoBackend
 from ...supervisor.dns.names import Names
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.kill_switch import KillSwitch
+from ...supervisor.network.lock import MachineLock
+from ...supervisor.network.lock_rules import Terms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
@@ -56,7 +59,9 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
     network = Network.__new__(Network)
     network._exempt = set()
-    network.roaming = Roaming(SerialExecutor("network"))
+    executor = SerialExecutor("network")
+    network.roaming = Roaming(executor)
+    network.kill_switch = KillSwitch(MachineLock(Terms(), tuple), executor, Log())
     context = SessionContext(
         log=Log(),
         network=network,
