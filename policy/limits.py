@@ -103,6 +103,9 @@ MAX_REDIRECTED_NETWORKS = 32
 # sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
 MAX_REDIRECTING = 16
 MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
+MAX_LOCK_PROFILE = 64  # characters of a profile's name that the kill switch notes; beyond: it is cut
+MAX_LOCK_NETWORKS = 64  # networks that the kill switch leaves open; beyond: the service refuses to start
+MAX_PASS = 3600  # that the kill switch may be lifted for; beyond: it is refused
 MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
 ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
 MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out

@@ -24,6 +24,7 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
+from .network.lock_rules import Terms as LockTerms
 from .network.redirecting import Terms
 from .network.rules import Numbers
 from .services.configuration import ConfigurationService
@@ -95,6 +96,7 @@ class Service:
                     who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
                 ),
+                lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
             self._name_service = NameService(
@@ -239,6 +241,7 @@ class Service:
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
             for device in await self._network.recover():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
+            await self._network.kill_switch.recover()
         except (OSError, SystemFailure) as error:
             self._log.error(f"Cleaning up after an earlier instance failed: {error}")
 
@@ -270,6 +273,7 @@ class Service:
         if for_good:
             self._log.info("Asked to end: disconnecting all sessions")
             await self._manager.disconnect_all()
+            await self._unlock()
         self._lock.leaving()
         await self._names.release()
         # A call came meanwhile: stay, unless another instance has the names by now.
@@ -289,6 +293,13 @@ class Service:
         if not for_good:
             self._log.verb1("Idle: no session and no call for a while; ending")
         return True
+
+    async def _unlock(self) -> None:
+        """Whoever stops the service wants the machine's network back."""
+        try:
+            await self._network.kill_switch.end(lambda _: True, "the service is stopped")
+        except SystemFailure as error:
+            self._log.error(f"The kill switch cannot be switched off: {error}", group=LogGroup.NETCFG)
 
     def _work(self) -> int:
         """What keeps the service running: sessions, and attached services, which log through it."""
