@@ -215,8 +215,8 @@ FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
-# the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
-# ours were missing; beyond: more changes are looked at together
+# the machine's default route, addresses, rules or name servers change, until they are looked at, doubled each time
+# that something of ours was missing; beyond: more changes are looked at together
 ROUTING_QUIET = 0.05
 # after one reading of what the kernel tells of such changes, until the next; beyond: cannot be
 ROUTING_EVENTS_PAUSE = 0.1
@@ -227,7 +227,7 @@ ROAMING_UNHURRIED = 8
 MAX_SERVER_ADDRESSES = 64  # that a session's engine may try, and that are followed; beyond: the rest is not
 # traffic that gets no answer after such a change, until the session connects anew; beyond: it does
 ROAMING_PATIENCE = 4.0
-MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
+MAX_ROUTING_PAUSE = 10.0  # before what somebody removes again and again is put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0
 READY_PAUSE = 0.01  # before such a service is asked for the second time; beyond: each further pause is twice as long
