@@ -19,7 +19,6 @@ from ...lab.connection import (
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
-    BusError,
 )
 from ...lab.lab import Lab
 from ...lab.processes import DEADLINE, LabError
