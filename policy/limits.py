@@ -239,6 +239,10 @@ LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they ar
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
 BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+# The bus is gone, and there is no session (default of --bus-wait); beyond: the service ends.
+BUS_WAIT = 60.0
+REJOIN_FIRST = 0.1  # between the first two tries to join a bus that is gone; beyond: twice as long each time
+REJOIN_LONGEST = 5.0  # the same, at most; beyond: the next try
 
 # Processes that are stopped, or stuck
 
