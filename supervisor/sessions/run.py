@@ -252,7 +252,7 @@ class Run(WorkerListener):
         task.add_done_callback(self._lookups.discard)
 
     async def _resolve(self, host: str) -> None:
-        addresses, error = await self._context.resolver.resolve(self._owner.name, host)
+        addresses, error = await self._context.lookups.resolve(self._owner.name, self.device, host)
         # No longer under way: the worker may ask for the next one as soon as it reads this.
         self._lookups.discard(asyncio.current_task())
         self.send(messages.Resolved(host, addresses, error))
