@@ -47,9 +47,17 @@ class NameService:
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
         for device in await self.names.recover():
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
-        if not self._backend.bus_name:
-            return
-        self._connection.add_message_handler(self._signalled)
+        if self._backend.bus_name:
+            self._connection.add_message_handler(self._signalled)
+            await self._watch()
+
+    async def rejoined(self) -> None:
+        """The bus is there again: what sets name servers by it may have lost them meanwhile.  Raises BusLost."""
+        if self._backend.bus_name:
+            await self._watch()
+            self.names.reappeared()
+
+    async def _watch(self) -> None:
         rule = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
         try:
             await self._connection.ask_bus("AddMatch", "s", f"{rule},arg0='{self._backend.bus_name}'")

@@ -16,6 +16,7 @@ from ...ipc.channel import Channel, ChannelClosed
 from ...policy.dns import DNSSEC_MODES, DnsSettings, problem, usable_in_file
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
+from .keeper import Keeper
 from .resolv_conf import with_servers, without_servers
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -30,13 +31,18 @@ class _Replaced(Exception):
     """Somebody has put another file in the place of resolv.conf: Landlock's rule is for the one that was there."""
 
 
-def serve(supervisor: Channel, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
-    """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died."""
+def serve(supervisor: Channel, keeper: Keeper | None, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
+    """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died.
+
+    Raises KeeperGone if there is a `keeper`.
+    """
     setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
     try:
         if anew:
             supervisor.send(helpers.encode(helpers.ServesAnew()))
         while True:
+            if keeper is not None:
+                keeper.wait_for(supervisor)
             packet = supervisor.receive()
             packet.close()
             request = helpers.decode_to_name_setter(packet.data)

@@ -1,4 +1,4 @@
-"""Names of servers that are looked up anew beside an attempt, since in another network they may have other addresses."""
+"""Names of servers that are looked up anew beside an attempt: in another network they may have other addresses."""
 
 from ...ipc import messages
 from ...policy.limits import MAX_LOOKUPS_PER_SESSION
