@@ -106,6 +106,7 @@ class Service:
                 self._network.name_servers,
                 options.runtime_dir / "names",
                 self._processes.name_setter,
+                self._processes.resolver,
                 prepared.dns,
                 options.dns,
             )
@@ -133,7 +134,7 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
-            resolver=self._processes.resolver,
+            lookups=self._name_service.lookups,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,

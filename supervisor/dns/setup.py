@@ -10,16 +10,18 @@ from ..bus.inbound import BUS
 from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from ..workers.names_client import NameSetterClient
+from ..workers.resolver_client import ResolverClient
 from .backend import Backend, NoBackend
-from .by_helper import ByResolvconf, ResolvConf, ResolvedByHelper
+from .by_helper import ByResolvconf, InFile, ResolvedByHelper
 from .choice import Choice
 from .journal import NamesJournal
+from .lookups import Lookups
 from .names import Names
 from .resolved import Resolved
 
 
 class NameService:
-    """The back end that is used, and why; `names` is what sessions use."""
+    """The back end that is used, and why; `names` and `lookups` are what sessions use."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class NameService:
         machine: MachineNameServers,
         journal: Path,
         setter: NameSetterClient,
+        resolver: ResolverClient,
         choice: Choice,
         who: WhoseSessions,
     ) -> None:
@@ -36,6 +39,7 @@ class NameService:
         self._backend = _backend(choice, connection, setter)
         self._who = who
         self.names = Names(self._backend, choice.reason, who, machine, NamesJournal(journal), log)
+        self.lookups = Lookups(resolver, machine, self._backend)
 
     async def start(self) -> None:
         """Say what is used, and watch whether it starts anew.  Raises BusLost."""
@@ -75,7 +79,7 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "resolvectl":
         return ResolvedByHelper(setter, connection.ask)
     if choice.kind == "file":
-        return ResolvConf(setter)
+        return InFile(setter)
     if choice.kind in ("openresolv", "resolvconf"):
         return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")

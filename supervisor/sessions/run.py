@@ -256,7 +256,7 @@ class Run(WorkerListener):
             await self._context.network.kill_switch.name_wanted()
         except SystemFailure as failure:
             self._owner.log.write(LogCategory.WARN, f"{failure}: {host} may not be found", LogGroup.NETCFG)
-        addresses, error = await self._context.resolver.resolve(self._owner.name, host)
+        addresses, error = await self._context.lookups.resolve(self._owner.name, self.device, host)
         # No longer under way: the worker may ask for the next one as soon as it reads this.
         self._lookups.discard(asyncio.current_task())
         self.send(messages.Resolved(host, addresses, error))

@@ -14,6 +14,7 @@ from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Acl
 from ...policy.dbus_numbers import InputGroup
 from ...supervisor.dns.backend import NoBackend
+from ...supervisor.dns.lookups import Lookups
 from ...supervisor.dns.names import Names
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
@@ -54,13 +55,14 @@ def resolver_without_process() -> tuple[ResolverClient, Channel]:
 def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
     network = Network.__new__(Network)
+    backend, machine = NoBackend("there is none"), MachineNameServers()
     network._exempt = set()
     network.roaming = Roaming(SerialExecutor("network"))
     context = SessionContext(
         log=Log(),
         network=network,
-        names=Names(NoBackend("there is none"), "", "any", MachineNameServers(), None, Log()),
-        resolver=resolver,
+        names=Names(backend, "", "any", machine, None, Log()),
+        lookups=Lookups(resolver, machine, backend),
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
         lookout=Lookout(),
