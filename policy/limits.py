@@ -62,6 +62,8 @@ LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they
 FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
 # files that the service has open for a session that starts, two or three later; beyond: there are fewer places
 DESCRIPTORS_PER_SESSION = 6
+MAX_DESCRIPTORS_PER_CALL = 4  # descriptors that come with a call; beyond: the kernel closes them
+MAX_DESCRIPTORS_PER_USER = 8  # descriptors of one user's calls that wait; beyond: they are closed, the call is refused
 # files that it has open itself, half of them for moments; beyond: it refuses to start
 DESCRIPTORS_OF_SERVICE = 40
 MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
@@ -71,6 +73,8 @@ MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's p
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
 MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
+# commands in the network namespace that a session's device is in; beyond: Enter is refused
+MAX_COMMANDS_INSIDE = 12
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
 # failures that are remembered of the sessions that one user started; beyond: the oldest is forgotten
