@@ -29,8 +29,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, exec, inspect, status, unlock and why.  Results go to standard output,
-    messages to standard error.
+    The subcommands are those of openvpn3, plus check, exec, inspect, status, unlock and why.  Results go to standard
+    output, messages to standard error.
     """
 
 
