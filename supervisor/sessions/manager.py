@@ -19,6 +19,7 @@ from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
 from ..bus.kill_switch_api import KILL_SWITCH
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
+from ..bus.namespace_api import NAMESPACE
 from ..bus.objects import Target
 from ..bus.session_api import SESSION
 from ..bus.settings_api import PROFILE_SETTINGS
@@ -38,6 +39,7 @@ from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
 from .lock_object import LockObject
+from .namespace_object import NamespaceObject
 from .past_failure import PastFailure
 from .register import Register
 from .session import Session, SessionListener
@@ -110,6 +112,7 @@ class SessionManager(SessionListener):
         """A connection has left the bus: nothing more is sent to it."""
         for session in self._register.present.values():
             session.audience.drop(name)
+            session.inside.vanished(name)
 
     async def disconnect_all(self) -> None:
         """End every session in an orderly way, and wait until nothing is left of any."""
@@ -243,6 +246,7 @@ class SessionManager(SessionListener):
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
             STATUS: SessionInForce(session, network, names),
+            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected),
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)

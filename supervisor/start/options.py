@@ -11,7 +11,7 @@ import msgspec
 
 from ...policy import device_names
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
-from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, MAX_LOCK_NETWORKS, SESSION_UIDS, STOPPED_GRACE
+from ...policy.limits import BUS_WAIT, CONNECT_DEADLINE, LOOK_INTERVAL, MAX_LOCK_NETWORKS, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
 from ...policy.rights import DEFAULTS, Right, Rule, parse_who
@@ -35,6 +35,7 @@ class Options(msgspec.Struct, frozen=True):
     log_file: str | None
     colour: bool
     idle_exit: float  # seconds; 0: never
+    bus_wait: float  # seconds; 0: for ever
     connect_timeout: float  # seconds
     stopped_grace: float  # seconds; 0: for ever
     look_interval: float  # seconds
@@ -97,7 +98,15 @@ def make_parser() -> argparse.ArgumentParser:
         type=_minutes,
         default="3",
         metavar="MINUTES",
-        help="end after MINUTES without a session (default 3; 0: never; may be a fraction)",
+        help="end after MINUTES without a session and without a call (default 3; 0: never; may be a fraction)",
+    )
+    parser.add_argument(
+        "--bus-wait",
+        type=_grace,
+        default=str(BUS_WAIT),
+        metavar="SECONDS",
+        help="when the bus has gone, sessions go on, and it is joined again when it is back; end after SECONDS without "
+        f"it and without a session (default {BUS_WAIT:g}; 0: never)",
     )
     parser.add_argument(
         "--connect-timeout",
@@ -287,6 +296,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         log_file=chosen.log_file,
         colour=chosen.colour,
         idle_exit=chosen.idle_exit,
+        bus_wait=chosen.bus_wait,
         connect_timeout=chosen.connect_timeout,
         stopped_grace=chosen.stopped_grace,
         look_interval=chosen.look_interval,
