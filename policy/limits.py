@@ -167,9 +167,12 @@ MIN_CALLS_PER_SENDER = 8  # these few; beyond: LimitsExceeded
 MAX_UNDER_WAY = 4  # calls of one user that take time, run at once; beyond: they wait for each other
 # calls that came before the service was ready; beyond: LimitsExceeded to the connection that sent most of them
 MAX_HELD_CALLS = 4096
-# accounts looked up at once, since a directory that does not answer holds each for long; beyond: as ACCOUNT_DEADLINE
+# accounts looked up at once, since a directory that does not answer holds each for long; beyond: others wait
 MAX_ACCOUNT_LOOKUPS = 8
 MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
+# users and groups that a right of the administrator's configuration names; beyond: it is refused
+MAX_WHO = 64
+MAX_SEAT_SESSIONS = 16  # sessions of one user on local seats that logind is asked about; beyond: the rest is not
 MAX_NAMES_KEPT = 256  # names of accounts that are remembered; beyond: others are looked up for each session
 # characters of an error, which may quote what it is about; beyond: it is cut
 MAX_ERROR_TEXT = 4096
@@ -201,6 +204,8 @@ BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued 
 SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
 # the name or number of an account, which may be in a directory far away; beyond: it counts as not found
 ACCOUNT_DEADLINE = 1.0
+# what logind says of local seats; beyond: nobody counts as active on one
+SEAT_DEADLINE = 1.0
 # a session begun, until the profile is accepted and the engine held, since D-Bus clients give up after 5 s;
 # beyond: NewTunnel fails
 VERDICT_DEADLINE = 4.0

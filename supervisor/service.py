@@ -28,12 +28,14 @@ from .network.lock_rules import Terms as LockTerms
 from .network.redirecting import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
+from .rights import Rights
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
+from .services.seats import Seats
 from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
 from .sessions.context import SessionContext
@@ -85,6 +87,7 @@ class Service:
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
+        self._rights = Rights(options.rights, Seats(connection).active)
         try:
             self._network = Network(
                 options.runtime_dir / "devices",
@@ -94,7 +97,6 @@ class Service:
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
-                    who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
                 ),
                 lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
@@ -108,7 +110,7 @@ class Service:
                 self._processes.name_setter,
                 self._processes.resolver,
                 prepared.dns,
-                options.dns,
+                self._rights,
             )
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
@@ -135,6 +137,7 @@ class Service:
             network=self._network,
             names=self._name_service.names,
             lookups=self._name_service.lookups,
+            rights=self._rights,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,

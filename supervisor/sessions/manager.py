@@ -11,6 +11,7 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
+from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
 from ...policy.session_places import places
 from ..bus.dispatch import Dispatcher
@@ -82,6 +83,7 @@ class SessionManager(SessionListener):
         self._layers_off = layers_off
         self._context = context
         self._log = context.log
+        self._rights = context.rights
         self._dispatcher = dispatcher
         self._signals = signals
         self._profiles = profiles
@@ -125,6 +127,8 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
+        if refusal := await self._rights.refusal(Right.START_SESSIONS, caller.uid):
+            raise CallerError(refusal)
         # Before the profile is read, which may be megabytes.
         self._register.check_running(caller, config_path)
         async with self._register.turn(caller):

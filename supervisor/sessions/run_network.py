@@ -10,6 +10,7 @@ from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.network import NetworkSettings, check
 from ...policy.profile.settings import ProfileSettings
 from ...policy.redirect import versions
+from ...policy.rights import Right
 from ..errors import SystemFailure
 from .context import SessionContext
 from .inside import Inside
@@ -39,6 +40,7 @@ class RunNetwork:
         self._log = log
         self._network = context.network
         self._names = context.names
+        self._rights = context.rights
         self._inside = inside
         self._gone = gone
         self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
@@ -69,7 +71,8 @@ class RunNetwork:
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         if settings.redirect is not None:
-            redirect = replace(settings.redirect, optional=self._settings.redirect_optional)
+            refused = await self._rights.refusal(Right.REDIRECT, self._acl.owner)
+            redirect = replace(settings.redirect, optional=self._settings.redirect_optional, refused=refused)
             settings = replace(settings, redirect=redirect)
         async with self._turn:
             self._wanted = settings
@@ -93,7 +96,13 @@ class RunNetwork:
             return []
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required
-        names = await self._names.apply(self.device, self._session, self._acl.owner, settings.dns, required=required)
+        owner = self._acl.owner
+        refused = await self._rights.refusal(Right.DNS, owner) if settings.dns else ""
+        everything = settings.dns is not None and settings.dns.everything and not refused
+        narrowed = await self._rights.refusal(Right.DNS_GLOBAL, owner) if everything else ""
+        names = await self._names.apply(
+            self.device, self._session, owner, settings.dns, required=required, refused=refused, narrowed=narrowed
+        )
         return warnings + names + self._blocked(settings)
 
     def _blocked(self, settings: NetworkSettings) -> list[str]:

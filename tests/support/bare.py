@@ -24,6 +24,7 @@ from ...supervisor.network.lock_rules import Terms as LockTerms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
+from ...supervisor.rights import Rights
 from ...supervisor.sessions.context import SessionContext
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.journal import SessionJournal
@@ -66,8 +67,9 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     context = SessionContext(
         log=Log(),
         network=network,
-        names=Names(backend, "", "any", machine, None, Log()),
+        names=Names(backend, "", machine, None, Log()),
         lookups=Lookups(resolver, machine, backend),
+        rights=Rights(),
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
         lookout=Lookout(),
