@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv6Network, collapse_addresses, ip_network
+from typing import Literal
 
 import msgspec
 
@@ -18,6 +19,10 @@ EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 # 5270), before that for the main table (32766) and wg-quick's.
 FIRST_PRIORITY, PRIORITIES = 5299, 22
 FIRST_TABLE, TABLES = 5300, 2 * MAX_REDIRECTING
+
+
+# What becomes of redirected traffic while the session is not connected: a profile's choice.
+ProfileWhileNotConnected = Literal["default", "open", "closed"]
 
 
 class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

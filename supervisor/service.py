@@ -24,6 +24,7 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
+from .network.lock_rules import Terms as LockTerms
 from .network.redirecting import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
@@ -98,6 +99,7 @@ class Service:
                     who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
                 ),
+                lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
             self._name_service = NameService(
@@ -249,6 +251,7 @@ class Service:
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
             for device in await self._network.recover():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
+            await self._network.kill_switch.recover()
         except (OSError, SystemFailure) as error:
             self._log.error(f"Cleaning up after an earlier instance failed: {error}")
 
@@ -278,8 +281,7 @@ class Service:
         A call that the bus delivers later starts the next instance; so none is lost.
         """
         if for_good:
-            self._log.info("Asked to end: disconnecting all sessions")
-            await self._manager.disconnect_all()
+            await self._end_all()
         self._lock.leaving()
         await self._names.release()
         # A call came meanwhile: stay, unless another instance has the names by now.
@@ -300,6 +302,15 @@ class Service:
             self._log.verb1("Idle: no session and no call for a while; ending")
         return True
 
+    async def _end_all(self) -> None:
+        """Whoever stops the service wants the machine's network back."""
+        self._log.info("Asked to end: disconnecting all sessions")
+        await self._manager.disconnect_all()
+        try:
+            await self._network.kill_switch.end(lambda _: True, "the service is stopped")
+        except SystemFailure as error:
+            self._log.error(f"The kill switch cannot be switched off: {error}", group=LogGroup.NETCFG)
+
     async def _without_bus(self) -> ExitStatus | None:
         """Keep the sessions until the bus is back; a status if this process is to end before."""
         self._log.error(f"Connection to the bus lost ({self._connection.lost.result()}); sessions go on")
@@ -312,8 +323,7 @@ class Service:
             self._idle.restart()
             return None
         if self._stop.is_set():
-            self._log.info("Asked to end: disconnecting all sessions")
-            await self._manager.disconnect_all()
+            await self._end_all()
             return ExitStatus.OK
         self._log.fatal(f"The bus is not back after {self._options.bus_wait:g} s without a session: ending")
         return ExitStatus.BUS_LOST

@@ -11,7 +11,7 @@ from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from ..workers.names_client import NameSetterClient
 from .backend import Backend, NoBackend
-from .by_helper import ByHelper, ResolvConf, ResolvedByHelper
+from .by_helper import ByResolvconf, ResolvConf, ResolvedByHelper
 from .choice import Choice
 from .journal import NamesJournal
 from .names import Names
@@ -77,5 +77,5 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "file":
         return ResolvConf(setter)
     if choice.kind in ("openresolv", "resolvconf"):
-        return ByHelper(choice.kind, setter)
+        return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")
