@@ -29,6 +29,10 @@ from .network.redirecting import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
 from .rights import Rights
+<<<<<<< HEAD
+=======
+from .service_manager import ServiceManager
+>>>>>>> main
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
@@ -66,6 +70,7 @@ class Service:
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
+        self._service_manager = ServiceManager()
         connection.stall.report = self._log.warn
         self._callers = Callers(connection)
         self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
@@ -136,8 +141,13 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
+<<<<<<< HEAD
             rights=self._rights,
             lookups=self._name_service.lookups,
+=======
+            lookups=self._name_service.lookups,
+            rights=self._rights,
+>>>>>>> main
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,
@@ -201,6 +211,7 @@ class Service:
         gc.freeze()
         self._dispatcher.open()
         self._idle.look()
+        self._service_manager.ready()
         self._log.info(
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
@@ -232,6 +243,7 @@ class Service:
 
     async def close(self) -> None:
         """Release all resources, the helpers last."""
+        self._service_manager.ending()
         await self._failures.close()
         self._dispatcher.close()
         self._connection.close()
@@ -314,10 +326,12 @@ class Service:
     async def _without_bus(self) -> ExitStatus | None:
         """Keep the sessions until the bus is back; a status if this process is to end before."""
         self._log.error(f"Connection to the bus lost ({self._connection.lost.result()}); sessions go on")
+        self._service_manager.status("The bus is away; sessions go on")
         self._dispatcher.disconnected()
         self._callers.forget()
         if await self._rejoining.joined(self._stop):
             self._log.info("The bus is joined again")
+            self._service_manager.status("Serving")
             self._idle.restart()
             return None
         if self._stop.is_set():
