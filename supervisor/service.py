@@ -29,10 +29,7 @@ from .network.redirecting import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
 from .rights import Rights
-<<<<<<< HEAD
-=======
 from .service_manager import ServiceManager
->>>>>>> main
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
@@ -141,13 +138,8 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
-<<<<<<< HEAD
-            rights=self._rights,
-            lookups=self._name_service.lookups,
-=======
             lookups=self._name_service.lookups,
             rights=self._rights,
->>>>>>> main
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,

@@ -60,13 +60,9 @@ class NameService:
             self.names.reappeared()
 
     async def _watch(self) -> None:
-<<<<<<< HEAD
-        rule = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
-=======
         match = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
->>>>>>> main
         try:
-            await self._connection.ask_bus("AddMatch", "s", f"{rule},arg0='{self._backend.bus_name}'")
+            await self._connection.ask_bus("AddMatch", "s", f"{match},arg0='{self._backend.bus_name}'")
         except BusRefused as error:
             self._log.warn(f"A new start of {self._backend.name} will not be noticed: {error}")
 

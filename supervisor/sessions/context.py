@@ -22,13 +22,8 @@ class SessionContext(msgspec.Struct, frozen=True):
     log: Log
     network: Network
     names: Names
-<<<<<<< HEAD
-    rights: Rights
-    lookups: Lookups
-=======
     lookups: Lookups
     rights: Rights
->>>>>>> main
     spawner: SpawnerClient
     reaper: Reaper
     lookout: Lookout
