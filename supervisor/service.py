@@ -310,6 +310,8 @@ class Service:
         """Whoever stops the service wants the machine's network back."""
         self._log.info("Asked to end: disconnecting all sessions")
         await self._manager.disconnect_all()
+        if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
         try:
             await self._network.kill_switch.end(lambda _: True, "the service is stopped")
         except SystemFailure as error:

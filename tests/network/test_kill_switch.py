@@ -11,14 +11,14 @@ import pytest
 
 from ..lab.auth_server import Deny
 from ..lab.connection import SESSIONS, SESSIONS_PATH, BusError
-from ..lab.network import CABLE
+from ..lab.network import CABLE, ip
 from ..lab.openvpn import PORT
 from ..lab.service import SERVICE_PROGRAM
 from ..support.authentication import AUTH_FAILED, answer
-from ..support.lock import LOCK, TABLE, is_locked, remove_tables, rules_of, unlock
+from ..support.lock import LOCK, TABLE, is_locked, owned_table, remove_tables, rules_of, unlock
 from ..support.sessions import CONNECTED, FAILED, UserSession, kill, processes_of_sessions, until, wait_gone
 from .locked import Container, Inbound, Outgoing, flood, is_for
-from .world import CABLE2, FAR, FAR6, NEIGHBOUR, SERVERS, World
+from .world import CABLE2, FAR, FAR6, NEIGHBOUR, SERVER6, SERVERS, World
 
 BOTH = "redirect-gateway def1 ipv6"
 CLOSED = {FAR: "", FAR6: "", NEIGHBOUR: ""}
@@ -336,6 +336,46 @@ def test_others_remove_it(world: World) -> None:
     assert not locked(world)
     assert session.user.call(SESSIONS_PATH, LOCK, "GetLock") == [[], 0]
     session.call("Disconnect")
+
+
+def test_it_cannot_be_switched_on(world: World) -> None:
+    """The session fails, and has sent nothing; here the table's name is another program's."""
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    with owned_table(world.lab.client_side), world.lab.server_side.capture() as capture:
+        session.call("Connect")
+        assert "The kill switch cannot be switched on: nf_tables: " in session.wait(FAILED)[2]
+        assert world.way(FAR) == CABLE
+        assert not [frame for frame in capture.frames() if is_for(frame, SERVERS[0], PORT)]
+
+
+def test_what_keeps_the_machine_on_its_network(world: World) -> None:
+    """DHCP; a program of a user's gets no further by its ports."""
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    session.connect()
+    client = world.lab.client_side
+    with world.watched() as seen:
+        for user, port, goes in (("root", 68, True), ("alice", 6800, False)):
+            send = (
+                f"import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {port})); "
+                f"s.sendto(b'dhcp of {user}', ('{NEIGHBOUR}', 67))"
+            )
+            assert bool(client.run(["python3", "-c", send], user).returncode) is not goes
+            assert seen(f"dhcp of {user}".encode()) == (CABLE if goes else "")
+    disconnect(world, session)
+
+
+def test_neighbours_are_found(world: World) -> None:
+    world.lab.server(protocol="udp6", pushes=[BOTH], more=[f"local {SERVER6}"])
+    world.start()
+    session = begin(world, remotes=[f"{SERVER6} {PORT}"], protocol="udp6")
+    session.connect()
+    ip("-n", world.lab.client_side.name, "-6", "neigh", "flush", "dev", CABLE)
+    assert ways(world) == TUNNEL
+    disconnect(world, session)
 
 
 def test_who_may(world: World) -> None:
