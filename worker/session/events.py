@@ -133,6 +133,8 @@ def _state(session: WorkerSession, event: management.EngineState) -> None:
 
 
 def _connected(session: WorkerSession, event: management.EngineState) -> None:
+    if session.device.updated():
+        return
     remote = session.attempts.remotes.connected(event.remote, event.port)
     session.user_input.login_accepted()
     session.proxy_refusals = 0
@@ -198,7 +200,7 @@ def _login_refused(session: WorkerSession, failure: Failure | None) -> bool:
 
 def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
-    session.device.pushed.heard(text)
+    session.device.heard(text)
     session.negotiation.heard(text)
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
