@@ -47,7 +47,7 @@ _CREDENTIALS_SHOWN = re.compile(r"Attempting Basic Proxy-Auth|Proxy-Auth.*phase 
 _PROXY_REFUSES = "Proxy requires authentication"
 
 # OpenVPN 2.7 says that nothing more has come when a proxy's answer has ended, as if that were an error.
-_PROXY_ACCEPTS = re.compile(r"HTTP proxy returned: 'HTTP/\S+ 200\b")
+_PROXY_ACCEPTS = re.compile(r"HTTP proxy returned: 'HTTP/\S+ 2")
 _NOTHING_MORE = "recv_line: TCP port read timeout expired"
 
 _SECRET = re.compile("password|auth-token|proxy-authorization|cr_response", re.IGNORECASE)
