@@ -13,7 +13,7 @@ from ..lab.auth_server import Deny
 from ..lab.connection import SESSIONS, SESSIONS_PATH, BusError
 from ..lab.network import CABLE, ip
 from ..lab.openvpn import PORT
-from ..lab.service import SERVICE_PROGRAM
+from ..lab.service import SERVICE_PROGRAM, Service, service_command
 from ..support.authentication import AUTH_FAILED, answer
 from ..support.lock import LOCK, TABLE, is_locked, owned_table, remove_tables, rules_of, unlock
 from ..support.sessions import CONNECTED, FAILED, UserSession, kill, processes_of_sessions, until, wait_gone
@@ -171,6 +171,21 @@ def test_the_service_leaves(world: World) -> None:
     world.service.process.wait_line("still locked")
     assert ways(world) == CLOSED
     assert world.service.stop() == 0
+    assert ways(world) == OPEN
+
+
+def test_systemd_stops_the_service(world: World) -> None:
+    """Then it is the unit that ends the lock: systemd sends the same signal for a restart, and at the shutdown."""
+    world.server(BOTH)
+    lab = world.lab
+    as_unit = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "sh", *service_command(lab.service_directory)]
+    world.service = Service(lab.client_side, lab.bus, as_unit, lab.watcher)
+    world.service.wait_ready()
+    session = begin(world)
+    session.connect()
+    assert world.service.stop() == 0
+    assert ways(world) == CLOSED
+    assert not lab.as_user("root", [SERVICE_PROGRAM, "--unlock"]).returncode
     assert ways(world) == OPEN
 
 
@@ -396,6 +411,7 @@ def test_what_it_says(world: World) -> None:
         assert text.startswith("This machine is locked by a kill switch: nothing leaves it but by tunnels\n  alice")
         assert "`ovpnctl unlock` ends it, called by alice or root" in text
         assert ("locked 0" in text) is shows
+        assert world.lab.ovpnctl(user, "why").stdout.startswith("This machine is locked by a kill switch")
     refused = world.lab.ovpnctl("bob", "unlock")
     assert refused.returncode == 3
     assert "locked by alice, who can unlock it, as can root" in refused.stderr
