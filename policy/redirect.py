@@ -33,6 +33,7 @@ class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_local: bool = False  # also what lies in the networks of the device by which the machine's default route goes
     # the session does without, and waits for it, if it cannot have it; for the supervisor to say, not for a worker
     optional: bool = False
+    refused: str = ""  # why its owner may not have it, or ""; for the supervisor to say as well
 
 
 def versions(redirect: Redirect) -> frozenset[int]:

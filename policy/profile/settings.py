@@ -47,8 +47,8 @@ SETTINGS: dict[str, Setting] = {
         choices=get_args(ProfileWhileNotConnected),
     ),
     "kill-switch": Setting(
-        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the session "
-        "is not connected, and when it has failed"
+        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the "
+        "session is not connected, and when it has failed"
     ),
 }
 

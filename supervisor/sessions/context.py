@@ -7,6 +7,7 @@ from ..dns.lookups import Lookups
 from ..dns.names import Names
 from ..logging.log import Log
 from ..network.apply import Network
+from ..rights import Rights
 from ..workers.lookout import Lookout
 from ..workers.reap import Reaper
 from ..workers.spawner_client import SpawnerClient
@@ -22,6 +23,7 @@ class SessionContext(msgspec.Struct, frozen=True):
     network: Network
     names: Names
     lookups: Lookups
+    rights: Rights
     spawner: SpawnerClient
     reaper: Reaper
     lookout: Lookout

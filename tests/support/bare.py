@@ -18,9 +18,13 @@ from ...supervisor.dns.lookups import Lookups
 from ...supervisor.dns.names import Names
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.kill_switch import KillSwitch
+from ...supervisor.network.lock import MachineLock
+from ...supervisor.network.lock_rules import Terms as LockTerms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
+from ...supervisor.rights import Rights
 from ...supervisor.sessions.context import SessionContext
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.journal import SessionJournal
@@ -57,12 +61,15 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     network = Network.__new__(Network)
     backend, machine = NoBackend("there is none"), MachineNameServers()
     network._exempt = set()
-    network.roaming = Roaming(SerialExecutor("network"))
+    executor = SerialExecutor("network")
+    network.roaming = Roaming(executor)
+    network.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())
     context = SessionContext(
         log=Log(),
         network=network,
-        names=Names(backend, "", "any", machine, None, Log()),
+        names=Names(backend, "", machine, None, Log()),
         lookups=Lookups(resolver, machine, backend),
+        rights=Rights(),
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
         lookout=Lookout(),

@@ -218,6 +218,6 @@ def test_refused_by_the_administrator_there_is_no_such_process(lab: Lab) -> None
     place = Place(lab, "--dns=refuse")
     session = place.connected()
     assert setters() == []
-    place.says("the administrator does not let it (--dns refuse)")
+    place.says("setting name servers is for nobody (--dns refuse)")
     place.end(session)
     assert OF_RESOLV_CONF.read_text() == BEFORE
