@@ -236,6 +236,9 @@ ROAMING_UNHURRIED = 8
 MAX_SERVER_ADDRESSES = 64  # that a session's engine may try, and that are followed; beyond: the rest is not
 # traffic that gets no answer after such a change, until the session connects anew; beyond: it does
 ROAMING_PATIENCE = 4.0
+# between two changes of the network settings of a session that stays connected; beyond: the second one waits, and what
+# its worker says after that
+LIVE_CHANGES_PAUSE = 0.5
 MAX_ROUTING_PAUSE = 10.0  # before what somebody removes again and again is put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
+from ...policy.limits import LIVE_CHANGES_PAUSE
 from ...policy.network import NetworkSettings, check
 from ...policy.profile.settings import ProfileSettings
 from ...policy.redirect import versions
@@ -45,6 +46,7 @@ class RunNetwork:
         self._gone = gone
         self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
         self._turn = asyncio.Lock()
+        self._next_change = 0.0  # by the loop's clock: not sooner, while connected
 
     @property
     def settings_inside(self) -> NetworkSettings | None:
@@ -67,6 +69,12 @@ class RunNetwork:
             await self._network.exempt(uid)
         except SystemFailure as error:
             self._log.write(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
+
+    async def pause(self) -> None:
+        """Wait until the settings of a connected session may change again."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_change - loop.time())  # not at all, if that is over
+        self._next_change = loop.time() + LIVE_CHANGES_PAUSE
 
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
