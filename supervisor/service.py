@@ -165,7 +165,9 @@ class Service:
             providers=prepared.providers,
             failures=self._failures,
         )
-        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
+        before_sleep = self._manager.before_sleep
+        self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
+        before_sleep.wanted = self._sleep.want
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(
             options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
