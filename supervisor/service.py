@@ -24,7 +24,7 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
-from .network.redirecting import Terms
+from .network.redirections import Terms
 from .network.rules import Numbers
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
@@ -88,12 +88,14 @@ class Service:
                 options.runtime_dir / "devices",
                 self._log,
                 prepared.tun_directory,
+                prepared.ipv6_settings,
                 public_networks=options.public_networks == "allow",
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
                     who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    while_not_connected=options.while_not_connected,
                 ),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")

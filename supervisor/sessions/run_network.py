@@ -51,7 +51,11 @@ class RunNetwork:
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         if settings.redirect is not None:
-            redirect = replace(settings.redirect, optional=self._settings.redirect_optional)
+            redirect = replace(
+                settings.redirect,
+                optional=self._settings.redirect_optional,
+                while_not_connected=self._settings.while_not_connected,
+            )
             settings = replace(settings, redirect=redirect)
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required

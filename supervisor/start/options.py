@@ -13,7 +13,7 @@ from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
-from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
 from ...policy.sandbox.layers import Layer
 from ..dns import choice as dns_choice
 from ..sandbox import choice
@@ -51,6 +51,7 @@ class Options(msgspec.Struct, frozen=True):
     redirect: WhoseSessions
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
+    while_not_connected: WhileNotConnected
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -209,6 +210,14 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"use the {TABLES} routing tables from TABLE on for that (default %(default)s)",
     )
     parser.add_argument(
+        "--while-not-connected",
+        choices=get_args(WhileNotConnected),
+        default="open",
+        help="what becomes of that traffic while the session is paused, reconnects or has lost its engine: it goes as "
+        "without a tunnel (open, the default) or nowhere (closed), where the profile does not choose; always-open and "
+        "always-closed, whatever the profile chooses",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -250,6 +259,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         redirect=cast(WhoseSessions, chosen.redirect),
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
+        while_not_connected=cast(WhileNotConnected, chosen.while_not_connected),
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
