@@ -14,8 +14,12 @@ from itertools import count
 from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
 
-LOCAL_IN, LOCAL_OUT = 1, 3  # hooks
-META_IIF, META_OIF, META_SKUID, META_NFPROTO = 4, 5, 10, 15
+PRE_ROUTING, LOCAL_IN, LOCAL_OUT = 0, 1, 3  # hooks
+MANGLE = -150  # a priority: after the kernel has found a packet's connection, before addresses are translated
+META_MARK, META_IIF, META_OIF, META_SKUID, META_NFPROTO = 3, 4, 5, 10, 15
+CT_STATE, CT_DIRECTION, CT_MARK = 0, 1, 3
+STATE_NEW = 1 << 3
+REPLY = b"\x01"  # a direction
 FIRST_REGISTER = 8  # of 16 of four bytes each
 
 _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
@@ -23,9 +27,10 @@ _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE, _NEW_SET, _NEW_ELEMENTS, _DELETE_ELEMENTS = (
-    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 6, 9, 12, 14)
+_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE = (
+    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 5, 6)
 )
+_NEW_SET, _DELETE_SET, _NEW_ELEMENTS, _DELETE_ELEMENTS = (_SUBSYSTEM << 8 | number for number in (9, 11, 12, 14))
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
 _ERROR = 2  # NLMSG_ERROR
 _NFPROTO_INET = 1
@@ -46,9 +51,15 @@ def delete_table(name: str) -> bytes:
     return _message(_DELETE_TABLE, 0, _text(1, name))
 
 
-def new_chain(table: str, name: str, hook: int) -> bytes:
-    attached = _nest(4, _number(1, hook) + _number(2, 0))
-    return _message(_NEW_CHAIN, _CREATE, _text(1, table) + _text(3, name) + attached + _text(7, "filter"))
+def new_chain(table: str, name: str, hook: int, *, kind: str = "filter", priority: int = 0) -> bytes:
+    """A chain at a hook; one of kind "route" has packets whose mark it changes routed again."""
+    attached = _nest(4, _number(1, hook) + _attribute(2, struct.pack("!i", priority)))
+    return _message(_NEW_CHAIN, _CREATE, _text(1, table) + _text(3, name) + attached + _text(7, kind))
+
+
+def delete_chain(table: str, name: str) -> bytes:
+    """With its rules."""
+    return _message(_DELETE_CHAIN, 0, _text(1, table) + _text(3, name))
 
 
 def new_rule(table: str, chain: str, *expressions: bytes) -> bytes:
@@ -60,6 +71,10 @@ def new_set(table: str, name: str, number: int, size: int) -> bytes:
     """A set of elements of `size` bytes, with a number that no other has in this batch."""
     attributes = _text(1, table) + _text(2, name) + _number(3, 0) + _number(4, 0) + _number(5, size)
     return _message(_NEW_SET, _CREATE, attributes + _number(10, number))
+
+
+def delete_set(table: str, name: str) -> bytes:
+    return _message(_DELETE_SET, 0, _text(1, table) + _text(2, name))
 
 
 def add_elements(table: str, name: str, elements: Sequence[bytes]) -> list[bytes]:
@@ -93,8 +108,49 @@ def load_network_header(offset: int, size: int) -> bytes:
     return _expression("payload", b"".join(map(_number, (1, 2, 3, 4), (FIRST_REGISTER, _NETWORK_HEADER, offset, size))))
 
 
+def load_connection(key: int) -> bytes:
+    """What the kernel knows of a packet's connection; not there on a machine without nf_conntrack."""
+    return _expression("ct", _number(1, FIRST_REGISTER) + _number(2, key))
+
+
 def equals(value: bytes) -> bytes:
-    return _expression("cmp", _number(1, FIRST_REGISTER) + _number(2, 0) + _nest(3, _value(value)))
+    return _compare(0, value)
+
+
+def _compare(operator: int, value: bytes) -> bytes:
+    return _expression("cmp", _number(1, FIRST_REGISTER) + _number(2, operator) + _nest(3, _value(value)))
+
+
+def differs(value: bytes) -> bytes:
+    return _compare(1, value)
+
+
+def has_bit(bit: int) -> list[bytes]:
+    """The number that was loaded has this bit."""
+    return [_bits(bit, 0), differs(bytes(4))]
+
+
+def lacks_bit(bit: int) -> list[bytes]:
+    return [_bits(bit, 0), equals(bytes(4))]
+
+
+def mark_packet(bit: int) -> list[bytes]:
+    """Set a bit of the packet's mark."""
+    set_it = _expression("meta", _number(2, META_MARK) + _number(3, FIRST_REGISTER))
+    return [load_meta(META_MARK), _bits(~bit & 0xFFFFFFFF, bit), set_it]
+
+
+def mark_connection(bit: int) -> list[bytes]:
+    """Set a bit of the mark of the packet's connection."""
+    set_it = _expression("ct", _number(2, CT_MARK) + _number(4, FIRST_REGISTER))
+    return [load_connection(CT_MARK), _bits(~bit & 0xFFFFFFFF, bit), set_it]
+
+
+def _bits(kept: int, flipped: int) -> bytes:
+    """Keep these bits of the number that was loaded, then flip those."""
+    masks = (_nest(kind, _value(struct.pack("=I", mask))) for kind, mask in ((4, kept), (5, flipped)))
+    parts = ((1, FIRST_REGISTER), (2, FIRST_REGISTER), (3, 4))
+    return _expression("bitwise", b"".join(_number(*part) for part in parts) + b"".join(masks))
 
 
 def between(first: int, last: int) -> list[bytes]:
