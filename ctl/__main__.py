@@ -19,6 +19,7 @@ from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
 from .session_start import session_start
 from .status_command import status
+from .unlock_command import unlock
 from .why_command import why
 
 
@@ -27,7 +28,7 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, inspect, status and why.  Results go to standard output,
+    The subcommands are those of openvpn3, plus check, inspect, status, unlock and why.  Results go to standard output,
     messages to standard error.
     """
 
@@ -48,6 +49,7 @@ for command in (
     session_stats,
     status,
     inspect_session,
+    unlock,
     why,
     log,
 ):

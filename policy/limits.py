@@ -103,6 +103,9 @@ MAX_REDIRECTED_NETWORKS = 32
 # sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
 MAX_REDIRECTING = 16
 MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
+MAX_LOCK_PROFILE = 64  # characters of a profile's name that the kill switch notes; beyond: it is cut
+MAX_LOCK_NETWORKS = 64  # networks that the kill switch leaves open; beyond: the service refuses to start
+MAX_PASS = 3600  # that the kill switch may be lifted for; beyond: it is refused
 MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
 ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
 MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
@@ -212,8 +215,8 @@ FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
-# the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
-# ours were missing; beyond: more changes are looked at together
+# the machine's default route, addresses, rules or name servers change, until they are looked at, doubled each time
+# that something of ours was missing; beyond: more changes are looked at together
 ROUTING_QUIET = 0.05
 # after one reading of what the kernel tells of such changes, until the next; beyond: cannot be
 ROUTING_EVENTS_PAUSE = 0.1
@@ -224,7 +227,7 @@ ROAMING_UNHURRIED = 8
 MAX_SERVER_ADDRESSES = 64  # that a session's engine may try, and that are followed; beyond: the rest is not
 # traffic that gets no answer after such a change, until the session connects anew; beyond: it does
 ROAMING_PATIENCE = 4.0
-MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
+MAX_ROUTING_PAUSE = 10.0  # before what somebody removes again and again is put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0
 READY_PAUSE = 0.01  # before such a service is asked for the second time; beyond: each further pause is twice as long
@@ -236,6 +239,10 @@ LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they ar
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
 BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+# The bus is gone, and there is no session (default of --bus-wait); beyond: the service ends.
+BUS_WAIT = 60.0
+REJOIN_FIRST = 0.1  # between the first two tries to join a bus that is gone; beyond: twice as long each time
+REJOIN_LONGEST = 5.0  # the same, at most; beyond: the next try
 
 # Processes that are stopped, or stuck
 

@@ -46,6 +46,10 @@ SETTINGS: dict[str, Setting] = {
         default="default",
         choices=get_args(ProfileWhileNotConnected),
     ),
+    "kill-switch": Setting(
+        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the "
+        "session is not connected, and when it has failed"
+    ),
 }
 
 
@@ -55,6 +59,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, rename="kebab"):
     redirect_optional: bool = False
     dns_required: bool = False
     while_not_connected: ProfileWhileNotConnected = "default"
+    kill_switch: bool = False
 
 
 def read(name: str, signature: str, value: Any) -> bool | str:

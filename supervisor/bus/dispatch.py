@@ -67,6 +67,8 @@ class Dispatcher:
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
+        self._clock = asyncio.get_running_loop().time
+        self.called_at = self._clock()  # when the last call came, on the loop's clock
         self._large = LargeCalls(connection.budget)
         self._turns = Turns(
             self._attempt,
@@ -128,6 +130,11 @@ class Dispatcher:
         self._connection.remove_message_handler(self._received)
         self._turns.close()
 
+    def disconnected(self) -> None:
+        """The bus is gone: give up the calls that are being handled, whose answers nobody waits for."""
+        self._turns.close()
+        self._large.forget()
+
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
@@ -140,6 +147,7 @@ class Dispatcher:
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
             return False
+        self.called_at = self._clock()
         self._large.read(call)
         if self._held is None:
             self._accept(call)
@@ -151,6 +159,7 @@ class Dispatcher:
 
     def _skipped(self, call: Message, largest: int) -> None:
         """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
+        self.called_at = self._clock()
         self._know(call.sender or "")
         if not largest:
             text = (

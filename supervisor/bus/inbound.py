@@ -55,6 +55,12 @@ class Inbound:
         self.admits: Callable[[str, int, int], bool] = lambda sender, serial, size: True
         self._bounds: dict[tuple[str, str, str], int] = {}
 
+    def forget(self) -> None:
+        """The bus is gone, and with it all connections."""
+        self.full.clear()
+        self.heard.clear()
+        self.heard.add(BUS.encode())
+
     def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
         """Let the arguments of calls of a method have up to `largest` bytes."""
         self._bounds[interface, member, signature] = self._bounds["", member, signature] = largest

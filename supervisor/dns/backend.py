@@ -1,6 +1,7 @@
 """What can set name servers on this machine."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import msgspec
 
@@ -36,6 +37,18 @@ class Backend(ABC):
         Raises SystemFailure.
         """
         return described(settings)
+
+    def files(self, device: str) -> tuple[Path, ...]:
+        """Files that change when others take away what is set for a device, as far as there are any."""
+        return ()
+
+    async def is_gone(self, device: str, settings: DnsSettings) -> bool:
+        """Whether others have taken away what was set for a device.  Raises SystemFailure."""
+        return False
+
+    async def set_again(self, device: str, settings: DnsSettings) -> None:
+        """Set what is gone.  Raises SystemFailure."""
+        await self.set(device, settings)
 
     def left_behind(self) -> bool:
         """Whether an earlier instance has left something behind, whatever is noted of it."""

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Protocol
 
 from dbus_fast import Variant
@@ -23,6 +24,8 @@ BUS_NAME = "org.freedesktop.resolve1"
 _PATH = "/org/freedesktop/resolve1"
 _LINK = "org.freedesktop.resolve1.Link"
 _MANAGER = "org.freedesktop.resolve1.Manager"
+# What it writes when the name servers of any link change; each link's own file is in a directory closed to others.
+WRITTEN = (Path("/run/systemd/resolve/resolv.conf"),)
 _ERRORS = {
     "org.freedesktop.DBus.Error.AccessDenied": "it does not let this service (no polkit?)",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": "polkit does not let this service: its rule is not "
@@ -105,6 +108,12 @@ class Resolved(Backend):
         """Ask systemd-resolved for what it has for the link."""
         return await look(self._ask, device)
 
+    def files(self, device: str) -> tuple[Path, ...]:
+        return WRITTEN
+
+    async def is_gone(self, device: str, settings: DnsSettings) -> bool:
+        return await is_reverted(self._ask, device)
+
     def _servers(self, index: int, settings: DnsSettings) -> Awaitable[None]:
         rows: list[list[Any]] = []
         for server in settings.servers:
@@ -135,6 +144,11 @@ async def look(ask: Ask, device: str) -> NamesInForce:
         else:
             domains.append(f"~{domain}" if only_routing else domain)
     return NamesInForce(tuple(servers), (EVERYTHING, *domains) if servers and everything else tuple(domains))
+
+
+async def is_reverted(ask: Ask, device: str) -> bool:
+    """Whether a link has no name server any more; others are somebody's choice.  Raises SystemFailure."""
+    return exists(device) and not (await look(ask, device)).servers
 
 
 def _value(values: dict[str, Variant], name: str, signature: str) -> Any:

@@ -11,7 +11,7 @@ from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from ..workers.names_client import NameSetterClient
 from .backend import Backend, NoBackend
-from .by_helper import ByHelper, ResolvConf, ResolvedByHelper
+from .by_helper import ByResolvconf, ResolvConf, ResolvedByHelper
 from .choice import Choice
 from .journal import NamesJournal
 from .names import Names
@@ -43,9 +43,17 @@ class NameService:
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
         for device in await self.names.recover():
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
-        if not self._backend.bus_name:
-            return
-        self._connection.add_message_handler(self._signalled)
+        if self._backend.bus_name:
+            self._connection.add_message_handler(self._signalled)
+            await self._watch()
+
+    async def rejoined(self) -> None:
+        """The bus is there again: what sets name servers by it may have lost them meanwhile.  Raises BusLost."""
+        if self._backend.bus_name:
+            await self._watch()
+            self.names.reappeared()
+
+    async def _watch(self) -> None:
         rule = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
         try:
             await self._connection.ask_bus("AddMatch", "s", f"{rule},arg0='{self._backend.bus_name}'")
@@ -69,5 +77,5 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "file":
         return ResolvConf(setter)
     if choice.kind in ("openresolv", "resolvconf"):
-        return ByHelper(choice.kind, setter)
+        return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")

@@ -60,7 +60,7 @@ class Addressing:
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
         self._redirecting = Redirecting(
-            journal, log, terms, self._indices, public_networks=public_networks, ipv6_settings=ipv6_settings
+            journal, log, terms, self.indices, public_networks=public_networks, ipv6_settings=ipv6_settings
         )
 
     def __contains__(self, name: object) -> bool:
@@ -71,7 +71,8 @@ class Addressing:
         """Of all devices."""
         return [device.entry for device in self._devices.values()]
 
-    def _indices(self) -> set[int]:
+    def indices(self) -> set[int]:
+        """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
 
     def add(self, entry: Entry, owner: int) -> None:
@@ -128,7 +129,7 @@ class Addressing:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
-        surroundings = machine.look(self._indices(), self._name_servers.own(), ways=ways)
+        surroundings = machine.look(self.indices(), self._name_servers.own(), ways=ways)
         redirect, waits = settings.redirect, ""
         try:
             if redirect is not None:
@@ -228,7 +229,7 @@ class Addressing:
         if not names:
             return
         present = set(machine.routes_past())
-        self._claims.follow(machine.look(self._indices(), self._name_servers.own(), ways=True))
+        self._claims.follow(machine.look(self.indices(), self._name_servers.own(), ways=True))
         for name in names:
             device = self._devices.get(name)
             if device is None or device.change is None or device.changing:

@@ -29,13 +29,13 @@ def added(table: str, answers: Answers) -> list[bytes]:
     mark = answers.mark
     from_outside = (
         nft.load_connection(nft.CT_DIRECTION),
-        nft.equals(nft.REPLY),
+        nft.equals(bytes([nft.REPLY])),
         nft.load_connection(nft.CT_MARK),
         *nft.lacks_bit(mark),
     )
     by_tunnel = (nft.load_meta(nft.META_IIF), nft.in_set(_TUNNELS))
     to_tunnel = (nft.load_meta(nft.META_OIF), nft.in_set(_TUNNELS))
-    new = (nft.load_connection(nft.CT_STATE), *nft.has_bit(nft.STATE_NEW))
+    new = (nft.load_connection(nft.CT_STATE), *nft.has_bit(nft.NEW))
     not_own = (nft.load_meta(nft.META_IIF), nft.differs(_LOOPBACK))
     return [
         nft.new_set(table, _TUNNELS, _SET_NUMBER, 4),

@@ -23,14 +23,19 @@ from .addressing import Addressing
 from .firewall import Firewall
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
+from .kill_switch import KillSwitch
 from .leftovers import clear_leftovers
 from .link_events import LinkEvents
+from .lock import MachineLock
+from .lock_rules import Terms as LockTerms
 from .name_servers import MachineNameServers
 from .netlink import Netlink
 from .redirections import Terms
 from .roaming import Roaming
 from .routing_watch import RoutingWatch
 from .serial_executor import STEPS_AT_ONCE, SerialExecutor, limited
+
+_NOTHING_PASSES = LockTerms()
 
 
 class Network:
@@ -48,11 +53,12 @@ class Network:
         public_networks: bool = True,
         named: Sequence[str] = device_names.DEFAULT,
         terms: Terms,
+        lock_terms: LockTerms = _NOTHING_PASSES,
     ) -> None:
         """`tun_directory` has a node for devices (tun.py), `ipv6_settings` settings of these (ipv6_settings.py).
 
-        Without `public_networks`, sessions get private ones only.  `terms` are those for the default route, `named` the
-        patterns of names that sessions may ask for.
+        Without `public_networks`, sessions get private ones only.  `terms` are those for the default route,
+        `lock_terms` those for the kill switch, `named` the patterns of names that sessions may ask for.
 
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
@@ -80,6 +86,8 @@ class Network:
             terms=terms,
             ipv6_settings=ipv6_settings,
         )
+        self._lock = MachineLock(lock_terms, self._addressing.indices)  # the same
+        self.kill_switch = KillSwitch(self._lock, self._executor, log)
         self._settling = False  # a pass over what is pending is about to begin
         self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()
@@ -183,7 +191,7 @@ class Network:
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            entry = await self._executor.run(self._addressing.take, device)
+            entry = await self._executor.run(self._take, device)
         if entry:
             await self._remove(entry)
 
@@ -199,6 +207,7 @@ class Network:
         self._events.stop()
         self._routing.stop()
         self.roaming.stop()
+        await self.kill_switch.close()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
             await self._executor.run(self._firewall.remove)
@@ -262,10 +271,22 @@ class Network:
                 self._journal.remove(entry)
             raise
         self._addressing.add(noted[-1], owner)
+        self._tell_lock()
         return name
 
+    def _take(self, name: str) -> Entry | None:
+        entry = self._addressing.take(name)
+        self._tell_lock()
+        return entry
+
+    def _tell_lock(self) -> None:
+        try:
+            self._lock.follow_devices()
+        except SystemFailure as error:
+            self._log.error(f"The kill switch does not know the devices of sessions: {error}", group=LogGroup.NETCFG)
+
     def _discard(self, job: Future[str]) -> None:
-        if job.exception() is None and (entry := self._addressing.take(job.result())):
+        if job.exception() is None and (entry := self._take(job.result())):
             self._removals.submit(self._destroy, entry)
 
     def _freed(self) -> None:

@@ -16,6 +16,7 @@ from ...policy.session_places import places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
+from ..bus.kill_switch_api import KILL_SWITCH
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
 from ..bus.objects import Target
 from ..bus.session_api import SESSION
@@ -35,6 +36,7 @@ from .failures import Failures
 from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
+from .lock_object import LockObject
 from .past_failure import PastFailure
 from .register import Register
 from .session import Session, SessionListener
@@ -91,8 +93,10 @@ class SessionManager(SessionListener):
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
         self._context.network.on_notice = self._context.names.on_notice = self._network_notice
+        self._context.network.kill_switch.on_notice = self._network_notice
         self._context.names.on_lost = self._names_lost
-        extensions = {PROFILE_SETTINGS: self._settings}
+        lock = LockObject(self._context.network.kill_switch, self._register)
+        extensions: dict[Interface, Target] = {PROFILE_SETTINGS: self._settings, KILL_SWITCH: lock}
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME, extensions=extensions)
 
     @property

@@ -9,6 +9,7 @@ from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.network import NetworkSettings
 from ...policy.profile.settings import ProfileSettings
+from ...policy.redirect import versions
 from ..errors import SystemFailure
 from .context import SessionContext
 from .session_log import SessionLog
@@ -60,7 +61,17 @@ class RunNetwork:
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required
         names = await self._names.apply(self.device, self._session, self._acl.owner, settings.dns, required=required)
-        return warnings + names
+        return warnings + names + self._blocked(settings)
+
+    def _blocked(self, settings: NetworkSettings) -> list[str]:
+        """What the kill switch keeps from everybody, since the tunnel does not take it."""
+        if not self._settings.kill_switch:
+            return []
+        taken = versions(settings.redirect) if settings.redirect is not None else frozenset[int]()
+        lost = " and ".join(f"IPv{version}" for version in (4, 6) if version not in taken)
+        if not lost:
+            return []
+        return [f"the kill switch blocks {lost}, but for the tunnel's networks: the default route is not the tunnel"]
 
     async def clear(self, *, keep: bool = False) -> None:
         """Take all settings off the device, see Network.clear and Names.clear; what fails is logged.

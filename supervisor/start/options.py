@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -11,7 +12,7 @@ import msgspec
 from ...policy import device_names
 from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
-from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
+from ...policy.limits import BUS_WAIT, CONNECT_DEADLINE, LOOK_INTERVAL, MAX_LOCK_NETWORKS, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
 from ...policy.sandbox.layers import Layer
@@ -34,6 +35,7 @@ class Options(msgspec.Struct, frozen=True):
     log_file: str | None
     colour: bool
     idle_exit: float  # seconds; 0: never
+    bus_wait: float  # seconds; 0: for ever
     connect_timeout: float  # seconds
     stopped_grace: float  # seconds; 0: for ever
     look_interval: float  # seconds
@@ -52,6 +54,8 @@ class Options(msgspec.Struct, frozen=True):
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
     while_not_connected: WhileNotConnected
+    kill_switch_allow: tuple[str, ...]  # networks
+    unlock: bool  # nothing else
     pkcs11_providers: tuple[Provider, ...]
 
 
@@ -83,7 +87,15 @@ def make_parser() -> argparse.ArgumentParser:
         type=_minutes,
         default="3",
         metavar="MINUTES",
-        help="end after MINUTES without a session (default 3; 0: never; may be a fraction)",
+        help="end after MINUTES without a session and without a call (default 3; 0: never; may be a fraction)",
+    )
+    parser.add_argument(
+        "--bus-wait",
+        type=_grace,
+        default=str(BUS_WAIT),
+        metavar="SECONDS",
+        help="when the bus has gone, sessions go on, and it is joined again when it is back; end after SECONDS without "
+        f"it and without a session (default {BUS_WAIT:g}; 0: never)",
     )
     parser.add_argument(
         "--connect-timeout",
@@ -218,6 +230,19 @@ def make_parser() -> argparse.ArgumentParser:
         "always-closed, whatever the profile chooses",
     )
     parser.add_argument(
+        "--kill-switch-allow",
+        type=_networks,
+        default="",
+        metavar="NETWORK,NETWORK…",
+        help="what may leave this machine past all tunnels while a kill switch is on, as 192.0.2.0/24 or "
+        "2001:db8::/64; local networks, printers and containers are blocked unless they are listed (default: none)",
+    )
+    parser.add_argument(
+        "--unlock",
+        action="store_true",
+        help="end the kill switch of a service that does not run, as root, and do nothing else",
+    )
+    parser.add_argument(
         "--pkcs11-provider",
         dest="pkcs11_providers",
         type=_provider,
@@ -242,6 +267,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         log_file=chosen.log_file,
         colour=chosen.colour,
         idle_exit=chosen.idle_exit,
+        bus_wait=chosen.bus_wait,
         connect_timeout=chosen.connect_timeout,
         stopped_grace=chosen.stopped_grace,
         look_interval=chosen.look_interval,
@@ -260,6 +286,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
         while_not_connected=cast(WhileNotConnected, chosen.while_not_connected),
+        kill_switch_allow=chosen.kill_switch_allow,
+        unlock=chosen.unlock,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -316,6 +344,23 @@ def _device_names(text: str) -> tuple[str, ...]:
         return device_names.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = [_network(one) for one in text.split(",")] if text else []
+    if len(networks) > MAX_LOCK_NETWORKS:
+        raise argparse.ArgumentTypeError(f"{len(networks)} networks are more than {MAX_LOCK_NETWORKS}")
+    return tuple(dict.fromkeys(networks))
+
+
+def _network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not network.prefixlen:
+        raise argparse.ArgumentTypeError(f"{text} is everything")
+    return str(network)
 
 
 def _provider(text: str) -> Provider:

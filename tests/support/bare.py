@@ -43,6 +43,17 @@ class _NoJournal(SessionJournal):
         self._places = {}
 
 
+class _NoNetwork(Network):
+    """Of sessions that have no device."""
+
+    def __init__(self) -> None:
+        self._exempt = set()
+        self.roaming = Roaming(SerialExecutor("network"))
+
+    def let_go(self, session: str) -> None:
+        pass
+
+
 def resolver_without_process() -> tuple[ResolverClient, Channel]:
     """One that answers at once, that it cannot; and the other end of its channel, to be held meanwhile."""
     ours, theirs = channel_pair()
@@ -53,12 +64,9 @@ def resolver_without_process() -> tuple[ResolverClient, Channel]:
 
 def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
-    network = Network.__new__(Network)
-    network._exempt = set()
-    network.roaming = Roaming(SerialExecutor("network"))
     context = SessionContext(
         log=Log(),
-        network=network,
+        network=_NoNetwork(),
         names=Names(NoBackend("there is none"), "", "any", MachineNameServers(), None, Log()),
         resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
