@@ -35,6 +35,7 @@ class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # the session does without, and waits for it, if it cannot have it; for the supervisor to say, not for a worker
     optional: bool = False
     while_not_connected: ProfileWhileNotConnected = "default"  # for the supervisor to say, too
+    refused: str = ""  # why its owner may not have it, or ""; for the supervisor to say as well
 
 
 def is_closed(profile: ProfileWhileNotConnected, administrator: WhileNotConnected) -> bool:

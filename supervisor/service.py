@@ -28,12 +28,15 @@ from .network.lock_rules import Terms as LockTerms
 from .network.redirections import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
+from .rights import Rights
+from .service_manager import ServiceManager
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
+from .services.seats import Seats
 from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
 from .sessions.context import SessionContext
@@ -64,6 +67,7 @@ class Service:
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
+        self._service_manager = ServiceManager()
         connection.stall.report = self._log.warn
         self._callers = Callers(connection)
         self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
@@ -85,6 +89,7 @@ class Service:
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
+        self._rights = Rights(options.rights, Seats(connection).active)
         try:
             self._network = Network(
                 options.runtime_dir / "devices",
@@ -95,7 +100,6 @@ class Service:
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
-                    who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
                     while_not_connected=options.while_not_connected,
                 ),
@@ -108,8 +112,9 @@ class Service:
                 self._network.name_servers,
                 options.runtime_dir / "names",
                 self._processes.name_setter,
+                self._processes.resolver,
                 prepared.dns,
-                options.dns,
+                self._rights,
             )
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
@@ -135,7 +140,8 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
-            resolver=self._processes.resolver,
+            lookups=self._name_service.lookups,
+            rights=self._rights,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,
@@ -199,6 +205,7 @@ class Service:
         gc.freeze()
         self._dispatcher.open()
         self._idle.look()
+        self._service_manager.ready()
         self._log.info(
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
@@ -230,6 +237,7 @@ class Service:
 
     async def close(self) -> None:
         """Release all resources, the helpers last."""
+        self._service_manager.ending()
         await self._failures.close()
         self._dispatcher.close()
         self._connection.close()
@@ -312,10 +320,12 @@ class Service:
     async def _without_bus(self) -> ExitStatus | None:
         """Keep the sessions until the bus is back; a status if this process is to end before."""
         self._log.error(f"Connection to the bus lost ({self._connection.lost.result()}); sessions go on")
+        self._service_manager.status("The bus is away; sessions go on")
         self._dispatcher.disconnected()
         self._callers.forget()
         if await self._rejoining.joined(self._stop):
             self._log.info("The bus is joined again")
+            self._service_manager.status("Serving")
             self._idle.restart()
             return None
         if self._stop.is_set():

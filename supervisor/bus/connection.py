@@ -143,7 +143,12 @@ class BusConnection(MessageBus):
         return self
 
     async def _authenticate(self) -> None:
-        await super()._authenticate()
+        # Calls may come with descriptors, which are read by a socket of ours: dbus-fast's reader is to know of none.
+        self._negotiate_unix_fd = True
+        try:
+            await super()._authenticate()
+        finally:
+            self._negotiate_unix_fd = False
         assert self._sock is not None
         self._link = self._sock
         self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)

@@ -6,6 +6,8 @@ that other sessions get their turns.
 
 from collections.abc import Callable, Generator, Iterator
 
+from msgspec.structs import replace
+
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
@@ -56,6 +58,7 @@ class Addressing:
         self._tell_root = tell_root
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
+        self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
@@ -89,6 +92,19 @@ class Addressing:
         self._claims.release(name)
         self._look_at_pending()
         return device.entry
+
+    def entry(self, name: str) -> Entry | None:
+        """The record of a device, if there is such a device."""
+        device = self._devices.get(name)
+        return None if device is None else device.entry
+
+    def returned(self, name: str, index: int) -> None:
+        """A device on which nothing is set has come back to this network namespace, with this index."""
+        device = self._devices.get(name)
+        if device is not None and device.entry.index != index:
+            successor = replace(device.entry, index=index)
+            self._note(device.entry, successor)
+            device.entry = successor
 
     def look(self, name: str, found: InForce) -> Generator[None, None, None]:
         """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""

@@ -20,6 +20,7 @@ from ..logging.log import Log
 from ..waiting import shared
 from . import tun
 from .addressing import Addressing
+from .away import Away
 from .firewall import Firewall
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
@@ -88,6 +89,7 @@ class Network:
         )
         self._lock = MachineLock(lock_terms, self._addressing.indices)  # the same
         self.kill_switch = KillSwitch(self._lock, self._executor, log)
+        self.away = Away(self._executor, self._removals, self._addressing)
         self._settling = False  # a pass over what is pending is about to begin
         self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()
@@ -249,7 +251,7 @@ class Network:
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
         """The sessions' devices among `indices`, or among all if there are none, that no longer exist."""
         suspects = [entry for entry in self._addressing.entries if not indices or entry.index in indices]
-        return [entry for entry in suspects if not tun.exists(entry.index)]
+        return [entry for entry in suspects if entry.name not in self.away and not tun.exists(entry.index)]
 
     def _create(self, session: str, uid: int, owner: int, wanted: str) -> str:
         for entry in list(self._lingering.values()):

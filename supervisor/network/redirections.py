@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 import msgspec
 
-from ...policy.access import WhoseSessions
 from ...policy.limits import MAX_WAYS_OUT
 from ...policy.redirect import EVERYTHING, Redirect, WhileNotConnected, is_closed, versions
 from .journal import Entry
@@ -17,7 +16,6 @@ class Terms(msgspec.Struct, frozen=True):
     """What the administrator has chosen, and the user ids that engines have."""
 
     uids: range = range(0)
-    who: WhoseSessions = "any"
     numbers: Numbers = Numbers()
     while_not_connected: WhileNotConnected = "open"
 

@@ -11,6 +11,7 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
+from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
 from ...policy.session_places import places
 from ..bus.dispatch import Dispatcher
@@ -18,6 +19,7 @@ from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
 from ..bus.kill_switch_api import KILL_SWITCH
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
+from ..bus.namespace_api import NAMESPACE
 from ..bus.objects import Target
 from ..bus.session_api import SESSION
 from ..bus.settings_api import PROFILE_SETTINGS
@@ -37,6 +39,7 @@ from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
 from .lock_object import LockObject
+from .namespace_object import NamespaceObject
 from .past_failure import PastFailure
 from .register import Register
 from .session import Session, SessionListener
@@ -80,6 +83,7 @@ class SessionManager(SessionListener):
         self._layers_off = layers_off
         self._context = context
         self._log = context.log
+        self._rights = context.rights
         self._dispatcher = dispatcher
         self._signals = signals
         self._profiles = profiles
@@ -108,6 +112,7 @@ class SessionManager(SessionListener):
         """A connection has left the bus: nothing more is sent to it."""
         for session in self._register.present.values():
             session.audience.drop(name)
+            session.inside.vanished(name)
 
     async def disconnect_all(self) -> None:
         """End every session in an orderly way, and wait until nothing is left of any."""
@@ -122,6 +127,8 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
+        if refusal := await self._rights.refusal(Right.START_SESSIONS, caller.uid):
+            raise CallerError(refusal)
         # Before the profile is read, which may be megabytes.
         self._register.check_running(caller, config_path)
         async with self._register.turn(caller):
@@ -237,6 +244,7 @@ class SessionManager(SessionListener):
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
             STATUS: SessionInForce(session, network, names),
+            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected),
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
