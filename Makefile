@@ -8,6 +8,8 @@ PARTS_READY := .cache/parts/ready
 SKIPPED := .cache/skipped
 # Not tests/network, neighbours and profiles: they take long, and what they try is the work of the same kernel and engine.
 IN_DEBIAN13_TOO := tests/hostile tests/integration tests/unit
+# A run of their own beside the others, to be done sooner.
+APART := tests/neighbours tests/network tests/profiles tests/siege
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
@@ -79,11 +81,16 @@ test: test-setup ## everything: check, all tests, most of them in Debian 13 too,
 	@$(MAKE) --no-print-directory check
 	@# These wait for events most of the time and have nothing in common: side by side they take half as long.
 	@OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED) $(MAKE) --no-print-directory --keep-going \
-	  --jobs=3 --output-sync=target test-here test-debian13 contract frontends IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
+	  --jobs=4 --output-sync=target test-here test-apart test-debian13 contract frontends \
+	  TESTS='$(APART:%=--ignore=%)' IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
 
 test-here: test-setup ## unit and integration tests, or those in TESTS=tests/integration/bus (root)
 	@$(PYTHON) -m pytest -q $(TESTS)
+
+.PHONY: test-apart
+test-apart: test-setup
+	@$(PYTHON) -m pytest -q $(APART)
 
 quick: test-setup ## the unit tests, in seconds
 	@$(PYTHON) -m pytest -q tests/unit

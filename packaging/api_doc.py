@@ -11,6 +11,7 @@ from ..supervisor.bus.log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
 from ..supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.manager_api import ROOT_PATH as MANAGER_PATH
+from ..supervisor.bus.namespace_api import NAMESPACE
 from ..supervisor.bus.session_api import SESSION
 from ..supervisor.bus.settings_api import PROFILE_SETTINGS
 from ..supervisor.bus.status_api import STATUS
@@ -21,6 +22,7 @@ _OBJECTS = (
     (SESSION, f"{MANAGER_PATH}/…"),
     (INSPECTION, f"{MANAGER_PATH}/…"),
     (STATUS, f"{MANAGER_PATH}/…"),
+    (NAMESPACE, f"{MANAGER_PATH}/…"),
     (FAILURES, f"{FAILURES_PATH}/UID"),
     (PROFILE_SETTINGS, MANAGER_PATH),
     (CONFIGURATION, CONFIGURATION_PATH),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv6Network, collapse_addresses, ip_network
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,10 @@ FIRST_PRIORITY, PRIORITIES = 5299, 22
 FIRST_TABLE, TABLES = 5300, 2 * MAX_REDIRECTING
 
 
+# What becomes of redirected traffic while the session is not connected: a profile's choice.
+ProfileWhileNotConnected = Literal["default", "open", "closed"]
+
+
 class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What goes through a session's device unless the machine has a more exact route for it."""
 
@@ -28,6 +33,7 @@ class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_local: bool = False  # also what lies in the networks of the device by which the machine's default route goes
     # the session does without, and waits for it, if it cannot have it; for the supervisor to say, not for a worker
     optional: bool = False
+    refused: str = ""  # why its owner may not have it, or ""; for the supervisor to say as well
 
 
 def versions(redirect: Redirect) -> frozenset[int]:

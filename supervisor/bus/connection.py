@@ -7,7 +7,8 @@ together at the end of the event loop's iteration, many to a system call.
 What is sent to a connection that has called us is charged to it first (`budget.py`), so that the queue has a bound.  A
 bus that takes nothing for a while is waited for (`stall.py`).  What comes is judged before it is read (`inbound.py`).
 
-When the connection is lost, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones.
+When the connection is lost, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones,
+until it has been made anew (`rejoin`).
 """
 
 import asyncio
@@ -43,6 +44,9 @@ _NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
 _STATS = "org.freedesktop.DBus.Debug.Stats"
 
 
+MessageHandler = Callable[[Message], Any]
+
+
 class BusLost(SystemFailure):
     """The connection to the bus has ended."""
 
@@ -64,12 +68,9 @@ class BusConnection(MessageBus):
 
     def __init__(self, address: str) -> None:
         """Raises BusLost if `address` is invalid or, with dbus-fast before 5.0, if connecting fails."""
-        try:
-            super().__init__(bus_address=address)
-        except (OSError, InvalidAddressError) as error:
-            if self._sock is not None:
-                self._sock.close()
-            raise BusLost(_cannot_connect(error)) from error
+        self._address = address
+        self._handlers: list[MessageHandler] = []
+        self._begin()
         self._link: socket.socket
         self._queue: deque[memoryview] = deque()
         self._flush_due = True  # nothing is written before `connect` is done
@@ -84,8 +85,44 @@ class BusConnection(MessageBus):
         self.dropped = 0  # signals dropped since the start
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.budget = Budget(self._unread)
-        self.inbound = Inbound(self._method_return_handlers.__contains__)
+        self.inbound = Inbound(lambda serial: serial in self._method_return_handlers)
         self.stall = StallWatch(self._loop, self._give_up)
+
+    def _begin(self) -> None:
+        """Have dbus-fast begin with nothing, as it does once for each connection.  Raises BusLost."""
+        try:
+            super().__init__(bus_address=self._address)
+        except (OSError, InvalidAddressError) as error:
+            if self._sock is not None:
+                self._sock.close()
+            raise BusLost(_cannot_connect(error)) from error
+
+    async def rejoin(self) -> None:
+        """Connect anew when the connection has been lost; those who handle messages still do.
+
+        What was known of connections is to be forgotten by then: the bus gives their names to others.  Raises BusLost.
+        """
+        self._begin()
+        for handler in self._handlers:
+            super().add_message_handler(handler)
+        self._flush_due = True
+        self._watched = False
+        self._queue.clear()
+        self.backlog = 0
+        self.budget.forget()
+        self.inbound.forget()
+        self.lost = self._loop.create_future()
+        await self.connect()
+
+    def add_message_handler(self, handler: MessageHandler) -> None:
+        """Have `handler` called with each message that comes, over this connection and those made anew."""
+        super().add_message_handler(handler)
+        self._handlers.append(handler)
+
+    def remove_message_handler(self, handler: MessageHandler) -> None:
+        """Call it no more."""
+        super().remove_message_handler(handler)
+        self._handlers.remove(handler)
 
     async def connect(self) -> "BusConnection":
         """Connect, and authenticate.
@@ -106,7 +143,12 @@ class BusConnection(MessageBus):
         return self
 
     async def _authenticate(self) -> None:
-        await super()._authenticate()
+        # Calls may come with descriptors, which are read by a socket of ours: dbus-fast's reader is to know of none.
+        self._negotiate_unix_fd = True
+        try:
+            await super()._authenticate()
+        finally:
+            self._negotiate_unix_fd = False
         assert self._sock is not None
         self._link = self._sock
         self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)

@@ -6,6 +6,8 @@ that other sessions get their turns.
 
 from collections.abc import Callable, Generator, Iterator
 
+from msgspec.structs import replace
+
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
@@ -54,10 +56,11 @@ class Addressing:
         self._tell_root = tell_root
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
+        self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
-        self._redirecting = Redirecting(journal, log, terms, self._indices, public_networks=public_networks)
+        self._redirecting = Redirecting(journal, log, terms, self.indices, public_networks=public_networks)
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices
@@ -67,7 +70,8 @@ class Addressing:
         """Of all devices."""
         return [device.entry for device in self._devices.values()]
 
-    def _indices(self) -> set[int]:
+    def indices(self) -> set[int]:
+        """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
 
     def add(self, entry: Entry, owner: int) -> None:
@@ -84,6 +88,19 @@ class Addressing:
         self._claims.release(name)
         self._look_at_pending()
         return device.entry
+
+    def entry(self, name: str) -> Entry | None:
+        """The record of a device, if there is such a device."""
+        device = self._devices.get(name)
+        return None if device is None else device.entry
+
+    def returned(self, name: str, index: int) -> None:
+        """A device on which nothing is set has come back to this network namespace, with this index."""
+        device = self._devices.get(name)
+        if device is not None and device.entry.index != index:
+            successor = replace(device.entry, index=index)
+            self._note(device.entry, successor)
+            device.entry = successor
 
     def look(self, name: str, found: InForce) -> Generator[None, None, None]:
         """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""
@@ -119,7 +136,7 @@ class Addressing:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
-        surroundings = machine.look(self._indices(), self._name_servers.own(), ways=ways)
+        surroundings = machine.look(self.indices(), self._name_servers.own(), ways=ways)
         redirect, waits = settings.redirect, ""
         try:
             if redirect is not None:
@@ -219,7 +236,7 @@ class Addressing:
         if not names:
             return
         present = set(machine.routes_past())
-        self._claims.follow(machine.look(self._indices(), self._name_servers.own(), ways=True))
+        self._claims.follow(machine.look(self.indices(), self._name_servers.own(), ways=True))
         for name in names:
             device = self._devices.get(name)
             if device is None or device.change is None or device.changing:

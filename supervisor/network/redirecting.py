@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
 from ...policy.redirect import EVERYTHING, Redirect, versions
@@ -27,7 +26,6 @@ class Terms(msgspec.Struct, frozen=True):
     """What the administrator has chosen, and the user ids that engines have."""
 
     uids: range = range(0)
-    who: WhoseSessions = "any"
     numbers: Numbers = Numbers()
 
 
@@ -82,7 +80,7 @@ class Redirecting:
         """Why the session has to wait; "" if it need not.  Raises Conflict if it does not want to wait."""
         reason, note = self._obstacle(entry.name, owner, redirect)
         if reason and not redirect.optional:
-            raise Conflict(f"the default route: {reason}", note)
+            raise Conflict(redirect.refused or f"the default route: {reason}", note)
         return reason
 
     def claim(self, entry: Entry, owner: int, redirect: Redirect) -> None:
@@ -107,11 +105,8 @@ class Redirecting:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
         if not self._public_networks:
             return "this service makes tunnels to private networks only (--public-networks refuse)", ""
-        who = self._terms.who
-        if who == "refuse":
-            return "no session may have it on this machine (--redirect refuse)", ""
-        if who == "root" and owner != 0:
-            return "only sessions of root may have it on this machine (--redirect root)", ""
+        if redirect.refused:
+            return redirect.refused, ""
         for other, holder in self._holders.items():
             if other != name and holder.owner != owner and versions(holder.redirect) & versions(redirect):
                 note = f"the default route belongs to session {holder.entry.session} of user {holder.owner}"

@@ -30,7 +30,7 @@ class Sleep:
         connection.add_message_handler(self._signalled)
 
     async def start(self) -> None:
-        """Have the bus pass on what logind tells, now or once it runs.  Raises BusLost."""
+        """Have the bus pass on what logind tells, now or once it runs; for each connection anew.  Raises BusLost."""
         ask = self._connection.ask_bus
         # One batch; the bus answers that logind has no owner with an error.
         *matches, owner = await asyncio.gather(
@@ -44,8 +44,7 @@ class Sleep:
         refused = next((one for one in matches if isinstance(one, BusRefused)), None)
         if refused is not None:
             self._log.warn(f"That the machine has slept will not be noticed: {refused}")
-        if isinstance(owner, list):
-            self._runs(owner[0])
+        self._runs(owner[0] if isinstance(owner, list) else "")
 
     def _runs(self, owner: str) -> None:
         """Logind is this connection; none: it has ended."""

@@ -8,6 +8,7 @@ import msgspec
 
 from ...ipc.helpers import Setup
 from ...policy.exit_status import ExitStatus
+from ...policy.rights import REFUSE
 from ...policy.sandbox.layers import Layer
 from ..dns.choice import Choice, choose
 from ..errors import StartError
@@ -60,7 +61,7 @@ class Start:
         directories.make(options.state_dir, ("profiles",), self._account)
         self._log = _open_log(options, self._account)
         self._tun_directory = tun.make_own_node()
-        self._dns = choose(options.dns_backend if options.dns != "refuse" else "none")
+        self._dns = choose(options.dns_backend if options.dns != (REFUSE,) else "none")
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
         join_groups(options.pkcs11_providers)

@@ -297,6 +297,13 @@ class Lab:
         self.__dict__["bus"] = made
         return made
 
+    def restart_bus(self) -> None:
+        """Start the bus again, which has ended or is killed now; all connections have to be made anew."""
+        self.__dict__.pop("watcher", None)
+        self.bus.process.signal(signal.SIGKILL)
+        self.bus.stop()
+        self.bus.start()
+
     @functools.cached_property
     def service_directory(self) -> Path:
         """Where the service keeps its files: `state` and `runtime` in it."""

@@ -1,14 +1,17 @@
 """A stand-in for systemd-logind: dbusmock's."""
 
+import itertools
 from pathlib import Path
 
 from .bus import Bus
 from .connection import BusClient
 from .network import Namespace
 from .processes import Process
+from .surroundings import Account
 
 NAME = "org.freedesktop.login1"
 _PATH = "/org/freedesktop/login1"
+_MOCK = "org.freedesktop.DBus.Mock"
 _POLICY = f"""\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -17,17 +20,22 @@ _POLICY = f"""\
     <allow own="{NAME}"/>
     <allow send_destination="{NAME}"/>
   </policy>
+  <policy context="default">
+    <allow send_destination="{NAME}" send_interface="{NAME}.Manager" send_member="ListSessions"/>
+    <allow send_destination="{NAME}" send_interface="org.freedesktop.DBus.Properties" send_member="Get"/>
+  </policy>
 </busconfig>
 """
 
 
 class Logind:
-    """Logind as far as others learn from it that the machine sleeps."""
+    """Logind as far as others learn from it that the machine sleeps, and who is active on a seat."""
 
     def __init__(self, namespace: Namespace, directory: Path) -> None:
         self._namespace = namespace
         self._directory = directory
         self._process: Process | None = None
+        self._numbers = itertools.count(1)
 
     def join(self, bus: Bus) -> None:
         """Have a bus, which has not started yet, let it own its name."""
@@ -49,8 +57,28 @@ class Logind:
             self._process.stop()
             self._process = None
 
+    def freeze(self) -> None:
+        """From now on it answers nobody."""
+        assert self._process is not None
+        self._process.freeze()
+
+    def log_in(self, root: BusClient, user: Account, *, remote: bool = False, active: bool = True) -> str:
+        """A session of a user begins on a seat, which is another machine's if it is `remote`; its path."""
+        name = f"c{next(self._numbers)}"
+        arguments = (name, "seat0", user.uid, user.name, active)
+        made: str = root.call(_PATH, _MOCK, "AddSession", "ssusb", *arguments, to=NAME)
+        self._update(root, made, "Remote", remote)
+        return made
+
+    def switch(self, root: BusClient, session: str, *, active: bool) -> None:
+        """Another session is in front, or this one again."""
+        self._update(root, session, "Active", active)
+
+    def _update(self, root: BusClient, session: str, name: str, value: bool) -> None:
+        root.call(session, _MOCK, "UpdateProperties", "sa{sv}", f"{NAME}.Session", {name: ["b", value]}, to=NAME)
+
     def sleep(self, root: BusClient) -> None:
         """Tell that the machine is about to sleep, and then that it has slept."""
         for begins in (True, False):
-            mock, manager = "org.freedesktop.DBus.Mock", f"{NAME}.Manager"
-            root.call(_PATH, mock, "EmitSignal", "sssav", manager, "PrepareForSleep", "b", [["b", begins]], to=NAME)
+            manager = f"{NAME}.Manager"
+            root.call(_PATH, _MOCK, "EmitSignal", "sssav", manager, "PrepareForSleep", "b", [["b", begins]], to=NAME)

@@ -157,7 +157,7 @@ def test_traffic_is_not_sent_into_the_tunnel_until_name_servers_are_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dns, "DNS_DEADLINE", 10 * DEADLINE)
-    names = Names(StandsStill(), "", "any", MachineNameServers(), None, Log())
+    names = Names(StandsStill(), "", MachineNameServers(), None, Log())
 
     async def body(session: BareSession, done: Done) -> None:
         run = await begin(session)

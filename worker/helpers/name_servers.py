@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
-from ...policy.dns import DNSSEC_MODES, DnsSettings, problem
+from ...policy.dns import DNSSEC_MODES, DnsSettings, problem, usable_in_file
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
+from .keeper import Keeper
 from .resolv_conf import with_servers, without_servers
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -24,20 +25,24 @@ _RESOLVECTL = "/usr/bin/resolvectl"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _DEVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAX_SAID = 200  # bytes of what a program said that failed
-_MAX_SERVERS = 3  # that resolv.conf(5) has any effect of
 
 
 class _Replaced(Exception):
     """Somebody has put another file in the place of resolv.conf: Landlock's rule is for the one that was there."""
 
 
-def serve(supervisor: Channel, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
-    """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died."""
+def serve(supervisor: Channel, keeper: Keeper | None, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
+    """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died.
+
+    Raises KeeperGone if there is a `keeper`.
+    """
     setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
     try:
         if anew:
             supervisor.send(helpers.encode(helpers.ServesAnew()))
         while True:
+            if keeper is not None:
+                keeper.wait_for(supervisor)
             packet = supervisor.receive()
             packet.close()
             request = helpers.decode_to_name_setter(packet.data)
@@ -89,7 +94,9 @@ class _NameSetter:
                 raise OSError(errno.EFBIG, "this is no file of the usual kind and size", RESOLV_CONF)
             # As bytes of any kind: what is not ours is not touched.
             before = os.pread(file, MAX_RESOLV_CONF, 0).decode("latin-1")
-            after = with_servers(before, _usable(settings), settings.search) if settings else without_servers(before)
+            after = (
+                with_servers(before, usable_in_file(settings), settings.search) if settings else without_servers(before)
+            )
             if after != before:
                 _replace(file, len(before), after.encode("latin-1"))
         finally:
@@ -100,7 +107,7 @@ class _NameSetter:
         options, text = ["-d"], ""
         if settings is not None:
             options = ["-a"]
-            text = "".join(f"nameserver {server}\n" for server in _usable(settings))
+            text = "".join(f"nameserver {server}\n" for server in usable_in_file(settings))
             text += f"search {' '.join(settings.search)}\n" if settings.search else ""
         if self._kind == "openresolv":
             # As the only one there is; or without an error if there is none.
@@ -171,8 +178,3 @@ def _identity() -> tuple[int, int]:
     except OSError:
         return 0, 0
     return status.st_dev, status.st_ino
-
-
-def _usable(settings: DnsSettings) -> list[str]:
-    """The addresses that resolv.conf(5) has room for."""
-    return [server.address for server in settings.servers][:_MAX_SERVERS]

@@ -261,17 +261,18 @@ async def test_another_user_is_refused_or_waits(tmp_path: Path) -> None:
 @isolated
 async def test_a_rule_of_who_may(tmp_path: Path) -> None:
     machine()
-    for who, may in (("root", (0,)), ("refuse", ())):
-        net = network(tmp_path, who=who)
-        for owner in (0, OWNER):
-            device = await net.create_device("s1", UID, owner)
-            if owner in may:
-                await net.apply(device, redirected())
-            else:
-                with pytest.raises(Conflict, match=f"--redirect {who}"):
-                    await net.apply(device, redirected())
-            await net.delete_device(device)
-        await net.close()
+    net = network(tmp_path)
+    device = await net.create_device("s1", UID, OWNER)
+    refused = msgspec.structs.replace(BOTH, refused="the default route is only for root (--redirect root)")
+    with pytest.raises(Conflict, match=r"^the default route is only for root \(--redirect root\)$"):
+        await net.apply(device, redirected(refused))
+    optional = msgspec.structs.replace(refused, optional=True)
+    assert await net.apply(device, redirected(optional)) == [
+        f"the default route does not lead through the tunnel: {refused.refused}"
+    ]
+    assert await net.apply(device, redirected()) == []
+    await net.delete_device(device)
+    await net.close()
     net = network(tmp_path, public_networks=False)
     device = await net.create_device("s1", UID, 0)
     with pytest.raises(Conflict, match="--public-networks refuse"):
