@@ -41,12 +41,12 @@ class RunNetwork:
         self._log = log
         self._network = context.network
         self._names = context.names
-        self._next_change = 0.0  # by the loop's clock: not sooner, while connected
         self._rights = context.rights
         self._inside = inside
         self._gone = gone
         self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
         self._turn = asyncio.Lock()
+        self._next_change = 0.0  # by the loop's clock: not sooner, while connected
 
     @property
     def settings_inside(self) -> NetworkSettings | None:
