@@ -20,6 +20,7 @@ from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
 from .session_start import session_start
 from .status_command import status
+from .unlock_command import unlock
 from .why_command import why
 
 
@@ -28,8 +29,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, exec, inspect, status and why.  Results go to standard output,
-    messages to standard error.
+    The subcommands are those of openvpn3, plus check, exec, inspect, status, unlock and why.  Results go to standard
+    output, messages to standard error.
     """
 
 
@@ -50,6 +51,7 @@ for command in (
     exec_command,
     status,
     inspect_session,
+    unlock,
     why,
     log,
 ):

@@ -1,6 +1,7 @@
 """The idle timer: ends the service when it has had nothing to do for a while."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 
@@ -11,7 +12,11 @@ class IdleTimer:
     """
 
     def __init__(
-        self, seconds: float, work: Callable[[], int], calls: Callable[[], int], called_at: Callable[[], float]
+        self,
+        seconds: float,
+        work: Callable[[], int],
+        calls: Callable[[], int] = lambda: 0,
+        called_at: Callable[[], float] = lambda: -math.inf,
     ) -> None:
         """`work` counts what keeps the service running, `calls` the calls being answered.
 
@@ -28,14 +33,14 @@ class IdleTimer:
     def look(self) -> None:
         """Start or stop the timer; call whenever the amount of work may have changed."""
         if self._work():
-            self._stop()
+            self.stop()
         elif self._timer is None and self._seconds > 0:
             self._start(self._seconds)
 
     def restart(self) -> None:
         """Count from now."""
         self.idle.clear()
-        self._stop()
+        self.stop()
         self.look()
 
     @property
@@ -46,7 +51,8 @@ class IdleTimer:
     def _start(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._expired)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Count no more until `restart`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

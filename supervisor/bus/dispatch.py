@@ -131,6 +131,11 @@ class Dispatcher:
         self._connection.remove_message_handler(self._received)
         self._turns.close()
 
+    def disconnected(self) -> None:
+        """The bus is gone: give up the calls that are being handled, whose answers nobody waits for."""
+        self._turns.close()
+        self._large.forget()
+
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""

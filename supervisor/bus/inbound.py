@@ -57,6 +57,12 @@ class Inbound:
         self.admits: Callable[[str, int, int], bool] = lambda sender, serial, size: True
         self._bounds: dict[tuple[str, str, str], int] = {}
 
+    def forget(self) -> None:
+        """The bus is gone, and with it all connections."""
+        self.full.clear()
+        self.heard.clear()
+        self.heard.add(BUS.encode())
+
     def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
         """Let the arguments of calls of a method have up to `largest` bytes."""
         self._bounds[interface, member, signature] = self._bounds["", member, signature] = largest
@@ -82,7 +88,9 @@ class Inbound:
         fields = _fields(header, "<I" if header[0] == _LITTLE else ">I")
         if _DESCRIPTORS not in fields:
             return
-        if dropped or header[1] != _CALL:
+        if not dropped and header[1] == MessageType.METHOD_RETURN.value:
+            self.descriptors.keep_reply(int(fields.get(_REPLY_SERIAL, 0)))
+        elif dropped or header[1] != _CALL:
             self.descriptors.drop()
         else:
             (serial,) = struct.unpack_from("<I" if header[0] == _LITTLE else ">I", header, 8)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 
 from ...ipc import messages
 from ...policy.access import Acl
-from ...policy.dbus_numbers import LogCategory
+from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
@@ -260,7 +260,11 @@ class Run(WorkerListener):
         task.add_done_callback(self._lookups.discard)
 
     async def _resolve(self, host: str) -> None:
-        addresses, error = await self._context.resolver.resolve(self._owner.name, host)
+        try:
+            await self._context.network.kill_switch.name_wanted()
+        except SystemFailure as failure:
+            self._owner.log.write(LogCategory.WARN, f"{failure}: {host} may not be found", LogGroup.NETCFG)
+        addresses, error = await self._context.lookups.resolve(self._owner.name, self.device, host)
         # No longer under way: the worker may ask for the next one as soon as it reads this.
         self._lookups.discard(asyncio.current_task())
         self.send(messages.Resolved(host, addresses, error))

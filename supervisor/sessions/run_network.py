@@ -7,8 +7,11 @@ from msgspec.structs import replace
 
 from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
+from ...policy.limits import LIVE_CHANGES_PAUSE
 from ...policy.network import NetworkSettings, check
 from ...policy.profile.settings import ProfileSettings
+from ...policy.redirect import versions
+from ...policy.rights import Right
 from ..errors import SystemFailure
 from .context import SessionContext
 from .inside import Inside
@@ -38,10 +41,12 @@ class RunNetwork:
         self._log = log
         self._network = context.network
         self._names = context.names
+        self._rights = context.rights
         self._inside = inside
         self._gone = gone
         self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
         self._turn = asyncio.Lock()
+        self._next_change = 0.0  # by the loop's clock: not sooner, while connected
 
     @property
     def settings_inside(self) -> NetworkSettings | None:
@@ -65,10 +70,21 @@ class RunNetwork:
         except SystemFailure as error:
             self._log.write(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
 
+    async def pause(self) -> None:
+        """Wait until the settings of a connected session may change again."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_change - loop.time())  # not at all, if that is over
+        self._next_change = loop.time() + LIVE_CHANGES_PAUSE
+
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         if settings.redirect is not None:
-            redirect = replace(settings.redirect, optional=self._settings.redirect_optional)
+            redirect = replace(
+                settings.redirect,
+                optional=self._settings.redirect_optional,
+                while_not_connected=self._settings.while_not_connected,
+                refused=await self._rights.refusal(Right.REDIRECT, self._acl.owner),
+            )
             settings = replace(settings, redirect=redirect)
         async with self._turn:
             self._wanted = settings
@@ -87,13 +103,30 @@ class RunNetwork:
         if self._inside.namespace is not None:
             check(settings)
             # Others may have it on this machine now, and its traffic goes as without a tunnel.
+            self._network.let_go(self._session)
             await self._clear_machine(keep=False)
             await self._network.away.move(self.device, self._inside.namespace)
             return []
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required
-        names = await self._names.apply(self.device, self._session, self._acl.owner, settings.dns, required=required)
-        return warnings + names
+        owner = self._acl.owner
+        refused = await self._rights.refusal(Right.DNS, owner) if settings.dns else ""
+        everything = settings.dns is not None and settings.dns.everything and not refused
+        narrowed = await self._rights.refusal(Right.DNS_GLOBAL, owner) if everything else ""
+        names = await self._names.apply(
+            self.device, self._session, owner, settings.dns, required=required, refused=refused, narrowed=narrowed
+        )
+        return warnings + names + self._blocked(settings)
+
+    def _blocked(self, settings: NetworkSettings) -> list[str]:
+        """What the kill switch keeps from everybody, since the tunnel does not take it."""
+        if not self._settings.kill_switch:
+            return []
+        taken = versions(settings.redirect) if settings.redirect is not None else frozenset[int]()
+        lost = " and ".join(f"IPv{version}" for version in (4, 6) if version not in taken)
+        if not lost:
+            return []
+        return [f"the kill switch blocks {lost}, but for the tunnel's networks: the default route is not the tunnel"]
 
     async def clear(self, *, keep: bool = False) -> None:
         """Take all settings off the device, see Network.clear and Names.clear; what fails is logged.
@@ -103,13 +136,22 @@ class RunNetwork:
         async with self._turn:
             self._wanted = None
             if self.device in self._network.away:
-                try:
-                    await self._network.away.bring_back(self.device)
-                except SystemFailure as error:
-                    self._failed(f"Device {self.device} has not come back: {error}")
-                    self._gone(self.device)
+                await self._bring_back()
             elif self.device:
                 await self._clear_machine(keep=keep)
+
+    async def bring_back(self) -> None:
+        """Have the device on this machine, where the engine opens it, until settings are applied the next time."""
+        async with self._turn:
+            if self.device in self._network.away:
+                await self._bring_back()
+
+    async def _bring_back(self) -> None:
+        try:
+            await self._network.away.bring_back(self.device)
+        except SystemFailure as error:
+            self._failed(f"Device {self.device} has not come back: {error}")
+            self._gone(self.device)
 
     async def _clear_machine(self, *, keep: bool) -> None:
         # Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.

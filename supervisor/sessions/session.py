@@ -112,6 +112,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         self._runs = Runs(self, context)
         self._restarts = Restarts(restart_on_failure)
         self._verdict = Verdict()
+        self._locked = False  # the machine was locked for it, which somebody may have ended since
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._timer = StateTimer()
         self._ending: asyncio.Task[None] | None = None
@@ -162,6 +163,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         """Begin to end the last run, once."""
         if self._ending is None:
             self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
+            self._context.network.let_go(self.name)
             self._runs.end()
             self._ending = asyncio.create_task(self._finish())
 
@@ -169,7 +171,31 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         await self._runs.ended()
         self.inside.end()
         self.ended.set()
+        self._context.network.kill_switch.ended(self.name)
         self._listener.ended(self)
+
+    # The kill switch
+
+    @property
+    def to_be_locked(self) -> bool:
+        """Whether the machine is to be locked before the engine may connect."""
+        return self.settings.kill_switch and not self._locked
+
+    async def lock(self) -> bool:
+        """Lock the machine; whether that is done: else the session has failed, unless it had ended."""
+        self._locked = True
+        try:
+            await self._context.network.kill_switch.hold(self.name, self.starter, self.config_name)
+        except SystemFailure as error:
+            if (self.state, Event.ENGINE_FAILED) in TABLE:
+                self.happened(Event.ENGINE_FAILED, f"The kill switch cannot be switched on: {error}")
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """Its user has ended it: with the last of its run, the machine need no longer be locked for it."""
+        if self.settings.kill_switch:
+            self._context.network.kill_switch.let_go(self.name, self.ended)
 
     # The life
 
