@@ -23,7 +23,7 @@ from .services import NAMESPACE, SESSIONS
 from .session_start import new_session
 from .sessions import inspected
 from .status_text import Status
-from .watch import ServiceLost, SessionGone, StatusChanged, Watch
+from .watch import NetworkChanged, ServiceLost, SessionGone, Watch
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -199,7 +199,7 @@ class _Keeper:
         try:
             while True:
                 match await watch.next(path):
-                    case StatusChanged(_, Status(minor=StatusMinor.CONN_CONNECTED)):
+                    case NetworkChanged():
                         await self._follow(path, network, names)
                     case SessionGone() | ServiceLost():
                         self._warn("The VPN session has ended: the command has no network any more")

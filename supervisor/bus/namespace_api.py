@@ -1,7 +1,7 @@
 """The interface of session objects for the network namespace of their owner, which OpenVPN 3 Linux does not have."""
 
 from ...policy.access import Who
-from .interface import Interface, Method, Property
+from .interface import Interface, Method, Property, Signal
 
 NAMESPACE = Interface(
     name="net.openvpn.v3.sessions.namespace",
@@ -31,6 +31,11 @@ NAMESPACE = Interface(
             "What is to be set on the device in there: `mtu` (u), `addresses` (a(sus): address, length of its network, "
             "and the other end or an empty text), `routes` (a(su): destination and metric), `name_servers` (as: "
             "ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT), `domains` (as: to search); empty while the device is not there.",
+        ),
+    ),
+    signals=(
+        Signal(
+            "NetworkChanged", takes="", doc="To those who have entered. The device is there, and `network` may differ."
         ),
     ),
 )
