@@ -168,7 +168,9 @@ class Service:
             providers=prepared.providers,
             failures=self._failures,
         )
-        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
+        before_sleep = self._manager.before_sleep
+        self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
+        before_sleep.wanted = self._sleep.want
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(
             options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
@@ -313,6 +315,8 @@ class Service:
         """Whoever stops the service wants the machine's network back."""
         self._log.info("Asked to end: disconnecting all sessions")
         await self._manager.disconnect_all()
+        if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
         try:
             await self._network.kill_switch.end(lambda _: True, "the service is stopped")
         except SystemFailure as error:

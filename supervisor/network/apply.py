@@ -89,7 +89,7 @@ class Network:
         )
         self._lock = MachineLock(lock_terms, self._addressing.indices)  # the same
         self.kill_switch = KillSwitch(self._lock, self._executor, log)
-        self.away = Away(self._executor, self._removals, self._addressing)
+        self.away = Away(self._executor, self._removals, self._addressing, self._tell_lock)
         self._settling = False  # a pass over what is pending is about to begin
         self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()

@@ -136,13 +136,22 @@ class RunNetwork:
         async with self._turn:
             self._wanted = None
             if self.device in self._network.away:
-                try:
-                    await self._network.away.bring_back(self.device)
-                except SystemFailure as error:
-                    self._failed(f"Device {self.device} has not come back: {error}")
-                    self._gone(self.device)
+                await self._bring_back()
             elif self.device:
                 await self._clear_machine(keep=keep)
+
+    async def bring_back(self) -> None:
+        """Have the device on this machine, where the engine opens it, until settings are applied the next time."""
+        async with self._turn:
+            if self.device in self._network.away:
+                await self._bring_back()
+
+    async def _bring_back(self) -> None:
+        try:
+            await self._network.away.bring_back(self.device)
+        except SystemFailure as error:
+            self._failed(f"Device {self.device} has not come back: {error}")
+            self._gone(self.device)
 
     async def _clear_machine(self, *, keep: bool) -> None:
         # Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.

@@ -44,6 +44,7 @@ class Books(Network, SessionJournal, UserIds):
         self._done = done
         self._failing = failing
         self.roaming = Roaming(SerialExecutor("ways"))
+        self.away: Any = ()  # no device has been moved
 
     protected = range(0)
 
