@@ -14,7 +14,7 @@ import msgspec
 from ..errors import SystemFailure
 from . import answer_rules
 from . import nf_tables as nft
-from .answer_rules import Answers
+from .answer_rules import Marking
 from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"
@@ -38,7 +38,7 @@ class Rules(msgspec.Struct, frozen=True):
     uids: range = range(0)  # user ids that may not connect to this machine
     exempt: frozenset[int] = frozenset()  # those of them that may
     guards: Mapping[Host, Guard] = {}
-    answers: Answers | None = None
+    answers: Marking | None = None
 
     @property
     def needed(self) -> bool:
@@ -68,7 +68,7 @@ class Firewall:
         come = _elements(nft.add_elements, TABLE, dict(now - before))
         self._change(msgspec.structs.replace(self._rules, guards=dict(addresses)), [*gone, *come])
 
-    def answer(self, answers: Answers | None) -> None:
+    def answer(self, answers: Marking | None) -> None:
         """Mark answers like this, in place of how it was done before; None: mark none."""
         before = self._rules.answers
         if answers == before:

@@ -15,11 +15,12 @@ from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
 
 PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT = 0, 1, 2, 3  # hooks
-MANGLE = -150  # a priority: after the kernel has found a packet's connection, before addresses are translated
+# Priorities: after the kernel has found a packet's connection, and then when its destination has been translated.
+MANGLE, TRANSLATED = -150, -99
 META_MARK, META_IIF, META_OIF, META_SKUID, META_NFPROTO, META_L4PROTO = 3, 4, 5, 10, 15, 16
 CT_STATE, CT_DIRECTION, CT_STATUS, CT_MARK = 0, 1, 2, 3
-# A state, a direction, a bit of the status (linux/netfilter/nf_conntrack_common.h).
-NEW, REPLY, DESTINATION_CHANGED = 1 << 3, 1, 1 << 5
+# A state, directions, a bit of the status (linux/netfilter/nf_conntrack_common.h).
+NEW, ORIGINAL, REPLY, DESTINATION_CHANGED = 1 << 3, 0, 1, 1 << 5
 FIRST_REGISTER = 8  # of 16 of four bytes each
 
 _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
@@ -39,6 +40,7 @@ _VERDICT = 0  # the register of verdicts
 _JUMP = 2**32 - 3  # NFT_JUMP
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _INVERTED = 1
+_OUTPUT_DEVICE, _BY_DESTINATION = 1, 1 << 1  # NFT_FIB_RESULT_OIF, NFTA_FIB_F_DADDR
 _WITH_TIMEOUT = 0x10  # NFT_SET_TIMEOUT
 _COMMENT = 0  # the kind of user data that nft(8) shows
 
@@ -159,6 +161,11 @@ def _bits(kept: bytes, flipped: bytes) -> bytes:
 
 def _payload(header: int, offset: int, size: int, register: int) -> bytes:
     return _expression("payload", b"".join(map(_number, (1, 2, 3, 4), (register, header, offset, size))))
+
+
+def load_way_out() -> bytes:
+    """The index of the device by which the kernel would send a packet on; 0: by none, or it is for this machine."""
+    return _expression("fib", b"".join(map(_number, (1, 2, 3), (FIRST_REGISTER, _OUTPUT_DEVICE, _BY_DESTINATION))))
 
 
 def equals(value: bytes) -> bytes:

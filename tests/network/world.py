@@ -71,6 +71,12 @@ class World:
         ip("-n", self._client.name, "route", "replace", "default", "via", gateways[0])
         ip("-n", self._client.name, "-6", "route", "replace", "default", "via", gateways[1])
 
+    def forward(self) -> None:
+        """The client's machine forwards packets of others from now on, which changes how it routes."""
+        for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            self._client.run(["sh", "-c", f"echo 1 > /proc/sys/net/{name}"])
+        self._before = self.routing()
+
     def cable_up(self) -> None:
         """The first cable has its link and addresses again."""
         name = self._client.name
