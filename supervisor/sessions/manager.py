@@ -146,6 +146,8 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         settings, trouble = await self._settings.of(profile)
+        if settings.kill_switch and (refusal := await self._context.rights.refusal(Right.KILL_SWITCH, caller.uid)):
+            raise CallerError(f"The profile has a kill switch, and {refusal}")
         await self._register.wait_for_ending(caller)
         # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
         # profile's owner there is one for all users, and not all of them see it.

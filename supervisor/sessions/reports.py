@@ -205,6 +205,11 @@ async def clear_network(session: ReportedSession, run: Run, message: messages.Cl
     await run.network.clear(keep=session.state not in (State.PAUSING, State.PAUSED))
 
 
+async def reopening(session: ReportedSession, run: Run, message: messages.Reopening) -> None:
+    """Have the device where its engine can open it; the worker's next message is read after that."""
+    await run.network.bring_back()
+
+
 def notices(session: ReportedSession, run: Run, message: messages.Notices) -> None:
     """What the worker left out or changed."""
     if not are_notices(message.texts):

@@ -79,8 +79,12 @@ class RunNetwork:
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         if settings.redirect is not None:
-            refused = await self._rights.refusal(Right.REDIRECT, self._acl.owner)
-            redirect = replace(settings.redirect, optional=self._settings.redirect_optional, refused=refused)
+            redirect = replace(
+                settings.redirect,
+                optional=self._settings.redirect_optional,
+                while_not_connected=self._settings.while_not_connected,
+                refused=await self._rights.refusal(Right.REDIRECT, self._acl.owner),
+            )
             settings = replace(settings, redirect=redirect)
         async with self._turn:
             self._wanted = settings
@@ -99,6 +103,7 @@ class RunNetwork:
         if self._inside.namespace is not None:
             check(settings)
             # Others may have it on this machine now, and its traffic goes as without a tunnel.
+            self._network.let_go(self._session)
             await self._clear_machine(keep=False)
             await self._network.away.move(self.device, self._inside.namespace)
             return []
@@ -131,13 +136,22 @@ class RunNetwork:
         async with self._turn:
             self._wanted = None
             if self.device in self._network.away:
-                try:
-                    await self._network.away.bring_back(self.device)
-                except SystemFailure as error:
-                    self._failed(f"Device {self.device} has not come back: {error}")
-                    self._gone(self.device)
+                await self._bring_back()
             elif self.device:
                 await self._clear_machine(keep=keep)
+
+    async def bring_back(self) -> None:
+        """Have the device on this machine, where the engine opens it, until settings are applied the next time."""
+        async with self._turn:
+            if self.device in self._network.away:
+                await self._bring_back()
+
+    async def _bring_back(self) -> None:
+        try:
+            await self._network.away.bring_back(self.device)
+        except SystemFailure as error:
+            self._failed(f"Device {self.device} has not come back: {error}")
+            self._gone(self.device)
 
     async def _clear_machine(self, *, keep: bool) -> None:
         # Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.

@@ -100,6 +100,7 @@ class Device:
         self._route_names.stop()
         if self.pushed.reopening:
             self._kept = True
+            self._uplink.tell(messages.Reopening())
         else:
             self._clear()
 
