@@ -15,7 +15,7 @@ LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
-TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock patchelf
+TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock patchelf nftables
 # What they take and what is not installed, since it would change how this machine looks names up (tests/lab/parts.py).
 TEST_PARTS := systemd-resolved libsystemd-shared openresolv resolvconf
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
