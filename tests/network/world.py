@@ -30,8 +30,10 @@ TUNNEL6 = f"{TUNNEL_ADDRESS6.rsplit('::', 1)[0]}::/64"
 class World:
     """The lab, with all that; `service` is started by `start`."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, look: bool = True) -> None:
+        """With `look`, the machine has to be as before in the end."""
         self.lab = lab
+        self._look = look
         self.service: Service
         self._client, self._others = lab.client_side, lab.server_side
         self._numbers = itertools.count(1)
@@ -57,7 +59,7 @@ class World:
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and self._look:
                 self.check_unchanged()
         finally:
             self._cables.close()
@@ -91,9 +93,9 @@ class World:
         """End the service, and wait until this machine is as it was in the beginning."""
         self._traces.check()
 
-    def server(self, *pushes: str, number: int = 0, **options: Any) -> Any:
-        """A VPN server at one of SERVERS, with a network of its own."""
-        more = [f"local {SERVERS[number]}", "explicit-exit-notify 1", *options.pop("more", ())]
+    def server(self, *pushes: str, number: int = 0, address: str = "", **options: Any) -> Any:
+        """A VPN server at one of SERVERS, or another address of its machine, with a network of its own."""
+        more = [f"local {address or SERVERS[number]}", "explicit-exit-notify 1", *options.pop("more", ())]
         if options.get("protocol", "udp") != "udp":
             more.remove("explicit-exit-notify 1")
         return self.lab.server(

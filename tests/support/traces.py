@@ -58,11 +58,11 @@ class Traces:
             if service.process.running():
                 assert service.stop() == 0, service.log[-2000:]
         until = time.monotonic() + DEADLINE
-        while (left := self._differences(names)) and time.monotonic() < until:
+        while (left := self.differences(names=names)) and time.monotonic() < until:
             pass
         assert not left
 
-    def _differences(self, names: bool) -> dict[str, tuple[list[str], list[str]]]:
+    def differences(self, *, names: bool) -> dict[str, tuple[list[str], list[str]]]:
         """By kind: what was there before and is not now, and the reverse."""
         try:
             now = self.kernel() | (self.names() if names and self._names else {})
