@@ -7,6 +7,7 @@ from ..supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
 from ..supervisor.bus.failures_api import FAILURES, FAILURES_PATH
 from ..supervisor.bus.inspection_api import INSPECTION
 from ..supervisor.bus.interface import Argument, Interface, Method, Property, Signal
+from ..supervisor.bus.kill_switch_api import KILL_SWITCH
 from ..supervisor.bus.log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
 from ..supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ..supervisor.bus.manager_api import MANAGER
@@ -25,6 +26,7 @@ _OBJECTS = (
     (NAMESPACE, f"{MANAGER_PATH}/…"),
     (FAILURES, f"{FAILURES_PATH}/UID"),
     (PROFILE_SETTINGS, MANAGER_PATH),
+    (KILL_SWITCH, MANAGER_PATH),
     (CONFIGURATION, CONFIGURATION_PATH),
     (PROFILE, f"{CONFIGURATION_PATH}/…"),
     (LOG, LOG_PATH),

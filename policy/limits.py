@@ -244,6 +244,9 @@ MAX_ROUTING_PAUSE = 10.0  # before what somebody removes again and again is put 
 READY_DEADLINE = 20.0
 READY_PAUSE = 0.01  # before such a service is asked for the second time; beyond: each further pause is twice as long
 MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
+# the machine about to sleep, until sessions are paused or ended as their profiles say, since logind waits 5 s;
+# beyond: it sleeps
+BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start

@@ -25,7 +25,7 @@ from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
 from .network.lock_rules import Terms as LockTerms
-from .network.redirecting import Terms
+from .network.redirections import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
 from .rights import Rights
@@ -95,11 +95,13 @@ class Service:
                 options.runtime_dir / "devices",
                 self._log,
                 prepared.tun_directory,
+                prepared.ipv6_settings,
                 public_networks=options.public_networks == "allow",
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    while_not_connected=options.while_not_connected,
                 ),
                 lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
             )
@@ -165,7 +167,9 @@ class Service:
             providers=prepared.providers,
             failures=self._failures,
         )
-        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
+        before_sleep = self._manager.before_sleep
+        self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
+        before_sleep.wanted = self._sleep.want
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(
             options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
@@ -310,6 +314,8 @@ class Service:
         """Whoever stops the service wants the machine's network back."""
         self._log.info("Asked to end: disconnecting all sessions")
         await self._manager.disconnect_all()
+        if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
         try:
             await self._network.kill_switch.end(lambda _: True, "the service is stopped")
         except SystemFailure as error:

@@ -1,14 +1,16 @@
-"""File descriptors that come with calls: kept for calls of known users until these are answered, closed otherwise.
+"""File descriptors that come with messages: kept for calls of known users until these are answered, and for replies
+to calls of ours that ask for some; closed otherwise.
 
 The kernel ends what one recvmsg(2) gives behind the data that descriptors came with (unix(7)), and both kinds of bus
 send those of a message with its first byte: so they are of the message that begins last in what was read.
 """
 
 import array
+import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from dbus_fast import Message
 
@@ -27,6 +29,7 @@ class Descriptors:
         # The user of a connection; None where that is not known yet, and nothing of it is kept.
         self.user_of: Callable[[str], int | None] = lambda sender: None
         self._arrived = deque[list[int]]()  # of a recvmsg each; it is not known with which message
+        self._replies: dict[int, list[int]] = {}  # to calls of ours that ask for some, by their serial numbers
         self._kept: dict[_Key, tuple[int, list[int]]] = {}  # with the user
 
     def __bool__(self) -> bool:
@@ -50,6 +53,22 @@ class Descriptors:
             _close(arrived)
         else:
             self._kept[sender, serial] = uid, arrived
+
+    @contextlib.contextmanager
+    def of_reply(self, serial: int) -> Iterator[list[int]]:
+        """Those of the reply to a call of ours, which is about to be sent; what is left of them is closed."""
+        self._replies[serial] = []
+        try:
+            yield self._replies[serial]
+        finally:
+            _close(self._replies.pop(serial))
+
+    def keep_reply(self, serial: int) -> None:
+        """Those that arrived first are of the reply to this call of ours."""
+        if serial in self._replies:
+            self._replies[serial] += self._arrived.popleft()
+        else:
+            self.drop()
 
     def drop(self) -> None:
         """Those that arrived first are nobody's."""

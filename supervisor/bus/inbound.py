@@ -88,7 +88,9 @@ class Inbound:
         fields = _fields(header, "<I" if header[0] == _LITTLE else ">I")
         if _DESCRIPTORS not in fields:
             return
-        if dropped or header[1] != _CALL:
+        if not dropped and header[1] == MessageType.METHOD_RETURN.value:
+            self.descriptors.keep_reply(int(fields.get(_REPLY_SERIAL, 0)))
+        elif dropped or header[1] != _CALL:
             self.descriptors.drop()
         else:
             (serial,) = struct.unpack_from("<I" if header[0] == _LITTLE else ">I", header, 8)

@@ -1,6 +1,7 @@
 """Devices of sessions that are in users' network namespaces: how they get there, and back."""
 
 import asyncio
+from collections.abc import Callable
 
 from ...policy.limits import NETWORK_DEADLINE
 from ..errors import SystemFailure
@@ -15,8 +16,18 @@ from .serial_executor import SerialExecutor, limited
 class Away:
     """Which devices are away, or on their way."""
 
-    def __init__(self, executor: SerialExecutor, removals: SerialExecutor, addressing: Addressing) -> None:
-        """`addressing` is used in `executor` only; `removals` is for what takes long."""
+    def __init__(
+        self,
+        executor: SerialExecutor,
+        removals: SerialExecutor,
+        addressing: Addressing,
+        renumbered: Callable[[], None],
+    ) -> None:
+        """`addressing` is used in `executor` only, where `renumbered` is called when a device has another index.
+
+        `removals` is for what takes long.
+        """
+        self._renumbered = renumbered
         self._executor = executor
         self._removals = removals
         self._addressing = addressing
@@ -62,6 +73,7 @@ class Away:
                 entry = await self._executor.run(self._entry, device)
                 index = await self._removals.run(_back, entry, namespace)
                 await self._executor.run(self._addressing.returned, device, index)
+                await self._executor.run(self._renumbered)
         finally:
             del self._namespaces[device]
 

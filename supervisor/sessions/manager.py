@@ -32,6 +32,7 @@ from ..services.long_work import LongWork
 from ..services.profile_settings import SettingsStore
 from ..services.profiles import Profile, Profiles
 from . import sharing
+from .before_sleep import BeforeSleep
 from .context import SessionContext
 from .device_object import DeviceObjects
 from .failures import Failures
@@ -75,6 +76,7 @@ class SessionManager(SessionListener):
         `layers_off` are the layers of the sandbox that no session has, each with the reason.
         """
         self.version = version
+        self.before_sleep = BeforeSleep()
         self.on_fewer: Callable[[], None] | None = None  # called when a session has been removed, or has ended
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
         self.devices = DeviceObjects(dispatcher)
@@ -144,6 +146,8 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         settings, trouble = await self._settings.of(profile)
+        if settings.kill_switch and (refusal := await self._context.rights.refusal(Right.KILL_SWITCH, caller.uid)):
+            raise CallerError(f"The profile has a kill switch, and {refusal}")
         await self._register.wait_for_ending(caller)
         # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
         # profile's owner there is one for all users, and not all of them see it.
@@ -253,6 +257,7 @@ class SessionManager(SessionListener):
 
     def state_changed(self, session: Session) -> None:
         self.devices.follow(session)
+        self.before_sleep.follow(session)
 
     def status_changed(self, session: Session) -> None:
         _, minor, text = session.status

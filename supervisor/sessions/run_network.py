@@ -79,8 +79,12 @@ class RunNetwork:
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         if settings.redirect is not None:
-            refused = await self._rights.refusal(Right.REDIRECT, self._acl.owner)
-            redirect = replace(settings.redirect, optional=self._settings.redirect_optional, refused=refused)
+            redirect = replace(
+                settings.redirect,
+                optional=self._settings.redirect_optional,
+                while_not_connected=self._settings.while_not_connected,
+                refused=await self._rights.refusal(Right.REDIRECT, self._acl.owner),
+            )
             settings = replace(settings, redirect=redirect)
         async with self._turn:
             self._wanted = settings
@@ -99,6 +103,7 @@ class RunNetwork:
         if self._inside.namespace is not None:
             check(settings)
             # Others may have it on this machine now, and its traffic goes as without a tunnel.
+            self._network.let_go(self._session)
             await self._clear_machine(keep=False)
             await self._network.away.move(self.device, self._inside.namespace)
             return []

@@ -163,6 +163,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         """Begin to end the last run, once."""
         if self._ending is None:
             self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
+            self._context.network.let_go(self.name)
             self._runs.end()
             self._ending = asyncio.create_task(self._finish())
 

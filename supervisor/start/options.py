@@ -13,7 +13,7 @@ from ...policy import device_names
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import BUS_WAIT, CONNECT_DEADLINE, LOOK_INTERVAL, MAX_LOCK_NETWORKS, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
-from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
 from ...policy.rights import DEFAULTS, Right, Rule, parse_who
 from ...policy.sandbox.layers import Layer
 from ..dns import choice as dns_choice
@@ -56,6 +56,7 @@ class Options(msgspec.Struct, frozen=True):
     kill_switch: tuple[str, ...]  # who
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
+    while_not_connected: WhileNotConnected
     kill_switch_allow: tuple[str, ...]  # networks
     unlock: bool  # nothing else
     pkcs11_providers: tuple[Provider, ...]
@@ -259,6 +260,14 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"use the {TABLES} routing tables from TABLE on for that (default %(default)s)",
     )
     parser.add_argument(
+        "--while-not-connected",
+        choices=get_args(WhileNotConnected),
+        default="open",
+        help="what becomes of that traffic while the session is paused, reconnects or has lost its engine: it goes as "
+        "without a tunnel (open, the default) or nowhere (closed), where the profile does not choose; always-open and "
+        "always-closed, whatever the profile chooses",
+    )
+    parser.add_argument(
         "--kill-switch-allow",
         type=_networks,
         default="",
@@ -317,6 +326,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         kill_switch=chosen.kill_switch,
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
+        while_not_connected=cast(WhileNotConnected, chosen.while_not_connected),
         kill_switch_allow=chosen.kill_switch_allow,
         unlock=chosen.unlock,
         pkcs11_providers=tuple(chosen.pkcs11_providers),

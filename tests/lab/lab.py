@@ -226,9 +226,9 @@ class Lab:
                 raise LabError(f"{error}; it says:\n{made.process.text}") from None
         return made
 
-    def logind(self) -> Logind:
-        """A stand-in for logind, which is not started yet; before anything uses the bus."""
-        made = Logind(self.client_side, self._place("logind"))
+    def logind(self, *, inhibit: bool = True) -> Logind:
+        """A stand-in for logind, which is not started yet; before anything uses the bus.  `inhibit` is Logind's."""
+        made = Logind(self.client_side, self._place("logind"), inhibit=inhibit)
         self._before_bus.append(made.join)
         self._parts.callback(made.stop)
         return made

@@ -48,6 +48,19 @@ class _NoJournal(SessionJournal):
         self._places = {}
 
 
+class _NoNetwork(Network):
+    """Of sessions that have no device."""
+
+    def __init__(self) -> None:
+        self._exempt = set()
+        executor = SerialExecutor("network")
+        self.roaming = Roaming(executor)
+        self.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())
+
+    def let_go(self, session: str) -> None:
+        pass
+
+
 def resolver_without_process() -> tuple[ResolverClient, Channel]:
     """One that answers at once, that it cannot; and the other end of its channel, to be held meanwhile."""
     ours, theirs = channel_pair()
@@ -58,15 +71,10 @@ def resolver_without_process() -> tuple[ResolverClient, Channel]:
 
 def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
-    network = Network.__new__(Network)
     backend, machine = NoBackend("there is none"), MachineNameServers()
-    network._exempt = set()
-    executor = SerialExecutor("network")
-    network.roaming = Roaming(executor)
-    network.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())
     context = SessionContext(
         log=Log(),
-        network=network,
+        network=_NoNetwork(),
         names=Names(backend, "", machine, None, Log()),
         lookups=Lookups(resolver, machine, backend),
         rights=Rights(),

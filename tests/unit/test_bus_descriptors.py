@@ -1,4 +1,4 @@
-"""File descriptors that come with calls: whose they are, and that all others are closed."""
+"""File descriptors that come with messages: whose they are, and that all others are closed."""
 
 import os
 import select
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dbus_fast import Message
+from dbus_fast import Message, MessageType
 
 from ...policy.limits import MAX_DESCRIPTORS_PER_USER
 from ...supervisor.bus.errors import CallRejected
@@ -129,3 +129,21 @@ def test_no_descriptor_twice(reader: Reader) -> None:
     reader.read()
     with pytest.raises(CallRejected):
         reader.taken(1, 0, 0)
+
+
+def reply(serial: int) -> bytes:
+    """A reply with a descriptor to this call of ours."""
+    made = Message(":1.5", "/", "a.b", "c", MessageType.METHOD_RETURN, reply_serial=serial, signature="h", body=[0])
+    made.serial, made.unix_fds = 9, [0]
+    return bytes(made._marshall(True)).replace(b"\6\1s\0", b"\7\1s\0")
+
+
+def test_a_reply_that_is_to_have_one(reader: Reader) -> None:
+    with reader.descriptors.of_reply(3) as found:
+        for serial in (2, 3, 4):
+            reader.send(reply(serial), serial - 2)
+        assert reader.read() == b"".join(map(reply, (2, 3, 4)))
+        assert [os.fstat(one).st_ino for one in found] == [os.fstat(reader.pipes[1][0]).st_ino]
+    reader.send(reply(3), 1)  # too late
+    assert reader.read() == reply(3)
+    assert not reader.descriptors

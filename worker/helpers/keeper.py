@@ -25,6 +25,10 @@ class KeeperGone(Exception):
     """The keeper has ended: the process that serves is to take its place."""
 
 
+class ApartFailed(Exception):
+    """A process that was forked for one thing has not done it; the text says how it ended."""
+
+
 class Keeper:
     """The keeper, as the process that serves sees it."""
 
@@ -82,6 +86,15 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
         anew = True
 
 
+def run_apart(body: Callable[[], None], stopped_grace: float) -> None:
+    """Run `body` in a process forked for it, and wait for its end; stopped ones as above.  Raises ApartFailed."""
+    child = os.fork()
+    if child == 0:
+        end_with(body)
+    if status := _wait_for_end(child, stopped_grace):
+        raise ApartFailed(describe(status))
+
+
 def end_with(body: Callable[[], None]) -> None:
     """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
     os._exit(_status_of(body))
@@ -105,6 +118,9 @@ def _status_of(body: Callable[[], None]) -> int:
     except ConfinementError as error:
         print(f"openvpn3-service-sessionmgr: cannot confine a process: {error}", file=sys.stderr, flush=True)
         return ExitStatus.CONFINEMENT
+    except ApartFailed as error:
+        print(f"openvpn3-service-sessionmgr: a process {error}", file=sys.stderr, flush=True)
+        return ExitStatus.INTERNAL
     except BaseException:
         traceback.print_exc()
         return ExitStatus.INTERNAL
