@@ -7,6 +7,7 @@ place: from then on it only waits, and another serves, forked from it on the sam
 import os
 import select
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -14,7 +15,9 @@ from collections.abc import Callable
 
 import prctl
 
+from ...ipc import helpers
 from ...ipc.channel import Channel
+from ...kernel import process
 from ...kernel.privileges import ConfinementError
 from ...policy.exit_status import ExitStatus, describe
 
@@ -62,6 +65,7 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
     keeper, which reads nothing from anybody.
     """
     anew = False
+    _go_on_alone()
     while True:
         keeper = os.getpid()
         try:
@@ -71,6 +75,7 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
             time.sleep(_FORK_RETRY)
             continue
         if child == 0:
+            _go_on_alone()
             _serve_or_take_place(serve_requests, anew, keeper)
             prctl.set_proctitle(title)
             print(f"{title}: the keeper has ended, and is replaced", file=sys.stderr, flush=True)
@@ -82,9 +87,35 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
         anew = True
 
 
+def serve_each(requests: Channel, keeper: Keeper, serve_one: Callable[[], None], *, anew: bool, grace: float) -> None:
+    """Fork a process for each request, which confines itself, then reads and answers it.
+
+    Until the other end is closed.  So this process reads nothing, and can take its keeper's place.  Raises KeeperGone.
+    """
+    while True:
+        if anew:
+            requests.send(helpers.encode(helpers.ServesAnew()))
+        keeper.wait_for(requests)
+        if not requests.socket.recv(1, socket.MSG_PEEK):
+            return
+        child = os.fork()
+        if child == 0:
+            keeper.close()
+            end_with(serve_one)
+        status = _wait_for_end(child, grace)
+        anew = status != 0
+        if anew:
+            print(f"a helper {describe(status)}: it is asked again", file=sys.stderr, flush=True)
+
+
 def end_with(body: Callable[[], None]) -> None:
     """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
     os._exit(_status_of(body))
+
+
+def _go_on_alone() -> None:
+    """When its parent ends, nobody is left to see that this process is stopped: have it go on."""
+    process.signal_at_parents_end(signal.SIGCONT)
 
 
 def _serve_or_take_place(serve_requests: Callable[[bool, Keeper], None], anew: bool, keeper: int) -> None:

@@ -31,26 +31,31 @@ class _Replaced(Exception):
     """Somebody has put another file in the place of resolv.conf: Landlock's rule is for the one that was there."""
 
 
-def serve(supervisor: Channel, keeper: Keeper | None, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
+def serve(supervisor: Channel, keeper: Keeper, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
     """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died.
 
-    Raises KeeperGone if there is a `keeper`.
+    Raises KeeperGone.
     """
-    setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
     try:
         if anew:
             supervisor.send(helpers.encode(helpers.ServesAnew()))
         while True:
-            if keeper is not None:
-                keeper.wait_for(supervisor)
-            packet = supervisor.receive()
-            packet.close()
-            request = helpers.decode_to_name_setter(packet.data)
-            supervisor.send(helpers.encode(helpers.NamesDone(request.number, setter.done(request))))
+            keeper.wait_for(supervisor)
+            serve_one(supervisor, kind, bus)
     except ChannelClosed:
         return
+
+
+def serve_one(supervisor: Channel, kind: helpers.NameSetter, bus: str) -> None:
+    """Do one thing that the supervisor asks, which waits in the socket.  Raises ChannelClosed."""
+    setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
+    packet = supervisor.receive()
+    packet.close()
+    request = helpers.decode_to_name_setter(packet.data)
+    try:
+        supervisor.send(helpers.encode(helpers.NamesDone(request.number, setter.done(request))))
     except _Replaced:
-        # Its keeper forks another, which is asked again, and gets a rule for the new file.
+        # Another process is asked, which gets a rule for the new file.
         os._exit(ExitStatus.CONFINEMENT)
 
 

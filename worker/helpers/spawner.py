@@ -31,7 +31,7 @@ from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
 from . import name_servers, resolver
-from .keeper import Keeper, end_with, keep_serving
+from .keeper import Keeper, end_with, keep_serving, serve_each
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
 _TITLE = "openvpn3-service-sessionmgr"
@@ -87,12 +87,14 @@ def _be_name_setter(setup: helpers.Setup, confinement: Confinement) -> None:
     confine.confine_name_setter()
     requests = _inherited_channel(helpers.NAMES_FD)
 
+    def set_in_file() -> None:
+        # Here, not before: resolv.conf may be another file by the time of the next request.
+        confine.confine_to_resolv_conf(confinement)
+        name_servers.serve_one(requests, setup.name_setter, setup.bus)
+
     def serve(anew: bool, keeper: Keeper) -> None:
         if setup.name_setter == "file":
-            # Here, not before: resolv.conf may be another file by the time that another process serves.
-            confine.confine_to_resolv_conf(confinement)
-            keeper.close()  # whose place a process that may do no more than this cannot take
-            name_servers.serve(requests, None, setup.name_setter, setup.bus, anew=anew)
+            serve_each(requests, keeper, set_in_file, anew=anew, grace=setup.stopped_grace)
         else:
             name_servers.serve(requests, keeper, setup.name_setter, setup.bus, anew=anew)
 

@@ -215,6 +215,23 @@ def test_a_serving_process_that_dies_is_replaced(lab: Lab) -> None:
     assert OF_RESOLV_CONF.read_text() == BEFORE
 
 
+def test_its_keeper_that_dies_is_replaced(lab: Lab) -> None:
+    place = Place(lab)
+    session = place.connected()
+    keeper = min(setters(), key=lambda one: one.create_time())
+    for _ in range(2):
+        [serving] = keeper.children()
+        keeper.kill()
+        until(lambda serving=serving: len(serving.children()) == 1)  # type: ignore[misc]
+        [killed] = serving.children()
+        killed.kill()
+        until(lambda serving=serving, killed=killed: serving.children() not in ([], [killed]))  # type: ignore[misc]
+        keeper = serving
+    place.says("name setter: the keeper has ended, and is replaced")
+    place.end(session)
+    assert OF_RESOLV_CONF.read_text() == BEFORE
+
+
 def test_refused_by_the_administrator_there_is_no_such_process(lab: Lab) -> None:
     place = Place(lab, "--dns=refuse")
     session = place.connected()

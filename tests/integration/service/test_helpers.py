@@ -12,6 +12,7 @@ from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import PORT, TUNNEL_ADDRESS
+from ...lab.processes import pids, until_gone
 from ...lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
 from ...support.service_life import (
     connected,
@@ -264,6 +265,14 @@ def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> 
     _, [path] = connected(lab, user="bob")
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
     assert path
+
+
+def test_stopped_helpers_end_with_a_service_that_is_killed(lab: Lab, service: Service) -> None:
+    stopped = {keeper(), *processes(SERVING), *resolvers()}
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    service.process.signal(signal.SIGKILL)
+    assert not until_gone(lambda: stopped & pids(), PATIENCE)
 
 
 def test_signals_of_a_terminal_are_for_the_service_alone(lab: Lab, service: Service) -> None:
