@@ -50,6 +50,13 @@ def resolvers() -> tuple[int, int]:
     return parent(serving), serving
 
 
+def kill_both(first: int, second: int) -> None:
+    """Kill a keeper and its serving process, neither of which is to have the time for doing something about it."""
+    os.kill(first, signal.SIGSTOP)
+    os.kill(second, signal.SIGKILL)
+    kill_and_wait(first, signal.SIGKILL)
+
+
 @pytest.fixture
 def service(lab: Lab) -> Service:
     """A running service, its helpers running too."""
@@ -120,11 +127,7 @@ def test_a_keeper_dies_while_a_name_is_looked_up(lab: Lab, service: Service) -> 
 def test_without_both_live_sessions_go_on(lab: Lab, service: Service) -> None:
     alice, [live] = connected(lab)
     profile = alice.import_profile("second", lab.profile())
-    [serving] = processes(SERVING)
-    os.kill(serving, signal.SIGSTOP)  # so that it cannot take the other's place before it is killed, too
-    kill_and_wait(keeper(), signal.SIGKILL)
-    said = line_after(service.process, "spawner", lambda: kill_and_wait(serving, signal.SIGKILL))
-    assert "CRITICAL" in said
+    said = line_after(service.process, "CRITICAL", lambda: kill_both(keeper(), processes(SERVING)[0]))
     assert "The spawner and its keeper have ended" in said
     with pytest.raises(BusError, match="The spawner has ended; restart the service"):
         alice.new_tunnel(profile)
@@ -255,10 +258,7 @@ def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
 
 def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> None:
     alice = lab.connection("alice")
-    first, second = resolvers()
-    os.kill(second, signal.SIGSTOP)
-    for pid in (first, second):
-        kill_and_wait(pid, signal.SIGKILL)
+    kill_both(*resolvers())
     named = alice.new_tunnel(alice.import_profile("named", lab.profile(remotes=[f"vpn.example {PORT}"])))
     alice.session(named, "Connect")
     service.process.wait_line("the resolver has ended; restart the service")
