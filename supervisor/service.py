@@ -25,9 +25,10 @@ from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
 from .network.lock_rules import Terms as LockTerms
-from .network.redirecting import Terms
+from .network.redirections import Terms
 from .network.rules import Numbers
 from .rejoining import Rejoining
+from .rights import Rights
 from .service_manager import ServiceManager
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
@@ -35,6 +36,7 @@ from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
+from .services.seats import Seats
 from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
 from .sessions.context import SessionContext
@@ -87,17 +89,19 @@ class Service:
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
+        self._rights = Rights(options.rights, Seats(connection).active)
         try:
             self._network = Network(
                 options.runtime_dir / "devices",
                 self._log,
                 prepared.tun_directory,
+                prepared.ipv6_settings,
                 public_networks=options.public_networks == "allow",
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
-                    who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    while_not_connected=options.while_not_connected,
                 ),
                 lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
             )
@@ -108,8 +112,9 @@ class Service:
                 self._network.name_servers,
                 options.runtime_dir / "names",
                 self._processes.name_setter,
+                self._processes.resolver,
                 prepared.dns,
-                options.dns,
+                self._rights,
             )
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
@@ -135,7 +140,8 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
-            resolver=self._processes.resolver,
+            lookups=self._name_service.lookups,
+            rights=self._rights,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,
@@ -161,7 +167,9 @@ class Service:
             providers=prepared.providers,
             failures=self._failures,
         )
-        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
+        before_sleep = self._manager.before_sleep
+        self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
+        before_sleep.wanted = self._sleep.want
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(
             options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
@@ -306,6 +314,8 @@ class Service:
         """Whoever stops the service wants the machine's network back."""
         self._log.info("Asked to end: disconnecting all sessions")
         await self._manager.disconnect_all()
+        if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
         try:
             await self._network.kill_switch.end(lambda _: True, "the service is stopped")
         except SystemFailure as error:

@@ -4,11 +4,13 @@ They are no overrides: front-ends of OpenVPN 3 Linux refuse a profile with overr
 """
 
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
 from ..redirect import ProfileWhileNotConnected
+
+OnResume = Literal["reconnect", "pause", "disconnect"]
 
 
 class InvalidSetting(Exception):
@@ -46,9 +48,15 @@ SETTINGS: dict[str, Setting] = {
         default="default",
         choices=get_args(ProfileWhileNotConnected),
     ),
+    "on-resume": Setting(
+        "what becomes of the session when the machine sleeps: it connects anew afterwards (reconnect), or is paused or "
+        "ended before (pause, disconnect)",
+        default="reconnect",
+        choices=get_args(OnResume),
+    ),
     "kill-switch": Setting(
-        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the session "
-        "is not connected, and when it has failed"
+        "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the "
+        "session is not connected, and when it has failed"
     ),
 }
 
@@ -59,6 +67,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, rename="kebab"):
     redirect_optional: bool = False
     dns_required: bool = False
     while_not_connected: ProfileWhileNotConnected = "default"
+    on_resume: OnResume = "reconnect"
     kill_switch: bool = False
 
 

@@ -71,8 +71,7 @@ class Callers:
 
     async def _ask(self, name: str) -> Caller:
         try:
-            # Not GetConnectionCredentials: to that, dbus-broker 37 adds a descriptor (ProcessFD), and disconnects a
-            # connection that takes none, as this one.
+            # Not GetConnectionCredentials: to that, dbus-broker 37 adds a descriptor (ProcessFD), which nobody wants.
             (uid,) = await self._connection.ask_bus("GetConnectionUnixUser", "s", name)
         except BusRefused as error:
             if error.name == _NO_OWNER:

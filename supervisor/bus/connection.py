@@ -143,7 +143,12 @@ class BusConnection(MessageBus):
         return self
 
     async def _authenticate(self) -> None:
-        await super()._authenticate()
+        # Calls may come with descriptors, which are read by a socket of ours: dbus-fast's reader is to know of none.
+        self._negotiate_unix_fd = True
+        try:
+            await super()._authenticate()
+        finally:
+            self._negotiate_unix_fd = False
         assert self._sock is not None
         self._link = self._sock
         self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)
@@ -301,12 +306,13 @@ class BusConnection(MessageBus):
         body: Iterable[Any] = (),
         *,
         deadline: float = BUS_CALL_DEADLINE,
+        serial: int = 0,
     ) -> list[Any]:
         """Call a method and return what it gives; `deadline` in seconds.
 
         Raises BusRefused for an error reply or none in time, BusLost.
         """
-        message = Message(destination, path, interface, member, signature=signature, body=list(body))
+        message = Message(destination, path, interface, member, signature=signature, body=list(body), serial=serial)
         try:
             async with asyncio.timeout(deadline):
                 reply = await self.call(message)
@@ -317,6 +323,20 @@ class BusConnection(MessageBus):
             text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise BusRefused(str(reply.error_name), text or str(reply.error_name))
         return list(reply.body)
+
+    async def ask_descriptor(
+        self, destination: str, path: str, interface: str, member: str, signature: str, body: Iterable[Any]
+    ) -> int:
+        """Call a method that gives a file descriptor, which the caller closes; as `ask`.
+
+        Raises BusRefused also if it gives none.
+        """
+        serial = self.next_serial()
+        with self.inbound.descriptors.of_reply(serial) as descriptors:
+            await self.ask(destination, path, interface, member, signature, body, serial=serial)
+            if not descriptors:
+                raise BusRefused(_NO_REPLY, f"{destination} gave no descriptor")
+            return descriptors.pop(0)
 
     def ask_bus(self, member: str, signature: str = "", *body: Any) -> Awaitable[list[Any]]:
         """Call a method of the bus itself, as `ask`."""

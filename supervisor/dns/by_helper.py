@@ -10,8 +10,9 @@ from ...policy.dns import MARK, DnsSettings, usable_in_file
 from ...policy.limits import MAX_RESOLV_CONF
 from ..network.operational import operational
 from ..workers.names_client import NameSetterClient
-from .backend import Backend, NamesInForce
-from .resolved import BUS_NAME, WRITTEN, Ask, exists, is_reverted, look
+from .backend import Backend
+from .resolved import BySystemdResolved
+from .resolved_bus import Ask, exists
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 _PARTS = Path("/run/resolvconf")  # in a directory of it, resolvconf(8) has what it was told
@@ -87,7 +88,7 @@ class ByResolvconf(ByHelper):
         await self.set(device, settings)
 
 
-class ResolvConf(ByHelper):
+class InFile(ByHelper):
     """Sets them in /etc/resolv.conf, which may have them still when the machine starts again."""
 
     def __init__(self, client: NameSetterClient) -> None:
@@ -120,25 +121,12 @@ def _are_first(settings: DnsSettings, text: str, *, alone: bool = False) -> bool
     return asked == ours if alone else asked[: len(ours)] == ours
 
 
-class ResolvedByHelper(Backend):
+class ResolvedByHelper(BySystemdResolved):
     """Sets name servers by systemd-resolved where there is no polkit, which would admit this process."""
 
-    name = "systemd-resolved"
-    by_domain = True
-    bus_name = BUS_NAME
-
     def __init__(self, client: NameSetterClient, ask: Ask) -> None:
+        super().__init__(ask)
         self._client = client
-        self._ask = ask
-
-    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
-        return await look(self._ask, device)
-
-    def files(self, device: str) -> tuple[Path, ...]:
-        return WRITTEN
-
-    async def is_gone(self, device: str, settings: DnsSettings) -> bool:
-        return await is_reverted(self._ask, device)
 
     async def set(self, device: str, settings: DnsSettings) -> None:
         await operational(device)

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import LogGroup
 from ...policy.dns import DnsSettings
 from ...policy.limits import DNS_DEADLINE
@@ -53,7 +52,6 @@ class Names:
         self,
         backend: Backend,
         because: str,
-        who: WhoseSessions,
         machine: MachineNameServers,
         journal: NamesJournal | None,
         log: Log,
@@ -62,13 +60,12 @@ class Names:
         self.on_notice: Callable[[str, str], None] = lambda session, text: None  # for the log of this session
         self.on_lost: Callable[[str, str], None] = lambda session, text: None  # this session can no longer do without
         self._backend, self._because = backend, because
-        self._who = who
         self._machine = machine
         self._journal = journal
         self._log = log
         self._claims = NameClaims()
         self._devices: dict[str, _Device] = {}
-        self._refused: dict[str, tuple[str, str]] = {}  # by device: what its session does not get, and why
+        self._refused: dict[str, tuple[str, str]] = {}  # by device: what its session is not to have, and why
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # One request of each user at a time: nobody waits for many of another's.
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -94,13 +91,12 @@ class Names:
 
     def lacks(self, device: str) -> list[tuple[str, str]]:
         """What a device's session wants and does not have, each with the reason."""
-        if device in self._refused:
-            return [self._refused[device]]
+        refused = [self._refused[device]] if device in self._refused else []
         known = self._devices.get(device)
         if known is None:
-            return []
+            return refused
         failed = [(_servers(known.grant.settings), known.failed)] if known.failed else []
-        return [*known.grant.waits, *failed]
+        return [*refused, *known.grant.waits, *failed]
 
     async def recover(self) -> list[str]:
         """Give back what an earlier instance left behind; for which devices.  To be called first."""
@@ -124,40 +120,63 @@ class Names:
 
     def prepare(self, device: str) -> None:
         """A session begins with this device."""
-        if self._who != "refuse":
-            self._backend.prepare(device)
+        self._backend.prepare(device)
 
     async def apply(
-        self, device: str, session: str, owner: int, wanted: DnsSettings | None, *, required: bool = False
+        self,
+        device: str,
+        session: str,
+        owner: int,
+        wanted: DnsSettings | None,
+        *,
+        required: bool = False,
+        refused: str = "",
+        narrowed: str = "",
     ) -> list[str]:
         """Set a session's name servers, in place of those set before; returns warnings for the user.
 
-        With `required`, raises SystemFailure instead, and nothing is set any more.
+        `refused` is why its owner may not set any, `narrowed` why not for all names; "" who may.  With `required`,
+        raises SystemFailure instead, and nothing is set any more.
         """
-        warnings = await self._apply(device, session, owner, wanted, required)
+        warnings = await self._apply(device, session, owner, wanted, required, refused, narrowed)
         if required and warnings:
             await self.clear(device)
             raise NamesMissing(warnings)
         return warnings
 
     async def _apply(
-        self, device: str, session: str, owner: int, wanted: DnsSettings | None, required: bool
+        self,
+        device: str,
+        session: str,
+        owner: int,
+        wanted: DnsSettings | None,
+        required: bool,
+        refused: str,
+        narrowed: str,
     ) -> list[str]:
         if wanted is None:
             await self.clear(device)
             return []
-        if reason := self._refusal(owner, wanted):
+        if narrowed and not (wanted.domains and self._backend.by_domain):
+            refused = refused or narrowed
+        if reason := refused or self._refusal(wanted):
             await self.clear(device)
             self._refused[device] = _servers(wanted), reason
             return [f"{_servers(wanted)}: not used by this machine: {reason}"]
         self._refused.pop(device, None)
+        if narrowed:
+            wanted = msgspec.structs.replace(wanted, everything=False)
+            self._refused[device] = f"{_servers(wanted)} for all names", narrowed
         grant = self._claims.request(device, session, owner, wanted)
         for note in grant.notes:
             self._log.warn(note, group=LogGroup.NETCFG, session=session, user=owner)
         if (known := self._devices.get(device)) is None:
             known = self._devices[device] = _Device(session, owner, grant, required)
         known.grant = grant
-        warnings = [*grant.warnings, *await self._set(device)]
+        for_some = (
+            [f"{_servers(wanted)}: only for names in {', '.join(wanted.domains)}: {narrowed}"] if narrowed else []
+        )
+        warnings = [*for_some, *grant.warnings, *await self._set(device)]
         self._claims.give_up(device)
         self._grant_again()
         return warnings
@@ -189,10 +208,8 @@ class Names:
             self._devices[device].grant = grant
             self._start(self._set_late(device))
 
-    def _refusal(self, owner: int, wanted: DnsSettings) -> str:
-        """Why this user's session has no name servers; "" if it may have them."""
-        if self._who == "refuse" or (self._who == "root" and owner):
-            return f"the administrator does not let it (--dns {self._who})"
+    def _refusal(self, wanted: DnsSettings) -> str:
+        """Why these cannot be set; "" if they can."""
         if not self._backend.by_domain and not wanted.everything:
             return (
                 f"by {self._backend.name} they could only be used for all names, which takes the override "

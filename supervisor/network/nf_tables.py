@@ -14,10 +14,12 @@ from itertools import count
 from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
 
-LOCAL_IN, FORWARD, LOCAL_OUT = 1, 2, 3  # hooks
-META_IIF, META_OIF, META_SKUID, META_NFPROTO, META_L4PROTO = 4, 5, 10, 15, 16
-CT_DIRECTION, CT_STATUS = 1, 2
-REPLY, DESTINATION_CHANGED = 1, 1 << 5  # a direction; a bit of the status (linux/netfilter/nf_conntrack_common.h)
+PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT = 0, 1, 2, 3  # hooks
+MANGLE = -150  # a priority: after the kernel has found a packet's connection, before addresses are translated
+META_MARK, META_IIF, META_OIF, META_SKUID, META_NFPROTO, META_L4PROTO = 3, 4, 5, 10, 15, 16
+CT_STATE, CT_DIRECTION, CT_STATUS, CT_MARK = 0, 1, 2, 3
+# A state, a direction, a bit of the status (linux/netfilter/nf_conntrack_common.h).
+NEW, REPLY, DESTINATION_CHANGED = 1 << 3, 1, 1 << 5
 FIRST_REGISTER = 8  # of 16 of four bytes each
 
 _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
@@ -25,8 +27,8 @@ _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEW_TABLE, DELETE_TABLE, _NEW_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE, _NEW_SET = (
-    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 6, 7, 8, 9)
+_NEW_TABLE, DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE, _NEW_SET, _DELETE_SET = (
+    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 5, 6, 7, 8, 9, 11)
 )
 _NEW_ELEMENTS, _GET_ELEMENTS, _DELETE_ELEMENTS, NEW_GENERATION = (_SUBSYSTEM << 8 | one for one in (12, 13, 14, 15))
 _REQUEST, _ACK, _DUMP, _CREATE, _APPEND = 0x1, 0x4, 0x300, 0x400, 0x800
@@ -52,12 +54,20 @@ def delete_table(name: str) -> bytes:
     return _message(DELETE_TABLE, 0, _text(1, name))
 
 
-def new_chain(table: str, name: str, hook: int = 0) -> bytes:
-    """A chain; without a hook, one that others jump to."""
+def new_chain(table: str, name: str, hook: int | None = None, *, kind: str = "filter", priority: int = 0) -> bytes:
+    """A chain; without a hook, one that others jump to.
+
+    One of kind "route" has packets whose mark it changes routed again.
+    """
     attributes = _text(1, table) + _text(3, name)
-    if hook:
-        attributes += _nest(4, _number(1, hook) + _number(2, 0)) + _text(7, "filter")
+    if hook is not None:
+        attributes += _nest(4, _number(1, hook) + _attribute(2, struct.pack("!i", priority))) + _text(7, kind)
     return _message(_NEW_CHAIN, _CREATE, attributes)
+
+
+def delete_chain(table: str, name: str) -> bytes:
+    """With its rules."""
+    return _message(_DELETE_CHAIN, 0, _text(1, table) + _text(3, name))
 
 
 def new_rule(table: str, chain: str, *expressions: bytes, comment: str = "") -> bytes:
@@ -82,6 +92,10 @@ def new_set(table: str, name: str, number: int, size: int, *, timeout: bool = Fa
     flags = _WITH_TIMEOUT if timeout else 0
     attributes = _text(1, table) + _text(2, name) + _number(3, flags) + _number(4, 0) + _number(5, size)
     return _message(_NEW_SET, _CREATE, attributes + _number(10, number))
+
+
+def delete_set(table: str, name: str) -> bytes:
+    return _message(_DELETE_SET, 0, _text(1, table) + _text(2, name))
 
 
 def add_elements(table: str, name: str, elements: Sequence[bytes], *, seconds: float = 0) -> list[bytes]:
@@ -134,8 +148,13 @@ def load_connection(key: int) -> bytes:
 
 def mask(bits: bytes) -> bytes:
     """Keep these bits of what was loaded."""
-    sizes = _number(1, FIRST_REGISTER) + _number(2, FIRST_REGISTER) + _number(3, len(bits))
-    return _expression("bitwise", sizes + _nest(4, _value(bits)) + _nest(5, _value(bytes(len(bits)))))
+    return _bits(bits, bytes(len(bits)))
+
+
+def _bits(kept: bytes, flipped: bytes) -> bytes:
+    """Keep some bits of what was loaded, then flip some."""
+    sizes = _number(1, FIRST_REGISTER) + _number(2, FIRST_REGISTER) + _number(3, len(kept))
+    return _expression("bitwise", sizes + _nest(4, _value(kept)) + _nest(5, _value(flipped)))
 
 
 def _payload(header: int, offset: int, size: int, register: int) -> bytes:
@@ -143,7 +162,40 @@ def _payload(header: int, offset: int, size: int, register: int) -> bytes:
 
 
 def equals(value: bytes) -> bytes:
-    return _expression("cmp", _number(1, FIRST_REGISTER) + _number(2, 0) + _nest(3, _value(value)))
+    return _compare(0, value)
+
+
+def _compare(operator: int, value: bytes) -> bytes:
+    return _expression("cmp", _number(1, FIRST_REGISTER) + _number(2, operator) + _nest(3, _value(value)))
+
+
+def differs(value: bytes) -> bytes:
+    return _compare(1, value)
+
+
+def has_bit(bit: int) -> list[bytes]:
+    """The number of four bytes that was loaded has this bit."""
+    return [mask(struct.pack("=I", bit)), differs(bytes(4))]
+
+
+def lacks_bit(bit: int) -> list[bytes]:
+    return [mask(struct.pack("=I", bit)), equals(bytes(4))]
+
+
+def mark_packet(bit: int) -> list[bytes]:
+    """Set a bit of the packet's mark."""
+    set_it = _expression("meta", _number(2, META_MARK) + _number(3, FIRST_REGISTER))
+    return [load_meta(META_MARK), _with_bit(bit), set_it]
+
+
+def mark_connection(bit: int) -> list[bytes]:
+    """Set a bit of the mark of the packet's connection."""
+    set_it = _expression("ct", _number(2, CT_MARK) + _number(4, FIRST_REGISTER))
+    return [load_connection(CT_MARK), _with_bit(bit), set_it]
+
+
+def _with_bit(bit: int) -> bytes:
+    return _bits(struct.pack("=I", ~bit & 0xFFFFFFFF), struct.pack("=I", bit))
 
 
 def between(first: int, last: int) -> list[bytes]:

@@ -38,7 +38,7 @@ class Processes:
         replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
         self.resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
         self.lookout.add_helper(helpers.serving_resolver, self.resolver.found_busy)
-        self.name_setter = NameSetterClient(helpers.names)
+        self.name_setter = NameSetterClient(helpers.names, self._name_setter_ended)
 
     def start(self) -> None:
         """Begin to watch.  Needs a running loop."""
@@ -81,3 +81,9 @@ class Processes:
     def _resolver_ended(self) -> None:
         text = "The resolver and its keeper have ended: sessions cannot look up names until the service is restarted"
         self._log.crit(text, group=LogGroup.BACKENDSTART)
+
+    def _name_setter_ended(self) -> None:
+        if self.name_setter.used and not self._leaving():
+            text = "The process that sets name servers and its keeper have ended: they stay as they are, and what they "
+            text += "were comes back when the service is restarted"
+            self._log.crit(text, group=LogGroup.BACKENDSTART)

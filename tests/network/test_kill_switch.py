@@ -11,14 +11,14 @@ import pytest
 
 from ..lab.auth_server import Deny
 from ..lab.connection import SESSIONS, SESSIONS_PATH, BusError
-from ..lab.network import CABLE
+from ..lab.network import CABLE, ip
 from ..lab.openvpn import PORT
-from ..lab.service import SERVICE_PROGRAM
+from ..lab.service import SERVICE_PROGRAM, Service, service_command
 from ..support.authentication import AUTH_FAILED, answer
-from ..support.lock import LOCK, TABLE, is_locked, remove_tables, rules_of, unlock
+from ..support.lock import LOCK, TABLE, is_locked, owned_table, remove_tables, rules_of, unlock
 from ..support.sessions import CONNECTED, FAILED, UserSession, kill, processes_of_sessions, until, wait_gone
 from .locked import Container, Inbound, Outgoing, flood, is_for
-from .world import CABLE2, FAR, FAR6, NEIGHBOUR, SERVERS, World
+from .world import CABLE2, FAR, FAR6, NEIGHBOUR, SERVER6, SERVERS, World
 
 BOTH = "redirect-gateway def1 ipv6"
 CLOSED = {FAR: "", FAR6: "", NEIGHBOUR: ""}
@@ -160,7 +160,7 @@ def test_the_service_is_killed(world: World) -> None:
 def test_the_service_leaves(world: World) -> None:
     """When it has nothing to do; the next one knows of the lock, and whoever stops it ends that."""
     server = world.server(BOTH)
-    world.start("--idle-exit", "0.02", "--connect-timeout", "1")
+    world.start("--idle-exit", "0.1", "--connect-timeout", "1")
     server.stop()
     session = begin(world)
     session.call("Connect")
@@ -171,6 +171,21 @@ def test_the_service_leaves(world: World) -> None:
     world.service.process.wait_line("still locked")
     assert ways(world) == CLOSED
     assert world.service.stop() == 0
+    assert ways(world) == OPEN
+
+
+def test_systemd_stops_the_service(world: World) -> None:
+    """Then it is the unit that ends the lock: systemd sends the same signal for a restart, and at the shutdown."""
+    world.server(BOTH)
+    lab = world.lab
+    as_unit = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "sh", *service_command(lab.service_directory)]
+    world.service = Service(lab.client_side, lab.bus, as_unit, lab.watcher)
+    world.service.wait_ready()
+    session = begin(world)
+    session.connect()
+    assert world.service.stop() == 0
+    assert ways(world) == CLOSED
+    assert not lab.as_user("root", [SERVICE_PROGRAM, "--unlock"]).returncode
     assert ways(world) == OPEN
 
 
@@ -338,6 +353,46 @@ def test_others_remove_it(world: World) -> None:
     session.call("Disconnect")
 
 
+def test_it_cannot_be_switched_on(world: World) -> None:
+    """The session fails, and has sent nothing; here the table's name is another program's."""
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    with owned_table(world.lab.client_side), world.lab.server_side.capture() as capture:
+        session.call("Connect")
+        assert "The kill switch cannot be switched on: nf_tables: " in session.wait(FAILED)[2]
+        assert world.way(FAR) == CABLE
+        assert not [frame for frame in capture.frames() if is_for(frame, SERVERS[0], PORT)]
+
+
+def test_what_keeps_the_machine_on_its_network(world: World) -> None:
+    """DHCP; a program of a user's gets no further by its ports."""
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    session.connect()
+    client = world.lab.client_side
+    with world.watched() as seen:
+        for user, port, goes in (("root", 68, True), ("alice", 6800, False)):
+            send = (
+                f"import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {port})); "
+                f"s.sendto(b'dhcp of {user}', ('{NEIGHBOUR}', 67))"
+            )
+            assert bool(client.run(["python3", "-c", send], user).returncode) is not goes
+            assert seen(f"dhcp of {user}".encode()) == (CABLE if goes else "")
+    disconnect(world, session)
+
+
+def test_neighbours_are_found(world: World) -> None:
+    world.lab.server(protocol="udp6", pushes=[BOTH], more=[f"local {SERVER6}"])
+    world.start()
+    session = begin(world, remotes=[f"{SERVER6} {PORT}"], protocol="udp6")
+    session.connect()
+    ip("-n", world.lab.client_side.name, "-6", "neigh", "flush", "dev", CABLE)
+    assert ways(world) == TUNNEL
+    disconnect(world, session)
+
+
 def test_who_may(world: World) -> None:
     world.server(BOTH)
     world.start("--kill-switch", "root")
@@ -356,6 +411,7 @@ def test_what_it_says(world: World) -> None:
         assert text.startswith("This machine is locked by a kill switch: nothing leaves it but by tunnels\n  alice")
         assert "`ovpnctl unlock` ends it, called by alice or root" in text
         assert ("locked 0" in text) is shows
+        assert world.lab.ovpnctl(user, "why").stdout.startswith("This machine is locked by a kill switch")
     refused = world.lab.ovpnctl("bob", "unlock")
     assert refused.returncode == 3
     assert "locked by alice, who can unlock it, as can root" in refused.stderr

@@ -11,8 +11,9 @@ LOCK = f"{SESSIONS}.lock"
 TABLE = "openvpn3-sessionmgr-lock"
 _NETLINK_NETFILTER = 12
 _TABLES, _CHAINS, _RULES, _SETS = 1, 4, 7, 10  # NFT_MSG_GET*
-_BATCH_BEGIN, _BATCH_END, _DELETE_TABLE = 0x10, 0x11, 10 << 8 | 2
-_REQUEST, _ACK, _DUMP = 1, 4, 0x300
+_BATCH_BEGIN, _BATCH_END, _NEW_TABLE, _DELETE_TABLE = 0x10, 0x11, 10 << 8, 10 << 8 | 2
+_REQUEST, _ACK, _DUMP, _CREATE = 1, 4, 0x300, 0x400
+_OWNED = 2  # NFT_TABLE_F_OWNER
 _DONE = 3  # NLMSG_DONE
 _HEADER = struct.Struct("=IHHII")
 
@@ -32,22 +33,35 @@ def remove_tables(namespace: Namespace, name: str = "") -> None:
     attribute = name.encode() + b"\0"
     attributes = struct.pack("=HH", 4 + len(attribute), 1) + attribute + bytes(-len(attribute) % 4) if name else b""
     family = 1 if name else 0  # NFPROTO_INET
-    body = struct.pack("!BBH", family, 0, 0) + attributes
-    edge = struct.pack("!BBH", 0, 0, 10)
+    with _link(namespace) as link:
+        _send(link, _DELETE_TABLE, family, attributes)
+
+
+def owned_table(namespace: Namespace) -> socket.socket:
+    """Make a table of that name that nobody else may change while the socket is open."""
+    attribute = TABLE.encode() + b"\0"
+    attributes = struct.pack("=HH", 4 + len(attribute), 1) + attribute + bytes(-len(attribute) % 4)
+    attributes += struct.pack("=HH", 8, 2) + struct.pack("!I", _OWNED)
     link = _link(namespace)
-    with link:
-        link.send(
-            _HEADER.pack(20, _BATCH_BEGIN, _REQUEST, 1, 0) + edge
-            + _HEADER.pack(16 + len(body), _DELETE_TABLE, _REQUEST | _ACK, 2, 0) + body
-            + _HEADER.pack(20, _BATCH_END, _REQUEST, 3, 0) + edge
-        )  # fmt: skip
-        data = link.recv(65536)
-        assert struct.unpack_from("=i", data, _HEADER.size)[0] == 0
+    _send(link, _NEW_TABLE, 1, attributes, _CREATE)
+    return link
 
 
 def unlock(user: BusClient, seconds: int = 0) -> None:
     """End the lock, or lift it for so long."""
     user.call(SESSIONS_PATH, LOCK, "Unlock", "u", seconds)
+
+
+def _send(link: socket.socket, kind: int, family: int, attributes: bytes, flags: int = 0) -> None:
+    """Send one change, and see that it is done."""
+    body = struct.pack("!BBH", family, 0, 0) + attributes
+    edge = struct.pack("!BBH", 0, 0, 10)
+    link.send(
+        _HEADER.pack(20, _BATCH_BEGIN, _REQUEST, 1, 0) + edge
+        + _HEADER.pack(16 + len(body), kind, _REQUEST | _ACK | flags, 2, 0) + body
+        + _HEADER.pack(20, _BATCH_END, _REQUEST, 3, 0) + edge
+    )  # fmt: skip
+    assert struct.unpack_from("=i", link.recv(65536), _HEADER.size)[0] == 0
 
 
 def _link(namespace: Namespace) -> socket.socket:

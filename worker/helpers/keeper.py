@@ -7,7 +7,6 @@ place: from then on it only waits, and another serves, forked from it on the sam
 import os
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -15,7 +14,6 @@ from collections.abc import Callable
 
 import prctl
 
-from ...ipc import helpers
 from ...ipc.channel import Channel
 from ...kernel import process
 from ...kernel.privileges import ConfinementError
@@ -26,6 +24,10 @@ _FORK_RETRY = 0.5  # seconds
 
 class KeeperGone(Exception):
     """The keeper has ended: the process that serves is to take its place."""
+
+
+class ApartFailed(Exception):
+    """A process that was forked for one thing has not done it; the text says how it ended."""
 
 
 class Keeper:
@@ -87,25 +89,14 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
         anew = True
 
 
-def serve_each(requests: Channel, keeper: Keeper, serve_one: Callable[[], None], *, anew: bool, grace: float) -> None:
-    """Fork a process for each request, which confines itself, then reads and answers it.
-
-    Until the other end is closed.  So this process reads nothing, and can take its keeper's place.  Raises KeeperGone.
-    """
-    while True:
-        if anew:
-            requests.send(helpers.encode(helpers.ServesAnew()))
-        keeper.wait_for(requests)
-        if not requests.socket.recv(1, socket.MSG_PEEK):
-            return
-        child = os.fork()
-        if child == 0:
-            keeper.close()
-            end_with(serve_one)
-        status = _wait_for_end(child, grace)
-        anew = status != 0
-        if anew:
-            print(f"a helper {describe(status)}: it is asked again", file=sys.stderr, flush=True)
+def run_apart(body: Callable[[], None], stopped_grace: float) -> None:
+    """Run `body` in a process forked for it, and wait for its end; stopped ones as above.  Raises ApartFailed."""
+    child = os.fork()
+    if child == 0:
+        _go_on_alone()
+        end_with(body)
+    if status := _wait_for_end(child, stopped_grace):
+        raise ApartFailed(describe(status))
 
 
 def end_with(body: Callable[[], None]) -> None:
@@ -136,6 +127,9 @@ def _status_of(body: Callable[[], None]) -> int:
     except ConfinementError as error:
         print(f"openvpn3-service-sessionmgr: cannot confine a process: {error}", file=sys.stderr, flush=True)
         return ExitStatus.CONFINEMENT
+    except ApartFailed as error:
+        print(f"openvpn3-service-sessionmgr: a process {error}", file=sys.stderr, flush=True)
+        return ExitStatus.INTERNAL
     except BaseException:
         traceback.print_exc()
         return ExitStatus.INTERNAL

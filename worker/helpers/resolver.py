@@ -17,6 +17,7 @@ from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
+from .chosen_servers import ask_only
 from .keeper import Keeper, KeeperGone
 
 _MAX_LOOKUPS = MAX_LOOKUPS_PER_SESSION * MAX_SESSIONS
@@ -145,8 +146,10 @@ class _Resolver:
 
 
 def resolve(request: helpers.Lookup) -> helpers.LookupResult:
-    """Look up one name (getaddrinfo(3)), blocking; never raises."""
+    """Look up one name (getaddrinfo(3)), blocking; never raises.  Others than the machine's servers stay chosen."""
     try:
+        if request.servers is not None:
+            ask_only(request.servers, request.search)
         found = socket.getaddrinfo(request.host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) and error.strerror else str(error)

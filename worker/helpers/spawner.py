@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import prctl
 from msgspec.structs import replace
@@ -31,7 +32,7 @@ from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
 from . import name_servers, resolver
-from .keeper import Keeper, end_with, keep_serving, serve_each
+from .keeper import Keeper, end_with, keep_serving, run_apart
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
 _TITLE = "openvpn3-service-sessionmgr"
@@ -87,16 +88,18 @@ def _be_name_setter(setup: helpers.Setup, confinement: Confinement) -> None:
     confine.confine_name_setter()
     requests = _inherited_channel(helpers.NAMES_FD)
 
-    def set_in_file() -> None:
-        # Here, not before: resolv.conf may be another file by the time of the next request.
+    def answer_one() -> None:
+        name_servers.answer_one(requests, setup.name_setter, setup.bus)
+
+    def answer_confined() -> None:
+        # Each in a process of its own, since resolv.conf may be another file by the next time.
         confine.confine_to_resolv_conf(confinement)
-        name_servers.serve_one(requests, setup.name_setter, setup.bus)
+        answer_one()
 
     def serve(anew: bool, keeper: Keeper) -> None:
-        if setup.name_setter == "file":
-            serve_each(requests, keeper, set_in_file, anew=anew, grace=setup.stopped_grace)
-        else:
-            name_servers.serve(requests, keeper, setup.name_setter, setup.bus, anew=anew)
+        in_file = setup.name_setter == "file"
+        answer = partial(run_apart, answer_confined, setup.stopped_grace) if in_file else answer_one
+        name_servers.serve(requests, keeper, answer, anew=anew)
 
     keep_serving(title, serve, setup.stopped_grace)
 

@@ -1,11 +1,14 @@
 """Name servers of sessions that other programs take away: they are put back, and what those wrote is the machine's."""
 
+import contextlib
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ...lab.lab import Lab
@@ -15,12 +18,13 @@ from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.resolvconf import PROGRAM, Resolvconf
 from ...lab.service import Service
 from ...lab.surroundings import SHARED
-from ...support.sessions import UserSession, begin, until
+from ...support.sessions import CONNECTED, UserSession, begin, until
 
 LAN, TUNNEL = "192.0.2.80", "203.0.113.80"
 WWW = "www.example"
 BEFORE = f"# the administrator's\nnameserver {SERVER_ADDRESS}\nsearch lan.example\n"
 AFTER = f"# by another program\nsearch other.example\nnameserver {SERVER_ADDRESS}\n"
+SETTER = "openvpn3-service-sessionmgr: name setter"
 SAID = f"name server {TUNNEL_ADDRESS}: another program took it away, and it has been put back"
 
 
@@ -189,3 +193,45 @@ def test_a_link_of_resolved_that_is_reverted(lab: Lab) -> None:
     until(lambda: place.address == TUNNEL)
     place.end()
     assert place.address == LAN
+
+
+def setters() -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[:1] == [SETTER]]
+
+
+@pytest.mark.parametrize("which", ["keeper", "serving"])
+def test_a_process_that_writes_it_is_killed(lab: Lab, which: str) -> None:
+    """Again and again, when each has been replaced."""
+    place = Place(lab, BEFORE)
+    for _ in range(3):
+        until(lambda: len(setters()) == 2)
+        [keeper] = [one for one in setters() if one.ppid() == place.service.process.pid]
+        [serving] = keeper.children()
+        (keeper if which == "keeper" else serving).kill()
+        OF_RESOLV_CONF.write_text(AFTER)
+        until(lambda: place.address == TUNNEL)
+    assert place.session.minors[-1] == CONNECTED
+    place.end()
+    assert OF_RESOLV_CONF.read_text() == AFTER
+    place.service.process.signal(signal.SIGTERM)
+    place.service.process.wait()
+    until(lambda: not setters())
+
+
+def test_all_of_the_processes_that_write_it_are_killed(lab: Lab) -> None:
+    place = Place(lab, BEFORE)
+
+    def are_killed() -> bool:
+        for one in setters():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        return not setters()
+
+    until(are_killed)
+    place.service.process.wait_line("The process that sets name servers and its keeper have ended: ")
+    place.end()
+    assert place.address != LAN
+    place.service.process.signal(signal.SIGTERM)
+    place.service.process.wait()
+    lab.supervisor().process.wait_line("Gave back the name servers that an earlier instance had set for tun0")
+    assert OF_RESOLV_CONF.read_text() == BEFORE
