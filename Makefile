@@ -30,15 +30,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
-<<<<<<< HEAD
-  incumbent-trees engine27-tree test-engine27 comparison fuzz mutants siege compatibility exposure clean
-=======
-<<<<<<< HEAD
-  incumbent-trees fuzz mutants siege faults compatibility exposure clean
-=======
-  incumbent-trees engine27-tree test-engine27 fuzz mutants siege compatibility exposure clean
->>>>>>> main
->>>>>>> faults
+  incumbent-trees engine27-tree test-engine27 comparison fuzz mutants siege faults compatibility exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -174,14 +166,12 @@ siege: test-setup ## an hour of attack by five users on 300 connections: does al
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.siege.run $(if $(SEED),--seed=$(SEED)) \
 	  $(if $(MINUTES),--minutes=$(MINUTES)) $(if $(BUS),--bus=$(BUS))
 
-<<<<<<< HEAD
 faults: test-setup ## everything that can fail, at each point of a session's life, then ROUNDS=200 at random; SEED= (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.faults.run $(if $(SEED),--seed=$(SEED)) \
 	  $(if $(ROUNDS),--rounds=$(ROUNDS)) $(if $(ONLY),--only='$(ONLY)')
-=======
+
 engine27-tree: $(TEST_READY)
 	@$(LAB).engine27
->>>>>>> main
 
 incumbent-trees: setup
 	@$(LAB).incumbent_tree
