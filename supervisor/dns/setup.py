@@ -1,5 +1,6 @@
 """The name servers of sessions, made ready when the service starts."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from dbus_fast import Message, MessageType
@@ -37,11 +38,11 @@ class NameService:
         self._who = who
         self.names = Names(self._backend, choice.reason, who, machine, NamesJournal(journal), log)
 
-    async def start(self) -> None:
-        """Say what is used, and watch whether it starts anew.  Raises BusLost."""
+    async def start(self, going_on: Container[str] = ()) -> None:
+        """Say what is used, and watch whether it starts anew; `going_on` as in Names.recover.  Raises BusLost."""
         whose = {"any": "", "root": ", for sessions of root only", "refuse": ", but --dns=refuse"}[self._who]
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
-        for device in await self.names.recover():
+        for device in await self.names.recover(going_on):
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
         if not self._backend.bus_name:
             return

@@ -47,6 +47,17 @@ class Firewall:
 
     def __init__(self) -> None:
         self._rules = Rules()
+        self._held = False  # the rules of an earlier instance stay as they are
+
+    def hold(self) -> None:
+        """Leave what an earlier instance has set in place, until `release`: nobody gets through meanwhile."""
+        self._held = True
+
+    def release(self) -> None:
+        """Have the rules be those that were asked for since `hold`."""
+        if self._held:
+            self._held = False
+            nft.send(_replace(TABLE, self._rules) if self._rules.needed else _remove(TABLE))
 
     def protect(self, uids: range) -> None:
         """Reject what processes of `uids` send to this machine."""
@@ -62,7 +73,7 @@ class Firewall:
         if before == now:
             return
         rules = msgspec.structs.replace(self._rules, guards=dict(addresses))
-        if self._rules.needed and rules.needed:
+        if self._rules.needed and rules.needed and not self._held:
             gone = _elements(nft.delete_elements, TABLE, dict(before - now))
             come = _elements(nft.add_elements, TABLE, dict(now - before))
             try:
@@ -79,10 +90,12 @@ class Firewall:
         self._set(Rules())
 
     def _set(self, rules: Rules) -> None:
-        if rules.needed:
+        if self._held:
+            pass
+        elif rules.needed:
             nft.send(_replace(TABLE, rules))
         elif self._rules.needed:
-            nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
+            nft.send(_remove(TABLE))
         self._rules = rules
 
 
@@ -91,6 +104,10 @@ def probe(uids: range) -> None:
     name = f"{TABLE}-{os.getpid()}"
     guards = {Host(version, 1): Guard((), _LOOPBACK_INDEX) for version in _FAMILY}
     nft.send([*_replace(name, Rules(uids, frozenset(), guards)), nft.delete_table(name)])
+
+
+def _remove(table: str) -> list[bytes]:
+    return [nft.new_table(table), nft.delete_table(table)]
 
 
 def _replace(table: str, rules: Rules) -> list[bytes]:

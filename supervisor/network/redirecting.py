@@ -65,6 +65,8 @@ class Redirecting:
         self._routing = PolicyRouting(journal, log, terms.numbers)
         self._ways = WaysOut()
         self._changes_of_wishes = 0  # so far
+        self._places: dict[int, int] = {}  # by device, of sessions that an earlier instance had
+        self._spares = False  # what nobody wants: it may be of one that has not asked again yet
 
     @property
     def waiting(self) -> bool:
@@ -75,6 +77,27 @@ class Redirecting:
     def sessions(self) -> list[str]:
         """Whose traffic it is about."""
         return [holder.entry.session for holder in self._holders.values()]
+
+    # What an earlier instance has set
+
+    def take_over(self, entry: RulesEntry) -> bool:
+        """Spare it until `inherited`, if it has the same numbers; whether that is so.  Raises SystemFailure."""
+        numbers = self._terms.numbers
+        if entry.numbers != numbers:
+            return False
+        for route in self._routing.take_over(entry):
+            if route.device and route.table - numbers.table < MAX_REDIRECTING:
+                self._places[route.device] = route.table - numbers.table
+        self._spares = True
+        return True
+
+    def inherited(self) -> None:
+        """Whoever wants any of it has asked for it again."""
+        self._places.clear()
+        if self._spares:
+            self._spares = False
+            self._changes_of_wishes += 1
+            self._remove()
 
     # Who gets it
 
@@ -99,9 +122,10 @@ class Redirecting:
             self._holders[name].redirect = redirect
         else:
             self._waiting.pop(name, None)
-            taken = {holder.place for holder in self._holders.values()}
-            place = next(place for place in range(MAX_REDIRECTING) if place not in taken)
-            self._holders[name] = _Holder(entry, owner, redirect, place)
+            taken = {holder.place for holder in self._holders.values()} | {*self._places.values()}
+            free = (place for place in range(MAX_REDIRECTING) if place not in taken)
+            had = self._places.pop(entry.index, None)
+            self._holders[name] = _Holder(entry, owner, redirect, next(free) if had is None else had)
 
     def _obstacle(self, name: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
@@ -241,8 +265,9 @@ class Redirecting:
 
     def _plan(self, holder: _Holder | None) -> Iterator[Callable[[], None]]:
         """The requests that make what is set what is to be; they hold as long as nothing else changes either."""
-        kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
-        yield from self._routing.removals(self._wanted_rules(), kept)
+        if not self._spares:
+            kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
+            yield from self._routing.removals(self._wanted_rules(), kept)
         if holder is None:
             return
         ipv6 = any(host.version == 6 for host in self._ways.addresses)

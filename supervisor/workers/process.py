@@ -13,7 +13,7 @@ from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
 from ...policy.limits import ANSWER_DEADLINE, CLOSED_GRACE, LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import ProtocolViolation
-from .reap import Reaper
+from .reap import NoChild, Reaper
 
 _FRAMES_AT_ONCE = 16  # read before others get the loop
 _LAST_FRAMES = LOG_CREDIT + 64  # read of a worker that has ended
@@ -70,8 +70,17 @@ class WorkerProcess:
     waits in its own send call.
     """
 
-    def __init__(self, pid: int, pidfd: int, channel: Channel, reaper: Reaper, listener: WorkerListener) -> None:
-        """Owns `pidfd` and `channel` from now on."""
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        channel: Channel,
+        reaper: Reaper | NoChild,
+        listener: WorkerListener,
+        *,
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Owns `pidfd` and `channel` from now on; `first` is awaited as if it were the answer to a frame."""
         self.pid = pid
         self.alive = True
         self.ended = asyncio.Event()
@@ -87,7 +96,10 @@ class WorkerProcess:
         self._second = 0.0  # when the second began that frames are counted in
         self._frames = 0
         reaper.watch(pid, self._reaped, self._stays_stopped)
-        self._resume_reading()
+        if first is None:
+            self._resume_reading()
+        else:
+            self._be_busy(first())
 
     def send(self, message: messages.ToWorker, *descriptors: int) -> None:
         """Send a message; a worker that does not read breaks the rules, one that has ended is left to its end."""
@@ -194,9 +206,12 @@ class WorkerProcess:
                 return
             if pending is not None:
                 self._stop_reading()
-                self._busy = asyncio.ensure_future(pending)
-                self._busy.add_done_callback(self._handled)
+                self._be_busy(pending)
                 return
+
+    def _be_busy(self, pending: Awaitable[None]) -> None:
+        self._busy = asyncio.ensure_future(pending)
+        self._busy.add_done_callback(self._handled)
 
     def _receive(self) -> messages.ToSupervisor:
         packet = self._channel.receive()

@@ -137,15 +137,15 @@ class BareSession(Session):
             restart_on_failure=restart_on_failure,
         )
         self.state = state
-        self._runs.spec = empty_spec()
+        self.runs.spec = empty_spec()
         self.bare_run = self.bare_run_with(handshake_done)
         self.use_run(self.bare_run)
         if state in (State.DOWN, State.DOWN_PAUSED):
-            self._runs.present = None
+            self.runs.present = None
 
     def use_run(self, run: Run) -> None:
         """Have this one be the present run."""
-        self._runs.present = self._runs._latest = run
+        self.runs.present = self.runs._latest = run
 
     def bare_run_with(self, handshake_done: bool) -> BareRun:
         """A run of the session that has not begun to say anything but, if wanted, its hello."""

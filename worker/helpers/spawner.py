@@ -9,6 +9,7 @@ A worker is forked twice: A leaves the namespaces, so that its child B is the fi
 tells the supervisor about B and ends, whereby B becomes the supervisor's child (it is the subreaper, prctl(2)).
 """
 
+import contextlib
 import errno
 import gc
 import os
@@ -35,6 +36,7 @@ from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
+from ..session.loop import WorkerEnds
 from . import name_servers, resolver
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
@@ -185,12 +187,14 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
             return
         try:
             serial, uid, numbers = helpers.unpack_spawn(packet.data)
-            if uid not in uids or len(packet.descriptors) != 1 or not numbers <= set(range(len(staged))):
+            if uid not in uids or len(packet.descriptors) not in (1, 2) or not numbers <= set(range(len(staged))):
                 what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
                 raise BadFrame(f"a request for {what}")
-            with socket.socket(fileno=packet.take()) as worker_end:
-                shown = MountedProviders(staged, numbers)
-                failure = _spawn(requests, serial, uid, Channel(worker_end), confinement, shown)
+            with contextlib.ExitStack() as taken:
+                worker_end = taken.enter_context(socket.socket(fileno=packet.take()))
+                later = taken.enter_context(socket.socket(fileno=packet.take())) if packet.descriptors else None
+                ends = WorkerEnds(Channel(worker_end), later)
+                failure = _spawn(requests, serial, uid, ends, confinement, MountedProviders(staged, numbers))
             if failure:
                 _answer(requests, serial, -failure)
         except BadFrame as error:
@@ -200,7 +204,7 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
 
 
 def _spawn(
-    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: MountedProviders
+    requests: Channel, serial: int, uid: int, ends: WorkerEnds, confinement: Confinement, shown: MountedProviders
 ) -> int:
     """Make a worker, which answers the request by itself; an errno if there is none."""
     try:
@@ -208,13 +212,13 @@ def _spawn(
     except OSError as error:
         return error.errno or errno.EAGAIN
     if intermediate == 0:
-        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement, shown))
+        _end_with(lambda: _unshare_and_fork(requests, serial, uid, ends, confinement, shown))
     _, status = os.waitpid(intermediate, 0)
     return 0 if status == 0 else errno.ECHILD
 
 
 def _unshare_and_fork(
-    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: MountedProviders
+    requests: Channel, serial: int, uid: int, ends: WorkerEnds, confinement: Confinement, shown: MountedProviders
 ) -> None:
     try:
         if Layer.CGROUP in confinement.layers:
@@ -227,7 +231,7 @@ def _unshare_and_fork(
         return
     if pid == 0:
         requests.close()
-        loop.run(worker_end, confine.confine_worker(uid, serial, confinement, shown))
+        loop.run(ends, confine.confine_worker(uid, serial, confinement, shown))
         return
     _answer(requests, serial, pid, [os.pidfd_open(pid)])
 

@@ -1,0 +1,51 @@
+"""A counted flow of datagrams through a tunnel, as flow.py of the siege sends it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..lab.lab import ECHO_PORT, Lab
+from ..lab.network import Namespace
+from ..lab.processes import Process
+
+_PROGRAM = str(Path(__file__).parents[1] / "siege" / "flow.py")
+_ENDING = 60.0  # seconds: the last ones have their time
+
+
+class Flow:
+    """Datagrams from the client's machine to an address, and what became of them."""
+
+    def __init__(self, lab: Lab, address: str, per_second: int = 200) -> None:
+        assert lab._echo
+        side: Namespace = lab.client_side
+        self._process: Process = side.start("flow", ["python3", "-I", _PROGRAM, address, str(ECHO_PORT), str(per_second)], "alice")
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Of all so far."""
+        lines = [line for line in self._process.lines if line.startswith("{")]
+        return json.loads(lines[-1]) if lines else {"sent": 0}
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more have come back."""
+        before = self.counts["sent"]
+        while self.counts["sent"] < before + more:
+            self._process.wait_line(r"^\{", since=len(self._process.lines))
+
+    def stop(self) -> dict[str, Any]:
+        """End it; what has become of all."""
+        self._process.stop(_ENDING)
+        return self.counts
+
+
+@contextmanager
+def flowing(lab: Lab, address: str) -> Iterator[Flow]:
+    """A flow that has begun."""
+    flow = Flow(lab, address)
+    try:
+        flow.wait_for(1)
+        yield flow
+    finally:
+        flow.stop()
