@@ -134,7 +134,7 @@ class WorkerSnapshot(ToSupervisor, frozen=True):
     """How far a worker is: its second frame, or the last of what another supervisor is told that takes it over."""
 
     phase: str  # of its engine, "new" before it has a profile
-    request_number: int = 0  # of the latest numbered request that it has read
+    request_number: int  # of the latest numbered request that it has read
 
 
 class KeptProfile(ToSupervisor, frozen=True):

@@ -212,7 +212,7 @@ GOODBYE_GRACE = 2.0  # what the supervisor adds to that for the worker; beyond: 
 CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its process is gone; beyond: it is killed
 # a supervisor connected to a worker whose own is gone, until it has said hello, and read what it is told; beyond: the
 # worker waits for another one
-TAKEOVER_DEADLINE = 10.0
+TAKEOVER_DEADLINE = 5.0
 # all sessions of an instance that is gone, until they are taken over; beyond: those that are not yet are ended
 ADOPTION_DEADLINE = 20.0
 # a worker without a supervisor, until it looks whether its engine is connected; beyond: if it is not, it ends

@@ -40,7 +40,16 @@ class _NoJournal(SessionJournal):
     """Of workers that there are none of."""
 
     def __init__(self) -> None:
-        self._places = {}
+        pass
+
+    def keep(self, session: str, dossier: bytes) -> None:
+        pass
+
+    def forget(self, session: str) -> None:
+        pass
+
+    def remove(self, session: str) -> None:
+        pass
 
 
 def resolver_without_process() -> tuple[ResolverClient, Channel]:
@@ -80,6 +89,7 @@ def empty_spec() -> LaunchSpec:
     """What a worker is launched with that is never launched."""
     spec = LaunchSpec.__new__(LaunchSpec)
     spec.profile, spec.providers, spec.overrides, spec.reusable, spec.device = -1, frozenset(), (), True, ""
+    spec.digest = ""
     return spec
 
 

@@ -21,7 +21,7 @@ RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
 
 # The phases in which each message is acted upon; while STOPPING it is ignored, else it is against the protocol.
 ALLOWED = {
-    messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): {Phase.NEW},
+    messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): set(Phase),
     messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (), False, False): {
         Phase.NEW
     },

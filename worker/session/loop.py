@@ -72,7 +72,7 @@ class _Loop:
         self._watch_signals()
         self._watch(self._supervisor.fileno(), self._read_supervisor)
         self._session.uplink.tell(messages.WorkerHello(messages.MAJOR, messages.MINOR))
-        self._session.uplink.tell(messages.WorkerSnapshot(self._session.phase.name.lower()))
+        self._session.uplink.tell(messages.WorkerSnapshot(self._session.phase.name.lower(), 0))
         while not self._finished():
             left = [one for one in (self._timers.time_left(), self._takeover.timers.time_left()) if one is not None]
             for key, _ in self._selector.select(min(left, default=None)):

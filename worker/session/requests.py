@@ -34,7 +34,7 @@ def handle(session: WorkerSession, packet: Packet[memoryview]) -> None:
     permit = PERMITS[type(message)]
     if not session.handshake_done and not isinstance(message, messages.SupervisorHello):
         raise BadFrame(f"{type(message).__name__} before the hello")
-    if session.phase not in permit.phases or (session.handshake_done and isinstance(message, messages.SupervisorHello)):
+    if session.phase not in permit.phases:
         raise BadFrame(f"{type(message).__name__} in phase {session.phase.name}")
     if isinstance(message, messages.NUMBERED_REQUESTS):
         session.uplink.begin_request(message.request_number)
