@@ -61,6 +61,7 @@ class Adoption:
         self._lost = lost
         self._proven: list[_Proven] = []
         self._settled: list[asyncio.Event] = []
+        self._shown = asyncio.Event()
 
     async def prove(self) -> list[int]:
         """Take over all workers that can be; the process ids of those that were ended.  Raises OSError."""
@@ -177,6 +178,7 @@ class Adoption:
 
         async def settle() -> None:
             try:
+                await self._shown.wait()  # in the order in which they have begun to wait
                 await reconcile.reconcile(session, run, taken, unheard)
             finally:
                 settled.set()
@@ -215,7 +217,8 @@ class Adoption:
                 session.audience.forwards.go_on(found[one.receiver], one.level, one.path)
 
     async def settle(self) -> None:
-        """Wait until all are as they are to be, or it takes too long; then nothing is spared any more."""
+        """Begin, and wait until all are as they are to be, or it takes too long; then nothing is spared any more."""
+        self._shown.set()
         try:
             async with asyncio.timeout(ADOPTION_DEADLINE):
                 for settled in self._settled:

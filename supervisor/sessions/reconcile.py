@@ -74,15 +74,16 @@ async def reconcile(
     for message in taken.told:
         if (act := _FACTS.get(type(message))) is not None:
             act(session, run, message)
+    if (said := next((one for one in taken.told if type(one) in _LAST_WORDS), None)) is not None:
+        _over(session, run, said)
+        return
     if (wanted := _told(taken, messages.ApplyNetwork)) is not None:
         await reports.apply_network(session, run, wanted)
     else:
         await run.network.clear(keep=session.state not in (State.PAUSING, State.PAUSED))
     if not session.running:
         return
-    if (said := next((one for one in taken.told if type(one) in _LAST_WORDS), None)) is not None:
-        _over(session, run, said)
-    elif number < made:
+    if number < made:
         run.repeat_request()  # what comes of it, it will report
     else:
         _course(session, run, taken)

@@ -96,10 +96,11 @@ class WorkerProcess:
         self._second = 0.0  # when the second began that frames are counted in
         self._frames = 0
         reaper.watch(pid, self._reaped, self._stays_stopped)
+        self._first: asyncio.Future[None] | None = None
         if first is None:
             self._resume_reading()
         else:
-            self._be_busy(first())
+            self._first = self._be_busy(first())
 
     def send(self, message: messages.ToWorker, *descriptors: int) -> None:
         """Send a message; a worker that does not read breaks the rules, one that has ended is left to its end."""
@@ -209,9 +210,10 @@ class WorkerProcess:
                 self._be_busy(pending)
                 return
 
-    def _be_busy(self, pending: Awaitable[None]) -> None:
-        self._busy = asyncio.ensure_future(pending)
-        self._busy.add_done_callback(self._handled)
+    def _be_busy(self, pending: Awaitable[None]) -> asyncio.Future[None]:
+        self._busy = busy = asyncio.ensure_future(pending)
+        busy.add_done_callback(self._handled)
+        return busy
 
     def _receive(self) -> messages.ToSupervisor:
         packet = self._channel.receive()
@@ -249,6 +251,10 @@ class WorkerProcess:
             self._loop.call_soon(tell, reason)
 
     def _reaped(self, how: str) -> None:
+        if self._first is not None and not self._first.done():
+            # It has told why before.
+            self._first.add_done_callback(lambda _: self._reaped(how))
+            return
         try:
             self.cancel_busy()
             self._stop_reading()

@@ -1,32 +1,33 @@
-"""A counted flow of datagrams through a tunnel, as flow.py of the siege sends it."""
+"""A counted flow of datagrams through a tunnel, sent by the siege's flow.py."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..lab.lab import ECHO_PORT, Lab
-from ..lab.network import Namespace
-from ..lab.processes import Process
 
 _PROGRAM = str(Path(__file__).parents[1] / "siege" / "flow.py")
 _ENDING = 60.0  # seconds: the last ones have their time
+_PER_SECOND = 200
 
 
 class Flow:
     """Datagrams from the client's machine to an address, and what became of them."""
 
-    def __init__(self, lab: Lab, address: str, per_second: int = 200) -> None:
-        assert lab._echo
-        side: Namespace = lab.client_side
-        self._process: Process = side.start("flow", ["python3", "-I", _PROGRAM, address, str(ECHO_PORT), str(per_second)], "alice")
+    def __init__(self, lab: Lab, address: str) -> None:
+        lab.echo(address, b"ready")
+        program = [sys.executable, "-I", _PROGRAM, address, str(ECHO_PORT), str(_PER_SECOND)]
+        self._process = lab.client_side.start("flow", program, "alice")
 
     @property
     def counts(self) -> dict[str, Any]:
         """Of all so far."""
         lines = [line for line in self._process.lines if line.startswith("{")]
-        return json.loads(lines[-1]) if lines else {"sent": 0}
+        counts: dict[str, Any] = json.loads(lines[-1]) if lines else {"sent": 0}
+        return counts
 
     def wait_for(self, more: int) -> None:
         """Wait until so many more have come back."""
