@@ -97,6 +97,23 @@ class World:
             sorted(line.split(" valid_lft")[0] for one in shown for line in one.splitlines() if "fe80" not in line)
         )
 
+    @contextlib.contextmanager
+    def changes(self) -> Iterator[Callable[[], bytes]]:
+        """A function that gives what has changed of what the kernel routes by, one thing at a time; b"" for nothing."""
+        with self._client.entered():
+            events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        with events:
+            # Addresses, routes and rules, of both versions (RTMGRP_…, rtnetlink(7)).
+            events.bind((0, 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18))
+
+            def received() -> bytes:
+                try:
+                    return events.recv(65536)
+                except BlockingIOError:
+                    return b""
+
+            yield received
+
     def check_unchanged(self) -> None:
         """Wait until it routes as it did in the beginning; a device goes after the answer to Disconnect."""
         until = time.monotonic() + DEADLINE
