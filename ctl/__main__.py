@@ -10,6 +10,7 @@ from .config_acl import config_acl
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
+from .exec_command import exec_command
 from .exits import CommandError, CommandExit, help_epilog
 from .inspect_command import inspect_session
 from .log_command import log
@@ -19,6 +20,7 @@ from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
 from .session_start import session_start
 from .status_command import status
+from .unlock_command import unlock
 from .why_command import why
 
 
@@ -27,8 +29,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, inspect, status and why.  Results go to standard output,
-    messages to standard error.
+    The subcommands are those of openvpn3, plus check, exec, inspect, status, unlock and why.  Results go to standard
+    output, messages to standard error.
     """
 
 
@@ -46,8 +48,10 @@ for command in (
     session_acl,
     session_auth,
     session_stats,
+    exec_command,
     status,
     inspect_session,
+    unlock,
     why,
     log,
 ):

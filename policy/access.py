@@ -1,7 +1,6 @@
 """Who may call what: the caller as the bus identifies it, and the rules that a row of an interface table names."""
 
 from enum import Enum
-from typing import Literal
 
 import msgspec
 
@@ -49,9 +48,6 @@ def sees(caller: Caller, acl: Acl | None, service_uid: int) -> bool:
 def is_guest(uid: int, acl: Acl) -> bool:
     """Whether a user who may use an object is neither its owner nor root: bounds on all guests together spare those."""
     return uid not in (0, acl.owner)
-
-
-WhoseSessions = Literal["any", "root", "refuse"]  # that may change what is everybody's; "refuse": nobody's
 
 
 class Who(Enum):

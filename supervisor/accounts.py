@@ -39,6 +39,7 @@ async def account_id(name: str, user: int) -> int:
 
 _under_way: Counter[int] = Counter()  # threads by the user they ask for
 _counting = threading.Lock()
+_waiting = set[asyncio.Future[None]]()  # for one of these threads to end
 
 
 def _begin(user: int) -> bool:
@@ -56,18 +57,33 @@ def _end(user: int) -> None:
             del _under_way[user]
 
 
+async def _begin_in_turn(user: int) -> None:
+    while not _begin(user):
+        ended = asyncio.get_running_loop().create_future()
+        _waiting.add(ended)
+        try:
+            await ended
+        finally:
+            _waiting.discard(ended)
+
+
+def _tell_waiting() -> None:
+    for ended in _waiting:
+        if not ended.done():
+            ended.set_result(None)
+
+
 async def look_up(ask: Callable[[], T], user: int) -> T:
     """The result of `ask`, run in a thread of its own: one that hangs does not delay other work or the service's end.
 
-    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, or at once if too many threads hang, of all users or of
-    this one.
+    Raises what it raises; TimeoutError after ACCOUNT_DEADLINE, in which it may have waited for other look-ups, of all
+    users or of this one.
     """
-    if not _begin(user):
-        raise TimeoutError
     loop = asyncio.get_running_loop()
     found: asyncio.Future[T] = loop.create_future()
 
     def settle(outcome: Callable[[], None]) -> None:
+        _tell_waiting()
         if not found.done():
             outcome()
 
@@ -83,6 +99,7 @@ async def look_up(ask: Callable[[], T], user: int) -> T:
         with suppress(RuntimeError):  # the service has ended meanwhile
             loop.call_soon_threadsafe(settle, outcome)
 
-    threading.Thread(target=run, name="account look-up", daemon=True).start()
     async with asyncio.timeout(ACCOUNT_DEADLINE):
+        await _begin_in_turn(user)
+        threading.Thread(target=run, name="account look-up", daemon=True).start()
         return await found

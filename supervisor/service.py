@@ -24,15 +24,20 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
-from .network.redirecting import Terms
+from .network.lock_rules import Terms as LockTerms
+from .network.redirections import Terms
 from .network.rules import Numbers
+from .rejoining import Rejoining
+from .rights import Rights
+from .service_manager import ServiceManager
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
-from .services.service_manager import is_restarted
+from .services.seats import Seats
+from .services.unit_job import is_restarted
 from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
 from .sessions.adoption import Adoption
@@ -65,6 +70,7 @@ class Service:
         self._connection = connection
         self._stop = asyncio.Event()
         self._hand_over = asyncio.Event()  # end, and leave the sessions to the next instance
+        self._service_manager = ServiceManager()
         connection.stall.report = self._log.warn
         self._callers = Callers(connection)
         self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
@@ -86,18 +92,21 @@ class Service:
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
+        self._rights = Rights(options.rights, Seats(connection).active)
         try:
             self._network = Network(
                 options.runtime_dir / "devices",
                 self._log,
                 prepared.tun_directory,
+                prepared.ipv6_settings,
                 public_networks=options.public_networks == "allow",
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
-                    who=options.redirect,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    while_not_connected=options.while_not_connected,
                 ),
+                lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
             self._name_service = NameService(
@@ -106,8 +115,9 @@ class Service:
                 self._network.name_servers,
                 options.runtime_dir / "names",
                 self._processes.name_setter,
+                self._processes.resolver,
                 prepared.dns,
-                options.dns,
+                self._rights,
             )
         except OSError as error:
             raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
@@ -133,7 +143,8 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
-            resolver=self._processes.resolver,
+            lookups=self._name_service.lookups,
+            rights=self._rights,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,
@@ -160,9 +171,16 @@ class Service:
             providers=prepared.providers,
             failures=self._failures,
         )
-        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
+        before_sleep = self._manager.before_sleep
+        self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
+        before_sleep.wanted = self._sleep.want
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
-        self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
+        self._idle = IdleTimer(
+            options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
+        )
+        rejoined = (self._named, self._callers.start, self._name_service.rejoined, self._sleep.start)
+        given_up = IdleTimer(options.bus_wait, self._work)
+        self._rejoining = Rejoining(connection, self._log, self._names, rejoined, given_up)
 
     async def start(self) -> None:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
@@ -176,6 +194,7 @@ class Service:
         await self._names.claim()
         await self._lock.acquire()
         self._processes.start()
+        await self._named()
         await self._callers.start()
         self._callers.vanished(self._manager.caller_vanished)
         await self._failures.load()
@@ -190,10 +209,11 @@ class Service:
         self._log_service.start()
         await self._go_on()
         export_stubs(self._dispatcher, API_VERSION)
-        self._manager.on_fewer = self._log_service.on_change = self._idle.look
+        self._manager.on_fewer = self._log_service.on_change = self._less_work
         gc.freeze()
         self._dispatcher.open()
         self._idle.look()
+        self._service_manager.ready()
         self._log.info(
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
@@ -209,9 +229,10 @@ class Service:
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
-                self._log.fatal(f"Connection to the bus lost ({self._connection.lost.result()}): ending all sessions")
-                await self._manager.disconnect_all()
-                return ExitStatus.BUS_LOST
+                status = await self._without_bus()
+                if status is not None:
+                    return status
+                continue
             try:
                 if reason is self._stop and await is_restarted(self._connection):
                     reason = self._hand_over
@@ -229,6 +250,7 @@ class Service:
 
     async def close(self) -> None:
         """Release all resources, the helpers last."""
+        self._service_manager.ending()
         await self._failures.close()
         self._dispatcher.close()
         self._connection.close()
@@ -249,6 +271,7 @@ class Service:
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
             for device in await self._adoption.inherit():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
+            await self._network.kill_switch.recover()
         except (OSError, SystemFailure) as error:
             self._log.error(f"Cleaning up after an earlier instance failed: {error}")
 
@@ -303,13 +326,12 @@ class Service:
         A call that the bus delivers later starts the next instance; so none is lost.
         """
         if for_good:
-            self._log.info("Asked to end: disconnecting all sessions")
-            await self._manager.disconnect_all()
+            await self._end_all()
         self._lock.leaving()
         await self._names.release()
-        # A call that came meanwhile has started a session, or may: stay, unless another instance has the names by now.
-        came = not for_good and (self._work() or self._dispatcher.busy)
-        if came and not await self._names.own():
+        # A call came meanwhile: stay, unless another instance has the names by now.
+        came = self._idle.called_since or self._work() or self._dispatcher.busy
+        if not for_good and came and not await self._names.own():
             self._lock.staying()
             self._idle.restart()
             return False
@@ -322,8 +344,44 @@ class Service:
         await self._connection.drain()
         await self._connection.round_trip()
         if not for_good:
-            self._log.verb1("Idle: no session for a while; ending")
+            self._log.verb1("Idle: no session and no call for a while; ending")
         return True
+
+    async def _end_all(self) -> None:
+        """Whoever stops the service wants the machine's network back."""
+        self._log.info("Asked to end: disconnecting all sessions")
+        await self._manager.disconnect_all()
+        if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
+        try:
+            await self._network.kill_switch.end(lambda _: True, "the service is stopped")
+        except SystemFailure as error:
+            self._log.error(f"The kill switch cannot be switched off: {error}", group=LogGroup.NETCFG)
+
+    async def _without_bus(self) -> ExitStatus | None:
+        """Keep the sessions until the bus is back; a status if this process is to end before."""
+        self._log.error(f"Connection to the bus lost ({self._connection.lost.result()}); sessions go on")
+        self._service_manager.status("The bus is away; sessions go on")
+        self._dispatcher.disconnected()
+        self._callers.forget()
+        if await self._rejoining.joined(self._stop):
+            self._log.info("The bus is joined again")
+            self._service_manager.status("Serving")
+            self._idle.restart()
+            return None
+        if self._stop.is_set():
+            await self._end_all()
+            return ExitStatus.OK
+        self._log.fatal(f"The bus is not back after {self._options.bus_wait:g} s without a session: ending")
+        return ExitStatus.BUS_LOST
+
+    def _less_work(self) -> None:
+        self._idle.look()
+        self._rejoining.less_work()
+
+    async def _named(self) -> None:
+        """This process has a name on the bus, perhaps another one than before."""
+        self._log.bus_name = self._connection.unique_name or ""
 
     def _work(self) -> int:
         """What keeps the service running: sessions, and attached services, which log through it."""

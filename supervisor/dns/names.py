@@ -6,11 +6,11 @@ Name servers that cannot be had are a warning, or end the session that cannot do
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Container, Coroutine, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import LogGroup
 from ...policy.dns import DnsSettings
 from ...policy.limits import DNS_DEADLINE
@@ -20,6 +20,7 @@ from ..network.name_servers import MachineNameServers
 from .backend import Backend, NamesInForce
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
+from .put_back import PutBack
 
 _LOST = "lost"  # stands for a device of before the machine started
 
@@ -41,6 +42,7 @@ class _Device(msgspec.Struct):
     touched: bool = False  # something may be set
     in_force: bool = False  # all of it is
     failed: str = ""  # why it could not be set
+    taken: bool = False  # others have taken it away, and it is not back
 
 
 class Names:
@@ -50,7 +52,6 @@ class Names:
         self,
         backend: Backend,
         because: str,
-        who: WhoseSessions,
         machine: MachineNameServers,
         journal: NamesJournal | None,
         log: Log,
@@ -59,17 +60,17 @@ class Names:
         self.on_notice: Callable[[str, str], None] = lambda session, text: None  # for the log of this session
         self.on_lost: Callable[[str, str], None] = lambda session, text: None  # this session can no longer do without
         self._backend, self._because = backend, because
-        self._who = who
         self._machine = machine
         self._journal = journal
         self._log = log
         self._claims = NameClaims()
         self._devices: dict[str, _Device] = {}
-        self._refused: dict[str, tuple[str, str]] = {}  # by device: what its session does not get, and why
+        self._refused: dict[str, tuple[str, str]] = {}  # by device: what its session is not to have, and why
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # One request of each user at a time: nobody waits for many of another's.
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watch = PutBack(self._files, self._put_back, log)
 
     @property
     def backend(self) -> str:
@@ -90,13 +91,12 @@ class Names:
 
     def lacks(self, device: str) -> list[tuple[str, str]]:
         """What a device's session wants and does not have, each with the reason."""
-        if device in self._refused:
-            return [self._refused[device]]
+        refused = [self._refused[device]] if device in self._refused else []
         known = self._devices.get(device)
         if known is None:
-            return []
+            return refused
         failed = [(_servers(known.grant.settings), known.failed)] if known.failed else []
-        return [*known.grant.waits, *failed]
+        return [*refused, *known.grant.waits, *failed]
 
     async def recover(self, going_on: Container[str] = ()) -> list[str]:
         """Give back what an earlier instance left behind; for which devices.  To be called first.
@@ -121,46 +121,70 @@ class Names:
         self._machine.inherit(device, [server.address for server in settings.servers])
 
     def close(self) -> None:
-        """Close the journal."""
+        """Watch nothing any more, and close the journal."""
+        self._watch.close()
         if self._journal is not None:
             self._journal.close()
 
     def prepare(self, device: str) -> None:
         """A session begins with this device."""
-        if self._who != "refuse":
-            self._backend.prepare(device)
+        self._backend.prepare(device)
 
     async def apply(
-        self, device: str, session: str, owner: int, wanted: DnsSettings | None, *, required: bool = False
+        self,
+        device: str,
+        session: str,
+        owner: int,
+        wanted: DnsSettings | None,
+        *,
+        required: bool = False,
+        refused: str = "",
+        narrowed: str = "",
     ) -> list[str]:
         """Set a session's name servers, in place of those set before; returns warnings for the user.
 
-        With `required`, raises SystemFailure instead, and nothing is set any more.
+        `refused` is why its owner may not set any, `narrowed` why not for all names; "" who may.  With `required`,
+        raises SystemFailure instead, and nothing is set any more.
         """
-        warnings = await self._apply(device, session, owner, wanted, required)
+        warnings = await self._apply(device, session, owner, wanted, required, refused, narrowed)
         if required and warnings:
             await self.clear(device)
             raise NamesMissing(warnings)
         return warnings
 
     async def _apply(
-        self, device: str, session: str, owner: int, wanted: DnsSettings | None, required: bool
+        self,
+        device: str,
+        session: str,
+        owner: int,
+        wanted: DnsSettings | None,
+        required: bool,
+        refused: str,
+        narrowed: str,
     ) -> list[str]:
         if wanted is None:
             await self.clear(device)
             return []
-        if reason := self._refusal(owner, wanted):
+        if narrowed and not (wanted.domains and self._backend.by_domain):
+            refused = refused or narrowed
+        if reason := refused or self._refusal(wanted):
             await self.clear(device)
             self._refused[device] = _servers(wanted), reason
             return [f"{_servers(wanted)}: not used by this machine: {reason}"]
         self._refused.pop(device, None)
+        if narrowed:
+            wanted = msgspec.structs.replace(wanted, everything=False)
+            self._refused[device] = f"{_servers(wanted)} for all names", narrowed
         grant = self._claims.request(device, session, owner, wanted)
         for note in grant.notes:
             self._log.warn(note, group=LogGroup.NETCFG, session=session, user=owner)
         if (known := self._devices.get(device)) is None:
             known = self._devices[device] = _Device(session, owner, grant, required)
         known.grant = grant
-        warnings = [*grant.warnings, *await self._set(device)]
+        for_some = (
+            [f"{_servers(wanted)}: only for names in {', '.join(wanted.domains)}: {narrowed}"] if narrowed else []
+        )
+        warnings = [*for_some, *grant.warnings, *await self._set(device)]
         self._claims.give_up(device)
         self._grant_again()
         return warnings
@@ -171,6 +195,7 @@ class Names:
         known = self._devices.get(device)
         if known is None:
             return
+        known.taken = False
         async with self._locks[device]:
             await self._unset(device, known)
         if keep:
@@ -191,10 +216,8 @@ class Names:
             self._devices[device].grant = grant
             self._start(self._set_late(device))
 
-    def _refusal(self, owner: int, wanted: DnsSettings) -> str:
-        """Why this user's session has no name servers; "" if it may have them."""
-        if self._who == "refuse" or (self._who == "root" and owner):
-            return f"the administrator does not let it (--dns {self._who})"
+    def _refusal(self, wanted: DnsSettings) -> str:
+        """Why these cannot be set; "" if they can."""
         if not self._backend.by_domain and not wanted.everything:
             return (
                 f"by {self._backend.name} they could only be used for all names, which takes the override "
@@ -202,11 +225,38 @@ class Names:
             )
         return self._backend.problem(wanted)
 
-    async def _set(self, device: str) -> list[str]:
-        """Set what is granted to a device; warnings for the user."""
+    def _files(self) -> list[Path]:
+        """What tells when others take away what is set."""
+        held = [device for device, known in self._devices.items() if known.in_force or known.taken]
+        return [file for device in held for file in self._backend.files(device)]
+
+    async def _put_back(self) -> bool:
+        """Set again what others have taken away; whether there was anything."""
+        any_gone = False
+        for device, known in list(self._devices.items()):
+            try:
+                if known.in_force and await self._backend.is_gone(device, known.grant.settings):
+                    known.taken = True
+            except SystemFailure:
+                continue  # told when it starts anew
+            if not known.taken:
+                continue
+            any_gone, said = True, known.failed
+            warnings = await self._set(device, again=True)
+            if warnings and known.required:
+                self.on_lost(known.session, str(NamesMissing(warnings)))
+            for warning in warnings if known.failed != said else ():
+                self.on_notice(known.session, warning)
+            if known.in_force and (said or not self._watch.contested):
+                text = f"{_servers(known.grant.settings)}: another program took it away, and it has been put back"
+                self.on_notice(known.session, text)
+        return any_gone
+
+    async def _set(self, device: str, *, again: bool = False) -> list[str]:
+        """Set what is granted to a device; warnings for the user.  With `again`, only if others took it away."""
         async with self._locks[device]:
             known = self._devices.get(device)
-            if known is None:
+            if known is None or (again and not known.taken):
                 return []
             settings = known.grant.settings
             if not (settings.everything if not self._backend.by_domain else known.grant.usable):
@@ -219,12 +269,13 @@ class Names:
                 if self._backend.outlives_device and self._journal is not None:
                     self._journal.write(device)
                 async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
-                    await self._backend.set(device, settings)
+                    await (self._backend.set_again if again else self._backend.set)(device, settings)
             except (SystemFailure, TimeoutError) as error:
                 self._start(self._unset_in_turn(device, known))  # it may take as long again
                 known.failed = self._reason(error)
                 return [f"{_servers(settings)}: not used by this machine: {known.failed}"]
-            known.in_force = True
+            known.in_force, known.taken = True, False
+            self._watch.update()
             self._log.verb1(_described(settings, self._backend.name), group=LogGroup.NETCFG, session=known.session)
             return []
 
@@ -257,6 +308,7 @@ class Names:
             async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
                 await self._backend.unset(device)
             self._forget(device)
+            self._watch.update()
         except (SystemFailure, TimeoutError) as error:
             if (reason := self._reason(error)) != known.failed:
                 text = f"Name servers could not be given back: {reason}"

@@ -5,22 +5,25 @@ from pathlib import Path
 
 from dbus_fast import Message, MessageType
 
-from ...policy.access import WhoseSessions
+from ...policy.rights import ANY, Right, described
 from ..bus.connection import BUS_PATH, BusConnection, BusRefused
 from ..bus.inbound import BUS
 from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
+from ..rights import Rights
 from ..workers.names_client import NameSetterClient
+from ..workers.resolver_client import ResolverClient
 from .backend import Backend, NoBackend
-from .by_helper import ByHelper, ResolvConf, ResolvedByHelper
+from .by_helper import ByResolvconf, InFile, ResolvedByHelper
 from .choice import Choice
 from .journal import NamesJournal
+from .lookups import Lookups
 from .names import Names
 from .resolved import Resolved
 
 
 class NameService:
-    """The back end that is used, and why; `names` is what sessions use."""
+    """The back end that is used, and why; `names` and `lookups` are what sessions use."""
 
     def __init__(
         self,
@@ -29,27 +32,38 @@ class NameService:
         machine: MachineNameServers,
         journal: Path,
         setter: NameSetterClient,
+        resolver: ResolverClient,
         choice: Choice,
-        who: WhoseSessions,
+        rights: Rights,
     ) -> None:
         """`journal` is a directory of its own.  Raises OSError if that cannot be used."""
         self._connection, self._log = connection, log
         self._backend = _backend(choice, connection, setter)
-        self._who = who
-        self.names = Names(self._backend, choice.reason, who, machine, NamesJournal(journal), log)
+        self._rights = rights
+        self.names = Names(self._backend, choice.reason, machine, NamesJournal(journal), log)
+        self.lookups = Lookups(resolver, machine, self._backend)
 
     async def start(self, going_on: Container[str] = ()) -> None:
         """Say what is used, and watch whether it starts anew; `going_on` as in Names.recover.  Raises BusLost."""
-        whose = {"any": "", "root": ", for sessions of root only", "refuse": ", but --dns=refuse"}[self._who]
+        rule = self._rights.rule(Right.DNS)
+        whose = "" if rule.who == (ANY,) else f", for sessions of {described(rule)} only ({rule.source})"
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
         for device in await self.names.recover(going_on):
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
-        if not self._backend.bus_name:
-            return
-        self._connection.add_message_handler(self._signalled)
-        rule = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
+        if self._backend.bus_name:
+            self._connection.add_message_handler(self._signalled)
+            await self._watch()
+
+    async def rejoined(self) -> None:
+        """The bus is there again: what sets name servers by it may have lost them meanwhile.  Raises BusLost."""
+        if self._backend.bus_name:
+            await self._watch()
+            self.names.reappeared()
+
+    async def _watch(self) -> None:
+        match = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
         try:
-            await self._connection.ask_bus("AddMatch", "s", f"{rule},arg0='{self._backend.bus_name}'")
+            await self._connection.ask_bus("AddMatch", "s", f"{match},arg0='{self._backend.bus_name}'")
         except BusRefused as error:
             self._log.warn(f"A new start of {self._backend.name} will not be noticed: {error}")
 
@@ -68,7 +82,7 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "resolvectl":
         return ResolvedByHelper(setter, connection.ask)
     if choice.kind == "file":
-        return ResolvConf(setter)
+        return InFile(setter)
     if choice.kind in ("openresolv", "resolvconf"):
-        return ByHelper(choice.kind, setter)
+        return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")

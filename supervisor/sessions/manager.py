@@ -11,12 +11,15 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
+from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
 from ...policy.session_places import places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
+from ..bus.kill_switch_api import KILL_SWITCH
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
+from ..bus.namespace_api import NAMESPACE
 from ..bus.objects import Target
 from ..bus.session_api import SESSION
 from ..bus.settings_api import PROFILE_SETTINGS
@@ -30,12 +33,15 @@ from ..services.profile_settings import SettingsStore
 from ..services.profiles import Profile, Profiles
 from . import sharing
 from .adoption import Lost
+from .before_sleep import BeforeSleep
 from .context import SessionContext
 from .device_object import DeviceObjects
 from .failures import Failures
 from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
+from .lock_object import LockObject
+from .namespace_object import NamespaceObject
 from .past_failure import PastFailure, Reached
 from .register import Register
 from .session import Session, SessionListener
@@ -71,6 +77,7 @@ class SessionManager(SessionListener):
         `layers_off` are the layers of the sandbox that no session has, each with the reason.
         """
         self.version = version
+        self.before_sleep = BeforeSleep()
         self.on_fewer: Callable[[], None] | None = None  # called when a session has been removed, or has ended
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
         self.devices = DeviceObjects(dispatcher)
@@ -79,6 +86,7 @@ class SessionManager(SessionListener):
         self._layers_off = layers_off
         self._context = context
         self._log = context.log
+        self._rights = context.rights
         self._dispatcher = dispatcher
         self._signals = signals
         self._profiles = profiles
@@ -92,8 +100,10 @@ class SessionManager(SessionListener):
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
         self._context.network.on_notice = self._context.names.on_notice = self._network_notice
+        self._context.network.kill_switch.on_notice = self._network_notice
         self._context.names.on_lost = self._names_lost
-        extensions = {PROFILE_SETTINGS: self._settings}
+        lock = LockObject(self._context.network.kill_switch, self._register)
+        extensions: dict[Interface, Target] = {PROFILE_SETTINGS: self._settings, KILL_SWITCH: lock}
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME, extensions=extensions)
 
     @property
@@ -105,6 +115,7 @@ class SessionManager(SessionListener):
         """A connection has left the bus: nothing more is sent to it."""
         for session in self._register.present.values():
             session.audience.drop(name)
+            session.inside.vanished(name)
 
     async def disconnect_all(self) -> None:
         """End every session in an orderly way, and wait until nothing is left of any."""
@@ -151,6 +162,8 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
+        if refusal := await self._rights.refusal(Right.START_SESSIONS, caller.uid):
+            raise CallerError(refusal)
         # Before the profile is read, which may be megabytes.
         self._register.check_running(caller, config_path)
         async with self._register.turn(caller):
@@ -166,6 +179,8 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         settings, trouble = await self._settings.of(profile)
+        if settings.kill_switch and (refusal := await self._context.rights.refusal(Right.KILL_SWITCH, caller.uid)):
+            raise CallerError(f"The profile has a kill switch, and {refusal}")
         await self._register.wait_for_ending(caller)
         # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
         # profile's owner there is one for all users, and not all of them see it.
@@ -271,12 +286,14 @@ class SessionManager(SessionListener):
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
             STATUS: SessionInForce(session, network, names),
+            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected),
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
 
     def state_changed(self, session: Session) -> None:
         self.devices.follow(session)
+        self.before_sleep.follow(session)
 
     def status_changed(self, session: Session) -> None:
         _, minor, text = session.status

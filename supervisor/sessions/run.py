@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from ...ipc import messages
 from ...policy.access import Acl
-from ...policy.dbus_numbers import LogCategory
+from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
@@ -26,6 +26,7 @@ from ..workers.takeover import TakenWorker
 from .context import SessionContext
 from .conversation import Conversation
 from .dossier import KeptRequest, KeptRun
+from .inside import Inside
 from .launch_spec import LaunchSpec
 from .run_network import RunNetwork
 from .session_log import SessionLog
@@ -42,6 +43,11 @@ class RunOwner(ABC):
     acl: Acl
     log: SessionLog
     settings: ProfileSettings
+    inside: Inside
+
+    @abstractmethod
+    def device_removed(self, device: str) -> None:
+        """It has no longer the device of this name."""
 
     @abstractmethod
     def note(self) -> None:
@@ -82,7 +88,9 @@ class Run(WorkerListener):
 
         Without `spec` there is a worker already, see `take_over`.
         """
-        self.network = RunNetwork(owner.name, owner.acl, owner.settings, owner.log, context)
+        self.network = RunNetwork(
+            owner.name, owner.acl, owner.settings, owner.log, context, owner.inside, owner.device_removed
+        )
         self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
         self.conversation = Conversation()
         self.network_cleared = asyncio.Event()  # settings are undone
@@ -305,7 +313,11 @@ class Run(WorkerListener):
         task.add_done_callback(self._lookups.discard)
 
     async def _resolve(self, host: str) -> None:
-        addresses, error = await self._context.resolver.resolve(self._owner.name, host)
+        try:
+            await self._context.network.kill_switch.name_wanted()
+        except SystemFailure as failure:
+            self._owner.log.write(LogCategory.WARN, f"{failure}: {host} may not be found", LogGroup.NETCFG)
+        addresses, error = await self._context.lookups.resolve(self._owner.name, self.device, host)
         # No longer under way: the worker may ask for the next one as soon as it reads this.
         self._lookups.discard(asyncio.current_task())
         self.send(messages.Resolved(host, addresses, error))

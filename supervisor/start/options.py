@@ -3,17 +3,18 @@
 import argparse
 import math
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import msgspec
 
 from ...policy import device_names
-from ...policy.access import WhoseSessions
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
-from ...policy.limits import CONNECT_DEADLINE, LOOK_INTERVAL, SESSION_UIDS, STOPPED_GRACE
+from ...policy.limits import BUS_WAIT, CONNECT_DEADLINE, LOOK_INTERVAL, MAX_LOCK_NETWORKS, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
-from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
+from ...policy.rights import DEFAULTS, Right, Rule, parse_who
 from ...policy.sandbox.layers import Layer
 from ..dns import choice as dns_choice
 from ..sandbox import choice
@@ -34,6 +35,7 @@ class Options(msgspec.Struct, frozen=True):
     log_file: str | None
     colour: bool
     idle_exit: float  # seconds; 0: never
+    bus_wait: float  # seconds; 0: for ever
     connect_timeout: float  # seconds
     stopped_grace: float  # seconds; 0: for ever
     look_interval: float  # seconds
@@ -46,12 +48,27 @@ class Options(msgspec.Struct, frozen=True):
     sandbox: str | frozenset[Layer]  # "available", "strict", or exactly these
     public_networks: Literal["allow", "refuse"]
     device_names: tuple[str, ...]
-    dns: WhoseSessions
+    start_sessions: tuple[str, ...]
+    dns: tuple[str, ...]  # who
+    dns_global: tuple[str, ...]  # who
     dns_backend: dns_choice.Option
-    redirect: WhoseSessions
+    redirect: tuple[str, ...]  # who
+    kill_switch: tuple[str, ...]  # who
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
+    while_not_connected: WhileNotConnected
+    kill_switch_allow: tuple[str, ...]  # networks
+    unlock: bool  # nothing else
     pkcs11_providers: tuple[Provider, ...]
+
+    @property
+    def rights(self) -> dict[Right, Rule]:
+        """For whom each right is."""
+        chosen = {right: getattr(self, right.replace("-", "_")) for right in Right}
+        return {
+            right: Rule(who, f"--{right} {','.join(who)}" if who != DEFAULTS[right] else "")
+            for right, who in chosen.items()
+        }
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -82,7 +99,15 @@ def make_parser() -> argparse.ArgumentParser:
         type=_minutes,
         default="3",
         metavar="MINUTES",
-        help="end after MINUTES without a session (default 3; 0: never; may be a fraction)",
+        help="end after MINUTES without a session and without a call (default 3; 0: never; may be a fraction)",
+    )
+    parser.add_argument(
+        "--bus-wait",
+        type=_grace,
+        default=str(BUS_WAIT),
+        metavar="SECONDS",
+        help="when the bus has gone, sessions go on, and it is joined again when it is back; end after SECONDS without "
+        f"it and without a session (default {BUS_WAIT:g}; 0: never)",
     )
     parser.add_argument(
         "--connect-timeout",
@@ -175,10 +200,28 @@ def make_parser() -> argparse.ArgumentParser:
         "this machine is about. Where a profile asks for another name, its device is tun0, tun1…, and a notice says so",
     )
     parser.add_argument(
-        "--dns",
-        choices=get_args(WhoseSessions),
+        "--start-sessions",
+        type=_who,
         default="any",
-        help="whose sessions may set name servers of this machine: any (the default), those of root, or none (refuse)",
+        metavar="WHO",
+        help="who may start sessions (default %(default)s). WHO is any, refuse (nobody), or a list, with commas, of "
+        "root (who is in each list), users, groups with @ before their name, and seat (whoever is active on a local "
+        "seat, as systemd-logind says)",
+    )
+    parser.add_argument(
+        "--dns",
+        type=_who,
+        default="any",
+        metavar="WHO",
+        help="whose sessions may set name servers of this machine (default %(default)s)",
+    )
+    parser.add_argument(
+        "--dns-global",
+        type=_who,
+        default="any",
+        metavar="WHO",
+        help="whose sessions may set name servers that all names are looked up with; others get them for their "
+        "domains only (default %(default)s)",
     )
     parser.add_argument(
         "--dns-backend",
@@ -189,10 +232,18 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--redirect",
-        choices=get_args(WhoseSessions),
+        type=_who,
         default="any",
+        metavar="WHO",
         help="whose sessions may send all traffic of this machine through their tunnel, if profile or server ask for "
-        "it: any user's (any, the default), root's, or nobody's; others fail",
+        "it; others fail (default %(default)s)",
+    )
+    parser.add_argument(
+        "--kill-switch",
+        type=_who,
+        default=",".join(DEFAULTS[Right.KILL_SWITCH]),
+        metavar="WHO",
+        help="whose sessions may have a kill switch (default %(default)s)",
     )
     parser.add_argument(
         "--redirect-rules",
@@ -207,6 +258,27 @@ def make_parser() -> argparse.ArgumentParser:
         default=str(FIRST_TABLE),
         metavar="TABLE",
         help=f"use the {TABLES} routing tables from TABLE on for that (default %(default)s)",
+    )
+    parser.add_argument(
+        "--while-not-connected",
+        choices=get_args(WhileNotConnected),
+        default="open",
+        help="what becomes of that traffic while the session is paused, reconnects or has lost its engine: it goes as "
+        "without a tunnel (open, the default) or nowhere (closed), where the profile does not choose; always-open and "
+        "always-closed, whatever the profile chooses",
+    )
+    parser.add_argument(
+        "--kill-switch-allow",
+        type=_networks,
+        default="",
+        metavar="NETWORK,NETWORK…",
+        help="what may leave this machine past all tunnels while a kill switch is on, as 192.0.2.0/24 or "
+        "2001:db8::/64; local networks, printers and containers are blocked unless they are listed (default: none)",
+    )
+    parser.add_argument(
+        "--unlock",
+        action="store_true",
+        help="end the kill switch of a service that does not run, as root, and do nothing else",
     )
     parser.add_argument(
         "--pkcs11-provider",
@@ -233,6 +305,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         log_file=chosen.log_file,
         colour=chosen.colour,
         idle_exit=chosen.idle_exit,
+        bus_wait=chosen.bus_wait,
         connect_timeout=chosen.connect_timeout,
         stopped_grace=chosen.stopped_grace,
         look_interval=chosen.look_interval,
@@ -245,11 +318,17 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         sandbox=chosen.sandbox,
         public_networks=cast(Literal["allow", "refuse"], chosen.public_networks),
         device_names=chosen.device_names,
-        dns=cast(WhoseSessions, chosen.dns),
+        start_sessions=chosen.start_sessions,
+        dns=chosen.dns,
+        dns_global=chosen.dns_global,
         dns_backend=cast(dns_choice.Option, chosen.dns_backend),
-        redirect=cast(WhoseSessions, chosen.redirect),
+        redirect=chosen.redirect,
+        kill_switch=chosen.kill_switch,
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
+        while_not_connected=cast(WhileNotConnected, chosen.while_not_connected),
+        kill_switch_allow=chosen.kill_switch_allow,
+        unlock=chosen.unlock,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
@@ -301,11 +380,35 @@ def _path(text: str) -> Path:
     return Path(_given(text)).absolute()
 
 
+def _who(text: str) -> tuple[str, ...]:
+    try:
+        return parse_who(_given(text).split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _device_names(text: str) -> tuple[str, ...]:
     try:
         return device_names.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = [_network(one) for one in text.split(",")] if text else []
+    if len(networks) > MAX_LOCK_NETWORKS:
+        raise argparse.ArgumentTypeError(f"{len(networks)} networks are more than {MAX_LOCK_NETWORKS}")
+    return tuple(dict.fromkeys(networks))
+
+
+def _network(text: str) -> str:
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not network.prefixlen:
+        raise argparse.ArgumentTypeError(f"{text} is everything")
+    return str(network)
 
 
 def _provider(text: str) -> Provider:

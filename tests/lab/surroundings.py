@@ -7,6 +7,7 @@ import socket
 import stat
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,7 @@ ACCOUNTS = {account.name: account for account in (*_ALL_ACCOUNTS, Account("nobod
 
 TOKEN_GROUP = "softhsm"  # whose members may read the files of software tokens
 _TOKEN_GID = 4010
+_GIDS_OF_TESTS = range(4100, 4200)  # of groups that these make
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,15 @@ def _bring_accounts() -> None:
     group.write_text("".join(f"{name}:x:{gid}:\n" for name, gid in groups.items()))
     kernel.bind(passwd, Path("/etc/passwd"))
     kernel.bind(group, Path("/etc/group"))
+
+
+def members(**groups: Sequence[str]) -> None:
+    """From now on there are these groups besides, with these users in them, and no others of an earlier call."""
+    file = SHARED / "group"
+    of_others = [line for line in file.read_text().splitlines() if int(line.split(":")[2]) not in _GIDS_OF_TESTS]
+    rows = zip(_GIDS_OF_TESTS, groups.items(), strict=False)
+    made = [f"{name}:x:{gid}:{','.join(users)}" for gid, (name, users) in rows]
+    file.write_text("".join(f"{line}\n" for line in (*of_others, *made)))  # in place, as it is bound
 
 
 def _bring_tun() -> None:

@@ -38,7 +38,7 @@ def test_what_hangs_is_given_up_and_bounded() -> None:
             for _ in range(MAX_ACCOUNT_LOOKUPS_PER_USER):
                 hanging.append(asyncio.create_task(look_up(directory_answers.wait, user)))
             await asyncio.sleep(0)
-            with pytest.raises(TimeoutError):  # at once: there are enough
+            with pytest.raises(TimeoutError):  # it waits for one of these
                 await look_up(os.getuid, user)
         with pytest.raises(TimeoutError):
             await look_up(os.getuid, NOBODY)
@@ -53,6 +53,14 @@ def test_what_hangs_is_given_up_and_bounded() -> None:
                 return
             except TimeoutError:
                 continue
+
+    asyncio.run(test())
+
+
+def test_many_look_ups_of_one_user_wait_for_each_other() -> None:
+    async def test() -> None:
+        wanted = [look_up(os.getuid, NOBODY) for _ in range(5 * MAX_ACCOUNT_LOOKUPS)]
+        assert await asyncio.gather(*wanted) == [os.getuid()] * len(wanted)
 
     asyncio.run(test())
 

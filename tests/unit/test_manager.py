@@ -12,6 +12,7 @@ from ...policy.access import Caller
 from ...policy.limits import MAX_STARTS_PER_USER
 from ...policy.session_places import Places
 from ...supervisor.errors import CallerError
+from ...supervisor.rights import Rights
 from ...supervisor.services.external_configuration import ExternalConfiguration
 from ...supervisor.sessions.manager import SessionManager
 from ...supervisor.sessions.register import Register
@@ -95,6 +96,7 @@ def test_a_few_of_a_users_sessions_are_started_at_once(monkeypatch: pytest.Monke
     async def main() -> None:
         callers = [*[ALICE] * (MAX_STARTS_PER_USER + 3), BOB]
         made = SessionManager.__new__(SessionManager)
+        made._rights = Rights()
         made._register = Register(Places(len(callers)))
         begun: list[Caller] = []
         goes_on = asyncio.Event()

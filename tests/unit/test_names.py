@@ -31,7 +31,7 @@ class Slow(NoBackend):
 
 async def _nobody_waits_for_many() -> None:
     backend = Slow()
-    names = Names(backend, "", "any", MachineNameServers(), None, Log())
+    names = Names(backend, "", MachineNameServers(), None, Log())
 
     def begin(number: int, owner: int) -> asyncio.Task[list[str]]:
         wanted = DnsSettings((NameServer("198.18.0.1"),), (f"d{number}.example",), everything=False)
@@ -91,7 +91,7 @@ async def _applied_and_cleared(names: Names, wanted: DnsSettings) -> list[str]:
 def test_one_reason_is_told_once(to_unset: str, logged: list[str]) -> None:
     """What cannot be set cannot be given back either; that would be said as if something had been set."""
     log = Lines()
-    names = Names(Refusing("no answer", to_unset), "", "any", MachineNameServers(), None, log)
+    names = Names(Refusing("no answer", to_unset), "", MachineNameServers(), None, log)
     wanted = DnsSettings((NameServer("198.18.0.1"),), everything=True)
     warnings = asyncio.run(_applied_and_cleared(names, wanted))
     assert warnings == ["name server 198.18.0.1: not used by this machine: no answer"]

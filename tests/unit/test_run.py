@@ -45,6 +45,7 @@ class Books(Network, SessionJournal, UserIds):
         self._done = done
         self._failing = failing
         self.roaming = Roaming(SerialExecutor("ways"))
+        self.away: Any = ()  # no device has been moved
 
     protected = range(0)
 
@@ -70,6 +71,9 @@ class Books(Network, SessionJournal, UserIds):
         pass
 
     def forget(self, session: str) -> None:
+        pass
+
+    def let_go(self, session: str) -> None:
         pass
 
     def end_exemption(self, uid: int) -> None:
@@ -167,7 +171,7 @@ def test_traffic_is_not_sent_into_the_tunnel_until_name_servers_are_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dns, "DNS_DEADLINE", 10 * DEADLINE)
-    names = Names(StandsStill(), "", "any", MachineNameServers(), None, Log())
+    names = Names(StandsStill(), "", MachineNameServers(), None, Log())
 
     async def body(session: BareSession, done: Done) -> None:
         run = await begin(session)

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ...lab.connection import CONFIGURATION, BusClient
+from ...lab.connection import CONFIGURATION, SESSIONS, BusClient
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
@@ -279,6 +279,21 @@ def test_a_resolved_that_is_killed_and_started_again(lab: Lab) -> None:
     place.restored()
 
 
+def test_a_resolved_that_starts_anew_with_its_bus(lab: Lab) -> None:
+    place = Place(lab, DNS)
+    session = place.connected()
+    place.resolved.process.signal(signal.SIGKILL)
+    place.resolved.process.wait()
+    lab.restart_bus()
+    place.resolved.start()
+    lab.watcher.wait_owner("org.freedesktop.resolve1")
+    until(lambda: place.answers == (TUNNEL, TUNNEL))
+    lab.watcher.wait_owner(SESSIONS)
+    session.user = lab.connection("alice")
+    session.call("Disconnect")
+    place.restored()
+
+
 @pytest.mark.parametrize("same_user", [True, False])
 def test_of_two_sessions_the_first_has_all_names_until_it_ends(lab: Lab, same_user: bool) -> None:
     place = Place(lab, DNS)
@@ -315,10 +330,25 @@ def test_the_administrator_says_whose_name_servers_are_used(lab: Lab, who: str) 
     place = Place(lab, DNS, options=(f"--dns={who}",))
     session = place.connected()
     assert place.answers == (LAN, LAN)
-    place.says(f"the administrator does not let it (--dns {who})")
+    whose = "only for root" if who == "root" else "for nobody"
+    place.says(f"setting name servers is {whose} (--dns {who})")
     session.call("Disconnect")
     session = place.connected(lab.connection("root"))
     assert place.answers == ((TUNNEL, TUNNEL) if who == "root" else (LAN, LAN))
+    session.call("Disconnect")
+    place.restored()
+
+
+def test_who_may_not_set_them_for_all_names_gets_them_for_the_tunnels_domains(lab: Lab) -> None:
+    place = Place(lab, DNS, DOMAIN, options=("--dns-global=root",))
+    session = place.connected()
+    assert place.answers == (LAN, TUNNEL)
+    why = "setting name servers for all names is only for root (--dns-global root)"
+    place.says(f"name server {TUNNEL_ADDRESS}: only for names in corp.example: {why}")
+    assert session.user.get(session.path, "pending", STATUS) == [[f"name server {TUNNEL_ADDRESS} for all names", why]]
+    session.call("Disconnect")
+    session = place.connected(lab.connection("root"))
+    assert place.answers == (TUNNEL, TUNNEL)
     session.call("Disconnect")
     place.restored()
 
