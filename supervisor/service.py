@@ -37,9 +37,9 @@ from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
 from .services.seats import Seats
-from .services.unit_job import is_restarted
 from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
+from .services.unit_job import is_restarted
 from .sessions.adoption import Adoption
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
@@ -104,6 +104,7 @@ class Service:
                 terms=Terms(
                     uids=options.session_uids,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    mark=options.redirect_mark,
                     while_not_connected=options.while_not_connected,
                 ),
                 lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),

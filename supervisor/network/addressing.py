@@ -13,17 +13,19 @@ from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import dumps, in_force, machine
+from .answers import Answers
 from .claims import Claims, Conflict
 from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .guards import AddressGuards
 from .in_force import InForce
-from .journal import DeviceJournal, Entry, RulesEntry
+from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import LINK_LOCAL, Host
 from .redirecting import Redirecting
 from .redirections import Terms
+from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
 
 
@@ -62,8 +64,15 @@ class Addressing:
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
+        self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
-            journal, log, terms, self.indices, public_networks=public_networks, ipv6_settings=ipv6_settings
+            journal,
+            log,
+            terms,
+            self.indices,
+            Answers(firewall, log, terms.mark, self._reverse_paths),
+            public_networks=public_networks,
+            ipv6_settings=ipv6_settings,
         )
 
     def __contains__(self, name: object) -> bool:
@@ -81,6 +90,7 @@ class Addressing:
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
         self._devices[entry.name] = Device(entry, owner)
+        self._redirecting.devices_changed()
 
     def take_over(self, entry: Entry, owner: int, past: Iterable[DumpedRoute]) -> None:
         """Take charge of a device that an earlier instance has made, with what is set on it.
@@ -102,6 +112,10 @@ class Addressing:
         """Take charge of an earlier instance's default routes, if they are made as this one makes them."""
         return self._redirecting.take_over(entry)
 
+    def take_over_marked(self, entry: MarkedEntry) -> None:
+        """Take charge of what an earlier instance has set for answers."""
+        self._reverse_paths.take_over(entry)
+
     def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is wanted.  Raises SystemFailure."""
         for device in self._devices.values():
@@ -116,6 +130,7 @@ class Addressing:
         self._clear(device)
         del self._devices[name]
         self._claims.release(name)
+        self._redirecting.devices_changed()
         self._look_at_pending()
         return device.entry
 
@@ -131,6 +146,7 @@ class Addressing:
             successor = replace(device.entry, index=index)
             self._note(device.entry, successor)
             device.entry = successor
+            self._redirecting.devices_changed()
 
     def look(self, name: str, found: InForce) -> Generator[None, None, None]:
         """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""
@@ -314,6 +330,10 @@ class Addressing:
     def undo(self, entry: RulesEntry) -> None:
         """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""
         self._redirecting.undo(entry)
+
+    def undo_marked(self, entry: MarkedEntry) -> None:
+        """A device of the machine that an earlier instance has changed is as it was."""
+        self._reverse_paths.undo(entry)
 
     def _clear(self, device: Device, keep: bool = False) -> None:
         if not keep:

@@ -8,7 +8,7 @@ from ..logging.log import Log
 from . import machine, tun
 from .addressing import Addressing
 from .device_routes import DeviceRoute
-from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
+from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry, current_namespace
 from .netlink import Netlink
 
 NOBODY: Mapping[str, int] = MappingProxyType({})
@@ -26,7 +26,7 @@ def clear_leftovers(
     Those of `owners` are taken over, for these owners of their sessions.  To be used in the network's thread.  Raises
     SystemFailure.
     """
-    left, rules = [], list[RulesEntry]()
+    left, rules, marked = [], list[RulesEntry](), list[MarkedEntry]()
     entries = list(journal.entries())
     some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
     past = machine.routes_past() if some_past else []
@@ -46,6 +46,8 @@ def clear_leftovers(
             log.warn(entry, group=LogGroup.NETCFG)
         elif isinstance(entry, RulesEntry):
             rules.append(entry)
+        elif isinstance(entry, MarkedEntry):
+            marked.append(entry)
         elif going_on.get(entry.name) is entry:
             pass
         elif entry.namespace != current_namespace():
@@ -67,4 +69,9 @@ def clear_leftovers(
             addressing.undo(noted)
             log.warn("Removed the default route of an earlier instance", group=LogGroup.NETCFG)
         journal.remove(noted)
+    for one in marked:
+        if going_on:
+            addressing.take_over_marked(one)
+        else:
+            addressing.undo_marked(one)
     return left
