@@ -15,6 +15,7 @@ from ...policy import device_names
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
+from ...policy.redirect import Redirect
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
@@ -220,6 +221,11 @@ class Network:
             self._routing.start()
         self.taken_over = frozenset(entry.name for entry in self._addressing.entries)
         return [entry.name for entry in left]
+
+    async def stay_closed(self, device: str, redirect: Redirect) -> None:
+        """What a session that was taken over has closed while it is not connected stays so.  Raises SystemFailure."""
+        async with limited(f"looking at {device}", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.stay_closed, device, redirect)
 
     async def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""

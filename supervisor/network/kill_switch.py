@@ -74,6 +74,10 @@ class KillSwitch:
             await self._executor.run(self._lock.hold, hold, superseded)
         self._write("The kill switch is on: nothing leaves this machine but by tunnels", hold)
 
+    def go_on(self, session: str) -> None:
+        """A session of an earlier instance goes on, for which the machine may be locked."""
+        self._live.add(session)
+
     def ended(self, session: str) -> None:
         """Nothing is left of a session; what it wanted stays."""
         self._live.discard(session)
