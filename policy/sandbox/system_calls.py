@@ -113,7 +113,7 @@ _PR_QUERIES = (
     39,  # PR_GET_NO_NEW_PRIVS
     66,  # PR_GET_MDWE
 )
-_PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_VMA = 1, 15, 0x53564D41
 _PR_CONFINING = (
     1,  # PR_SET_PDEATHSIG
     4,  # PR_SET_DUMPABLE
@@ -237,6 +237,7 @@ RESOLVER = Table((
     Row("dup dup2 dup3 socketpair eventfd2 timerfd_create timerfd_settime", "modules of the name service"),
     *_each("ioctl", "Python asks each file that it reads whether it is a terminal", 1, (_TCGETS,)),
     *_each("prctl", "modules of the name service", 0, (*_PR_QUERIES, _PR_SET_NAME)),
+    *_each("prctl", "one that is stopped goes on when its keeper ends", 0, (_PR_SET_PDEATHSIG,)),
 ))  # fmt: skip
 
 
