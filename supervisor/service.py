@@ -101,6 +101,7 @@ class Service:
                 terms=Terms(
                     uids=options.session_uids,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    mark=options.redirect_mark,
                     while_not_connected=options.while_not_connected,
                 ),
                 lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),

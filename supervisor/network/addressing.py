@@ -13,17 +13,19 @@ from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import in_force, machine
+from .answers import Answers
 from .claims import Claims, Conflict
 from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .guards import AddressGuards
 from .in_force import InForce
-from .journal import DeviceJournal, Entry, RulesEntry
+from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import Host
 from .redirecting import Redirecting
 from .redirections import Terms
+from .reverse_paths import ReversePaths
 from .routes import Device, Routes
 
 
@@ -62,8 +64,15 @@ class Addressing:
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
+        self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
-            journal, log, terms, self.indices, public_networks=public_networks, ipv6_settings=ipv6_settings
+            journal,
+            log,
+            terms,
+            self.indices,
+            Answers(firewall, log, terms.mark, self._reverse_paths),
+            public_networks=public_networks,
+            ipv6_settings=ipv6_settings,
         )
 
     def __contains__(self, name: object) -> bool:
@@ -81,6 +90,7 @@ class Addressing:
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
         self._devices[entry.name] = Device(entry, owner)
+        self._redirecting.devices_changed()
 
     def take(self, name: str) -> Entry | None:
         """Clear a device and forget it; None if there is no such device."""
@@ -90,6 +100,7 @@ class Addressing:
         self._clear(device)
         del self._devices[name]
         self._claims.release(name)
+        self._redirecting.devices_changed()
         self._look_at_pending()
         return device.entry
 
@@ -105,6 +116,7 @@ class Addressing:
             successor = replace(device.entry, index=index)
             self._note(device.entry, successor)
             device.entry = successor
+            self._redirecting.devices_changed()
 
     def look(self, name: str, found: InForce) -> Generator[None, None, None]:
         """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""
@@ -287,6 +299,10 @@ class Addressing:
     def undo(self, entry: RulesEntry) -> None:
         """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""
         self._redirecting.undo(entry)
+
+    def undo_marked(self, entry: MarkedEntry) -> None:
+        """A device of the machine that an earlier instance has changed is as it was."""
+        self._reverse_paths.undo(entry)
 
     def _clear(self, device: Device, keep: bool = False) -> None:
         if not keep:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ..errors import SystemFailure
-from . import answer_rules
+from . import answer_rules, nfnetlink
 from . import nf_tables as nft
-from .answer_rules import Answers
+from .answer_rules import Marking
 from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"
@@ -38,7 +38,7 @@ class Rules(msgspec.Struct, frozen=True):
     uids: range = range(0)  # user ids that may not connect to this machine
     exempt: frozenset[int] = frozenset()  # those of them that may
     guards: Mapping[Host, Guard] = {}
-    answers: Answers | None = None
+    answers: Marking | None = None
 
     @property
     def needed(self) -> bool:
@@ -68,7 +68,7 @@ class Firewall:
         come = _elements(nft.add_elements, TABLE, dict(now - before))
         self._change(msgspec.structs.replace(self._rules, guards=dict(addresses)), [*gone, *come])
 
-    def answer(self, answers: Answers | None) -> None:
+    def answer(self, answers: Marking | None) -> None:
         """Mark answers like this, in place of how it was done before; None: mark none."""
         before = self._rules.answers
         if answers == before:
@@ -83,13 +83,13 @@ class Firewall:
 
     def remove_left(self) -> None:
         """Remove what an earlier instance left behind, before anything else is done."""
-        nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
+        nfnetlink.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
 
     def _change(self, rules: Rules, messages: list[bytes]) -> None:
         """Make the rules these, by these messages if they can be."""
         if self._rules.needed and rules.needed:
             try:
-                nft.send(messages)
+                nfnetlink.send(messages)
             except SystemFailure:
                 pass  # somebody has removed our table: it is made anew
             else:
@@ -103,7 +103,7 @@ class Firewall:
 
     def _set(self, rules: Rules) -> None:
         if rules.needed:
-            nft.send(_replace(TABLE, rules))
+            nfnetlink.send(_replace(TABLE, rules))
         elif self._rules.needed:
             self.remove_left()
         self._rules = rules
@@ -113,7 +113,7 @@ def probe(uids: range) -> None:
     """Find out whether the kernel accepts the rules, without an effect.  Raises SystemFailure."""
     name = f"{TABLE}-{os.getpid()}"
     guards = {Host(version, 1): Guard((), _LOOPBACK_INDEX) for version in _FAMILY}
-    nft.send([*_replace(name, Rules(uids, frozenset(), guards)), nft.delete_table(name)])
+    nfnetlink.send([*_replace(name, Rules(uids, frozenset(), guards)), nft.delete_table(name)])
 
 
 def _replace(table: str, rules: Rules) -> list[bytes]:

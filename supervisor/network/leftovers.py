@@ -5,7 +5,7 @@ from ..logging.log import Log
 from . import machine, tun
 from .addressing import Addressing
 from .device_routes import DeviceRoute
-from .journal import DeviceJournal, Entry, RulesEntry, current_namespace
+from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry, current_namespace
 from .netlink import Netlink
 
 
@@ -14,7 +14,7 @@ def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addres
 
     To be used in the network's thread.  Raises SystemFailure.
     """
-    left, rules = [], list[RulesEntry]()
+    left, rules, marked = [], list[RulesEntry](), list[MarkedEntry]()
     entries = list(journal.entries())
     some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
     past = machine.routes_past() if some_past else []
@@ -23,6 +23,8 @@ def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addres
             log.warn(entry, group=LogGroup.NETCFG)
         elif isinstance(entry, RulesEntry):
             rules.append(entry)
+        elif isinstance(entry, MarkedEntry):
+            marked.append(entry)
         elif entry.namespace != current_namespace():
             journal.remove(entry)
         else:
@@ -40,4 +42,6 @@ def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addres
             addressing.undo(noted)
             log.warn("Removed the default route of an earlier instance", group=LogGroup.NETCFG)
         journal.remove(noted)
+    for one in marked:
+        addressing.undo_marked(one)
     return left

@@ -12,6 +12,7 @@ from ...policy.redirect import Redirect, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import ipv6_settings, rule_requests, ways_out
+from .answers import Answers
 from .claims import Conflict
 from .journal import DeviceJournal, Entry, RulesEntry
 from .policy_routing import PolicyRouting
@@ -29,6 +30,7 @@ class Redirecting:
         log: Log,
         terms: Terms,
         devices: Callable[[], set[int]],
+        answers: Answers,
         *,
         public_networks: bool,
         ipv6_settings: int | None,
@@ -37,6 +39,7 @@ class Redirecting:
         self._log = log
         self._terms = terms
         self._devices = devices
+        self._answers = answers
         self._public_networks = public_networks
         self._ipv6_settings = ipv6_settings
         self._holders: dict[str, Holder] = {}  # by session, whoever came first before the others
@@ -137,6 +140,7 @@ class Redirecting:
         holder.addressed, holder.up = addressed, True
         holder.closed |= to_close(holder, self._terms)
         self._ways = ways_out.look(self._devices())
+        self._answers.begin(self._devices(), self._ways.devices)
         self._changes_of_wishes += 1
         yield
         rule_requests.ignore_when_dead(holder.entry.index)
@@ -192,6 +196,7 @@ class Redirecting:
         if not self._holders:
             return
         self._ways = ways_out.look(self._devices())
+        self._answers.begin(self._devices(), self._ways.devices)
         self._changes_of_wishes += 1
         missing = self._routing.forget_missing()
         yield missing
@@ -206,11 +211,18 @@ class Redirecting:
     def undo(self, entry: RulesEntry) -> None:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""
         self._routing.undo(entry)
+        self._answers.undo()
+
+    def devices_changed(self) -> None:
+        """There are other devices of sessions."""
+        self._answers.follow(self._devices())
 
     def _remove(self) -> None:
         """Remove what is not to be."""
         for _ in self._changes(None):
             pass
+        if not any(holder.ruled for holder in self._holders.values()):
+            self._answers.end()
 
     def _changes(self, holder: Holder | None) -> Iterator[None]:
         """Make what is set what is to be, request by request; between two, others may change what that is.
@@ -252,7 +264,8 @@ class Redirecting:
 
     def _wanted_rules(self) -> list[Rule]:
         found = (4,) if self._routing.without_ipv6 else (4, 6)
-        return [rule for one in found for rule in wanted_rules(one, self._holders.values(), self._ways, self._terms)]
+        holders, mark = self._holders.values(), self._answers.mark
+        return [rule for one in found for rule in wanted_rules(one, holders, self._ways, self._terms, mark)]
 
     def _wanted_routes(self, holder: Holder) -> list[TableRoute]:
         if not self._is_in(holder):

@@ -248,7 +248,7 @@ class SessionManager(SessionListener):
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
             STATUS: SessionInForce(session, network, names),
-            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected),
+            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected, self._signals),
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)

@@ -106,6 +106,7 @@ class RunNetwork:
             self._network.let_go(self._session)
             await self._clear_machine(keep=False)
             await self._network.away.move(self.device, self._inside.namespace)
+            self._inside.on_placed()
             return []
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required

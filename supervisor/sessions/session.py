@@ -31,6 +31,7 @@ from .reports import ReportedSession, Server
 from .restarts import Restarts
 from .run import Run, RunOwner
 from .runs import Runs
+from .session_lock import SessionLock
 from .session_log import SessionLog
 from .states import FAILED, TABLE, WITH_DEVICE, Action, Event, State, transition
 from .statistics import Statistics
@@ -107,12 +108,14 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         self.log = SessionLog(self.name, context.log, self.audience.forwards, starter)
         self.inside = Inside(self)
         self.ended = asyncio.Event()  # nothing is left of the last run
+        self.lock = SessionLock(
+            context.network.kill_switch, self.name, starter, config_name, wanted=settings.kill_switch
+        )
         self._context = context
         self._listener = listener
         self._runs = Runs(self, context)
         self._restarts = Restarts(restart_on_failure)
         self._verdict = Verdict()
-        self._locked = False  # the machine was locked for it, which somebody may have ended since
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._timer = StateTimer()
         self._ending: asyncio.Task[None] | None = None
@@ -171,31 +174,8 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         await self._runs.ended()
         self.inside.end()
         self.ended.set()
-        self._context.network.kill_switch.ended(self.name)
+        self.lock.ended()
         self._listener.ended(self)
-
-    # The kill switch
-
-    @property
-    def to_be_locked(self) -> bool:
-        """Whether the machine is to be locked before the engine may connect."""
-        return self.settings.kill_switch and not self._locked
-
-    async def lock(self) -> bool:
-        """Lock the machine; whether that is done: else the session has failed, unless it had ended."""
-        self._locked = True
-        try:
-            await self._context.network.kill_switch.hold(self.name, self.starter, self.config_name)
-        except SystemFailure as error:
-            if (self.state, Event.ENGINE_FAILED) in TABLE:
-                self.happened(Event.ENGINE_FAILED, f"The kill switch cannot be switched on: {error}")
-            return False
-        return True
-
-    def unlock(self) -> None:
-        """Its user has ended it: with the last of its run, the machine need no longer be locked for it."""
-        if self.settings.kill_switch:
-            self._context.network.kill_switch.let_go(self.name, self.ended)
 
     # The life
 
@@ -324,10 +304,10 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         if self.run is not None:
             await self.run.network.place()
 
-    def network_lost(self, text: str) -> None:
-        """Something of its network settings that it cannot do without is no longer in place."""
+    def network_lost(self, text: str, cause: Cause = Cause.SERVER_SETTINGS) -> None:
+        """Something of the network that it cannot do without is not in place, or no longer."""
         if (self.state, Event.ENGINE_FAILED) in TABLE:
-            self.happened(Event.ENGINE_FAILED, text, Cause.SERVER_SETTINGS)
+            self.happened(Event.ENGINE_FAILED, text, cause)
 
     # What the worker reports (reports.py)
 

@@ -13,7 +13,7 @@ from ...policy import device_names
 from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ...policy.limits import BUS_WAIT, CONNECT_DEADLINE, LOOK_INTERVAL, MAX_LOCK_NETWORKS, SESSION_UIDS, STOPPED_GRACE
 from ...policy.profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
-from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, MARK, PRIORITIES, TABLES, WhileNotConnected
 from ...policy.rights import DEFAULTS, Right, Rule, parse_who
 from ...policy.sandbox.layers import Layer
 from ..dns import choice as dns_choice
@@ -56,6 +56,7 @@ class Options(msgspec.Struct, frozen=True):
     kill_switch: tuple[str, ...]  # who
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
+    redirect_mark: int  # one bit
     while_not_connected: WhileNotConnected
     kill_switch_allow: tuple[str, ...]  # networks
     unlock: bool  # nothing else
@@ -260,6 +261,14 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"use the {TABLES} routing tables from TABLE on for that (default %(default)s)",
     )
     parser.add_argument(
+        "--redirect-mark",
+        type=_bit,
+        default=f"{MARK:#x}",
+        metavar="MARK",
+        help="mark answers to who connected from outside, so that they do not go through a tunnel, by this one bit of "
+        "packets' and connections' marks, which no other program uses (default %(default)s)",
+    )
+    parser.add_argument(
         "--while-not-connected",
         choices=get_args(WhileNotConnected),
         default="open",
@@ -326,6 +335,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         kill_switch=chosen.kill_switch,
         redirect_rules=chosen.redirect_rules,
         redirect_tables=chosen.redirect_tables,
+        redirect_mark=chosen.redirect_mark,
         while_not_connected=cast(WhileNotConnected, chosen.while_not_connected),
         kill_switch_allow=chosen.kill_switch_allow,
         unlock=chosen.unlock,
@@ -361,6 +371,16 @@ def _priority(text: str) -> int:
 
 def _table(text: str) -> int:
     return _whole(text, range(_LAST_NAMED_TABLE + 1, 2**31))
+
+
+def _bit(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = 0
+    if not 0 < mark < 2**32 or mark.bit_count() != 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mark with one bit of 32, as 0x10000000")
+    return mark
 
 
 def _whole(text: str, numbers: range) -> int:

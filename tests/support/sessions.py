@@ -90,9 +90,9 @@ def wait_gone(processes: Sequence[psutil.Process], deadline: float = 10.0) -> No
     assert not alive, alive
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
     """Wait until a condition holds of which nothing tells."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
 

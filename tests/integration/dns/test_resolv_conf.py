@@ -128,6 +128,7 @@ def test_two_sessions_in_any_order(lab: Lab, first_ends_first: bool) -> None:
     assert OF_RESOLV_CONF.read_text() == BEFORE
 
 
+@pytest.mark.changes_names
 def test_an_administrators_change_in_between_is_kept(lab: Lab) -> None:
     place = Place(lab)
     session = place.connected()
@@ -141,6 +142,7 @@ def test_an_administrators_change_in_between_is_kept(lab: Lab) -> None:
     assert OF_RESOLV_CONF.read_text() == f"nameserver {SERVER_ADDRESS}\n"
 
 
+@pytest.mark.changes_names
 @pytest.mark.usefixtures("private_etc")
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_link_and_a_file_that_is_replaced(lab: Lab, linked: bool) -> None:
@@ -197,6 +199,7 @@ def test_a_killed_service_is_cleaned_up_after_at_the_next_start(lab: Lab) -> Non
     assert place.address_of() == LAN
 
 
+@pytest.mark.changes_names
 def test_what_a_machine_had_that_lost_its_power_is_cleaned_up_at_the_next_start(lab: Lab) -> None:
     """/run, where devices are noted, is empty then."""
     OF_RESOLV_CONF.write_text(with_servers(BEFORE, [TUNNEL_ADDRESS], ["corp.example"]))

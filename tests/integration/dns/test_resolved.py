@@ -257,6 +257,7 @@ def test_a_polkit_that_stands_still_keeps_nobody_from_connecting(lab: Lab) -> No
     place.restored()
 
 
+@pytest.mark.changes_names
 def test_a_resolved_that_starts_later_is_told(lab: Lab) -> None:
     place = Place(lab, DNS, resolved={"on_bus": False})
     session = place.connected()
