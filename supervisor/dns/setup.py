@@ -1,5 +1,6 @@
 """The name servers of sessions, made ready when the service starts."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from dbus_fast import Message, MessageType
@@ -42,12 +43,12 @@ class NameService:
         self.names = Names(self._backend, choice.reason, machine, NamesJournal(journal), log)
         self.lookups = Lookups(resolver, machine, self._backend)
 
-    async def start(self) -> None:
-        """Say what is used, and watch whether it starts anew.  Raises BusLost."""
+    async def start(self, going_on: Container[str] = ()) -> None:
+        """Say what is used, and watch whether it starts anew; `going_on` as in Names.recover.  Raises BusLost."""
         rule = self._rights.rule(Right.DNS)
         whose = "" if rule.who == (ANY,) else f", for sessions of {described(rule)} only ({rule.source})"
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
-        for device in await self.names.recover():
+        for device in await self.names.recover(going_on):
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
         if self._backend.bus_name:
             self._connection.add_message_handler(self._signalled)

@@ -95,6 +95,25 @@ class World:
         for version in ("-4", "-6"):
             ip("-n", self._client.name, version, "route", "del", "default")
 
+    @contextlib.contextmanager
+    def changes(self) -> Iterator[Callable[[], bytes]]:
+        """A function that gives what has changed of what the kernel routes by, one thing at a time; b"" for nothing."""
+        with self._client.entered():
+            events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        with events:
+            # Addresses, routes and rules, of both versions (RTMGRP_…, rtnetlink(7)).
+            events.bind((0, 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18))
+
+            def received() -> bytes:
+                try:
+                    while b"\xfe\x80" in (event := events.recv(65536)):
+                        pass  # the kernel's own addresses, which it goes on with for a while
+                    return event
+                except BlockingIOError:
+                    return b""
+
+            yield received
+
     def check_unchanged(self) -> None:
         """End the service, and wait until this machine is as it was in the beginning."""
         self._traces.check()
