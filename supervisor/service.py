@@ -23,10 +23,7 @@ from .dns.setup import NameService
 from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
-from .network.apply import Network
-from .network.lock_rules import Terms as LockTerms
-from .network.redirections import Terms
-from .network.rules import Numbers
+from .network.setup import network_of
 from .rejoining import Rejoining
 from .rights import Rights
 from .service_manager import ServiceManager
@@ -94,21 +91,7 @@ class Service:
         )
         self._rights = Rights(options.rights, Seats(connection).active)
         try:
-            self._network = Network(
-                options.runtime_dir / "devices",
-                self._log,
-                prepared.tun_directory,
-                prepared.ipv6_settings,
-                public_networks=options.public_networks == "allow",
-                named=options.device_names,
-                terms=Terms(
-                    uids=options.session_uids,
-                    numbers=Numbers(options.redirect_rules, options.redirect_tables),
-                    mark=options.redirect_mark,
-                    while_not_connected=options.while_not_connected,
-                ),
-                lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
-            )
+            self._network = network_of(options, self._log, prepared.tun_directory, prepared.ipv6_settings)
             self._journal = SessionJournal(options.runtime_dir / "sessions")
             self._name_service = NameService(
                 connection,

@@ -76,13 +76,18 @@ class NameService:
                 self.names.reappeared()
 
 
-def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient) -> Backend:
-    if choice.kind == "resolved":
-        return Resolved(connection.ask)
-    if choice.kind == "resolvectl":
-        return ResolvedByHelper(setter, connection.ask)
+def backend_without_bus(choice: Choice, setter: NameSetterClient) -> Backend:
+    """The back end, if it is one whose settings outlive a device, which takes no bus; else one that has none."""
     if choice.kind == "file":
         return InFile(setter)
     if choice.kind in ("openresolv", "resolvconf"):
         return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")
+
+
+def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient) -> Backend:
+    if choice.kind == "resolved":
+        return Resolved(connection.ask)
+    if choice.kind == "resolvectl":
+        return ResolvedByHelper(setter, connection.ask)
+    return backend_without_bus(choice, setter)

@@ -56,7 +56,9 @@ def clear_leftovers(
             for destination, metric, way in past:
                 if way in entry.ways and way not in kept_ways:
                     netlink.remove_route(entry.index, DeviceRoute(str(destination), metric, way=way))
-            if tun.index_of(entry.name) != entry.index:
+            if (index := tun.index_of(entry.name)) != entry.index:
+                if index:
+                    log.warn(f"{entry.name} is another device now, and left alone", group=LogGroup.NETCFG)
                 journal.remove(entry)
                 continue
             if netlink.set_down(entry.index):

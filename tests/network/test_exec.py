@@ -11,6 +11,7 @@ from ..lab.network import CABLE, SERVER_ADDRESS, ip
 from ..lab.service import OVPNCTL
 from ..support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, kill, until, wait_gone
 from .commands import Command, judged
+from .test_updates import Updating
 from .world import FAR, FAR6, NEIGHBOUR, World
 
 NAMESPACE = "net.openvpn.v3.sessions.namespace"
@@ -53,6 +54,39 @@ def test_everything_goes_through_the_tunnel(world: World, started: bool, pushes:
     assert {line for line in asked.lines if line != "ready"} == {"asked far.example", "asked far6.example"}
     assert outside.lines == ["ready"]
     session.call("Disconnect")
+
+
+def test_what_else_answers_for_names_is_not_there(world: World) -> None:
+    """The system's resolver, which would ask outside, neither by its socket nor by the bus."""
+    resolved = world.lab.resolved()
+    outside = world.lab.dns({"near.example": [NEIGHBOUR]}, address=SERVER_ADDRESS, only=False)
+    with_dns(world)
+    world.lab.dns(NAMES, address=NAME_SERVER, only=False)
+    world.start()
+    session = world.session()
+    session.connect()
+    resolved.ctl("dns", CABLE, SERVER_ADDRESS)
+    with Command(world, "profile 1") as command:
+        assert NEIGHBOUR in resolved.ctl("query", "near.example")
+        seen = len(outside.lines)
+        assert command.run("ls", "/run/systemd/resolve").stdout == b"stub-resolv.conf\n"
+        bus = world.lab.bus.environment()["DBUS_SYSTEM_BUS_ADDRESS"]
+        assert command.run("env", f"DBUS_SYSTEM_BUS_ADDRESS={bus}", "busctl", "list").returncode
+        assert command.run("getent", "hosts", "near.example").returncode == 2
+        assert command.run("getent", "hosts", "far.example").stdout.split()[0] == FAR.encode()
+    assert outside.lines[seen:] == []
+    session.call("Disconnect")
+
+
+def test_the_server_changes_what_it_pushed(world: World) -> None:
+    """While the connection lasts."""
+    it = Updating(world, "persist-tun", pushes=(f"dhcp-option DNS {NAME_SERVER}",))
+    with Command(world, "profile 1") as command:
+        it.push("ifconfig 198.18.0.77 255.255.255.0", "dhcp-option DNS 198.18.0.9")
+        until(lambda: b"198.18.0.77/24" in command.run("ip", "address").stdout)
+        until(lambda: b"nameserver 198.18.0.9" in command.run("cat", "/etc/resolv.conf").stdout)
+        command.wait_echo(FAR)
+    it.end()
 
 
 def test_the_command_runs_as_its_user_and_gains_nothing(world: World) -> None:

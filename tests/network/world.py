@@ -78,7 +78,7 @@ class World:
         """The client's machine forwards packets of others from now on, which changes how it routes."""
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             self._client.run(["sh", "-c", f"echo 1 > /proc/sys/net/{name}"])
-        self._before = self.routing()
+        self._traces = Traces(self.lab)
 
     def cable_up(self) -> None:
         """The first cable has its link and addresses again."""
@@ -117,6 +117,10 @@ class World:
     def check_unchanged(self) -> None:
         """End the service, and wait until this machine is as it was in the beginning."""
         self._traces.check()
+
+    def routing(self) -> str:
+        """Links, addresses, routes and rules of this machine, as ip(8) has them."""
+        return "\n".join(line for lines in self._traces.kernel().values() for line in lines)
 
     def server(self, *pushes: str, number: int = 0, address: str = "", **options: Any) -> Any:
         """A VPN server at one of SERVERS, or another address of its machine, with a network of its own."""
