@@ -45,6 +45,10 @@ class ReversePaths:
                 self._log.warn(f"{text}: {error}", group=LogGroup.NETCFG)
         return strict
 
+    def take_over(self, entry: MarkedEntry) -> None:
+        """A device looks at marks that an earlier instance has set."""
+        self._noted[entry.marked] = entry
+
     def end(self) -> None:
         """The devices are as they were."""
         for entry in list(self._noted.values()):

@@ -60,6 +60,7 @@ class Options(msgspec.Struct, frozen=True):
     while_not_connected: WhileNotConnected
     kill_switch_allow: tuple[str, ...]  # networks
     unlock: bool  # nothing else
+    clean_up: bool  # the same
     pkcs11_providers: tuple[Provider, ...]
 
     @property
@@ -285,6 +286,12 @@ def make_parser() -> argparse.ArgumentParser:
         "2001:db8::/64; local networks, printers and containers are blocked unless they are listed (default: none)",
     )
     parser.add_argument(
+        "--clean-up",
+        action="store_true",
+        help="as root, and while the service does not run, end the sessions that an instance which was killed has "
+        "left, remove what it has set, and do nothing else",
+    )
+    parser.add_argument(
         "--unlock",
         action="store_true",
         help="end the kill switch of a service that does not run, as root, and do nothing else",
@@ -339,6 +346,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         while_not_connected=cast(WhileNotConnected, chosen.while_not_connected),
         kill_switch_allow=chosen.kill_switch_allow,
         unlock=chosen.unlock,
+        clean_up=chosen.clean_up,
         pkcs11_providers=tuple(chosen.pkcs11_providers),
     )
 
