@@ -15,7 +15,7 @@ class SessionLock:
         self._starter = starter
         self._profile = profile
         self._wanted = wanted
-        self._asked = False  # which somebody may have ended since
+        self._asked = wanted and kill_switch.taken_over(session)  # which somebody may have ended since
 
     @property
     def due(self) -> bool:
