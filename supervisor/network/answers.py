@@ -47,6 +47,7 @@ class Answers:
             self._firewall.answer(Marking(self._bit, frozenset(devices), self._strict, self._older))
         except SystemFailure as error:
             self.mark = 0
+            self._reverse_paths.end()
             if not self._told:
                 self._told = True
                 text = (
