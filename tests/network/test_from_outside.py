@@ -134,3 +134,45 @@ def test_nothing_is_left_of_a_service_that_is_killed(world: World) -> None:
 
 def looks_at_marks(world: World) -> str:
     return world.lab.client_side.run(["cat", f"/proc/sys/net/ipv4/conf/{CABLE}/src_valid_mark"]).stdout.strip()
+
+
+def test_rules_that_another_program_removes_are_put_back(world: World) -> None:
+    """The guards of the session's addresses among them."""
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    before = ruleset(world)
+    for _ in range(2):
+        lines = len(world.service.process.lines)
+        assert not world.lab.client_side.run(["nft", "flush", "ruleset"]).returncode
+        world.service.process.wait_line("'nft' removed the firewall of sessions; it is there again", since=lines)
+        assert sorted(ruleset(world).splitlines()) == sorted(before.splitlines())
+    session.call("Disconnect")
+
+
+def test_a_program_sends_past_the_tunnel_to_nobody_who_has_not_sent_to_it(world: World) -> None:
+    """From the port at which somebody far away has asked, to another port of theirs."""
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    with world.watched() as seen, ExitStack() as stack:
+        answering = service(world.lab.client_side, "alice", *HERE)
+        stack.callback(answering.stop)
+        asking = peers(world, HERE)
+        assert all_hear(asking) == [True] * 4
+        answering.stop()
+        for here, far in zip(HERE, (FAR, FAR6), strict=True):
+            family = "AF_INET6" if ":" in here else "AF_INET"
+            send = (
+                f"import socket; s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.bind(('{here}', {PORT}))",
+                f"s.sendto(b'unasked-marker', ('{far}', 9))",
+            )
+            done = world.lab.client_side.run(["python3", "-c", "\n".join(send)], "alice")
+            assert not done.returncode, done.stderr
+        assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "tunnel")  # what was sent before has left
+        assert seen(b"unasked-marker") == ""
+        for peer in asking:
+            peer.close()
+    session.call("Disconnect")
