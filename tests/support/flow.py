@@ -1,15 +1,13 @@
-"""A counted flow of datagrams through a tunnel, sent by the siege's flow.py."""
+"""A counted flow of datagrams through a tunnel."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from ..lab.lab import ECHO_PORT, Lab
+from ..lab.processes import helper
 
-_PROGRAM = str(Path(__file__).parents[1] / "siege" / "flow.py")
 _ENDING = 60.0  # seconds: the last ones have their time
 _PER_SECOND = 200
 
@@ -19,7 +17,7 @@ class Flow:
 
     def __init__(self, lab: Lab, address: str) -> None:
         lab.echo(address, b"ready")
-        program = [sys.executable, "-I", _PROGRAM, address, str(ECHO_PORT), str(_PER_SECOND)]
+        program = helper("flow.py", address, str(ECHO_PORT), str(_PER_SECOND))
         self._process = lab.client_side.start("flow", program, "alice")
 
     @property
