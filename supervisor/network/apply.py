@@ -23,6 +23,7 @@ from . import tun
 from .addressing import Addressing
 from .away import Away
 from .firewall import Firewall
+from .firewall_watch import FirewallWatch
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
 from .kill_switch import KillSwitch
@@ -74,6 +75,7 @@ class Network:
         self._removals = SerialExecutor("devices")
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
+        self._firewall_watch = FirewallWatch(self._executor, self._firewall, log)
         self.name_servers = MachineNameServers()
         self._addressing = Addressing(
             self._netlink,
@@ -132,6 +134,7 @@ class Network:
         self._loop = asyncio.get_running_loop()
         self._events.start()
         self._routing.start()
+        self._firewall_watch.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
@@ -240,6 +243,7 @@ class Network:
         """
         self._events.stop()
         self._routing.stop()
+        self._firewall_watch.stop()
         self.roaming.stop()
         await self.kill_switch.close()
         await self._remove_all(list(self._lingering.values()))

@@ -14,9 +14,9 @@ from ..accounts import account_id
 from ..errors import SystemFailure
 from ..logging.log import Log
 from .lock import MachineLock
-from .lock_events import LockEvents
-from .lock_rules import Hold
+from .lock_rules import TABLE, Hold
 from .serial_executor import SerialExecutor, limited
+from .table_events import TableEvents
 
 _RESOLVED = "systemd-resolve"  # the account of systemd-resolved
 
@@ -41,7 +41,7 @@ class KillSwitch:
         self._executor = executor
         self._log = log
         self._live = set[str]()  # sessions of this instance that want it, until nothing is left of them
-        self._events = LockEvents(self._removed)
+        self._events = TableEvents(TABLE, self._removed)
         self._tasks = set[asyncio.Task[None]]()
 
     @property
