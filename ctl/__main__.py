@@ -7,6 +7,7 @@ import click
 
 from .check_command import check
 from .config_acl import config_acl
+from .config_check import config_check
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
@@ -27,13 +28,14 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, inspect, status and why.  Results go to standard output,
-    messages to standard error.
+    The subcommands are those of openvpn3, plus check, config-check, inspect, status and why.  Results go to standard
+    output, messages to standard error.
     """
 
 
 for command in (
     check,
+    config_check,
     config_import,
     configs_list,
     config_manage,

@@ -13,7 +13,7 @@ class IdleTimer:
     def __init__(self, seconds: float, work: Callable[[], int], calls: Callable[[], int]) -> None:
         """`work` counts what keeps the service running, `calls` the calls being answered."""
         self.idle = asyncio.Event()
-        self._seconds = seconds
+        self.seconds = seconds  # `restart` makes a change count
         self._work = work
         self._calls = calls
         self._timer: asyncio.TimerHandle | None = None
@@ -22,8 +22,8 @@ class IdleTimer:
         """Start or stop the timer; call whenever the amount of work may have changed."""
         if self._work():
             self._stop()
-        elif self._timer is None and self._seconds > 0:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expired)
+        elif self._timer is None and self.seconds > 0:
+            self._timer = asyncio.get_running_loop().call_later(self.seconds, self._expired)
 
     def restart(self) -> None:
         """Count from now."""

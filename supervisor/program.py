@@ -17,15 +17,15 @@ from .errors import StartError
 from .logging.destinations import default_destination
 from .logging.log import Log
 from .start import privileged
-from .start.options import PROGRAM, parse
+from .start.options import PROGRAM, options, parse
 
 
 def run() -> NoReturn:
     """Run the service; ends the process with a status of policy/exit_status.py."""
-    options = parse()
+    command_line = parse()
     log: Log | None = None
     try:
-        start = privileged.Start(options)
+        start = privileged.Start(options(command_line), command_line)
         # While the processes that have been started run; and still as root, which may write the bytecode cache.
         serve = _import_serve()
         prepared = start.finish()

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ..policy.configuration.options import Options
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
 from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
+from .administration import Administration
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused
@@ -115,7 +117,7 @@ class Service:
         profiles: Profiles
         if self._embedded:
             profiles = self._configuration = ConfigurationService(
-                ProfileStore(options.runtime_dir, options.state_dir),
+                ProfileStore(options.runtime_dir, options.state_dir, options.quotas),
                 self._dispatcher,
                 signals,
                 self._log,
@@ -158,10 +160,12 @@ class Service:
             settings=self._settings,
             providers=prepared.providers,
             failures=self._failures,
+            quotas=options.quotas,
         )
         self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
         self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
+        self._administration = Administration(options, prepared.command_line, self._log, self._take)
 
     async def start(self) -> None:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
@@ -169,11 +173,12 @@ class Service:
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await self._names.claim()
         await self._lock.acquire()
         self._processes.start()
+        self._administration.start()
         await self._callers.start()
         await self._name_service.start()
         await self._sleep.start()
@@ -222,6 +227,7 @@ class Service:
     async def close(self) -> None:
         """Release all resources, the helpers last."""
         await self._failures.close()
+        self._administration.stop()
         self._dispatcher.close()
         self._connection.close()
         await self._network.close()
@@ -294,6 +300,21 @@ class Service:
     def _work(self) -> int:
         """What keeps the service running: sessions, and attached services, which log through it."""
         return self._manager.count + self._log_service.num_attached
+
+    def _take(self, options: Options) -> None:
+        """Have these options count, as far as they may change now (policy/configuration/table.py: `live`)."""
+        if options.log_level != self._options.log_level:  # else what was chosen over the bus stays
+            self._log.level = options.log_level
+        self._options = options
+        self._rights.replace(options.rights)
+        self._manager.change(
+            options.quotas, connect_deadline=options.connect_timeout, full_titles=options.process_titles == "full"
+        )
+        if self._configuration is not None:
+            self._configuration.store.quotas = options.quotas
+        self._network.named = options.device_names
+        self._idle.seconds = options.idle_exit
+        self._idle.restart()
 
     def _log_internal_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -54,7 +54,7 @@ class Network:
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
         self._tun_directory = tun_directory
-        self._named = named
+        self.named = named  # may be changed at any time
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -104,14 +104,14 @@ class Network:
 
     def no_device_named(self, name: str) -> str:
         """Why a session's device has not this name, which its profile asks for."""
-        return device_names.refusal(name, self._named) or "another device has it"
+        return device_names.refusal(name, self.named) or "another device has it"
 
     async def create_device(self, session: str, uid: int, owner: int, wanted: str = "") -> str:
         """Make a device for a session of user `owner` that user `uid` may open; its name.  Raises SystemFailure.
 
         That is `wanted`, if it may be and no other device has it.
         """
-        if device_names.refusal(wanted, self._named):
+        if device_names.refusal(wanted, self.named):
             wanted = ""
         self._loop = asyncio.get_running_loop()
         self._events.start()
