@@ -8,12 +8,14 @@ PARTS_READY := .cache/parts/ready
 SKIPPED := .cache/skipped
 # Not tests/network, neighbours and profiles: they take long, and what they try is the work of the same kernel and engine.
 IN_DEBIAN13_TOO := tests/hostile tests/integration tests/unit
+# A run of their own beside the others, to be done sooner.
+APART := tests/neighbours tests/network tests/profiles tests/siege
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
-TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock
+TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock patchelf
 # What they take and what is not installed, since it would change how this machine looks names up (tests/lab/parts.py).
 TEST_PARTS := systemd-resolved libsystemd-shared openresolv resolvconf
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
@@ -28,7 +30,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
-  incumbent-trees fuzz mutants siege compatibility exposure clean
+  incumbent-trees engine27-tree test-engine27 fuzz mutants siege compatibility exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,7 +43,7 @@ $(READY): pyproject.toml
 	umask 022; $(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-test-setup: $(TEST_READY) $(PARTS_READY)
+test-setup: $(TEST_READY) $(PARTS_READY) engine27-tree
 
 $(TEST_READY): $(READY) Makefile
 	@umask 022; $(MAKE) --no-print-directory system-packages PACKAGES_WANTED='$(TEST_APT)' PROGRAMS_WANTED='$(TEST_PROGRAMS)'
@@ -79,11 +81,16 @@ test: test-setup ## everything: check, all tests, most of them in Debian 13 too,
 	@$(MAKE) --no-print-directory check
 	@# These wait for events most of the time and have nothing in common: side by side they take half as long.
 	@OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED) $(MAKE) --no-print-directory --keep-going \
-	  --jobs=3 --output-sync=target test-here test-debian13 contract frontends IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
+	  --jobs=4 --output-sync=target test-here test-apart test-debian13 contract frontends \
+	  TESTS='$(APART:%=--ignore=%)' IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
 
 test-here: test-setup ## unit and integration tests, or those in TESTS=tests/integration/bus (root)
 	@$(PYTHON) -m pytest -q $(TESTS)
+
+.PHONY: test-apart
+test-apart: test-setup
+	@$(PYTHON) -m pytest -q $(APART)
 
 quick: test-setup ## the unit tests, in seconds
 	@$(PYTHON) -m pytest -q tests/unit
@@ -108,6 +115,9 @@ STORIES := session/test_life session/test_failures session/test_names session/te
   network/test_device_object configuration/test_service log/test_forwards authentication/test_password \
   authentication/test_challenges authentication/test_keys authentication/test_pending authentication/test_proxy \
   authentication/test_pkcs11 authentication/test_pkcs11_secrets
+
+test-engine27: test-setup ## the integration and network tests with OpenVPN 2.7 as engine; SERVER=2.7, TESTS=tests/network (root)
+	@ENGINE_UNDER_TEST=2.7 SERVER_UNDER_TEST=$(SERVER) $(PYTHON) -m pytest -q $(or $(TESTS),tests/integration tests/network)
 
 denied: test-setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)
 	@# Where the service has few capabilities, so has strace, which then cannot read what it traces.
@@ -152,6 +162,9 @@ mutants: test-setup ## change the program in 200 places, one at a time: do the t
 siege: test-setup ## an hour of attack by five users on 300 connections: does alice notice? SEED=, MINUTES=60, BUS=dbus-daemon (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.siege.run $(if $(SEED),--seed=$(SEED)) \
 	  $(if $(MINUTES),--minutes=$(MINUTES)) $(if $(BUS),--bus=$(BUS))
+
+engine27-tree: $(TEST_READY)
+	@$(LAB).engine27
 
 incumbent-trees: setup
 	@$(LAB).incumbent_tree

@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, yardsticks
+from . import fairness, memory, original, roaming, settings, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -205,10 +205,16 @@ def roam(pki: Pki, counts: Counts) -> list[Figure]:
     return roaming.measure(pki, rounds=max(1, counts.runs // 2))
 
 
+def with_settings(pki: Pki, counts: Counts) -> list[Figure]:
+    """What a default route and name servers add to Connect."""
+    return settings.measure(pki, counts.runs)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
     "connect": connect,
+    "settings": with_settings,
     "activate": activate,
     "properties": properties,
     "memory": footprint,

@@ -11,6 +11,7 @@ from .config_check import config_check
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
+from .exec_command import exec_command
 from .exits import CommandError, CommandExit, help_epilog
 from .inspect_command import inspect_session
 from .log_command import log
@@ -20,6 +21,7 @@ from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
 from .session_start import session_start
 from .status_command import status
+from .unlock_command import unlock
 from .why_command import why
 
 
@@ -28,8 +30,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, config-check, inspect, status and why.  Results go to standard
-    output, messages to standard error.
+    The subcommands are those of openvpn3, plus check, config-check, exec, inspect, status, unlock and why.  Results go
+    to standard output, messages to standard error.
     """
 
 
@@ -48,8 +50,10 @@ for command in (
     session_acl,
     session_auth,
     session_stats,
+    exec_command,
     status,
     inspect_session,
+    unlock,
     why,
     log,
 ):

@@ -5,6 +5,9 @@ import re
 
 import click
 
+from ..policy.limits import MAX_PASS
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}  # seconds
 # "Valid Object Paths" of the D-Bus specification.
 _OBJECT_PATH = re.compile(r"/|(/[A-Za-z0-9_]+)+")
 
@@ -45,4 +48,13 @@ def seconds(value: str) -> float:
         number = math.nan
     if not 0 < number < math.inf:
         raise click.BadParameter(f"{value!r} is not a number of seconds above 0.")
+    return number
+
+
+def duration(value: str) -> int:
+    """Seconds, as 90, 90s, 5m or 1h, of which the kill switch may be lifted.  Raises BadParameter."""
+    found = re.fullmatch(r"([0-9]{1,6})([smh]?)", value)
+    number = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 1 <= number <= MAX_PASS:
+        raise click.BadParameter(f"{value!r} is not a time as 90s or 5m, of {MAX_PASS // 60} minutes at most.")
     return number

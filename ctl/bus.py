@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,16 @@ class Bus:
         *arguments: Any,
         path: str = "",
         interface: str = "",
+        descriptors: Sequence[int] = (),
     ) -> Message:
         """Call a method, by default on the service's root object; returns the reply.
+
+        An argument of the type "h" is an index in `descriptors`, which stay open.
 
         Raises CommandError: UNREACHABLE if there is no answer, REFUSED if the answer is an error.
         """
         path = path or service.root
-        call = (path, interface or service.name, member, signature, arguments)
+        call = (path, interface or service.name, member, signature, arguments, descriptors)
         reply = await self._answer(service, *call)
         if _is_absent(reply) and reply.sender not in self._ready:
             await self._wait_ready(service)
@@ -54,11 +57,20 @@ class Bus:
         return reply
 
     async def _answer(
-        self, service: BusService, path: str, interface: str, member: str, signature: str, arguments: tuple[Any, ...]
+        self,
+        service: BusService,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        arguments: tuple[Any, ...],
+        descriptors: Sequence[int] = (),
     ) -> Message:
         """The reply to a call, which may be an error."""
         body = list(arguments)
-        message = Message(service.name, path, interface, member, signature=signature, body=body)
+        message = Message(
+            service.name, path, interface, member, signature=signature, body=body, unix_fds=list(descriptors)
+        )
         reply = await self._reply(message, service.title)
         self.owner[service.name] = sender = reply.sender or ""
         if not _is_absent(reply):
@@ -157,7 +169,7 @@ def lost(error: Exception | None = None) -> str:
 async def system_bus() -> AsyncIterator[Bus]:
     """Connect to the bus of DBUS_SYSTEM_BUS_ADDRESS, else the system bus; raises CommandError."""
     try:
-        connection = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        connection = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
     except (OSError, EOFError, AuthError, InvalidAddressError) as error:
         raise CommandError(
             f"the system bus cannot be reached: {getattr(error, 'strerror', None) or error}",

@@ -48,9 +48,11 @@ def _override_options(command: Command) -> Command:
 def _setting_options(command: Command) -> Command:
     """An option for each setting that only this session manager knows."""
     for name, row in reversed(SETTINGS.items()):
-        default = "yes" if row.default else "no"
+        values: tuple[str, ...] = row.choices or ("yes", "no")
+        default = row.default if row.choices else "yes" if row.default else "no"
         text = f"Setting: {row.doc} (default: {default})."
-        command = click.option(f"--{name}", type=bool, metavar="yes|no", help=text)(command)
+        kind = click.Choice(row.choices) if row.choices else bool
+        command = click.option(f"--{name}", type=kind, metavar="|".join(values), help=text)(command)
     return command
 
 
@@ -175,9 +177,10 @@ class _Changes:
         await self._bus.call(CONFIGURATION, "UnsetOverride", "s", name, path=self._path)
         self.say(f"Unset override '{name}'")
 
-    async def set_setting(self, name: str, value: bool) -> None:
+    async def set_setting(self, name: str, value: bool | str) -> None:
         await set_setting(self._bus, self._path, name, value)
-        self.say(f"Setting '{name}' is {'enabled' if value else 'disabled'}")
+        shown = f"'{value}'" if isinstance(value, str) else "enabled" if value else "disabled"
+        self.say(f"Setting '{name}' is {shown}")
 
 
 async def _settings(bus: "Bus", path: str) -> dict[str, Any]:
@@ -230,9 +233,10 @@ def _given(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _setting(name: str, value: bool) -> str:
+def _setting(name: str, value: bool | str) -> str:
     default = name in SETTINGS and value == SETTINGS[name].default
-    return _yes_or_no(value) + (" (default)" if default else "")
+    shown = value if isinstance(value, str) else _yes_or_no(value)
+    return sanitize(shown) + (" (default)" if default and value != "default" else "")
 
 
 def _shown(name: str, value: bool | str) -> str:

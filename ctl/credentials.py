@@ -44,14 +44,22 @@ class Question:
 class Asker:
     """Answers a session's questions with what the user types.
 
-    `credentials` are answers that are known already, by the question's name; each is used once.
+    `credentials` are answers that are known already, by the question's name; each is used once.  With `terminal_only`,
+    standard input that is none is left alone.
     """
 
-    def __init__(self, bus: "Bus", progress: "Progress", credentials: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        bus: "Bus",
+        progress: "Progress",
+        credentials: dict[str, str] | None = None,
+        *,
+        terminal_only: bool = False,
+    ) -> None:
         self._bus = bus
         self._progress = progress
         self._known = dict(credentials or {})
-        self._input = Input()
+        self._input = Input(terminal_only=terminal_only)
 
     async def answer(self, path: str) -> bool:
         """Answer all questions of the session at `path`; whether there were any.  Raises CommandError."""
@@ -104,8 +112,10 @@ class Asker:
 class Input:
     """Lines of standard input, read without blocking the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, terminal_only: bool = False) -> None:
         self._descriptor = sys.stdin.fileno() if sys.stdin and not sys.stdin.closed else -1
+        if terminal_only and self._descriptor >= 0 and not os.isatty(self._descriptor):
+            self._descriptor = -1
         self._buffer = b""
         self.interactive = self._descriptor >= 0 and os.isatty(self._descriptor)
 

@@ -98,7 +98,7 @@ async def own_settings(bus: "Bus", path: str, properties: Mapping[str, Any]) -> 
     return {name: variant.value for name, variant in reply.body[0].items()}
 
 
-async def set_setting(bus: "Bus", path: str, name: str, value: bool) -> None:
+async def set_setting(bus: "Bus", path: str, name: str, value: bool | str) -> None:
     """Set one of these settings."""
     from dbus_fast import Variant
 

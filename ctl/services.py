@@ -23,6 +23,8 @@ CONFIGURATION = BusService(
 
 INSPECTION = "net.openvpn.v3.sessions.inspect"  # interface of a session object, of this session manager only
 STATUS = "net.openvpn.v3.sessions.status"  # the same, of what is in force
+NAMESPACE = "net.openvpn.v3.sessions.namespace"  # the same, of the network namespace that it is in
 FAILURES = "net.openvpn.v3.sessions.failures"  # the same of an object for each user
 PROFILE_SETTINGS = "net.openvpn.v3.sessions.settings"  # the same of the root object
+LOCK = "net.openvpn.v3.sessions.lock"  # the same, for the kill switch
 FORWARDED = "net.openvpn.v3.backends"  # interface of the signals that LogForward asks for

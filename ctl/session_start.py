@@ -73,7 +73,7 @@ def session_start(
         watch = await Watch.start(bus)
         with watch.interruptible(), progress(quiet=quiet) as shown:
             left_out = CREDENTIALS if ask_credentials else CREDENTIALS[:1] if credentials_file else ()
-            path = await _new_session(bus, config, config_path, left_out, shown)
+            path = await new_session(bus, config, config_path, left_out, shown)
             try:
                 asker = Asker(bus, shown, credentials)
                 async with explained(bus, path):
@@ -99,7 +99,7 @@ def session_start(
         put("Connecting in the background" if background else connected_text(properties))
 
 
-async def _new_session(
+async def new_session(
     bus: "Bus", config: str | None, config_path: str | None, left_out: tuple[str, ...], shown: Progress
 ) -> str:
     """Find the profile, or import the file for once, and make a session of it; returns its path.

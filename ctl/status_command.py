@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .exits import CommandError, CommandExit
+from .lock_view import lock_text, read_lock
 from .run import on_bus, print_json, put
 from .services import SESSIONS, STATUS
 from .sessions import find_named, inspected, path_or_name, readable_properties
@@ -24,14 +25,18 @@ _VERSION = 1  # of what --json prints; it grows when a member is renamed, remove
 def status(name: str | None, as_json: bool) -> None:
     """Show what is in force of the sessions that you may use, and what was asked for and is not, and why.
 
+    It begins with who has locked the machine by a kill switch, if anybody has.
+
     NAME is the name of a profile, the D-Bus path of a session, or its network device: of that session everything is
     shown.  Addresses, routes and name servers are those that the kernel and the resolver have now.
 
     The exit status is 0 if that session is connected, without NAME if all are; else 12.
 
     \b
-    --json prints version (1; members may be added to it) and sessions, a
-    list of objects with the members of sessions-list --json, and
+    --json prints version (1; members may be added to it), lock: holders
+    (user, uid, since, session_there; session, profile or null if they are
+    not yours to see), lifted_for (seconds), and sessions, a list of
+    objects with the members of sessions-list --json, and
       connected (true or false),
       connected_since, last_handshake (seconds since 1970), tls, cipher,
       bytes_in, bytes_out (on the wire),
@@ -48,15 +53,18 @@ def status(name: str | None, as_json: bool) -> None:
       unknown (what the kernel or the resolver did not tell, and why);
     null where there is none, or the service does not tell.
     """
-    shown = on_bus(lambda bus: _read(bus, name))
+    lock, shown = on_bus(lambda bus: _read_all(bus, name))
     if as_json:
-        print_json({"version": _VERSION, "sessions": shown})
-    elif name is not None:
-        put(full_text(shown[0]))
+        print_json({"version": _VERSION, "lock": lock, "sessions": shown})
     else:
-        put("\n\n".join(map(brief_text, shown)) or "No sessions available")
+        texts = [full_text(shown[0])] if name is not None else list(map(brief_text, shown)) or ["No sessions available"]
+        put("\n\n".join(filter(None, (lock_text(lock), *texts))))
     if not shown or not all(one["connected"] for one in shown):
         sys.exit(CommandExit.NOT_CONNECTED)
+
+
+async def _read_all(bus: "Bus", name: str | None) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    return await read_lock(bus), await _read(bus, name)
 
 
 async def _read(bus: "Bus", name: str | None) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import click
 
 from ..policy.dbus_numbers import StatusMajor
 from .exits import NotFound, sanitize
+from .lock_view import lock_text, read_lock
 from .run import on_bus, print_json, put
 from .services import FAILURES, SESSIONS
 from .sessions import inspected, path_or_name
@@ -45,17 +46,17 @@ def why(name: str | None, as_json: bool) -> None:
       status {major, minor, text, message}, cause, text, hint,
       exit_status (that session-start ends with for it; null if it still tries).
     """
-    told = [one for one in on_bus(_read) if name in (None, one["profile"], one["session"])]
+    lock, all_of_them = on_bus(_read)
+    told = [one for one in all_of_them if name in (None, one["profile"], one["session"])]
     if as_json:
         print_json(told)
-    elif told:
-        put("\n\n".join(map(failure_text, told)))
-    else:
-        put(f"No failure of {sanitize(name)} is known" if name else "No failures are known")
+        return
+    none = f"No failure of {sanitize(name)} is known" if name else "No failures are known"
+    put("\n\n".join(filter(None, (lock_text(lock), *(map(failure_text, told) if told else [none])))))
 
 
-async def _read(bus: "Bus") -> list[dict[str, Any]]:
-    return [*await _still_trying(bus), *map(_failed, await _kept(bus))]
+async def _read(bus: "Bus") -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    return await read_lock(bus), [*await _still_trying(bus), *map(_failed, await _kept(bus))]
 
 
 async def _kept(bus: "Bus") -> list[dict[str, Any]]:

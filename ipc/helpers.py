@@ -99,10 +99,12 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
-    """To the resolver: turn `host` into addresses."""
+    """To the resolver: turn `host` into addresses, as this machine does, or by the name servers named."""
 
     number: int
     host: str
+    servers: tuple[str, ...] | None = None  # to be asked in place of the machine's; none: only hosts(5) and its like
+    search: tuple[str, ...] = ()  # domains that go with these
 
 
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):

@@ -253,6 +253,10 @@ class ClearNetwork(ToSupervisor, frozen=True):
     """Take all settings off the session's device."""
 
 
+class Reopening(ToSupervisor, frozen=True):
+    """The engine gives the session's device up for a moment, and its settings stay until it asks for others."""
+
+
 class Notices(ToSupervisor, frozen=True):
     """What was left out or changed, all of it that is true now; the worker has logged it."""
 

@@ -1,7 +1,8 @@
-"""Mounts: mount(2), umount(2), pivot_root(2), fsopen(2); numbers from the uapi headers.  OSError on failure."""
+"""Mounts: mount(2), pivot_root(2), fsopen(2), open_tree(2); numbers from the uapi headers.  OSError on failure."""
 
 import ctypes
 import os
+import struct
 from collections.abc import Mapping
 
 from .libc import checked, libc
@@ -23,8 +24,10 @@ MNT_DETACH = 0x2
 # pivot_root has no libc wrapper; the number differs between architectures (syscalls(2)).
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "armv7l": 218, "ppc64le": 203, "s390x": 217}
 
-# Of the new mount API (Linux 5.2) the numbers are the same everywhere.
-_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
+# Of the new mount API (Linux 5.2, mount_setattr 5.12) the numbers are the same everywhere.
+_SYS_OPEN_TREE, _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT, _SYS_MOUNT_SETATTR = 428, 430, 431, 432, 442
+_AT_FDCWD, _AT_EMPTY_PATH, _OPEN_TREE_CLONE = -100, 0x1000, 1
+_ATTRIBUTES = struct.Struct("=QQQQ")  # mount_attr: to be set, to be cleared, propagation, user namespace
 _CLOEXEC = 1  # FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC
 _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
 
@@ -49,6 +52,21 @@ def mount_nowhere(kind: str, options: Mapping[str, str], flags: int = 0) -> int:
         return _descriptor(libc.syscall(_SYS_FSMOUNT, context, _CLOEXEC, flags), f"mount a {kind}")
     finally:
         os.close(context)
+
+
+def writable_copy(directory: str) -> int:
+    """A descriptor of a directory, as a mount of its own that has no place in any directory, and is not read-only."""
+    path = directory.encode()
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    copy = _descriptor(libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, path, flags), f"open_tree {directory}")
+    try:
+        attributes = _ATTRIBUTES.pack(MS_NOSUID | MS_NODEV | MS_NOEXEC, MS_RDONLY, 0, 0)
+        result = libc.syscall(_SYS_MOUNT_SETATTR, copy, b"", _AT_EMPTY_PATH, attributes, _ATTRIBUTES.size)
+        checked(result, f"make a copy of {directory} writable")
+    except OSError:
+        os.close(copy)
+        raise
+    return copy
 
 
 def _descriptor(result: int, what: str) -> int:

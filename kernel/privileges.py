@@ -86,6 +86,15 @@ def limit_capabilities(keep: Collection[str]) -> list[Step]:
     ]
 
 
+def give_up_all() -> list[Step]:
+    """Steps after which this process has no capability, and no exec gives it one."""
+    return [
+        ("limit the bounding set", lambda: _limit_bounding_set(()), lambda: _bounding_set_is(())),
+        *limit_capabilities(()),
+        *forbid_new_privileges(),
+    ]
+
+
 def lock_securebits(*, ambient: bool = False) -> list[Step]:
     """Steps after which user id 0 means nothing to the kernel, irrevocably: no exec gives capabilities back.
 

@@ -8,6 +8,8 @@ import ctypes
 from .libc import checked, libc
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
 
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT = 1, 22, 28, 47
 _PR_SET_MDWE, _PR_GET_MDWE = 65, 66
@@ -20,6 +22,11 @@ _BPF_INSTRUCTION = 8  # bytes
 def unshare(flags: int) -> None:
     """Leave the namespaces in `flags` for new ones (unshare(2))."""
     checked(libc.unshare(flags), f"unshare({flags:#x})")
+
+
+def join(descriptor: int, kind: int) -> None:
+    """Enter the namespace of this kind that a descriptor is of (setns(2))."""
+    checked(libc.setns(descriptor, kind), f"setns({kind:#x})")
 
 
 def refuse_executable_memory() -> None:

@@ -7,10 +7,12 @@ from ..supervisor.bus.configuration_api import ROOT_PATH as CONFIGURATION_PATH
 from ..supervisor.bus.failures_api import FAILURES, FAILURES_PATH
 from ..supervisor.bus.inspection_api import INSPECTION
 from ..supervisor.bus.interface import Argument, Interface, Method, Property, Signal
+from ..supervisor.bus.kill_switch_api import KILL_SWITCH
 from ..supervisor.bus.log_api import FORWARDED, LOG, PROXIES_PATH, PROXY
 from ..supervisor.bus.log_api import ROOT_PATH as LOG_PATH
 from ..supervisor.bus.manager_api import MANAGER
 from ..supervisor.bus.manager_api import ROOT_PATH as MANAGER_PATH
+from ..supervisor.bus.namespace_api import NAMESPACE
 from ..supervisor.bus.session_api import SESSION
 from ..supervisor.bus.settings_api import PROFILE_SETTINGS
 from ..supervisor.bus.status_api import STATUS
@@ -21,8 +23,10 @@ _OBJECTS = (
     (SESSION, f"{MANAGER_PATH}/…"),
     (INSPECTION, f"{MANAGER_PATH}/…"),
     (STATUS, f"{MANAGER_PATH}/…"),
+    (NAMESPACE, f"{MANAGER_PATH}/…"),
     (FAILURES, f"{FAILURES_PATH}/UID"),
     (PROFILE_SETTINGS, MANAGER_PATH),
+    (KILL_SWITCH, MANAGER_PATH),
     (CONFIGURATION, CONFIGURATION_PATH),
     (PROFILE, f"{CONFIGURATION_PATH}/…"),
     (LOG, LOG_PATH),

@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from ..supervisor.bus.configuration_api import CONFIGURATION, PROFILE
+from ..supervisor.bus.kill_switch_api import KILL_SWITCH
 from ..supervisor.bus.log_api import LOG, PROXY
 from ..supervisor.bus.manager_api import MANAGER
+from ..supervisor.bus.namespace_api import NAMESPACE
 from ..supervisor.bus.session_api import SESSION
 from ..supervisor.bus.settings_api import PROFILE_SETTINGS
 from ..supervisor.bus.stub_api import BACKENDS, DEVICE, NETCFG
@@ -29,7 +31,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 # What is generated: path in the checkout, and what gives its content.
 Generated = Sequence[tuple[str, Callable[[], str]]]
 _SERVICES = (
-    (MANAGER, SESSION, PROFILE_SETTINGS),
+    (MANAGER, SESSION, PROFILE_SETTINGS, KILL_SWITCH, NAMESPACE),
     (CONFIGURATION, PROFILE),
     (LOG, PROXY),
     (BACKENDS,),

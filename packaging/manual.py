@@ -44,7 +44,7 @@ STATUSES: Mapping[int, str] = {
     ExitStatus.USAGE: "The command line is invalid.",
     ExitStatus.ALREADY_RUNNING: "Another instance owns the names or the runtime directory "
     "(without systemd, the bus gets 0).",
-    ExitStatus.BUS_LOST: "The connection to the bus was lost.",
+    ExitStatus.BUS_LOST: "The bus went away or does not answer, and there is no session.",
     ExitStatus.CANNOT_START: "A privilege, account, directory or program is missing; the message says which.",
     ExitStatus.CONFIGURATION: "The configuration files are wrong; the message, and ovpnctl config-check, say what is.",
     ExitStatus.CONFINEMENT: "Privileges could not be given up.",

@@ -21,6 +21,7 @@ EVERYTHING = "."  # the domain that all names are in
 MARK = "# openvpn3-sessionmgr: the name servers of a VPN session; those that were here follow as comments"
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE | re.ASCII)
+_MAX_IN_FILE = 3  # name servers that resolv.conf(5) has any effect of
 _MAX_NAME = 253  # characters of a domain (RFC 1035), without a dot at its end
 
 
@@ -59,6 +60,11 @@ class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def domains(self) -> tuple[str, ...]:
         """All domains, each once."""
         return tuple(dict.fromkeys((*self.search, *self.routing)))
+
+
+def usable_in_file(settings: DnsSettings) -> list[str]:
+    """The addresses of those name servers that resolv.conf(5) has room for."""
+    return [server.address for server in settings.servers][:_MAX_IN_FILE]
 
 
 def problem(settings: DnsSettings) -> str:

@@ -62,6 +62,8 @@ LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they
 FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
 # files that the service has open for a session that starts, two or three later; beyond: there are fewer places
 DESCRIPTORS_PER_SESSION = 6
+MAX_DESCRIPTORS_PER_CALL = 4  # descriptors that come with a call; beyond: the kernel closes them
+MAX_DESCRIPTORS_PER_USER = 8  # descriptors of one user's calls that wait; beyond: they are closed, the call is refused
 # files that it has open itself, half of them for moments; beyond: it refuses to start
 DESCRIPTORS_OF_SERVICE = 40
 MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
@@ -71,6 +73,8 @@ MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's p
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
 MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
+# commands in the network namespace that a session's device is in; beyond: Enter is refused
+MAX_COMMANDS_INSIDE = 12
 MAX_UNREAD = 10  # tries, a second apart, to send log lines to a connection that reads nothing; beyond: its forward ends
 MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGrant is refused
 # failures that are remembered of the sessions that one user started; beyond: the oldest is forgotten
@@ -103,6 +107,9 @@ MAX_REDIRECTED_NETWORKS = 32
 # sessions that wait for the default route, or have it, one after the other; beyond: Connect fails
 MAX_REDIRECTING = 16
 MAX_WAYS_OUT = 16  # addresses of the machine whose connections stay as they are; beyond: they go by the tunnel
+MAX_LOCK_PROFILE = 64  # characters of a profile's name that the kill switch notes; beyond: it is cut
+MAX_LOCK_NETWORKS = 64  # networks that the kill switch leaves open; beyond: the service refuses to start
+MAX_PASS = 3600  # that the kill switch may be lifted for; beyond: it is refused
 MAX_ROUTE_NAMES = 32  # host names in the routes of one session; beyond: the worker leaves out the rest, and says so
 ROUTE_NAMES_DEADLINE = 10  # for the addresses of these names; beyond: what has none is left out
 MAX_WAYS = 4  # gateways of the machine that one session's routes past the tunnel use; beyond: the rest is left out
@@ -220,8 +227,8 @@ FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
 PROFILE_DEADLINE = 4.0
-# the machine's default route, addresses or rules change, until they are looked at, doubled each time that rules of
-# ours were missing; beyond: more changes are looked at together
+# the machine's default route, addresses, rules or name servers change, until they are looked at, doubled each time
+# that something of ours was missing; beyond: more changes are looked at together
 ROUTING_QUIET = 0.05
 # after one reading of what the kernel tells of such changes, until the next; beyond: cannot be
 ROUTING_EVENTS_PAUSE = 0.1
@@ -232,11 +239,17 @@ ROAMING_UNHURRIED = 8
 MAX_SERVER_ADDRESSES = 64  # that a session's engine may try, and that are followed; beyond: the rest is not
 # traffic that gets no answer after such a change, until the session connects anew; beyond: it does
 ROAMING_PATIENCE = 4.0
-MAX_ROUTING_PAUSE = 10.0  # before rules that somebody removes again and again are put back; beyond: it grows no more
+# between two changes of the network settings of a session that stays connected; beyond: the second one waits, and what
+# its worker says after that
+LIVE_CHANGES_PAUSE = 0.5
+MAX_ROUTING_PAUSE = 10.0  # before what somebody removes again and again is put back; beyond: it grows no more
 # a service of OpenVPN 3 Linux that a call of ovpnctl has started, until it is ready; beyond: the command fails
 READY_DEADLINE = 20.0
 READY_PAUSE = 0.01  # before such a service is asked for the second time; beyond: each further pause is twice as long
 MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
+# the machine about to sleep, until sessions are paused or ended as their profiles say, since logind waits 5 s;
+# beyond: it sleeps
+BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
@@ -244,6 +257,10 @@ LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they ar
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
 BUS_SLOW = 10.0  # the bus takes nothing of what waits; beyond: the log says so
 BUS_STALLED = 600.0  # the same; beyond: the bus counts as gone
+# The bus is gone, and there is no session (default of --bus-wait); beyond: the service ends.
+BUS_WAIT = 60.0
+REJOIN_FIRST = 0.1  # between the first two tries to join a bus that is gone; beyond: twice as long each time
+REJOIN_LONGEST = 5.0  # the same, at most; beyond: the next try
 
 # Processes that are stopped, or stuck
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv6Network, collapse_addresses, ip_network
+from typing import Literal
 
 import msgspec
 
@@ -16,8 +17,13 @@ EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 
 # Routing rules and tables that are used, unless the administrator chooses others: after Tailscale's rules (5210 to
 # 5270), before that for the main table (32766) and wg-quick's.
-FIRST_PRIORITY, PRIORITIES = 5299, 22
-FIRST_TABLE, TABLES = 5300, 2 * MAX_REDIRECTING
+FIRST_PRIORITY, PRIORITIES = 5299, 23
+FIRST_TABLE, TABLES = 5300, 2 * MAX_REDIRECTING + 2
+
+
+# What becomes of redirected traffic while the session is not connected, by a profile and by the administrator.
+ProfileWhileNotConnected = Literal["default", "open", "closed"]
+WhileNotConnected = Literal["open", "closed", "always-open", "always-closed"]
 
 
 class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,7 +34,14 @@ class Redirect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_local: bool = False  # also what lies in the networks of the device by which the machine's default route goes
     # the session does without, and waits for it, if it cannot have it; for the supervisor to say, not for a worker
     optional: bool = False
+    while_not_connected: ProfileWhileNotConnected = "default"  # for the supervisor to say, too
     refused: str = ""  # why its owner may not have it, or ""; for the supervisor to say as well
+
+
+def is_closed(profile: ProfileWhileNotConnected, administrator: WhileNotConnected) -> bool:
+    """Whether redirected traffic goes nowhere while the session is not connected, rather than as without a tunnel."""
+    always = administrator.startswith("always-")
+    return (administrator.removeprefix("always-") if always or profile == "default" else profile) == "closed"
 
 
 def versions(redirect: Redirect) -> frozenset[int]:

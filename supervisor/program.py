@@ -13,9 +13,10 @@ import prctl
 
 from ..policy.exit_status import ExitStatus
 from ..policy.import_blocks import unblock_imports
-from .errors import StartError
+from .errors import StartError, SystemFailure
 from .logging.destinations import default_destination
 from .logging.log import Log
+from .network.lock_rules import unlock
 from .start import privileged
 from .start.options import PROGRAM, options, parse
 
@@ -23,6 +24,8 @@ from .start.options import PROGRAM, options, parse
 def run() -> NoReturn:
     """Run the service; ends the process with a status of policy/exit_status.py."""
     command_line = parse()
+    if "unlock" in command_line:
+        _end(_unlock())
     log: Log | None = None
     try:
         start = privileged.Start(options(command_line), command_line)
@@ -46,6 +49,16 @@ def run() -> NoReturn:
     if log is not None:
         log.close()
     _end(status)
+
+
+def _unlock() -> int:
+    """End the kill switch: it is in the kernel, so this takes no service."""
+    try:
+        unlock()
+    except SystemFailure as error:
+        print(f"{PROGRAM}: The kill switch cannot be switched off: {error}", file=sys.stderr)
+        return ExitStatus.CANNOT_START
+    return ExitStatus.OK
 
 
 def _import_serve() -> Callable[[privileged.Prepared], ExitStatus]:

@@ -26,9 +26,12 @@ from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
 from .network.apply import Network
-from .network.redirecting import Terms
+from .network.lock_rules import Terms as LockTerms
+from .network.redirections import Terms
 from .network.rules import Numbers
+from .rejoining import Rejoining
 from .rights import Rights
+from .service_manager import ServiceManager
 from .services.configuration import ConfigurationService
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
@@ -66,6 +69,7 @@ class Service:
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
+        self._service_manager = ServiceManager()
         connection.stall.report = self._log.warn
         self._callers = Callers(connection)
         self._dispatcher = Dispatcher(connection, self._callers, service_uid=prepared.account.pw_uid, log=self._log)
@@ -93,12 +97,15 @@ class Service:
                 options.runtime_dir / "devices",
                 self._log,
                 prepared.tun_directory,
+                prepared.ipv6_settings,
                 public_networks=options.public_networks == "allow",
                 named=options.device_names,
                 terms=Terms(
                     uids=options.session_uids,
                     numbers=Numbers(options.redirect_rules, options.redirect_tables),
+                    while_not_connected=options.while_not_connected,
                 ),
+                lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
             )
             self._journal = SessionJournal(options.runtime_dir / "sessions")
             self._name_service = NameService(
@@ -107,6 +114,7 @@ class Service:
                 self._network.name_servers,
                 options.runtime_dir / "names",
                 self._processes.name_setter,
+                self._processes.resolver,
                 prepared.dns,
                 self._rights,
             )
@@ -134,8 +142,8 @@ class Service:
             log=self._log,
             network=self._network,
             names=self._name_service.names,
+            lookups=self._name_service.lookups,
             rights=self._rights,
-            resolver=self._processes.resolver,
             spawner=self._processes.spawner,
             reaper=self._processes.reaper,
             lookout=self._processes.lookout,
@@ -162,9 +170,16 @@ class Service:
             failures=self._failures,
             quotas=options.quotas,
         )
-        self._sleep = Sleep(connection, self._log, self._network.roaming.resumed)
+        before_sleep = self._manager.before_sleep
+        self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
+        before_sleep.wanted = self._sleep.want
         self._log_service = LogService(connection, self._callers, self._dispatcher, self._log, version=API_VERSION)
-        self._idle = IdleTimer(options.idle_exit, self._work, lambda: self._dispatcher.busy)
+        self._idle = IdleTimer(
+            options.idle_exit, self._work, lambda: self._dispatcher.busy, lambda: self._dispatcher.called_at
+        )
+        rejoined = (self._named, self._callers.start, self._name_service.rejoined, self._sleep.start)
+        given_up = IdleTimer(options.bus_wait, self._work)
+        self._rejoining = Rejoining(connection, self._log, self._names, rejoined, given_up)
         self._administration = Administration(options, prepared.command_line, self._log, self._take)
 
     async def start(self) -> None:
@@ -179,6 +194,7 @@ class Service:
         await self._lock.acquire()
         self._processes.start()
         self._administration.start()
+        await self._named()
         await self._callers.start()
         await self._name_service.start()
         await self._sleep.start()
@@ -192,10 +208,11 @@ class Service:
         self._manager.start()
         self._log_service.start()
         export_stubs(self._dispatcher, API_VERSION)
-        self._manager.on_fewer = self._log_service.on_change = self._idle.look
+        self._manager.on_fewer = self._log_service.on_change = self._less_work
         gc.freeze()
         self._dispatcher.open()
         self._idle.look()
+        self._service_manager.ready()
         self._log.info(
             f"{PROGRAM} {VERSION} runs as user {os.getuid()} with CAP_NET_ADMIN and CAP_KILL only; "
             f"engine {self._options.engine}, {'embedded' if self._embedded else 'external'} configuration service"
@@ -211,9 +228,10 @@ class Service:
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
-                self._log.fatal(f"Connection to the bus lost ({self._connection.lost.result()}): ending all sessions")
-                await self._manager.disconnect_all()
-                return ExitStatus.BUS_LOST
+                status = await self._without_bus()
+                if status is not None:
+                    return status
+                continue
             try:
                 if await self._leave(for_good=reason is self._stop):
                     return ExitStatus.OK
@@ -226,6 +244,7 @@ class Service:
 
     async def close(self) -> None:
         """Release all resources, the helpers last."""
+        self._service_manager.ending()
         await self._failures.close()
         self._administration.stop()
         self._dispatcher.close()
@@ -246,6 +265,7 @@ class Service:
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
             for device in await self._network.recover():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
+            await self._network.kill_switch.recover()
         except (OSError, SystemFailure) as error:
             self._log.error(f"Cleaning up after an earlier instance failed: {error}")
 
@@ -275,13 +295,12 @@ class Service:
         A call that the bus delivers later starts the next instance; so none is lost.
         """
         if for_good:
-            self._log.info("Asked to end: disconnecting all sessions")
-            await self._manager.disconnect_all()
+            await self._end_all()
         self._lock.leaving()
         await self._names.release()
-        # A call that came meanwhile has started a session, or may: stay, unless another instance has the names by now.
-        came = not for_good and (self._work() or self._dispatcher.busy)
-        if came and not await self._names.own():
+        # A call came meanwhile: stay, unless another instance has the names by now.
+        came = self._idle.called_since or self._work() or self._dispatcher.busy
+        if not for_good and came and not await self._names.own():
             self._lock.staying()
             self._idle.restart()
             return False
@@ -294,8 +313,44 @@ class Service:
         await self._connection.drain()
         await self._connection.round_trip()
         if not for_good:
-            self._log.verb1("Idle: no session for a while; ending")
+            self._log.verb1("Idle: no session and no call for a while; ending")
         return True
+
+    async def _end_all(self) -> None:
+        """Whoever stops the service wants the machine's network back."""
+        self._log.info("Asked to end: disconnecting all sessions")
+        await self._manager.disconnect_all()
+        if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+            return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
+        try:
+            await self._network.kill_switch.end(lambda _: True, "the service is stopped")
+        except SystemFailure as error:
+            self._log.error(f"The kill switch cannot be switched off: {error}", group=LogGroup.NETCFG)
+
+    async def _without_bus(self) -> ExitStatus | None:
+        """Keep the sessions until the bus is back; a status if this process is to end before."""
+        self._log.error(f"Connection to the bus lost ({self._connection.lost.result()}); sessions go on")
+        self._service_manager.status("The bus is away; sessions go on")
+        self._dispatcher.disconnected()
+        self._callers.forget()
+        if await self._rejoining.joined(self._stop):
+            self._log.info("The bus is joined again")
+            self._service_manager.status("Serving")
+            self._idle.restart()
+            return None
+        if self._stop.is_set():
+            await self._end_all()
+            return ExitStatus.OK
+        self._log.fatal(f"The bus is not back after {self._options.bus_wait:g} s without a session: ending")
+        return ExitStatus.BUS_LOST
+
+    def _less_work(self) -> None:
+        self._idle.look()
+        self._rejoining.less_work()
+
+    async def _named(self) -> None:
+        """This process has a name on the bus, perhaps another one than before."""
+        self._log.bus_name = self._connection.unique_name or ""
 
     def _work(self) -> int:
         """What keeps the service running: sessions, and attached services, which log through it."""

@@ -5,12 +5,14 @@ All readers raise ValueError, whose text says what is wrong.
 
 import math
 from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from .. import device_names
+from ..limits import MAX_LOCK_NETWORKS
 from ..profile.pkcs11 import MAX_PROVIDERS, Provider, parse_provider
 from ..rights import parse_who
 from ..sandbox import layers
@@ -101,6 +103,20 @@ def _providers(texts: Sequence[str]) -> tuple[Provider, ...]:
     return providers
 
 
+def _networks(texts: Sequence[str]) -> tuple[str, ...]:
+    networks = tuple(dict.fromkeys(map(_network, texts)))
+    if len(networks) > MAX_LOCK_NETWORKS:
+        raise ValueError(f"{len(networks)} networks are more than {MAX_LOCK_NETWORKS}")
+    return networks
+
+
+def _network(text: str) -> str:
+    network = ip_network(text)
+    if not network.prefixlen:
+        raise ValueError(f"{text} is everything")
+    return str(network)
+
+
 def whole(numbers: range) -> Kind:
     """A number among these."""
     return Kind("number", _whole(numbers))
@@ -132,4 +148,5 @@ UIDS = Kind("text", _uids)
 LAYERS = Kind("list", lambda names: layers.parse(",".join(names)))
 DEVICE_NAMES = Kind("list", lambda patterns: device_names.parse(",".join(patterns)))
 WHO = Kind("list", parse_who)
+NETWORKS = Kind("list", _networks)
 PROVIDERS = Kind("list", _providers, separator="")

@@ -9,6 +9,7 @@ import msgspec
 from ..dns import BackEnd
 from ..profile.pkcs11 import Provider
 from ..quotas import Quotas
+from ..redirect import WhileNotConnected
 from ..rights import Right, Rule
 from ..sandbox.layers import Layer
 from .table import OPTIONS, Option
@@ -49,14 +50,18 @@ class Options(msgspec.Struct, frozen=True):
     dns_backend: BackEnd
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
+    while_not_connected: WhileNotConnected
+    kill_switch_allow: tuple[str, ...]  # networks
     log_level: int
     log_file: str | None
     colour: bool
     idle_exit: float  # 0: never
+    bus_wait: float  # 0: for ever
     configuration: Literal["auto", "embedded", "external"]
     engine: Path
     state_dir: Path
     runtime_dir: Path
+    unlock: bool  # nothing else
     sources: dict[str, str] = {}  # by name of the option: where it was chosen; for those that were
 
     @property

@@ -10,6 +10,7 @@ from .. import device_names
 from ..dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
 from ..dns import BackEnd
 from ..limits import (
+    BUS_WAIT,
     CONNECT_DEADLINE,
     LOOK_INTERVAL,
     MAX_PROFILES_PER_USER,
@@ -22,7 +23,7 @@ from ..limits import (
     SESSION_UIDS,
     STOPPED_GRACE,
 )
-from ..redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
+from ..redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
 from ..rights import DEFAULTS, Right
 from ..sandbox.layers import AVAILABLE
 from . import kinds
@@ -251,6 +252,26 @@ OPTIONS: Sequence[Option] = (
         metavar="TABLE",
     ),
     Option(
+        "while-not-connected",
+        Section.NETWORK,
+        kinds.choice(*get_args(WhileNotConnected)),
+        "what becomes of that traffic while the session is paused, reconnects or has lost its engine: it goes as "
+        "without a tunnel (open, the default) or nowhere (closed), where the profile does not choose; always-open and "
+        "always-closed, whatever the profile chooses",
+        "open",
+        metavar="|".join(get_args(WhileNotConnected)),
+    ),
+    Option(
+        "kill-switch-allow",
+        Section.NETWORK,
+        kinds.NETWORKS,
+        "what may leave this machine past all tunnels while a kill switch is on, as 192.0.2.0/24 or "
+        "2001:db8::/64; local networks, printers and containers are blocked unless they are listed (default: none)",
+        unset=(),
+        metavar="NETWORK,NETWORK…",
+        example="[]",
+    ),
+    Option(
         "log-level",
         Section.LOG,
         kinds.whole(range(MAX_LOG_LEVEL + 1)),
@@ -272,10 +293,19 @@ OPTIONS: Sequence[Option] = (
         "idle-exit",
         Section.SERVICE,
         kinds.MINUTES,
-        "end after MINUTES without a session (default {default}; 0: never; may be a fraction)",
+        "end after MINUTES without a session and without a call (default {default}; 0: never; may be a fraction)",
         "3",
         metavar="MINUTES",
         live=True,
+    ),
+    Option(
+        "bus-wait",
+        Section.SERVICE,
+        kinds.GRACE,
+        "when the bus has gone, sessions go on, and it is joined again when it is back; end after SECONDS without "
+        "it and without a session (default {default}; 0: never)",
+        f"{BUS_WAIT:g}",
+        metavar="SECONDS",
     ),
     Option(
         "configuration",
@@ -310,6 +340,14 @@ OPTIONS: Sequence[Option] = (
         "directory for other profiles and for clean-up after a crash; on a tmpfs",
         "/run/openvpn3-sessionmgr",
         metavar="DIR",
+    ),
+    Option(
+        "unlock",
+        Section.SERVICE,
+        kinds.FLAG,
+        "end the kill switch of a service that does not run, as root, and do nothing else",
+        unset=False,
+        in_files=False,
     ),
 )
 

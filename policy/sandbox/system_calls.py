@@ -233,7 +233,7 @@ RESOLVER = Table((
     Row("clone", "a process for each look-up", _none_of(_CLONE_FLAGS, _CLONE_NEW_NAMESPACES | _CLONE_UNTRACED)),
     Row("fork vfork wait4 waitid pipe2", "a process for each look-up"),
     *_each("kill", "a look-up that is cancelled", 1, (_SIGKILL,)),
-    Row("pidfd_open pidfd_send_signal", "the serving process, when its keeper finds it stopped"),
+    Row("pidfd_open pidfd_send_signal", "keeper and serving process, each of which watches the other"),
     Row("dup dup2 dup3 socketpair eventfd2 timerfd_create timerfd_settime", "modules of the name service"),
     *_each("ioctl", "Python asks each file that it reads whether it is a terminal", 1, (_TCGETS,)),
     *_each("prctl", "modules of the name service", 0, (*_PR_QUERIES, _PR_SET_NAME)),

@@ -160,6 +160,15 @@ class Budget:
             del account.user.accounts[name]
             self._forget_idle(account.user)
 
+    def forget(self) -> None:
+        """The bus is gone, and with it all that was not read."""
+        for user in self._users.values():
+            user.accounts.clear()
+            user.held = 0
+        self._users.clear()
+        self.accounts.clear()
+        self.held = 0
+
     def broadcast(self, uid: int, size: int) -> None:
         """Charge to user `uid` a signal that goes to everybody."""
         user = self._user(uid)

@@ -58,10 +58,20 @@ class Callers:
         """Have `callback(name)` called whenever a connection leaves the bus."""
         self._on_vanished.append(callback)
 
+    def forget(self) -> None:
+        """The bus is gone, and all connections with it: the next one gives their names to others."""
+        for name in {*self._known, *self._asked}:
+            self._gone(name)
+
+    def _gone(self, name: str) -> None:
+        self._known.pop(name, None)
+        self._asked.pop(name, None)
+        for callback in self._on_vanished:
+            callback(name)
+
     async def _ask(self, name: str) -> Caller:
         try:
-            # Not GetConnectionCredentials: to that, dbus-broker 37 adds a descriptor (ProcessFD), and disconnects a
-            # connection that takes none, as this one.
+            # Not GetConnectionCredentials: to that, dbus-broker 37 adds a descriptor (ProcessFD), which nobody wants.
             (uid,) = await self._connection.ask_bus("GetConnectionUnixUser", "s", name)
         except BusRefused as error:
             if error.name == _NO_OWNER:
@@ -83,7 +93,4 @@ class Callers:
         name, _, new_owner = message.body
         if new_owner or not name.startswith(":"):
             return
-        self._known.pop(name, None)
-        self._asked.pop(name, None)
-        for callback in self._on_vanished:
-            callback(name)
+        self._gone(name)

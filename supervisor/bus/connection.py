@@ -7,7 +7,8 @@ together at the end of the event loop's iteration, many to a system call.
 What is sent to a connection that has called us is charged to it first (`budget.py`), so that the queue has a bound.  A
 bus that takes nothing for a while is waited for (`stall.py`).  What comes is judged before it is read (`inbound.py`).
 
-When the connection is lost, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones.
+When the connection is lost, `lost` is resolved with the reason, calls that wait for a reply fail, and so do new ones,
+until it has been made anew (`rejoin`).
 """
 
 import asyncio
@@ -43,6 +44,9 @@ _NO_REPLY = "org.freedesktop.DBus.Error.NoReply"
 _STATS = "org.freedesktop.DBus.Debug.Stats"
 
 
+MessageHandler = Callable[[Message], Any]
+
+
 class BusLost(SystemFailure):
     """The connection to the bus has ended."""
 
@@ -64,12 +68,9 @@ class BusConnection(MessageBus):
 
     def __init__(self, address: str) -> None:
         """Raises BusLost if `address` is invalid or, with dbus-fast before 5.0, if connecting fails."""
-        try:
-            super().__init__(bus_address=address)
-        except (OSError, InvalidAddressError) as error:
-            if self._sock is not None:
-                self._sock.close()
-            raise BusLost(_cannot_connect(error)) from error
+        self._address = address
+        self._handlers: list[MessageHandler] = []
+        self._begin()
         self._link: socket.socket
         self._queue: deque[memoryview] = deque()
         self._flush_due = True  # nothing is written before `connect` is done
@@ -84,8 +85,44 @@ class BusConnection(MessageBus):
         self.dropped = 0  # signals dropped since the start
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.budget = Budget(self._unread)
-        self.inbound = Inbound(self._method_return_handlers.__contains__)
+        self.inbound = Inbound(lambda serial: serial in self._method_return_handlers)
         self.stall = StallWatch(self._loop, self._give_up)
+
+    def _begin(self) -> None:
+        """Have dbus-fast begin with nothing, as it does once for each connection.  Raises BusLost."""
+        try:
+            super().__init__(bus_address=self._address)
+        except (OSError, InvalidAddressError) as error:
+            if self._sock is not None:
+                self._sock.close()
+            raise BusLost(_cannot_connect(error)) from error
+
+    async def rejoin(self) -> None:
+        """Connect anew when the connection has been lost; those who handle messages still do.
+
+        What was known of connections is to be forgotten by then: the bus gives their names to others.  Raises BusLost.
+        """
+        self._begin()
+        for handler in self._handlers:
+            super().add_message_handler(handler)
+        self._flush_due = True
+        self._watched = False
+        self._queue.clear()
+        self.backlog = 0
+        self.budget.forget()
+        self.inbound.forget()
+        self.lost = self._loop.create_future()
+        await self.connect()
+
+    def add_message_handler(self, handler: MessageHandler) -> None:
+        """Have `handler` called with each message that comes, over this connection and those made anew."""
+        super().add_message_handler(handler)
+        self._handlers.append(handler)
+
+    def remove_message_handler(self, handler: MessageHandler) -> None:
+        """Call it no more."""
+        super().remove_message_handler(handler)
+        self._handlers.remove(handler)
 
     async def connect(self) -> "BusConnection":
         """Connect, and authenticate.
@@ -106,7 +143,12 @@ class BusConnection(MessageBus):
         return self
 
     async def _authenticate(self) -> None:
-        await super()._authenticate()
+        # Calls may come with descriptors, which are read by a socket of ours: dbus-fast's reader is to know of none.
+        self._negotiate_unix_fd = True
+        try:
+            await super()._authenticate()
+        finally:
+            self._negotiate_unix_fd = False
         assert self._sock is not None
         self._link = self._sock
         self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)
@@ -264,12 +306,13 @@ class BusConnection(MessageBus):
         body: Iterable[Any] = (),
         *,
         deadline: float = BUS_CALL_DEADLINE,
+        serial: int = 0,
     ) -> list[Any]:
         """Call a method and return what it gives; `deadline` in seconds.
 
         Raises BusRefused for an error reply or none in time, BusLost.
         """
-        message = Message(destination, path, interface, member, signature=signature, body=list(body))
+        message = Message(destination, path, interface, member, signature=signature, body=list(body), serial=serial)
         try:
             async with asyncio.timeout(deadline):
                 reply = await self.call(message)
@@ -280,6 +323,20 @@ class BusConnection(MessageBus):
             text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise BusRefused(str(reply.error_name), text or str(reply.error_name))
         return list(reply.body)
+
+    async def ask_descriptor(
+        self, destination: str, path: str, interface: str, member: str, signature: str, body: Iterable[Any]
+    ) -> int:
+        """Call a method that gives a file descriptor, which the caller closes; as `ask`.
+
+        Raises BusRefused also if it gives none.
+        """
+        serial = self.next_serial()
+        with self.inbound.descriptors.of_reply(serial) as descriptors:
+            await self.ask(destination, path, interface, member, signature, body, serial=serial)
+            if not descriptors:
+                raise BusRefused(_NO_REPLY, f"{destination} gave no descriptor")
+            return descriptors.pop(0)
 
     def ask_bus(self, member: str, signature: str = "", *body: Any) -> Awaitable[list[Any]]:
         """Call a method of the bus itself, as `ask`."""

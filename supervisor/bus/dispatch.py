@@ -67,18 +67,21 @@ class Dispatcher:
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
         callers.vanished(self._budget.close)
+        self._clock = asyncio.get_running_loop().time
+        self.called_at = self._clock()  # when the last call came, on the loop's clock
         self._large = LargeCalls(connection.budget)
         self._turns = Turns(
             self._attempt,
             self._refuse_waiting,
             lambda: not connection.congested,
             connection.inbound.full,
-            self._large.done,
+            self._done,
         )
         connection.taken = self._turns.go_on
         connection.inbound.skipped = self._skipped
         connection.inbound.refused = self._refused
         connection.inbound.admits = self._large.admit
+        connection.inbound.descriptors.user_of = self._user_of
         connection.add_message_handler(self._received)
 
     # Objects
@@ -128,6 +131,11 @@ class Dispatcher:
         self._connection.remove_message_handler(self._received)
         self._turns.close()
 
+    def disconnected(self) -> None:
+        """The bus is gone: give up the calls that are being handled, whose answers nobody waits for."""
+        self._turns.close()
+        self._large.forget()
+
     @property
     def busy(self) -> int:
         """How many calls are being handled or wait for it."""
@@ -140,17 +148,19 @@ class Dispatcher:
     def _received(self, call: Message) -> bool:
         if call.message_type is not MessageType.METHOD_CALL:
             return False
+        self.called_at = self._clock()
         self._large.read(call)
         if self._held is None:
             self._accept(call)
         elif refused := self._held.add(call):
             self._know(refused.sender or "")
             self._replies.error(refused, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
-            self._large.done(refused)
+            self._done(refused)
         return True
 
     def _skipped(self, call: Message, largest: int) -> None:
         """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
+        self.called_at = self._clock()
         self._know(call.sender or "")
         if not largest:
             text = (
@@ -178,7 +188,20 @@ class Dispatcher:
 
     def _refuse_waiting(self, call: Message, text: str) -> None:
         self._replies.error(call, LIMITS_EXCEEDED, text)
+        self._done(call)
+
+    def is_connected(self, name: str) -> bool:
+        """Whether a connection that has called is on the bus still."""
+        return self._callers.known(name) is not None
+
+    def _user_of(self, sender: str) -> int | None:
+        caller = self._callers.known(sender)
+        return None if caller is None else caller.uid
+
+    def _done(self, call: Message) -> None:
+        """A call is over."""
         self._large.done(call)
+        self._connection.inbound.descriptors.done(call)
 
     # One call
 
@@ -226,7 +249,8 @@ class Dispatcher:
             raise NotSupported(method.row.name)
         if method.row.secret:
             return self._finish(call, self._run_secretly(method.handler, caller, call), method.results)
-        result = method.handler(caller, *call.body)
+        taken = method.row.takes_descriptors
+        result = method.handler(caller, *(self._connection.inbound.descriptors.take(call) if taken else call.body))
         if isawaitable(result):
             return self._finish(call, result, method.results)
         self._answer_result(call, method.results, result)
@@ -280,7 +304,7 @@ class Dispatcher:
             # Those that came behind it meanwhile would find no room either.
             for one in (call, *self._turns.take_waiting(caller.name)):
                 self._replies.nothing_read(one)
-                self._large.done(one)
+                self._done(one)
             return
         unfinished = self._attempt(call, caller)
         if unfinished is not None:

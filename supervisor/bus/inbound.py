@@ -16,6 +16,7 @@ from typing import Any
 from dbus_fast import Message, MessageFlag, MessageType
 
 from ...policy.limits import MAX_HEADER, MAX_LARGE_REPLY_BODY, MAX_PLAIN_SIGNAL, MAX_SMALL_BODY
+from .descriptors import ROOM, Descriptors
 
 BUS = "org.freedesktop.DBus"
 _FIXED = 16  # bytes: byte order, type, flags, version, body's length, serial, length of the fields
@@ -34,7 +35,7 @@ _KNOWN_FIELDS = re.compile(
     re.DOTALL,
 )
 _CALL, _SIGNAL = MessageType.METHOD_CALL.value, MessageType.SIGNAL.value
-_PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
+_PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE, _DESCRIPTORS = range(1, 10)
 
 
 class Inbound:
@@ -45,6 +46,7 @@ class Inbound:
 
     def __init__(self, awaited: Callable[[int], bool]) -> None:
         self._awaited = awaited
+        self.descriptors = Descriptors()
         # Told of each call that is skipped, without its arguments, and how many bytes they may have; 0: as many as it
         # has, but not now.
         self.skipped: Callable[[Message, int], None] = lambda call, largest: None
@@ -54,6 +56,12 @@ class Inbound:
         # Asked, with sender, serial and bytes, of each call that may be large, whether it is to be read now.
         self.admits: Callable[[str, int, int], bool] = lambda sender, serial, size: True
         self._bounds: dict[tuple[str, str, str], int] = {}
+
+    def forget(self) -> None:
+        """The bus is gone, and with it all connections."""
+        self.full.clear()
+        self.heard.clear()
+        self.heard.add(BUS.encode())
 
     def allow(self, interface: str, member: str, signature: str, largest: int) -> None:
         """Let the arguments of calls of a method have up to `largest` bytes."""
@@ -74,6 +82,19 @@ class Inbound:
                     self.refused(_call(fields, flags, struct.unpack_from(order, data, start + 8)[0]))
             return True
         return kind == _SIGNAL and _sender(data, start, end) not in self.heard
+
+    def describe(self, header: bytes, dropped: bool) -> None:
+        """Of a message with this header, some descriptors may be that have arrived."""
+        fields = _fields(header, "<I" if header[0] == _LITTLE else ">I")
+        if _DESCRIPTORS not in fields:
+            return
+        if not dropped and header[1] == MessageType.METHOD_RETURN.value:
+            self.descriptors.keep_reply(int(fields.get(_REPLY_SERIAL, 0)))
+        elif dropped or header[1] != _CALL:
+            self.descriptors.drop()
+        else:
+            (serial,) = struct.unpack_from("<I" if header[0] == _LITTLE else ">I", header, 8)
+            self.descriptors.keep(str(fields.get(_SENDER, "")), serial)
 
     def wanted(self, header: bytes, body: int) -> bool:
         """Whether a message with this header and a large body is to be read; if it is a call that is not, says so."""
@@ -154,7 +175,6 @@ class InboundSocket:
 
     def __init__(self, link: socket.socket, inbound: Inbound) -> None:
         self.link = link
-        self._receive = link.recv
         self._receive_into = link.recv_into
         self._waste = bytearray(_CHUNK)  # where skipped bytes go
         self._inbound = inbound
@@ -177,7 +197,11 @@ class InboundSocket:
                 return b""
             self._skipping -= skipped
             raise BlockingIOError(errno.EAGAIN, "skipped")
-        data = self._receive(max(size, _READ, min(self._passing, _CHUNK)), flags)
+        data, ancillary, _, _ = self.link.recvmsg(
+            max(size, _READ, min(self._passing, _CHUNK)), ROOM, flags | socket.MSG_CMSG_CLOEXEC
+        )
+        if ancillary:
+            self._inbound.descriptors.arrived(ancillary)
         if len(data) <= self._passing or not data:
             self._passing -= len(data)
             return data
@@ -193,7 +217,7 @@ class InboundSocket:
         position, self._passing = self._passing, 0
         end = len(data)
         start, parts = 0, []
-        inbound = self._inbound
+        inbound, descriptors = self._inbound, self._inbound.descriptors
         while position + _FIXED <= end:
             if data[position] == _LITTLE:
                 body, _, fields = _LITTLE_HEAD.unpack_from(data, position + 4)
@@ -208,10 +232,14 @@ class InboundSocket:
                 dropped = not inbound.wanted(data[position : position + header], body)
             else:
                 dropped = inbound.dropped(data, position, position + header)
+            if descriptors:
+                inbound.describe(data[position : position + header], dropped)
             if dropped:
                 parts.append(data[start:position])
                 start = position + header + body
             position += header + body
+        while descriptors and position >= end:
+            descriptors.drop()  # of no message that is known to have any
         if position == end and not parts:
             return data
         if start > end:

@@ -88,6 +88,11 @@ class Method(_Row, msgspec.Struct, frozen=True, dict=True):
     def handler(self) -> str:
         return snake_case(self.name)
 
+    @cached_property
+    def takes_descriptors(self) -> bool:
+        """Whether some of its arguments are file descriptors, which it closes."""
+        return "h" in self.signature
+
 
 class Property(msgspec.Struct, frozen=True):
     """A property; `who` may read it, `writable_by` may set it (None: read-only).

@@ -61,6 +61,13 @@ class LargeCalls:
             self._give_back(counted)
             self._all -= counted.size
 
+    def forget(self) -> None:
+        """The bus is gone: none is coming any more, and those that were run are given up."""
+        self._coming.clear()
+        self._read.clear()
+        self._of_user.clear()
+        self._all = 0
+
     def _give_back(self, counted: _Counted) -> None:
         self._of_user[counted.uid] -= counted.size
         if not self._of_user[counted.uid]:

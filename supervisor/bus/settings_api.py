@@ -4,7 +4,10 @@ from ...policy.access import Who
 from ...policy.profile.settings import SETTINGS
 from .interface import Interface, Method
 
-_ROWS = "; ".join(f"`{name}` ({row.type}): {row.doc}" for name, row in SETTINGS.items())
+_ROWS = "; ".join(
+    f"`{name}` ({row.type}{': ' if row.choices else ''}{'|'.join(row.choices)}): {row.doc}"
+    for name, row in SETTINGS.items()
+)
 
 PROFILE_SETTINGS = Interface(
     name="net.openvpn.v3.sessions.settings",

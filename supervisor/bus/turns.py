@@ -96,16 +96,18 @@ class Turns:
                 await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Cancel all calls that are being handled, and forget those that wait."""
+        """Cancel all calls that are being handled, and forget those that wait, and who called."""
         self._ready.clear()
-        for sender in list(self._senders.values()):
+        self._full.clear()
+        for sender in self._senders.values():
             sender.calls.clear()
+            sender.user.waiting = 0
+            sender.user.ready.clear()
             while sender.user.unstarted:
-                unstarted, _, unfinished = sender.user.unstarted.popleft()
+                _, _, unfinished = sender.user.unstarted.popleft()
                 unfinished.close()
-                unstarted.busy = False
-        for sender in list(self._senders.values()):
-            self._forget_idle(sender)
+        self._senders.clear()
+        self._users.clear()
         for task in self._tasks:
             task.cancel()
 
@@ -166,7 +168,7 @@ class Turns:
         return user
 
     def _forget_idle(self, sender: _Sender) -> None:
-        if sender.calls or sender.busy:
+        if sender.calls or sender.busy or self._senders.get(sender.name) is not sender:
             return
         del self._senders[sender.name]
         self._full.discard(sender.name.encode())

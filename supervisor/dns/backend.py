@@ -1,11 +1,14 @@
 """What can set name servers on this machine."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
 from ...policy.dns import EVERYTHING, DnsSettings
 from ..errors import SystemFailure
+from ..network.name_servers import ResolvConf
 
 
 class NamesInForce(msgspec.Struct, frozen=True):
@@ -36,6 +39,29 @@ class Backend(ABC):
         Raises SystemFailure.
         """
         return described(settings)
+
+    def files(self, device: str) -> tuple[Path, ...]:
+        """Files that change when others take away what is set for a device, as far as there are any."""
+        return ()
+
+    async def is_gone(self, device: str, settings: DnsSettings) -> bool:
+        """Whether others have taken away what was set for a device.  Raises SystemFailure."""
+        return False
+
+    async def set_again(self, device: str, settings: DnsSettings) -> None:
+        """Set what is gone.  Raises SystemFailure."""
+        await self.set(device, settings)
+
+    async def look_up_past(self, host: str, devices: Iterable[str]) -> tuple[tuple[str, ...], str]:
+        """The addresses of a name as this machine looks it up without these devices, where that can be asked for.
+
+        None, and perhaps why, if there are none.
+        """
+        return (), ""
+
+    async def usual_servers(self, of_file: ResolvConf) -> ResolvConf:
+        """What to ask where that gives none; `of_file` is what resolv.conf said without sessions."""
+        return of_file
 
     def left_behind(self) -> bool:
         """Whether an earlier instance has left something behind, whatever is noted of it."""

@@ -43,7 +43,7 @@ def choose(option: BackEnd, root: Path = Path("/")) -> Choice:
         return _resolved(root, "--dns-backend=resolved")
     if option != "auto":
         return Choice(option, f"--dns-backend={option}")
-    if reason := _leads_to_resolved(root):
+    if reason := leads_to_resolved(root):
         return _resolved(root, reason)
     usual = root / "etc/resolv.conf"
     match _resolvconf(root):
@@ -82,7 +82,7 @@ def _resolvconf(root: Path) -> Literal["openresolv", "resolvconf", ""]:
     return "openresolv" if "openresolv" in text or "Roy Marples" in text else "resolvconf"
 
 
-def _leads_to_resolved(root: Path) -> str:
+def leads_to_resolved(root: Path = Path("/")) -> str:
     """Why programs that read resolv.conf(5) ask systemd-resolved; "" if they do not."""
     usual = root / "etc/resolv.conf"
     try:

@@ -6,6 +6,7 @@ Name servers that cannot be had are a warning, or end the session that cannot do
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from ..network.name_servers import MachineNameServers
 from .backend import Backend, NamesInForce
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
+from .put_back import PutBack
 
 _LOST = "lost"  # stands for a device of before the machine started
 
@@ -40,6 +42,7 @@ class _Device(msgspec.Struct):
     touched: bool = False  # something may be set
     in_force: bool = False  # all of it is
     failed: str = ""  # why it could not be set
+    taken: bool = False  # others have taken it away, and it is not back
 
 
 class Names:
@@ -67,6 +70,7 @@ class Names:
         # One request of each user at a time: nobody waits for many of another's.
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watch = PutBack(self._files, self._put_back, log)
 
     @property
     def backend(self) -> str:
@@ -109,7 +113,8 @@ class Names:
         return recovered
 
     def close(self) -> None:
-        """Close the journal."""
+        """Watch nothing any more, and close the journal."""
+        self._watch.close()
         if self._journal is not None:
             self._journal.close()
 
@@ -182,6 +187,7 @@ class Names:
         known = self._devices.get(device)
         if known is None:
             return
+        known.taken = False
         async with self._locks[device]:
             await self._unset(device, known)
         if keep:
@@ -211,11 +217,38 @@ class Names:
             )
         return self._backend.problem(wanted)
 
-    async def _set(self, device: str) -> list[str]:
-        """Set what is granted to a device; warnings for the user."""
+    def _files(self) -> list[Path]:
+        """What tells when others take away what is set."""
+        held = [device for device, known in self._devices.items() if known.in_force or known.taken]
+        return [file for device in held for file in self._backend.files(device)]
+
+    async def _put_back(self) -> bool:
+        """Set again what others have taken away; whether there was anything."""
+        any_gone = False
+        for device, known in list(self._devices.items()):
+            try:
+                if known.in_force and await self._backend.is_gone(device, known.grant.settings):
+                    known.taken = True
+            except SystemFailure:
+                continue  # told when it starts anew
+            if not known.taken:
+                continue
+            any_gone, said = True, known.failed
+            warnings = await self._set(device, again=True)
+            if warnings and known.required:
+                self.on_lost(known.session, str(NamesMissing(warnings)))
+            for warning in warnings if known.failed != said else ():
+                self.on_notice(known.session, warning)
+            if known.in_force and (said or not self._watch.contested):
+                text = f"{_servers(known.grant.settings)}: another program took it away, and it has been put back"
+                self.on_notice(known.session, text)
+        return any_gone
+
+    async def _set(self, device: str, *, again: bool = False) -> list[str]:
+        """Set what is granted to a device; warnings for the user.  With `again`, only if others took it away."""
         async with self._locks[device]:
             known = self._devices.get(device)
-            if known is None:
+            if known is None or (again and not known.taken):
                 return []
             settings = known.grant.settings
             if not (settings.everything if not self._backend.by_domain else known.grant.usable):
@@ -228,12 +261,13 @@ class Names:
                 if self._backend.outlives_device and self._journal is not None:
                     self._journal.write(device)
                 async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
-                    await self._backend.set(device, settings)
+                    await (self._backend.set_again if again else self._backend.set)(device, settings)
             except (SystemFailure, TimeoutError) as error:
                 self._start(self._unset_in_turn(device, known))  # it may take as long again
                 known.failed = self._reason(error)
                 return [f"{_servers(settings)}: not used by this machine: {known.failed}"]
-            known.in_force = True
+            known.in_force, known.taken = True, False
+            self._watch.update()
             self._log.verb1(_described(settings, self._backend.name), group=LogGroup.NETCFG, session=known.session)
             return []
 
@@ -266,6 +300,7 @@ class Names:
             async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
                 await self._backend.unset(device)
             self._forget(device)
+            self._watch.update()
         except (SystemFailure, TimeoutError) as error:
             if (reason := self._reason(error)) != known.failed:
                 text = f"Name servers could not be given back: {reason}"

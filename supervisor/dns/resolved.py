@@ -6,52 +6,28 @@ Its settings belong to the link, and go with it.  Capabilities of the caller cou
 
 import asyncio
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from ipaddress import ip_address
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from dbus_fast import Variant
 
 from ...policy.dns import DNSSEC_MODES, EVERYTHING, DnsSettings, NameServer
-from ...policy.limits import DNS_DEADLINE
-from ..bus.connection import BusRefused
 from ..errors import SystemFailure
+from ..network.name_servers import ResolvConf
 from ..network.operational import operational
 from .backend import Backend, NamesInForce
+from .resolved_bus import BUS_NAME, MANAGER, PATH, Ask, asked, exists, index_of
+from .resolved_lookup import look_up, servers_of_no_link
 
-BUS_NAME = "org.freedesktop.resolve1"
-_PATH = "/org/freedesktop/resolve1"
 _LINK = "org.freedesktop.resolve1.Link"
-_MANAGER = "org.freedesktop.resolve1.Manager"
-_ERRORS = {
-    "org.freedesktop.DBus.Error.AccessDenied": "it does not let this service (no polkit?)",
-    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": "polkit does not let this service: its rule is not "
-    "installed (net.openvpn.v3.sessionmgr.rules)",
-    "org.freedesktop.DBus.Error.ServiceUnknown": "it does not run",
-    "org.freedesktop.DBus.Error.NoReply": f"it does not answer in {DNS_DEADLINE:g} s",
-    "org.freedesktop.resolve1.LinkBusy": "systemd-networkd manages the device: one of its .network files matches any "
-    "name",
-}
+# What it writes when the name servers of any link change; each link's own file is in a directory closed to others.
+_WRITTEN = (Path("/run/systemd/resolve/resolv.conf"),)
 
 
-class Ask(Protocol):
-    """BusConnection.ask."""
-
-    def __call__(
-        self,
-        destination: str,
-        path: str,
-        interface: str,
-        member: str,
-        signature: str = "",
-        body: Any = (),
-        *,
-        deadline: float = ...,
-    ) -> Awaitable[list[Any]]: ...
-
-
-class Resolved(Backend):
-    """Sets name servers by systemd-resolved."""
+class BySystemdResolved(Backend):
+    """What is common to the ways to set name servers there."""
 
     name = "systemd-resolved"
     by_domain = True
@@ -59,6 +35,30 @@ class Resolved(Backend):
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+
+    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
+        """Ask systemd-resolved for what it has for the link."""
+        return await look(self._ask, device)
+
+    def files(self, device: str) -> tuple[Path, ...]:
+        return _WRITTEN
+
+    async def is_gone(self, device: str, settings: DnsSettings) -> bool:
+        """Whether a link has no name server any more; others are somebody's choice."""
+        return exists(device) and not (await look(self._ask, device)).servers
+
+    async def look_up_past(self, host: str, devices: Iterable[str]) -> tuple[tuple[str, ...], str]:
+        return await look_up(self._ask, host, devices)
+
+    async def usual_servers(self, of_file: ResolvConf) -> ResolvConf:
+        return ResolvConf(await servers_of_no_link(self._ask), ())
+
+
+class Resolved(BySystemdResolved):
+    """Sets name servers by systemd-resolved."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__(ask)
         self._changed: dict[str, set[str]] = {}  # by device: what was set of what stays when it is not set again
         self._waking: set[asyncio.Task[None]] = set()
 
@@ -70,14 +70,14 @@ class Resolved(Backend):
 
     async def _wake(self, device: str) -> None:
         try:
-            await self._call("RevertLink", _index(device))
+            await self._call("RevertLink", index_of(device))
         except SystemFailure:
             pass  # told when name servers are wanted
 
     async def set(self, device: str, settings: DnsSettings) -> None:
         """Set them by several calls at once, each with a deadline."""
         await operational(device)
-        index = _index(device)
+        index = index_of(device)
         had = self._changed.get(device, set())
         now = {what for what, wanted in (("tls", settings.over_tls), ("dnssec", settings.dnssec)) if wanted}
         self._changed[device] = now | had
@@ -99,11 +99,7 @@ class Resolved(Backend):
         """Revert the link, unless it is gone."""
         self._changed.pop(device, None)
         if exists(device):
-            await self._call("RevertLink", _index(device))
-
-    async def look(self, device: str, settings: DnsSettings | None) -> NamesInForce:
-        """Ask systemd-resolved for what it has for the link."""
-        return await look(self._ask, device)
+            await self._call("RevertLink", index_of(device))
 
     def _servers(self, index: int, settings: DnsSettings) -> Awaitable[None]:
         rows: list[list[Any]] = []
@@ -116,13 +112,13 @@ class Resolved(Backend):
         return self._call("SetLinkDNS", index, "a(iay)", [row[:2] for row in rows])
 
     async def _call(self, member: str, index: int, signature: str = "", *body: Any) -> None:
-        await _asked(self._ask, _PATH, _MANAGER, member, f"i{signature}", [index, *body])
+        await asked(self._ask, PATH, MANAGER, member, f"i{signature}", [index, *body])
 
 
 async def look(ask: Ask, device: str) -> NamesInForce:
     """What systemd-resolved has for a link, which it tells everybody.  Raises SystemFailure."""
-    (path,) = await _asked(ask, _PATH, _MANAGER, "GetLink", "i", [_index(device)])
-    (values,) = await _asked(ask, path, "org.freedesktop.DBus.Properties", "GetAll", "s", [_LINK])
+    (path,) = await asked(ask, PATH, MANAGER, "GetLink", "i", [index_of(device)])
+    (values,) = await asked(ask, path, "org.freedesktop.DBus.Properties", "GetAll", "s", [_LINK])
     servers = []
     for _, address, port, sni in _value(values, "DNSEx", "a(iayqs)"):
         if len(address) in (4, 16):
@@ -143,28 +139,6 @@ def _value(values: dict[str, Variant], name: str, signature: str) -> Any:
     return found.value if found is not None and found.signature == signature else ()
 
 
-async def _asked(ask: Ask, path: str, interface: str, member: str, signature: str, body: list[Any]) -> list[Any]:
-    try:
-        return await ask(BUS_NAME, path, interface, member, signature, body, deadline=DNS_DEADLINE)
-    except BusRefused as error:
-        raise SystemFailure(f"systemd-resolved: {_ERRORS.get(error.name) or error.text}") from error
-
-
 def _domains(settings: DnsSettings) -> list[list[Any]]:
     """Each domain with whether it is only for routing."""
     return [[one, False] for one in settings.search] + [[one, True] for one in settings.only_routed]
-
-
-def exists(device: str) -> bool:
-    """Whether there is such a device: when it goes, so does all that was set for it."""
-    try:
-        return bool(socket.if_nametoindex(device))
-    except OSError:
-        return False
-
-
-def _index(device: str) -> int:
-    try:
-        return socket.if_nametoindex(device)
-    except OSError as error:
-        raise SystemFailure(f"there is no device {device}") from error

@@ -11,16 +11,18 @@ from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
 from ..rights import Rights
 from ..workers.names_client import NameSetterClient
+from ..workers.resolver_client import ResolverClient
 from .backend import Backend, NoBackend
-from .by_helper import ByHelper, ResolvConf, ResolvedByHelper
+from .by_helper import ByResolvconf, InFile, ResolvedByHelper
 from .choice import Choice
 from .journal import NamesJournal
+from .lookups import Lookups
 from .names import Names
 from .resolved import Resolved
 
 
 class NameService:
-    """The back end that is used, and why; `names` is what sessions use."""
+    """The back end that is used, and why; `names` and `lookups` are what sessions use."""
 
     def __init__(
         self,
@@ -29,6 +31,7 @@ class NameService:
         machine: MachineNameServers,
         journal: Path,
         setter: NameSetterClient,
+        resolver: ResolverClient,
         choice: Choice,
         rights: Rights,
     ) -> None:
@@ -37,6 +40,7 @@ class NameService:
         self._backend = _backend(choice, connection, setter)
         self._rights = rights
         self.names = Names(self._backend, choice.reason, machine, NamesJournal(journal), log)
+        self.lookups = Lookups(resolver, machine, self._backend)
 
     async def start(self) -> None:
         """Say what is used, and watch whether it starts anew.  Raises BusLost."""
@@ -45,9 +49,17 @@ class NameService:
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
         for device in await self.names.recover():
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
-        if not self._backend.bus_name:
-            return
-        self._connection.add_message_handler(self._signalled)
+        if self._backend.bus_name:
+            self._connection.add_message_handler(self._signalled)
+            await self._watch()
+
+    async def rejoined(self) -> None:
+        """The bus is there again: what sets name servers by it may have lost them meanwhile.  Raises BusLost."""
+        if self._backend.bus_name:
+            await self._watch()
+            self.names.reappeared()
+
+    async def _watch(self) -> None:
         match = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged'"
         try:
             await self._connection.ask_bus("AddMatch", "s", f"{match},arg0='{self._backend.bus_name}'")
@@ -69,7 +81,7 @@ def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient
     if choice.kind == "resolvectl":
         return ResolvedByHelper(setter, connection.ask)
     if choice.kind == "file":
-        return ResolvConf(setter)
+        return InFile(setter)
     if choice.kind in ("openresolv", "resolvconf"):
-        return ByHelper(choice.kind, setter)
+        return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")

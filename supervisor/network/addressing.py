@@ -6,6 +6,8 @@ that other sessions get their turns.
 
 from collections.abc import Callable, Generator, Iterator
 
+from msgspec.structs import replace
+
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
 from ..errors import SystemFailure
@@ -20,7 +22,8 @@ from .journal import DeviceJournal, Entry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import Host
-from .redirecting import Redirecting, Terms
+from .redirecting import Redirecting
+from .redirections import Terms
 from .routes import Device, Routes
 
 
@@ -41,6 +44,7 @@ class Addressing:
         *,
         public_networks: bool,
         terms: Terms,
+        ipv6_settings: int | None,
     ) -> None:
         """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say.
 
@@ -54,10 +58,13 @@ class Addressing:
         self._tell_root = tell_root
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
+        self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
-        self._redirecting = Redirecting(journal, log, terms, self._indices, public_networks=public_networks)
+        self._redirecting = Redirecting(
+            journal, log, terms, self.indices, public_networks=public_networks, ipv6_settings=ipv6_settings
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._devices
@@ -67,7 +74,8 @@ class Addressing:
         """Of all devices."""
         return [device.entry for device in self._devices.values()]
 
-    def _indices(self) -> set[int]:
+    def indices(self) -> set[int]:
+        """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
 
     def add(self, entry: Entry, owner: int) -> None:
@@ -85,6 +93,19 @@ class Addressing:
         self._look_at_pending()
         return device.entry
 
+    def entry(self, name: str) -> Entry | None:
+        """The record of a device, if there is such a device."""
+        device = self._devices.get(name)
+        return None if device is None else device.entry
+
+    def returned(self, name: str, index: int) -> None:
+        """A device on which nothing is set has come back to this network namespace, with this index."""
+        device = self._devices.get(name)
+        if device is not None and device.entry.index != index:
+            successor = replace(device.entry, index=index)
+            self._note(device.entry, successor)
+            device.entry = successor
+
     def look(self, name: str, found: InForce) -> Generator[None, None, None]:
         """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""
         if device := self._devices.get(name):
@@ -94,6 +115,11 @@ class Addressing:
         """Switch a device off and remove what is set on it, if anything is; `keep` as in Network.clear."""
         if device := self._devices.get(name):
             self._clear(device, keep)
+
+    def let_go(self, session: str) -> None:
+        """A session ends: whatever of the default route it has kept closed is open."""
+        self._redirecting.release(session)
+        self._look_at_pending()
 
     def replace(self, name: str, settings: NetworkSettings, warnings: list[str]) -> Generator[None, None, None]:
         """Apply settings, request by request; clears the device if it fails or is closed before its end."""
@@ -119,7 +145,7 @@ class Addressing:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
-        surroundings = machine.look(self._indices(), self._name_servers.own(), ways=ways)
+        surroundings = machine.look(self.indices(), self._name_servers.own(), ways=ways)
         redirect, waits = settings.redirect, ""
         try:
             if redirect is not None:
@@ -133,7 +159,7 @@ class Addressing:
             self._tell_root(entry.session, device.owner, note)
         warnings += decision.warnings
         if redirect is None:
-            self._redirecting.release(entry.name)
+            self._redirecting.release(entry.session)
         else:
             self._redirecting.claim(entry, device.owner, redirect)
         if waits:
@@ -179,7 +205,7 @@ class Addressing:
                 if problem := self._routes.set(device, route):
                     warnings.append(problem)
                 yield
-        yield from self._redirecting.apply(name, device.versions, warnings)
+        yield from self._redirecting.apply(device.entry.session, device.versions, warnings)
 
     def settle(self) -> Iterator[None]:
         """Set what is pending and no longer in anybody's way, request by request."""
@@ -204,9 +230,9 @@ class Addressing:
         """Set the default route of a session that waited for it."""
         warnings: list[str] = []
         try:
-            yield from self._redirecting.apply(device.entry.name, device.versions, warnings)
+            yield from self._redirecting.apply(device.entry.session, device.versions, warnings)
         except SystemFailure as error:
-            self._redirecting.release(device.entry.name)
+            self._redirecting.release(device.entry.session)
             warnings.append(str(error))
         else:
             warnings.append("all traffic goes through the tunnel now")
@@ -219,7 +245,7 @@ class Addressing:
         if not names:
             return
         present = set(machine.routes_past())
-        self._claims.follow(machine.look(self._indices(), self._name_servers.own(), ways=True))
+        self._claims.follow(machine.look(self.indices(), self._name_servers.own(), ways=True))
         for name in names:
             device = self._devices.get(name)
             if device is None or device.change is None or device.changing:
@@ -264,7 +290,7 @@ class Addressing:
 
     def _clear(self, device: Device, keep: bool = False) -> None:
         if not keep:
-            self._redirecting.release(device.entry.name)
+            self._redirecting.rest(device.entry.session)
             self._claims.rest(device.entry.name)
             self._look_at_pending()
         if device.change is None:
@@ -273,7 +299,7 @@ class Addressing:
         if self._netlink.set_down(device.entry.index):
             for address in device.addresses:
                 self._netlink.remove_address(device.entry.index, address)
-        self._redirecting.down(device.entry.name)
+        self._redirecting.down(device.entry.session)
         self._guards.end(device.addresses)
         device.change = None
         device.changing = False

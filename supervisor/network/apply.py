@@ -20,17 +20,23 @@ from ..logging.log import Log
 from ..waiting import shared
 from . import tun
 from .addressing import Addressing
+from .away import Away
 from .firewall import Firewall
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
+from .kill_switch import KillSwitch
 from .leftovers import clear_leftovers
 from .link_events import LinkEvents
+from .lock import MachineLock
+from .lock_rules import Terms as LockTerms
 from .name_servers import MachineNameServers
 from .netlink import Netlink
-from .redirecting import Terms
+from .redirections import Terms
 from .roaming import Roaming
 from .routing_watch import RoutingWatch
 from .serial_executor import STEPS_AT_ONCE, SerialExecutor, limited
+
+_NOTHING_PASSES = LockTerms()
 
 
 class Network:
@@ -43,13 +49,17 @@ class Network:
         journal_directory: Path,
         log: Log,
         tun_directory: int | None = None,
+        ipv6_settings: int | None = None,
         *,
         public_networks: bool = True,
         named: Sequence[str] = device_names.DEFAULT,
         terms: Terms,
+        lock_terms: LockTerms = _NOTHING_PASSES,
     ) -> None:
-        """`tun_directory` has a node for devices (tun.py).  Without `public_networks`, sessions get private ones only.
-        `terms` are those for the default route, `named` the patterns of names that sessions may ask for.
+        """`tun_directory` has a node for devices (tun.py), `ipv6_settings` settings of these (ipv6_settings.py).
+
+        Without `public_networks`, sessions get private ones only.  `terms` are those for the default route,
+        `lock_terms` those for the kill switch, `named` the patterns of names that sessions may ask for.
 
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
@@ -75,7 +85,11 @@ class Network:
             self.name_servers,
             public_networks=public_networks,
             terms=terms,
+            ipv6_settings=ipv6_settings,
         )
+        self._lock = MachineLock(lock_terms, self._addressing.indices)  # the same
+        self.kill_switch = KillSwitch(self._lock, self._executor, log)
+        self.away = Away(self._executor, self._removals, self._addressing, self._tell_lock)
         self._settling = False  # a pass over what is pending is about to begin
         self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()
@@ -169,13 +183,17 @@ class Network:
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
             await self._executor.run(self._addressing.clear, device, keep)
 
+    def let_go(self, session: str) -> None:
+        """A session ends: no traffic that it redirects is kept from going as without a tunnel."""
+        self._executor.submit(self._addressing.let_go, session)
+
     async def delete_device(self, device: str) -> None:
         """Remove a device, after the engine has ended; no effect if there is none.  Raises SystemFailure.
 
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
         async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            entry = await self._executor.run(self._addressing.take, device)
+            entry = await self._executor.run(self._take, device)
         if entry:
             await self._remove(entry)
 
@@ -191,6 +209,7 @@ class Network:
         self._events.stop()
         self._routing.stop()
         self.roaming.stop()
+        await self.kill_switch.close()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
             await self._executor.run(self._firewall.remove)
@@ -232,7 +251,7 @@ class Network:
     def _missing(self, indices: frozenset[int]) -> list[Entry]:
         """The sessions' devices among `indices`, or among all if there are none, that no longer exist."""
         suspects = [entry for entry in self._addressing.entries if not indices or entry.index in indices]
-        return [entry for entry in suspects if not tun.exists(entry.index)]
+        return [entry for entry in suspects if entry.name not in self.away and not tun.exists(entry.index)]
 
     def _create(self, session: str, uid: int, owner: int, wanted: str) -> str:
         for entry in list(self._lingering.values()):
@@ -254,10 +273,22 @@ class Network:
                 self._journal.remove(entry)
             raise
         self._addressing.add(noted[-1], owner)
+        self._tell_lock()
         return name
 
+    def _take(self, name: str) -> Entry | None:
+        entry = self._addressing.take(name)
+        self._tell_lock()
+        return entry
+
+    def _tell_lock(self) -> None:
+        try:
+            self._lock.follow_devices()
+        except SystemFailure as error:
+            self._log.error(f"The kill switch does not know the devices of sessions: {error}", group=LogGroup.NETCFG)
+
     def _discard(self, job: Future[str]) -> None:
-        if job.exception() is None and (entry := self._addressing.take(job.result())):
+        if job.exception() is None and (entry := self._take(job.result())):
             self._removals.submit(self._destroy, entry)
 
     def _freed(self) -> None:

@@ -161,6 +161,12 @@ def rules(link: socket.socket, family: int) -> Iterator[bytes]:
     return _dump(link, _GET_RULE, _NEW_RULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0))
 
 
+def ask(link: socket.socket, kind: int, content: bytes) -> bytes:
+    """The kernel's answer to a question that has one, without its header.  Raises OSError."""
+    [(_, answer)] = _answers(link, kind, _REQUEST | _ACKNOWLEDGE, content)
+    return answer
+
+
 def request(link: socket.socket, kind: int, flags: int, content: bytes) -> None:
     """Have the kernel do something.  Raises OSError."""
     for _ in _answers(link, kind, _REQUEST | _ACKNOWLEDGE | flags, content):

@@ -2,7 +2,7 @@
 
 What sessions send to this machine's services is rejected.  And since a session's address is this machine's, so that
 whoever listens there would get what others send to the host that has it elsewhere, packets to it are taken from its
-owner, root and its device only.
+owner, root and its device only.  While sessions have the default route, it also marks answers (answer_rules.py).
 """
 
 import os
@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ..errors import SystemFailure
+from . import answer_rules
 from . import nf_tables as nft
+from .answer_rules import Answers
 from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"
@@ -36,10 +38,11 @@ class Rules(msgspec.Struct, frozen=True):
     uids: range = range(0)  # user ids that may not connect to this machine
     exempt: frozenset[int] = frozenset()  # those of them that may
     guards: Mapping[Host, Guard] = {}
+    answers: Answers | None = None
 
     @property
     def needed(self) -> bool:
-        return bool(self.uids or self.guards)
+        return bool(self.uids or self.guards or self.answers)
 
 
 class Firewall:
@@ -61,12 +64,32 @@ class Firewall:
         before, now = self._rules.guards.items(), addresses.items()
         if before == now:
             return
-        rules = msgspec.structs.replace(self._rules, guards=dict(addresses))
+        gone = _elements(nft.delete_elements, TABLE, dict(before - now))
+        come = _elements(nft.add_elements, TABLE, dict(now - before))
+        self._change(msgspec.structs.replace(self._rules, guards=dict(addresses)), [*gone, *come])
+
+    def answer(self, answers: Answers | None) -> None:
+        """Mark answers like this, in place of how it was done before; None: mark none."""
+        before = self._rules.answers
+        if answers == before:
+            return
+        if answers is None:
+            messages = answer_rules.removed(TABLE)
+        elif before is None or before.mark != answers.mark:
+            messages = [*(answer_rules.removed(TABLE) if before else ()), *answer_rules.added(TABLE, answers)]
+        else:
+            messages = answer_rules.changed(TABLE, before, answers)
+        self._change(msgspec.structs.replace(self._rules, answers=answers), messages)
+
+    def remove_left(self) -> None:
+        """Remove what an earlier instance left behind, before anything else is done."""
+        nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
+
+    def _change(self, rules: Rules, messages: list[bytes]) -> None:
+        """Make the rules these, by these messages if they can be."""
         if self._rules.needed and rules.needed:
-            gone = _elements(nft.delete_elements, TABLE, dict(before - now))
-            come = _elements(nft.add_elements, TABLE, dict(now - before))
             try:
-                nft.send([*gone, *come])
+                nft.send(messages)
             except SystemFailure:
                 pass  # somebody has removed our table: it is made anew
             else:
@@ -82,7 +105,7 @@ class Firewall:
         if rules.needed:
             nft.send(_replace(TABLE, rules))
         elif self._rules.needed:
-            nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
+            self.remove_left()
         self._rules = rules
 
 
@@ -104,6 +127,7 @@ def _replace(table: str, rules: Rules) -> list[bytes]:
         *_elements(nft.add_elements, table, rules.guards),
         *(nft.new_rule(table, _OUTPUT, *_of_users(uid, uid), nft.ACCEPT) for uid in sorted(rules.exempt)),
         *_closing(table, rules.uids),
+        *(answer_rules.added(table, rules.answers) if rules.answers else ()),
     ]
 
 

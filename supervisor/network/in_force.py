@@ -45,7 +45,7 @@ def look(entry: Entry, redirecting: Redirecting, claims: Claims, found: InForce)
         for _, local, network in dumps.addresses(link, entry.index):
             found.addresses.append(f"{local}/{network.length}")
         yield
-        tables = redirecting.tables(entry.name)
+        tables = redirecting.tables(entry.session)
         for table in (*tables, dumps.MAIN_TABLE):
             # Of a table for the default route all is the session's, also what leads nowhere.
             device = entry.index if table == dumps.MAIN_TABLE else 0
@@ -61,7 +61,7 @@ def look(entry: Entry, redirecting: Redirecting, claims: Claims, found: InForce)
         rules = [rule for rule in rule_requests.rules(version) if rule.table in tables]
         found.rules += [_described(rule) for rule in rules]
         yield
-    if reason := redirecting.lacks(entry.name):
+    if reason := redirecting.lacks(entry.session):
         found.pending.append(("default route", reason))
     elif tables:
         found.default_route = [f"IPv{version}" for version in (4, 6) if _is_default(found, version, tables[0])]

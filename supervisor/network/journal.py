@@ -67,7 +67,7 @@ class DeviceJournal:
         try:
             self._records.rewrite(place, msgspec.json.encode(successor))
         except OSError as error:
-            raise SystemFailure(f"routes past the tunnel cannot be noted on disk: {error.strerror}") from error
+            raise SystemFailure(f"what a session has cannot be noted on disk: {error.strerror}") from error
         self._places[successor] = self._places.pop(entry)
 
     def remove(self, entry: Noted) -> None:

@@ -25,7 +25,7 @@ class PolicyRouting:
         self._log = log
         self._numbers = numbers
         self._rules: list[Rule] = []  # that are set, in order
-        self._routes: dict[TableRoute, None] = {}
+        self._routes: dict[tuple[int, str], TableRoute] = {}  # by their keys
         self._impossible = set[TableRoute]()  # for want of IPv6, which nothing needs then
         self._noted: RulesEntry | None = None
         self.without_ipv6 = False  # this machine has no IPv6
@@ -36,15 +36,15 @@ class PolicyRouting:
         wanted, kept = {*rules}, {*routes}
         for rule in [one for one in reversed(self._rules) if one not in wanted]:
             yield partial(self._remove_rule, rule)
-        for route in [one for one in self._routes if one not in kept]:
+        for route in [one for one in self._routes.values() if one not in kept]:
             yield partial(self._remove_route, route)
 
     def additions_of_routes(self, routes: Iterable[TableRoute], *, ipv6: bool) -> Iterator[Callable[[], None]]:
-        """The requests that add those of these that are not set; `ipv6`: the machine has another way for IPv6.
+        """The requests that set those of these that are not; `ipv6`: the machine has another way for IPv6.
 
         They raise SystemFailure.
         """
-        for route in [one for one in routes if one not in self._routes]:
+        for route in [one for one in routes if self._routes.get(one.key) != one and one not in self._impossible]:
             yield partial(self._add_route, route, ipv6)
 
     def additions_of_rules(self, rules: Iterable[Rule]) -> Iterator[Callable[[], None]]:
@@ -63,8 +63,8 @@ class PolicyRouting:
     def forget_routes(self, device: int) -> None:
         """The kernel has removed the routes by this device."""
         self.changes += 1
-        for route in [one for one in self._routes if one.device == device]:
-            del self._routes[route]
+        for route in [one for one in self._routes.values() if one.device == device]:
+            del self._routes[route.key]
 
     def forget_missing(self) -> bool:
         """Take note of which rules and routes somebody has removed; whether there are such.
@@ -75,10 +75,10 @@ class PolicyRouting:
         return self._forget_missing_routes() or any(missing)
 
     def _forget_missing_routes(self) -> bool:
-        there = {(route.table, route.destination) for route in self._found_routes({one.table for one in self._routes})}
-        missing = [route for route in self._routes if (route.table, route.destination) not in there]
-        for route in missing:
-            del self._routes[route]
+        there = {route.key for route in self._found_routes({table for table, _ in self._routes})}
+        missing = [key for key in self._routes if key not in there]
+        for key in missing:
+            del self._routes[key]
         return bool(missing)
 
     def _forget_missing_rules(self, version: int) -> bool:
@@ -125,17 +125,17 @@ class PolicyRouting:
     def _add_route(self, route: TableRoute, ipv6: bool) -> None:
         self._note()
         try:
-            rule_requests.add_route(route)
+            rule_requests.add_route(route, instead=route.key in self._routes)
         except IPv6Off as error:
             if ipv6:
                 raise SystemFailure(f"{error}, while the machine has IPv6 by another way") from error
             self._impossible.add(route)
         else:
-            self._routes[route] = None
+            self._routes[route.key] = route
         self.changes += 1
 
     def _remove_route(self, route: TableRoute) -> None:
-        del self._routes[route]
+        del self._routes[route.key]
         self.changes += 1
         try:
             rule_requests.remove_route(route)

@@ -6,39 +6,18 @@ waits for it by its own choice; one of the same user gets its turn when the firs
 
 from collections.abc import Callable, Iterator
 
-import msgspec
-
 from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import MAX_REDIRECTING, MAX_WAYS_OUT
-from ...policy.redirect import EVERYTHING, Redirect, versions
+from ...policy.limits import MAX_REDIRECTING
+from ...policy.redirect import Redirect, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import rule_requests, ways_out
+from . import ipv6_settings, rule_requests, ways_out
 from .claims import Conflict
 from .journal import DeviceJournal, Entry, RulesEntry
 from .policy_routing import PolicyRouting
-from .prefixes import Host, Prefix
-from .rules import Numbers, Rule, TableRoute
+from .redirections import Closed, Holder, Terms, to_close, version_of, wanted_routes, wanted_rules
+from .rules import Rule, TableRoute
 from .ways_out import WaysOut
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What the administrator has chosen, and the user ids that engines have."""
-
-    uids: range = range(0)
-    numbers: Numbers = Numbers()
-
-
-class _Holder(msgspec.Struct):
-    """A session that has the default route, or its turn will come."""
-
-    entry: Entry
-    owner: int
-    redirect: Redirect
-    place: int  # among the tables
-    addressed: frozenset[int] = frozenset()  # versions of which its device has an address
-    up: bool = False  # its device is, so that it has routes
-    ruled: bool = False  # its table is looked at
 
 
 class Redirecting:
@@ -52,14 +31,16 @@ class Redirecting:
         devices: Callable[[], set[int]],
         *,
         public_networks: bool,
+        ipv6_settings: int | None,
     ) -> None:
         """`devices` has the indices of all sessions' devices; without `public_networks` nobody gets it."""
         self._log = log
         self._terms = terms
         self._devices = devices
         self._public_networks = public_networks
-        self._holders: dict[str, _Holder] = {}  # by device, whoever came first before the others
-        self._waiting: dict[str, _Holder] = {}
+        self._ipv6_settings = ipv6_settings
+        self._holders: dict[str, Holder] = {}  # by session, whoever came first before the others
+        self._waiting: dict[str, Holder] = {}
         self._routing = PolicyRouting(journal, log, terms.numbers)
         self._ways = WaysOut()
         self._changes_of_wishes = 0  # so far
@@ -78,7 +59,7 @@ class Redirecting:
 
     def check(self, entry: Entry, owner: int, redirect: Redirect) -> str:
         """Why the session has to wait; "" if it need not.  Raises Conflict if it does not want to wait."""
-        reason, note = self._obstacle(entry.name, owner, redirect)
+        reason, note = self._obstacle(entry.session, owner, redirect)
         if reason and not redirect.optional:
             raise Conflict(redirect.refused or f"the default route: {reason}", note)
         return reason
@@ -88,58 +69,60 @@ class Redirecting:
 
         `apply` sets it.
         """
-        name = entry.name
+        session = entry.session
         self._changes_of_wishes += 1
-        if self._obstacle(name, owner, redirect)[0]:
-            self.release(name)
-            self._waiting[name] = _Holder(entry, owner, redirect, -1)
-        elif name in self._holders:
-            self._holders[name].redirect = redirect
-        else:
-            self._waiting.pop(name, None)
-            taken = {holder.place for holder in self._holders.values()}
+        if self._obstacle(session, owner, redirect)[0]:
+            self.release(session)
+            self._waiting[session] = Holder(entry, owner, redirect, -1)
+            return
+        holder = self._holders.get(session)
+        if holder is None:
+            self._waiting.pop(session, None)
+            taken = {one.place for one in self._holders.values()}
             place = next(place for place in range(MAX_REDIRECTING) if place not in taken)
-            self._holders[name] = _Holder(entry, owner, redirect, place)
+            holder = self._holders[session] = Holder(entry, owner, redirect, place)
+        holder.entry, holder.redirect = entry, redirect
+        holder.closed |= to_close(holder, self._terms)  # what was closed before stays so until this is
 
-    def _obstacle(self, name: str, owner: int, redirect: Redirect) -> tuple[str, str]:
+    def _obstacle(self, session: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
         if not self._public_networks:
             return "this service makes tunnels to private networks only (--public-networks refuse)", ""
         if redirect.refused:
             return redirect.refused, ""
         for other, holder in self._holders.items():
-            if other != name and holder.owner != owner and versions(holder.redirect) & versions(redirect):
+            if other != session and holder.owner != owner and versions(holder.redirect) & versions(redirect):
                 note = f"the default route belongs to session {holder.entry.session} of user {holder.owner}"
                 return "another user's session has it", note
-        if name not in self._holders and len(self._holders) >= MAX_REDIRECTING:
+        if session not in self._holders and len(self._holders) >= MAX_REDIRECTING:
             return f"{MAX_REDIRECTING} sessions have it already", ""
         return "", ""
 
-    def tables(self, name: str) -> tuple[int, ...]:
-        """The numbers of the tables of a device's session, those of its default route first."""
-        holder, numbers = self._holders.get(name), self._terms.numbers
+    def tables(self, session: str) -> tuple[int, ...]:
+        """The numbers of a session's tables, those of its default route first."""
+        holder, numbers = self._holders.get(session), self._terms.numbers
         return () if holder is None else (numbers.table_of(holder.place), numbers.local_table_of(holder.place))
 
-    def lacks(self, name: str) -> str:
+    def lacks(self, session: str) -> str:
         """Why a session that wants the default route does not have it; "" if it has it, or does not want it."""
-        if waiting := self._waiting.get(name):
-            return self._obstacle(name, waiting.owner, waiting.redirect)[0] or "it is about to be set"
-        wanted = self._holders.get(name)
+        if waiting := self._waiting.get(session):
+            return self._obstacle(session, waiting.owner, waiting.redirect)[0] or "it is about to be set"
+        wanted = self._holders.get(session)
         for other, holder in self._holders.items():
-            if wanted is None or other == name:
+            if wanted is None or other == session:
                 return ""
-            if versions(holder.redirect) & versions(wanted.redirect):
+            if holder.up and versions(holder.redirect) & versions(wanted.redirect):
                 return "another session of the same user has it"
         return ""
 
     # What is set
 
-    def apply(self, name: str, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
-        """Set what its session has, request by request, once its device is up with addresses of these versions.
+    def apply(self, session: str, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
+        """Set what a session has, request by request, once its device is up with addresses of these versions.
 
         Raises SystemFailure if it cannot be set, and its session does not want to do without.
         """
-        holder = self._holders.get(name)
+        holder = self._holders.get(session)
         if holder is None:
             return
         try:
@@ -147,16 +130,18 @@ class Redirecting:
         except SystemFailure as error:
             if not holder.redirect.optional:
                 raise
-            self.release(name)
+            self.release(session)
             warnings.append(f"the default route does not lead through the tunnel: {error}")
 
-    def _apply(self, holder: _Holder, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
+    def _apply(self, holder: Holder, addressed: frozenset[int], warnings: list[str]) -> Iterator[None]:
         holder.addressed, holder.up = addressed, True
+        holder.closed |= to_close(holder, self._terms)
         self._ways = ways_out.look(self._devices())
         self._changes_of_wishes += 1
         yield
         rule_requests.ignore_when_dead(holder.entry.index)
-        for version in sorted({6 if ":" in one else 4 for one in holder.redirect.networks} - addressed):
+        self._ignore_when_dead6(holder.entry.name)
+        for version in sorted(set(map(version_of, holder.redirect.networks)) - addressed):
             if version == 4 or not holder.redirect.block_ipv6:
                 warnings.append(
                     f"the tunnel has no IPv{version} address: while it is up, IPv{version} leads nowhere but to "
@@ -165,26 +150,40 @@ class Redirecting:
         yield
         yield from self._changes(holder)
 
+    def _ignore_when_dead6(self, device: str) -> None:
+        """As for IPv4; where it cannot be set, what a dead engine's device gets of IPv6 is lost until it is removed."""
+        try:
+            ipv6_settings.ignore_when_dead(device, self._ipv6_settings)
+        except SystemFailure as error:
+            self._log.debug(str(error), group=LogGroup.NETCFG)
+
     def settle(self) -> Iterator[str]:
         """Give it to those that waited and need not any more; the device of each."""
-        for name, waiting in list(self._waiting.items()):
-            if self._waiting.get(name) is waiting and not self._obstacle(name, waiting.owner, waiting.redirect)[0]:
+        for session, waiting in list(self._waiting.items()):
+            free = not self._obstacle(session, waiting.owner, waiting.redirect)[0]
+            if free and self._waiting.get(session) is waiting:
                 self.claim(waiting.entry, waiting.owner, waiting.redirect)
-                yield name
+                yield waiting.entry.name
 
-    def down(self, name: str) -> None:
+    def down(self, session: str) -> None:
         """Its device has been switched off, and the kernel has removed the routes by it; it will ask again."""
-        if holder := self._holders.get(name):
+        if holder := self._holders.get(session):
             holder.up = False
             self._changes_of_wishes += 1
             self._routing.forget_routes(holder.entry.index)
             self._remove()
 
-    def release(self, name: str) -> None:
-        """Its session no longer has it, nor waits for it."""
-        self._waiting.pop(name, None)
-        if name in self._holders:
-            del self._holders[name]
+    def rest(self, session: str) -> None:
+        """A session no longer has it, nor waits for it, for now: what it has closed stays so until `release`."""
+        holder = self._holders.get(session)
+        if holder is None or not (holder.ruled and holder.closed != Closed()):
+            self.release(session)
+
+    def release(self, session: str) -> None:
+        """A session no longer has it, nor waits for it."""
+        self._waiting.pop(session, None)
+        if session in self._holders:
+            del self._holders[session]
             self._changes_of_wishes += 1
             self._remove()
 
@@ -213,7 +212,7 @@ class Redirecting:
         for _ in self._changes(None):
             pass
 
-    def _changes(self, holder: _Holder | None) -> Iterator[None]:
+    def _changes(self, holder: Holder | None) -> Iterator[None]:
         """Make what is set what is to be, request by request; between two, others may change what that is.
 
         Of missing routes it adds this session's alone, so that no other's become its failure.  Raises SystemFailure.
@@ -234,59 +233,29 @@ class Redirecting:
         """Another one after each change of what is to be, or is set."""
         return self._changes_of_wishes, self._routing.changes
 
-    def _plan(self, holder: _Holder | None) -> Iterator[Callable[[], None]]:
+    def _plan(self, holder: Holder | None) -> Iterator[Callable[[], None]]:
         """The requests that make what is set what is to be; they hold as long as nothing else changes either."""
+        if holder is not None:
+            ipv6 = any(host.version == 6 for host in self._ways.addresses)
+            yield from self._routing.additions_of_routes(self._wanted_routes(holder), ipv6=ipv6)
+            if holder.up and self._is_in(holder):
+                holder.ruled = True
+                holder.closed = to_close(holder, self._terms)
+            yield from self._routing.additions_of_rules(self._wanted_rules())
+        # Last, so that at no moment anything goes past the tunnel that did not before and will not after.
         kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
         yield from self._routing.removals(self._wanted_rules(), kept)
-        if holder is None:
-            return
-        ipv6 = any(host.version == 6 for host in self._ways.addresses)
-        yield from self._routing.additions_of_routes(self._wanted_routes(holder), ipv6=ipv6)
-        if holder.up and self._holders.get(holder.entry.name) is holder:
-            holder.ruled = True
-        yield from self._routing.additions_of_rules(self._wanted_rules())
+
+    def _is_in(self, holder: Holder) -> bool:
+        """Whether it has not been released."""
+        return self._holders.get(holder.entry.session) is holder
 
     def _wanted_rules(self) -> list[Rule]:
-        return [rule for version in (4, 6) for rule in self._wanted_rules_of(version)]
+        found = (4,) if self._routing.without_ipv6 else (4, 6)
+        return [rule for one in found for rule in wanted_rules(one, self._holders.values(), self._ways, self._terms)]
 
-    def _wanted_rules_of(self, version: int) -> list[Rule]:
-        if version == 6 and self._routing.without_ipv6:
+    def _wanted_routes(self, holder: Holder) -> list[TableRoute]:
+        if not self._is_in(holder):
             return []
-        numbers, uids = self._terms.numbers, self._terms.uids
-        ruled = [one for one in self._holders.values() if one.ruled and version in versions(one.redirect)]
-        if not ruled:
-            return []
-        answers = tuple(host for host in self._ways.addresses if host.version == version)[:MAX_WAYS_OUT]
-        return [
-            *numbers.common(version, (uids[0], uids[-1]), answers),
-            *(numbers.of_local(version, one.place) for one in ruled if one.redirect.block_local),
-            *(numbers.of_session(version, one.place) for one in ruled),
-        ]
-
-    def _wanted_routes(self, holder: _Holder) -> list[TableRoute]:
-        if not holder.up or self._holders.get(holder.entry.name) is not holder:
-            return []
-        numbers, redirect, device = self._terms.numbers, holder.redirect, holder.entry.index
-        table, local = numbers.table_of(holder.place), numbers.local_table_of(holder.place)
-        found = []
-        for network in redirect.networks:
-            version = 6 if ":" in network else 4
-            if version == 6 and redirect.block_ipv6:
-                continue
-            by_device = version in holder.addressed
-            found.append(TableRoute(table, network, *((device,) if by_device else (0, "unreachable"))))
-        if redirect.block_ipv6:
-            found.append(TableRoute(table, EVERYTHING[6], kind="unreachable"))
-        if redirect.block_local:
-            changed = versions(redirect) & holder.addressed
-            found += [TableRoute(local, str(one), device) for one in self._ways.networks if one.version in changed]
-            found += [
-                TableRoute(local, str(Prefix.alone(gateway)), kind="throw")
-                for gateway in self._ways.gateways
-                if gateway.version in changed and not _link_local(gateway)
-            ]
+        found = wanted_routes(holder, self._ways, self._terms)
         return [route for route in found if route.version == 4 or not self._routing.without_ipv6]
-
-
-def _link_local(host: Host) -> bool:
-    return host.version == 6 and host.number >> 118 == 0xFE80 >> 6

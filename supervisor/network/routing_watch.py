@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ...policy.limits import MAX_ROUTING_PAUSE, ROUTING_QUIET
+from .contest import Contest
 from .routing_events import RoutingEvents
 from .serial_executor import STEPS_AT_ONCE, SerialExecutor
-
-_MISSING_FORGOTTEN = 60.0  # seconds without rules of ours missing, after which that counts as over
 
 
 class RoutingWatch:
@@ -26,8 +24,7 @@ class RoutingWatch:
         self._changed = changed
         self._events = RoutingEvents(self._noticed)
         self._looking: asyncio.TimerHandle | None = None  # in a moment
-        self._quiet = ROUTING_QUIET  # seconds until then
-        self._last_missing = 0.0  # the loop's time when rules of ours were found missing
+        self._contest = Contest()
 
     def start(self) -> None:
         """Begin to watch, unless begun already.  Raises SystemFailure."""
@@ -42,10 +39,7 @@ class RoutingWatch:
     def _noticed(self) -> None:
         self._changed()
         if self._looking is None:
-            loop = asyncio.get_running_loop()
-            if loop.time() - self._last_missing > _MISSING_FORGOTTEN:
-                self._quiet = ROUTING_QUIET
-            self._looking = loop.call_later(self._quiet, self._look)
+            self._looking = asyncio.get_running_loop().call_later(self._contest.pause(), self._look)
 
     def _look(self) -> None:
         self._looking = None
@@ -54,8 +48,7 @@ class RoutingWatch:
 
     def _looked(self, job: asyncio.Future[bool]) -> None:
         if not job.cancelled() and job.result():
-            self._last_missing = asyncio.get_running_loop().time()
-            self._quiet = min(2 * self._quiet, MAX_ROUTING_PAUSE)
+            self._contest.missing()
 
     def _follow(self, steps: Iterator[bool]) -> bool:
         """Take some steps, in turn with others' requests; whether rules of ours were missing."""

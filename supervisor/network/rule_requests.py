@@ -16,6 +16,7 @@ from .rules import Rule, TableRoute
 # linux/rtnetlink.h, linux/fib_rules.h, linux/if_link.h, linux/ip.h
 _SET_LINK, _NEW_ROUTE, _DELETE_ROUTE, _NEW_RULE, _DELETE_RULE = 19, 24, 25, 32, 33
 _ANEW = 0x400 | 0x200  # NLM_F_CREATE, NLM_F_EXCL: if there is none like it
+_INSTEAD = 0x400 | 0x100  # NLM_F_CREATE, NLM_F_REPLACE
 _SOURCE, _PRIORITY, _SUPPRESS_PREFIX, _TABLE, _UIDS, _PROTOCOL = 2, 6, 14, 15, 20, 21  # FRA_…
 _TO_TABLE, _UNREACHABLE = 1, 7  # FR_ACT_…
 _DESTINATION, _DEVICE, _ROUTE_TABLE = 1, 4, 15  # RTA_…
@@ -54,13 +55,13 @@ def rules(version: int) -> list[Rule]:
         raise Refused("cannot read the routing rules", error.errno or errno.ETIMEDOUT) from error
 
 
-def add_route(route: TableRoute) -> bool:
-    """Add a route to a table; False if there is one to the same destination.
+def add_route(route: TableRoute, *, instead: bool = False) -> bool:
+    """Add a route to a table; with `instead`, in place of that to the same destination, else False if there is one.
 
     Raises Refused, or IPv6Off where that is the reason.
     """
     what = f"cannot add route {route.destination} to table {route.table}"
-    return _add(what, _NEW_ROUTE, route.version, _route(route))
+    return _add(what, _NEW_ROUTE, route.version, _route(route), _INSTEAD if instead else _ANEW)
 
 
 def remove_route(route: TableRoute) -> bool:
@@ -70,9 +71,9 @@ def remove_route(route: TableRoute) -> bool:
 
 
 def ignore_when_dead(index: int) -> None:
-    """Have the kernel skip a device's IPv4 routes while no process holds the device.  Raises Refused.
+    """Have the kernel skip a device's IPv4 routes while no process holds the device; IPv6: ipv6_settings.py.
 
-    For IPv6 there is such a setting in /proc/sys only, which is read-only for this service.
+    Raises Refused.
     """
     conf = _attribute(_INET_CONF, _number(_IGNORE_ROUTES_WITH_LINKDOWN, 1))
     of_families = _attribute(_AF_SPEC, _attribute(socket.AF_INET, conf))
@@ -80,9 +81,9 @@ def ignore_when_dead(index: int) -> None:
     _request(f"cannot prepare device {index} for the default route", _SET_LINK, 0, header + of_families)
 
 
-def _add(what: str, kind: int, version: int, content: bytes) -> bool:
+def _add(what: str, kind: int, version: int, content: bytes, flags: int = _ANEW) -> bool:
     try:
-        _request(what, kind, _ANEW, content)
+        _request(what, kind, flags, content)
     except Refused as refused:
         if refused.errno == errno.EEXIST:
             return False

@@ -11,7 +11,7 @@ from .dumps import MAIN_TABLE
 from .prefixes import Host
 
 # Offsets from the first priority, in the order in which rules are tried.
-_ANSWERS, _ENGINES, _ENGINES_ONLY, _LOCAL, _MORE_EXACT, _SESSIONS = 0, 1, 2, 6, 11, 21
+_ANSWERS, _ENGINES, _ENGINES_ONLY, _LOCAL, _LOCAL_CLOSED, _MORE_EXACT, _SESSIONS, _CLOSED = 0, 1, 2, 6, 7, 11, 21, 22
 _ROOT = (0, 0)
 
 
@@ -37,6 +37,11 @@ class TableRoute(msgspec.Struct, frozen=True):
     @property
     def version(self) -> int:
         return 6 if ":" in self.destination else 4
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What no other route of its table has."""
+        return self.table, self.destination
 
 
 class Numbers(msgspec.Struct, frozen=True):
@@ -68,6 +73,16 @@ class Numbers(msgspec.Struct, frozen=True):
         """Its table for networks of the machine."""
         return self.table + MAX_REDIRECTING + place
 
+    @property
+    def closed_table(self) -> int:
+        """The table of what goes nowhere while the sessions that redirect it do not have it."""
+        return self.table + 2 * MAX_REDIRECTING
+
+    @property
+    def closed_local_table(self) -> int:
+        """The same for networks of the machine."""
+        return self.closed_table + 1
+
     def common(self, version: int, uids: tuple[int, int], answers: tuple[Host, ...]) -> list[Rule]:
         """The rules that are there as long as any session redirects this version, in order.
 
@@ -84,6 +99,14 @@ class Numbers(msgspec.Struct, frozen=True):
     def of_local(self, version: int, place: int) -> Rule:
         """The rule for a session's table of networks of the machine."""
         return Rule(version, self.priority + _LOCAL, self.local_table_of(place))
+
+    def closed_local(self, version: int) -> Rule:
+        """The rule for networks of the machine that go nowhere."""
+        return Rule(version, self.priority + _LOCAL_CLOSED, self.closed_local_table)
+
+    def closed(self, version: int) -> Rule:
+        """The rule for what else goes nowhere, after those for all sessions' tables."""
+        return Rule(version, self.priority + _CLOSED, self.closed_table)
 
     def of_session(self, version: int, place: int) -> Rule:
         """The rule for a session's table."""

@@ -53,7 +53,6 @@ class LogService:
 
     def start(self) -> None:
         """Put the root object on the bus."""
-        self._log.bus_name = self._connection.unique_name or ""
         self._connection.add_message_handler(self._received)
         self._callers.vanished(self._vanished)
         self._dispatcher.export(ROOT_PATH, LOG, self, bus_name=BUS_NAME)

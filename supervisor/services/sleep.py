@@ -1,10 +1,12 @@
-"""When the machine has slept: systemd-logind tells (org.freedesktop.login1(5)), where there is one."""
+"""When the machine sleeps, and has slept: systemd-logind tells (org.freedesktop.login1(5)), where there is one."""
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Awaitable, Callable
 
 from dbus_fast import Message, MessageType
 
+from ...policy.limits import BEFORE_SLEEP_DEADLINE
 from ..bus.connection import BUS_PATH, BusConnection, BusLost, BusRefused
 from ..bus.inbound import BUS
 from ..logging.log import Log
@@ -20,17 +22,34 @@ _RULES = (
 
 
 class Sleep:
-    """Calls `resumed` when the machine has slept.  Logind is never called, nor waited for."""
+    """Calls `prepare` when the machine is about to sleep, and `resumed` when it has slept.
 
-    def __init__(self, connection: BusConnection, log: Log, resumed: Callable[[], None]) -> None:
+    While something is to be done before, logind is asked to wait for it (an inhibitor of the kind "delay"); where it
+    does not answer or refuses, all goes on without.
+    """
+
+    def __init__(
+        self, connection: BusConnection, log: Log, prepare: Callable[[], Awaitable[None]], resumed: Callable[[], None]
+    ) -> None:
         self._connection = connection
         self._log = log
+        self._prepare = prepare
         self._resumed = resumed
         self._owner = ""  # the connection that is logind
+        self._wanted = False
+        self._asleep = False
+        self._inhibitor = -1  # logind waits while this descriptor is open
+        self._asking: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         connection.add_message_handler(self._signalled)
 
+    def want(self, wanted: bool) -> None:
+        """From now on there is something to do before the machine sleeps, or not any more."""
+        self._wanted = wanted
+        self._update()
+
     async def start(self) -> None:
-        """Have the bus pass on what logind tells, now or once it runs.  Raises BusLost."""
+        """Have the bus pass on what logind tells, now or once it runs; for each connection anew.  Raises BusLost."""
         ask = self._connection.ask_bus
         # One batch; the bus answers that logind has no owner with an error.
         *matches, owner = await asyncio.gather(
@@ -44,8 +63,7 @@ class Sleep:
         refused = next((one for one in matches if isinstance(one, BusRefused)), None)
         if refused is not None:
             self._log.warn(f"That the machine has slept will not be noticed: {refused}")
-        if isinstance(owner, list):
-            self._runs(owner[0])
+        self._runs(owner[0] if isinstance(owner, list) else "")
 
     def _runs(self, owner: str) -> None:
         """Logind is this connection; none: it has ended."""
@@ -54,6 +72,40 @@ class Sleep:
         self._owner = owner
         if owner:
             heard.add(owner.encode())
+        self._asleep = False
+        self._release()
+        self._update()
+
+    def _update(self) -> None:
+        """Have logind wait, or not, as is wanted."""
+        if self._preparing is not None:
+            return  # until that is done
+        if not self._wanted:
+            self._release()
+        elif self._owner and not self._asleep and self._inhibitor < 0 and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_to_wait(self._owner))
+
+    async def _ask_to_wait(self, owner: str) -> None:
+        body = ["sleep", "openvpn3-sessionmgr", "VPN sessions are to be paused or ended", "delay"]
+        try:
+            inhibitor = await self._connection.ask_descriptor(owner, _PATH, _MANAGER, "Inhibit", "ssss", body)
+        except (BusRefused, BusLost) as error:
+            self._log.warn(f"The machine may sleep before sessions are paused or ended: systemd-logind: {error}")
+            return  # asked again when it is wanted anew
+        finally:
+            self._asking = None
+        if owner == self._owner and self._inhibitor < 0 and not self._asleep:
+            self._inhibitor = inhibitor
+            self._update()
+        else:
+            os.close(inhibitor)
+            self._update()
+
+    def _release(self) -> None:
+        """Let logind go on."""
+        if self._inhibitor >= 0:
+            os.close(self._inhibitor)
+            self._inhibitor = -1
 
     def _signalled(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:
@@ -62,13 +114,30 @@ class Sleep:
             name, _, new_owner = message.body
             if name == _LOGIND:
                 self._runs(new_owner)
-        elif self._has_slept(message):
-            self._log.info("The machine has slept: sessions look for their servers anew")
-            self._resumed()
+        elif self._is_of_sleep(message):
+            self._asleep = message.body[0]
+            if self._wanted and self._preparing is None:
+                self._preparing = asyncio.create_task(self._before_sleep())
+            if not self._asleep:
+                self._log.info("The machine has slept: sessions look for their servers anew")
+                self._resumed()
+                self._update()
 
-    def _has_slept(self, message: Message) -> bool:
-        return (
-            message.sender == self._owner != ""
-            and (message.interface, message.member, message.signature) == (_MANAGER, "PrepareForSleep", "b")
-            and not message.body[0]
+    async def _before_sleep(self) -> None:
+        """Do what is to be done; or after the sleep, where there was no time before."""
+        try:
+            async with asyncio.timeout(BEFORE_SLEEP_DEADLINE):
+                await self._prepare()
+        except TimeoutError:
+            self._log.warn(f"Not all sessions were paused or ended in {BEFORE_SLEEP_DEADLINE:g} s before the sleep")
+        finally:
+            self._preparing = None
+            self._release()
+            self._update()
+
+    def _is_of_sleep(self, message: Message) -> bool:
+        return message.sender == self._owner != "" and (message.interface, message.member, message.signature) == (
+            _MANAGER,
+            "PrepareForSleep",
+            "b",
         )

@@ -3,13 +3,13 @@
 import msgspec
 
 from ...policy.profile.pkcs11 import ListedProvider
+from ..dns.lookups import Lookups
 from ..dns.names import Names
 from ..logging.log import Log
 from ..network.apply import Network
 from ..rights import Rights
 from ..workers.lookout import Lookout
 from ..workers.reap import Reaper
-from ..workers.resolver_client import ResolverClient
 from ..workers.spawner_client import SpawnerClient
 from .forwarding import Forwarder
 from .journal import SessionJournal
@@ -22,8 +22,8 @@ class SessionContext(msgspec.Struct, frozen=True):
     log: Log
     network: Network
     names: Names
+    lookups: Lookups
     rights: Rights
-    resolver: ResolverClient
     spawner: SpawnerClient
     reaper: Reaper
     lookout: Lookout

@@ -20,7 +20,9 @@ from ...policy.session_places import Places, places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
+from ..bus.kill_switch_api import KILL_SWITCH
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
+from ..bus.namespace_api import NAMESPACE
 from ..bus.objects import Target
 from ..bus.session_api import SESSION
 from ..bus.settings_api import PROFILE_SETTINGS
@@ -33,12 +35,15 @@ from ..services.long_work import LongWork
 from ..services.profile_settings import SettingsStore
 from ..services.profiles import Profile, Profiles
 from . import sharing
+from .before_sleep import BeforeSleep
 from .context import SessionContext
 from .device_object import DeviceObjects
 from .failures import Failures
 from .in_force import SessionInForce
 from .inspection import Inspection
 from .launch_spec import launch_spec
+from .lock_object import LockObject
+from .namespace_object import NamespaceObject
 from .past_failure import PastFailure
 from .register import Register
 from .session import Session, SessionListener
@@ -75,6 +80,7 @@ class SessionManager(SessionListener):
         `layers_off` are the layers of the sandbox that no session has, each with the reason.
         """
         self.version = version
+        self.before_sleep = BeforeSleep()
         self.on_fewer: Callable[[], None] | None = None  # called when a session has been removed, or has ended
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
         self.devices = DeviceObjects(dispatcher)
@@ -97,8 +103,10 @@ class SessionManager(SessionListener):
         """Put the root object on the bus."""
         self._context.network.on_removal = self._device_removed
         self._context.network.on_notice = self._context.names.on_notice = self._network_notice
+        self._context.network.kill_switch.on_notice = self._network_notice
         self._context.names.on_lost = self._names_lost
-        extensions = {PROFILE_SETTINGS: self._settings}
+        lock = LockObject(self._context.network.kill_switch, self._register)
+        extensions: dict[Interface, Target] = {PROFILE_SETTINGS: self._settings, KILL_SWITCH: lock}
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME, extensions=extensions)
 
     @property
@@ -118,6 +126,7 @@ class SessionManager(SessionListener):
         """A connection has left the bus: nothing more is sent to it."""
         for session in self._register.present.values():
             session.audience.drop(name)
+            session.inside.vanished(name)
 
     async def disconnect_all(self) -> None:
         """End every session in an orderly way, and wait until nothing is left of any."""
@@ -149,6 +158,8 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         settings, trouble = await self._settings.of(profile)
+        if settings.kill_switch and (refusal := await self._context.rights.refusal(Right.KILL_SWITCH, caller.uid)):
+            raise CallerError(f"The profile has a kill switch, and {refusal}")
         await self._register.wait_for_ending(caller)
         # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
         # profile's owner there is one for all users, and not all of them see it.
@@ -249,6 +260,7 @@ class SessionManager(SessionListener):
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
             STATUS: SessionInForce(session, network, names),
+            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected),
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
@@ -257,6 +269,7 @@ class SessionManager(SessionListener):
 
     def state_changed(self, session: Session) -> None:
         self.devices.follow(session)
+        self.before_sleep.follow(session)
 
     def status_changed(self, session: Session) -> None:
         _, minor, text = session.status

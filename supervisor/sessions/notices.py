@@ -38,8 +38,8 @@ class Notices:
         self._network = as_notices(warnings)
 
     def settled(self, text: str) -> None:
-        """Something that was left out of these settings has been set since."""
-        if len(self._network) < MAX_NOTICES:
+        """Something of these settings has changed since; said once."""
+        if len(self._network) < MAX_NOTICES and text not in self._network:
             self._network = as_notices((*self._network, text))
 
     def clear(self) -> None:

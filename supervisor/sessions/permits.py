@@ -93,6 +93,7 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.Ended: _event(Event.ENGINE_ENDED, State.STARTING, act=reports.ended),
     messages.ApplyNetwork: _permit(*_RELEASED, act=reports.apply_network),
     messages.ClearNetwork: _permit(*_RELEASED, act=reports.clear_network),
+    messages.Reopening: _permit(*_RELEASED, act=reports.reopening),
     messages.Notices: _permit(*_NEW, *_RELEASED, act=reports.notices),
     messages.Servers: _permit(*_RELEASED, act=reports.servers),
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),

@@ -180,6 +180,9 @@ def ended(session: ReportedSession, run: Run, message: messages.Ended) -> None:
 
 async def apply_network(session: ReportedSession, run: Run, message: messages.ApplyNetwork) -> None:
     """Put the settings in place; the worker's next message is read after that."""
+    live = session.state is State.CONNECTED  # its server has sent an update
+    if live:
+        await run.network.pause()
     try:
         warnings = await run.network.apply(message.settings)
     except PolicyViolation as error:
@@ -192,12 +195,19 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
         session.notices.applied(warnings)
         for warning in warnings:
             session.log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
+        if live:
+            session.log.write(LogCategory.INFO, "The network settings have changed", LogGroup.NETCFG)
 
 
 async def clear_network(session: ReportedSession, run: Run, message: messages.ClearNetwork) -> None:
     """Take the settings off; the worker's next message is read after that."""
     # Else it connects again: what it had does not go to others meanwhile.
     await run.network.clear(keep=session.state not in (State.PAUSING, State.PAUSED))
+
+
+async def reopening(session: ReportedSession, run: Run, message: messages.Reopening) -> None:
+    """Have the device where its engine can open it; the worker's next message is read after that."""
+    await run.network.bring_back()
 
 
 def notices(session: ReportedSession, run: Run, message: messages.Notices) -> None:

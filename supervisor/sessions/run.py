@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 
 from ...ipc import messages
 from ...policy.access import Acl
-from ...policy.dbus_numbers import LogCategory
+from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
@@ -22,6 +22,7 @@ from ..workers.lookout import children
 from ..workers.process import WorkerListener, WorkerProcess
 from .context import SessionContext
 from .conversation import Conversation
+from .inside import Inside
 from .launch_spec import LaunchSpec
 from .run_network import RunNetwork
 from .session_log import SessionLog
@@ -38,6 +39,11 @@ class RunOwner(ABC):
     acl: Acl
     log: SessionLog
     settings: ProfileSettings
+    inside: Inside
+
+    @abstractmethod
+    def device_removed(self, device: str) -> None:
+        """It has no longer the device of this name."""
 
     @abstractmethod
     def start_failed(self, error: Exception) -> None:
@@ -71,7 +77,9 @@ class Run(WorkerListener):
         self, owner: RunOwner, spec: LaunchSpec, context: SessionContext, after: asyncio.Event | None = None
     ) -> None:
         """Begin to launch it, once `after` is set; if that fails, the owner's `start_failed` tells."""
-        self.network = RunNetwork(owner.name, owner.acl, owner.settings, owner.log, context)
+        self.network = RunNetwork(
+            owner.name, owner.acl, owner.settings, owner.log, context, owner.inside, owner.device_removed
+        )
         self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
         self.conversation = Conversation()
         self.network_cleared = asyncio.Event()  # settings are undone
@@ -252,7 +260,11 @@ class Run(WorkerListener):
         task.add_done_callback(self._lookups.discard)
 
     async def _resolve(self, host: str) -> None:
-        addresses, error = await self._context.resolver.resolve(self._owner.name, host)
+        try:
+            await self._context.network.kill_switch.name_wanted()
+        except SystemFailure as failure:
+            self._owner.log.write(LogCategory.WARN, f"{failure}: {host} may not be found", LogGroup.NETCFG)
+        addresses, error = await self._context.lookups.resolve(self._owner.name, self.device, host)
         # No longer under way: the worker may ask for the next one as soon as it reads this.
         self._lookups.discard(asyncio.current_task())
         self.send(messages.Resolved(host, addresses, error))

@@ -7,11 +7,14 @@ from msgspec.structs import replace
 
 from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
-from ...policy.network import NetworkSettings
+from ...policy.limits import LIVE_CHANGES_PAUSE
+from ...policy.network import NetworkSettings, check
 from ...policy.profile.settings import ProfileSettings
+from ...policy.redirect import versions
 from ...policy.rights import Right
 from ..errors import SystemFailure
 from .context import SessionContext
+from .inside import Inside
 from .session_log import SessionLog
 
 _SHOWN = 32  # characters of a device's name in a profile
@@ -21,9 +24,16 @@ class RunNetwork:
     """What one run has of the network; attributes are for others to read only."""
 
     def __init__(
-        self, session: str, acl: Acl, settings: ProfileSettings, log: SessionLog, context: SessionContext
+        self,
+        session: str,
+        acl: Acl,
+        settings: ProfileSettings,
+        log: SessionLog,
+        context: SessionContext,
+        inside: Inside,
+        gone: Callable[[str], None],
     ) -> None:
-        """`session` is its name."""
+        """`session` is its name; `gone` is told of a device that has not come back from where `inside` says."""
         self.device = ""  # set before the worker has its snapshot, until it has been removed
         self._session = session
         self._acl = acl
@@ -32,6 +42,16 @@ class RunNetwork:
         self._network = context.network
         self._names = context.names
         self._rights = context.rights
+        self._inside = inside
+        self._gone = gone
+        self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
+        self._turn = asyncio.Lock()
+        self._next_change = 0.0  # by the loop's clock: not sooner, while connected
+
+    @property
+    def settings_inside(self) -> NetworkSettings | None:
+        """What is to be set on the device where it is, by those in there; None while it is on this machine."""
+        return self._wanted if self.device in self._network.away else None
 
     async def make_device(self, uid: int, wanted: str, noticed: Callable[[str], None]) -> None:
         """Make the device for an engine of this user id; `noticed` hears of it if it is not called as wanted."""
@@ -50,12 +70,43 @@ class RunNetwork:
         except SystemFailure as error:
             self._log.write(LogCategory.WARN, f"The session cannot connect to this machine: {error}")
 
+    async def pause(self) -> None:
+        """Wait until the settings of a connected session may change again."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_change - loop.time())  # not at all, if that is over
+        self._next_change = loop.time() + LIVE_CHANGES_PAUSE
+
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         if settings.redirect is not None:
-            refused = await self._rights.refusal(Right.REDIRECT, self._acl.owner)
-            redirect = replace(settings.redirect, optional=self._settings.redirect_optional, refused=refused)
+            redirect = replace(
+                settings.redirect,
+                optional=self._settings.redirect_optional,
+                while_not_connected=self._settings.while_not_connected,
+                refused=await self._rights.refusal(Right.REDIRECT, self._acl.owner),
+            )
             settings = replace(settings, redirect=redirect)
+        async with self._turn:
+            self._wanted = settings
+            return await self._place(settings)
+
+    async def place(self) -> None:
+        """Put the device, with what is set on it, where it belongs by now.  Raises SystemFailure."""
+        async with self._turn:
+            if self._inside.namespace is None:
+                await self._network.away.bring_back(self.device)
+            if self._wanted is not None:
+                for warning in await self._place(self._wanted):
+                    self._log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
+
+    async def _place(self, settings: NetworkSettings) -> list[str]:
+        if self._inside.namespace is not None:
+            check(settings)
+            # Others may have it on this machine now, and its traffic goes as without a tunnel.
+            self._network.let_go(self._session)
+            await self._clear_machine(keep=False)
+            await self._network.away.move(self.device, self._inside.namespace)
+            return []
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required
         owner = self._acl.owner
@@ -65,15 +116,46 @@ class RunNetwork:
         names = await self._names.apply(
             self.device, self._session, owner, settings.dns, required=required, refused=refused, narrowed=narrowed
         )
-        return warnings + names
+        return warnings + names + self._blocked(settings)
+
+    def _blocked(self, settings: NetworkSettings) -> list[str]:
+        """What the kill switch keeps from everybody, since the tunnel does not take it."""
+        if not self._settings.kill_switch:
+            return []
+        taken = versions(settings.redirect) if settings.redirect is not None else frozenset[int]()
+        lost = " and ".join(f"IPv{version}" for version in (4, 6) if version not in taken)
+        if not lost:
+            return []
+        return [f"the kill switch blocks {lost}, but for the tunnel's networks: the default route is not the tunnel"]
 
     async def clear(self, *, keep: bool = False) -> None:
         """Take all settings off the device, see Network.clear and Names.clear; what fails is logged.
 
-        Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.
+        It is on this machine then, where the engine opens it the next time.
         """
-        if self.device:
-            await asyncio.gather(self._names.clear(self.device, keep=keep), self._clear_device(keep))
+        async with self._turn:
+            self._wanted = None
+            if self.device in self._network.away:
+                await self._bring_back()
+            elif self.device:
+                await self._clear_machine(keep=keep)
+
+    async def bring_back(self) -> None:
+        """Have the device on this machine, where the engine opens it, until settings are applied the next time."""
+        async with self._turn:
+            if self.device in self._network.away:
+                await self._bring_back()
+
+    async def _bring_back(self) -> None:
+        try:
+            await self._network.away.bring_back(self.device)
+        except SystemFailure as error:
+            self._failed(f"Device {self.device} has not come back: {error}")
+            self._gone(self.device)
+
+    async def _clear_machine(self, *, keep: bool) -> None:
+        # Both at once: whatever sets name servers may take seconds, with traffic still sent into the tunnel.
+        await asyncio.gather(self._names.clear(self.device, keep=keep), self._clear_device(keep))
 
     async def _clear_device(self, keep: bool) -> None:
         try:

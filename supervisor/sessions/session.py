@@ -23,6 +23,7 @@ from . import permits
 from .audience import Audience
 from .context import SessionContext
 from .deadlines import StateTimer, deadline_of
+from .inside import Inside, InsideOwner
 from .launch_spec import LaunchSpec
 from .notices import Notices
 from .past_failure import CAUSE_OF, REACHED, Reached
@@ -67,7 +68,7 @@ class SessionListener(ABC):
         """Nothing is left of its last run; its failure may still be there to be read."""
 
 
-class Session(RunOwner, ReportedSession):
+class Session(RunOwner, ReportedSession, InsideOwner):
     """A session; session_object.py shows it to clients.  Its attributes are for others to read only."""
 
     def __init__(
@@ -104,12 +105,14 @@ class Session(RunOwner, ReportedSession):
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
         self.log = SessionLog(self.name, context.log, self.audience.forwards, starter)
+        self.inside = Inside(self)
         self.ended = asyncio.Event()  # nothing is left of the last run
         self._context = context
         self._listener = listener
         self._runs = Runs(self, context)
         self._restarts = Restarts(restart_on_failure)
         self._verdict = Verdict()
+        self._locked = False  # the machine was locked for it, which somebody may have ended since
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._timer = StateTimer()
         self._ending: asyncio.Task[None] | None = None
@@ -160,13 +163,39 @@ class Session(RunOwner, ReportedSession):
         """Begin to end the last run, once."""
         if self._ending is None:
             self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
+            self._context.network.let_go(self.name)
             self._runs.end()
             self._ending = asyncio.create_task(self._finish())
 
     async def _finish(self) -> None:
         await self._runs.ended()
+        self.inside.end()
         self.ended.set()
+        self._context.network.kill_switch.ended(self.name)
         self._listener.ended(self)
+
+    # The kill switch
+
+    @property
+    def to_be_locked(self) -> bool:
+        """Whether the machine is to be locked before the engine may connect."""
+        return self.settings.kill_switch and not self._locked
+
+    async def lock(self) -> bool:
+        """Lock the machine; whether that is done: else the session has failed, unless it had ended."""
+        self._locked = True
+        try:
+            await self._context.network.kill_switch.hold(self.name, self.starter, self.config_name)
+        except SystemFailure as error:
+            if (self.state, Event.ENGINE_FAILED) in TABLE:
+                self.happened(Event.ENGINE_FAILED, f"The kill switch cannot be switched on: {error}")
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """Its user has ended it: with the last of its run, the machine need no longer be locked for it."""
+        if self.settings.kill_switch:
+            self._context.network.kill_switch.let_go(self.name, self.ended)
 
     # The life
 
@@ -283,13 +312,17 @@ class Session(RunOwner, ReportedSession):
         self._try_again_or(Event.WORKER_DIED, text)
 
     def device_removed(self, device: str) -> None:
-        """Somebody has taken a network device away; an engine that goes on without one spins."""
+        # An engine that goes on without one spins.
         if self.run is None or self.run.device != device:
             return
         text = f"The network device {device} was removed"
         self._verdict.refuse(SystemFailure(text))
         if (self.state, Event.ENGINE_FAILED) in TABLE:
             self._try_again_or(Event.ENGINE_FAILED, text)
+
+    async def place_device(self) -> None:
+        if self.run is not None:
+            await self.run.network.place()
 
     def network_lost(self, text: str) -> None:
         """Something of its network settings that it cannot do without is no longer in place."""

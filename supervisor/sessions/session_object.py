@@ -4,6 +4,7 @@ Everything is answered from what the supervisor keeps; nothing here waits for th
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from dbus_fast import Variant
 
@@ -122,8 +123,8 @@ class SessionObject:
         if self._session.state is State.WEB_AUTH:
             raise NotReady("Pending web authentication")
 
-    def connect(self, caller: Caller) -> None:
-        self._request(caller, Event.CONNECT)
+    def connect(self, caller: Caller) -> Awaitable[None] | None:
+        return self._request_connection(caller, Event.CONNECT)
 
     def pause(self, caller: Caller, reason: str) -> None:
         self._request(caller, Event.PAUSE, reason)
@@ -131,12 +132,13 @@ class SessionObject:
     def resume(self, caller: Caller) -> None:
         self._request(caller, Event.RESUME)
 
-    def restart(self, caller: Caller) -> None:
-        self._request(caller, Event.RESTART)
+    def restart(self, caller: Caller) -> Awaitable[None] | None:
+        return self._request_connection(caller, Event.RESTART)
 
     async def disconnect(self, caller: Caller) -> None:
         """End the session; returns when its object is removed and its network settings are undone."""
         self._request(caller, Event.DISCONNECT)
+        self._session.unlock()
         await self._session.network_cleared()
 
     def access_grant(self, caller: Caller, uid: int) -> None:
@@ -186,11 +188,23 @@ class SessionObject:
 
         self._session.user_input.answer(kind, group, number, value, forward)
 
-    def _request(self, caller: Caller, event: Event, text: str = "") -> None:
+    def _request_connection(self, caller: Caller, event: Event) -> Awaitable[None] | None:
+        """Begin to connect, or do so anew."""
         self._session.audience.watch(caller)
         held = self._session.state in _BEFORE_CONNECT
-        if event in (Event.CONNECT, Event.RESTART) and held and self._session.user_input.missing:
+        if held and self._session.user_input.missing:
             raise RequestRefused("Required user input not provided")
+        if held and self._session.to_be_locked:
+            return self._request_when_locked(caller, event)
+        self._request(caller, event)
+        return None
+
+    async def _request_when_locked(self, caller: Caller, event: Event) -> None:
+        if await self._session.lock():
+            self._request(caller, event)
+
+    def _request(self, caller: Caller, event: Event, text: str = "") -> None:
+        self._session.audience.watch(caller)
         if event is not Event.DISCONNECT:
             self._check_congestion()
         try:

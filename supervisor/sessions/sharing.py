@@ -27,7 +27,9 @@ def revoke(session: Session, uid: int) -> None:
 
 
 def transfer(session: Session, uid: int) -> None:
-    """Give the session to another user; whom it is shared with stays."""
+    """Give the session to another user; whom it is shared with stays.  Raises CallerError."""
+    if session.inside.namespace is not None:
+        raise CallerError("Its device is in a network namespace of its owner's, for commands: end these first")
     before = session.acl.owner
     session.acl.owner = uid
     session.log.write(LogCategory.INFO, f"Ownership transferred from user {before} to user {uid}")

@@ -15,7 +15,7 @@ from ..dns.choice import Choice, choose
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
-from ..network import tun
+from ..network import ipv6_settings, tun
 from ..sandbox import cgroups, choice
 from ..sandbox.choice import Sandbox
 from ..sandbox.pkcs11_providers import ListedProviders, join_groups
@@ -44,6 +44,7 @@ class Prepared(msgspec.Struct, frozen=True):
     providers: ListedProviders
     descriptors: int  # files that this process may have open
     tun_directory: int | None  # see network/tun.py
+    ipv6_settings: int | None  # see network/ipv6_settings.py
     dns: Choice  # what sets name servers
 
 
@@ -64,6 +65,7 @@ class Start:
         directories.make(options.state_dir, ("profiles",), self._account)
         self._log = _open_log(options, self._account)
         self._tun_directory = tun.make_own_node()
+        self._ipv6_settings = ipv6_settings.take()
         self._dns = _NOBODY if options.dns == (REFUSE,) else choose(options.dns_backend)
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
@@ -118,6 +120,7 @@ class Start:
             sandbox=confined,
             providers=providers,
             tun_directory=self._tun_directory,
+            ipv6_settings=self._ipv6_settings,
             dns=self._dns,
             descriptors=limit,
         )

@@ -13,8 +13,9 @@ import msgspec
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
-from .lookout import children
+from .lookout import children, process_title
 
+_TITLE = "openvpn3-service-sessionmgr"
 _MODULE = "openvpn3_sessionmgr.worker.helpers"
 _ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -29,7 +30,6 @@ _ROOM_FOR_TITLES = " " * 200
 class Helpers(msgspec.Struct, frozen=True):
     """The helpers as the supervisor holds them."""
 
-    pid: int  # the spawner's keeper
     resolver_uid: int
     spawner: Channel
     resolver: Channel
@@ -38,12 +38,11 @@ class Helpers(msgspec.Struct, frozen=True):
 
     def serving_spawner(self) -> list[int]:
         """The process that starts workers; none for a moment when it is forked anew."""
-        return children(self.pid)
+        return _serving("spawner", 0)
 
     def serving_resolver(self) -> list[int]:
-        """The process that takes look-ups; none as above, or when its keeper is gone."""
-        keepers = [pid for pid in children(os.getpid()) if pid != self.pid and _uid(pid) == self.resolver_uid]
-        return [pid for keeper in keepers for pid in children(keeper)]
+        """The process that takes look-ups; none as above."""
+        return _serving("resolver", self.resolver_uid)
 
 
 class Starting:
@@ -68,7 +67,7 @@ class Starting:
             *(helpers.SETUP_FD, helpers.CGROUP_FD, 2),
         )
         above = max(*ours, *targets) + 1
-        pid = os.posix_spawn(
+        os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-m", _MODULE, _ROOM_FOR_TITLES],
             _ENVIRONMENT,
@@ -87,13 +86,13 @@ class Starting:
         for channel in (spawner, resolver, names):
             channel.socket.setblocking(False)
         os.set_blocking(stderr, False)
-        self._pid, self._spawner, self._resolver, self._names, self._stderr = pid, spawner, resolver, names, stderr
+        self._spawner, self._resolver, self._names, self._stderr = spawner, resolver, names, stderr
 
     def set_up(self, setup: helpers.Setup) -> Helpers:
         """Tell them what to be, once; without that they end when this process does.  Raises OSError."""
         with os.fdopen(self._setup, "wb") as pipe:
             pipe.write(helpers.encode(setup))
-        return Helpers(self._pid, setup.first_uid, self._spawner, self._resolver, self._names, self._stderr)
+        return Helpers(setup.first_uid, self._spawner, self._resolver, self._names, self._stderr)
 
 
 def kill_serving(found: list[int]) -> None:
@@ -103,6 +102,16 @@ def kill_serving(found: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+def _serving(name: str, uid: int) -> list[int]:
+    """The children of a helper's keeper, which is a child of ours: the first one, or one that took its place.
+
+    A title is whatever a process writes there, so it counts only of those with the helper's user id.
+    """
+    ours = children(os.getpid())
+    keepers = [pid for pid in ours if process_title(pid) == f"{_TITLE}: {name}" and _uid(pid) == uid]
+    return [pid for keeper in keepers for pid in children(keeper)]
 
 
 def _uid(pid: int) -> int:

@@ -18,8 +18,11 @@ _GRACE = 1.0  # seconds beyond the name setter's own deadline
 class NameSetterClient(HelperClient):
     """Asks for name servers to be set, or for what was there before."""
 
-    def __init__(self, channel: Channel, replace: Callable[[], None] = lambda: None) -> None:
-        super().__init__(channel, replace)
+    def __init__(self, channel: Channel, on_end: Callable[[], None] = lambda: None) -> None:
+        """`on_end` is called when the name setter ends without having been told to."""
+        super().__init__(channel)
+        self.used = False  # something was asked of it, which there need not be
+        self._on_end = on_end
         self._numbers = count(1)
         self._waiting: dict[int, tuple[helpers.ToNameSetter, asyncio.Future[str]]] = {}
 
@@ -34,6 +37,7 @@ class NameSetterClient(HelperClient):
     async def _request(self, request: helpers.ToNameSetter) -> None:
         if self.ended:
             raise SystemFailure(_ENDED)
+        self.used = True
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[request.number] = request, answer
         try:
@@ -65,6 +69,7 @@ class NameSetterClient(HelperClient):
         return any(not future.done() for _, future in self._waiting.values())
 
     def _helper_ended(self) -> None:
+        self._on_end()
         for _, future in self._waiting.values():
             if not future.done():
                 future.set_result(_ENDED)

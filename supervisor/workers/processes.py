@@ -33,17 +33,16 @@ class Processes:
         self.reaper = Reaper(stopped_grace, self._made_to_go_on)
         self.lookout = Lookout(look_interval)
         replace_spawner = partial(self._replace, "spawner", helpers.serving_spawner)
-        self.spawner = SpawnerClient(helpers.spawner, self.reaper, uid_is_free, replace_spawner)
+        self.spawner = SpawnerClient(helpers.spawner, self.reaper, uid_is_free, self._spawner_ended, replace_spawner)
         self.lookout.add_helper(helpers.serving_spawner, self.spawner.found_busy)
         replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
         self.resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
         self.lookout.add_helper(helpers.serving_resolver, self.resolver.found_busy)
-        self.name_setter = NameSetterClient(helpers.names)
+        self.name_setter = NameSetterClient(helpers.names, self._name_setter_ended)
 
     def start(self) -> None:
         """Begin to watch.  Needs a running loop."""
         self.reaper.start()
-        self.reaper.watch(self._helpers.pid, self._keeper_ended)
         asyncio.get_running_loop().add_reader(self._helpers.stderr, self._log_stderr)
         self.spawner.start()
         self.resolver.start()
@@ -70,15 +69,21 @@ class Processes:
         kill_serving(serving())
 
     def _made_to_go_on(self, pid: int, how: str) -> None:
-        """A child that is no worker is stopped: most likely a keeper, which cannot be replaced without root."""
+        """A child that is no worker is stopped: most likely a keeper, which nobody replaces while it lives."""
         text = f"{process_title(pid)} (process {pid}) {how}: the service cannot do without it, and lets it go on"
         self._log.error(text, group=LogGroup.BACKENDSTART)
 
-    def _keeper_ended(self, how: str) -> None:
+    def _spawner_ended(self) -> None:
         if not self._leaving():
-            text = f"The spawner's keeper {how}: restart the service, since a spawner that ends is not replaced"
+            text = "The spawner and its keeper have ended: no session can be started until the service is restarted"
             self._log.crit(text, group=LogGroup.BACKENDSTART)
 
     def _resolver_ended(self) -> None:
-        text = "The resolver has ended: sessions cannot look up names until the service is restarted"
+        text = "The resolver and its keeper have ended: sessions cannot look up names until the service is restarted"
         self._log.crit(text, group=LogGroup.BACKENDSTART)
+
+    def _name_setter_ended(self) -> None:
+        if self.name_setter.used and not self._leaving():
+            text = "The process that sets name servers and its keeper have ended: they stay as they are, and what they "
+            text += "were comes back when the service is restarted"
+            self._log.crit(text, group=LogGroup.BACKENDSTART)

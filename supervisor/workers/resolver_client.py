@@ -28,8 +28,13 @@ class ResolverClient(HelperClient):
         self._numbers = count(1)
         self._per_session: Counter[str] = Counter()
 
-    async def resolve(self, session: str, host: str) -> tuple[tuple[str, ...], str]:
-        """The addresses of `host` in the order to try them, or none and the reason; never raises for a bad name."""
+    async def resolve(
+        self, session: str, host: str, servers: tuple[str, ...] | None = None, search: tuple[str, ...] = ()
+    ) -> tuple[tuple[str, ...], str]:
+        """The addresses of `host` in the order to try them, or none and the reason; never raises for a bad name.
+
+        With `servers` these are asked in place of the machine's name servers, and these domains searched.
+        """
         if self.ended:
             return (), _ENDED
         if not host or len(host) > _MAX_NAME or not host.isprintable():
@@ -38,7 +43,7 @@ class ResolverClient(HelperClient):
             return (), "too many names are being resolved for this session"
         number = next(self._numbers)
         self._per_session[session] += 1
-        lookup = helpers.Lookup(number, host)
+        lookup = helpers.Lookup(number, host, servers, search)
         answer: asyncio.Future[helpers.LookupResult] = asyncio.get_running_loop().create_future()
         self._waiting[number] = lookup, answer
         try:

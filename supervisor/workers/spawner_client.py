@@ -40,9 +40,12 @@ class SpawnerClient(HelperClient):
         channel: Channel,
         reaper: Reaper,
         uid_is_free: Callable[[int], None],
+        on_end: Callable[[], None] = lambda: None,
         replace: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_end` is called when the spawner ends without having been told to; `replace` as in HelperClient."""
         super().__init__(channel, replace)
+        self._on_end = on_end
         self._reaper = reaper
         self._uid_is_free = uid_is_free
         self._serials = count(1)
@@ -159,6 +162,7 @@ class SpawnerClient(HelperClient):
         self._reaper.expect_no_more()
 
     def _helper_ended(self) -> None:
+        self._on_end()
         for request in self._waiting.values():
             self._lost(request, NoSpawner("The spawner has ended while it was starting a worker"))
         self._waiting.clear()

@@ -25,7 +25,7 @@ def stage(request: pytest.FixtureRequest, release: Release, pki: Pki) -> Iterato
 
 def test_a_profile_with_settings_is_used_by_their_command(stage: Stage) -> None:
     stage.openvpn3("config-import", "--config", stage.profile(), "--name", "work", "--persistent")
-    given = ["--redirect-optional", "yes", "--dns-required", "yes"]
+    given = ["--redirect-optional", "yes", "--dns-required", "yes", "--while-not-connected", "closed"]
     done = stage.lab.ovpnctl("alice", "config-manage", "--config", "work", *given)
     assert done.returncode == 0, done
     assert "work" in stage.openvpn3("configs-list").text
@@ -42,7 +42,7 @@ def test_a_profile_with_settings_is_used_by_their_command(stage: Stage) -> None:
     assert stage.openvpn3("session-manage", "--config", "work", "--disconnect").status == 0
     told = stage.lab.ovpnctl("alice", "config-manage", "--config", "work", "--json")
     settings = json.loads(told.stdout)["settings"]
-    assert settings == {"redirect-optional": True, "dns-required": True}
+    assert settings == {"redirect-optional": True, "dns-required": True, "while-not-connected": "closed"}
     assert stage.openvpn3("config-remove", "--config", "work", "--force").status == 0
 
 

@@ -84,6 +84,7 @@ class _Unjoined(BusConnection):
         """Everybody has `unread` bytes left to read."""
         self._loop = asyncio.get_running_loop()
         self._user_message_handlers = []
+        self._handlers = []
         self._queue = deque()
         self._flush_due = True  # nothing is written
         self._watched = False

@@ -86,7 +86,8 @@ class Bus:
         return self._process
 
     def start(self) -> None:
-        """Start the daemon; it accepts connections when this returns."""
+        """Start the daemon, perhaps again; it accepts connections when this returns."""
+        (self._directory / "socket").unlink(missing_ok=True)
         if self._program == "dbus-broker":
             argv = helper("broker.py", str(self._configuration), self.address.removeprefix("unix:path="))
         else:

@@ -202,13 +202,21 @@ class BusClient:
         path: str = self.call(CONFIGURATION_PATH, CONFIGURATION, "Import", "ssbb", name, text, *flags)
         return path
 
-    def set_setting(self, profile: str, name: str, value: bool) -> None:
+    def set_setting(self, profile: str, name: str, value: bool | str) -> None:
         """Set a setting of a profile that only this project's session manager knows."""
-        self.call(SESSIONS_PATH, SETTINGS, "SetSetting", "osv", profile, name, ["b", value])
+        self.call(
+            SESSIONS_PATH,
+            SETTINGS,
+            "SetSetting",
+            "osv",
+            profile,
+            name,
+            ["b" if isinstance(value, bool) else "s", value],
+        )
 
-    def settings(self, profile: str) -> dict[str, bool]:
+    def settings(self, profile: str) -> dict[str, bool | str]:
         """These settings of a profile."""
-        found: dict[str, bool] = self.call(SESSIONS_PATH, SETTINGS, "GetSettings", "o", profile)
+        found: dict[str, bool | str] = self.call(SESSIONS_PATH, SETTINGS, "GetSettings", "o", profile)
         return found
 
     def new_tunnel(self, profile: str) -> str:

@@ -31,8 +31,9 @@ class DebianTree:
     name: str
     suite: str
     packages: tuple[str, ...]
-    hook: str = ""  # run by a shell when the packages are installed, with the tree as $1
+    hook: str = ""  # run by a shell when the packages are installed, or unpacked, with the tree as $1
     apt_options: tuple[str, ...] = ()
+    variant: str = "apt"  # mmdebstrap(1); "extract" only unpacks the packages and what they depend on
 
     @property
     def path(self) -> Path:
@@ -61,13 +62,14 @@ class DebianTree:
         # The name tells an unfinished tree from a finished one.
         growing = self.path.with_suffix(".part")
         options = [f"--aptopt={option}" for option in self.apt_options]
-        options += [f"--customize-hook={self.hook}"] if self.hook else []
+        when = "extract" if self.variant == "extract" else "customize"
+        options += [f"--{when}-hook={self.hook}"] if self.hook else []
         packages = ",".join(self.packages)
         try:
             # In a mount namespace of its own: it does not insist when something keeps /proc of the tree busy.
             _run(
                 *("unshare", "--mount", "mmdebstrap"),
-                *("--variant=apt", f"--include={packages}", *options, self.suite, str(growing)),
+                *(f"--variant={self.variant}", f"--include={packages}", *options, self.suite, str(growing)),
             )
             growing.rename(self.path)
         finally:

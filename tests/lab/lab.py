@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from . import connection, enter, service
+from . import connection, engine27, enter, service
 from .auth_server import AuthServer, Judge
 from .bus import Bus
 from .connection import BusClient
@@ -30,6 +30,8 @@ from .tokens import Tokens
 ECHO_PORT = 7000
 PROXY_PORT = 3128
 SOCKS_PORT = 1080
+_ENGINE_VERSION = "ENGINE_UNDER_TEST"  # "2.7": not the version that the machine has
+_SERVER_VERSION = "SERVER_UNDER_TEST"
 _LEAVING = 6.0  # seconds that processes may take to end after the one that is responsible for them
 
 
@@ -96,11 +98,32 @@ class Lab:
         """A directory name not used yet."""
         return self.directory / f"{kind}{next(self._numbers)}"
 
+    # --- versions of OpenVPN ---
+
+    @functools.cached_property
+    def openvpn27(self) -> str:
+        """The path of OpenVPN 2.7, for an engine or a server; where it is not to be had, the test is skipped."""
+        engine27.show()
+        self._parts.callback(engine27.hide)
+        return str(engine27.PROGRAM)
+
+    def _openvpn_of(self, variable: str) -> str:
+        """The program that a variable of the environment names by its version, or the machine's."""
+        if version := os.environ.get(variable):
+            assert version == "2.7", f"{variable}={version}"
+            return self.openvpn27
+        return "openvpn"
+
+    def _engine_options(self) -> list[str]:
+        program = self._openvpn_of(_ENGINE_VERSION)
+        return [f"--openvpn={program}"] if program.startswith("/") else []
+
     # --- the world behind the VPN ---
 
     def server(self, *, authority: Authority | None = None, identity: Identity | None = None, **options: Any) -> Server:
         """Start an OpenVPN server; `options` are those of `openvpn.Server`."""
         papers = (authority or self.pki.authority, identity or self.pki.server)
+        options = {"program": self._openvpn_of(_SERVER_VERSION), **options}
         made = Server(self.server_side, self._place("server"), *papers, **options)
         self._parts.callback(made.stop)
         made.start()
@@ -109,6 +132,7 @@ class Lab:
     def auth_server(self, judge: Judge, **options: Any) -> AuthServer:
         """Start an OpenVPN server that lets in whom `judge` does; `options` are those of `openvpn.Server`."""
         papers = (self.pki.authority, self.pki.server)
+        options = {"program": self._openvpn_of(_SERVER_VERSION), **options}
         made = AuthServer(self.server_side, self._place("server"), *papers, judge=judge, **options)
         self._parts.callback(made.stop)
         made.start()
@@ -205,9 +229,9 @@ class Lab:
                 raise LabError(f"{error}; it says:\n{made.process.text}") from None
         return made
 
-    def logind(self) -> Logind:
-        """A stand-in for logind, which is not started yet; before anything uses the bus."""
-        made = Logind(self.client_side, self._place("logind"))
+    def logind(self, *, inhibit: bool = True) -> Logind:
+        """A stand-in for logind, which is not started yet; before anything uses the bus.  `inhibit` is Logind's."""
+        made = Logind(self.client_side, self._place("logind"), inhibit=inhibit)
         self._before_bus.append(made.join)
         self._parts.callback(made.stop)
         return made
@@ -264,13 +288,21 @@ class Lab:
             raise LabError("the bus runs already: ask for activation before anything that uses it")
         made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
-            made.activatable(service.NAMES, service_command(self.service_directory, *activation))
+            options = (*self._engine_options(), *activation)
+            made.activatable(service.NAMES, service_command(self.service_directory, *options))
         for prepare in self._before_bus:
             prepare(made)
         self._parts.callback(made.stop)
         made.start()
         self.__dict__["bus"] = made
         return made
+
+    def restart_bus(self) -> None:
+        """Start the bus again, which has ended or is killed now; all connections have to be made anew."""
+        self.__dict__.pop("watcher", None)
+        self.bus.process.signal(signal.SIGKILL)
+        self.bus.stop()
+        self.bus.start()
 
     @functools.cached_property
     def service_directory(self) -> Path:
@@ -281,6 +313,7 @@ class Lab:
 
     def supervisor(self, *options: str, idle_exit: float = 0, log_level: int = 6, wait: bool = True) -> Service:
         """Start the service; it owns its names when this returns (at once with `wait=False`)."""
+        options = (*self._engine_options(), *options)
         argv = service_command(self.service_directory, *options, idle_exit=idle_exit, log_level=log_level)
         made = Service(self.client_side, self.bus, argv, self.watcher)
         self._parts.callback(self._end, made)

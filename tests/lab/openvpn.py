@@ -49,8 +49,11 @@ class OpenVpn:
     It connects to a socket of ours, so nothing is polled; if we go, it goes.
     """
 
-    def __init__(self, name: str, namespace: Namespace, directory: Path, configuration: str) -> None:
+    def __init__(
+        self, name: str, namespace: Namespace, directory: Path, configuration: str, program: str = "openvpn"
+    ) -> None:
         self.name = name
+        self._program = program
         self._namespace = namespace
         self._directory = directory
         directory.mkdir()
@@ -80,7 +83,7 @@ class OpenVpn:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             listener.listen(1)
-            argv = ["openvpn", "--config", str(self._configuration), "--management", str(path), "unix"]
+            argv = [self._program, "--config", str(self._configuration), "--management", str(path), "unix"]
             argv += ["--management-client", "--management-hold"]
             self._process = self._namespace.start(self.name, argv)
             listener.settimeout(deadline)
@@ -168,8 +171,8 @@ class Server(OpenVpn):
         topology: str = "subnet",
         pushes: Sequence[str] = USUAL_PUSHES,
         more: Sequence[str] = (),
+        program: str = "openvpn",
     ) -> None:
-        """`network` and `network6` are those inside the tunnel."""
         self.protocol = protocol
         self.port = port
         kind = {"udp": "udp", "tcp": "tcp-server", "udp6": "udp6", "tcp6": "tcp6-server"}[protocol]
@@ -182,7 +185,8 @@ class Server(OpenVpn):
         ]  # fmt: skip
         papers = _inline("ca", authority.certificate)
         papers += _inline("cert", identity.certificate) + _inline("key", identity.key)
-        super().__init__(f"server on {protocol} {port}", namespace, directory, "\n".join(lines) + "\n" + papers)
+        text = "\n".join(lines) + "\n" + papers
+        super().__init__(f"server on {protocol} {port}", namespace, directory, text, program)
 
     def clients(self) -> list[str]:
         """The real addresses of the clients it has, as `address:port`."""

@@ -278,17 +278,19 @@ def test_a_process_that_is_killed(world: World, who: str) -> None:
     world.check_unchanged()
 
 
-def test_the_service_is_killed(world: World) -> None:
-    """Its next start removes what is left; until then IPv4 goes as without a tunnel."""
-    world.server(f"{BOTH} block-local", "block-ipv6")
+@pytest.mark.parametrize("blocked", [True, False], ids=["IPv6 blocked", "both"])
+def test_the_service_is_killed(world: World, blocked: bool) -> None:
+    """Its next start removes what is left; until then all but what was blocked goes as without a tunnel."""
+    world.server(f"{BOTH} block-local", *(["block-ipv6"] if blocked else []))
     world.start()
     session = world.session()
     session.connect()
-    assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "")
+    assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "" if blocked else "tunnel")
     processes = processes_of_sessions()
     os.kill(world.service.pid, signal.SIGKILL)
     wait_gone(processes)
     world.wait_way(FAR, CABLE)
+    world.wait_way(FAR6, "" if blocked else CABLE)
     world.start()
     world.service.process.wait_line("Removed the default route of an earlier instance")
     world.check_unchanged()

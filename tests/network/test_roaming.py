@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from ..lab.network import CABLE, CLIENT_ADDRESS, ip
-from ..lab.openvpn import TUNNEL_ADDRESS, Server
+from ..lab.openvpn import PORT, TUNNEL_ADDRESS, Server
 from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, CONNECTING, RECONNECTING, UserSession, until
-from .world import CABLE2, CLIENT2, FAR, GATEWAY2, World
+from .world import CABLE2, CLIENT2, FAR, GATEWAY2, SERVERS, World
 
 REDIRECT = "redirect-gateway def1 ipv6"
 NO_WAY = "No way to the server: waiting for a network"
@@ -167,3 +167,26 @@ def test_nobody_else_tells_that_it_slept(world: World) -> None:
     world.service.process.wait_line("The machine has slept")
     logind.stop()
     session.call("Disconnect")
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_a_server_that_has_another_address_in_the_other_network(world: World, protocol: str) -> None:
+    """The last one is tried once, and then what the name is there: not what else it was before."""
+    name, elsewhere = "vpn.example", "192.0.2.99"
+    dns = world.lab.dns({name: [SERVERS[0], elsewhere]})
+    world.server(protocol=protocol, more=["keepalive 1 3"])
+    world.server(protocol=protocol, number=1)
+    world.start()
+    session = world.session("connect-timeout 2", "connect-retry 1 1", remotes=[f"{name} {PORT}"], protocol=protocol)
+    session.connect()
+    ip("-n", world.lab.server_side.name, "address", "del", f"{SERVERS[0]}/32", "dev", "lo")
+    dns.stop()
+    world.lab.dns({name: [SERVERS[1]]})
+    tried = len(world.service.log)
+    before = session.seen
+    world.default_by(CABLE2)
+    session.wait(CONNECTED, before, deadline=60)
+    assert session.get("connected_to")[1] == SERVERS[1]
+    assert f"[AF_INET]{elsewhere}" not in world.service.log[tried:]
+    session.call("Disconnect")
+    world.default_by(CABLE)

@@ -14,9 +14,13 @@ from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Acl
 from ...policy.dbus_numbers import InputGroup
 from ...supervisor.dns.backend import NoBackend
+from ...supervisor.dns.lookups import Lookups
 from ...supervisor.dns.names import Names
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.kill_switch import KillSwitch
+from ...supervisor.network.lock import MachineLock
+from ...supervisor.network.lock_rules import Terms as LockTerms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
@@ -44,6 +48,19 @@ class _NoJournal(SessionJournal):
         self._places = {}
 
 
+class _NoNetwork(Network):
+    """Of sessions that have no device."""
+
+    def __init__(self) -> None:
+        self._exempt = set()
+        executor = SerialExecutor("network")
+        self.roaming = Roaming(executor)
+        self.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())
+
+    def let_go(self, session: str) -> None:
+        pass
+
+
 def resolver_without_process() -> tuple[ResolverClient, Channel]:
     """One that answers at once, that it cannot; and the other end of its channel, to be held meanwhile."""
     ours, theirs = channel_pair()
@@ -54,15 +71,13 @@ def resolver_without_process() -> tuple[ResolverClient, Channel]:
 
 def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
     """Of sessions that get no worker: there is no user id for one.  `others` take the place of what is there."""
-    network = Network.__new__(Network)
-    network._exempt = set()
-    network.roaming = Roaming(SerialExecutor("network"))
+    backend, machine = NoBackend("there is none"), MachineNameServers()
     context = SessionContext(
         log=Log(),
-        network=network,
-        names=Names(NoBackend("there is none"), "", MachineNameServers(), None, Log()),
+        network=_NoNetwork(),
+        names=Names(backend, "", machine, None, Log()),
+        lookups=Lookups(resolver, machine, backend),
         rights=Rights(),
-        resolver=resolver,
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
         lookout=Lookout(),

@@ -10,14 +10,19 @@ from dbus_fast.signature import SignatureTree, SignatureType
 from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ...supervisor.bus.inspection_api import INSPECTION
 from ...supervisor.bus.interface import Interface
+from ...supervisor.bus.kill_switch_api import KILL_SWITCH
 from ...supervisor.bus.log_api import LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
+from ...supervisor.bus.namespace_api import NAMESPACE
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.settings_api import PROFILE_SETTINGS
 from ...supervisor.bus.status_api import STATUS
 from ...supervisor.bus.stub_api import BACKENDS
 
-INTERFACES = (MANAGER, SESSION, INSPECTION, STATUS, PROFILE_SETTINGS, CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS)
+INTERFACES = (
+    *(MANAGER, SESSION, INSPECTION, STATUS, NAMESPACE, PROFILE_SETTINGS, KILL_SWITCH),
+    *(CONFIGURATION, PROFILE, LOG, PROXY, BACKENDS),
+)
 _STANDARD = {
     "org.freedesktop.DBus.Properties": ("Get", "GetAll", "Set"),
     "org.freedesktop.DBus.Introspectable": ("Introspect",),

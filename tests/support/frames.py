@@ -40,6 +40,7 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
         messages.Ended("done"),
         messages.ApplyNetwork(SETTINGS),
         messages.ClearNetwork(),
+        messages.Reopening(),
         messages.Notices(About.CONNECTION, ("route 192.0.2.0/24 is left out",)),
         messages.Servers(("198.51.100.1",)),
         messages.Resolve("vpn.example"),

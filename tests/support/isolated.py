@@ -25,7 +25,7 @@ from ...supervisor.logging.destinations import open_file
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
 from ...supervisor.network.journal import Entry
-from ...supervisor.network.redirecting import Terms
+from ...supervisor.network.redirections import Terms
 from ...supervisor.record_file import RecordFile
 
 UID = 60706

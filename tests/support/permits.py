@@ -35,6 +35,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.Ended: f"{_JUDGED} {_WITH_ENGINE}",
     messages.ApplyNetwork: _RELEASED,
     messages.ClearNetwork: _RELEASED,
+    messages.Reopening: _RELEASED,
     messages.Notices: f"{_JUDGED} {_RELEASED}",
     messages.Servers: _RELEASED,
     messages.Resolve: _RELEASED,

@@ -11,8 +11,10 @@ from ...packaging.policy_files import activation_file, policy_file
 from ...supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ...supervisor.bus.failures_api import FAILURES
 from ...supervisor.bus.inspection_api import INSPECTION
+from ...supervisor.bus.kill_switch_api import KILL_SWITCH
 from ...supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from ...supervisor.bus.manager_api import MANAGER
+from ...supervisor.bus.namespace_api import NAMESPACE
 from ...supervisor.bus.session_api import SESSION
 from ...supervisor.bus.settings_api import PROFILE_SETTINGS
 from ...supervisor.bus.status_api import STATUS
@@ -64,8 +66,10 @@ def test_the_document_has_every_member_and_marks_what_does_not_work_yet() -> Non
         SESSION,
         INSPECTION,
         STATUS,
+        NAMESPACE,
         FAILURES,
         PROFILE_SETTINGS,
+        KILL_SWITCH,
         CONFIGURATION,
         PROFILE,
         LOG,

@@ -59,9 +59,12 @@ def test_settings_with_everything() -> None:
     assert "\n    *WARNING*  Invalid profile: no --dev\n" in text
     assert "\n                   persist-tun: true\n" in text
     assert "secret" not in text and "proxy-password: ***" in text
-    text = settings_text(SETTINGS | {"settings": {"redirect-optional": True, "dns-required": False}})
+    text = settings_text(
+        SETTINGS | {"settings": {"redirect-optional": True, "dns-required": False, "while-not-connected": "open"}}
+    )
     assert text.endswith(
         "\n  Settings:\n             redirect-optional: Yes\n                  dns-required: No (default)\n"
+        "           while-not-connected: open\n"
     )
 
 

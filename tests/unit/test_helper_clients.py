@@ -78,7 +78,7 @@ class Spawner:
         self.reaper.start()
         self.free: list[int] = []
         self.replaced = 0
-        self.client = SpawnerClient(ours, self.reaper, self.free.append, self._replace)
+        self.client = SpawnerClient(ours, self.reaper, self.free.append, replace=self._replace)
         self.client.start()
 
     def _replace(self) -> None:

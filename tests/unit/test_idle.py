@@ -13,8 +13,9 @@ class Surroundings:
     def __init__(self, seconds: float) -> None:
         self.work = 0
         self.calls = 0
+        self.called_at = 0.0
         self.looked = asyncio.Event()
-        self.timer = IdleTimer(seconds, lambda: self.work, self._count_calls)
+        self.timer = IdleTimer(seconds, lambda: self.work, self._count_calls, lambda: self.called_at)
 
     def _count_calls(self) -> int:
         self.looked.set()
@@ -68,7 +69,7 @@ def test_a_child_that_nobody_announced_is_seen_at_the_end() -> None:
     asyncio.run(main())
 
 
-def test_a_call_under_way_delays_but_calls_do_not_restart_the_clock() -> None:
+def test_a_call_under_way_delays() -> None:
     async def main() -> None:
         around = Surroundings(0.01)
         around.calls = 1
@@ -81,9 +82,26 @@ def test_a_call_under_way_delays_but_calls_do_not_restart_the_clock() -> None:
     asyncio.run(main())
 
 
-def test_looking_again_does_not_start_the_clock_again() -> None:
-    """A front-end that makes sessions come and go, or just looks, must not push the end away."""
+def test_a_call_starts_the_clock_again() -> None:
+    async def main() -> None:
+        around = Surroundings(0.02)
+        around.timer.look()
+        for _ in range(5):
+            around.called_at = asyncio.get_running_loop().time() + 1000
+            await around.look()
+            assert not around.timer.idle.is_set()
+            around.timer.restart()
+        around.called_at = 0.0
+        around.timer.restart()
+        await around.idle()
+        assert not around.timer.called_since
+        around.called_at = asyncio.get_running_loop().time()
+        assert around.timer.called_since
 
+    asyncio.run(main())
+
+
+def test_looking_again_does_not_start_the_clock_again() -> None:
     async def main() -> None:
         around = Surroundings(0.02)
         began = asyncio.get_running_loop().time()

@@ -57,6 +57,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.Ended("done"),
     messages.ApplyNetwork(SETTINGS),
     messages.ClearNetwork(),
+    messages.Reopening(),
     messages.Notices(About.PROFILE, ("float is ignored: not needed",)),
     messages.Servers(("198.51.100.1", "2001:db8::1")),
     messages.Resolve("vpn.example"),

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "supervisor": {"policy", "kernel", "ipc", "supervisor"},
     "worker": {"policy", "kernel", "ipc", "worker", "worker.profile"},
     "worker.profile": {"policy", "worker.profile"},
-    "ctl": {"policy", "ctl", "worker.profile"},
+    "ctl": {"policy", "kernel", "ctl", "worker.profile"},
 }
 
 

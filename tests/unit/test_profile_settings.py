@@ -21,6 +21,7 @@ from ...supervisor.services.profiles import Identity, NoProfile
 ALICE, BOB = Caller(":1.1", 1000), Caller(":1.2", 1001)
 ROOT = Caller(":1.3", 0)
 YES, NO = Variant("b", True), Variant("b", False)
+DEFAULTS = in_force({})
 
 
 class Known:
@@ -57,6 +58,9 @@ def test_the_table_and_the_fields_are_the_same() -> None:
     assert of_profile({}) == ProfileSettings()
     assert of_profile({"dns-required": True, "of-another-release": "x"}) == ProfileSettings(dns_required=True)
     assert in_force({"dns-required": "yes"})["dns-required"] is False
+    assert of_profile({"while-not-connected": "closed"}) == ProfileSettings(while_not_connected="closed")
+    for value in ("of another release", True):
+        assert of_profile({"while-not-connected": value}) == ProfileSettings()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,9 @@ def test_the_table_and_the_fields_are_the_same() -> None:
     [
         ("nonsense\n", YES, r"There is no setting 'nonsense\\n': there are redirect-optional, dns-required"),
         ("dns-required", Variant("s", "yes"), "The setting dns-required is of the D-Bus type b, not 's'"),
+        ("while-not-connected", YES, "The setting while-not-connected is of the D-Bus type s, not 'b'"),
+        ("while-not-connected", Variant("s", "x\n"), r"while-not-connected can be default, open, closed, not 'x\\n'"),
+        ("while-not-connected", Variant("s", ""), "while-not-connected can be default, open, closed, not ''"),
     ],
 )
 def test_what_is_no_setting(name: str, value: Variant, said: str) -> None:
@@ -89,12 +96,28 @@ def test_they_are_for_the_owner_and_root_and_outlive_the_service(tmp_path: Path)
 
         again = store(tmp_path, profile(0), profile(1, persistent=False))
         assert await again.of(profile(0)) == (ProfileSettings(dns_required=True), "")
-        assert await plain(again, ROOT, "/profile/0") == {"redirect-optional": False, "dns-required": True}
-        assert await plain(again, ALICE, "/profile/1") == {"redirect-optional": True, "dns-required": False}
+        assert await plain(again, ROOT, "/profile/0") == {**DEFAULTS, "dns-required": True}
+        assert await plain(again, ALICE, "/profile/1") == {**DEFAULTS, "redirect-optional": True}
         assert files(tmp_path) == ["run/settings/1000.json", "state/settings/1000.json"]
         assert (tmp_path / "state/settings/1000.json").stat().st_mode & 0o777 == 0o600
         await again.set_setting(ALICE, "/profile/0", "dns-required", NO)
         assert files(tmp_path) == ["run/settings/1000.json"]
+
+    asyncio.run(main())
+
+
+def test_a_word_is_kept_until_it_is_the_default_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        made = store(tmp_path, profile())
+        for word in ("closed", "open"):
+            await made.set_setting(ALICE, "/profile/0", "while-not-connected", Variant("s", word))
+            again = store(tmp_path, profile())
+            assert await plain(again, ALICE, "/profile/0") == {**DEFAULTS, "while-not-connected": word}
+            assert (await again.of(profile()))[0].while_not_connected == word
+            with pytest.raises(CallerError, match="can be default, open, closed, not 'shut'"):
+                await made.set_setting(ALICE, "/profile/0", "while-not-connected", Variant("s", "shut"))
+        await made.set_setting(ALICE, "/profile/0", "while-not-connected", Variant("s", "default"))
+        assert files(tmp_path) == []
 
     asyncio.run(main())
 
@@ -139,15 +162,16 @@ def test_so_many_profiles_of_a_user_may_have_some(tmp_path: Path) -> None:
         profiles = [profile(number) for number in range(MAX_PROFILES_WITH_SETTINGS + 1)]
         made = store(tmp_path, *profiles, profile(999, owner=1001))
         directory = tmp_path / "state/settings"
-        longest = settings_files.KeptSettings(1, dict.fromkeys(SETTINGS, True))
+        values = {name: max(row.choices, key=len) if row.choices else True for name, row in SETTINGS.items()}
+        longest = settings_files.KeptSettings(1, values)
         kept = {one.path: longest for one in profiles[1:]}
         settings_files.write(directory, 1000, kept, durable=False)
         with pytest.raises(CallerError, match="200 profiles of a user may have settings"):
             await made.set_setting(ALICE, "/profile/0", "dns-required", YES)
         await made.set_setting(BOB, "/profile/999", "dns-required", YES)
         await made.set_setting(ALICE, "/profile/0", "dns-required", NO)
-        for name in SETTINGS:
-            await made.set_setting(ALICE, "/profile/1", name, NO)
+        for name, row in SETTINGS.items():
+            await made.set_setting(ALICE, "/profile/1", name, Variant(row.type, row.default))
         await made.set_setting(ALICE, "/profile/0", "dns-required", YES)
         # With the paths that profiles have, as many fit.
         kept = {f"/net/openvpn/v3/configuration/{number:036}": longest for number in range(MAX_PROFILES_WITH_SETTINGS)}

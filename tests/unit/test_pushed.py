@@ -18,6 +18,11 @@ def reply(*options: str) -> str:
     return f"PUSH: Received control message: '{','.join(['PUSH_REPLY', *options])}'"
 
 
+def update(*options: str) -> str:
+    """The line that tells of an update with these options."""
+    return reply(*options).replace("PUSH_REPLY", "PUSH_UPDATE")
+
+
 def options(line: str, *profile: tuple[str, ...]) -> list[str]:
     """The options that are taken of this line, in words, while the profile has those."""
     pushed = Pushed(profile)
@@ -48,7 +53,8 @@ def test_what_the_engine_would_not_read_is_no_option(line: str) -> None:
     [
         "",
         "PUSH: Received control message: 'PUSH_REQUEST'",
-        "PUSH: Received control message: 'PUSH_UPDATE,route 192.0.2.0'",
+        "PUSH: Received control message: 'PUSH_UPD,route 192.0.2.0'",
+        "WARNING: Received bad push/pull message: PUSH_UPDATE,route 192.0.2.0",
         "OPTIONS IMPORT: route options modified",
         "VERIFY OK: CN=PUSH: Received control message: 'PUSH_REPLY,ping 1'",
     ],
@@ -100,6 +106,93 @@ def test_a_server_cannot_fill_the_memory() -> None:
     pushed = Pushed()
     for _ in range(MAX_PUSHED_OPTIONS // 100 + 1):
         pushed.heard(reply(*["ping 1"] * 100, "push-continuation 2"))
+    assert len(pushed.options) == MAX_PUSHED_OPTIONS
+    assert not pushed.complete
+
+
+# Updates
+
+BEFORE = (
+    "route 192.0.2.0",
+    "route 192.0.2.1",
+    "dhcp-option DNS 192.0.2.53",
+    "redirect-gateway def1",
+    "topology subnet",
+)
+UPDATES = [
+    (["route 203.0.113.0", "route 203.0.113.1"], [*BEFORE[2:], "route 203.0.113.0", "route 203.0.113.1"]),
+    (["-route"], [*BEFORE[2:]]),
+    (["-route", "route 203.0.113.0"], [*BEFORE[2:], "route 203.0.113.0"]),
+    (["-?dhcp-option", "?route 203.0.113.0"], [*BEFORE[3:], "route 203.0.113.0"]),
+    (["redirect-private block-local"], [*BEFORE[:3], BEFORE[4], "redirect-private block-local"]),
+    (["-redirect-gateway"], [*BEFORE[:3], BEFORE[4]]),
+    (["dns search-domains a.example"], [*BEFORE, "dns search-domains a.example"]),
+    (["?ping 1", "-?ping", "  topology net30"], [*BEFORE[:4], "topology net30"]),
+    (["-route 192.0.2.0", "? route a"], [*BEFORE]),
+    ([], [*BEFORE]),
+]
+
+
+def updated(*lines: str, profile: tuple[tuple[str, ...], ...] = ()) -> Pushed:
+    """What has been pushed after a reply and these lines."""
+    pushed = Pushed(profile)
+    for line in (reply(*BEFORE), *lines):
+        assert pushed.heard(line)
+    return pushed
+
+
+def words(pushed: Pushed) -> list[str]:
+    return [" ".join(one) for one in pushed.options]
+
+
+@pytest.mark.parametrize(("lines", "left"), UPDATES)
+def test_an_update_changes_what_it_names(lines: list[str], left: list[str]) -> None:
+    pushed = updated(update(*lines))
+    assert words(pushed) == left
+    assert pushed.reopening
+
+
+def test_an_update_goes_on_in_further_messages() -> None:
+    pushed = updated(update("route 203.0.113.0", "push-continuation 2"))
+    assert not pushed.reopening
+    assert pushed.heard(update("route 203.0.113.1", "push-continuation 1"))
+    assert pushed.reopening
+    assert words(pushed) == [*BEFORE[2:], "route 203.0.113.0", "route 203.0.113.1"]
+    assert pushed.heard(update("route 203.0.113.2"))
+    assert words(pushed) == [*BEFORE[2:], "route 203.0.113.2"]
+
+
+@pytest.mark.parametrize("line", ["ping 1", "-ping", "-cipher", "- route", "-", "?", "?-route"])
+def test_the_engine_connects_anew_for_what_it_does_not_update(line: str) -> None:
+    pushed = updated(update("-route", line))
+    assert not pushed.reopening
+
+
+def test_the_engine_may_refuse_an_update_for_other_reasons() -> None:
+    pushed = updated(update("-route"))
+    pushed.heard("WARNING: Received bad push/pull message: PUSH_UPDATE,-route")
+    assert not pushed.reopening
+
+
+def test_a_new_reply_knows_no_updates() -> None:
+    assert words(updated(update("-route"), reply("route 192.0.2.9"))) == ["route 192.0.2.9"]
+
+
+def test_updates_are_filtered() -> None:
+    ignoring = (("pull-filter", "ignore", "route 203"),)
+    assert words(updated(update("route 203.0.113.0", "?route 192.0.2.9"), profile=ignoring))[-1] == "route 192.0.2.9"
+    rejecting = (("pull-filter", "reject", "route 203"),)
+    assert not updated(update("route 203.0.113.0"), profile=rejecting).reopening
+    assert updated(update("?route 203.0.113.0"), profile=rejecting).reopening
+    assert words(updated(update("dns server 1 address 192.0.2.53"), profile=(("route-nopull",),))) == [
+        "topology subnet"
+    ]
+
+
+def test_updates_cannot_fill_the_memory() -> None:
+    pushed = updated()
+    for _ in range(MAX_PUSHED_OPTIONS // 100 + 1):
+        pushed.heard(update(*["route 192.0.2.0"] * 100, "push-continuation 2"))
     assert len(pushed.options) == MAX_PUSHED_OPTIONS
     assert not pushed.complete
 

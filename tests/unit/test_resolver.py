@@ -14,6 +14,7 @@ import pytest
 from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
 from ...worker.helpers import resolver
+from ...worker.helpers.keeper import Keeper
 from ..support.forked import kill_group
 
 DEADLINE = 20.0  # seconds
@@ -69,7 +70,7 @@ def running(most: int = 10, deadline: float = 60.0) -> Iterator[Resolver]:
             prctl.set_pdeathsig(signal.SIGKILL)
             os.setpgid(0, 0)
             vars(resolver).update(_MAX_LOOKUPS=most, RESOLVE_DEADLINE=deadline, resolve=resolve)
-            resolver.serve(theirs, anew=False)
+            resolver.serve(theirs, Keeper(os.getppid()), anew=False)
             os._exit(0)
         finally:
             os._exit(1)

@@ -16,11 +16,18 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, channel_pair
 from ...policy.sandbox.layers import Layer
 from ...worker.helpers import spawner
+from ...worker.helpers.keeper import Keeper
 from ...worker.sandbox.confine import Confinement
 from ..support.skipping import cannot_run_here
 
 UIDS = range(60707, 60710)
 RIGHT = helpers.pack_spawn(1, UIDS.start)
+
+
+class Impatient(Keeper):
+    """A keeper whose spawner ends when there is nothing to receive."""
+
+    def wait_for(self, requests: Channel) -> None: ...
 
 
 def serve_in_child(requests: Channel, confinement: Confinement, prepare: Callable[[], None] = lambda: None) -> str:
@@ -33,7 +40,7 @@ def serve_in_child(requests: Channel, confinement: Confinement, prepare: Callabl
             sys.stderr = os.fdopen(write_end, "w", buffering=1)
             os.set_blocking(requests.fileno(), False)
             prepare()
-            spawner._serve(requests, UIDS, confinement, ())
+            spawner._serve(requests, Impatient(os.getppid()), UIDS, confinement, ())
             status = 0
         except BlockingIOError:  # it waits for the next one
             status = 0

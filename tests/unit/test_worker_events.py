@@ -262,3 +262,15 @@ def test_an_engine_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch)
             messages.Pong(),
             messages.EngineDied("The engine does not answer within 0 s, and is killed", Cause.ENGINE_DIED),
         ]
+
+
+def test_a_proxy_that_has_no_more_to_say_has_not_failed() -> None:
+    """But one that says nothing has."""
+    silence = log_line("recv_line: TCP port read timeout expired: Operation now in progress (errno=115)", "I")
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(log_line("HTTP proxy returned: 'HTTP/1.1 200 Connection established'", ""))
+        worker.engine_says(silence)
+        assert reports(worker) == []
+        worker.engine_says(silence)
+        [report] = reports(worker)
+        assert isinstance(report, messages.AttemptFailed) and report.cause is Cause.PROXY_FAILED

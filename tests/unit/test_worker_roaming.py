@@ -6,6 +6,7 @@ import pytest
 
 from ...ipc import messages
 from ...policy.causes import Cause
+from ...policy.limits import MAX_LOOKUPS_PER_SESSION
 from ...worker.profile.values import Remote
 from ...worker.session.phases import Phase
 from ...worker.session.remotes import Remotes
@@ -150,3 +151,102 @@ def test_an_engine_that_is_not_to_connect_does_not(phase: Phase) -> None:
         for way in (NONE, THE_SAME, ANOTHER):
             worker.tell(way)
         assert (worker.commands(), worker.said()) == ([], [])
+
+
+NAME = "vpn.example"
+GOOD, OTHER, FRESH = "198.51.100.1", "198.51.100.2", "198.51.100.3"
+
+
+def by_name(worker: BareWorker, *more: str) -> None:
+    """Have it be connected to a server by its name, which has two addresses; `more` are names of others."""
+    remotes = Remotes([Remote(name, 1194, "tcp") for name in (NAME, *more)])
+    for name in (NAME, *more):
+        remotes.learned(name, (GOOD, OTHER))
+    worker.session.attempts.looking_up.clear()
+    worker.session.attempts.remotes = remotes
+    worker.session.attempts._release_engine = lambda hosts: None
+    worker.engine_says(f">STATE:1,CONNECTED,SUCCESS,198.18.0.2,{GOOD},1194,,")
+    worker.said()
+    worker.commands()
+
+
+def lose(worker: BareWorker) -> None:
+    """The connection is lost, and the engine let go for its next attempt."""
+    worker.engine_says(">STATE:2,RECONNECTING,SIGUSR1,,,,,")
+    worker.engine_says(">HOLD:Waiting for hold release:0")
+    time_passes(worker)
+    assert not worker.session.attempts.engine_holds
+
+
+def looked_up(worker: BareWorker) -> list[str]:
+    return [one.host for one in worker.said() if isinstance(one, messages.Resolve)]
+
+
+def test_in_another_network_names_are_looked_up_anew_beside_the_attempt() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        by_name(worker)
+        remotes = worker.session.attempts.remotes
+        worker.tell(ANOTHER)
+        assert looked_up(worker) == []  # as long as it is connected
+        lose(worker)
+        assert looked_up(worker) == [NAME]
+        assert remotes.addresses() == (GOOD, OTHER)
+        worker.commands()
+        worker.tell(messages.Resolved(NAME, (FRESH, GOOD)))
+        assert worker.commands() == []
+        assert remotes.addresses() == (GOOD, FRESH)
+        lose(worker)
+        assert looked_up(worker) == []  # once is enough
+
+
+def test_in_the_same_network_nothing_is_asked() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        by_name(worker)
+        worker.tell(NONE)
+        worker.tell(THE_SAME)
+        lose(worker)
+        assert looked_up(worker) == []
+
+
+def test_a_name_that_cannot_be_looked_up_there_keeps_its_addresses() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        by_name(worker)
+        worker.tell(ANOTHER)
+        lose(worker)
+        worker.tell(messages.Resolved(NAME, (), "nobody answers"))
+        assert worker.session.attempts.remotes.addresses() == (GOOD, OTHER)
+        assert worker.session.attempts.failure is None
+
+
+def test_all_names_are_looked_up_anew_some_at_a_time() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        names = [f"vpn{number}.example" for number in range(5)]
+        by_name(worker, *names)
+        worker.tell(ANOTHER)
+        lose(worker)
+        asked = list[str]()
+        while now := looked_up(worker):
+            assert len(now) <= MAX_LOOKUPS_PER_SESSION
+            asked += now
+            for name in now:
+                worker.tell(messages.Resolved(name, (FRESH,)))
+        assert asked == [NAME, *names]
+
+
+def test_an_engine_that_comes_to_a_name_meanwhile_waits_for_it() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        by_name(worker)
+        worker.tell(ANOTHER)
+        lose(worker)
+        assert looked_up(worker) == [NAME]
+        remotes = worker.session.attempts.remotes
+        for address in (GOOD, OTHER):
+            remotes.tried = address
+            remotes.attempt_failed()
+        worker.engine_says(">HOLD:Waiting for hold release:0")
+        time_passes(worker)
+        assert worker.session.attempts.engine_holds
+        assert looked_up(worker) == []  # it is asked for already
+        worker.tell(messages.Resolved(NAME, (FRESH,)))
+        assert not worker.session.attempts.engine_holds
+        assert remotes.addresses() == (FRESH,)

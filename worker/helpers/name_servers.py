@@ -7,15 +7,16 @@ place: those who have it open or bound see the change, and nobody finds it empty
 import errno
 import os
 import re
+import socket
 import stat
 import subprocess
-from pathlib import Path
+from collections.abc import Callable
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
-from ...policy.dns import DNSSEC_MODES, DnsSettings, problem
-from ...policy.exit_status import ExitStatus
+from ...policy.dns import DNSSEC_MODES, DnsSettings, problem, usable_in_file
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
+from .keeper import Keeper
 from .resolv_conf import with_servers, without_servers
 
 RESOLV_CONF = "/etc/resolv.conf"
@@ -24,36 +25,38 @@ _RESOLVECTL = "/usr/bin/resolvectl"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _DEVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAX_SAID = 200  # bytes of what a program said that failed
-_MAX_SERVERS = 3  # that resolv.conf(5) has any effect of
 
 
-class _Replaced(Exception):
-    """Somebody has put another file in the place of resolv.conf: Landlock's rule is for the one that was there."""
+def serve(supervisor: Channel, keeper: Keeper, answer: Callable[[], None], *, anew: bool) -> None:
+    """Have `answer` do what the supervisor asks until it closes its end; `anew` in the place of a process that died.
 
-
-def serve(supervisor: Channel, kind: helpers.NameSetter, bus: str, *, anew: bool) -> None:
-    """Do what the supervisor asks until it closes its end; `anew` in the place of a process that died."""
-    setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
+    Raises KeeperGone.
+    """
     try:
         if anew:
             supervisor.send(helpers.encode(helpers.ServesAnew()))
         while True:
-            packet = supervisor.receive()
-            packet.close()
-            request = helpers.decode_to_name_setter(packet.data)
-            supervisor.send(helpers.encode(helpers.NamesDone(request.number, setter.done(request))))
+            keeper.wait_for(supervisor)
+            if not supervisor.socket.recv(1, socket.MSG_PEEK):
+                return
+            answer()
     except ChannelClosed:
         return
-    except _Replaced:
-        # Its keeper forks another, which is asked again, and gets a rule for the new file.
-        os._exit(ExitStatus.CONFINEMENT)
+
+
+def answer_one(supervisor: Channel, kind: helpers.NameSetter, bus: str) -> None:
+    """Do one thing that the supervisor asks.  Raises ChannelClosed."""
+    packet = supervisor.receive()
+    packet.close()
+    request = helpers.decode_to_name_setter(packet.data)
+    setter = _NameSetter(kind, {"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {})
+    supervisor.send(helpers.encode(helpers.NamesDone(request.number, setter.done(request))))
 
 
 class _NameSetter:
     def __init__(self, kind: helpers.NameSetter, environment: dict[str, str]) -> None:
         self._kind = kind
         self._environment = {**_ENVIRONMENT, **environment}
-        self._file = _identity()  # that Landlock's rule is for
 
     def done(self, request: helpers.ToNameSetter) -> str:
         """Do one request; why it could not be done, or ""."""
@@ -76,20 +79,17 @@ class _NameSetter:
         return ""
 
     def _rewrite(self, settings: DnsSettings | None) -> None:
-        """Write resolv.conf in place.  Raises OSError, _Replaced."""
-        try:
-            file = os.open(RESOLV_CONF, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-        except PermissionError:
-            if _identity() != self._file:
-                raise _Replaced from None
-            raise
+        """Write resolv.conf in place.  Raises OSError."""
+        file = os.open(RESOLV_CONF, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RESOLV_CONF:
                 raise OSError(errno.EFBIG, "this is no file of the usual kind and size", RESOLV_CONF)
             # As bytes of any kind: what is not ours is not touched.
             before = os.pread(file, MAX_RESOLV_CONF, 0).decode("latin-1")
-            after = with_servers(before, _usable(settings), settings.search) if settings else without_servers(before)
+            after = (
+                with_servers(before, usable_in_file(settings), settings.search) if settings else without_servers(before)
+            )
             if after != before:
                 _replace(file, len(before), after.encode("latin-1"))
         finally:
@@ -100,7 +100,7 @@ class _NameSetter:
         options, text = ["-d"], ""
         if settings is not None:
             options = ["-a"]
-            text = "".join(f"nameserver {server}\n" for server in _usable(settings))
+            text = "".join(f"nameserver {server}\n" for server in usable_in_file(settings))
             text += f"search {' '.join(settings.search)}\n" if settings.search else ""
         if self._kind == "openresolv":
             # As the only one there is; or without an error if there is none.
@@ -162,17 +162,3 @@ def _replace(file: int, size: int, data: bytes) -> None:
 def _write(file: int, data: bytes, offset: int) -> None:
     if os.pwrite(file, data, offset) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), RESOLV_CONF)
-
-
-def _identity() -> tuple[int, int]:
-    """Which file resolv.conf is; (0, 0) if there is none."""
-    try:
-        status = Path(RESOLV_CONF).stat()
-    except OSError:
-        return 0, 0
-    return status.st_dev, status.st_ino
-
-
-def _usable(settings: DnsSettings) -> list[str]:
-    """The addresses that resolv.conf(5) has room for."""
-    return [server.address for server in settings.servers][:_MAX_SERVERS]

@@ -17,6 +17,8 @@ from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
+from .chosen_servers import ask_only
+from .keeper import Keeper, KeeperGone
 
 _MAX_LOOKUPS = MAX_LOOKUPS_PER_SESSION * MAX_SESSIONS
 
@@ -31,25 +33,35 @@ class _Lookup(msgspec.Struct):
     answer: bytes = b""
 
 
-def serve(supervisor: Channel, *, anew: bool) -> None:
-    """Answer look-ups until the supervisor closes its end; `anew` in the place of a process that died."""
-    resolver = _Resolver(supervisor)
+def serve(supervisor: Channel, keeper: Keeper, *, anew: bool) -> None:
+    """Answer look-ups until the supervisor closes its end; `anew` in the place of a process that died.
+
+    Raises KeeperGone; whoever serves then is asked again.
+    """
+    resolver = _Resolver(supervisor, keeper)
     if anew:
         resolver.reply(helpers.ServesAnew())
     resolver.run()
 
 
 class _Resolver:
-    def __init__(self, supervisor: Channel) -> None:
+    def __init__(self, supervisor: Channel, keeper: Keeper) -> None:
         self._supervisor = supervisor
+        self._keeper = keeper
         self._lookups: dict[int, _Lookup] = {}
         self._selector = selectors.DefaultSelector()
-        self._selector.register(supervisor, selectors.EVENT_READ, None)
+        self._selector.register(supervisor, selectors.EVENT_READ, supervisor)
+        self._selector.register(keeper, selectors.EVENT_READ, keeper)
 
     def run(self) -> None:
         while True:
             for key, _ in self._selector.select(self._time_left()):
-                if key.data is None:
+                if key.data is self._keeper:
+                    self._end_all()
+                    self._selector.close()
+                    self._keeper.close()
+                    raise KeeperGone
+                if key.data is self._supervisor:
                     try:
                         self._read_request()
                     except ChannelClosed:
@@ -134,8 +146,10 @@ class _Resolver:
 
 
 def resolve(request: helpers.Lookup) -> helpers.LookupResult:
-    """Look up one name (getaddrinfo(3)), blocking; never raises."""
+    """Look up one name (getaddrinfo(3)), blocking; never raises.  Others than the machine's servers stay chosen."""
     try:
+        if request.servers is not None:
+            ask_only(request.servers, request.search)
         found = socket.getaddrinfo(request.host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) and error.strerror else str(error)

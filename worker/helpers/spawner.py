@@ -1,9 +1,8 @@
 """The spawner: makes one confined process per session on request, and does nothing else.
 
 Exec'd by the supervisor as root, before any outside input is read.  It forks the resolver and the name setter, builds
-the template root, keeps four capabilities, and becomes two processes: a keeper that only waits, and the serving one,
-which the keeper forks again on the same socket when it dies.  Code execution in either is still root's power; that is
-why the serving one reads nothing but a request of fixed size.
+the template root, keeps four capabilities, and becomes two processes, its keeper and the serving one (keeper.py).  Code
+execution in either is still root's power; that is why the serving one reads nothing but a request of fixed size.
 
 A worker is forked twice: A leaves the namespaces, so that its child B is the first process of a pid namespace; A
 tells the supervisor about B and ends, whereby B becomes the supervisor's child (it is the subreaper, prctl(2)).
@@ -12,13 +11,10 @@ tells the supervisor about B and ends, whereby B becomes the supervisor's child 
 import errno
 import gc
 import os
-import select
 import signal
 import socket
 import sys
-import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import prctl
@@ -27,8 +23,8 @@ from msgspec.structs import replace
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame
-from ...kernel import mounts, privileges, process
-from ...policy.exit_status import ExitStatus, describe
+from ...kernel import mounts, process
+from ...policy.exit_status import ExitStatus
 from ...policy.sandbox import layers
 from ...policy.sandbox.layers import Layer
 from ..sandbox import cgroup, confine, template
@@ -36,9 +32,10 @@ from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
 from . import name_servers, resolver
+from .keeper import Keeper, end_with, keep_serving, run_apart
 
 _COLLECT_AFTER = 50_000  # allocations; a worker makes few that live
-_FORK_RETRY = 0.5  # seconds
+_TITLE = "openvpn3-service-sessionmgr"
 
 
 def main() -> None:
@@ -62,45 +59,55 @@ def main() -> None:
     if starting == 0:
         # From a process that ends at once: so its parent is the supervisor, which sees when it is stopped.
         if os.fork() == 0:
-            _end_with(lambda: _be_resolver(setup, confinement))
+            end_with(lambda: _be_resolver(setup, confinement))
         if setup.name_setter and os.fork() == 0:
-            _end_with(lambda: _be_name_setter(setup, confinement))
+            end_with(lambda: _be_name_setter(setup, confinement))
         os._exit(ExitStatus.OK)
     os.waitpid(starting, 0)
     os.close(helpers.RESOLVER_FD)
     os.close(helpers.NAMES_FD)
-    _end_with(lambda: _be_spawner(setup, confinement))
+    end_with(lambda: _be_spawner(setup, confinement))
 
 
 def _be_resolver(setup: helpers.Setup, confinement: Confinement) -> None:
     os.close(helpers.SPAWNER_FD)
     os.close(helpers.CGROUP_FD)
     os.close(helpers.NAMES_FD)
-    prctl.set_proctitle("openvpn3-service-sessionmgr: resolver")
+    title = f"{_TITLE}: resolver"
+    prctl.set_proctitle(title)
     confine.confine_resolver(setup.first_uid, confinement)
-    keep_serving(lambda anew: resolver.serve(_inherited_channel(helpers.RESOLVER_FD), anew=anew), setup.stopped_grace)
+    requests = _inherited_channel(helpers.RESOLVER_FD)
+    keep_serving(title, lambda anew, keeper: resolver.serve(requests, keeper, anew=anew), setup.stopped_grace)
 
 
 def _be_name_setter(setup: helpers.Setup, confinement: Confinement) -> None:
     for descriptor in (helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.CGROUP_FD):
         os.close(descriptor)
-    prctl.set_proctitle("openvpn3-service-sessionmgr: name setter")
+    title = f"{_TITLE}: name setter"
+    prctl.set_proctitle(title)
     confine.confine_name_setter()
-    # One process, until there is something to do.
-    select.select([helpers.NAMES_FD], [], [])
+    requests = _inherited_channel(helpers.NAMES_FD)
 
-    def serve(anew: bool) -> None:
-        if setup.name_setter == "file":
-            # Here, not before: resolv.conf may be another file by the time that another process serves.
-            confine.confine_to_resolv_conf(confinement)
-        name_servers.serve(_inherited_channel(helpers.NAMES_FD), setup.name_setter, setup.bus, anew=anew)
+    def answer_one() -> None:
+        name_servers.answer_one(requests, setup.name_setter, setup.bus)
 
-    keep_serving(serve, setup.stopped_grace)
+    def answer_confined() -> None:
+        # Each in a process of its own, since resolv.conf may be another file by the next time.
+        confine.confine_to_resolv_conf(confinement)
+        answer_one()
+
+    def serve(anew: bool, keeper: Keeper) -> None:
+        in_file = setup.name_setter == "file"
+        answer = partial(run_apart, answer_confined, setup.stopped_grace) if in_file else answer_one
+        name_servers.serve(requests, keeper, answer, anew=anew)
+
+    keep_serving(title, serve, setup.stopped_grace)
 
 
 def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     engine, staged = setup.engine, setup.providers
-    prctl.set_proctitle("openvpn3-service-sessionmgr: spawner")
+    title = f"{_TITLE}: spawner"
+    prctl.set_proctitle(title)
     process.unshare(process.CLONE_NEWNS)
     mounts.make_mounts_private()
     cgroup.restrict_descriptor(helpers.CGROUP_FD)
@@ -119,9 +126,8 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     confinement = replace(confinement, base=base, places=places)
     confine.confine_spawner(confinement)
     uids = range(setup.first_uid + 1, setup.last_uid + 1)
-    keep_serving(
-        lambda anew: _serve(_inherited_channel(helpers.SPAWNER_FD), uids, confinement, staged), setup.stopped_grace
-    )
+    requests = _inherited_channel(helpers.SPAWNER_FD)
+    keep_serving(title, lambda anew, keeper: _serve(requests, keeper, uids, confinement, staged), setup.stopped_grace)
 
 
 def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
@@ -133,52 +139,16 @@ def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvid
     print("PKCS#11: all sessions can see the files of all providers", file=sys.stderr, flush=True)
 
 
-def keep_serving(serve_requests: Callable[[bool], None], stopped_grace: float) -> None:
-    """Fork a process that runs `serve_requests`, and fork it again when it dies; return when it ended in order.
-
-    Its argument says whether it takes another one's place.  One that is stopped (SIGSTOP) for `stopped_grace` seconds
-    is killed; 0: never.  The process that calls this reads nothing from anybody.
-    """
-    anew = False
+def _serve(
+    requests: Channel,
+    keeper: Keeper,
+    uids: range,
+    confinement: Confinement,
+    staged: Sequence[helpers.StagedProvider],
+) -> None:
+    prctl.set_proctitle(f"{_TITLE}: spawner, serving")
     while True:
-        try:
-            child = os.fork()
-        except OSError as error:  # no process or memory is available, and no event tells when one is
-            print(f"cannot fork: {error.strerror}; trying again", file=sys.stderr, flush=True)
-            time.sleep(_FORK_RETRY)
-            continue
-        if child == 0:
-            _end_with(partial(serve_requests, anew))
-        status = _wait_for_end(child, stopped_grace)
-        if status == 0:
-            return
-        print(f"a helper {describe(status)}, and is replaced", file=sys.stderr, flush=True)
-        anew = True
-
-
-def _wait_for_end(child: int, stopped_grace: float) -> int:
-    """The status with which a child ends, if need be by our killing it."""
-    pidfd = os.pidfd_open(child)
-    try:
-        _, status = os.waitpid(child, os.WUNTRACED)
-        while os.WIFSTOPPED(status):
-            how = f"is stopped ({signal.Signals(os.WSTOPSIG(status)).name})"
-            if stopped_grace:
-                time.sleep(stopped_grace)
-            changed, status = os.waitpid(child, os.WUNTRACED | os.WCONTINUED | (os.WNOHANG if stopped_grace else 0))
-            if not changed:
-                print(f"a helper {how}, and is killed", file=sys.stderr, flush=True)
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            if not changed or os.WIFCONTINUED(status):
-                _, status = os.waitpid(child, os.WUNTRACED)
-        return status
-    finally:
-        os.close(pidfd)
-
-
-def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:
-    prctl.set_proctitle("openvpn3-service-sessionmgr: spawner, serving")
-    while True:
+        keeper.wait_for(requests)
         try:
             packet = requests.receive()
         except ChannelClosed:
@@ -190,7 +160,7 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
                 raise BadFrame(f"a request for {what}")
             with socket.socket(fileno=packet.take()) as worker_end:
                 shown = MountedProviders(staged, numbers)
-                failure = _spawn(requests, serial, uid, Channel(worker_end), confinement, shown)
+                failure = _spawn(requests, keeper, serial, uid, Channel(worker_end), confinement, shown)
             if failure:
                 _answer(requests, serial, -failure)
         except BadFrame as error:
@@ -200,7 +170,13 @@ def _serve(requests: Channel, uids: range, confinement: Confinement, staged: Seq
 
 
 def _spawn(
-    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: MountedProviders
+    requests: Channel,
+    keeper: Keeper,
+    serial: int,
+    uid: int,
+    worker_end: Channel,
+    confinement: Confinement,
+    shown: MountedProviders,
 ) -> int:
     """Make a worker, which answers the request by itself; an errno if there is none."""
     try:
@@ -208,7 +184,8 @@ def _spawn(
     except OSError as error:
         return error.errno or errno.EAGAIN
     if intermediate == 0:
-        _end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement, shown))
+        keeper.close()
+        end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement, shown))
     _, status = os.waitpid(intermediate, 0)
     return 0 if status == 0 else errno.ECHILD
 
@@ -241,17 +218,3 @@ def _answer(requests: Channel, serial: int, pid: int, descriptors: Sequence[int]
 
 def _inherited_channel(descriptor: int) -> Channel:
     return Channel(socket.socket(fileno=descriptor))
-
-
-def _end_with(body: Callable[[], None]) -> None:
-    """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
-    try:
-        body()
-        status = ExitStatus.OK
-    except privileges.ConfinementError as error:
-        print(f"openvpn3-service-sessionmgr: cannot confine a process: {error}", file=sys.stderr, flush=True)
-        status = ExitStatus.CONFINEMENT
-    except BaseException:
-        traceback.print_exc()
-        status = ExitStatus.INTERNAL
-    os._exit(status)

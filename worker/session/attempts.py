@@ -8,6 +8,7 @@ from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import CONNECT_DEADLINE, MAX_LOOKUPS_PER_SESSION, MAX_SERVER_ADDRESSES, MAX_STATUS_TEXT
 from ...policy.reports import is_address
 from .engine_messages import Meaning, Weight, given_up
+from .fresh_names import FreshNames
 from .phases import Phase, PhaseMachine
 from .remotes import Remotes
 from .timers import Timers
@@ -40,6 +41,7 @@ class Attempts:
         self._passed_over = ""  # address that would be tried again before others had their turn
         self._hopeless = 0  # attempts, one after the other, that each server would fail again
         self.looking_up: set[str] = set()  # names that the supervisor was asked for
+        self._fresh = FreshNames(uplink, self.looking_up)
         self.engine_holds = False  # waits for "hold release"
         self._suggested_pause = 0  # seconds, by the engine that holds
         self._at_once = False  # at the next hold, whatever the engine suggests
@@ -62,10 +64,11 @@ class Attempts:
             self._at_once = True
             return
         for name in self.remotes.to_look_up():
+            self._fresh.wanted(name)
             if len(self.looking_up) < MAX_LOOKUPS_PER_SESSION and name not in self.looking_up:
                 self.looking_up.add(name)
                 self._uplink.tell(messages.Resolve(name))
-        if not self.looking_up:
+        if self.looking_up <= self._fresh.under_way:
             self._release()
         elif self.remotes.usable and not self._timers.runs("grace"):  # each answer would put it off again
             self._timers.set("grace", _LOOKUP_GRACE, self._release)
@@ -84,8 +87,10 @@ class Attempts:
             self._servers = servers
             self._uplink.tell(messages.Servers(servers))
 
-    def way(self, *, there: bool) -> None:
-        """Whether there is a way to any of them; an attempt that is under way is not to blame for it."""
+    def way(self, *, there: bool, moved: bool) -> None:
+        """Whether there is a way to any of them, and another; an attempt that is under way is not to blame for it."""
+        if moved:
+            self._fresh.network_changed()
         self._way_there = there
         self._way_changed = not self._connected and not self.engine_holds
         if there:
@@ -221,6 +226,16 @@ class Attempts:
     def looked_up(self, answer: messages.Resolved) -> None:
         """The supervisor's answer to a look-up."""
         self.looking_up.discard(answer.host)
+        if not self._fresh.learned(answer, self.remotes):
+            self._learned(answer)
+        if self._machine.phase is not Phase.RUNNING:
+            return
+        if self.engine_holds:
+            self.allow()
+        if not self._connected:
+            self._fresh.go_on()
+
+    def _learned(self, answer: messages.Resolved) -> None:
         for trouble in self.remotes.learned(answer.host, answer.addresses):
             self._name_failed(trouble)
             if trouble not in self._told:
@@ -230,8 +245,6 @@ class Attempts:
             trouble = f"Cannot resolve {answer.host}: {answer.error}"
             self._name_failed(trouble)
             self._uplink.log(LogCategory.WARN, trouble)
-        if self._machine.phase is Phase.RUNNING and self.engine_holds:
-            self.allow()
 
     def _name_failed(self, trouble: str) -> None:
         if not self._hopeless:
@@ -252,6 +265,7 @@ class Attempts:
             return
         self.engine_holds = self._at_once = self._way_changed = False
         self._release_engine(self.remotes.hosts_file())
+        self._fresh.attempt_begins(self.remotes)
 
     def _cancel_release(self) -> None:
         self._timers.cancel("release")

@@ -39,7 +39,11 @@ class Device:
         self._dns_required = False
         self.pushed = Pushed()
         self._settings: NetworkSettings | None = None  # asked for last
+        self._environment: Mapping[str, str] = {}  # of the device, when the engine had it last
+        self._of_update = False  # what is set is what the server has updated since the engine connected
+        self._kept = False  # the engine has given its device up for a moment, and its settings stay meanwhile
         self._endpoint: tuple[str, str, int, str] | None = None  # protocol, address, port, name of the connection
+        self._counted = False  # the bytes so far, after which the connection may be reported
         self._reported = False  # that there is this connection
 
     def prepare(self, of_profile: Options, overrides: SessionOverrides, *, dns_required: bool) -> None:
@@ -49,8 +53,17 @@ class Device:
         self._dns_required = dns_required
         self.pushed = Pushed(of_profile)
 
+    def heard(self, text: str) -> None:
+        """Take note of a line of the engine's log: what the server pushes."""
+        reopening = self.pushed.reopening
+        self.pushed.heard(text)
+        if self.pushed.reopening and not reopening:
+            self._uplink.log(LogCategory.INFO, "The server sends other network settings")
+
     def up(self, environment: Mapping[str, str]) -> None:
         """The engine has its device: ask for its settings, once the names in its routes have been looked up."""
+        self._environment = environment
+        self._kept = self._of_update = False
         routes = Routes(self._of_profile, self.pushed.options)
         if not self.pushed.complete:
             routes.problems.append("the server pushes more than is read: options may be missing")
@@ -77,40 +90,60 @@ class Device:
             self._uplink.warn(About.CONNECTION, [*warnings, *dns_warnings])
             if past := [route.destination for route in wanted.routes if route.past]:
                 self._uplink.log(LogCategory.INFO, f"Past the tunnel go {', '.join(past)}")
-            if self._ask_for(wanted):
+            if self._ask_for(wanted) and not self._reported:
                 self.report_again()
 
         self._route_names.look_up(routes.names, configure)
 
     def down(self) -> None:
-        """The engine has given its device up."""
+        """The engine has given its device up.  Where that is for an update, what is set stays until it is back."""
         self._route_names.stop()
+        if self.pushed.reopening:
+            self._kept = True
+            self._uplink.tell(messages.Reopening())
+        else:
+            self._clear()
+
+    def _clear(self) -> None:
+        self._kept = False
         self._settings = None
         self._uplink.tell(messages.ClearNetwork())
 
     def connected(self, endpoint: tuple[str, str, int, str]) -> None:
         """The engine is connected: to this protocol, address and port of the server of this name."""
-        self._endpoint, self._reported = endpoint, False
+        self._endpoint, self._counted, self._reported = endpoint, False, False
+        if self._of_update and self._settings is not None:
+            self.up(self._environment)  # the device has persisted, and the new reply knows nothing of updates
+
+    def updated(self) -> bool:
+        """The engine says that it is connected: whether it is the same connection, with an update of the server."""
+        updated, self.pushed.reopening = self.pushed.reopening, False
+        self._of_update |= updated
+        return updated
 
     def disconnected(self) -> None:
         """There is no connection, or it is given up."""
         self._endpoint = None
+        self.pushed.interrupted()
+        if self._kept:
+            self._clear()
 
     @property
     def unreported(self) -> bool:
-        """Whether there is a connection that has not been reported: not before the bytes so far are counted."""
-        return self._endpoint is not None and not self._reported
+        """Whether there is a connection that waits for the bytes so far to be counted."""
+        return self._endpoint is not None and not self._counted
 
     def report(self) -> None:
         """Report the connection there is, once its network settings have been asked for."""
         assert self._endpoint is not None
-        self._reported = True
+        self._counted = True
         if not self._route_names.waiting and self._server_known():
+            self._reported = True
             self._uplink.tell(messages.Connected(self._uplink.request_number, *self._endpoint))
 
     def report_again(self) -> None:
         """Report the connection there is, if it is one whose turn has come before."""
-        if self._endpoint is not None and self._reported:
+        if self._endpoint is not None and self._counted:
             self.report()
 
     def _server_known(self) -> bool:

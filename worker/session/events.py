@@ -46,6 +46,10 @@ _WRONG_PASSPHRASE = "PEM_PASSWORD_FAIL: the passphrase of the private key is wro
 _CREDENTIALS_SHOWN = re.compile(r"Attempting Basic Proxy-Auth|Proxy-Auth.*phase 3|'Proxy-Authorization: Digest")
 _PROXY_REFUSES = "Proxy requires authentication"
 
+# OpenVPN 2.7 says that nothing more has come when a proxy's answer has ended, as if that were an error.
+_PROXY_ACCEPTS = re.compile(r"HTTP proxy returned: 'HTTP/\S+ 2")
+_NOTHING_MORE = "recv_line: TCP port read timeout expired"
+
 _SECRET = re.compile("password|auth-token|proxy-authorization|cr_response", re.IGNORECASE)
 
 _LOAD_STATS = re.compile(r"bytesin=(\d{1,18}),bytesout=(\d{1,18})$")
@@ -133,6 +137,8 @@ def _state(session: WorkerSession, event: management.EngineState) -> None:
 
 
 def _connected(session: WorkerSession, event: management.EngineState) -> None:
+    if session.device.updated():
+        return
     remote = session.attempts.remotes.connected(event.remote, event.port)
     session.user_input.login_accepted()
     session.proxy_refusals = 0
@@ -198,10 +204,13 @@ def _login_refused(session: WorkerSession, failure: Failure | None) -> bool:
 
 def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
-    session.device.pushed.heard(text)
+    session.device.heard(text)
     session.negotiation.heard(text)
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
+    proxy_accepted, session.proxy_accepted = session.proxy_accepted, bool(_PROXY_ACCEPTS.match(text))
+    if proxy_accepted and text.startswith(_NOTHING_MORE):
+        return
     flag = next((flag for flag in event.flags if flag in _CATEGORY_OF_FLAG), "")
     category = _CATEGORY_OF_FLAG.get(flag, LogCategory.VERB2)
     is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)

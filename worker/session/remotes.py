@@ -60,6 +60,15 @@ class _Name(msgspec.Struct):
         self.failed = not self.untried
         self.query = ""
 
+    def refresh(self, addresses: Iterable[str]) -> None:
+        """The same, while the first address is tried; none, and all stay as they are."""
+        first = self.untried[:1]
+        if found := [address for address in addresses if _in_hosts_file(address, self.family)]:
+            self.addresses = found
+            self.untried = [*first, *(address for address in found if address not in first)]
+            self.failed = False
+        self.query = ""
+
 
 class Remotes:
     """The servers of a profile, and where each name's addresses stand."""
@@ -87,6 +96,16 @@ class Remotes:
     def to_look_up(self) -> list[str]:
         """Names without an address left to try, that have not failed to resolve in this round."""
         return list(dict.fromkeys(one.ask() for one in self._names if not one.untried and not one.failed))
+
+    def known(self) -> list[str]:
+        """What to look up for the names that have addresses, to learn whether they have others by now."""
+        return list(dict.fromkeys(one.ask() for one in self._names if one.addresses))
+
+    def refreshed(self, query: str, addresses: tuple[str, ...]) -> None:
+        """A look-up beside an attempt gave these addresses: they take the place of all but the one tried first."""
+        for one in self._names:
+            if one.ask() == query:
+                one.refresh(addresses)
 
     @property
     def usable(self) -> bool:

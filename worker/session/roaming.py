@@ -58,7 +58,7 @@ class Roaming:
 
     def way(self, message: messages.Way) -> None:
         """The way to the servers has changed."""
-        self._attempts.way(there=message.there)
+        self._attempts.way(there=message.there, moved=message.moved)
         if self._machine.phase is not Phase.RUNNING:
             return  # what follows looks for itself
         if self._attempts.is_connected:

@@ -69,6 +69,7 @@ class WorkerSession:
         self.engine: Engine | None = None
         self.connecting_reported = False
         self.proxy_refusals = 0
+        self.proxy_accepted = False  # by the engine's last line a proxy has made the connection that it was asked for
         self.exit_reason = ""  # why the engine says it exits
         self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
         self.bytes_now = (0, 0)

@@ -10,8 +10,10 @@ from ....packaging.policy_files import policy_file
 from ....policy.access import Who
 from ....supervisor.bus.configuration_api import CONFIGURATION, PROFILE
 from ....supervisor.bus.interface import Interface
+from ....supervisor.bus.kill_switch_api import KILL_SWITCH
 from ....supervisor.bus.log_api import FORWARDED, LOG, PROXY
 from ....supervisor.bus.manager_api import MANAGER
+from ....supervisor.bus.namespace_api import NAMESPACE
 from ....supervisor.bus.session_api import SESSION
 from ....supervisor.bus.settings_api import PROFILE_SETTINGS
 from ....supervisor.bus.stub_api import BACKENDS
@@ -25,7 +27,12 @@ _SYSTEM = """<policy context="default"><allow user="*"/><deny own="*"/><deny sen
 <allow send_destination="org.freedesktop.DBus"/></policy>
 """
 _VALUES = {"s": "x", "o": "/", "u": 1, "b": True, "v": Variant("s", "x")}
-_SERVICES = ((MANAGER, SESSION, PROFILE_SETTINGS), (CONFIGURATION, PROFILE), (LOG, PROXY), (BACKENDS,))
+_SERVICES = (
+    (MANAGER, SESSION, PROFILE_SETTINGS, KILL_SWITCH, NAMESPACE),
+    (CONFIGURATION, PROFILE),
+    (LOG, PROXY),
+    (BACKENDS,),
+)
 
 
 def _rules(*interfaces: Interface) -> str:

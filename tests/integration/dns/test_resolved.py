@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ...lab.connection import CONFIGURATION, BusClient
+from ...lab.connection import CONFIGURATION, SESSIONS, BusClient
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
@@ -275,6 +275,21 @@ def test_a_resolved_that_is_killed_and_started_again(lab: Lab) -> None:
     place.resolved.start()
     place.lab.watcher.wait_owner("org.freedesktop.resolve1")
     until(lambda: place.answers == (TUNNEL, TUNNEL))
+    session.call("Disconnect")
+    place.restored()
+
+
+def test_a_resolved_that_starts_anew_with_its_bus(lab: Lab) -> None:
+    place = Place(lab, DNS)
+    session = place.connected()
+    place.resolved.process.signal(signal.SIGKILL)
+    place.resolved.process.wait()
+    lab.restart_bus()
+    place.resolved.start()
+    lab.watcher.wait_owner("org.freedesktop.resolve1")
+    until(lambda: place.answers == (TUNNEL, TUNNEL))
+    lab.watcher.wait_owner(SESSIONS)
+    session.user = lab.connection("alice")
     session.call("Disconnect")
     place.restored()
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import prctl
 import pytest
 
 from ....policy.limits import MAX_REDIRECTED_NETWORKS
 from ....policy.redirect import Redirect
 from ....supervisor.errors import SystemFailure
+from ....supervisor.network import ipv6_settings
 from ....supervisor.network.claims import Conflict
 from ....supervisor.network.redirecting import Redirecting
 from ....supervisor.network.rules import Numbers, TableRoute
@@ -22,6 +24,7 @@ from ...support.isolated import (
     V4,
     Notices,
     attach,
+    drop_to_nobody,
     isolated,
     journal,
     network,
@@ -76,20 +79,34 @@ async def test_everything_goes_through_the_device_but_what_engines_send(tmp_path
 
 
 @isolated
-async def test_a_dead_engine_leaves_ipv4_open(tmp_path: Path) -> None:
+async def test_a_dead_engine_leaves_the_machines_own_way_open(tmp_path: Path) -> None:
     machine()
     net = network(tmp_path)
     device = await net.create_device("s1", UID, OWNER)
     engine = attach(device)
-    await net.apply(device, redirected(IPV4))
-    assert way(FAR) == device
-    assert way(FAR6) == "eth0"
-    os.close(engine)
-    await until(lambda: way(FAR) == "eth0")
-    engine = attach(device)
-    await until(lambda: way(FAR) == device)
+    for redirect in (IPV4, BOTH):
+        await net.apply(device, redirected(redirect))
+        assert (way(FAR), way(FAR6)) == (device, device if redirect == BOTH else "eth0")
+        os.close(engine)
+        await until(lambda: way(FAR) == way(FAR6) == "eth0")
+        engine = attach(device)
+        await until(lambda: way(FAR) == device and way(FAR6) in (device, "eth0"))
     os.close(engine)
     await net.close()
+
+
+@isolated
+async def test_settings_that_are_read_only_are_taken_by_root(tmp_path: Path) -> None:
+    machine()
+    shell("mount --bind /proc/sys /proc/sys")
+    shell("mount -o remount,bind,ro /proc/sys")
+    directory = ipv6_settings.take()
+    drop_to_nobody(prctl.CAP_NET_ADMIN)
+    with pytest.raises(SystemFailure, match="Read-only file system"):
+        ipv6_settings.ignore_when_dead("eth0", None)
+    ipv6_settings.ignore_when_dead("eth0", directory)
+    ipv6_settings.ignore_when_dead("none", directory)
+    assert Path("/proc/sys/net/ipv6/conf/eth0/ignore_routes_with_linkdown").read_text() == "1\n"
 
 
 @isolated

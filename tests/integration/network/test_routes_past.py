@@ -344,6 +344,6 @@ async def test_what_cannot_be_noted_is_not_set(tmp_path: Path) -> None:
     assert isinstance(records, RecordFile)
     records.rewrite = full  # type: ignore[method-assign]
     [warning] = await net.apply(device, settings(V4, routes=(ROUTE, PAST_ROUTE)))
-    assert "is not set: routes past the tunnel cannot be noted on disk: No space left on device" in warning
+    assert "is not set: what a session has cannot be noted on disk: No space left on device" in warning
     assert past() == {} and routes(device) == {"203.0.113.0/24": 0}
     await net.close()

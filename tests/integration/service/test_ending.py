@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,55 +11,22 @@ import pytest
 from ....policy.dbus_numbers import StatusMajor, StatusMinor
 from ....policy.exit_status import ExitStatus
 from ....policy.limits import BUS_CALL_DEADLINE
-from ....supervisor.record_file import RecordFile
 from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE
-from ...lab.openvpn import Server
 from ...lab.processes import DEADLINE, Process, until_gone, wait_gone
 from ...lab.service import FIRST_SESSION_UID
-from ...support.service_life import connected, field, frozen, processes, started
+from ...support.ending import (
+    HELPERS,
+    WORKER,
+    assert_nothing_left,
+    family,
+    runtime,
+    wait_without_clients,
+)
+from ...support.service_life import connected, frozen, processes, started, wait_until
 
-HELPERS = "openvpn3-service-sessionmgr: "
-WORKER = "openvpn3-session: "
-ENGINE = "openvpn --"
 ENDED_AT_ONCE = 5.0  # seconds
-
-
-def runtime(lab: Lab) -> Path:
-    return lab.directory / "own" / "runtime"
-
-
-def assert_nothing_left(lab: Lab) -> None:
-    """No process, device or journal of the service that has just ended."""
-    assert not until_gone(_family, DEADLINE)
-    assert lab.client_side.devices() == {CABLE}
-    assert lab.client_side.routes() == {"198.51.100.0/24", "2001:db8:1::/64"}
-    for place in ("sessions", "devices"):
-        records = runtime(lab) / place / "records"
-        if records.exists():  # else it ended before it made them
-            file = RecordFile(records)
-            assert file.read() == {}
-            file.close()
-
-
-def _family() -> set[int]:
-    return {pid for title in (HELPERS, WORKER, ENGINE) for pid in processes(title)} - _engines_of_the_lab()
-
-
-def _engines_of_the_lab() -> set[int]:
-    return {pid for pid in processes(ENGINE) if field(pid, "Uid").split()[0] == "0"}
-
-
-def wait_without_clients(server: Server) -> None:
-    """Wait until the server has been told by each of its clients that it goes."""
-    _wait_until(lambda: not server.clients())
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < until
 
 
 def is_destroyed(path: str) -> Callable[..., bool]:
@@ -75,7 +41,6 @@ def is_destroyed(path: str) -> Callable[..., bool]:
     [
         (signal.SIGTERM, "udp", ["explicit-exit-notify 1"], "exit message received by peer"),
         (signal.SIGINT, "tcp", [], "Connection reset"),
-        (signal.SIGHUP, "tcp", [], "Connection reset"),
     ],
 )
 def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, more: list[str], heard: str) -> None:
@@ -89,7 +54,7 @@ def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, mor
         for path in paths:
             alice.wait_signal(is_destroyed(path), what="SessionManagerEvent")
             assert alice.statuses(path)[-1][:2] == (StatusMajor.SESSION, StatusMinor.PROC_STOPPED)
-        _wait_until(lambda: server.process.text.count(heard) == len(paths))
+        wait_until(lambda: server.process.text.count(heard) == len(paths))
         assert "ERROR" not in service.text
         assert_nothing_left(lab)
 
@@ -126,7 +91,7 @@ def test_a_session_that_is_being_made_is_refused(lab: Lab) -> None:
         [serving] = processes(f"{HELPERS}spawner, serving")
         with frozen(serving):
             call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
-            _wait_until(lambda: bool(lab.client_side.devices() - {CABLE}))
+            wait_until(lambda: bool(lab.client_side.devices() - {CABLE}))
             service.signal(signal.SIGTERM)
             service.wait_line("Asked to end")
         with pytest.raises(BusError):
@@ -161,33 +126,20 @@ def _with_warm_spawner(lab: Lab, service: Process) -> tuple[BusClient, str]:
     profile = alice.import_profile("work", lab.profile())
     alice.session(alice.new_tunnel(profile), "Disconnect")
     assert not until_gone(lambda: set(processes(WORKER)), DEADLINE)
-    _wait_until(lambda: lab.client_side.devices() == {CABLE})
+    wait_until(lambda: lab.client_side.devices() == {CABLE})
     return alice, profile
 
 
 @pytest.mark.parametrize("reached", ["runtime", "runtime/lock", "state/profiles"])
 def test_asked_to_end_while_it_starts(lab: Lab, reached: str) -> None:
     with started(lab) as service:
-        _wait_until(lambda: (lab.directory / "own" / reached).exists())
+        wait_until(lambda: (lab.directory / "own" / reached).exists())
         service.signal(signal.SIGTERM)
         assert service.wait() in (ExitStatus.OK, -signal.SIGTERM)
         assert_nothing_left(lab)
 
 
 # --- without the bus ---
-
-
-def test_the_bus_dies(lab: Lab) -> None:
-    server = lab.server(protocol="tcp")
-    with started(lab) as service:
-        service.wait_line("runs as user")
-        connected(lab, 2, protocol="tcp")
-        lab.bus.process.signal(signal.SIGKILL)
-        assert service.wait(ENDED_AT_ONCE) == ExitStatus.BUS_LOST
-        assert "Connection to the bus lost" in service.text
-        assert "Traceback" not in service.text
-        wait_without_clients(server)
-        assert_nothing_left(lab)
 
 
 def test_the_bus_falls_silent(lab: Lab) -> None:
@@ -203,20 +155,6 @@ def test_the_bus_falls_silent(lab: Lab) -> None:
         assert "Traceback" not in service.text
 
 
-def test_the_bus_dies_while_a_session_is_made(lab: Lab) -> None:
-    with started(lab, "--stopped-grace=0") as service:
-        alice, profile = _with_warm_spawner(lab, service)
-        [serving] = processes(f"{HELPERS}spawner, serving")
-        with frozen(serving):
-            alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
-            _wait_until(lambda: bool(lab.client_side.devices() - {CABLE}))
-            lab.bus.process.signal(signal.SIGKILL)
-            service.wait_line("Connection to the bus lost")
-        assert service.wait() == ExitStatus.BUS_LOST
-        assert "Traceback" not in service.text
-        assert_nothing_left(lab)
-
-
 # --- by force ---
 
 
@@ -227,7 +165,7 @@ def test_killed_its_sessions_end_and_the_next_one_cleans_up(lab: Lab) -> None:
         connected(lab, 2, protocol="tcp")
         service.signal(signal.SIGKILL)
         service.wait()
-    assert not until_gone(_family, DEADLINE)
+    assert not until_gone(family, DEADLINE)
     wait_without_clients(server)
     devices = lab.client_side.devices() - {CABLE}
     assert len(devices) == 2
@@ -275,4 +213,4 @@ def test_workers_that_do_not_end_are_ended_by_the_next_one_and_strangers_are_not
 
 
 def _family_besides_helpers() -> set[int]:
-    return _family() - set(processes(HELPERS))
+    return family() - set(processes(HELPERS))

@@ -8,7 +8,7 @@ import pytest
 
 from ....policy.dbus_numbers import StatusMinor
 from ....policy.exit_status import ExitStatus
-from ...lab.connection import SESSIONS_PATH, BusClient, BusError
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import PORT, TUNNEL_ADDRESS
@@ -71,17 +71,60 @@ def test_a_dead_spawner_is_replaced(lab: Lab, service: Service) -> None:
     alice.session(live, "Disconnect")
 
 
-def test_without_a_spawner_live_sessions_go_on(lab: Lab, service: Service) -> None:
+@pytest.mark.parametrize("name", ["spawner", "resolver"])
+def test_a_dead_keeper_is_replaced(lab: Lab, service: Service, name: str) -> None:
+    """By the one that served, again and again; and each of these has its own replaced, too."""
+    lab.dns({"vpn.example": [SERVER_ADDRESS]})
+    alice, [live] = connected(lab)
+    profile = alice.import_profile("second", lab.profile(remotes=[f"vpn.example {PORT}"]))
+    for _ in range(3):
+        first, second = (keeper(), processes(SERVING)[0]) if name == "spawner" else resolvers()
+        said = line_after(service.process, "keeper has ended", lambda pid=first: kill_and_wait(pid, signal.SIGKILL))  # type: ignore[misc]
+        assert f"{name}: the keeper has ended, and is replaced" in said
+        wait_until(lambda: len(processes(SERVING)) == 1 and len(processes(RESOLVER)) == 2)
+        assert (keeper() if name == "spawner" else resolvers()[0]) == second
+        kill_and_wait(processes(SERVING)[0] if name == "spawner" else resolvers()[1], signal.SIGKILL)
+        path = alice.new_tunnel(profile)
+        alice.session(path, "Connect")
+        alice.wait_status(path, StatusMinor.CONN_CONNECTED)
+        alice.session(path, "Disconnect")
+        assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    alice.session(live, "Disconnect")
+    assert service.stop() == ExitStatus.OK
+
+
+def test_a_keeper_dies_while_a_worker_is_asked_for(lab: Lab, service: Service) -> None:
+    alice = lab.connection("alice")
+    profile = alice.import_profile("second", lab.profile())
+    for _ in range(5):
+        call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+        os.kill(keeper(), signal.SIGKILL)
+        [path] = alice.finish_call(call)
+        alice.session(path, "Disconnect")
+        wait_until(lambda: len(processes(KEEPER)) == 2 and len(processes(SERVING)) == 1)
+
+
+def test_a_keeper_dies_while_a_name_is_looked_up(lab: Lab, service: Service) -> None:
+    """The question is asked again."""
+    lab.dns({"vpn.example": [SERVER_ADDRESS]})
+    alice = lab.connection("alice")
+    path = alice.new_tunnel(alice.import_profile("work", lab.profile(remotes=[f"vpn.example {PORT}"])))
+    first, second = resolvers()
+    with frozen(second):
+        alice.session(path, "Connect")
+        kill_and_wait(first, signal.SIGKILL)
+    alice.wait_status(path, StatusMinor.CONN_CONNECTED)
+
+
+def test_without_both_live_sessions_go_on(lab: Lab, service: Service) -> None:
     alice, [live] = connected(lab)
     profile = alice.import_profile("second", lab.profile())
-
-    said = line_after(service.process, "keeper", lambda: kill_and_wait(keeper(), signal.SIGKILL))
-    assert "CRITICAL" in said
-    assert "was killed by SIGKILL: restart the service" in said
-    alice.session(alice.new_tunnel(profile), "Disconnect")  # the serving one serves as long as it lives
-
     [serving] = processes(SERVING)
-    kill_and_wait(serving, signal.SIGKILL)
+    os.kill(serving, signal.SIGSTOP)  # so that it cannot take the other's place before it is killed, too
+    kill_and_wait(keeper(), signal.SIGKILL)
+    said = line_after(service.process, "spawner", lambda: kill_and_wait(serving, signal.SIGKILL))
+    assert "CRITICAL" in said
+    assert "The spawner and its keeper have ended" in said
     with pytest.raises(BusError, match="The spawner has ended; restart the service"):
         alice.new_tunnel(profile)
     assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [live]
@@ -129,7 +172,8 @@ def test_a_spawner_that_spins_is_replaced_before_anybody_needs_it(lab: Lab) -> N
         [serving] = processes(SERVING)
         make_spin(serving)
         with contextlib.suppress(BusError):
-            alice.new_tunnel(profile)  # with which it leaves its system call
+            # With which it leaves its system call; the one that takes its place may serve this in time.
+            alice.session(alice.new_tunnel(profile), "Disconnect")
         service.wait_line("The spawner does not answer: it is killed, and replaced", PATIENCE)
         wait_until(lambda: processes(SERVING) not in ([], [serving]))
         alice.session(alice.new_tunnel(profile), "Disconnect")
@@ -137,7 +181,7 @@ def test_a_spawner_that_spins_is_replaced_before_anybody_needs_it(lab: Lab) -> N
 
 @pytest.mark.parametrize("name", ["spawner", "resolver"])
 def test_a_stopped_keeper_is_made_to_go_on(lab: Lab, service: Service, name: str) -> None:
-    """It cannot be replaced: the service is not root any more."""
+    """It is not replaced while it lives."""
     lab.dns({"vpn.example": [SERVER_ADDRESS]})
     stopped = keeper() if name == "spawner" else resolvers()[0]
     serving = processes(SERVING)[0] if name == "spawner" else resolvers()[1]
@@ -210,7 +254,9 @@ def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
 
 def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> None:
     alice = lab.connection("alice")
-    for pid in resolvers():
+    first, second = resolvers()
+    os.kill(second, signal.SIGSTOP)
+    for pid in (first, second):
         kill_and_wait(pid, signal.SIGKILL)
     named = alice.new_tunnel(alice.import_profile("named", lab.profile(remotes=[f"vpn.example {PORT}"])))
     alice.session(named, "Connect")

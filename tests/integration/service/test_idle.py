@@ -1,5 +1,7 @@
 """Ending when idle: what keeps the service, and that no caller ever notices."""
 
+import contextlib
+import random
 import threading
 import time
 from collections import Counter
@@ -17,7 +19,6 @@ from ...lab.connection import (
     SESSIONS,
     SESSIONS_PATH,
     BusClient,
-    BusError,
 )
 from ...lab.lab import Lab
 from ...lab.processes import DEADLINE, LabError
@@ -33,15 +34,27 @@ def options(seconds: float) -> str:
     return f"--idle-exit={seconds / 60:f}"
 
 
-def test_a_front_end_that_looks_does_not_keep_it(lab: Lab) -> None:
+@pytest.mark.parametrize("name", ["by its name", "by its connection"])
+def test_a_front_end_that_polls_keeps_it(lab: Lab, name: str) -> None:
+    """Also one that keeps a proxy to the connection that it saw first, as openvpn3-indicator does."""
     service = lab.supervisor(idle_exit=IDLE / 60)
     alice = lab.connection("alice")
-    until = time.monotonic() + DEADLINE
-    with pytest.raises(BusError, match=r"ServiceUnknown|NameHasNoOwner"):
-        while time.monotonic() < until:
-            alice.get(SESSIONS_PATH, "version")
-            alice.session(SESSIONS_PATH, "FetchAvailableSessions")
-    assert service.process.wait() == ExitStatus.OK
+    to = SESSIONS if name == "by its name" else str(alice.owner_of(SESSIONS))
+    enough = threading.Event()
+
+    def poll() -> None:
+        while not enough.is_set():
+            alice.call(SESSIONS_PATH, SESSIONS, "FetchAvailableSessions", to=to)
+
+    with ThreadPoolExecutor(1) as thread:
+        polling = thread.submit(poll)
+        try:
+            with pytest.raises(LabError):
+                lab.watcher.wait_no_owner(SESSIONS, _LONGER)
+        finally:
+            enough.set()
+        polling.result()
+    assert service.process.wait() == ExitStatus.OK  # when nobody calls any more
 
 
 def test_zero_keeps_it(lab: Lab) -> None:
@@ -151,13 +164,15 @@ def _stays_until_disconnect(lab: Lab, alice: BusClient, path: str) -> None:
 
 
 def test_no_call_is_lost_across_idle_exits(lab: Lab) -> None:
-    """Eight callers who never rest, while the service leaves again and again."""
-    exits, callers = 20, 8
-    lab.start_bus(activation=[options(0.1)])
+    """Eight callers who call when the service is about to leave, again and again."""
+    exits, callers, idle = 20, 8, 0.1
+    lab.start_bus(activation=[options(idle)])
     profile = lab.profile()
     everybody = [lab.connection(("alice", "bob")[number % 2]) for number in range(callers)]
     enough = threading.Event()
     done = Counter[str]()
+    rest: list[float] = []
+    together = threading.Barrier(callers, lambda: rest.append(random.uniform(0.9, 1.3) * idle))
 
     def loop(connection: BusClient) -> None:
         calls: list[tuple[str, Callable[[], object]]] = [
@@ -169,6 +184,9 @@ def test_no_call_is_lost_across_idle_exits(lab: Lab) -> None:
             for name, call in calls:
                 call()  # an error ends the test
                 done[name] += 1
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait()
+            enough.wait(rest[-1])
 
     def gone(since: int) -> int:
         signals = lab.watcher.signals(since)
@@ -183,6 +201,7 @@ def test_no_call_is_lost_across_idle_exits(lab: Lab) -> None:
                 assert not [one for one in loops if one.done()]
         finally:
             enough.set()
+            together.abort()
         for one in loops:
             one.result()
     assert gone(0) >= exits

@@ -30,9 +30,9 @@ import socket, sys
 from openvpn3_sessionmgr.policy import limits
 limits.MAX_SESSIONS = int(sys.argv[2])
 from openvpn3_sessionmgr.ipc.channel import Channel
-from openvpn3_sessionmgr.worker.helpers import resolver, spawner
+from openvpn3_sessionmgr.worker.helpers import keeper, resolver
 channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-spawner.keep_serving(lambda anew: resolver.serve(channel, anew=anew), 1.0)
+keeper.keep_serving("resolver", lambda anew, keeper: resolver.serve(channel, keeper, anew=anew), 1.0)
 """
 
 

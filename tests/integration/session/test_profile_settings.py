@@ -14,7 +14,7 @@ from ...lab.surroundings import BOB
 from ...support.sessions import FAILED, UserSession
 
 DNS = f"dhcp-option DNS {TUNNEL_ADDRESS}"
-DEFAULTS = {"redirect-optional": False, "dns-required": False}
+DEFAULTS = {"redirect-optional": False, "dns-required": False, "while-not-connected": "default"}
 REQUIRED = {**DEFAULTS, "dns-required": True}
 NOT_USED = f"name server {TUNNEL_ADDRESS}: not used by this machine: "
 
@@ -32,7 +32,7 @@ def test_who_may_read_and_set_them(lab: Lab) -> None:
     alice.set(profile, "public_access", "b", True)
     alice.set_setting(profile, "redirect-optional", True)
     root.set_setting(profile, "dns-required", True)
-    assert alice.settings(profile) == root.settings(profile) == {"redirect-optional": True, "dns-required": True}
+    assert alice.settings(profile) == root.settings(profile) == {**REQUIRED, "redirect-optional": True}
     for refused in (lambda: bob.settings(profile), lambda: bob.set_setting(profile, "dns-required", False)):
         with pytest.raises(BusError, match="is not yours"):
             refused()
@@ -58,6 +58,13 @@ def test_ovpnctl_sets_and_shows_them(lab: Lab) -> None:
     done = lab.ovpnctl("bob", *manage, "--dns-required", "no")
     assert (done.returncode, "is not yours" in done.stderr) == (CommandExit.REFUSED, True)
     assert json.loads(lab.ovpnctl("alice", *manage, "--dns-required", "no", "--json").stdout)["settings"] == DEFAULTS
+    done = lab.ovpnctl("alice", *manage, "--while-not-connected", "closed", "--show")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Setting 'while-not-connected' is 'closed'\n")
+    assert "  while-not-connected: closed\n" in done.stdout
+    done = lab.ovpnctl("alice", *manage, "--while-not-connected", "shut")
+    assert (done.returncode, "'shut' is not one of 'default', 'open', 'closed'" in done.stderr) == (2, True)
+    assert "--while-not-connected default|open|closed" in lab.ovpnctl("alice", "config-manage", "--help").stdout
 
 
 @pytest.mark.parametrize("persistent", [True, False])

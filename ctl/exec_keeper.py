@@ -1,0 +1,227 @@
+"""The process beside a command that has the VPN as its only network: it has the session, and sets what is in there."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..policy.dbus_numbers import StatusMinor
+from . import namespaces
+from .beside import Again, Told
+from .connect import connect, end_session, explained, until
+from .credentials import Asker, read_credentials
+from .exits import CommandError, CommandExit, NotFound, sanitize
+from .hidden import HiddenNames, usable
+from .inner_network import InnerNetwork
+from .profile_file import CREDENTIALS
+from .progress import progress
+from .run import on_bus, say
+from .services import NAMESPACE, SESSIONS
+from .session_start import new_session
+from .sessions import inspected
+from .status_text import Status
+from .watch import ServiceLost, SessionGone, StatusChanged, Watch
+
+if TYPE_CHECKING:
+    from .bus import Bus
+
+Result = TypeVar("Result")
+
+_FAILED = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
+
+# In the service's words: of what may be otherwise when it is tried again.
+_ALREADY = "already running"
+_ANOTHER_TRY = ("in another network namespace", "has ended")
+
+
+def keep(
+    told: Told, name: str, afterwards: str | None, timeout: float | None, credentials_file: str | None, *, quiet: bool
+) -> None:
+    """Have all ready for a command, tell so, and keep it until the command ends.
+
+    Raises CommandError if it cannot be had, Again if another try may have it.
+    """
+
+    async def work(bus: "Bus") -> None:
+        await _Keeper(bus, told, name, quiet=quiet).work(afterwards, timeout, read_credentials(credentials_file))
+
+    on_bus(work)
+
+
+class _Keeper:
+    """One command's."""
+
+    def __init__(self, bus: "Bus", told: Told, name: str, *, quiet: bool) -> None:
+        self._bus = bus
+        self._told = told
+        self._name = name
+        self._quiet = quiet
+        self._started = False  # the session, by this one
+        self._set_up = ThreadPoolExecutor(1)  # pyroute2 has an event loop of its own
+
+    async def work(self, afterwards: str | None, timeout: float | None, credentials: dict[str, str]) -> None:
+        """See `keep`."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def command_gone() -> None:  # before it was one
+            loop.remove_reader(self._told.command)
+            assert task is not None
+            task.cancel()
+
+        loop.add_reader(self._told.command, command_gone)
+        watch = await Watch.start(self._bus)
+        with watch.interruptible():
+            path = await self._session(credentials)
+            try:
+                names = await self._enter(path, afterwards)
+                await self._connect(watch, path, credentials, timeout)
+                network = await self._set_up_by(InnerNetwork, os.getgid())
+                await self._follow(path, network, names)
+            except BaseException as error:
+                if self._started and not (
+                    isinstance(error, Again)
+                    or (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE)
+                ):
+                    await end_session(self._bus, path)
+                raise
+            for notice in (await inspected(self._bus, path)).get("notices", ()) if self._started else ():
+                self._warn(notice)
+        loop.remove_reader(self._told.command)
+        self._told.ready(namespaces.opened())
+        _step_aside()
+        await self._until_command_ends(watch, path, network, names)
+
+    async def _session(self, credentials: dict[str, str]) -> str:
+        """The path of the session, which is started if there is none."""
+        if self._name.startswith(f"{SESSIONS.root}/"):
+            return self._name
+        everything = await self._bus.call(SESSIONS, "FetchAvailableSessions")
+        found = await self._bus.all_properties(SESSIONS, everything.body[0])
+        paths = [
+            path
+            for path, one in found.items()
+            if self._name in (one.get("config_name"), one.get("device_name"))
+            and one.get("owner") == os.getuid()
+            and one["status"][1] not in _FAILED
+        ]
+        if len(paths) == 1:
+            return paths[0]
+        if paths:
+            hint = f"Name one by its path: {', '.join(paths)}"
+            raise CommandError(f"{len(paths)} sessions are of {self._name}", CommandExit.REFUSED, hint)
+        try:
+            with progress(quiet=self._silent) as shown:
+                path = await new_session(self._bus, self._name, None, CREDENTIALS[:1] if credentials else (), shown)
+        except CommandError as error:
+            if _ALREADY in error.message:
+                raise Again from None
+            raise
+        self._started = True
+        return path
+
+    async def _enter(self, path: str, afterwards: str | None) -> HiddenNames:
+        """Have the session's device come to namespaces of this user's that this process is in by then."""
+        try:
+            inside = await self._bus.properties(SESSIONS, path, NAMESPACE)
+            if inside["namespace"]:
+                namespaces.join(inside["holders"], inside["namespace"])
+            else:
+                namespaces.make()
+            try:
+                names = HiddenNames()
+            except OSError as error:
+                raise namespaces.forbidden(error) from error
+            with namespaces.netlink_socket() as handed:
+                chosen = afterwards or ("disconnect" if self._started else "")
+                arguments = ("hus", 0, os.getpid(), chosen)
+                await self._bus.call(
+                    SESSIONS, "Enter", *arguments, path=path, interface=NAMESPACE, descriptors=[handed.fileno()]
+                )
+        except (NotFound, namespaces.NotThere):
+            raise Again from None
+        except CommandError as error:
+            if any(words in error.message for words in _ANOTHER_TRY):
+                raise Again from None
+            raise
+        return names
+
+    async def _connect(self, watch: Watch, path: str, credentials: dict[str, str], timeout: float | None) -> None:
+        """Wait until the session is connected, and its device is here."""
+        status = Status(*await self._bus.property(SESSIONS, path, "status"))
+        if status.minor in (StatusMinor.CONN_PAUSED, StatusMinor.CONN_PAUSING):
+            hint = f"ovpnctl session-manage --path {path} --resume"
+            raise CommandError("the session is paused", CommandExit.REFUSED, hint)
+        with progress(quiet=self._silent) as shown:
+            asker = Asker(self._bus, shown, credentials, terminal_only=True)
+            async with explained(self._bus, path):
+                if status.minor != StatusMinor.CONN_CONNECTED:
+                    status = await connect(self._bus, watch, path, asker)
+                goal = StatusMinor.CONN_CONNECTED
+                await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
+
+    async def _follow(self, path: str, network: InnerNetwork, names: HiddenNames) -> None:
+        """Set what the service says."""
+        device = await self._bus.property(SESSIONS, path, "device_name")
+        said = (await self._bus.properties(SESSIONS, path, NAMESPACE))["network"]
+        wanted = {name: variant.value for name, variant in said.items()}
+        if not wanted:
+            return  # it has left again, and comes back
+        try:
+            await self._set_up_by(network.set, device, wanted)
+            names.set(wanted["name_servers"], wanted["domains"])
+        except OSError as error:
+            raise CommandError(f"the network of the command cannot be set: {error.strerror}") from error
+        left_out = set(wanted["name_servers"]) - set(usable(wanted["name_servers"]))
+        if left_out:
+            self._warn(
+                f"Name servers that are not used, having a port or being too many: {', '.join(sorted(left_out))}"
+            )
+        if not usable(wanted["name_servers"]):
+            self._warn("The VPN gives no name server that can be used: the command finds no names")
+
+    async def _until_command_ends(self, watch: Watch, path: str, network: InnerNetwork, names: HiddenNames) -> None:
+        """Follow the session, and leave it when the command ends."""
+        ended = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(self._told.command, lambda: ended.done() or ended.set_result(None))
+        following = asyncio.create_task(self._follow_session(watch, path, network, names))
+        await ended
+        asyncio.get_running_loop().remove_reader(self._told.command)
+        following.cancel()
+        await asyncio.wait([following])
+        with suppress(CommandError):  # it has ended, or the service has
+            await self._bus.call(SESSIONS, "Leave", path=path, interface=NAMESPACE)
+
+    async def _follow_session(self, watch: Watch, path: str, network: InnerNetwork, names: HiddenNames) -> None:
+        try:
+            while True:
+                match await watch.next(path):
+                    case StatusChanged(_, Status(minor=StatusMinor.CONN_CONNECTED)):
+                        await self._follow(path, network, names)
+                    case SessionGone() | ServiceLost():
+                        self._warn("The VPN session has ended: the command has no network any more")
+                        return
+        except CommandError as error:
+            self._warn(f"{sanitize(error.message)}: the command has no network any more")
+
+    async def _set_up_by(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._set_up, function, *arguments)
+
+    @property
+    def _silent(self) -> bool:
+        return self._quiet or not sys.stderr.isatty()
+
+    def _warn(self, text: str) -> None:
+        if not self._quiet:
+            say(f"Warning: {sanitize(text)}")
+
+
+def _step_aside() -> None:
+    """Leave terminal, standard input and output to the command."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)

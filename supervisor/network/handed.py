@@ -1,0 +1,189 @@
+"""A network namespace of a user's, as handed to this service: by a netlink socket that was opened in it.
+
+By the socket the kernel tells which namespace it is, and the device is brought back: requests that go by it are of that
+namespace, and the right to make them is this process's, not its opener's, where they are addressed to the kernel
+(netlink_ns_capable in the kernel's net/netlink/af_netlink.c).  Its opener may have it too, so no answer that comes by
+it counts.
+"""
+
+import array
+import fcntl
+import os
+import socket
+import stat
+import struct
+from errno import EIO
+from pathlib import Path
+
+from ..errors import InvalidValue, SystemFailure
+from . import dumps
+from .netlink import Refused
+
+# linux/nsfs.h, linux/sockios.h, linux/sched.h, linux/socket.h
+_NS_GET_USERNS, _NS_GET_NSTYPE, _NS_GET_OWNER_UID = 0xB701, 0xB703, 0xB704
+_SIOCGSKNS = 0x894C
+_CLONE_NEWNET = 0x40000000
+_SO_PROTOCOL, _SO_DOMAIN = 38, 39
+
+# linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/net_namespace.h
+_DELETE_LINK, _GET_LINK, _SET_LINK, _GET_NSID = 17, 18, 19, 90
+_REQUEST = 0x1
+_NAME, _NAMESPACE, _LINK_INFO, _TARGET_NSID = 3, 28, 18, 46  # IFLA_…
+_KIND, _DATA, _TUN_OWNER = 1, 2, 1  # IFLA_INFO_…, IFLA_TUN_…
+_NSID, _NSID_OF = 1, 3  # NETNSA_…
+_NSID_UNKNOWN = -1
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
+_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changes
+_ATTRIBUTE = struct.Struct("=HH")
+_NUMBER, _SIGNED = struct.Struct("=I"), struct.Struct("=i")
+_TO_KERNEL = (0, 0)
+_OWN_USERS, _OWN_NETWORK = Path("/proc/self/ns/user"), Path("/proc/self/ns/net")
+
+
+class DeviceGone(SystemFailure):
+    """A device that was in a user's namespace is there no longer, or another one has its name."""
+
+
+class HandedNamespace:
+    """A network namespace that belongs to a user; its methods but `close` take as long as a removal of a device."""
+
+    def __init__(self, handed: int, uid: int) -> None:
+        """Take over the descriptor.  Raises InvalidValue unless it is such a socket, in a namespace of user `uid`'s."""
+        try:
+            self._network = _namespace_of(handed, uid)
+        except BaseException:
+            os.close(handed)
+            raise
+        self._socket = socket.socket(fileno=handed)
+        self.inode = os.fstat(self._network).st_ino  # no other namespace has it while this one is there
+
+    def close(self) -> None:
+        """Let go of it: with its last process it ends then."""
+        self._socket.close()
+        os.close(self._network)
+
+    def move_in(self, index: int) -> None:
+        """Move a device of this machine's into it.  Raises SystemFailure; then it has stayed."""
+        fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _number(_NAMESPACE, self._network)
+        try:
+            with dumps.opened() as link:
+                dumps.request(link, _SET_LINK, 0, fields)
+        except OSError as error:
+            raise Refused("cannot move the device into the user's network namespace", error.errno or EIO) from error
+
+    def bring_back(self, name: str, uid: int) -> int:
+        """Bring the tun device of this name, which user `uid` may open, back to this machine; its index there.
+
+        Raises DeviceGone: its owner's user has power over it there.
+        """
+        index = self._look(name, uid, self._nsid())
+        # Another one of its name, made at the same moment and with the same index, does not stay.
+        with _OWN_NETWORK.open("rb") as own:
+            fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _number(_NAMESPACE, own.fileno())
+            fields += _attribute(_NAME, name.encode() + b"\0")
+            message = _HEADER.pack(_HEADER.size + len(fields), _SET_LINK, _REQUEST, 0, 0) + fields
+            try:
+                self._socket.sendto(message, socket.MSG_DONTWAIT, _TO_KERNEL)
+            except OSError as error:
+                raise DeviceGone(f"{name} could not be brought back to this machine: {error.strerror}") from error
+        try:
+            return self._look(name, uid, None)
+        except DeviceGone:
+            _delete(name)
+            raise
+
+    def _nsid(self) -> int:
+        """The number by which this process's namespace knows the other one; it has one since the device was moved."""
+        try:
+            with dumps.opened() as link:
+                answer = dumps.ask(link, _GET_NSID, bytes(4) + _number(_NSID_OF, self._network))
+        except OSError as error:
+            raise DeviceGone(f"the user's network namespace cannot be found: {error.strerror}") from error
+        (found,) = _SIGNED.unpack(dumps.attributes_of(answer[4:])[_NSID])
+        if found == _NSID_UNKNOWN:
+            raise DeviceGone("nothing was moved into the user's network namespace")
+        return int(found)
+
+    def _look(self, name: str, uid: int, nsid: int | None) -> int:
+        """The index of the tun device with this name that user `uid` may open; with `nsid`, in that namespace."""
+        where = _attribute(_TARGET_NSID, _SIGNED.pack(nsid)) if nsid is not None else b""
+        fields = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + where + _attribute(_NAME, name.encode() + b"\0")
+        try:
+            with dumps.opened() as link:
+                answer = dumps.ask(link, _GET_LINK, fields)
+        except OSError as error:
+            raise DeviceGone(f"{name} is not there: {error.strerror}") from error
+        info = dumps.attributes_of(dumps.attributes_of(answer[_LINK.size :]).get(_LINK_INFO, b""))
+        owner = dumps.attributes_of(info.get(_DATA, b"")).get(_TUN_OWNER, b"")
+        # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
+        if info.get(_KIND, b"").rstrip(b"\0") != b"tun" or owner != _NUMBER.pack(uid):
+            raise DeviceGone(f"{name} is another device")
+        return int(_LINK.unpack_from(answer)[2])
+
+
+def _namespace_of(handed: int, uid: int) -> int:
+    """A descriptor of the network namespace that a netlink socket is in, which has to be user `uid`'s.
+
+    Raises InvalidValue.
+    """
+    if not stat.S_ISSOCK(os.fstat(handed).st_mode):
+        raise InvalidValue("The descriptor is no socket: hand over a netlink socket that was opened in the namespace")
+    try:
+        options = [_option(handed, one) for one in (_SO_DOMAIN, _SO_PROTOCOL)]
+    except OSError as error:
+        raise InvalidValue(f"The descriptor is no socket: {error.strerror}") from error
+    if options != [socket.AF_NETLINK, socket.NETLINK_ROUTE]:
+        raise InvalidValue("The descriptor is no socket for network devices (AF_NETLINK, NETLINK_ROUTE)")
+    try:
+        network = fcntl.ioctl(handed, _SIOCGSKNS)
+    except OSError as error:
+        raise InvalidValue(f"The kernel does not tell whose network namespace it is: {error.strerror}") from error
+    try:
+        if fcntl.ioctl(network, _NS_GET_NSTYPE) != _CLONE_NEWNET:
+            raise InvalidValue("The descriptor is of no network namespace")
+        _check_owner(network, uid)
+    except BaseException:
+        os.close(network)
+        raise
+    return network
+
+
+def _check_owner(network: int, uid: int) -> None:
+    """Raise InvalidValue unless a network namespace belongs to a user namespace of user `uid`'s."""
+    try:
+        users = fcntl.ioctl(network, _NS_GET_USERNS)
+    except OSError as error:  # EPERM: it is outside of this process's
+        raise InvalidValue(f"The network namespace is not yours: {error.strerror}") from error
+    try:
+        if os.fstat(users).st_ino == _OWN_USERS.stat().st_ino:
+            raise InvalidValue("The network namespace is the machine's, not one that you have made")
+        owner = array.array("I", [0])
+        fcntl.ioctl(users, _NS_GET_OWNER_UID, owner)
+        if owner[0] != uid:
+            raise InvalidValue("The network namespace belongs to another user")
+    finally:
+        os.close(users)
+
+
+def _option(handed: int, option: int) -> int:
+    with socket.socket(fileno=os.dup(handed)) as same:
+        return same.getsockopt(socket.SOL_SOCKET, option)
+
+
+def _delete(name: str) -> None:
+    """Remove what came back in place of the device; if it cannot be, the log says that the device is gone anyway."""
+    try:
+        found = socket.if_nametoindex(name)
+        with dumps.opened() as link:
+            dumps.request(link, _DELETE_LINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, found, 0, 0))
+    except OSError:
+        pass
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    size = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
+
+
+def _number(kind: int, value: int) -> bytes:
+    return _attribute(kind, _NUMBER.pack(value))

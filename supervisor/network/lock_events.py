@@ -1,0 +1,75 @@
+"""Notifications from the kernel that tables of nf_tables have been removed."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from ..errors import SystemFailure
+from . import nf_tables as nft
+from .lock_rules import TABLE
+
+_NETLINK_NETFILTER = 12
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_GROUP = 7  # NFNLGRP_NFTABLES
+_DATAGRAM = 65536
+_AT_ONCE = 16  # datagrams before others get the loop
+_NAME_OF_PROGRAM = 3  # NFTA_GEN_PROC_NAME
+
+
+class LockEvents:
+    """Calls `removed` when our table may have been removed: whether it alone was, and by which program."""
+
+    def __init__(self, removed: Callable[[bool, str], None]) -> None:
+        self._removed = removed
+        self._socket: socket.socket | None = None
+        self._gone = set[str]()  # in the transaction that is being read
+
+    def start(self) -> None:
+        """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
+        if self._socket is not None:
+            return
+        try:
+            listening = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
+            )
+            try:
+                listening.bind((0, 0))
+                listening.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
+            except OSError:
+                listening.close()
+                raise
+        except OSError as error:
+            raise SystemFailure(f"cannot listen for changes of nf_tables: {error.strerror}") from error
+        self._socket = listening
+        asyncio.get_running_loop().add_reader(listening.fileno(), self._readable)
+
+    def stop(self) -> None:
+        """Receive no more notifications."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        for _ in range(_AT_ONCE):
+            try:
+                data, (port, _) = self._socket.recvfrom(_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError:  # ENOBUFS: some are lost, and whose it was is not known
+                self._gone.clear()
+                self._removed(False, "another program")
+                continue
+            if port == 0:  # from the kernel
+                self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        for kind, attributes in nft.messages_in(data):
+            if kind == nft.DELETE_TABLE:
+                self._gone.add(attributes.get(1, b"").rstrip(b"\0").decode(errors="replace"))
+            elif kind == nft.NEW_GENERATION:  # which ends a transaction
+                gone, self._gone = self._gone, set()
+                if TABLE in gone:
+                    name = attributes.get(_NAME_OF_PROGRAM, b"").rstrip(b"\0").decode(errors="replace")
+                    self._removed(gone == {TABLE}, ascii(name) if name else "another program")
