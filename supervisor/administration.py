@@ -3,25 +3,45 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 
 from ..kernel.signals import open_signalfd, take_signals
 from ..policy.configuration.options import Options, differing
 from ..policy.configuration.table import Option
 from ..policy.rights import REFUSE, Right
+from .errors import SystemFailure
+from .idle import IdleTimer
 from .logging.log import Log
+from .network.apply import Network
+from .rights import Rights
+from .services.profile_store import ProfileStore
+from .sessions.manager import SessionManager
 from .start.options import CommandLine, WrongConfiguration, options
 
 
 class Administration:
     """The options in force, and how others take their place; what is wrong leaves them as they are."""
 
-    def __init__(self, in_force: Options, command_line: CommandLine, log: Log, take: Callable[[Options], None]) -> None:
-        """`take` makes count what may change while the service runs."""
+    def __init__(
+        self,
+        in_force: Options,
+        command_line: CommandLine,
+        log: Log,
+        *,
+        rights: Rights,
+        sessions: SessionManager,
+        profiles: ProfileStore | None,
+        network: Network,
+        idle: IdleTimer,
+    ) -> None:
+        """Without `profiles` another service has them."""
         self._started_with = self._in_force = in_force
         self._command_line = command_line
         self._log = log
-        self._take = take
+        self._rights = rights
+        self._sessions = sessions
+        self._profiles = profiles
+        self._network = network
+        self._idle = idle
         self._signal = -1  # a descriptor
         self._asked = False
         self._reading: asyncio.Task[None] | None = None
@@ -52,13 +72,32 @@ class Administration:
                 chosen = await asyncio.to_thread(options, self._command_line)
             except WrongConfiguration as error:
                 self._log.error(f"{error}. The service goes on with what it had")
-            else:
-                self._changed(chosen)
+                continue
+            try:
+                await self._take(chosen)
+            except SystemFailure as error:
+                self._log.error(f"The kernel does not take what has changed in the configuration: {error}")
+            self._tell(self._in_force, chosen)
+            self._in_force = chosen
 
-    def _changed(self, chosen: Options) -> None:
-        before, self._in_force = self._in_force, chosen
+    async def _take(self, chosen: Options) -> None:
+        """Have these count as far as they may change now (policy/configuration/table.py: `live`).
+
+        Raises SystemFailure.
+        """
+        if chosen.log_level != self._in_force.log_level:  # else what was chosen over the bus stays
+            self._log.level = chosen.log_level
+        self._rights.replace(chosen.rights)
+        full_titles = chosen.process_titles == "full"
+        self._sessions.change(chosen.quotas, connect_deadline=chosen.connect_timeout, full_titles=full_titles)
+        if self._profiles is not None:
+            self._profiles.quotas = chosen.quotas
+        self._idle.seconds = chosen.idle_exit
+        self._idle.restart()
+        await self._network.change(chosen)
+
+    def _tell(self, before: Options, chosen: Options) -> None:
         taken = [option.name for option in differing(before, chosen) if option.live]
-        self._take(chosen)
         said = f"what has changed: {', '.join(taken)}" if taken else "nothing that counts at once has changed"
         self._log.info(f"The configuration has been read again; {said}")
         if later := [option.name for option in differing(self._started_with, chosen) if self._waits(option, chosen)]:

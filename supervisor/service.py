@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..policy.configuration.options import Options
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
 from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
@@ -180,7 +179,16 @@ class Service:
         rejoined = (self._named, self._callers.start, self._name_service.rejoined, self._sleep.start)
         given_up = IdleTimer(options.bus_wait, self._work)
         self._rejoining = Rejoining(connection, self._log, self._names, rejoined, given_up)
-        self._administration = Administration(options, prepared.command_line, self._log, self._take)
+        self._administration = Administration(
+            options,
+            prepared.command_line,
+            self._log,
+            rights=self._rights,
+            sessions=self._manager,
+            profiles=self._configuration.store if self._configuration else None,
+            network=self._network,
+            idle=self._idle,
+        )
 
     async def start(self) -> None:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
@@ -355,21 +363,6 @@ class Service:
     def _work(self) -> int:
         """What keeps the service running: sessions, and attached services, which log through it."""
         return self._manager.count + self._log_service.num_attached
-
-    def _take(self, options: Options) -> None:
-        """Have these options count, as far as they may change now (policy/configuration/table.py: `live`)."""
-        if options.log_level != self._options.log_level:  # else what was chosen over the bus stays
-            self._log.level = options.log_level
-        self._options = options
-        self._rights.replace(options.rights)
-        self._manager.change(
-            options.quotas, connect_deadline=options.connect_timeout, full_titles=options.process_titles == "full"
-        )
-        if self._configuration is not None:
-            self._configuration.store.quotas = options.quotas
-        self._network.named = options.device_names
-        self._idle.seconds = options.idle_exit
-        self._idle.restart()
 
     def _log_internal_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

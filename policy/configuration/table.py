@@ -214,6 +214,7 @@ OPTIONS: Sequence[Option] = (
         "IPv4 and two /16 of IPv6 for each user), or private ones only (refuse)",
         "allow",
         metavar="allow|refuse",
+        live=True,
     ),
     Option(
         "device-names",
@@ -260,6 +261,7 @@ OPTIONS: Sequence[Option] = (
         "always-closed, whatever the profile chooses",
         "open",
         metavar="|".join(get_args(WhileNotConnected)),
+        live=True,
     ),
     Option(
         "kill-switch-allow",
@@ -270,6 +272,7 @@ OPTIONS: Sequence[Option] = (
         unset=(),
         metavar="NETWORK,NETWORK…",
         example="[]",
+        live=True,
     ),
     Option(
         "log-level",

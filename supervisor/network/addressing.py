@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
+from ...policy.redirect import WhileNotConnected
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import in_force, machine
@@ -77,6 +78,12 @@ class Addressing:
     def indices(self) -> set[int]:
         """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
+
+    def change(self, *, public_networks: bool, while_not_connected: WhileNotConnected) -> None:
+        """Have these count for what is asked for from now on."""
+        self._claims.public_networks = self._redirecting.public_networks = public_networks
+        self._redirecting.change(while_not_connected)
+        self._look_at_pending()
 
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""

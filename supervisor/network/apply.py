@@ -8,10 +8,12 @@ sessions.
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from ...policy import device_names
+from ...policy.configuration.options import Options
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
@@ -64,7 +66,7 @@ class Network:
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
         self._tun_directory = tun_directory
-        self.named = named  # may be changed at any time
+        self.named = named
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -115,6 +117,14 @@ class Network:
         if uid in self._exempt:
             self._exempt.discard(uid)
             self._executor.submit(self._firewall.exempt, frozenset(self._exempt))
+
+    async def change(self, options: Options) -> None:
+        """Have these count for what is asked for from now on, for the kill switch at once.  Raises SystemFailure."""
+        self.named = options.device_names
+        public = options.public_networks == "allow"
+        closed = options.while_not_connected
+        await self._executor.run(partial(self._addressing.change, public_networks=public, while_not_connected=closed))
+        await self._executor.run(self._lock.let_through, options.kill_switch_allow)
 
     def no_device_named(self, name: str) -> str:
         """Why a session's device has not this name, which its profile asks for."""

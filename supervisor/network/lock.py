@@ -4,6 +4,8 @@ import pwd
 import time
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from ..dns.choice import leads_to_resolved
 from ..errors import SystemFailure
 from . import lock_rules, sockets
@@ -59,6 +61,13 @@ class MachineLock:
         """Let everything through for so long."""
         nft.send(lock_rules.give_pass(seconds))
         self.pass_until = time.monotonic() + seconds
+
+    def let_through(self, networks: tuple[str, ...]) -> None:
+        """Let these networks through from now on, in place of those before."""
+        if networks != self._terms.networks:
+            self._terms = replace(self._terms, networks=networks)
+            if self.holds:
+                self._close(self.holds)
 
     def follow_devices(self) -> None:
         """There are other devices than before."""

@@ -14,35 +14,12 @@ from ...lab.connection import BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.openvpn import USUAL_PUSHES
 from ...lab.private_etc import ETC, PrivateEtc
-from ...lab.service import Service, service_command
+from ...lab.service import service_command
 from ...lab.surroundings import ALICE, SHARED, members
-from ...support.sessions import FAILED, UserSession, begin
+from ...support.administration import chosen, configure, reloaded
+from ...support.sessions import CONNECTED, FAILED, UserSession, begin
 
 IN_ETC = ETC / "openvpn3-sessionmgr"
-
-
-def configure(directory: Path, text: str, **others: str) -> Path:
-    """Write config.toml and files of config.d, in place of those that are there."""
-    shutil.rmtree(directory, ignore_errors=True)
-    (directory / "config.d").mkdir(parents=True)
-    for path in (directory, directory / "config.d"):
-        path.chmod(0o755)
-    for name, content in {"config.toml": text, **{f"config.d/{one}.toml": has for one, has in others.items()}}.items():
-        (directory / name).write_text(content)
-        (directory / name).chmod(0o644)
-    return directory
-
-
-def chosen(lab: Lab, text: str, **others: str) -> Path:
-    """The same where the lab's service looks."""
-    return configure(lab.service_directory / "etc", text, **others)
-
-
-def reloaded(service: Service, wanted: str = "The configuration has been read again") -> str:
-    """Have the service read its files again; the line that says so."""
-    since = len(service.process.lines)
-    service.process.signal(signal.SIGHUP)
-    return service.process.wait_line(wanted, since=since)
 
 
 def new_tunnel(lab: Lab, user: BusClient) -> str:
@@ -198,13 +175,27 @@ def test_rights_and_quotas_are_taken_under_a_live_session(lab: Lab) -> None:
     assert f"the default route is only for root (redirect in {where}/config.toml)" in said
     with pytest.raises(BusError, match="You have 2 sessions already"):
         new_tunnel(lab, session.user)
-    assert worker.is_running() and session.get("status")[1] == 7
+    assert worker.is_running() and session.get("status")[1] == CONNECTED
     chosen(lab, "")
     reloaded(service)
     third = begin(lab, "third", "bob")
     session.call("Disconnect")
     third.connect()
     third.call("Disconnect")
+
+
+def test_public_networks_are_refused_from_now_on(lab: Lab) -> None:
+    lab.server(pushes=(*USUAL_PUSHES, "redirect-gateway def1"))
+    service = lab.supervisor("--dns-backend=none")
+    connected = begin(lab)
+    connected.connect()
+    chosen(lab, 'public-networks = "refuse"')
+    assert reloaded(service).endswith("; what has changed: public-networks")
+    refused = begin(lab, "refused")
+    refused.call("Connect")
+    assert "--public-networks refuse" in refused.wait(FAILED)[2]
+    assert connected.get("status")[1] == CONNECTED
+    connected.call("Disconnect")
 
 
 def test_a_wrong_file_changes_nothing(lab: Lab) -> None:
