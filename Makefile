@@ -15,7 +15,7 @@ LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
-TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock patchelf
+TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock patchelf nftables
 # What they take and what is not installed, since it would change how this machine looks names up (tests/lab/parts.py).
 TEST_PARTS := systemd-resolved libsystemd-shared openresolv resolvconf
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
@@ -30,7 +30,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # Recipes that enter the lab are single commands, so that make starts them without a shell between and its signals
 # reach them.
 .PHONY: help setup test-setup demo test test-here quick check generated bench denied test-debian13 packages rpm contract frontends \
-  incumbent-trees engine27-tree test-engine27 fuzz mutants siege compatibility exposure clean
+  incumbent-trees engine27-tree test-engine27 comparison fuzz mutants siege faults compatibility exposure clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -119,6 +119,9 @@ STORIES := session/test_life session/test_failures session/test_names session/te
 test-engine27: test-setup ## the integration and network tests with OpenVPN 2.7 as engine; SERVER=2.7, TESTS=tests/network (root)
 	@ENGINE_UNDER_TEST=2.7 SERVER_UNDER_TEST=$(SERVER) $(PYTHON) -m pytest -q $(or $(TESTS),tests/integration tests/network)
 
+comparison: test-setup incumbent-trees ## what OpenVPN 2.6, 2.7, OpenVPN 3 Linux and this make of routes and names; ROWS=block-local (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.network.comparison $(ROWS)
+
 denied: test-setup ## real sessions under strace: lists system calls that their confinement denied, but for those tried on purpose (root)
 	@# Where the service has few capabilities, so has strace, which then cannot read what it traces.
 	@$(LAB).denied $(STORIES:%=tests/integration/%.py) -k 'not few_capabilities'
@@ -162,6 +165,10 @@ mutants: test-setup ## change the program in 200 places, one at a time: do the t
 siege: test-setup ## an hour of attack by five users on 300 connections: does alice notice? SEED=, MINUTES=60, BUS=dbus-daemon (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.siege.run $(if $(SEED),--seed=$(SEED)) \
 	  $(if $(MINUTES),--minutes=$(MINUTES)) $(if $(BUS),--bus=$(BUS))
+
+faults: test-setup ## everything that can fail, at each point of a session's life, then ROUNDS=200 at random; SEED= (root)
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.faults.run $(if $(SEED),--seed=$(SEED)) \
+	  $(if $(ROUNDS),--rounds=$(ROUNDS)) $(if $(ONLY),--only='$(ONLY)')
 
 engine27-tree: $(TEST_READY)
 	@$(LAB).engine27

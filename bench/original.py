@@ -25,7 +25,7 @@ from .figures import Figure, Wanted
 from .meter import Meter
 
 RELEASE = V27
-_NAME = f"OpenVPN 3 Linux {RELEASE.version}"
+NAME = f"OpenVPN 3 Linux {RELEASE.version}"
 _LOG_LEVEL = 3  # what both log at when they are installed
 _ROUNDS = 3  # sessions made and ended at each number of sessions
 _COMMANDS = 3  # runs of each whole command at each number of sessions
@@ -64,7 +64,7 @@ def original(pki: Pki, sessions: Sequence[int]) -> list[Figure]:
         for name, samples in mine.items():
             # Their own command is the peer of ours.
             peer = peers[name.replace("ovpnctl", "openvpn3")]
-            figures.append(Figure(name, _unit(name), samples, _NAME, peer, _wanted(name)))
+            figures.append(Figure(name, _unit(name), samples, NAME, peer, _wanted(name)))
     return figures
 
 

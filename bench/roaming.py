@@ -7,29 +7,33 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+from ..tests.lab.incumbent import IncumbentLab
 from ..tests.lab.lab import ECHO_PORT, Lab
 from ..tests.lab.network import CABLE, ip
 from ..tests.lab.openvpn import PORT, TUNNEL_ADDRESS
 from ..tests.lab.pki import Pki
-from ..tests.lab.processes import DEADLINE, LabError, clean_environment
+from ..tests.lab.processes import LabError, clean_environment
 from ..tests.network.world import GATEWAY2, SERVERS, World
+from . import original
 from .figures import Figure, Wanted
+from .meter import Meter
 
 _INTERVAL = 0.02  # seconds between datagrams
 _BEFORE, _AFTER = 25, 50  # answers before the link fails, and after it
 _TUNNELS = (TUNNEL_ADDRESS, "198.18.1.1")  # the servers' own addresses in their tunnels
 _PROTOCOLS = ("udp", "tcp")
+_PATIENCE = 90.0  # seconds without an answer
+_ROUNDS_OF_ORIGINAL = 2  # at most: over UDP, it is silent for most of a minute
 _PLAIN_TCP = "keepalive 1 4"  # without it, plain openvpn over TCP would be silent for a minute
 _WANTED = {"udp": Wanted(100), "tcp": Wanted(350)}
 
 
 def measure(pki: Pki, rounds: int) -> list[Figure]:
-    """Ours and plain openvpn in turns, over UDP and over TCP."""
+    """Ours and plain openvpn in turns, over UDP and over TCP, and then the original where it is there."""
     ours: dict[str, list[float]] = {protocol: [] for protocol in _PROTOCOLS}
     plain: dict[str, list[float]] = {protocol: [] for protocol in _PROTOCOLS}
     with Lab(pki) as lab, World(lab) as world:
-        for number, protocol in enumerate(_PROTOCOLS):
-            world.server(number=number, protocol=protocol, more=[_PLAIN_TCP] if protocol == "tcp" else [])
+        _start_servers(world)
         world.start()
         lab.echo(SERVERS[0], b"there is an echo now")
         for _ in range(rounds):
@@ -42,18 +46,44 @@ def measure(pki: Pki, rounds: int) -> list[Figure]:
                 plain[protocol].append(_silence(world, number))
                 client.stop()
         world.service.stop()
-    names = {"udp": "plain openvpn", "tcp": f"plain openvpn, {_PLAIN_TCP}"}
+    peers = [("plain openvpn", plain)]
+    if original.there():
+        peers.append((original.NAME, _of_original(pki, min(rounds, _ROUNDS_OF_ORIGINAL))))
     return [
         Figure(
             f"silence when the link fails, {protocol.upper()}",
             "ms",
             ours[protocol],
-            names[protocol],
-            plain[protocol],
+            f"{name}, {_PLAIN_TCP}" if protocol == "tcp" else name,
+            samples[protocol],
             _WANTED[protocol],
         )
+        for name, samples in peers
         for protocol in _PROTOCOLS
     ]
+
+
+def _of_original(pki: Pki, rounds: int) -> dict[str, list[float]]:
+    """The same with OpenVPN 3 Linux's own services."""
+    found: dict[str, list[float]] = {protocol: [] for protocol in _PROTOCOLS}
+    with IncumbentLab(original.RELEASE, pki) as lab, World(lab) as world:
+        _start_servers(world)
+        lab.start_services()
+        lab.echo(SERVERS[0], b"there is an echo now")
+        with Meter(lab) as meter:
+            for turn in range(rounds):
+                for number, protocol in enumerate(_PROTOCOLS):
+                    text = lab.profile(remotes=[f"{SERVERS[number]} {PORT}"], protocol=protocol)
+                    _, path = meter.new_tunnel(meter.import_profile(f"{protocol} {turn}", text))
+                    meter.connect(path, forwarded=True)
+                    found[protocol].append(_silence(world, number))
+                    meter.disconnect(path)
+    return found
+
+
+def _start_servers(world: World) -> None:
+    for number, protocol in enumerate(_PROTOCOLS):
+        world.server(number=number, protocol=protocol, more=[_PLAIN_TCP] if protocol == "tcp" else [])
 
 
 def _silence(world: World, number: int) -> float:
@@ -85,7 +115,7 @@ def _answers(line: socket.socket, address: str) -> Iterator[float]:
     due = last = time.monotonic()
     while True:
         now = time.monotonic()
-        if now - last > 2 * DEADLINE:
+        if now - last > _PATIENCE:
             raise LabError("there is no answer any more after the link has failed")
         if now >= due:
             due = max(due + _INTERVAL, now)

@@ -34,10 +34,9 @@ class Told:
     def ready(self, descriptors: Sequence[int]) -> None:
         """The command is to be run, in these namespaces."""
         self._say(_READY, descriptors)
-        self._answers.close()
 
     def failed(self, status: int) -> None:
-        """There is no command to be run; no effect after `ready`."""
+        """There is no command to be run; no effect after the others."""
         self._say(b"%d" % status)
 
     def again(self) -> None:
@@ -47,6 +46,7 @@ class Told:
     def _say(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         with suppress(OSError):  # it has ended, which is told otherwise
             socket.send_fds(self._answers, [message], descriptors)
+        self._answers.close()
 
 
 def run_beside(command: list[str], work: Callable[[Told], None]) -> int:

@@ -23,7 +23,7 @@ from .services import NAMESPACE, SESSIONS
 from .session_start import new_session
 from .sessions import inspected
 from .status_text import Status
-from .watch import ServiceLost, SessionGone, StatusChanged, Watch
+from .watch import NetworkChanged, ServiceLost, SessionGone, Watch
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -173,7 +173,8 @@ class _Keeper:
             await self._set_up_by(network.set, device, wanted)
             names.set(wanted["name_servers"], wanted["domains"])
         except OSError as error:
-            raise CommandError(f"the network of the command cannot be set: {error.strerror}") from error
+            text = f"the network of the command cannot be set: {error.strerror}"
+            raise CommandError(text, CommandExit.OTHER) from error
         left_out = set(wanted["name_servers"]) - set(usable(wanted["name_servers"]))
         if left_out:
             self._warn(
@@ -184,10 +185,10 @@ class _Keeper:
 
     async def _until_command_ends(self, watch: Watch, path: str, network: InnerNetwork, names: HiddenNames) -> None:
         """Follow the session, and leave it when the command ends."""
-        ended = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().add_reader(self._told.command, lambda: ended.done() or ended.set_result(None))
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._told.command, ended.set)
         following = asyncio.create_task(self._follow_session(watch, path, network, names))
-        await ended
+        await ended.wait()
         asyncio.get_running_loop().remove_reader(self._told.command)
         following.cancel()
         await asyncio.wait([following])
@@ -198,7 +199,7 @@ class _Keeper:
         try:
             while True:
                 match await watch.next(path):
-                    case StatusChanged(_, Status(minor=StatusMinor.CONN_CONNECTED)):
+                    case NetworkChanged():
                         await self._follow(path, network, names)
                     case SessionGone() | ServiceLost():
                         self._warn("The VPN session has ended: the command has no network any more")

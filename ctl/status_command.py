@@ -9,7 +9,7 @@ import click
 from .exits import CommandError, CommandExit
 from .lock_view import lock_text, read_lock
 from .run import on_bus, print_json, put
-from .services import SESSIONS, STATUS
+from .services import NAMESPACE, SESSIONS, STATUS
 from .sessions import find_named, inspected, path_or_name, readable_properties
 from .status_view import brief_text, full_text, status_json
 
@@ -40,6 +40,9 @@ def status(name: str | None, as_json: bool) -> None:
       connected (true or false),
       connected_since, last_handshake (seconds since 1970), tls, cipher,
       bytes_in, bytes_out (on the wire),
+      commands (ids of processes, one for each command that has the VPN as
+        its only network: then mtu, addresses, name_servers and domains are
+        those in its network namespace, and nothing is on this machine),
       mtu, addresses, gateways (the server's end of the tunnel),
       routes: destination, way (tunnel; past, by a gateway of the machine;
         several; unreachable; throw), metric, table,
@@ -82,7 +85,10 @@ async def _read(bus: "Bus", name: str | None) -> list[dict[str, Any]]:
 
 
 async def _one(bus: "Bus", path: str) -> dict[str, Any]:
-    properties, inspection, in_force = await asyncio.gather(
-        readable_properties(bus, path), inspected(bus, path), inspected(bus, path, STATUS)
+    properties, inspection, in_force, namespace = await asyncio.gather(
+        readable_properties(bus, path),
+        inspected(bus, path),
+        inspected(bus, path, STATUS),
+        inspected(bus, path, NAMESPACE),
     )
-    return status_json(path, properties, inspection, in_force)
+    return status_json(path, properties, inspection, in_force, namespace)

@@ -13,10 +13,14 @@ Shown = Mapping[str, Any]
 _WAYS = {"tunnel": "", "past": "past the tunnel", "several": "several ways", "throw": "as if it were not in the table"}
 _WIDTH = 15  # of the labels
 _MAIN_TABLE = 254
+NOTHING: Shown = {}
 
 
-def status_json(path: str, properties: Shown, inspection: Shown, in_force: Shown) -> dict[str, Any]:
+def status_json(
+    path: str, properties: Shown, inspection: Shown, in_force: Shown, namespace: Shown = NOTHING
+) -> dict[str, Any]:
     """A session as JSON, with the members that `ovpnctl status --help` lists."""
+    in_force = {**in_force, **_inside(namespace)}
     status = status_of(properties)
     statistics = properties.get("statistics", {})
     cause, text, hint = inspection.get("last_error", ("", "", ""))
@@ -26,6 +30,7 @@ def status_json(path: str, properties: Shown, inspection: Shown, in_force: Shown
         **{name: in_force.get(name) or None for name in ("connected_since", "last_handshake", "tls", "cipher")},
         "bytes_in": statistics.get("BYTES_IN", 0),
         "bytes_out": statistics.get("BYTES_OUT", 0),
+        "commands": _list(namespace, "holders"),
         "mtu": in_force.get("mtu") or None,
         **{name: _list(in_force, name) for name in ("addresses", "gateways")},
         "routes": _rows(in_force, "routes", ("destination", "way", "metric", "table")),
@@ -38,6 +43,17 @@ def status_json(path: str, properties: Shown, inspection: Shown, in_force: Shown
         "last_error": {"cause": cause, "text": text, "hint": hint} if text else None,
         "unknown": _list(in_force, "unknown"),
     }
+
+
+def _inside(namespace: Shown) -> dict[str, Any]:
+    """What is set in the network namespace that its device is in, by the names of what is in force."""
+    network = {name: variant.value for name, variant in namespace.get("network", {}).items()}
+    if not network:
+        return {}
+    addresses = [f"{local}/{prefix}" for local, prefix, _ in network["addresses"]]
+    servers = network["name_servers"]
+    domains = [".", *network["domains"]] if servers else []
+    return {"mtu": network["mtu"], "addresses": addresses, "name_servers": servers, "domains": domains}
 
 
 def _list(properties: Shown, name: str) -> list[str] | None:
@@ -57,6 +73,8 @@ def brief_text(shown: Shown) -> str:
     if shown["connected"]:
         lines.append(f"{_server(shown)}; {', '.join(shown['addresses'] or ()) or 'no address'}")
         lines.append(f"default route: {_default_route(shown)}; DNS: {_names(shown)}")
+    if shown["commands"]:
+        lines.append(_owners_namespace(shown))
     lines += [f"not in force: {one}" for one in _lacking(shown)]
     if shown["last_error"]:
         lines += [f"last error: {sanitize(shown['last_error']['text'])}"]
@@ -89,6 +107,8 @@ def _parts(shown: Shown) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Traffic", [f"{size(shown['bytes_in'])} in, {size(shown['bytes_out'])} out"]
     if shown["device"]:
         yield "Device", [f"{shown['device']}, MTU {shown['mtu']}" if shown["mtu"] else shown["device"]]
+    if shown["commands"]:
+        yield "Namespace", [_owners_namespace(shown)]
     if shown["connected"]:
         yield "Addresses", shown["addresses"] or ["none"]
         yield "Gateway", shown["gateways"] or ()
@@ -99,6 +119,12 @@ def _parts(shown: Shown) -> Iterator[tuple[str, Iterable[str]]]:
     yield "Not in force", _lacking(shown)
     yield "Notices", _notices(shown)
     yield "Not known", shown["unknown"] or ()
+
+
+def _owners_namespace(shown: Shown) -> str:
+    count = len(shown["commands"])
+    commands = f"{count} command{'s' if count > 1 else ''}"
+    return f"in a network namespace of user {shown['owner']}, for {commands}: nothing else goes through it"
 
 
 def _state(shown: Shown) -> str:
@@ -127,6 +153,8 @@ def _server(shown: Shown) -> str:
 
 
 def _default_route(shown: Shown) -> str:
+    if shown["commands"]:
+        return "of its network namespace only"
     if shown["default_route"] is None:
         return "not known"
     if any(one["what"] == "default route" for one in shown["not_in_force"] or ()):

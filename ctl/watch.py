@@ -38,6 +38,13 @@ class LogLine:
 
 
 @dataclass(frozen=True)
+class NetworkChanged:
+    """What is to be set in the network namespace that a session's device is in may differ."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class SessionGone:
     """A session has left the bus."""
 
@@ -61,7 +68,7 @@ class Interrupted:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Event = StatusChanged | LogLine | SessionGone | ServiceLost | Interrupted
+Event = StatusChanged | LogLine | NetworkChanged | SessionGone | ServiceLost | Interrupted
 
 
 class Watch:
@@ -97,7 +104,7 @@ class Watch:
         """The next event that concerns the session at `path`."""
         while True:
             match await self._events.get():
-                case StatusChanged() | LogLine() | SessionGone() as event if event.path != path:
+                case StatusChanged() | LogLine() | NetworkChanged() | SessionGone() as event if event.path != path:
                     pass
                 case ServiceLost() as event if event.owner and event.owner != self._bus.owner.get(SESSIONS.name):
                     pass  # it left before the call: the one that answered has replaced it
@@ -146,6 +153,8 @@ class Watch:
                 self._events.put_nowait(StatusChanged(str(message.path), Status(major, minor, text)))
             case services.FORWARDED, "Log", [int(group), int(category), str(text)]:
                 self._events.put_nowait(LogLine(str(message.path), group, category, text))
+            case services.NAMESPACE, "NetworkChanged", []:
+                self._events.put_nowait(NetworkChanged(str(message.path)))
             case SESSIONS.name, "SessionManagerEvent", [str(path), SessionEvent.DESTROYED, _]:
                 self._events.put_nowait(SessionGone(path))
 

@@ -49,7 +49,7 @@ def keep_over_exec(capability: int) -> None:
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
-def end_with_parent(number: int) -> None:
+def signal_at_parents_end(number: int) -> None:
     """Have the kernel send this process a signal when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, number)
 

@@ -40,8 +40,9 @@ _INTRODUCTION = """\
 <!-- Generated from the interface tables; do not edit. -->
 # D-Bus interface
 
-The interface of OpenVPN 3 Linux, which existing front-ends use, and four of our own: `….inspect` and `….status` on
-sessions, `….failures` on those that have failed, `….settings` for what only this session manager knows of profiles.
+The interface of OpenVPN 3 Linux, which existing front-ends use, and five of our own: `….inspect`, `….status` and
+`….namespace` on sessions, `….failures` on those that have failed, `….settings` for what only this session manager knows
+of profiles.
 Types are
 D-Bus signatures.  *Who* is who may call or read; everybody else gets `Access denied`.  Members marked **not yet** are
 declared, and answered with `org.freedesktop.DBus.Error.NotSupported`.

@@ -4,7 +4,8 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-from ..policy.configuration.table import DIRECTORY, KEYS, Option, Section
+from ..policy.configuration.option import Option, Section
+from ..policy.configuration.table import DIRECTORY, KEYS
 
 _WIDTH = 100
 _HEAD = f"""\

@@ -15,8 +15,8 @@ import click
 
 from ..ctl import exits
 from ..ctl.__main__ import cli
+from ..policy.configuration.option import Option, Section
 from ..policy.configuration.table import DIRECTORY as CONFIGURATION
-from ..policy.configuration.table import Option, Section
 from ..policy.exit_status import ExitStatus
 from ..supervisor.start.options import PROGRAM, make_parser
 from ..supervisor.version import VERSION

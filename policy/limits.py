@@ -81,6 +81,8 @@ MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGr
 MAX_FAILURES_PER_USER = 10
 MAX_FAILURE_USERS = 100  # users of whom failures are remembered; beyond: the one is forgotten whose last is the oldest
 MAX_FAILURES_SHOWN = 100  # failures that a user gets to see, root those of all; beyond: the oldest are left out
+MAX_TOLD_ANEW = 64  # messages of a worker that is taken over; beyond: it is killed, its session fails
+MAX_DOSSIER = 256 * 1024  # what is kept of a session for the next instance; beyond: it is not taken over
 MAX_FAILURE_FILE = 64 * 1024  # a file with one user's failures; beyond: it counts as damaged
 MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
 # user ids of sessions, a range that systemd's table leaves unassigned; beyond: NewTunnel is refused
@@ -223,6 +225,13 @@ WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker kee
 GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine, until it is gone; beyond: it is killed
 GOODBYE_GRACE = 2.0  # what the supervisor adds to that for the worker; beyond: it is killed
 CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its process is gone; beyond: it is killed
+# a supervisor connected to a worker whose own is gone, until it has said hello, and read what it is told; beyond: the
+# worker waits for another one
+TAKEOVER_DEADLINE = 5.0
+# all sessions of an instance that is gone, until they are taken over; beyond: those that are not yet are ended
+ADOPTION_DEADLINE = 20.0
+# a worker without a supervisor, until it looks whether its engine is connected; beyond: if it is not, it ends
+ORPHAN_LOOK = 3600.0
 FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
@@ -252,6 +261,7 @@ MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
 BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
+SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails

@@ -21,6 +21,10 @@ FIRST_PRIORITY, PRIORITIES = 5299, 23
 FIRST_TABLE, TABLES = 5300, 2 * MAX_REDIRECTING + 2
 
 
+# A bit in the marks of packets that answer who connected from outside: Tailscale has 0xff0000, Kubernetes 0xc000,
+# container networks 0x2000, NetBird 0x1bd00; wg-quick compares with the whole of 0xca6c.
+MARK = 0x10000000
+
 # What becomes of redirected traffic while the session is not connected, by a profile and by the administrator.
 ProfileWhileNotConnected = Literal["default", "open", "closed"]
 WhileNotConnected = Literal["open", "closed", "always-open", "always-closed"]

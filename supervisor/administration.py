@@ -5,8 +5,8 @@ import os
 import signal
 
 from ..kernel.signals import open_signalfd, take_signals
+from ..policy.configuration.option import Option
 from ..policy.configuration.options import Options, differing
-from ..policy.configuration.table import Option
 from ..policy.rights import REFUSE, Right
 from .errors import SystemFailure
 from .idle import IdleTimer

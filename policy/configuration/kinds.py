@@ -79,6 +79,16 @@ def _whole(numbers: range) -> Callable[[str], int]:
     return read
 
 
+def _bit(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = 0
+    if not 0 < mark < 2**32 or mark.bit_count() != 1:
+        raise ValueError(f"{text[:64]!r} is not a mark with one bit of 32, as 0x10000000")
+    return mark
+
+
 def _uids(text: str) -> range:
     first, _, last = text.partition("-")
     try:
@@ -144,6 +154,7 @@ PATH = Kind("text", lambda text: Path(text).absolute(), place=True)
 MINUTES = Kind("number", lambda text: _number(text, lowest=0) * 60)
 SECONDS = Kind("number", lambda text: _number(text, lowest=1))
 GRACE = Kind("number", lambda text: _number(text, lowest=0))
+BIT = Kind("number", _bit)
 UIDS = Kind("text", _uids)
 LAYERS = Kind("list", lambda names: layers.parse(",".join(names)))
 DEVICE_NAMES = Kind("list", lambda patterns: device_names.parse(",".join(patterns)))

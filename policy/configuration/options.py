@@ -12,7 +12,8 @@ from ..quotas import Quotas
 from ..redirect import WhileNotConnected
 from ..rights import Right, Rule
 from ..sandbox.layers import Layer
-from .table import OPTIONS, Option
+from .option import Option
+from .table import OPTIONS
 
 Who = tuple[str, ...]
 
@@ -50,6 +51,7 @@ class Options(msgspec.Struct, frozen=True):
     dns_backend: BackEnd
     redirect_rules: int  # the first priority
     redirect_tables: int  # the first one
+    redirect_mark: int  # one bit
     while_not_connected: WhileNotConnected
     kill_switch_allow: tuple[str, ...]  # networks
     log_level: int
@@ -62,6 +64,7 @@ class Options(msgspec.Struct, frozen=True):
     state_dir: Path
     runtime_dir: Path
     unlock: bool  # nothing else
+    clean_up: bool  # the same
     sources: dict[str, str] = {}  # by name of the option: where it was chosen; for those that were
 
     @property

@@ -1,10 +1,7 @@
 """Every option of the service, a row each: made into its command line, its configuration files and their manual."""
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Any, get_args
-
-import msgspec
+from typing import get_args
 
 from .. import device_names
 from ..dbus_numbers import DEFAULT_LOG_LEVEL, MAX_LOG_LEVEL
@@ -23,55 +20,16 @@ from ..limits import (
     SESSION_UIDS,
     STOPPED_GRACE,
 )
-from ..redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES, WhileNotConnected
+from ..redirect import FIRST_PRIORITY, FIRST_TABLE, MARK, PRIORITIES, TABLES, WhileNotConnected
 from ..rights import DEFAULTS, Right
 from ..sandbox.layers import AVAILABLE
 from . import kinds
-from .kinds import Kind
+from .option import Option, Section
 
 _MAIN_PRIORITY = 32766  # of the rule for the machine's main routing table
 _LAST_NAMED_TABLE = 255  # the local one
 _MIB = 2**20
 DIRECTORY = "/etc/openvpn3-sessionmgr"
-
-
-class Section(StrEnum):
-    """Headings; the value says what stands below it."""
-
-    WHO = "Who may do what"
-    QUOTAS = "How much there may be"
-    SESSIONS = "Sessions"
-    NETWORK = "The network"
-    LOG = "The log"
-    SERVICE = "The service itself"
-
-
-class Option(msgspec.Struct, frozen=True):
-    """One option, which files call a key by the same name."""
-
-    name: str
-    section: Section
-    kind: Kind
-    doc: str  # with {default} where that stands, if not at the end
-    default: str | None = None  # as the command line would have it; None: see `unset`
-    unset: Any = None  # the value where there is no default
-    metavar: str = ""
-    field: str = ""  # of Options; by default the name
-    live: bool = False  # a change is taken while the service runs, for what is asked for from then on
-    in_files: bool = True
-    example: str = ""  # of a key without a default, as TOML has it
-
-    @property
-    def attribute(self) -> str:
-        """The field of Options."""
-        return self.field or self.name.replace("-", "_")
-
-    @property
-    def text(self) -> str:
-        """What it is for, with its default."""
-        if "{default}" in self.doc:
-            return self.doc.replace("{default}", str(self.default))
-        return self.doc if self.default is None or "the default" in self.doc else f"{self.doc} (default {self.default})"
 
 
 def _right(right: Right, doc: str) -> Option:
@@ -253,6 +211,15 @@ OPTIONS: Sequence[Option] = (
         metavar="TABLE",
     ),
     Option(
+        "redirect-mark",
+        Section.NETWORK,
+        kinds.BIT,
+        "mark answers to who connected from outside, so that they do not go through a tunnel, by this one bit of "
+        "packets' and connections' marks, which no other program uses",
+        f"{MARK:#x}",
+        metavar="MARK",
+    ),
+    Option(
         "while-not-connected",
         Section.NETWORK,
         kinds.choice(*get_args(WhileNotConnected)),
@@ -343,6 +310,15 @@ OPTIONS: Sequence[Option] = (
         "directory for other profiles and for clean-up after a crash; on a tmpfs",
         "/run/openvpn3-sessionmgr",
         metavar="DIR",
+    ),
+    Option(
+        "clean-up",
+        Section.SERVICE,
+        kinds.FLAG,
+        "as root, and while the service does not run, end the sessions that an instance which was killed has "
+        "left, remove what it has set, and do nothing else",
+        unset=False,
+        in_files=False,
     ),
     Option(
         "unlock",

@@ -113,7 +113,7 @@ _PR_QUERIES = (
     39,  # PR_GET_NO_NEW_PRIVS
     66,  # PR_GET_MDWE
 )
-_PR_SET_NAME, _PR_SET_VMA = 15, 0x53564D41
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_VMA = 1, 15, 0x53564D41
 _PR_CONFINING = (
     1,  # PR_SET_PDEATHSIG
     4,  # PR_SET_DUMPABLE
@@ -220,6 +220,7 @@ WORKER = Table((
     *_ANY_PROCESS,
     Row("ftruncate", "the engine's hosts file, which is held open"),
     Row("wait4 waitid pidfd_send_signal", "its engine"),
+    Row("accept4", "the next supervisor, when its own is gone"),
     *_each("prctl", "read-back of what confines it", 0, _PR_QUERIES),
 ))  # fmt: skip
 
@@ -237,6 +238,7 @@ RESOLVER = Table((
     Row("dup dup2 dup3 socketpair eventfd2 timerfd_create timerfd_settime", "modules of the name service"),
     *_each("ioctl", "Python asks each file that it reads whether it is a terminal", 1, (_TCGETS,)),
     *_each("prctl", "modules of the name service", 0, (*_PR_QUERIES, _PR_SET_NAME)),
+    *_each("prctl", "one that is stopped goes on when its keeper ends", 0, (_PR_SET_PDEATHSIG,)),
 ))  # fmt: skip
 
 
@@ -281,7 +283,7 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
         Row("pidfd_open", "a handle of each worker and engine, for whoever ends it"),
         Row("signalfd4", "a worker learns that its engine is stopped"),
         Row("mkdir mkdirat", "a cgroup for each session"),
-        Row("listen accept4", "the engine's management connection"),
+        Row("listen accept4", "the engine's management connection, and the next supervisor's"),
         Row("chmod fchmod fchmodat close_range", "the files of a worker, and its descriptors"),
     )  # fmt: skip
     outside = tuple(

@@ -4,7 +4,7 @@ To be used in the network's thread.  What takes many requests to the kernel is a
 that other sessions get their turns.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -13,19 +13,21 @@ from ...policy.network import NetworkSettings, check
 from ...policy.redirect import WhileNotConnected
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import in_force, machine
+from . import dumps, in_force, machine
+from .answers import Answers
 from .claims import Claims, Conflict
 from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .guards import AddressGuards
 from .in_force import InForce
-from .journal import DeviceJournal, Entry, RulesEntry
+from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
-from .prefixes import Host
+from .prefixes import LINK_LOCAL, Host
 from .redirecting import Redirecting
 from .redirections import Terms
-from .routes import Device, Routes
+from .reverse_paths import ReversePaths
+from .routes import Device, DumpedRoute, Routes
 
 
 class Addressing:
@@ -63,8 +65,15 @@ class Addressing:
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
         self._guards = AddressGuards(firewall, log)
+        self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
-            journal, log, terms, self.indices, public_networks=public_networks, ipv6_settings=ipv6_settings
+            journal,
+            log,
+            terms,
+            self.indices,
+            Answers(firewall, log, terms.mark, self._reverse_paths),
+            public_networks=public_networks,
+            ipv6_settings=ipv6_settings,
         )
 
     def __contains__(self, name: object) -> bool:
@@ -88,6 +97,37 @@ class Addressing:
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
         self._devices[entry.name] = Device(entry, owner)
+        self._redirecting.devices_changed()
+
+    def take_over(self, entry: Entry, owner: int, past: Iterable[DumpedRoute]) -> None:
+        """Take charge of a device that an earlier instance has made, with what is set on it.
+
+        `past` are routes past tunnels that may be its session's.  Raises SystemFailure.
+        """
+        device = Device(entry, owner, change=object())
+        with dumps.questions() as link:
+            for _, address, _ in dumps.addresses(link, entry.index):
+                if not address.is_link_local:
+                    device.addresses.add(Host.of(address))
+            for route in dumps.routes(link, device=entry.index):
+                if route.kind == dumps.UNICAST and route.destination != LINK_LOCAL:
+                    device.found.add((route.destination, route.metric, None))
+        self._routes.found_past.update(past)
+        self._devices[entry.name] = device
+
+    def take_over_rules(self, entry: RulesEntry) -> bool:
+        """Take charge of an earlier instance's default routes, if they are made as this one makes them."""
+        return self._redirecting.take_over(entry)
+
+    def take_over_marked(self, entry: MarkedEntry) -> None:
+        """Take charge of what an earlier instance has set for answers."""
+        self._reverse_paths.take_over(entry)
+
+    def inherited(self) -> None:
+        """What was taken over has been asked for again, as far as it is wanted.  Raises SystemFailure."""
+        for device in self._devices.values():
+            self._routes.remove_unknown(device)
+        self._redirecting.inherited()
 
     def take(self, name: str) -> Entry | None:
         """Clear a device and forget it; None if there is no such device."""
@@ -97,6 +137,7 @@ class Addressing:
         self._clear(device)
         del self._devices[name]
         self._claims.release(name)
+        self._redirecting.devices_changed()
         self._look_at_pending()
         return device.entry
 
@@ -112,6 +153,7 @@ class Addressing:
             successor = replace(device.entry, index=index)
             self._note(device.entry, successor)
             device.entry = successor
+            self._redirecting.devices_changed()
 
     def look(self, name: str, found: InForce) -> Generator[None, None, None]:
         """Have the kernel say what is set on a device, row by row; nothing if there is no such device."""
@@ -179,6 +221,7 @@ class Addressing:
         # With the last address of a family the kernel drops all its routes, and with any those from it.
         disturbed = {address.version for address in gone}
         granted = set(self._claims.routes(name))
+        self._routes.recognize(device, granted)
         stale = [
             route
             for route in device.routes
@@ -295,6 +338,10 @@ class Addressing:
         """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""
         self._redirecting.undo(entry)
 
+    def undo_marked(self, entry: MarkedEntry) -> None:
+        """A device of the machine that an earlier instance has changed is as it was."""
+        self._reverse_paths.undo(entry)
+
     def _clear(self, device: Device, keep: bool = False) -> None:
         if not keep:
             self._redirecting.rest(device.entry.session)
@@ -312,6 +359,7 @@ class Addressing:
         device.changing = False
         device.addresses.clear()
         device.routes.clear()
+        device.found.clear()
 
     def _look_at_pending(self) -> None:
         if self._claims.pending or self._redirecting.waiting:

@@ -6,7 +6,7 @@ sessions.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
@@ -27,7 +27,7 @@ from .firewall import Firewall
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
 from .kill_switch import KillSwitch
-from .leftovers import clear_leftovers
+from .leftovers import NOBODY, clear_leftovers
 from .link_events import LinkEvents
 from .lock import MachineLock
 from .lock_rules import Terms as LockTerms
@@ -45,6 +45,7 @@ class Network:
     """The devices of all sessions, and the firewall between sessions and this machine's services."""
 
     protected = range(0)  # user ids that may not connect to them
+    taken_over: frozenset[str] = frozenset()  # devices that an earlier instance has made
 
     def __init__(
         self,
@@ -207,22 +208,48 @@ class Network:
         if entry:
             await self._remove(entry)
 
-    async def recover(self) -> list[str]:
-        """Remove what an earlier instance left behind; the names of the devices.  To be called first."""
+    async def recover(self, owners: Mapping[str, int] = NOBODY, exempt: Collection[int] = ()) -> list[str]:
+        """Remove what an earlier instance left behind; the names of the devices.  To be called first.
+
+        The devices of sessions that go on are those of `owners`, with the user id of each session's owner: those that
+        are there (`taken_over`) are spared, with all that is set, until `inherited` is called.  `exempt` are user ids
+        as for `exempt`.
+        """
         async with limited("removing devices of an earlier instance", NETWORK_DEADLINE):
-            left = await self._executor.run(clear_leftovers, self._journal, self._netlink, self._addressing, self._log)
+            if owners:
+                self._loop = asyncio.get_running_loop()
+                self._exempt.update(exempt)
+                await self._executor.run(self._firewall.hold)
+                await self._executor.run(self._firewall.exempt, frozenset(self._exempt))
+            left = await self._executor.run(
+                clear_leftovers, self._journal, self._netlink, self._addressing, self._log, owners
+            )
         await self._remove_all(left)
+        if owners:
+            self._events.start()
+            self._routing.start()
+        self.taken_over = frozenset(entry.name for entry in self._addressing.entries)
         return [entry.name for entry in left]
 
-    async def close(self) -> None:
-        """Remove devices that were held up to now, and end; the devices of sessions stay."""
+    async def inherited(self) -> None:
+        """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""
+        async with limited("going on with what an earlier instance has set", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.inherited)
+            await self._executor.run(self._firewall.release)
+
+    async def close(self, *, leave: bool = False) -> None:
+        """Remove devices that were held up to now, and end; the devices of sessions stay.
+
+        With `leave`, sessions go on without this process, and the firewall stays.
+        """
         self._events.stop()
         self._routing.stop()
         self.roaming.stop()
         await self.kill_switch.close()
         await self._remove_all(list(self._lingering.values()))
         async with limited("closing the network", NETWORK_DEADLINE):
-            await self._executor.run(self._firewall.remove)
+            if not leave:
+                await self._executor.run(self._firewall.remove)
             await self._executor.run(self._netlink.close)
             # A device that was given up while it was made is discarded after that, and removed after that again.
             await self._executor.run(_nothing)

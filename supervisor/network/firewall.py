@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ..errors import SystemFailure
-from . import answer_rules
+from . import answer_rules, nfnetlink
 from . import nf_tables as nft
-from .answer_rules import Answers
+from .answer_rules import Marking
 from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"
@@ -38,7 +38,7 @@ class Rules(msgspec.Struct, frozen=True):
     uids: range = range(0)  # user ids that may not connect to this machine
     exempt: frozenset[int] = frozenset()  # those of them that may
     guards: Mapping[Host, Guard] = {}
-    answers: Answers | None = None
+    answers: Marking | None = None
 
     @property
     def needed(self) -> bool:
@@ -50,6 +50,20 @@ class Firewall:
 
     def __init__(self) -> None:
         self._rules = Rules()
+        self._held = False  # the rules of an earlier instance stay as they are
+
+    def hold(self) -> None:
+        """Leave what an earlier instance has set in place, until `release`: nobody gets through meanwhile."""
+        self._held = True
+
+    def release(self) -> None:
+        """Have the rules be those that were asked for since `hold`."""
+        if self._held:
+            self._held = False
+            if self._rules.needed:
+                nfnetlink.send(_replace(TABLE, self._rules))
+            else:
+                self.remove_left()
 
     def protect(self, uids: range) -> None:
         """Reject what processes of `uids` send to this machine."""
@@ -68,7 +82,7 @@ class Firewall:
         come = _elements(nft.add_elements, TABLE, dict(now - before))
         self._change(msgspec.structs.replace(self._rules, guards=dict(addresses)), [*gone, *come])
 
-    def answer(self, answers: Answers | None) -> None:
+    def answer(self, answers: Marking | None) -> None:
         """Mark answers like this, in place of how it was done before; None: mark none."""
         before = self._rules.answers
         if answers == before:
@@ -83,13 +97,13 @@ class Firewall:
 
     def remove_left(self) -> None:
         """Remove what an earlier instance left behind, before anything else is done."""
-        nft.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
+        nfnetlink.send([nft.new_table(TABLE), nft.delete_table(TABLE)])
 
     def _change(self, rules: Rules, messages: list[bytes]) -> None:
         """Make the rules these, by these messages if they can be."""
-        if self._rules.needed and rules.needed:
+        if self._rules.needed and rules.needed and not self._held:
             try:
-                nft.send(messages)
+                nfnetlink.send(messages)
             except SystemFailure:
                 pass  # somebody has removed our table: it is made anew
             else:
@@ -102,8 +116,10 @@ class Firewall:
         self._set(Rules())
 
     def _set(self, rules: Rules) -> None:
-        if rules.needed:
-            nft.send(_replace(TABLE, rules))
+        if self._held:
+            pass
+        elif rules.needed:
+            nfnetlink.send(_replace(TABLE, rules))
         elif self._rules.needed:
             self.remove_left()
         self._rules = rules
@@ -113,7 +129,7 @@ def probe(uids: range) -> None:
     """Find out whether the kernel accepts the rules, without an effect.  Raises SystemFailure."""
     name = f"{TABLE}-{os.getpid()}"
     guards = {Host(version, 1): Guard((), _LOOPBACK_INDEX) for version in _FAMILY}
-    nft.send([*_replace(name, Rules(uids, frozenset(), guards)), nft.delete_table(name)])
+    nfnetlink.send([*_replace(name, Rules(uids, frozenset(), guards)), nft.delete_table(name)])
 
 
 def _replace(table: str, rules: Rules) -> list[bytes]:

@@ -8,6 +8,7 @@ Routes past the tunnel outlive it: the record has the ways they go, and the kern
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -35,7 +36,14 @@ class RulesEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str
 
 
-Noted = Entry | RulesEntry
+class MarkedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device of the machine looks at marks (reverse_paths.py)."""
+
+    marked: int  # its index
+    namespace: str
+
+
+Noted = Entry | RulesEntry | MarkedEntry
 
 
 def current_namespace() -> str:
@@ -96,6 +104,7 @@ class DeviceJournal:
 
 
 def _decode(record: bytes) -> Noted:
-    if record.startswith(b'{"numbers"'):
-        return msgspec.json.decode(record, type=RulesEntry)
+    for prefix, kind in ((b'{"numbers"', RulesEntry), (b'{"marked"', MarkedEntry)):
+        if record.startswith(prefix):
+            return cast(Noted, msgspec.json.decode(record, type=kind))
     return msgspec.json.decode(record, type=Entry)

@@ -8,8 +8,7 @@ from msgspec.structs import replace
 
 from ..dns.choice import leads_to_resolved
 from ..errors import SystemFailure
-from . import lock_rules, sockets
-from . import nf_tables as nft
+from . import lock_rules, nfnetlink, sockets
 from .lock_rules import Hold, Terms
 
 _RESOLVED = "systemd-resolve"  # its account
@@ -42,9 +41,9 @@ class MachineLock:
             self._close(tuple(holds))
 
     def hold(self, hold: Hold, superseded: Callable[[Hold], bool]) -> None:
-        """Lock the machine for one more; those that this one supersedes no longer want it."""
+        """Lock the machine for one more, which ends a pass; those that this one supersedes no longer want it."""
         stay = (one for one in self.holds if one.session != hold.session and not superseded(one))
-        self._rewrite((*stay, hold))
+        self._rewrite((*stay, hold), end_pass=True)
 
     def end(self, ends: Callable[[Hold], bool]) -> tuple[Hold, ...]:
         """These no longer want the lock, which ends with the last; which they are."""
@@ -59,7 +58,7 @@ class MachineLock:
 
     def give_pass(self, seconds: float) -> None:
         """Let everything through for so long."""
-        nft.send(lock_rules.give_pass(seconds))
+        nfnetlink.send(lock_rules.give_pass(seconds))
         self.pass_until = time.monotonic() + seconds
 
     def let_through(self, networks: tuple[str, ...]) -> None:
@@ -75,7 +74,7 @@ class MachineLock:
             return
         wanted = frozenset(self._wanted_devices())
         if wanted != self._devices:
-            nft.send(lock_rules.change_devices(wanted - self._devices, self._devices - wanted))
+            nfnetlink.send(lock_rules.change_devices(wanted - self._devices, self._devices - wanted))
             self._devices = wanted
 
     def let_resolved_ask(self) -> None:
@@ -85,7 +84,7 @@ class MachineLock:
                 uid = pwd.getpwnam(_RESOLVED).pw_uid
             except KeyError:
                 return
-            nft.send(lock_rules.let_ask(uid))
+            nfnetlink.send(lock_rules.let_ask(uid))
 
     def removed(self, alone: bool) -> bool:
         """Somebody may have removed our table; whether that is so.
@@ -100,32 +99,34 @@ class MachineLock:
             self._close(self.holds)
         return True
 
-    def _rewrite(self, holds: tuple[Hold, ...]) -> None:
+    def _rewrite(self, holds: tuple[Hold, ...], *, end_pass: bool = False) -> None:
+        lasts = 0.0 if end_pass else self.pass_until
         if self.holds:
             try:
-                nft.send(lock_rules.rewritten(holds))
+                nfnetlink.send([*lock_rules.rewritten(holds), *(lock_rules.end_pass() if end_pass else ())])
             except SystemFailure:
                 pass  # somebody has removed our table: it is made anew
             else:
-                self.holds = holds
+                self.holds, self.pass_until = holds, lasts
                 return
+        self.pass_until = lasts
         self._close(holds)
 
     def _close(self, holds: tuple[Hold, ...]) -> None:
         """Close first, then see who speaks with whom, then let answers through: nobody begins to speak in between."""
         before = self.holds
         devices = frozenset(self._wanted_devices())
-        nft.send(lock_rules.closed(self._terms, holds, devices, self.pass_left))
+        nfnetlink.send(lock_rules.closed(self._terms, holds, devices, self.pass_left))
         self.holds = holds
         self._devices = devices
         try:
-            nft.send(lock_rules.answering(sockets.look()))
+            nfnetlink.send(lock_rules.answering(sockets.look()))
         except SystemFailure:
             if not before:
                 self._open()
             raise
 
     def _open(self) -> None:
-        nft.send(lock_rules.opened())
+        nfnetlink.send(lock_rules.opened())
         self.holds = ()
         self.pass_until = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import SystemFailure
 from . import nf_tables as nft
+from . import nfnetlink
 from .lock_rules import TABLE
 
 _NETLINK_NETFILTER = 12
@@ -65,7 +66,7 @@ class LockEvents:
                 self._read(data)
 
     def _read(self, data: bytes) -> None:
-        for kind, attributes in nft.messages_in(data):
+        for kind, attributes in nfnetlink.messages_in(data):
             if kind == nft.DELETE_TABLE:
                 self._gone.add(attributes.get(1, b"").rstrip(b"\0").decode(errors="replace"))
             elif kind == nft.NEW_GENERATION:  # which ends a transaction

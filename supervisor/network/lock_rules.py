@@ -4,6 +4,7 @@ The table outlives the service, and is all that there is of the kill switch: who
 that do nothing, in the chain "holders".
 """
 
+import errno
 import socket
 import struct
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,12 @@ from ipaddress import ip_network
 import msgspec
 
 from ...policy.limits import MAX_LOCK_PROFILE, RESOLVE_DEADLINE
+from ..errors import SystemFailure
 from . import nf_tables as nft
+from . import nfnetlink
 from .sockets import Sockets
 
+_NO_NF_TABLES = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL)
 TABLE = "openvpn3-sessionmgr-lock"
 LOOPBACK = 1  # index of lo in every network namespace
 _OUTPUT, _FORWARD, _HOLDERS = "output", "forward", "holders"
@@ -130,7 +134,12 @@ def change_devices(come: Iterable[int] = (), gone: Iterable[int] = ()) -> list[b
 def give_pass(seconds: float) -> list[bytes]:
     """Let everything through for so long, in place of the pass before."""
     everything = [bytes([number]) for number, *_ in _VERSIONS.values()]
-    return [nft.empty_set(TABLE, _PASS), *nft.add_elements(TABLE, _PASS, everything, seconds=seconds)]
+    return [*end_pass(), *nft.add_elements(TABLE, _PASS, everything, seconds=seconds)]
+
+
+def end_pass() -> list[bytes]:
+    """Everything is blocked again that was before."""
+    return [nft.empty_set(TABLE, _PASS)]
 
 
 def let_ask(uid: int) -> list[bytes]:
@@ -145,12 +154,17 @@ def opened() -> list[bytes]:
 
 def unlock() -> None:
     """End the lock, whoever wants it.  Raises SystemFailure."""
-    nft.send(opened())
+    nfnetlink.send(opened())
 
 
 def holds_in_force() -> list[Hold] | None:
     """Who wants the lock that the kernel has; None if it has none.  Raises SystemFailure."""
-    found = nft.comments(TABLE, _HOLDERS)
+    try:
+        found = nft.comments(TABLE, _HOLDERS)
+    except SystemFailure as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_NF_TABLES:
+            return None
+        raise
     if not found:
         return None
     holds = []

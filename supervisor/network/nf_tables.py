@@ -1,49 +1,40 @@
-"""Messages to nf_tables: tables, chains, rules, sets.
+"""Messages to nf_tables: tables, chains, rules, sets; formats and numbers from linux/netfilter/nf_tables.h."""
 
-Written by hand, since pyroute2's releases differ in how they speak to nf_tables; formats and numbers from
-linux/netfilter/nfnetlink.h and nf_tables.h.  What is sent together takes effect as a whole or not at all.
-"""
-
-import errno
-import os
-import socket
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import Sequence
 
-from ...policy.limits import KERNEL_DEADLINE
 from ..errors import SystemFailure
+from .nfnetlink import SUBSYSTEM, listed, split
+from .nfnetlink import attribute as _attribute
+from .nfnetlink import message as _message
+from .nfnetlink import nest as _nest
+from .nfnetlink import number as _number
+from .nfnetlink import text as _text
+from .nfnetlink import value as _value
 
 PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT = 0, 1, 2, 3  # hooks
-MANGLE = -150  # a priority: after the kernel has found a packet's connection, before addresses are translated
+# Priorities: after the kernel has found a packet's connection, and then when its destination has been translated.
+MANGLE, TRANSLATED = -150, -99
 META_MARK, META_IIF, META_OIF, META_SKUID, META_NFPROTO, META_L4PROTO = 3, 4, 5, 10, 15, 16
 CT_STATE, CT_DIRECTION, CT_STATUS, CT_MARK = 0, 1, 2, 3
-# A state, a direction, a bit of the status (linux/netfilter/nf_conntrack_common.h).
-NEW, REPLY, DESTINATION_CHANGED = 1 << 3, 1, 1 << 5
+# A state, directions, a bit of the status (linux/netfilter/nf_conntrack_common.h).
+NEW, ORIGINAL, REPLY, DESTINATION_CHANGED = 1 << 3, 0, 1, 1 << 5
 FIRST_REGISTER = 8  # of 16 of four bytes each
 
 _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
 
-_NETLINK_NETFILTER = 12
-_SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
-_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE, DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE, _NEW_SET, _DELETE_SET = (
-    _SUBSYSTEM << 8 | number for number in (0, 2, 3, 5, 6, 7, 8, 9, 11)
+    SUBSYSTEM << 8 | number for number in (0, 2, 3, 5, 6, 7, 8, 9, 11)
 )
-_NEW_ELEMENTS, _GET_ELEMENTS, _DELETE_ELEMENTS, NEW_GENERATION = (_SUBSYSTEM << 8 | one for one in (12, 13, 14, 15))
-_REQUEST, _ACK, _DUMP, _CREATE, _APPEND = 0x1, 0x4, 0x300, 0x400, 0x800
-_ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
-_NFPROTO_INET = 1
-_NESTED = 0x8000
+_NEW_ELEMENTS, _GET_ELEMENTS, _DELETE_ELEMENTS, NEW_GENERATION = (SUBSYSTEM << 8 | one for one in (12, 13, 14, 15))
+_CREATE, _APPEND = 0x400, 0x800  # flags of messages
 _VERDICT = 0  # the register of verdicts
 _JUMP = 2**32 - 3  # NFT_JUMP
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _INVERTED = 1
+_OUTPUT_DEVICE, _BY_DESTINATION = 1, 1 << 1  # NFT_FIB_RESULT_OIF, NFTA_FIB_F_DADDR
 _WITH_TIMEOUT = 0x10  # NFT_SET_TIMEOUT
 _COMMENT = 0  # the kind of user data that nft(8) shows
-
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
-_GENERIC = struct.Struct("!BBH")  # nfgenmsg
 
 
 def new_table(name: str) -> bytes:
@@ -161,6 +152,11 @@ def _payload(header: int, offset: int, size: int, register: int) -> bytes:
     return _expression("payload", b"".join(map(_number, (1, 2, 3, 4), (register, header, offset, size))))
 
 
+def load_way_out() -> bytes:
+    """The index of the device by which the kernel would send a packet on; 0: by none, or it is for this machine."""
+    return _expression("fib", b"".join(map(_number, (1, 2, 3), (FIRST_REGISTER, _OUTPUT_DEVICE, _BY_DESTINATION))))
+
+
 def equals(value: bytes) -> bytes:
     return _compare(0, value)
 
@@ -232,7 +228,7 @@ def _verdict(number: int) -> bytes:
 def comments(table: str, chain: str) -> list[str]:
     """The comments of a chain's rules; none if there is no such chain.  Raises SystemFailure."""
     found = []
-    for rule in _listed(_GET_RULE, _text(1, table) + _text(2, chain)):
+    for rule in listed(_GET_RULE, _text(1, table) + _text(2, chain)):
         if rule.get(1) != table.encode() + b"\0" or rule.get(2) != chain.encode() + b"\0":
             continue
         data = rule.get(7, b"")
@@ -248,7 +244,7 @@ def time_left(table: str, name: str) -> float:
     """
     longest = 0
     try:
-        for found in _listed(_GET_ELEMENTS, _text(1, table) + _text(2, name)):
+        for found in listed(_GET_ELEMENTS, _text(1, table) + _text(2, name)):
             for _, element in split(found.get(3, b"")):
                 if left := dict(split(element)).get(5):
                     longest = max(longest, int.from_bytes(left))
@@ -259,50 +255,6 @@ def time_left(table: str, name: str) -> float:
     return longest / 1000
 
 
-def split(attributes: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes of a message, or of one of its attributes: kind and content."""
-    while len(attributes) >= 4:
-        size, kind = struct.unpack_from("=HH", attributes)
-        if size < 4:
-            return
-        yield kind & ~_NESTED, attributes[4:size]
-        attributes = attributes[size + -size % 4 :]
-
-
-def messages_in(data: bytes) -> Iterator[tuple[int, dict[int, bytes]]]:
-    """The messages of a datagram of nf_tables: kind and attributes."""
-    while len(data) >= _HEADER.size:
-        size, kind, *_ = _HEADER.unpack_from(data)
-        if size < _HEADER.size:
-            return
-        yield kind, dict(split(data[_HEADER.size + _GENERIC.size : size]))
-        data = data[size + -size % 4 :]
-
-
-# --- netlink ---
-
-
-def _attribute(kind: int, content: bytes) -> bytes:
-    size = 4 + len(content)
-    return struct.pack("=HH", size, kind) + content + b"\0" * (-size % 4)
-
-
-def _nest(kind: int, content: bytes) -> bytes:
-    return _attribute(kind | _NESTED, content)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("!I", value))
-
-
-def _text(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
-
-
-def _value(content: bytes) -> bytes:
-    return _attribute(1, content)
-
-
 def _expression(name: str, content: bytes) -> bytes:
     return _text(1, name) + _nest(2, content)
 
@@ -310,79 +262,3 @@ def _expression(name: str, content: bytes) -> bytes:
 DROP, ACCEPT = _verdict(0), _verdict(1)
 REJECT = _expression("reject", _number(1, 2) + _attribute(2, b"\x01"))  # connect(2) then gives ECONNREFUSED
 PROHIBIT = _expression("reject", _number(1, 2) + _attribute(2, b"\x03"))  # and here EHOSTUNREACH
-
-
-def _message(kind: int, flags: int, attributes: bytes) -> bytes:
-    """A message without its sequence number, which `send` gives it."""
-    body = _GENERIC.pack(_NFPROTO_INET, 0, 0) + attributes
-    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 0, 0) + body
-
-
-def send(messages: list[bytes]) -> None:
-    """Send one batch and wait for the answer.  Raises SystemFailure."""
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as link:
-            link.settimeout(KERNEL_DEADLINE)
-            link.bind((0, 0))
-            last = len(messages)
-            edge = _GENERIC.pack(socket.AF_UNSPEC, 0, _SUBSYSTEM)
-            begin, end = (
-                _HEADER.pack(_HEADER.size + len(edge), kind, _REQUEST, 0, 0) + edge
-                for kind in (_BATCH_BEGIN, _BATCH_END)
-            )
-            numbered = [
-                _numbered(message, number, _ACK if number == last else 0)
-                for message, number in zip([begin, *messages, end], count())
-            ]
-            batch = b"".join(numbered)
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(batch))
-            link.send(batch)
-            _await(link, last)
-    except OSError as error:
-        raise SystemFailure(f"nf_tables: {error.strerror or error}") from error
-
-
-def _listed(kind: int, attributes: bytes) -> list[dict[int, bytes]]:
-    """All objects of a kind.  Raises SystemFailure, with its cause."""
-    found: list[dict[int, bytes]] = []
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as link:
-            link.settimeout(KERNEL_DEADLINE)
-            link.bind((0, 0))
-            link.send(_message(kind, _DUMP, attributes))
-            while True:
-                data = link.recv(65536)
-                if len(data) >= _HEADER.size + 4:
-                    answer = _HEADER.unpack_from(data)[1]
-                    if answer in (_ERROR, _DONE):
-                        if number := -struct.unpack_from("=i", data, _HEADER.size)[0]:
-                            raise OSError(number, os.strerror(number))
-                        return found
-                for one, content in messages_in(data):
-                    if one == _DONE:
-                        return found
-                    found.append(content)
-    except OSError as error:
-        raise SystemFailure(f"nf_tables: {error.strerror or error}") from error
-
-
-def _numbered(message: bytes, number: int, flags: int) -> bytes:
-    size, kind, others, _, _ = _HEADER.unpack_from(message)
-    return _HEADER.pack(size, kind, others | flags, number, 0) + message[_HEADER.size :]
-
-
-def _await(link: socket.socket, last: int) -> None:
-    """Read until the last message is answered.  Raises OSError for the first that is refused."""
-    while True:
-        data = link.recv(65536)
-        while len(data) >= _HEADER.size:
-            size, kind, _, number, _ = _HEADER.unpack_from(data)
-            if kind == _ERROR:
-                refused = -struct.unpack_from("=i", data, _HEADER.size)[0]
-                if refused:
-                    raise OSError(refused, os.strerror(refused))
-                if number == last:
-                    return
-            if size < _HEADER.size:
-                raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
-            data = data[size + -size % 4 :]

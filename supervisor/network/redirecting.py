@@ -14,6 +14,7 @@ from ...policy.redirect import Redirect, WhileNotConnected, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import ipv6_settings, rule_requests, ways_out
+from .answers import Answers
 from .claims import Conflict
 from .journal import DeviceJournal, Entry, RulesEntry
 from .policy_routing import PolicyRouting
@@ -31,6 +32,7 @@ class Redirecting:
         log: Log,
         terms: Terms,
         devices: Callable[[], set[int]],
+        answers: Answers,
         *,
         public_networks: bool,
         ipv6_settings: int | None,
@@ -39,6 +41,7 @@ class Redirecting:
         self._log = log
         self._terms = terms
         self._devices = devices
+        self._answers = answers
         self.public_networks = public_networks  # may be changed at any time
         self._ipv6_settings = ipv6_settings
         self._holders: dict[str, Holder] = {}  # by session, whoever came first before the others
@@ -46,6 +49,8 @@ class Redirecting:
         self._routing = PolicyRouting(journal, log, terms.numbers)
         self._ways = WaysOut()
         self._changes_of_wishes = 0  # so far
+        self._places: dict[int, int] = {}  # by device, of sessions that an earlier instance had
+        self._spares = False  # what nobody wants: it may be of one that has not asked again yet
 
     @property
     def waiting(self) -> bool:
@@ -60,6 +65,35 @@ class Redirecting:
     def change(self, while_not_connected: WhileNotConnected) -> None:
         """What becomes of traffic of sessions that ask for it from now on, where they do not choose."""
         self._terms = replace(self._terms, while_not_connected=while_not_connected)
+
+    # What an earlier instance has set
+
+    def take_over(self, entry: RulesEntry) -> bool:
+        """Spare it until `inherited`, if it has the same numbers; whether that is so.  Raises SystemFailure."""
+        numbers = self._terms.numbers
+        if entry.numbers != numbers:
+            return False
+        for route in self._routing.take_over(entry):
+            if route.device and route.table - numbers.table < MAX_REDIRECTING:
+                self._places[route.device] = route.table - numbers.table
+        self._spares = True
+        return True
+
+    def stay_closed(self, entry: Entry, owner: int, redirect: Redirect) -> None:
+        """A session of an earlier instance that is not connected keeps closed what it has closed, as in `rest`."""
+        if entry.index in self._places or self._spares:
+            holder = Holder(entry, owner, redirect, self._place(entry), ruled=True)
+            holder.closed = to_close(holder, self._terms)
+            if holder.closed != Closed():
+                self._holders[entry.session] = holder
+
+    def inherited(self) -> None:
+        """Whoever wants any of it has asked for it again."""
+        self._places.clear()
+        if self._spares:
+            self._spares = False
+            self._changes_of_wishes += 1
+            self._remove()
 
     # Who gets it
 
@@ -84,11 +118,15 @@ class Redirecting:
         holder = self._holders.get(session)
         if holder is None:
             self._waiting.pop(session, None)
-            taken = {one.place for one in self._holders.values()}
-            place = next(place for place in range(MAX_REDIRECTING) if place not in taken)
-            holder = self._holders[session] = Holder(entry, owner, redirect, place)
+            holder = self._holders[session] = Holder(entry, owner, redirect, self._place(entry))
         holder.entry, holder.redirect = entry, redirect
         holder.closed |= to_close(holder, self._terms)  # what was closed before stays so until this is
+
+    def _place(self, entry: Entry) -> int:
+        """The one that the session of this device had, or a free one."""
+        had = self._places.pop(entry.index, None)
+        taken = {one.place for one in self._holders.values()} | {*self._places.values()}
+        return next(place for place in range(MAX_REDIRECTING) if place not in taken) if had is None else had
 
     def _obstacle(self, session: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
@@ -143,6 +181,7 @@ class Redirecting:
         holder.addressed, holder.up = addressed, True
         holder.closed |= to_close(holder, self._terms)
         self._ways = ways_out.look(self._devices())
+        self._answers.begin(self._devices(), self._ways.devices)
         self._changes_of_wishes += 1
         yield
         rule_requests.ignore_when_dead(holder.entry.index)
@@ -198,6 +237,7 @@ class Redirecting:
         if not self._holders:
             return
         self._ways = ways_out.look(self._devices())
+        self._answers.begin(self._devices(), self._ways.devices)
         self._changes_of_wishes += 1
         missing = self._routing.forget_missing()
         yield missing
@@ -212,11 +252,18 @@ class Redirecting:
     def undo(self, entry: RulesEntry) -> None:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""
         self._routing.undo(entry)
+        self._answers.undo()
+
+    def devices_changed(self) -> None:
+        """There are other devices of sessions."""
+        self._answers.follow(self._devices())
 
     def _remove(self) -> None:
         """Remove what is not to be."""
         for _ in self._changes(None):
             pass
+        if not self._spares and not any(holder.ruled for holder in self._holders.values()):
+            self._answers.end()
 
     def _changes(self, holder: Holder | None) -> Iterator[None]:
         """Make what is set what is to be, request by request; between two, others may change what that is.
@@ -249,8 +296,9 @@ class Redirecting:
                 holder.closed = to_close(holder, self._terms)
             yield from self._routing.additions_of_rules(self._wanted_rules())
         # Last, so that at no moment anything goes past the tunnel that did not before and will not after.
-        kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
-        yield from self._routing.removals(self._wanted_rules(), kept)
+        if not self._spares:
+            kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
+            yield from self._routing.removals(self._wanted_rules(), kept)
 
     def _is_in(self, holder: Holder) -> bool:
         """Whether it has not been released."""
@@ -258,7 +306,8 @@ class Redirecting:
 
     def _wanted_rules(self) -> list[Rule]:
         found = (4,) if self._routing.without_ipv6 else (4, 6)
-        return [rule for one in found for rule in wanted_rules(one, self._holders.values(), self._ways, self._terms)]
+        holders, mark = self._holders.values(), self._answers.mark
+        return [rule for one in found for rule in wanted_rules(one, holders, self._ways, self._terms, mark)]
 
     def _wanted_routes(self, holder: Holder) -> list[TableRoute]:
         if not self._is_in(holder):

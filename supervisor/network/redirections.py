@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from ...policy.limits import MAX_WAYS_OUT
-from ...policy.redirect import EVERYTHING, Redirect, WhileNotConnected, is_closed, versions
+from ...policy.redirect import EVERYTHING, MARK, Redirect, WhileNotConnected, is_closed, versions
 from .journal import Entry
 from .prefixes import Host, Prefix
 from .rules import Numbers, Rule, TableRoute
@@ -18,6 +18,7 @@ class Terms(msgspec.Struct, frozen=True):
     uids: range = range(0)
     numbers: Numbers = Numbers()
     while_not_connected: WhileNotConnected = "open"
+    mark: int = MARK
 
 
 class Closed(msgspec.Struct, frozen=True):
@@ -57,8 +58,8 @@ def to_close(holder: Holder, terms: Terms) -> Closed:
     return Closed(frozenset(networks | ({EVERYTHING[6]} if redirect.block_ipv6 else set())), holder.local)
 
 
-def wanted_rules(version: int, holders: Collection[Holder], ways: WaysOut, terms: Terms) -> list[Rule]:
-    """The rules of a version for these, in order."""
+def wanted_rules(version: int, holders: Collection[Holder], ways: WaysOut, terms: Terms, mark: int) -> list[Rule]:
+    """The rules of a version for these, in order; packets that answer have this mark, if it is not 0."""
     numbers, uids = terms.numbers, terms.uids
     holders = [one for one in holders if one.ruled]
     ruled = [one for one in holders if version in versions(one.redirect)]
@@ -67,7 +68,7 @@ def wanted_rules(version: int, holders: Collection[Holder], ways: WaysOut, terms
         return []
     answers = tuple(host for host in ways.addresses if host.version == version)[:MAX_WAYS_OUT]
     return [
-        *numbers.common(version, (uids[0], uids[-1]), answers),
+        *numbers.common(version, (uids[0], uids[-1]), answers, mark),
         *(numbers.of_local(version, one.place) for one in ruled if one.redirect.block_local),
         *([numbers.closed_local(version)] if any(version in one.closed.local for one in holders) else []),
         *(numbers.of_session(version, one.place) for one in ruled),

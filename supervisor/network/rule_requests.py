@@ -17,13 +17,14 @@ from .rules import Rule, TableRoute
 _SET_LINK, _NEW_ROUTE, _DELETE_ROUTE, _NEW_RULE, _DELETE_RULE = 19, 24, 25, 32, 33
 _ANEW = 0x400 | 0x200  # NLM_F_CREATE, NLM_F_EXCL: if there is none like it
 _INSTEAD = 0x400 | 0x100  # NLM_F_CREATE, NLM_F_REPLACE
-_SOURCE, _PRIORITY, _SUPPRESS_PREFIX, _TABLE, _UIDS, _PROTOCOL = 2, 6, 14, 15, 20, 21  # FRA_…
+_SOURCE, _PRIORITY, _MARK, _SUPPRESS_PREFIX, _TABLE, _MASK, _UIDS, _PROTOCOL = 2, 6, 10, 14, 15, 16, 20, 21  # FRA_…
 _TO_TABLE, _UNREACHABLE = 1, 7  # FR_ACT_…
 _DESTINATION, _DEVICE, _ROUTE_TABLE = 1, 4, 15  # RTA_…
 _KINDS = {"": dumps.UNICAST, "unreachable": dumps.UNREACHABLE, "throw": dumps.THROW}
 _KERNEL = 2  # RTPROT_KERNEL: systemd-networkd leaves such rules alone
 _LINK = 253  # RT_SCOPE_LINK: there is no gateway
-_AF_SPEC, _INET_CONF, _IGNORE_ROUTES_WITH_LINKDOWN = 26, 1, 29
+_AF_SPEC, _INET_CONF = 26, 1
+_SRC_VALID_MARK, _IGNORE_ROUTES_WITH_LINKDOWN = 24, 29  # linux/ip.h
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
@@ -75,7 +76,23 @@ def ignore_when_dead(index: int) -> None:
 
     Raises Refused.
     """
-    conf = _attribute(_INET_CONF, _number(_IGNORE_ROUTES_WITH_LINKDOWN, 1))
+    _configure(index, _IGNORE_ROUTES_WITH_LINKDOWN, 1)
+
+
+def look_at_marks(index: int, value: int) -> None:
+    """Have the kernel look at the marks of packets that a device takes when it asks for the way back, or not (0).
+
+    No effect if there is no such device.  Raises Refused.
+    """
+    try:
+        _configure(index, _SRC_VALID_MARK, value)
+    except Refused as refused:
+        if refused.errno not in GONE:
+            raise
+
+
+def _configure(index: int, setting: int, value: int) -> None:
+    conf = _attribute(_INET_CONF, _number(setting, value))
     of_families = _attribute(_AF_SPEC, _attribute(socket.AF_INET, conf))
     header = _HEADER_OF_LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
     _request(f"cannot prepare device {index} for the default route", _SET_LINK, 0, header + of_families)
@@ -125,6 +142,8 @@ def _rule(rule: Rule) -> bytes:
         parts.append(_attribute(_SOURCE, ip_address(str(rule.source)).packed))
     if rule.uids is not None:
         parts.append(_attribute(_UIDS, _UID_RANGE.pack(*rule.uids)))
+    if rule.mark:
+        parts += [_number(_MARK, rule.mark), _number(_MASK, rule.mark)]
     if rule.more_exact:
         parts.append(_number(_SUPPRESS_PREFIX, 0))
     return b"".join(parts)
@@ -135,12 +154,14 @@ def _found(version: int, body: bytes) -> Rule:
     attributes = dumps.attributes_of(body[_HEADER_OF_RULE.size :])
     source, uids = attributes.get(_SOURCE), attributes.get(_UIDS)
     host = Host.of(ip_address(source)) if source else None
+    mark = attributes.get(_MARK, bytes(4))
     return Rule(
         version=version,
         priority=_NUMBER.unpack(attributes.get(_PRIORITY, bytes(4)))[0],
         table=_NUMBER.unpack(attributes.get(_TABLE, _NUMBER.pack(table)))[0],
         source=host if host and length == Prefix.alone(host).length else None,
         uids=_UID_RANGE.unpack(uids) if uids else None,
+        mark=_NUMBER.unpack(mark)[0] if mark == attributes.get(_MASK) else 0,
         more_exact=attributes.get(_SUPPRESS_PREFIX) == bytes(4),
     )
 

@@ -23,6 +23,7 @@ class Rule(msgspec.Struct, frozen=True):
     table: int = 0  # that is looked at; 0: the destination is unreachable
     source: Host | None = None
     uids: tuple[int, int] | None = None  # first and last
+    mark: int = 0  # packets with all these bits in their mark
     more_exact: bool = False  # routes with a prefix of no length do not count
 
 
@@ -62,7 +63,7 @@ class Numbers(msgspec.Struct, frozen=True):
         """Whether a rule is one that is made with these numbers."""
         if rule.priority not in self.priorities:
             return False
-        common = rule.table in (0, MAIN_TABLE) and (rule.more_exact or rule.uids is not None)
+        common = rule.table in (0, MAIN_TABLE) and (rule.more_exact or rule.uids is not None or rule.mark != 0)
         return common or rule.table in self.tables
 
     def table_of(self, place: int) -> int:
@@ -83,13 +84,15 @@ class Numbers(msgspec.Struct, frozen=True):
         """The same for networks of the machine."""
         return self.closed_table + 1
 
-    def common(self, version: int, uids: tuple[int, int], answers: tuple[Host, ...]) -> list[Rule]:
+    def common(self, version: int, uids: tuple[int, int], answers: tuple[Host, ...], mark: int) -> list[Rule]:
         """The rules that are there as long as any session redirects this version, in order.
 
-        `uids` are those of engines, `answers` the machine's addresses whose connections stay as they are.
+        `uids` are those of engines, `answers` the machine's addresses that root answers from, `mark` that of what
+        others answer, or 0.
         """
         at = self.priority
         return [
+            *([Rule(version, at + _ANSWERS, MAIN_TABLE, mark=mark)] if mark else []),
             *(Rule(version, at + _ANSWERS, MAIN_TABLE, source=host, uids=_ROOT) for host in answers),
             Rule(version, at + _ENGINES, MAIN_TABLE, uids=uids),
             Rule(version, at + _ENGINES_ONLY, uids=uids),

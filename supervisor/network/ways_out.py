@@ -14,11 +14,12 @@ class WaysOut(msgspec.Struct, frozen=True):
     addresses: tuple[Host, ...] = ()
     networks: tuple[Prefix, ...] = ()
     gateways: tuple[Host, ...] = ()
+    devices: tuple[int, ...] = ()  # their indices
 
 
 def look(sessions: Container[int]) -> WaysOut:
     """As they are, without the devices with the indices `sessions`.  Raises SystemFailure."""
-    addresses, networks, gateways = set[Host](), set[Prefix](), set[Host]()
+    addresses, networks, gateways, devices = set[Host](), set[Prefix](), set[Host](), set[int]()
     with dumps.questions() as link:
         found: dict[int, list[tuple[Host, Prefix]]] = {}
         for index, local, network in dumps.addresses(link):
@@ -30,7 +31,8 @@ def look(sessions: Container[int]) -> WaysOut:
                     continue
                 if route.way is not None and route.way.gateway is not None:
                     gateways.add(route.way.gateway)
+                devices.add(index)
                 version = route.destination.version
                 addresses |= {host for host, _ in pairs if host.version == version}
                 networks |= {network for _, network in pairs if network.version == version}
-    return WaysOut(tuple(sorted(addresses)), tuple(sorted(networks)), tuple(sorted(gateways)))
+    return WaysOut(tuple(sorted(addresses)), tuple(sorted(networks)), tuple(sorted(gateways)), tuple(sorted(devices)))

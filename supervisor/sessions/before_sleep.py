@@ -47,7 +47,7 @@ class BeforeSleep:
                 session.happened(event, "the machine sleeps")
             else:
                 session.happened(event)
-                session.unlock()
+                session.lock.let_go(session.ended)
         while any(session.state is State.PAUSING for session in sessions):
             self._changed.clear()
             await self._changed.wait()

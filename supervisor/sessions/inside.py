@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 
 from ...policy.access import Caller
@@ -48,6 +49,7 @@ class Inside:
 
     def __init__(self, owner: InsideOwner) -> None:
         self.namespace: HandedNamespace | None = None
+        self.on_placed: Callable[[], None] = lambda: None  # the device is there, with what is to be set on it
         self.holders: dict[str, int] = {}  # connections, each with the id of a process of the user's in there
         self._owner = owner
         self._disconnects = False  # the session, when the last of them leaves

@@ -35,6 +35,7 @@ from ..services.long_work import LongWork
 from ..services.profile_settings import SettingsStore
 from ..services.profiles import Profile, Profiles
 from . import sharing
+from .adoption import Lost
 from .before_sleep import BeforeSleep
 from .context import SessionContext
 from .device_object import DeviceObjects
@@ -44,7 +45,7 @@ from .inspection import Inspection
 from .launch_spec import launch_spec
 from .lock_object import LockObject
 from .namespace_object import NamespaceObject
-from .past_failure import PastFailure
+from .past_failure import PastFailure, Reached
 from .register import Register
 from .session import Session, SessionListener
 from .session_object import SessionObject
@@ -136,6 +137,38 @@ class SessionManager(SessionListener):
                 session.happened(Event.DISCONNECT)
         for session in ending:
             await session.ended.wait()
+
+    def abandon_starting(self) -> int:
+        """End sessions that are being started, whose callers get no answer from the next instance; how many."""
+        starting = [session for session in self._register if session.state is State.STARTING]
+        for session in starting:
+            session.give_up()
+        return len(starting)
+
+    def adopted(self, session: Session) -> None:
+        """Put a session on the bus that an earlier instance has made."""
+        self._register.add(session)
+        self._export(session)
+        self.devices.follow(session)
+
+    def lost(self, lost: Lost) -> None:
+        """Remember why a session of an earlier instance could not go on."""
+        self._log.warn(f"{lost.config_name!r}: {lost.reason}", session=lost.path.rpartition("/")[2], user=lost.starter)
+        now = int(time.time())
+        self._failures.add(
+            PastFailure(
+                time=now,
+                owner=lost.owner,
+                starter=lost.starter,
+                session=lost.path,
+                profile=lost.config_name,
+                reached=Reached(lost.reached),
+                seconds=max(now - lost.created, 0),
+                status=StatusMinor.CONN_FAILED,
+                text=escape_control_characters(lost.reason)[:MAX_STATUS_TEXT],
+                cause=Cause.SERVICE_FAILED,
+            )
+        )
 
     # D-Bus methods
 
@@ -256,16 +289,19 @@ class SessionManager(SessionListener):
     # What happens to sessions
 
     def accepted(self, session: Session) -> None:
+        self._export(session)
+        session.happened(Event.ACCEPTED)
+        self._signal(session, SessionEvent.CREATED)
+
+    def _export(self, session: Session) -> None:
         network, names = self._context.network, self._context.names
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
             STATUS: SessionInForce(session, network, names),
-            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected),
+            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected, self._signals),
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
-        session.happened(Event.ACCEPTED)
-        self._signal(session, SessionEvent.CREATED)
 
     def state_changed(self, session: Session) -> None:
         self.devices.follow(session)

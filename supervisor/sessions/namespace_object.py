@@ -7,6 +7,8 @@ from dbus_fast import Variant
 
 from ...policy.access import Acl, Caller
 from ...policy.network import NetworkSettings
+from ..bus.namespace_api import NAMESPACE
+from ..bus.signals import Signals
 from ..errors import InvalidValue, RequestRefused
 from ..network.handed import HandedNamespace
 from .session import Session
@@ -17,11 +19,13 @@ _AFTERWARDS = {"": None, "keep": False, "disconnect": True}
 class NamespaceObject:
     """What clients see of it, and can do with it."""
 
-    def __init__(self, session: Session, is_connected: Callable[[str], bool]) -> None:
+    def __init__(self, session: Session, is_connected: Callable[[str], bool], signals: Signals) -> None:
         """`is_connected` tells whether a connection is on the bus."""
         self._session = session
         self._inside = session.inside
         self._is_connected = is_connected
+        self._signals = signals
+        self._inside.on_placed = self._tell_holders
 
     @property
     def acl(self) -> Acl:
@@ -56,6 +60,10 @@ class NamespaceObject:
     async def leave(self, caller: Caller) -> None:
         """Answers Leave."""
         await self._inside.leave(caller)
+
+    def _tell_holders(self) -> None:
+        for name in self._inside.holders:
+            self._signals.emit(self._session.path, NAMESPACE, "NetworkChanged", [], to=name, droppable=True)
 
 
 def _shown(settings: NetworkSettings) -> dict[str, Variant]:

@@ -1,6 +1,7 @@
 """The network of one run: its device, what is set on it, and the name servers that go with it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -35,6 +36,7 @@ class RunNetwork:
     ) -> None:
         """`session` is its name; `gone` is told of a device that has not come back from where `inside` says."""
         self.device = ""  # set before the worker has its snapshot, until it has been removed
+        self.configured = 0.0  # time.monotonic() when settings were first asked for
         self._session = session
         self._acl = acl
         self._settings = settings
@@ -63,6 +65,10 @@ class RunNetwork:
                 f"it is {self.device}"
             )
 
+    def take_over(self, device: str, configured: float) -> None:
+        """Have what an earlier instance has made; Network.recover knows of the device."""
+        self.device, self.configured = device, configured
+
     async def exempt(self, uid: int) -> None:
         """Let this user id connect to this machine; what fails is logged."""
         try:
@@ -78,6 +84,7 @@ class RunNetwork:
 
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
+        self.configured = self.configured or time.monotonic()
         if settings.redirect is not None:
             redirect = replace(
                 settings.redirect,
@@ -106,6 +113,7 @@ class RunNetwork:
             self._network.let_go(self._session)
             await self._clear_machine(keep=False)
             await self._network.away.move(self.device, self._inside.namespace)
+            self._inside.on_placed()
             return []
         warnings = await self._network.apply(self.device, settings)
         required = self._settings.dns_required

@@ -10,9 +10,10 @@ from dbus_fast import Variant
 
 from ...ipc import messages
 from ...policy.access import Acl, Caller
+from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup, shown
 from ...policy.limits import FORWARD_HEARD
-from ..errors import InvalidValue, NotReady, RequestRefused
+from ..errors import InvalidValue, NotReady, RequestRefused, SystemFailure
 from ..services.log_service import check_log_level
 from . import sharing
 from .device_object import DeviceObjects
@@ -47,6 +48,7 @@ class SessionObject:
 
     def set_public_access(self, caller: Caller, value: bool) -> None:
         self._session.acl.public = value
+        self._session.note()
 
     @property
     def status(self) -> tuple[int, int, str]:
@@ -96,6 +98,7 @@ class SessionObject:
 
     def set_restrict_log_access(self, caller: Caller, value: bool) -> None:
         self._session.audience.forwards.restricted = value
+        self._session.note()
 
     @property
     def log_forwards(self) -> list[str]:
@@ -138,7 +141,7 @@ class SessionObject:
     async def disconnect(self, caller: Caller) -> None:
         """End the session; returns when its object is removed and its network settings are undone."""
         self._request(caller, Event.DISCONNECT)
-        self._session.unlock()
+        self._session.lock.let_go(self._session.ended)
         await self._session.network_cleared()
 
     def access_grant(self, caller: Caller, uid: int) -> None:
@@ -160,6 +163,7 @@ class SessionObject:
             asyncio.get_running_loop().call_later(FORWARD_HEARD, self._say_notices, caller)
         elif not enable:
             forwards.remove(caller)
+        session.note()
 
     def _say_notices(self, receiver: Caller) -> None:
         session = self._session
@@ -194,13 +198,17 @@ class SessionObject:
         held = self._session.state in _BEFORE_CONNECT
         if held and self._session.user_input.missing:
             raise RequestRefused("Required user input not provided")
-        if held and self._session.to_be_locked:
+        if held and self._session.lock.due:
             return self._request_when_locked(caller, event)
         self._request(caller, event)
         return None
 
     async def _request_when_locked(self, caller: Caller, event: Event) -> None:
-        if await self._session.lock():
+        try:
+            await self._session.lock.hold()
+        except SystemFailure as error:
+            self._session.network_lost(f"The kill switch cannot be switched on: {error}", Cause.SERVICE_FAILED)
+        else:
             self._request(caller, event)
 
     def _request(self, caller: Caller, event: Event, text: str = "") -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...policy.configuration.files import read
+from ...policy.configuration.option import Option
 from ...policy.configuration.options import Options, Setting, combined, default
-from ...policy.configuration.table import OPTIONS, Option
+from ...policy.configuration.table import OPTIONS
 from ...policy.exit_status import ExitStatus
 from ..errors import StartError
 from ..version import API_VERSION, VERSION

@@ -20,6 +20,8 @@ _LOADER = _SHOWN / "ld-openvpn-2.7.so.2"  # a name by which worker/sandbox/templ
 PROGRAM = _PLACE / "openvpn"
 DNS_UPDOWN = _PLACE / "dns-updown"  # what it sets name servers with by itself
 
+_VERSION = "2.7"
+
 # Old style of the search path: it is to hold for the libraries' own libraries, too.
 _ARRANGE = f"""
 set -e
@@ -31,6 +33,16 @@ cp usr/sbin/openvpn usr/libexec/openvpn/dns-updown .{_PLACE}
 patchelf --set-interpreter {_LOADER} --force-rpath --set-rpath {_PLACE} .{PROGRAM}
 """
 _TREE = DebianTree("openvpn-2.7", V27.suite, ("openvpn",), _ARRANGE, V27.apt_options, "extract")
+
+
+def as_engine() -> bool:
+    """Whether this run of tests is to have it as the engine of the service."""
+    return os.environ.get("ENGINE_UNDER_TEST") == _VERSION
+
+
+def as_server() -> bool:
+    """Whether this run of tests is to have it as VPN server."""
+    return os.environ.get("SERVER_UNDER_TEST") == _VERSION
 
 
 def show() -> None:

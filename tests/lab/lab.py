@@ -30,8 +30,6 @@ from .tokens import Tokens
 ECHO_PORT = 7000
 PROXY_PORT = 3128
 SOCKS_PORT = 1080
-_ENGINE_VERSION = "ENGINE_UNDER_TEST"  # "2.7": not the version that the machine has
-_SERVER_VERSION = "SERVER_UNDER_TEST"
 _LEAVING = 6.0  # seconds that processes may take to end after the one that is responsible for them
 
 
@@ -52,6 +50,9 @@ class Lab:
             )
         self.pki = pki or Pki()
         self._left: list[str] = []
+        self.before_services: list[Callable[[], None]] = []  # what is to be done before a service is started by hand
+        self.started: list[Service] = []  # services that were
+        self.resolver: Resolved | None = None
         self._before_bus: list[Callable[[Bus], None]] = []  # what is to be done with a bus before it starts
         self._patience = patience
         self._numbers = itertools.count(1)
@@ -107,23 +108,18 @@ class Lab:
         self._parts.callback(engine27.hide)
         return str(engine27.PROGRAM)
 
-    def _openvpn_of(self, variable: str) -> str:
-        """The program that a variable of the environment names by its version, or the machine's."""
-        if version := os.environ.get(variable):
-            assert version == "2.7", f"{variable}={version}"
-            return self.openvpn27
-        return "openvpn"
-
     def _engine_options(self) -> list[str]:
-        program = self._openvpn_of(_ENGINE_VERSION)
-        return [f"--openvpn={program}"] if program.startswith("/") else []
+        return [f"--openvpn={self.openvpn27}"] if engine27.as_engine() else []
+
+    def _server_options(self) -> dict[str, str]:
+        return {"program": self.openvpn27} if engine27.as_server() else {}
 
     # --- the world behind the VPN ---
 
     def server(self, *, authority: Authority | None = None, identity: Identity | None = None, **options: Any) -> Server:
         """Start an OpenVPN server; `options` are those of `openvpn.Server`."""
         papers = (authority or self.pki.authority, identity or self.pki.server)
-        options = {"program": self._openvpn_of(_SERVER_VERSION), **options}
+        options = {**self._server_options(), **options}
         made = Server(self.server_side, self._place("server"), *papers, **options)
         self._parts.callback(made.stop)
         made.start()
@@ -132,7 +128,7 @@ class Lab:
     def auth_server(self, judge: Judge, **options: Any) -> AuthServer:
         """Start an OpenVPN server that lets in whom `judge` does; `options` are those of `openvpn.Server`."""
         papers = (self.pki.authority, self.pki.server)
-        options = {"program": self._openvpn_of(_SERVER_VERSION), **options}
+        options = {**self._server_options(), **options}
         made = AuthServer(self.server_side, self._place("server"), *papers, judge=judge, **options)
         self._parts.callback(made.stop)
         made.start()
@@ -161,7 +157,8 @@ class Lab:
         return made
 
     @functools.cached_property
-    def _echo(self) -> Process:
+    def echo_service(self) -> Process:
+        """The echo service, on each address of the server's machine, at ECHO_PORT."""
         made = self.server_side.start("echo", helper("echo.py", "serve", str(ECHO_PORT)))
         self._parts.callback(made.stop)
         made.wait_line("^ready$")
@@ -174,7 +171,7 @@ class Lab:
 
         LabError when nothing does.
         """
-        assert self._echo
+        assert self.echo_service
         done = subprocess.run(
             self.client_side.command(helper("echo.py", "send", protocol, address, str(ECHO_PORT)), user),
             input=data,
@@ -219,6 +216,7 @@ class Lab:
         """
         made = Resolved(self.client_side, self._place("resolved"), **options)
         self._parts.enter_context(made)
+        self.resolver = made
         self._before_bus.append(made.join)
         made.environment = self.bus.environment()
         if on_bus:
@@ -315,7 +313,10 @@ class Lab:
         """Start the service; it owns its names when this returns (at once with `wait=False`)."""
         options = (*self._engine_options(), *options)
         argv = service_command(self.service_directory, *options, idle_exit=idle_exit, log_level=log_level)
+        for prepare in self.before_services:
+            prepare()
         made = Service(self.client_side, self.bus, argv, self.watcher)
+        self.started.append(made)
         self._parts.callback(self._end, made)
         if wait:
             made.wait_ready()

@@ -23,7 +23,7 @@ PUSHES = (
 def test_settings(world: World, version: str) -> None:
     resolved = world.lab.resolved()
     engine = world.lab.openvpn27
-    world.server(*PUSHES, **({"program": engine} if version == "2.7" else {}))
+    world.server(*PUSHES, program=engine if version == "2.7" else "openvpn")
     world.start(f"--openvpn={engine}")
     session = world.session("auth-user-pass")
     answer(session, username="alice", password="open sesame")

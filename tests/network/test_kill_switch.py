@@ -260,8 +260,11 @@ def test_two_sessions(world: World) -> None:
     world.start("--kill-switch", "any")
     hers = begin(world, user="alice")
     his = begin(world, user="bob", number=1)
-    for session in (hers, his):
-        session.connect()
+    hers.connect()
+    unlock(hers.user, 600)
+    assert world.way(NEIGHBOUR) == CABLE
+    his.connect()  # which ends the pass that was hers to give
+    assert world.way(NEIGHBOUR) == ""
     with pytest.raises(BusError, match="locked by bob too"):
         unlock(hers.user, 10)
     hers.call("Disconnect")

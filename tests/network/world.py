@@ -15,6 +15,7 @@ from ..lab.openvpn import PORT, TUNNEL_ADDRESS6
 from ..lab.processes import DEADLINE, LabError
 from ..lab.service import Service
 from ..support.sessions import UserSession, begin
+from ..support.traces import Traces
 
 CABLE2 = "cable2"
 GATEWAY2, CLIENT2 = "198.19.1.1", "198.19.1.2"
@@ -29,8 +30,10 @@ TUNNEL6 = f"{TUNNEL_ADDRESS6.rsplit('::', 1)[0]}::/64"
 class World:
     """The lab, with all that; `service` is started by `start`."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, look: bool = True) -> None:
+        """With `look`, the machine has to be as before in the end."""
         self.lab = lab
+        self._look = look
         self.service: Service
         self._client, self._others = lab.client_side, lab.server_side
         self._numbers = itertools.count(1)
@@ -51,12 +54,12 @@ class World:
         lines.append(f"address add {NEIGHBOUR}/32 dev {CABLE}")
         ip("-n", self._others.name, "-batch", "-", batch="\n".join(lines) + "\n")
         self.default_by(CABLE)
-        self._before = self.routing()
+        self._traces = Traces(self.lab)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            if kind is None:
+            if kind is None and self._look:
                 self.check_unchanged()
         finally:
             self._cables.close()
@@ -70,6 +73,12 @@ class World:
         gateways = (SERVER_ADDRESS, SERVER_ADDRESS6) if cable == CABLE else (GATEWAY2, GATEWAY2_6)
         ip("-n", self._client.name, "route", "replace", "default", "via", gateways[0])
         ip("-n", self._client.name, "-6", "route", "replace", "default", "via", gateways[1])
+
+    def forward(self) -> None:
+        """The client's machine forwards packets of others from now on, which changes how it routes."""
+        for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            self._client.run(["sh", "-c", f"echo 1 > /proc/sys/net/{name}"])
+        self._traces = Traces(self.lab)
 
     def cable_up(self) -> None:
         """The first cable has its link and addresses again."""
@@ -86,27 +95,36 @@ class World:
         for version in ("-4", "-6"):
             ip("-n", self._client.name, version, "route", "del", "default")
 
-    def routing(self) -> str:
-        """All that the client's kernel routes by."""
-        shown = [ip("-n", self._client.name, "-o", "link"), ip("-n", self._client.name, "-o", "address")]
-        for version in ("-4", "-6"):
-            shown += [ip("-n", self._client.name, version, *what.split()) for what in ("rule", "route show table all")]
-        # Not in which order devices came up, how long router advertisements are good for, and whether a link has been
-        # seen to be up yet.
-        return "\n".join(
-            sorted(line.split(" valid_lft")[0] for one in shown for line in one.splitlines() if "fe80" not in line)
-        )
+    @contextlib.contextmanager
+    def changes(self) -> Iterator[Callable[[], bytes]]:
+        """A function that gives what has changed of what the kernel routes by, one thing at a time; b"" for nothing."""
+        with self._client.entered():
+            events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        with events:
+            # Addresses, routes and rules, of both versions (RTMGRP_…, rtnetlink(7)).
+            events.bind((0, 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18))
+
+            def received() -> bytes:
+                try:
+                    while b"\xfe\x80" in (event := events.recv(65536)):
+                        pass  # the kernel's own addresses, which it goes on with for a while
+                    return event
+                except BlockingIOError:
+                    return b""
+
+            yield received
 
     def check_unchanged(self) -> None:
-        """Wait until it routes as it did in the beginning; a device goes after the answer to Disconnect."""
-        until = time.monotonic() + DEADLINE
-        while (now := self.routing()) != self._before and time.monotonic() < until:
-            pass
-        assert now.splitlines() == self._before.splitlines()
+        """End the service, and wait until this machine is as it was in the beginning."""
+        self._traces.check()
 
-    def server(self, *pushes: str, number: int = 0, **options: Any) -> Any:
-        """A VPN server at one of SERVERS, with a network of its own."""
-        more = [f"local {SERVERS[number]}", "explicit-exit-notify 1", *options.pop("more", ())]
+    def routing(self) -> str:
+        """Links, addresses, routes and rules of this machine, as ip(8) has them."""
+        return "\n".join(line for lines in self._traces.kernel().values() for line in lines)
+
+    def server(self, *pushes: str, number: int = 0, address: str = "", **options: Any) -> Any:
+        """A VPN server at one of SERVERS, or another address of its machine, with a network of its own."""
+        more = [f"local {address or SERVERS[number]}", "explicit-exit-notify 1", *options.pop("more", ())]
         if options.get("protocol", "udp") != "udp":
             more.remove("explicit-exit-notify 1")
         return self.lab.server(
@@ -121,6 +139,10 @@ class World:
         """A session of a VPN of one of SERVERS, not connected yet; `more` are lines of its profile."""
         remotes = options.pop("remotes", [f"{SERVERS[number]} {PORT}"])
         return begin(self.lab, f"profile {next(self._numbers)}", user, remotes=remotes, more=more, **options)
+
+    def profile(self, *more: str) -> str:
+        """A profile of the VPN of the first of SERVERS."""
+        return self.lab.profile(remotes=[f"{SERVERS[0]} {PORT}"], more=more)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Callable[[bytes], str]]:

@@ -7,7 +7,6 @@ comes from one seed, which is printed.
     siege       the course of a run: put up, warm up, attack in rounds, come to rest, judge
     field       what is put up: servers, accounts, texts of profiles
     alice       her session, her calls, the flow of datagrams through her tunnel
-    flow        the program that sends and counts these
     census      what is there of the service: processes, memory, descriptors, files, network
     leaving     how attackers' things are taken away, and whether users then have all their quota again
     attacker    the program of one attacker

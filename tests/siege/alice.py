@@ -1,20 +1,17 @@
 """Alice, who is not to notice anything: her session, her calls, the flow through her tunnel."""
 
 import contextlib
-import json
 import os
 import select
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
 from dbus_fast import Message, MessageType
 
 from ...policy.dbus_numbers import StatusMajor, StatusMinor
 from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
-from ..lab.processes import Process
+from ..lab.flows import Flow, counted
+from ..lab.processes import Process, helper
 from ..lab.surroundings import ALICE, Account
 from ..support.silent_client import BUS, BUS_PATH
 from .field import ALICES_SERVER, ASIDE, ECHO_PORT, Field
@@ -29,21 +26,6 @@ _BETWEEN = 0.2  # seconds from a reply to the next call
 
 class Noticed(Exception):
     """Alice has noticed something."""
-
-
-class Flow(msgspec.Struct):
-    """What has become of a flow's datagrams (flow.py)."""
-
-    sent: int = 0
-    lost: int = 0
-    twice: int = 0
-    late: int = 0
-    longest: float = 0.0
-    refused: int = 0
-
-    @property
-    def missing(self) -> int:
-        return self.lost + self.refused
 
 
 @contextlib.contextmanager
@@ -89,8 +71,7 @@ class Alice:
         self._flows = {THROUGH: self._flow(THROUGH, ALICES_SERVER), BESIDE: self._flow(BESIDE, ASIDE)}
 
     def _flow(self, name: str, address: str) -> Process:
-        program = str(Path(__file__).with_name("flow.py"))
-        argv = [sys.executable, "-I", program, address, str(ECHO_PORT), str(PER_SECOND)]
+        argv = helper("flow.py", address, str(ECHO_PORT), str(PER_SECOND))
         made = self._field.lab.client_side.start(name, argv, "alice")
         made.wait_line('"sent": [1-9]')
         return made
@@ -116,7 +97,7 @@ class Alice:
 
     def flows(self) -> dict[str, Flow]:
         """What has become of her flow, and of one that takes no tunnel."""
-        return {name: _counts(flow) for name, flow in self._flows.items()}
+        return {name: counted(flow) for name, flow in self._flows.items()}
 
     def look(self) -> None:
         """One call; raises Noticed where anything is not as it was."""
@@ -173,8 +154,3 @@ def _spread(times: list[float]) -> str:
     ordered = sorted(times)
     shown = {"median": ordered[len(ordered) // 2], "99 %": ordered[len(ordered) * 99 // 100], "longest": ordered[-1]}
     return ", ".join(f"{name} {took:.1f} ms" for name, took in shown.items())
-
-
-def _counts(flow: Process) -> Flow:
-    lines = [line for line in flow.lines[-5:] if line.startswith("{")]
-    return msgspec.convert(json.loads(lines[-1]), Flow) if lines else Flow()

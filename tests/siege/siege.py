@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ...policy.limits import BUS_SLOW
+from ..lab.flows import Flow
 from ..lab.lab import Lab
 from ..lab.processes import LabError, Process
 from ..lab.surroundings import ALICE
 from . import census, leaving
-from .alice import THROUGH, Alice, Flow, Noticed
+from .alice import THROUGH, Alice, Noticed
 from .attacker import Orders
 from .census import Census
 from .field import ATTACKERS, Field

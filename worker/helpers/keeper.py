@@ -15,6 +15,7 @@ from collections.abc import Callable
 import prctl
 
 from ...ipc.channel import Channel
+from ...kernel import process
 from ...kernel.privileges import ConfinementError
 from ...policy.exit_status import ExitStatus, describe
 
@@ -66,6 +67,7 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
     keeper, which reads nothing from anybody.
     """
     anew = False
+    _go_on_alone()
     while True:
         keeper = os.getpid()
         try:
@@ -75,6 +77,7 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
             time.sleep(_FORK_RETRY)
             continue
         if child == 0:
+            _go_on_alone()
             _serve_or_take_place(serve_requests, anew, keeper)
             prctl.set_proctitle(title)
             print(f"{title}: the keeper has ended, and is replaced", file=sys.stderr, flush=True)
@@ -90,6 +93,7 @@ def run_apart(body: Callable[[], None], stopped_grace: float) -> None:
     """Run `body` in a process forked for it, and wait for its end; stopped ones as above.  Raises ApartFailed."""
     child = os.fork()
     if child == 0:
+        _go_on_alone()
         end_with(body)
     if status := _wait_for_end(child, stopped_grace):
         raise ApartFailed(describe(status))
@@ -98,6 +102,11 @@ def run_apart(body: Callable[[], None], stopped_grace: float) -> None:
 def end_with(body: Callable[[], None]) -> None:
     """Run `body` and end this process with a status that says how it went; never return into the caller's frames."""
     os._exit(_status_of(body))
+
+
+def _go_on_alone() -> None:
+    """When its parent ends, nobody is left to see that this process is stopped: have it go on."""
+    process.signal_at_parents_end(signal.SIGCONT)
 
 
 def _serve_or_take_place(serve_requests: Callable[[bool, Keeper], None], anew: bool, keeper: int) -> None:

@@ -157,7 +157,7 @@ def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Mount
 def confine_engine(confinement: Confinement) -> None:
     """What comes on top for the engine, in the process that is about to execute it.  Raises OSError."""
     if Layer.PID not in confinement.layers:
-        process.end_with_parent(signal.SIGKILL)
+        process.signal_at_parents_end(signal.SIGKILL)
     if Layer.SCOPE in confinement.layers:
         landlock.keep_signals_inside()
     filters = confinement.filters

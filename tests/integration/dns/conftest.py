@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from openvpn3_sessionmgr.tests.lab.lab import Lab
 from openvpn3_sessionmgr.tests.lab.private_etc import PrivateEtc
 from openvpn3_sessionmgr.tests.lab.surroundings import RESOLV_CONF, SHARED
+from openvpn3_sessionmgr.tests.support.traces import Traces
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +24,14 @@ def private_etc(tmp_path: Path) -> Iterator[PrivateEtc]:
     """An /etc in which files may be replaced; to be asked for before the lab."""
     with PrivateEtc(SHARED / f"etc-{tmp_path.name}") as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the end the machine's network is as before, and name servers but where the test changes them itself."""
+    for earlier in {"private_etc"} & set(request.fixturenames):
+        request.getfixturevalue(earlier)
+    lab: Lab = request.getfixturevalue("lab")
+    traces = Traces(lab)
+    yield
+    traces.check(names=request.node.get_closest_marker("changes_names") is None)

@@ -20,6 +20,8 @@ from ...lab.service import Service
 from ...lab.surroundings import SHARED
 from ...support.sessions import CONNECTED, UserSession, begin, until
 
+pytestmark = pytest.mark.changes_names
+
 LAN, TUNNEL = "192.0.2.80", "203.0.113.80"
 WWW = "www.example"
 BEFORE = f"# the administrator's\nnameserver {SERVER_ADDRESS}\nsearch lan.example\n"

@@ -13,7 +13,7 @@ import pytest
 
 from ....policy.network import Address, PolicyViolation, Route
 from ....supervisor.errors import SystemFailure
-from ....supervisor.network import firewall, nf_tables
+from ....supervisor.network import firewall, nf_tables, nfnetlink
 from ....supervisor.network.device_info import counters
 from ....supervisor.network.serial_executor import SerialExecutor, limited
 from ...support.isolated import (
@@ -261,7 +261,7 @@ async def test_others_cannot_send_to_the_address_of_a_session(tmp_path: Path) ->
         assert {uid: reaches(address, uid) for uid in (0, OWNER, OWNER + 1)} == {0: True, OWNER: True, OWNER + 1: False}
     assert reaches("127.0.0.1", OWNER + 1)
     # Somebody flushes the firewall: with the next address all rules are there again.
-    nf_tables.send([nf_tables.delete_table(firewall.TABLE)])
+    nfnetlink.send([nf_tables.delete_table(firewall.TABLE)])
     assert reaches(taken.local, OWNER + 1)
     await net.apply(device, settings(taken, taken6, V4))
     assert not any(reaches(address, OWNER + 1) for address in (taken.local, taken6.local, V4.local))
@@ -280,7 +280,7 @@ async def test_without_nf_tables_public_addresses_are_left_out(tmp_path: Path) -
     def missing(messages: list[bytes]) -> None:
         raise SystemFailure("nf_tables: Protocol not supported")
 
-    nf_tables.send = missing
+    nfnetlink.send = missing
     [warning] = await net.apply(device, settings(V4, V6))
     assert warning.startswith("address 2001:db8::2 is left out: it is public, and other users")
     assert addresses(device) == {"198.18.0.2/32"}

@@ -12,6 +12,7 @@ from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import PORT, TUNNEL_ADDRESS
+from ...lab.processes import pids, until_gone
 from ...lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
 from ...support.service_life import (
     connected,
@@ -47,6 +48,13 @@ def resolvers() -> tuple[int, int]:
     found = processes(RESOLVER)
     [serving] = [pid for pid in found if parent(pid) in found]
     return parent(serving), serving
+
+
+def kill_both(first: int, second: int) -> None:
+    """Kill a keeper and its serving process, neither of which is to have the time for doing something about it."""
+    os.kill(first, signal.SIGSTOP)
+    os.kill(second, signal.SIGKILL)
+    kill_and_wait(first, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -119,11 +127,7 @@ def test_a_keeper_dies_while_a_name_is_looked_up(lab: Lab, service: Service) -> 
 def test_without_both_live_sessions_go_on(lab: Lab, service: Service) -> None:
     alice, [live] = connected(lab)
     profile = alice.import_profile("second", lab.profile())
-    [serving] = processes(SERVING)
-    os.kill(serving, signal.SIGSTOP)  # so that it cannot take the other's place before it is killed, too
-    kill_and_wait(keeper(), signal.SIGKILL)
-    said = line_after(service.process, "spawner", lambda: kill_and_wait(serving, signal.SIGKILL))
-    assert "CRITICAL" in said
+    said = line_after(service.process, "CRITICAL", lambda: kill_both(keeper(), processes(SERVING)[0]))
     assert "The spawner and its keeper have ended" in said
     with pytest.raises(BusError, match="The spawner has ended; restart the service"):
         alice.new_tunnel(profile)
@@ -254,16 +258,21 @@ def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
 
 def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> None:
     alice = lab.connection("alice")
-    first, second = resolvers()
-    os.kill(second, signal.SIGSTOP)
-    for pid in (first, second):
-        kill_and_wait(pid, signal.SIGKILL)
+    kill_both(*resolvers())
     named = alice.new_tunnel(alice.import_profile("named", lab.profile(remotes=[f"vpn.example {PORT}"])))
     alice.session(named, "Connect")
     service.process.wait_line("the resolver has ended; restart the service")
     _, [path] = connected(lab, user="bob")
     assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
     assert path
+
+
+def test_stopped_helpers_end_with_a_service_that_is_killed(lab: Lab, service: Service) -> None:
+    stopped = {keeper(), *processes(SERVING), *resolvers()}
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    service.process.signal(signal.SIGKILL)
+    assert not until_gone(lambda: stopped & pids(), PATIENCE)
 
 
 def test_signals_of_a_terminal_are_for_the_service_alone(lab: Lab, service: Service) -> None:
