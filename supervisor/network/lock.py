@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from ..dns.choice import leads_to_resolved
 from ..errors import SystemFailure
 from . import lock_rules, nfnetlink, sockets
@@ -58,6 +60,13 @@ class MachineLock:
         nfnetlink.send(lock_rules.give_pass(seconds))
         self.pass_until = time.monotonic() + seconds
         return True
+
+    def let_through(self, networks: tuple[str, ...]) -> None:
+        """Let these networks through from now on, in place of those before."""
+        if networks != self._terms.networks:
+            self._terms = replace(self._terms, networks=networks)
+            if self.holds:
+                self._close(self.holds)
 
     def follow_devices(self) -> None:
         """There are other devices than before."""

@@ -15,6 +15,7 @@ from ..lab.connection import SESSIONS, SESSIONS_PATH, BusError
 from ..lab.network import CABLE, ip
 from ..lab.openvpn import PORT
 from ..lab.service import SERVICE_PROGRAM, Service, service_command
+from ..support.administration import chosen, reloaded
 from ..support.authentication import AUTH_FAILED, answer
 from ..support.lock import LOCK, TABLE, is_locked, owned_table, remove_tables, rules_of, unlock
 from ..support.sessions import CONNECTED, FAILED, UserSession, kill, processes_of_sessions, until, wait_gone
@@ -348,6 +349,22 @@ def test_networks_of_the_administrator(world: World) -> None:
     assert ways(world) == {FAR: "", FAR6: CABLE, NEIGHBOUR: CABLE}
     [notice] = [one for one in session.user.get(session.path, "notices", f"{SESSIONS}.inspect") if "kill switch" in one]
     assert notice.startswith("the kill switch blocks IPv4 and IPv6, but for the tunnel's networks")
+    disconnect(world, session)
+
+
+def test_these_networks_change_while_it_is_on(world: World) -> None:
+    """What was spoken before stays; a file without them takes them away again."""
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    session.connect()
+    assert ways(world) == TUNNEL
+    chosen(world.lab, f'kill-switch-allow = ["{NEIGHBOUR}/32"]')
+    assert reloaded(world.service).endswith("; what has changed: kill-switch-allow")
+    assert ways(world) == {**TUNNEL, NEIGHBOUR: CABLE}
+    chosen(world.lab, "")
+    reloaded(world.service)
+    assert ways(world) == TUNNEL
     disconnect(world, session)
 
 
