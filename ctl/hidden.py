@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 from ..kernel import mounts
 
@@ -33,9 +34,9 @@ class HiddenNames:
         for directory in _DIRECTORIES:
             if Path(directory).is_dir():
                 mounts.mount("tmpfs", directory, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0755,size=64k")
-        for socket in _sockets(os.environ.get(_BUS_ADDRESS, "")):
-            if Path(socket).exists():
-                mounts.mount("/dev/null", socket, flags=mounts.MS_BIND)
+        for path in sockets(os.environ.get(_BUS_ADDRESS, "")):
+            if Path(path).exists():
+                mounts.mount("/dev/null", path, flags=mounts.MS_BIND)
         place = tempfile.mkdtemp(prefix="ovpnctl-")
         try:
             mounts.mount("tmpfs", place, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0755,size=64k")
@@ -73,9 +74,9 @@ def nsswitch(text: str) -> str:
     return "\n".join([*kept, "hosts: files dns", "networks: files", ""])
 
 
-def _sockets(address: str) -> list[str]:
+def sockets(address: str) -> list[str]:
     """The paths of sockets in the address of a bus (D-Bus Specification, "Server Addresses")."""
-    return re.findall(r"unix:(?:[^;]*,)?path=([^,;]+)", address)
+    return [unquote(path) for path in re.findall(r"unix:(?:[^;]*,)?path=([^,;]+)", address)]
 
 
 def _put(file: Path, shown_as: Path, text: str) -> int:

@@ -23,8 +23,8 @@ CGROUP_FD = 6  # the directory of the cgroup that sessions get theirs in, or /de
 NAMES_FD = 7  # the name setter's
 
 # The one request a spawner reads: "start one" with this user id and these PKCS#11 providers, one bit each.  Fixed size
-# and layout, since code execution in the spawner is root: there is nothing here to parse.  It carries one descriptor,
-# the worker's end of its channel.
+# and layout, since code execution in the spawner is root: there is nothing here to parse.  It carries the worker's end
+# of its channel, and if there is one, the socket at which the worker waits for another supervisor.
 _SPAWN = struct.Struct("=4sIII")
 _SPAWNED = struct.Struct("=4sIi")
 _MAGIC = b"spw1"

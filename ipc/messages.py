@@ -1,7 +1,8 @@
 """Every message between the supervisor and a worker, declared once; the base class is the direction.
 
-The first frames each way are a hello and a snapshot, so that first start and taking over a running worker are one
-path.  Which message may be sent in which state is the receiver's business: supervisor/sessions/permits.py and
+The first frames each way are a hello and a snapshot.  A worker that is taken over by another supervisor says hello, is
+told hello, then says again what still holds of all it has told the one before, and ends with its snapshot.  Which
+message may be sent in which state is the receiver's business: supervisor/sessions/permits.py and
 worker/session/requests.py.  A message that carries a file descriptor says so.
 """
 
@@ -14,9 +15,10 @@ from ..policy.profile.pkcs11 import ListedProvider
 from ..policy.reports import About
 from ..policy.sandbox.layers import Layer
 
-# A change of MAJOR makes old and new unable to talk; MINOR counts additions.
-MAJOR = 1
-MINOR = 4
+# A change of MAJOR makes old and new unable to talk; MINOR counts additions: a supervisor takes over workers of its own
+# MINOR and of earlier ones, and sends these nothing that was added since.
+MAJOR = 2
+MINOR = 0
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -28,7 +30,7 @@ class ToSupervisor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
 
 class SupervisorHello(ToWorker, frozen=True):
-    """First frame to a worker: the protocol the supervisor speaks."""
+    """First frame to a worker, and the first of each supervisor that takes it over: the protocol it speaks."""
 
     major: int
     minor: int
@@ -44,6 +46,7 @@ class SupervisorSnapshot(ToWorker, frozen=True):
     overrides: tuple[tuple[str, bool | str], ...]  # of the profile: name and value
     providers: tuple[ListedProvider, ...]  # of PKCS#11, all that there are
     dns_required: bool  # a setting of the profile: the session fails without its name servers
+    keep_profile: bool  # another supervisor may ask for it: another worker is to have it, if this one dies
 
 
 class Connect(ToWorker, frozen=True):
@@ -121,16 +124,21 @@ class Ping(ToWorker, frozen=True):
 
 
 class WorkerHello(ToSupervisor, frozen=True):
-    """First frame of a worker: the protocol it speaks."""
+    """First frame of a worker to each supervisor: the protocol it speaks."""
 
     major: int
     minor: int
 
 
 class WorkerSnapshot(ToSupervisor, frozen=True):
-    """Second frame of a worker: how far its engine is ("new" before it has a profile)."""
+    """How far a worker is: its second frame, or the last of what another supervisor is told that takes it over."""
 
-    phase: str
+    phase: str  # of its engine, "new" before it has a profile
+    request_number: int  # of the latest numbered request that it has read
+
+
+class KeptProfile(ToSupervisor, frozen=True):
+    """Told on being taken over: the profile, as it was given.  Carries it as a sealed memfd."""
 
 
 class Confined(ToSupervisor, frozen=True):
@@ -303,6 +311,9 @@ class LogLine(ToSupervisor, frozen=True):
     text: str
 
 
+# What a worker says last: its session is over.
+LAST_WORDS = (Refused, AuthenticationFailed, Failed, EngineDied, Ended)
+
 # What changes the engine's course; and reports of its course, each with the number of the latest request known then.
 NUMBERED_REQUESTS = (Connect, Pause, Resume, Restart)
 NUMBERED_REPORTS = (InputNeeded, UrlNeeded, Connecting, Connected, Reconnecting, AttemptFailed, Paused)
@@ -311,4 +322,4 @@ TO_WORKER: tuple[type[ToWorker], ...] = tuple(ToWorker.__subclasses__())
 TO_SUPERVISOR: tuple[type[ToSupervisor], ...] = tuple(ToSupervisor.__subclasses__())
 
 # Messages that come with exactly this many file descriptors; all others with none.
-DESCRIPTORS: dict[type[ToWorker] | type[ToSupervisor], int] = {SupervisorSnapshot: 1}
+DESCRIPTORS: dict[type[ToWorker] | type[ToSupervisor], int] = {SupervisorSnapshot: 1, KeptProfile: 1}

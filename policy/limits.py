@@ -81,6 +81,8 @@ MAX_GRANTED_USERS = 200  # users that a session is shared with; beyond: AccessGr
 MAX_FAILURES_PER_USER = 10
 MAX_FAILURE_USERS = 100  # users of whom failures are remembered; beyond: the one is forgotten whose last is the oldest
 MAX_FAILURES_SHOWN = 100  # failures that a user gets to see, root those of all; beyond: the oldest are left out
+MAX_TOLD_ANEW = 64  # messages of a worker that is taken over; beyond: it is killed, its session fails
+MAX_DOSSIER = 256 * 1024  # what is kept of a session for the next instance; beyond: it is not taken over
 MAX_FAILURE_FILE = 64 * 1024  # a file with one user's failures; beyond: it counts as damaged
 MAX_ATTACHED = 64  # other services that log through this one; beyond: Attach is refused
 # user ids of sessions, a range that systemd's table leaves unassigned; beyond: NewTunnel is refused
@@ -172,6 +174,9 @@ MAX_ACCOUNT_LOOKUPS = 8
 MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
 # users and groups that a right of the administrator's configuration names; beyond: it is refused
 MAX_WHO = 64
+# one file of the administrator's configuration; beyond: the service does not start, or keeps what it has
+MAX_CONFIGURATION_FILE = 64 * 1024
+MAX_CONFIGURATION_FILES = 64  # files in config.d; beyond: the same
 MAX_SEAT_SESSIONS = 16  # sessions of one user on local seats that logind is asked about; beyond: the rest is not
 MAX_NAMES_KEPT = 256  # names of accounts that are remembered; beyond: others are looked up for each session
 # characters of an error, which may quote what it is about; beyond: it is cut
@@ -220,6 +225,13 @@ WORKER_GRACE = 3.0  # what the supervisor adds to a deadline that the worker kee
 GOODBYE_DEADLINE = 5.0  # SIGTERM to the engine, until it is gone; beyond: it is killed
 GOODBYE_GRACE = 2.0  # what the supervisor adds to that for the worker; beyond: it is killed
 CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its process is gone; beyond: it is killed
+# a supervisor connected to a worker whose own is gone, until it has said hello, and read what it is told; beyond: the
+# worker waits for another one
+TAKEOVER_DEADLINE = 5.0
+# all sessions of an instance that is gone, until they are taken over; beyond: those that are not yet are ended
+ADOPTION_DEADLINE = 20.0
+# a worker without a supervisor, until it looks whether its engine is connected; beyond: if it is not, it ends
+ORPHAN_LOOK = 3600.0
 FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed
 # a profile asked for from another configuration service, until it is here with all its properties;
 # beyond: NewTunnel fails
@@ -249,6 +261,7 @@ MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
 BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
+SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails

@@ -13,6 +13,7 @@ from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
 from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
+from .administration import Administration
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused
@@ -23,10 +24,7 @@ from .dns.setup import NameService
 from .errors import StartError, SystemFailure
 from .idle import IdleTimer
 from .logging.log import Log
-from .network.apply import Network
-from .network.lock_rules import Terms as LockTerms
-from .network.redirections import Terms
-from .network.rules import Numbers
+from .network.setup import network_of
 from .rejoining import Rejoining
 from .rights import Rights
 from .service_manager import ServiceManager
@@ -39,6 +37,8 @@ from .services.profiles import Profiles
 from .services.seats import Seats
 from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
+from .services.unit_job import is_restarted
+from .sessions.adoption import Adoption
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
@@ -67,6 +67,7 @@ class Service:
         self._providers = prepared.providers
         self._connection = connection
         self._stop = asyncio.Event()
+        self._hand_over = asyncio.Event()  # end, and leave the sessions to the next instance
         self._service_manager = ServiceManager()
         connection.stall.report = self._log.warn
         self._callers = Callers(connection)
@@ -91,21 +92,7 @@ class Service:
         )
         self._rights = Rights(options.rights, Seats(connection).active)
         try:
-            self._network = Network(
-                options.runtime_dir / "devices",
-                self._log,
-                prepared.tun_directory,
-                prepared.ipv6_settings,
-                public_networks=options.public_networks == "allow",
-                named=options.device_names,
-                terms=Terms(
-                    uids=options.session_uids,
-                    numbers=Numbers(options.redirect_rules, options.redirect_tables),
-                    mark=options.redirect_mark,
-                    while_not_connected=options.while_not_connected,
-                ),
-                lock_terms=LockTerms(options.session_uids, options.kill_switch_allow),
-            )
+            self._network = network_of(options, self._log, prepared.tun_directory, prepared.ipv6_settings)
             self._journal = SessionJournal(options.runtime_dir / "sessions")
             self._name_service = NameService(
                 connection,
@@ -124,7 +111,7 @@ class Service:
         profiles: Profiles
         if self._embedded:
             profiles = self._configuration = ConfigurationService(
-                ProfileStore(options.runtime_dir, options.state_dir),
+                ProfileStore(options.runtime_dir, options.state_dir, options.quotas),
                 self._dispatcher,
                 signals,
                 self._log,
@@ -155,6 +142,7 @@ class Service:
             stopped_grace=options.stopped_grace,
             full_titles=options.process_titles == "full",
         )
+        self._adoption = Adoption(context, self._callers, lambda lost: self._manager.lost(lost))
         self._manager = SessionManager(
             version=API_VERSION,
             engine=options.engine,
@@ -167,6 +155,7 @@ class Service:
             settings=self._settings,
             providers=prepared.providers,
             failures=self._failures,
+            quotas=options.quotas,
         )
         before_sleep = self._manager.before_sleep
         self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
@@ -178,6 +167,16 @@ class Service:
         rejoined = (self._named, self._callers.start, self._name_service.rejoined, self._sleep.start)
         given_up = IdleTimer(options.bus_wait, self._work)
         self._rejoining = Rejoining(connection, self._log, self._names, rejoined, given_up)
+        self._administration = Administration(
+            options,
+            prepared.command_line,
+            self._log,
+            rights=self._rights,
+            sessions=self._manager,
+            profiles=self._configuration.store if self._configuration else None,
+            network=self._network,
+            idle=self._idle,
+        )
 
     async def start(self) -> None:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
@@ -185,24 +184,27 @@ class Service:
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
         await self._names.claim()
         await self._lock.acquire()
         self._processes.start()
+        self._administration.start()
         await self._named()
         await self._callers.start()
-        await self._name_service.start()
-        await self._sleep.start()
         self._callers.vanished(self._manager.caller_vanished)
-        await self._clean_up()
+        await self._failures.load()
+        await self._take_over()
+        await self._name_service.start(self._adoption.devices)
+        await self._sleep.start()
         if Layer.FIREWALL in self._sandbox.layers:
             await self._protect()
         if self._configuration is not None:
             await self._configuration.start()
-        await self._failures.load()
         self._manager.start()
         self._log_service.start()
+        await self._go_on()
         export_stubs(self._dispatcher, API_VERSION)
         self._manager.on_fewer = self._log_service.on_change = self._less_work
         gc.freeze()
@@ -229,6 +231,11 @@ class Service:
                     return status
                 continue
             try:
+                if reason is self._stop and await is_restarted(self._connection):
+                    reason = self._hand_over
+                if reason is self._hand_over:
+                    await self._leave_sessions()
+                    return ExitStatus.OK
                 if await self._leave(for_good=reason is self._stop):
                     return ExitStatus.OK
             except BusLost:
@@ -242,9 +249,10 @@ class Service:
         """Release all resources, the helpers last."""
         self._service_manager.ending()
         await self._failures.close()
+        self._administration.stop()
         self._dispatcher.close()
         self._connection.close()
-        await self._network.close()
+        await self._network.close(leave=bool(self._manager.count))
         self._name_service.names.close()
         self._processes.close()
 
@@ -254,15 +262,26 @@ class Service:
         self._manager.forwards_arrive = owned[log_api.BUS_NAME]
         self._manager.devices.served = owned.get(stub_api.DEVICE.name, False)
 
-    async def _clean_up(self) -> None:
+    async def _take_over(self) -> None:
+        """Take over the sessions of an earlier instance, and end what is left of others."""
         try:
-            for pid in await asyncio.to_thread(self._journal.end_leftovers):
+            for pid in await self._adoption.prove():
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
-            for device in await self._network.recover():
+            for device in await self._adoption.inherit():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
             await self._network.kill_switch.recover()
         except (OSError, SystemFailure) as error:
             self._log.error(f"Cleaning up after an earlier instance failed: {error}")
+
+    async def _go_on(self) -> None:
+        """Have the sessions that were taken over on the bus, as they were, and settled."""
+        await self._adoption.show(self._manager, self._manager.adopted)
+        try:
+            await self._adoption.settle()
+        except SystemFailure as error:
+            self._log.error(f"What an earlier instance has set is not as it should be: {error}")
+        if self._manager.count:
+            self._log.info(f"Took over {self._manager.count} sessions of an earlier instance")
 
     async def _protect(self) -> None:
         try:
@@ -275,14 +294,29 @@ class Service:
     async def _await_reason(self) -> "asyncio.Event | asyncio.Future[str]":
         idle = asyncio.ensure_future(self._idle.idle.wait())
         stop = asyncio.ensure_future(self._stop.wait())
+        hand_over = asyncio.ensure_future(self._hand_over.wait())
         lost = self._connection.lost
-        waits: list[asyncio.Future[Any]] = [idle, stop, lost]
+        waits: list[asyncio.Future[Any]] = [idle, stop, hand_over, lost]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        stop.cancel()
+        for one in (idle, stop, hand_over):
+            one.cancel()
         if lost.done():
             return lost
-        return self._stop if self._stop.is_set() else self._idle.idle
+        return next((one for one in (self._stop, self._hand_over) if one.is_set()), self._idle.idle)
+
+    async def _leave_sessions(self) -> None:
+        """Release the names and answer the calls that have come before, but leave sessions to the next instance."""
+        self._log.info(f"Asked to hand over {self._manager.count} sessions to the next instance")
+        self._manager.abandon_starting()
+        self._lock.leaving()
+        await self._names.release()
+        try:
+            async with asyncio.timeout(LEAVING_DEADLINE):
+                await self._dispatcher.settled()
+        except TimeoutError:
+            self._log.warn(f"{self._dispatcher.busy} calls are left unanswered")
+        await self._connection.drain()
+        await self._connection.round_trip()
 
     async def _leave(self, *, for_good: bool) -> bool:
         """Release the names, answer the calls that have arrived before that, and return whether to end now.

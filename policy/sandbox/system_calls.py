@@ -220,6 +220,7 @@ WORKER = Table((
     *_ANY_PROCESS,
     Row("ftruncate", "the engine's hosts file, which is held open"),
     Row("wait4 waitid pidfd_send_signal", "its engine"),
+    Row("accept4", "the next supervisor, when its own is gone"),
     *_each("prctl", "read-back of what confines it", 0, _PR_QUERIES),
 ))  # fmt: skip
 
@@ -282,7 +283,7 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
         Row("pidfd_open", "a handle of each worker and engine, for whoever ends it"),
         Row("signalfd4", "a worker learns that its engine is stopped"),
         Row("mkdir mkdirat", "a cgroup for each session"),
-        Row("listen accept4", "the engine's management connection"),
+        Row("listen accept4", "the engine's management connection, and the next supervisor's"),
         Row("chmod fchmod fchmodat close_range", "the files of a worker, and its descriptors"),
     )  # fmt: skip
     outside = tuple(

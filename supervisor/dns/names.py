@@ -5,7 +5,7 @@ Name servers that cannot be had are a warning, or end the session that cannot do
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +98,15 @@ class Names:
         failed = [(_servers(known.grant.settings), known.failed)] if known.failed else []
         return [*refused, *known.grant.waits, *failed]
 
-    async def recover(self) -> list[str]:
-        """Give back what an earlier instance left behind; for which devices.  To be called first."""
+    async def recover(self, going_on: Container[str] = ()) -> list[str]:
+        """Give back what an earlier instance left behind; for which devices.  To be called first.
+
+        Not that of the devices `going_on`, whose sessions will ask for it again.
+        """
         recovered = []
         noted = self._journal.devices() if self._journal is not None else []
-        for device in noted or ([_LOST] if self._backend.left_behind() else []):
+        lost = [_LOST] if not noted and self._backend.left_behind() else []
+        for device in (one for one in (*noted, *lost) if one not in going_on):
             try:
                 await self._backend.unset(device)
             except SystemFailure as error:
@@ -111,6 +115,10 @@ class Names:
                 recovered.append(device)
                 self._forget(device)
         return recovered
+
+    def inherit(self, device: str, settings: DnsSettings) -> None:
+        """An earlier instance has set these for a device: they are not the machine's own."""
+        self._machine.inherit(device, [server.address for server in settings.servers])
 
     def close(self) -> None:
         """Watch nothing any more, and close the journal."""

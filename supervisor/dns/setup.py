@@ -1,5 +1,6 @@
 """The name servers of sessions, made ready when the service starts."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from dbus_fast import Message, MessageType
@@ -42,12 +43,12 @@ class NameService:
         self.names = Names(self._backend, choice.reason, machine, NamesJournal(journal), log)
         self.lookups = Lookups(resolver, machine, self._backend)
 
-    async def start(self) -> None:
-        """Say what is used, and watch whether it starts anew.  Raises BusLost."""
+    async def start(self, going_on: Container[str] = ()) -> None:
+        """Say what is used, and watch whether it starts anew; `going_on` as in Names.recover.  Raises BusLost."""
         rule = self._rights.rule(Right.DNS)
         whose = "" if rule.who == (ANY,) else f", for sessions of {described(rule)} only ({rule.source})"
         self._log.info(f"Name servers are set by {self.names.backend}{whose}")
-        for device in await self.names.recover():
+        for device in await self.names.recover(going_on):
             self._log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
         if self._backend.bus_name:
             self._connection.add_message_handler(self._signalled)
@@ -75,13 +76,18 @@ class NameService:
                 self.names.reappeared()
 
 
-def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient) -> Backend:
-    if choice.kind == "resolved":
-        return Resolved(connection.ask)
-    if choice.kind == "resolvectl":
-        return ResolvedByHelper(setter, connection.ask)
+def backend_without_bus(choice: Choice, setter: NameSetterClient) -> Backend:
+    """The back end, if it is one whose settings outlive a device, which takes no bus; else one that has none."""
     if choice.kind == "file":
         return InFile(setter)
     if choice.kind in ("openresolv", "resolvconf"):
         return ByResolvconf(choice.kind, setter)
     return NoBackend(f"nothing on this machine sets name servers ({choice.reason})")
+
+
+def _backend(choice: Choice, connection: BusConnection, setter: NameSetterClient) -> Backend:
+    if choice.kind == "resolved":
+        return Resolved(connection.ask)
+    if choice.kind == "resolvectl":
+        return ResolvedByHelper(setter, connection.ask)
+    return backend_without_bus(choice, setter)

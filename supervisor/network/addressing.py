@@ -4,15 +4,16 @@ To be used in the network's thread.  What takes many requests to the kernel is a
 that other sessions get their turns.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
+from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import in_force, machine
+from . import dumps, in_force, machine
 from .answers import Answers
 from .claims import Claims, Conflict
 from .device_routes import DeviceRoute
@@ -22,11 +23,11 @@ from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
-from .prefixes import Host
+from .prefixes import LINK_LOCAL, Host
 from .redirecting import Redirecting
 from .redirections import Terms
 from .reverse_paths import ReversePaths
-from .routes import Device, Routes
+from .routes import Device, DumpedRoute, Routes
 
 
 class Addressing:
@@ -87,10 +88,51 @@ class Addressing:
         """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
 
+    def change(self, *, public_networks: bool, while_not_connected: WhileNotConnected) -> None:
+        """Have these count for what is asked for from now on."""
+        self._claims.public_networks = self._redirecting.public_networks = public_networks
+        self._redirecting.change(while_not_connected)
+        self._look_at_pending()
+
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
         self._devices[entry.name] = Device(entry, owner)
         self._redirecting.devices_changed()
+
+    def take_over(self, entry: Entry, owner: int, past: Iterable[DumpedRoute]) -> None:
+        """Take charge of a device that an earlier instance has made, with what is set on it.
+
+        `past` are routes past tunnels that may be its session's.  Raises SystemFailure.
+        """
+        device = Device(entry, owner, change=object())
+        with dumps.questions() as link:
+            for _, address, _ in dumps.addresses(link, entry.index):
+                if not address.is_link_local:
+                    device.addresses.add(Host.of(address))
+            for route in dumps.routes(link, device=entry.index):
+                if route.kind == dumps.UNICAST and route.destination != LINK_LOCAL:
+                    device.found.add((route.destination, route.metric, None))
+        self._routes.found_past.update(past)
+        self._devices[entry.name] = device
+
+    def take_over_rules(self, entry: RulesEntry) -> bool:
+        """Take charge of an earlier instance's default routes, if they are made as this one makes them."""
+        return self._redirecting.take_over(entry)
+
+    def stay_closed(self, name: str, redirect: Redirect) -> None:
+        """What a session has closed while it is not connected stays so."""
+        if device := self._devices.get(name):
+            self._redirecting.stay_closed(device.entry, device.owner, redirect)
+
+    def take_over_marked(self, entry: MarkedEntry) -> None:
+        """Take charge of what an earlier instance has set for answers."""
+        self._reverse_paths.take_over(entry)
+
+    def inherited(self) -> None:
+        """What was taken over has been asked for again, as far as it is wanted.  Raises SystemFailure."""
+        for device in self._devices.values():
+            self._routes.remove_unknown(device)
+        self._redirecting.inherited()
 
     def take(self, name: str) -> Entry | None:
         """Clear a device and forget it; None if there is no such device."""
@@ -184,6 +226,7 @@ class Addressing:
         # With the last address of a family the kernel drops all its routes, and with any those from it.
         disturbed = {address.version for address in gone}
         granted = set(self._claims.routes(name))
+        self._routes.recognize(device, granted)
         stale = [
             route
             for route in device.routes
@@ -321,6 +364,7 @@ class Addressing:
         device.changing = False
         device.addresses.clear()
         device.routes.clear()
+        device.found.clear()
 
     def _look_at_pending(self) -> None:
         if self._claims.pending or self._redirecting.waiting:

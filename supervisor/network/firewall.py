@@ -50,6 +50,20 @@ class Firewall:
 
     def __init__(self) -> None:
         self._rules = Rules()
+        self._held = False  # the rules of an earlier instance stay as they are
+
+    def hold(self) -> None:
+        """Leave what an earlier instance has set in place, until `release`: nobody gets through meanwhile."""
+        self._held = True
+
+    def release(self) -> None:
+        """Have the rules be those that were asked for since `hold`."""
+        if self._held:
+            self._held = False
+            if self._rules.needed:
+                nfnetlink.send(_replace(TABLE, self._rules))
+            else:
+                self.remove_left()
 
     def protect(self, uids: range) -> None:
         """Reject what processes of `uids` send to this machine."""
@@ -87,7 +101,7 @@ class Firewall:
 
     def _change(self, rules: Rules, messages: list[bytes]) -> None:
         """Make the rules these, by these messages if they can be."""
-        if self._rules.needed and rules.needed:
+        if self._rules.needed and rules.needed and not self._held:
             try:
                 nfnetlink.send(messages)
             except SystemFailure:
@@ -97,12 +111,21 @@ class Firewall:
                 return
         self._set(rules)
 
+    def restore(self) -> bool:
+        """Make the rules again if somebody has removed them; whether that was so."""
+        if not self._rules.needed or nft.is_there(TABLE):
+            return False
+        self._set(self._rules)
+        return True
+
     def remove(self) -> None:
         """Remove all rules."""
         self._set(Rules())
 
     def _set(self, rules: Rules) -> None:
-        if rules.needed:
+        if self._held:
+            pass
+        elif rules.needed:
             nfnetlink.send(_replace(TABLE, rules))
         elif self._rules.needed:
             self.remove_left()

@@ -1,5 +1,8 @@
 """What an instance of the service that was killed has left in the kernel."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from ...policy.dbus_numbers import LogGroup
 from ..logging.log import Log
 from . import machine, tun
@@ -8,16 +11,36 @@ from .device_routes import DeviceRoute
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry, current_namespace
 from .netlink import Netlink
 
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
-def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addressing, log: Log) -> list[Entry]:
+
+def clear_leftovers(
+    journal: DeviceJournal,
+    netlink: Netlink,
+    addressing: Addressing,
+    log: Log,
+    owners: Mapping[str, int] = NOBODY,
+) -> list[Entry]:
     """Undo what is noted in the journal; devices are switched off, and returned to be removed.
 
-    To be used in the network's thread.  Raises SystemFailure.
+    Those of `owners` are taken over, for these owners of their sessions.  To be used in the network's thread.  Raises
+    SystemFailure.
     """
     left, rules, marked = [], list[RulesEntry](), list[MarkedEntry]()
     entries = list(journal.entries())
     some_past = any(entry.ways for entry in entries if isinstance(entry, Entry))
     past = machine.routes_past() if some_past else []
+    going_on = {
+        entry.name: entry
+        for entry in entries
+        if isinstance(entry, Entry)
+        and entry.name in owners
+        and entry.namespace == current_namespace()
+        and tun.index_of(entry.name) == entry.index
+    }
+    kept_ways = {way for device in going_on.values() for way in device.ways}
+    for device in going_on.values():
+        addressing.take_over(device, owners[device.name], [one for one in past if one[2] in device.ways])
     for entry in entries:
         if isinstance(entry, str):
             log.warn(entry, group=LogGroup.NETCFG)
@@ -25,13 +48,17 @@ def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addres
             rules.append(entry)
         elif isinstance(entry, MarkedEntry):
             marked.append(entry)
+        elif going_on.get(entry.name) is entry:
+            pass
         elif entry.namespace != current_namespace():
             journal.remove(entry)
         else:
             for destination, metric, way in past:
-                if way in entry.ways:
+                if way in entry.ways and way not in kept_ways:
                     netlink.remove_route(entry.index, DeviceRoute(str(destination), metric, way=way))
-            if tun.index_of(entry.name) != entry.index:
+            if (index := tun.index_of(entry.name)) != entry.index:
+                if index:
+                    log.warn(f"{entry.name} is another device now, and left alone", group=LogGroup.NETCFG)
                 journal.remove(entry)
                 continue
             if netlink.set_down(entry.index):
@@ -39,9 +66,14 @@ def clear_leftovers(journal: DeviceJournal, netlink: Netlink, addressing: Addres
             left.append(entry)
     for noted in rules:  # their routes by devices have gone
         if noted.namespace == current_namespace():
+            if going_on and addressing.take_over_rules(noted):
+                continue
             addressing.undo(noted)
             log.warn("Removed the default route of an earlier instance", group=LogGroup.NETCFG)
         journal.remove(noted)
     for one in marked:
-        addressing.undo_marked(one)
+        if going_on:
+            addressing.take_over_marked(one)
+        else:
+            addressing.undo_marked(one)
     return left

@@ -53,6 +53,10 @@ class MachineNameServers:
             self._kept = own
         self._lent = {**self._lent, device: lent - own}
 
+    def inherit(self, device: str, addresses: Iterable[str]) -> None:
+        """A session's name servers are set already, by an earlier instance."""
+        self._lent = {**self._lent, device: frozenset(Host.of(ip_address(one)) for one in addresses)}
+
     def give_back(self, device: str) -> None:
         """A session's name servers are no longer set."""
         self._returned |= self._lent.get(device, frozenset())

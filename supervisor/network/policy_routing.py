@@ -31,6 +31,13 @@ class PolicyRouting:
         self.without_ipv6 = False  # this machine has no IPv6
         self.changes = 0  # so far, of what is set
 
+    def take_over(self, entry: RulesEntry) -> Iterable[TableRoute]:
+        """Have what an earlier instance has set with these numbers; its routes.  Raises SystemFailure."""
+        self._noted = entry
+        self._rules = [rule for version in (4, 6) for rule in rule_requests.rules(version) if entry.numbers.ours(rule)]
+        self._routes = {route.key: route for route in self._found_routes(entry.numbers.tables)}
+        return self._routes.values()
+
     def removals(self, rules: Iterable[Rule], routes: Iterable[TableRoute]) -> Iterator[Callable[[], None]]:
         """The requests that remove what is not among these, rules first, the last one first."""
         wanted, kept = {*rules}, {*routes}
@@ -171,4 +178,5 @@ class PolicyRouting:
         with dumps.questions() as link:
             for table in tables:
                 for route in dumps.routes(link, table=table):
-                    yield TableRoute(table, str(route.destination), kind=_KINDS.get(route.kind, ""))
+                    device = route.way.device if route.way is not None else 0
+                    yield TableRoute(table, str(route.destination), device, _KINDS.get(route.kind, ""))

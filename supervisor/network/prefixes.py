@@ -54,6 +54,9 @@ class Prefix(NamedTuple):
         return f"{_address(self.version, self.first)}/{self.length}"
 
 
+LINK_LOCAL = Prefix(6, 0xFE80 << 112, 64)  # that the kernel gives to devices by itself
+
+
 class Way(NamedTuple):
     """How the machine reaches something by itself."""
 

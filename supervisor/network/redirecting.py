@@ -6,9 +6,11 @@ waits for it by its own choice; one of the same user gets its turn when the firs
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING
-from ...policy.redirect import Redirect, versions
+from ...policy.redirect import Redirect, WhileNotConnected, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import ipv6_settings, rule_requests, ways_out
@@ -40,13 +42,15 @@ class Redirecting:
         self._terms = terms
         self._devices = devices
         self._answers = answers
-        self._public_networks = public_networks
+        self.public_networks = public_networks  # may be changed at any time
         self._ipv6_settings = ipv6_settings
         self._holders: dict[str, Holder] = {}  # by session, whoever came first before the others
         self._waiting: dict[str, Holder] = {}
         self._routing = PolicyRouting(journal, log, terms.numbers)
         self._ways = WaysOut()
         self._changes_of_wishes = 0  # so far
+        self._places: dict[int, int] = {}  # by device, of sessions that an earlier instance had
+        self._spares = False  # what nobody wants: it may be of one that has not asked again yet
 
     @property
     def waiting(self) -> bool:
@@ -57,6 +61,42 @@ class Redirecting:
     def sessions(self) -> list[str]:
         """Whose traffic it is about."""
         return [holder.entry.session for holder in self._holders.values()]
+
+    def change(self, while_not_connected: WhileNotConnected) -> None:
+        """What becomes of traffic of sessions that ask for it from now on, where they do not choose."""
+        self._terms = replace(self._terms, while_not_connected=while_not_connected)
+
+    # What an earlier instance has set
+
+    def take_over(self, entry: RulesEntry) -> bool:
+        """Spare it until `inherited`, if it has the same numbers; whether that is so.  Raises SystemFailure."""
+        numbers = self._terms.numbers
+        if entry.numbers != numbers:
+            return False
+        for route in self._routing.take_over(entry):
+            if route.device and route.table - numbers.table < MAX_REDIRECTING:
+                self._places[route.device] = route.table - numbers.table
+        self._spares = True
+        return True
+
+    def stay_closed(self, entry: Entry, owner: int, redirect: Redirect) -> None:
+        """A session of an earlier instance that is not connected keeps closed what it has closed, as in `rest`."""
+        if entry.index in self._places or self._spares:
+            holder = Holder(entry, owner, redirect, self._place(entry), ruled=True)
+            holder.closed = to_close(holder, self._terms)
+            if holder.closed != Closed():
+                self._holders[entry.session] = holder
+
+    def inherited(self) -> None:
+        """Whoever wants any of it has asked for it again.  Raises SystemFailure."""
+        if self._holders:
+            self._ways = ways_out.look(self._devices())
+            self._answers.begin(self._devices(), self._ways.devices)
+        self._places.clear()
+        if self._spares:
+            self._spares = False
+            self._changes_of_wishes += 1
+            self._remove()
 
     # Who gets it
 
@@ -81,15 +121,19 @@ class Redirecting:
         holder = self._holders.get(session)
         if holder is None:
             self._waiting.pop(session, None)
-            taken = {one.place for one in self._holders.values()}
-            place = next(place for place in range(MAX_REDIRECTING) if place not in taken)
-            holder = self._holders[session] = Holder(entry, owner, redirect, place)
+            holder = self._holders[session] = Holder(entry, owner, redirect, self._place(entry))
         holder.entry, holder.redirect = entry, redirect
         holder.closed |= to_close(holder, self._terms)  # what was closed before stays so until this is
 
+    def _place(self, entry: Entry) -> int:
+        """The one that the session of this device had, or a free one."""
+        had = self._places.pop(entry.index, None)
+        taken = {one.place for one in self._holders.values()} | {*self._places.values()}
+        return next(place for place in range(MAX_REDIRECTING) if place not in taken) if had is None else had
+
     def _obstacle(self, session: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
-        if not self._public_networks:
+        if not self.public_networks:
             return "this service makes tunnels to private networks only (--public-networks refuse)", ""
         if redirect.refused:
             return redirect.refused, ""
@@ -221,7 +265,7 @@ class Redirecting:
         """Remove what is not to be."""
         for _ in self._changes(None):
             pass
-        if not any(holder.ruled for holder in self._holders.values()):
+        if not self._spares and not any(holder.ruled for holder in self._holders.values()):
             self._answers.end()
 
     def _changes(self, holder: Holder | None) -> Iterator[None]:
@@ -255,8 +299,9 @@ class Redirecting:
                 holder.closed = to_close(holder, self._terms)
             yield from self._routing.additions_of_rules(self._wanted_rules())
         # Last, so that at no moment anything goes past the tunnel that did not before and will not after.
-        kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
-        yield from self._routing.removals(self._wanted_rules(), kept)
+        if not self._spares:
+            kept = [route for one in self._holders.values() for route in self._wanted_routes(one)]
+            yield from self._routing.removals(self._wanted_rules(), kept)
 
     def _is_in(self, holder: Holder) -> bool:
         """Whether it has not been released."""

@@ -1,6 +1,6 @@
 """Setting the routes of sessions' devices, those past the tunnel among them; to be used in the network's thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +13,9 @@ from .claims import Claims
 from .device_routes import DeviceRoute
 from .journal import Entry
 from .netlink import IPv6Off, Netlink
-from .prefixes import Host
+from .prefixes import Host, Prefix, Way
+
+DumpedRoute = tuple[Prefix, int, Way | None]  # destination, metric, way past a tunnel
 
 
 class Device(msgspec.Struct):
@@ -25,6 +27,7 @@ class Device(msgspec.Struct):
     changing: bool = False  # it is not finished
     addresses: set[Host] = set()
     routes: set[DeviceRoute] = set()
+    found: set[DumpedRoute] = set()  # routes by it that an earlier instance has set, and nobody has asked for again
 
     @property
     def versions(self) -> frozenset[int]:
@@ -41,6 +44,22 @@ class Routes:
         self._claims = claims
         self._log = log
         self._note = note
+        self.found_past: set[DumpedRoute] = set()  # as Device.found, of routes past tunnels
+
+    def recognize(self, device: Device, granted: Iterable[DeviceRoute]) -> None:
+        """Know those that are granted among what an earlier instance has set."""
+        if device.found or self.found_past:
+            known = {route for route in granted if route.as_dumped in device.found | self.found_past}
+            device.routes |= known
+            device.found -= {route.as_dumped for route in known}
+            self.found_past -= {route.as_dumped for route in known}
+
+    def remove_unknown(self, device: Device) -> None:
+        """Remove what an earlier instance has set by a device, or past tunnels, that nobody wants any more."""
+        for found in (device.found, self.found_past):
+            while found:
+                prefix, metric, way = found.pop()
+                self._netlink.remove_route(device.entry.index, DeviceRoute(str(prefix), metric, way=way))
 
     def set(self, device: Device, route: DeviceRoute) -> str:
         """Set a route that is granted; what its user is to know, or "".  Raises SystemFailure."""

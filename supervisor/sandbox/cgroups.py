@@ -41,12 +41,25 @@ def prepare(account: pwd.struct_passwd) -> int:
         if others := (group / "cgroup.procs").read_text().split():
             raise NotDelegated(f"other processes are in the service's group: {' '.join(others)}")
         (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
-        for left in group.glob(_SESSIONS):  # of an earlier instance
+        groups = list(group.glob(_SESSIONS))  # of an earlier instance
+        for left in groups:
             if not (left / "cgroup.procs").read_text():
                 left.rmdir()
+    for left in groups:
+        if left.exists():
+            _bound_again(left)
     if given:
         _share_with_root(group, account)
     return os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _bound_again(group: Path) -> None:
+    """Write the bounds of a session that goes on: the kernel forgets them with the controllers."""
+    for _, file, bound, _ in CGROUP_BOUNDS:
+        try:
+            (group / file).write_text(str(bound))
+        except OSError:
+            pass  # its last process is gone, and so is the group; or it is of a session that will be ended
 
 
 def _share_with_root(group: Path, account: pwd.struct_passwd) -> None:

@@ -1,7 +1,7 @@
 """Who hears of a session: the connections that use it, and those that its log is forwarded to."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ...policy.access import Acl, Caller, is_guest, is_user
 from ...policy.limits import MAX_GUEST_WATCHERS, MAX_WATCHERS_PER_USER
@@ -15,6 +15,7 @@ class Audience:
         self.forwards = Forwards(path, acl, forwarder)
         self._acl = acl
         self._watchers: dict[str, int] = {}  # user ids by unique name, the oldest first
+        self.on_change: Callable[[], None] = lambda: None
 
     @property
     def watchers(self) -> Iterator[str]:
@@ -35,13 +36,20 @@ class Audience:
             self._drop_oldest(caller.uid)
         elif caller.uid in guests and sum(guests.values()) > MAX_GUEST_WATCHERS:
             self._drop_oldest(max(guests, key=guests.__getitem__))
+        self.on_change()
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """The user ids of the watchers, by their unique names."""
+        return dict(self._watchers)
 
     def _drop_oldest(self, user: int) -> None:
         del self._watchers[next(name for name, uid in self._watchers.items() if uid == user)]
 
     def drop(self, name: str) -> None:
         """Tell the connection of this unique name nothing more."""
-        self._watchers.pop(name, None)
+        if self._watchers.pop(name, None) is not None:
+            self.on_change()
         self.forwards.drop(name)
 
     def keep_users(self) -> None:

@@ -5,6 +5,7 @@ import time
 from ...ipc import messages
 from ...policy.limits import MAX_WORKER_REPORTS
 from ..errors import ProtocolViolation
+from .states import Event
 
 
 class Conversation:
@@ -13,13 +14,25 @@ class Conversation:
     def __init__(self) -> None:
         self._handshake_done = False
         self._request_number = 0
+        self.latest_request: tuple[Event, str] | None = None
         self._said_once: set[type[messages.ToSupervisor]] = set()
         self._second = 0.0  # time.monotonic() when the second began that reports are counted in
         self._reports = 0  # since then
 
-    def begin_request(self) -> int:
+    @property
+    def request_number(self) -> int:
+        """Of the latest request that changes the engine's course; 0 if there was none."""
+        return self._request_number
+
+    def go_on(self, number: int, latest: tuple[Event, str] | None) -> None:
+        """Take up a conversation that another supervisor has begun, and in which hands were shaken anew."""
+        self._request_number, self.latest_request = number, latest
+        self._handshake_done = True
+
+    def begin_request(self, event: Event | None = None, text: str = "") -> int:
         """The number of a request that changes the engine's course: reports from before it do not count any more."""
         self._request_number += 1
+        self.latest_request = None if event is None else (event, text)
         self._second = 0.0  # what comes of it counts for itself
         return self._request_number
 

@@ -47,6 +47,11 @@ class StateTimer:
     def __init__(self) -> None:
         self.handle: asyncio.TimerHandle | None = None
 
+    @property
+    def due(self) -> float | None:
+        """When it is over, by the loop's clock, which is time.monotonic(); None without one."""
+        return None if self.handle is None else self.handle.when()
+
     def set(
         self,
         deadline: Deadline | None,

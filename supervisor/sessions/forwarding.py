@@ -8,7 +8,7 @@ count.  How much a session has to say in the first place is bounded by its worke
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dbus_fast import Message, MessageType
@@ -33,8 +33,9 @@ _BACK_OFF = 1.0  # seconds without lines for a receiver that does not read: each
 class Forward:
     """One receiver's forward: the object of the log service that stands for it."""
 
-    def __init__(self, session_path: str, receiver: Caller, remove: Callable[[Caller], None]) -> None:
-        self.path = f"{PROXIES_PATH}/{str(uuid.uuid4()).replace('-', 'l')}"
+    def __init__(self, session_path: str, receiver: Caller, remove: Callable[[Caller], None], path: str = "") -> None:
+        """`path` is the object's, if it has had one."""
+        self.path = path or f"{PROXIES_PATH}/{str(uuid.uuid4()).replace('-', 'l')}"
         self.session_path = session_path
         self.receiver = receiver
         self.target = receiver.name
@@ -44,11 +45,13 @@ class Forward:
         self.silent_until = 0.0  # time.monotonic()
         self._unread = 0  # tries in vain since something arrived
         self._trying_since = 0.0  # something has been sent since, and not been rejected; 0 if it has
+        self.on_change: Callable[[], None] = lambda: None
         self._remove = remove
 
     def set_log_level(self, caller: Caller, level: int) -> None:
         check_log_level(level)
         self.log_level = level
+        self.on_change()
 
     def remove(self, caller: Caller) -> None:
         """Answers Remove, which anybody of the receiver's user may call."""
@@ -147,6 +150,7 @@ class Forwards:
         self._acl = acl
         self._forwarder = forwarder
         self._forwards: dict[str, Forward] = {}
+        self.on_change: Callable[[], None] = lambda: None
 
     def __contains__(self, name: str) -> bool:
         return name in self._forwards
@@ -172,8 +176,19 @@ class Forwards:
                     f"The log of this session is forwarded to {MAX_GUEST_FORWARDS} connections of users with whom it "
                     "is shared already"
                 )
-        forward = self._forwards[receiver.name] = Forward(self._session_path, receiver, self.remove)
+        self.go_on(receiver, MAX_LOG_LEVEL)
+
+    def go_on(self, receiver: Caller, level: int, path: str = "") -> None:
+        """Forward lines up to a level to `receiver`, by an object at `path` as before if one is given."""
+        forward = self._forwards[receiver.name] = Forward(self._session_path, receiver, self.remove, path)
+        forward.log_level = level
+        forward.on_change = self.on_change
         self._forwarder.export(forward)
+
+    @property
+    def kept(self) -> Iterator[tuple[Caller, int, str]]:
+        """The receiver, level and path of each."""
+        return ((one.receiver, one.log_level, one.path) for one in self._forwards.values())
 
     def remove(self, receiver: Caller) -> None:
         """End the forward to `receiver`, if there is one."""
@@ -184,6 +199,7 @@ class Forwards:
         forward = self._forwards.pop(name, None)
         if forward is not None:
             self._forwarder.withdraw(forward)
+            self.on_change()
 
     def keep(self, wanted: Callable[[int], bool]) -> None:
         """End the forwards to users whose id is not `wanted`."""

@@ -1,82 +1,201 @@
-"""Which worker processes are ours, on disk, so that the next instance can end what a killed one left behind.
+"""What the next instance has to know of this one's sessions, on disk: so that it takes them over, or ends them.
 
-A record for each: its process id and start time (in clock ticks since boot, from proc(5)'s stat), which together name a
-process for good.
+A record for each worker: its process id and start time (in clock ticks since boot, from proc(5)'s stat), which together
+name a process for good.  Beside these, for each session that can be taken over, a file of what is kept of it
+(dossier.py), and the socket at which its worker waits for another supervisor.
 """
 
 import os
 import select
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from ...policy.limits import GOODBYE_DEADLINE
+from ...policy.limits import GOODBYE_DEADLINE, MAX_DOSSIER
+from ..files import TEMPORARY, read_small_file, replace_file
 from ..record_file import RecordFile
 
+_DOSSIER, _SOCKET = ".session", ".sock"
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class WorkerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A worker that an instance has started."""
+
     pid: int
     started: int  # clock ticks since boot
     uid: int
+    session: str = ""
+
+
+class Leftover(msgspec.Struct):
+    """A worker that an earlier instance has left, and what that kept of its session; None for what there is not."""
+
+    place: int | None
+    record: WorkerRecord | None
+    session: str
+    dossier: bytes | None
 
 
 class SessionJournal:
-    """The records of this instance's workers, in a directory that only this service may enter."""
+    """What this instance's sessions leave, in a directory that only this service may enter."""
 
     def __init__(self, directory: Path) -> None:
         """Take the space for the records; raises OSError."""
+        self._directory = directory
         self._records = RecordFile(directory / "records")
         self._places: dict[str, int] = {}  # by the session's name
 
     def add(self, session: str, pid: int, uid: int) -> None:
         """Note a worker, which may not have become user `uid` yet.  Raises OSError, also if it has ended."""
-        record = _Record(pid, _identity(pid)[0], uid)
+        record = WorkerRecord(pid, identity(pid)[0], uid, session)
         self._places[session] = self._records.add(msgspec.json.encode(record))
 
     def remove(self, session: str) -> None:
-        """Forget a worker that has ended, if it was noted.  Raises OSError."""
+        """Forget a worker that has ended, if it was noted, and its socket.  Raises OSError."""
+        with suppress(FileNotFoundError):
+            self._file(session, _SOCKET).unlink()
         place = self._places.pop(session, None)
         if place is not None:
             self._records.remove(place)
 
-    def end_leftovers(self) -> list[int]:
-        """Kill the workers that an earlier instance noted and left; their process ids.
+    def keep(self, session: str, dossier: bytes) -> None:
+        """Keep this of a session, in place of what was kept before; nothing of it if that fails.  Raises OSError.
 
-        Killing a worker ends its engine too: it is the first process of their pid namespace.  Raises OSError if one
-        does not end.
+        What is out of date would give access to whom it was taken from.
         """
-        ended = []
+        try:
+            replace_file(self._file(session, _DOSSIER), dossier)
+        except OSError:
+            self.forget(session)
+            raise
+
+    def forget(self, session: str) -> None:
+        """Keep nothing of a session any more: it cannot be taken over."""
+        with suppress(OSError):
+            self._file(session, _DOSSIER).unlink(missing_ok=True)
+
+    def place_to_wait(self, session: str) -> socket.socket:
+        """A socket for the session's worker, where the next instance finds it.  Raises OSError."""
+        file = self._file(session, _SOCKET)
+        file.unlink(missing_ok=True)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with _short(file) as path:
+                made.bind(path)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    def connect(self, session: str) -> socket.socket:
+        """Connect to where a session's worker waits.  Raises OSError."""
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        made.setblocking(False)
+        try:
+            with _short(self._file(session, _SOCKET)) as path:
+                made.connect(path)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    def leftovers(self) -> list[Leftover]:
+        """All that earlier instances have left; what makes no sense is removed.  Raises OSError."""
+        found: dict[str, Leftover] = {}
         for place, content in self._records.read().items():
             try:
-                record = msgspec.json.decode(content or b"", type=_Record)
-                if _end(record):
-                    ended.append(record.pid)
+                record = msgspec.json.decode(content or b"", type=WorkerRecord)
             except msgspec.DecodeError:
-                pass  # cut off by a crash: it was not yet complete when the worker began
-            self._records.remove(place)
+                self._records.remove(place)  # cut off by a crash: it was not yet complete when the worker began
+            else:
+                found[record.session or f" {place}"] = Leftover(place, record, record.session, None)
+        for file in self._directory.iterdir():
+            if file.name.endswith(TEMPORARY):
+                file.unlink()
+            elif file.suffix == _DOSSIER:
+                left = found.setdefault(file.stem, Leftover(None, None, file.stem, None))
+                with suppress(OSError, ValueError):
+                    left.dossier = read_small_file(file, MAX_DOSSIER)
+            elif file.suffix == _SOCKET and file.stem not in found:
+                file.unlink()
+        return list(found.values())
+
+    def take_over(self, left: Leftover) -> None:
+        """The session is this instance's now."""
+        assert left.place is not None
+        self._places[left.session] = left.place
+
+    def end(self, left: Leftover) -> bool:
+        """Kill the worker, and forget all about it; whether there was one.
+
+        Killing a worker ends its engine too: it is the first process of their pid namespace.  Raises OSError if it does
+        not end.
+        """
+        ended = left.record is not None and _end(left.record)
+        if left.session:
+            self.forget(left.session)
+            with suppress(FileNotFoundError):
+                self._file(left.session, _SOCKET).unlink()
+        if left.place is not None:
+            self._records.remove(left.place)
         return ended
 
+    def end_leftovers(self) -> list[int]:
+        """End all that earlier instances have left; the process ids of workers that were there.  Raises OSError."""
+        return [left.record.pid for left in self.leftovers() if self.end(left) and left.record is not None]
 
-def _end(record: _Record) -> bool:
+    def _file(self, session: str, suffix: str) -> Path:
+        return self._directory / f"{session}{suffix}"
+
+
+@contextmanager
+def _short(file: Path) -> Iterator[str]:
+    """A path of a file that is short enough for the address of a socket (unix(7): 107 bytes)."""
+    directory = os.open(file.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{file.name}"
+    finally:
+        os.close(directory)
+
+
+def proven(record: WorkerRecord) -> int | None:
+    """A pidfd of the process of a record; None if that is gone, and another may have its number.  Raises OSError."""
     try:
         pidfd = os.pidfd_open(record.pid)
     except ProcessLookupError:
+        return None
+    try:
+        if identity(record.pid) == (record.started, record.uid):
+            return pidfd
+    except (ProcessLookupError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(pidfd)
+        raise
+    os.close(pidfd)
+    return None
+
+
+def _end(record: WorkerRecord) -> bool:
+    pidfd = proven(record)
+    if pidfd is None:
         return False
     try:
-        if _identity(record.pid) != (record.started, record.uid):
-            return False  # another process has the number now
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         if not select.select([pidfd], [], [], GOODBYE_DEADLINE)[0]:
             raise OSError(f"worker {record.pid} of an earlier instance cannot be ended")
-    except (ProcessLookupError, FileNotFoundError):
+    except ProcessLookupError:
         return False
     finally:
         os.close(pidfd)
     return True
 
 
-def _identity(pid: int) -> tuple[int, int]:
+def identity(pid: int) -> tuple[int, int]:
     """Start time and user id of a process.  Raises FileNotFoundError."""
     directory = Path("/proc") / str(pid)
     # The second field is the program's name in parentheses, and may contain anything.

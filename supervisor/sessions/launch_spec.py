@@ -1,27 +1,41 @@
 """What every worker of a session is given: the profile, in a memory file of its own, and what goes with it."""
 
+import asyncio
 import fcntl
 import os
+from hashlib import sha256
 
+from ...policy.limits import MAX_PROFILE
 from ...policy.profile.wanted import Wanted, wanted_by
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profiles import Profile
 
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+
 
 class LaunchSpec:
     """What to launch a session's workers with."""
 
-    def __init__(self, profile: Profile, wanted: Wanted, *, reusable: bool) -> None:
-        """`wanted` is what the profile asks for.
+    def __init__(
+        self,
+        overrides: tuple[tuple[str, bool | str], ...],
+        wanted: Wanted,
+        profile: int,
+        *,
+        reusable: bool,
+        digest: str = "",
+    ) -> None:
+        """`wanted` is what the profile asks for, `profile` a sealed memory file of it, which belongs to this now.
 
-        With `reusable` more than one worker may be given it.  Raises OSError.
+        With `reusable` more than one worker may be given it, which has this `digest`.
         """
-        self.overrides = tuple(profile.overrides.items())
+        self.overrides = overrides
         self.providers = wanted.providers
         self.device = wanted.device
         self.reusable = reusable
-        self.profile = _sealed_memfd(profile.text)
+        self.digest = digest
+        self.profile = profile
 
     def close(self) -> None:
         """Forget the profile: no worker is given it any more."""
@@ -38,7 +52,24 @@ async def launch_spec(
     Raises OSError.
     """
     wanted = await long_work.in_pieces(uid, wanted_by(profile.text, providers.listed))
-    return LaunchSpec(profile, wanted, reusable=reusable)
+    digest = await asyncio.to_thread(_digest, profile.text) if reusable else ""
+    overrides = tuple(profile.overrides.items())
+    return LaunchSpec(overrides, wanted, _sealed_memfd(profile.text), reusable=reusable, digest=digest)
+
+
+def is_profile(descriptor: int, digest: str) -> bool:
+    """Whether a descriptor is of a file that nobody can change, with the profile of this digest.  Blocks a while."""
+    try:
+        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+            return False
+        size = os.fstat(descriptor).st_size
+        return size <= MAX_PROFILE and _digest(os.pread(descriptor, size, 0)) == digest
+    except OSError:
+        return False
+
+
+def _digest(text: bytes) -> str:
+    return sha256(text).hexdigest()
 
 
 def _sealed_memfd(content: bytes) -> int:
@@ -46,6 +77,5 @@ def _sealed_memfd(content: bytes) -> int:
     descriptor = os.memfd_create("profile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(descriptor, "wb", closefd=False) as file:
         file.write(content)
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     return descriptor

@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ...policy.access import Acl, Caller
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
+from ...policy.quotas import Quotas
 from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
-from ...policy.session_places import places
+from ...policy.session_places import Places, places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
@@ -32,6 +35,7 @@ from ..services.long_work import LongWork
 from ..services.profile_settings import SettingsStore
 from ..services.profiles import Profile, Profiles
 from . import sharing
+from .adoption import Lost
 from .before_sleep import BeforeSleep
 from .context import SessionContext
 from .device_object import DeviceObjects
@@ -41,7 +45,7 @@ from .inspection import Inspection
 from .launch_spec import launch_spec
 from .lock_object import LockObject
 from .namespace_object import NamespaceObject
-from .past_failure import PastFailure
+from .past_failure import PastFailure, Reached
 from .register import Register
 from .session import Session, SessionListener
 from .session_object import SessionObject
@@ -70,6 +74,7 @@ class SessionManager(SessionListener):
         settings: SettingsStore,
         providers: ListedProviders,
         failures: Failures,
+        quotas: Quotas,
     ) -> None:
         """`engine_was_there` tells whether the workers' root directory was built with the engine in it.
 
@@ -93,7 +98,7 @@ class SessionManager(SessionListener):
         self._providers = providers
         self._failures = failures
         self._long_work = LongWork()
-        self._register = Register(places(context.user_ids.enough_for, context.descriptors))
+        self._register = Register(self._places(quotas), quotas)
 
     def start(self) -> None:
         """Put the root object on the bus."""
@@ -110,6 +115,14 @@ class SessionManager(SessionListener):
         """Sessions of which anything is left."""
         return len(self._register)
 
+    def change(self, quotas: Quotas, *, connect_deadline: float, full_titles: bool) -> None:
+        """Have these count for sessions that are started from now on; none that there is ends for it."""
+        self._context = replace(self._context, connect_deadline=connect_deadline, full_titles=full_titles)
+        self._register.places, self._register.quotas = self._places(quotas), quotas
+
+    def _places(self, quotas: Quotas) -> Places:
+        return places(self._context.user_ids.enough_for, self._context.descriptors, quotas)
+
     def caller_vanished(self, name: str) -> None:
         """A connection has left the bus: nothing more is sent to it."""
         for session in self._register.present.values():
@@ -124,6 +137,38 @@ class SessionManager(SessionListener):
                 session.happened(Event.DISCONNECT)
         for session in ending:
             await session.ended.wait()
+
+    def abandon_starting(self) -> int:
+        """End sessions that are being started, whose callers get no answer from the next instance; how many."""
+        starting = [session for session in self._register if session.state is State.STARTING]
+        for session in starting:
+            session.give_up()
+        return len(starting)
+
+    def adopted(self, session: Session) -> None:
+        """Put a session on the bus that an earlier instance has made."""
+        self._register.add(session)
+        self._export(session)
+        self.devices.follow(session)
+
+    def lost(self, lost: Lost) -> None:
+        """Remember why a session of an earlier instance could not go on."""
+        self._log.warn(f"{lost.config_name!r}: {lost.reason}", session=lost.path.rpartition("/")[2], user=lost.starter)
+        now = int(time.time())
+        self._failures.add(
+            PastFailure(
+                time=now,
+                owner=lost.owner,
+                starter=lost.starter,
+                session=lost.path,
+                profile=lost.config_name,
+                reached=Reached(lost.reached),
+                seconds=max(now - lost.created, 0),
+                status=StatusMinor.CONN_FAILED,
+                text=escape_control_characters(lost.reason)[:MAX_STATUS_TEXT],
+                cause=Cause.SERVICE_FAILED,
+            )
+        )
 
     # D-Bus methods
 
@@ -244,6 +289,11 @@ class SessionManager(SessionListener):
     # What happens to sessions
 
     def accepted(self, session: Session) -> None:
+        self._export(session)
+        session.happened(Event.ACCEPTED)
+        self._signal(session, SessionEvent.CREATED)
+
+    def _export(self, session: Session) -> None:
         network, names = self._context.network, self._context.names
         extensions: dict[Interface, Target] = {
             INSPECTION: Inspection(session, self._layers_off, names),
@@ -252,8 +302,6 @@ class SessionManager(SessionListener):
         }
         shown = SessionObject(session, self.devices)
         self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
-        session.happened(Event.ACCEPTED)
-        self._signal(session, SessionEvent.CREATED)
 
     def state_changed(self, session: Session) -> None:
         self.devices.follow(session)

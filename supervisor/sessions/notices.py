@@ -42,6 +42,15 @@ class Notices:
         if len(self._network) < MAX_NOTICES and text not in self._network:
             self._network = as_notices((*self._network, text))
 
+    @property
+    def kept(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Those by the service that do not come anew by themselves."""
+        return self._used, self._device
+
+    def restore(self, used: tuple[str, ...], device: tuple[str, ...]) -> None:
+        """Have what was kept."""
+        self._used, self._device = used, device
+
     def clear(self) -> None:
         """There is another worker, which says everything anew."""
         self._said.clear()

@@ -99,6 +99,7 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
     messages.Negotiated: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.negotiated),
     messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
+    messages.KeptProfile: _permit(act=reports.kept_profile),
     messages.Pong: _permit(*State, act=reports.pong),
     messages.LogLine: _permit(*State, act=reports.log_line),
 }

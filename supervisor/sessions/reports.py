@@ -28,19 +28,11 @@ from ...policy.sandbox.layers import join
 from ..errors import ProtocolViolation, SystemFailure
 from .notices import Notices
 from .run import Run
+from .server import Server
 from .session_log import SessionLog
 from .states import TABLE, Event, State
 from .statistics import Statistics
 from .user_input import TooManyQuestions, UserInput
-
-
-class Server(msgspec.Struct, frozen=True):
-    """The server that an engine is connected to."""
-
-    proto: str = ""
-    address: str = ""
-    port: int = 0
-    name: str = ""  # as the profile has it
 
 
 class ReportedSession(ABC):
@@ -52,6 +44,10 @@ class ReportedSession(ABC):
     notices: Notices
     statistics: Statistics
     user_input: UserInput
+
+    @abstractmethod
+    def note(self) -> None:
+        """Note on disk what has changed, for the next instance."""
 
     @property
     @abstractmethod
@@ -193,6 +189,7 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
             session.happened(Event.ENGINE_FAILED, text, Cause.SERVER_SETTINGS)
     else:
         session.notices.applied(warnings)
+        session.note()
         for warning in warnings:
             session.log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
         if live:
@@ -240,6 +237,10 @@ def servers(session: ReportedSession, run: Run, message: messages.Servers) -> No
 def resolve(session: ReportedSession, run: Run, message: messages.Resolve) -> None:
     """Have a name looked up."""
     run.resolve(message.host)
+
+
+def kept_profile(session: ReportedSession, run: Run, message: messages.KeptProfile) -> None:
+    """The profile, which only who takes the session over is given."""
 
 
 def pong(session: ReportedSession, run: Run, message: messages.Pong) -> None:

@@ -38,6 +38,15 @@ class Restarts:
                 self.tries = 0
             self._connected_since = None
 
+    @property
+    def kept(self) -> tuple[int, float | None]:
+        """The tries that count, and since when the session is connected."""
+        return self.tries, self._connected_since
+
+    def restore(self, tries: int, connected_since: float | None) -> None:
+        """Go on from what was kept."""
+        self.tries, self._connected_since = tries, connected_since
+
     def another(self) -> bool:
         """Whether there may be another try; if so it counts."""
         if not self.wanted or self.used_up:

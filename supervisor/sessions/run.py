@@ -7,8 +7,9 @@ until nothing is left of the one before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ...ipc import messages
 from ...policy.access import Acl
@@ -20,8 +21,11 @@ from ..accounts import account_name
 from ..errors import ProtocolViolation, SystemFailure
 from ..workers.lookout import children
 from ..workers.process import WorkerListener, WorkerProcess
+from ..workers.reap import NoChild
+from ..workers.takeover import TakenWorker
 from .context import SessionContext
 from .conversation import Conversation
+from .dossier import KeptRequest, KeptRun
 from .inside import Inside
 from .launch_spec import LaunchSpec
 from .run_network import RunNetwork
@@ -44,6 +48,10 @@ class RunOwner(ABC):
     @abstractmethod
     def device_removed(self, device: str) -> None:
         """It has no longer the device of this name."""
+
+    @abstractmethod
+    def note(self) -> None:
+        """Note on disk what has changed, for the next instance."""
 
     @abstractmethod
     def start_failed(self, error: Exception) -> None:
@@ -74,9 +82,12 @@ class Run(WorkerListener):
     """One worker of a session.  Attributes and properties are for others to read only."""
 
     def __init__(
-        self, owner: RunOwner, spec: LaunchSpec, context: SessionContext, after: asyncio.Event | None = None
+        self, owner: RunOwner, spec: LaunchSpec | None, context: SessionContext, after: asyncio.Event | None = None
     ) -> None:
-        """Begin to launch it, once `after` is set; if that fails, the owner's `start_failed` tells."""
+        """Begin to launch it, once `after` is set; if that fails, the owner's `start_failed` tells.
+
+        Without `spec` there is a worker already, see `take_over`.
+        """
         self.network = RunNetwork(
             owner.name, owner.acl, owner.settings, owner.log, context, owner.inside, owner.device_removed
         )
@@ -91,7 +102,8 @@ class Run(WorkerListener):
         self._worker: WorkerProcess | None = None
         self._lines_logged = 0  # since credit was last given
         self._lookups: set[asyncio.Task[None]] = set()
-        self._starting = asyncio.create_task(self._start(spec))
+        self._exempt = False  # it may connect to this machine
+        self._starting = asyncio.create_task(self._start(spec) if spec is not None else asyncio.sleep(0))
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -120,6 +132,35 @@ class Run(WorkerListener):
         return self._worker is not None and self._worker.congested
 
     # The start
+
+    @property
+    def kept(self) -> KeptRun:
+        """What the next instance has to know of it."""
+        event, text = self.conversation.latest_request or ("", "")
+        number = self.conversation.request_number
+        request = KeptRequest(number, event.name if isinstance(event, Event) else event, text)
+        layers = None if self.layers is None else tuple(sorted(self.layers))
+        network = self.network
+        return KeptRun(
+            self._uid, self.device, layers, self._exempt, request, network.redirect, configured=network.configured
+        )
+
+    def take_over(self, kept: KeptRun, taken: TakenWorker, settle: Callable[[], Awaitable[None]]) -> None:
+        """Have a worker that an earlier instance has started; `settle` is awaited before it is read from."""
+        context, request = self._context, kept.request
+        self._uid = kept.uid
+        self._exempt = kept.exempt
+        self.layers = None if kept.layers is None else frozenset(map(Layer, kept.layers))
+        self.network.take_over(kept.device, kept.configured, kept.redirect)
+        latest = (Event[request.event], request.text) if request.event else None
+        self.conversation.go_on(request.number, latest)
+        self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
+        context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+
+    def repeat_request(self) -> None:
+        """Tell the worker the latest request once more, which has not come to it."""
+        if self.conversation.latest_request is not None:
+            self._tell(self.conversation.request_number, *self.conversation.latest_request)
 
     async def _start(self, spec: LaunchSpec) -> None:
         try:
@@ -152,6 +193,7 @@ class Run(WorkerListener):
             overrides=spec.overrides,
             providers=context.providers,
             dns_required=self._owner.settings.dns_required,
+            keep_profile=spec.reusable,
         )
         self._worker.send(snapshot, spec.profile)
         if not spec.reusable:
@@ -170,7 +212,14 @@ class Run(WorkerListener):
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context
-        pid, pidfd, channel = await context.spawner.spawn(self._uid, providers)
+        with contextlib.ExitStack() as given:
+            later = None
+            try:
+                later = given.enter_context(context.journal.place_to_wait(self._owner.name))
+            except OSError as error:
+                text = f"The session would not go on without this service: no socket can be made ({error.strerror})"
+                self._owner.log.write(LogCategory.WARN, text)
+            pid, pidfd, channel = await context.spawner.spawn(self._uid, providers, later)
         self._worker = WorkerProcess(pid, pidfd, channel, context.reaper, self)
         try:
             context.journal.add(self._owner.name, pid, self._uid)
@@ -205,7 +254,11 @@ class Run(WorkerListener):
 
     def request(self, event: Event, text: str = "") -> None:
         """Pass on what changes the engine's course: what its user asks for, or the first connection of a new worker."""
-        number = self.conversation.begin_request()
+        number = self.conversation.begin_request(event, text)
+        self._owner.note()
+        self._tell(number, event, text)
+
+    def _tell(self, number: int, event: Event, text: str) -> None:
         match event:
             case Event.CONNECT | Event.ACCEPTED:
                 self.send(messages.Connect(number))
@@ -234,10 +287,13 @@ class Run(WorkerListener):
         if self._uid in self._context.network.protected:
             if local:
                 # Said before the engine has heard from any server; the profile's owner can connect there anyway.
+                self._exempt = True
+                self._owner.note()
                 await self.network.exempt(self._uid)
             else:
                 layers |= {Layer.FIREWALL}
         self.layers = layers
+        self._owner.note()
         return layers
 
     def follow_ways(self, servers: tuple[str, ...]) -> None:

@@ -21,6 +21,11 @@ class Runs:
         before = self._latest.ended if self._latest is not None else None
         self.present = self._latest = Run(self._owner, self.spec, self._context, after=before)
 
+    def take_over(self) -> Run:
+        """One that has a worker already, which an earlier instance has started."""
+        self.present = self._latest = Run(self._owner, None, self._context)
+        return self.present
+
     def drop(self) -> None:
         """Begin to end the present one, whose worker is not waited for; another may follow."""
         assert self.present is not None

@@ -10,11 +10,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 
+from msgspec.structs import replace
+
 from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup
-from ...policy.limits import MAX_RESTARTS, MAX_STATUS_TEXT, MAX_URL
+from ...policy.limits import MAX_RESTARTS, MAX_STATUS_TEXT, MAX_URL, WORKER_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused, SystemFailure
 from ..logging.log import escape_control_characters
@@ -24,13 +26,15 @@ from .audience import Audience
 from .context import SessionContext
 from .deadlines import StateTimer, deadline_of
 from .inside import Inside, InsideOwner
+from .keeping import KeptSession
 from .launch_spec import LaunchSpec
 from .notices import Notices
 from .past_failure import CAUSE_OF, REACHED, Reached
-from .reports import ReportedSession, Server
+from .reports import ReportedSession
 from .restarts import Restarts
 from .run import Run, RunOwner
 from .runs import Runs
+from .server import Server
 from .session_lock import SessionLock
 from .session_log import SessionLog
 from .states import FAILED, TABLE, WITH_DEVICE, Action, Event, State, transition
@@ -69,7 +73,7 @@ class SessionListener(ABC):
         """Nothing is left of its last run; its failure may still be there to be read."""
 
 
-class Session(RunOwner, ReportedSession, InsideOwner):
+class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
     """A session; session_object.py shows it to clients.  Its attributes are for others to read only."""
 
     def __init__(
@@ -105,6 +109,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         self.statistics = Statistics()
         self.user_input = UserInput()
         self.audience = Audience(path, acl, context.forwarder)
+        self.audience.on_change = self.audience.forwards.on_change = self.note_soon
         self.log = SessionLog(self.name, context.log, self.audience.forwards, starter)
         self.inside = Inside(self)
         self.ended = asyncio.Event()  # nothing is left of the last run
@@ -113,8 +118,8 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         )
         self._context = context
         self._listener = listener
-        self._runs = Runs(self, context)
-        self._restarts = Restarts(restart_on_failure)
+        self.runs = Runs(self, context)
+        self.restarts = Restarts(restart_on_failure)
         self._verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._timer = StateTimer()
@@ -123,7 +128,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
     @property
     def run(self) -> Run | None:
         """The present one, in use or failed; none between two."""
-        return self._runs.present
+        return self.runs.present
 
     @property
     def backend_pid(self) -> int:
@@ -140,6 +145,22 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         """Whether it counts as a session of its profile: not once it has failed."""
         return self.state not in (*FAILED, State.GONE)
 
+    @property
+    def due(self) -> float | None:
+        """When the present state ends by itself, by time.monotonic(), if it does."""
+        return self._timer.due
+
+    def go_on(self, state: State, due: float | None) -> None:
+        """Be where an earlier instance has left it, without a word to anybody."""
+        self.state = state
+        self._verdict.accept()
+        if state not in (State.READY, State.PARKED):
+            self.lock.go_on()
+        deadline = deadline_of(state, connect=self._context.connect_deadline, restarts=self.restarts)
+        if deadline is not None:
+            left = WORKER_GRACE if due is None else max(due - time.monotonic(), WORKER_GRACE)
+            self._timer.set(replace(deadline, seconds=left), self.happened, self._try_again_or)
+
     # Start and end
 
     async def start(self, spec: LaunchSpec) -> None:
@@ -147,8 +168,8 @@ class Session(RunOwner, ReportedSession, InsideOwner):
 
         Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
         """
-        self._runs.spec = spec
-        self._runs.begin()
+        self.runs.spec = spec
+        self.runs.begin()
         await self._verdict.wait()
 
     def give_up(self) -> None:
@@ -160,18 +181,18 @@ class Session(RunOwner, ReportedSession, InsideOwner):
 
     async def network_cleared(self) -> None:
         """Wait until the network settings of the last run are undone."""
-        await self._runs.network_cleared()
+        await self.runs.network_cleared()
 
     def _end(self) -> None:
         """Begin to end the last run, once."""
         if self._ending is None:
             self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
             self._context.network.let_go(self.name)
-            self._runs.end()
+            self.runs.end()
             self._ending = asyncio.create_task(self._finish())
 
     async def _finish(self) -> None:
-        await self._runs.ended()
+        await self.runs.ended()
         self.inside.end()
         self.ended.set()
         self.lock.ended()
@@ -194,10 +215,10 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         self.reached = max(self.reached, REACHED.get(self.state, self.reached))
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         if self.state is not before or event is Event.RESTART:
-            deadline = deadline_of(self.state, connect=self._context.connect_deadline, restarts=self._restarts)
+            deadline = deadline_of(self.state, connect=self._context.connect_deadline, restarts=self.restarts)
             self._timer.set(deadline, self.happened, self._try_again_or)
         self._listener.state_changed(self)
-        self._restarts.follow(self.state is State.CONNECTED, time.monotonic())
+        self.restarts.follow(self.state is State.CONNECTED, time.monotonic())
         self.statistics.follow(before, event, cell.next)
         if cell.action is Action.TELL_WORKER:
             self._request(event, text)
@@ -210,17 +231,18 @@ class Session(RunOwner, ReportedSession, InsideOwner):
                 assert self.run is not None
                 self.statistics.begin_anew(self.run.device)
                 self.user_input.withdraw()
-                self._runs.drop()
+                self.runs.drop()
             case Action.BEGIN_RUN:
                 self.notices.clear()
                 self.negotiated = None
-                self._runs.begin()
+                self.runs.begin()
             case Action.FAIL:
                 self._end()
             case Action.REMOVE:
                 self._end()
                 self.audience.forwards.end()
                 self._listener.removed(self)
+        self.note()
 
     def _request(self, event: Event, text: str) -> None:
         assert self.run is not None
@@ -231,7 +253,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
 
     def _try_again_or(self, otherwise: Event, text: str, cause: Cause | None = None) -> None:
         """Something the session cannot do without failed: there is another run, or `otherwise` happens."""
-        restarts = self._restarts
+        restarts = self.restarts
         may_restart = (self.state, Event.CRASHED) in TABLE
         if may_restart and restarts.another():
             self.log.write(LogCategory.WARN, text)
@@ -250,10 +272,12 @@ class Session(RunOwner, ReportedSession, InsideOwner):
         self.run.send(answer)
         if answer.group is InputGroup.CHALLENGE_AUTH_PENDING and not self.user_input.missing:
             self.happened(Event.ANSWERED)
+        self.note_soon()
 
     def set_log_level(self, level: int) -> None:
         """Have lines up to this level (0 to 6) from now on; the service's own level is another matter."""
         self.log.level = level
+        self.note_soon()
         if self.run is not None:
             self.run.send(messages.SetLogLevel(level))
 
@@ -270,6 +294,7 @@ class Session(RunOwner, ReportedSession, InsideOwner):
     def noticed(self, text: str) -> None:
         self.log.write(LogCategory.WARN, text, LogGroup.NETCFG)
         self.notices.device_made(text)
+        self.note()
 
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return permits.dispatch(self, run, message)

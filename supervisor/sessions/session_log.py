@@ -4,7 +4,7 @@ from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, LogCategory, LogGroup, Sta
 from ..logging.log import Log, escape_control_characters
 from .forwarding import Forwards
 
-_FOR_USER_ALONE = (StatusMinor.SESS_AUTH_URL, StatusMinor.CFG_REQUIRE_USER)  # what the server says to its user
+FOR_USER_ALONE = (StatusMinor.SESS_AUTH_URL, StatusMinor.CFG_REQUIRE_USER)  # what the server says to its user
 _FAILURES = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 
@@ -42,7 +42,7 @@ class SessionLog:
     def note_status(self, status: tuple[int, int, str]) -> None:
         """Note a status, without what is meant for the session's user alone."""
         _, minor, text = status
-        if minor in _FOR_USER_ALONE:
+        if minor in FOR_USER_ALONE:
             text = ""
         words = StatusMinor(minor).name.replace("_", " ").capitalize()
         category = LogCategory.ERROR if minor in _FAILURES else LogCategory.VERB1

@@ -48,6 +48,7 @@ class SessionObject:
 
     def set_public_access(self, caller: Caller, value: bool) -> None:
         self._session.acl.public = value
+        self._session.note()
 
     @property
     def status(self) -> tuple[int, int, str]:
@@ -97,6 +98,7 @@ class SessionObject:
 
     def set_restrict_log_access(self, caller: Caller, value: bool) -> None:
         self._session.audience.forwards.restricted = value
+        self._session.note()
 
     @property
     def log_forwards(self) -> list[str]:
@@ -161,6 +163,7 @@ class SessionObject:
             asyncio.get_running_loop().call_later(FORWARD_HEARD, self._say_notices, caller)
         elif not enable:
             forwards.remove(caller)
+        session.note()
 
     def _say_notices(self, receiver: Caller) -> None:
         session = self._session

@@ -14,6 +14,7 @@ def grant(session: Session, uid: int) -> None:
     if len(granted) >= MAX_GRANTED_USERS:
         raise CallerError(f"A session may be shared with {MAX_GRANTED_USERS} users: revoke one first")
     granted.add(uid)
+    session.note()
     session.log.write(LogCategory.VERB1, f"Access granted to user {uid}")
 
 
@@ -22,6 +23,7 @@ def revoke(session: Session, uid: int) -> None:
     if uid not in session.acl.granted:
         raise CallerError("UID not granted access")
     session.acl.granted.discard(uid)
+    session.note()
     session.log.write(LogCategory.VERB1, f"Access revoked from user {uid}")
     session.audience.keep_users()
 
@@ -32,5 +34,6 @@ def transfer(session: Session, uid: int) -> None:
         raise CallerError("Its device is in a network namespace of its owner's, for commands: end these first")
     before = session.acl.owner
     session.acl.owner = uid
+    session.note()
     session.log.write(LogCategory.INFO, f"Ownership transferred from user {before} to user {uid}")
     session.audience.keep_users()

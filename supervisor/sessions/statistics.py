@@ -47,6 +47,15 @@ class Statistics:
         self._wire = (0, 0)
         self._device = {}
 
+    @property
+    def kept(self) -> tuple[dict[str, int], dict[str, int]]:
+        """What no worker and no device counts: of earlier ones, and events."""
+        return dict(self._before), dict(self._events)
+
+    def restore(self, before: dict[str, int], events: dict[str, int]) -> None:
+        """Go on counting from what was kept."""
+        self._before, self._events = Counter(before), Counter(events)
+
     def _counted(self) -> dict[str, int]:
         return {"BYTES_IN": self._wire[0], "BYTES_OUT": self._wire[1], **self._device}
 

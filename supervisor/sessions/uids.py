@@ -25,6 +25,14 @@ class UserIds:
             raise SystemFailure("All user ids for sessions are in use; end a session, or give a larger --session-uids")
         return self._free[-1] if self._shared else self._free.pop()
 
+    def reserve(self, uid: int) -> bool:
+        """Take this one, which a session has from before; False if it is none of ours, or another has it."""
+        if uid not in self._free:
+            return False
+        if not self._shared:
+            self._free.remove(uid)
+        return True
+
     def give_back(self, uid: int) -> None:
         if self._shared:
             return

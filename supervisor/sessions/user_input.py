@@ -3,7 +3,7 @@
 An answer goes straight on to the worker; here it is only noted that there was one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -46,6 +46,33 @@ class UserInput:
         if len(slots) + len(questions) > MAX_SLOTS:
             raise TooManyQuestions(f"The session asks more than {MAX_SLOTS} questions")
         slots += [_Slot(len(slots) + number, question) for number, question in enumerate(questions)]
+
+    @property
+    def kept(self) -> dict[InputGroup, list[tuple[str, bool]]]:
+        """Name, and whether it has an answer, of each question."""
+        return {group: [(one.question.name, one.answered) for one in slots] for group, slots in self._slots.items()}
+
+    def restore(
+        self, kept: dict[InputGroup, list[tuple[str, bool]]], asked: Mapping[InputGroup, tuple[InputSlot, ...]]
+    ) -> dict[InputGroup, tuple[InputSlot, ...]]:
+        """Have what was kept, with the words of what the worker still asks; what it asks that is not among these.
+
+        What it does not ask, it has an answer to.
+        """
+        new = {}
+        for group, questions in kept.items():
+            slots = [_Slot(number, InputSlot(name, "", False), True) for number, (name, _) in enumerate(questions)]
+            open_ones = {name: number for number, (name, answered) in enumerate(questions) if not answered}
+            for question in asked.get(group, ()):
+                if question.name in open_ones:
+                    number = open_ones[question.name]
+                    slots[number] = _Slot(number, question)
+            self._slots[group] = slots
+        for group, questions_of in asked.items():
+            there = {slot.question.name for slot in self._slots.get(group, ()) if not slot.answered}
+            if missing := tuple(one for one in questions_of if one.name not in there):
+                new[group] = missing
+        return new
 
     def withdraw(self, *groups: InputGroup) -> None:
         """Ask nothing any more of `groups`, or of any, that has no answer yet: nobody waits for one."""

@@ -11,7 +11,7 @@ from ...policy.limits import LOOK_INTERVAL
 _BUSY = 0.9  # of the time between two looks: as good as all
 _AT_ONCE = 16  # followed things that are looked at before others get the loop
 _TICKS = 100.0  # of /proc/PID/stat in a second (USER_HZ, the same on all architectures of ours)
-_UNINTERRUPTIBLE = "D"
+_UNINTERRUPTIBLE, _STOPPED = "D", "T"
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -26,6 +26,8 @@ class _Followed(msgspec.Struct, frozen=True):
 
 class Lookout:
     """Tells of each process that wanted a processor all the time between two looks, or waited uninterruptibly.
+
+    Or was stopped, as far as nobody is told of that.
 
     That alone is no fault: an engine with much traffic does.  Whoever is told asks the process.  There is no timer
     while nothing is followed.
@@ -109,7 +111,7 @@ def process_title(pid: int) -> str:
 def _may_be_stuck(before: _Reading, now: _Reading, seconds: float) -> bool:
     if now.wanted - before.wanted >= _BUSY * seconds:
         return True
-    return before.state == now.state == _UNINTERRUPTIBLE and before.wanted == now.wanted
+    return before.state == now.state and now.state in (_UNINTERRUPTIBLE, _STOPPED) and before.wanted == now.wanted
 
 
 def _read(pid: int) -> _Reading | None:

@@ -13,7 +13,7 @@ from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
 from ...policy.limits import ANSWER_DEADLINE, CLOSED_GRACE, LOG_CREDIT, MAX_WORKER_FRAMES
 from ..errors import ProtocolViolation
-from .reap import Reaper
+from .reap import NoChild, Reaper
 
 _FRAMES_AT_ONCE = 16  # read before others get the loop
 _LAST_FRAMES = LOG_CREDIT + 64  # read of a worker that has ended
@@ -70,8 +70,17 @@ class WorkerProcess:
     waits in its own send call.
     """
 
-    def __init__(self, pid: int, pidfd: int, channel: Channel, reaper: Reaper, listener: WorkerListener) -> None:
-        """Owns `pidfd` and `channel` from now on."""
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        channel: Channel,
+        reaper: Reaper | NoChild,
+        listener: WorkerListener,
+        *,
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Owns `pidfd` and `channel` from now on; `first` is awaited as if it were the answer to a frame."""
         self.pid = pid
         self.alive = True
         self.ended = asyncio.Event()
@@ -87,7 +96,11 @@ class WorkerProcess:
         self._second = 0.0  # when the second began that frames are counted in
         self._frames = 0
         reaper.watch(pid, self._reaped, self._stays_stopped)
-        self._resume_reading()
+        self._first: asyncio.Future[None] | None = None
+        if first is None:
+            self._resume_reading()
+        else:
+            self._first = self._be_busy(first())
 
     def send(self, message: messages.ToWorker, *descriptors: int) -> None:
         """Send a message; a worker that does not read breaks the rules, one that has ended is left to its end."""
@@ -194,9 +207,13 @@ class WorkerProcess:
                 return
             if pending is not None:
                 self._stop_reading()
-                self._busy = asyncio.ensure_future(pending)
-                self._busy.add_done_callback(self._handled)
+                self._be_busy(pending)
                 return
+
+    def _be_busy(self, pending: Awaitable[None]) -> asyncio.Future[None]:
+        self._busy = busy = asyncio.ensure_future(pending)
+        busy.add_done_callback(self._handled)
+        return busy
 
     def _receive(self) -> messages.ToSupervisor:
         packet = self._channel.receive()
@@ -234,6 +251,10 @@ class WorkerProcess:
             self._loop.call_soon(tell, reason)
 
     def _reaped(self, how: str) -> None:
+        if self._first is not None and not self._first.done():
+            # It has told why before.
+            self._first.add_done_callback(lambda _: self._reaped(how))
+            return
         try:
             self.cancel_busy()
             self._stop_reading()

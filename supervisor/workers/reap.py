@@ -12,6 +12,24 @@ from ...policy.limits import STOPPED_GRACE
 _UNCLAIMED_KEPT = 5.0  # seconds that the exit of a child may wait for somebody to ask for it
 
 
+class NoChild:
+    """Tells of the end of a process that is no child of this one: when it ends, but not how."""
+
+    def __init__(self, pidfd: int) -> None:
+        """Does not own `pidfd`, which stays open until the end has been told."""
+        self._pidfd = pidfd
+
+    def watch(self, pid: int, ended: Callable[[str], None], stopped: Callable[[str], None] | None = None) -> None:
+        """Call `ended` with words for it; that it is stopped only who looks can see (lookout.py)."""
+        loop = asyncio.get_running_loop()
+
+        def readable() -> None:
+            loop.remove_reader(self._pidfd)
+            ended("ended without a word: it was killed, or crashed")
+
+        loop.add_reader(self._pidfd, readable)
+
+
 class Reaper:
     """Waits for all children of this process; as their subreaper (prctl(2)) that includes orphaned descendants.
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from itertools import count
@@ -57,10 +58,12 @@ class SpawnerClient(HelperClient):
         """Whether a worker of this user id may still be there, or come, after `spawn` has raised."""
         return uid in self._owed
 
-    async def spawn(self, uid: int, providers: Collection[int] = ()) -> tuple[int, int, Channel]:
+    async def spawn(
+        self, uid: int, providers: Collection[int] = (), later: socket.socket | None = None
+    ) -> tuple[int, int, Channel]:
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
-        It sees the PKCS#11 `providers` of these numbers.
+        It sees the PKCS#11 `providers` of these numbers, and waits at `later` for another supervisor.
         Raises NoSpawner, or another SystemFailure if there is no worker within SPAWN_DEADLINE.
         """
         if self.ended:
@@ -72,7 +75,7 @@ class SpawnerClient(HelperClient):
             ours.socket.setblocking(False)
             ours.refuse_descriptors()
             request = _Request(uid, asyncio.get_running_loop().create_future())
-            self._request(serial, request, providers, theirs)
+            self._request(serial, request, providers, theirs, later)
             try:
                 async with asyncio.timeout(SPAWN_DEADLINE):
                     pid, pidfd = await asyncio.shield(request.answer)
@@ -88,9 +91,17 @@ class SpawnerClient(HelperClient):
             theirs.close()
         return pid, pidfd, ours
 
-    def _request(self, serial: int, request: _Request, providers: Collection[int], theirs: Channel) -> None:
+    def _request(
+        self,
+        serial: int,
+        request: _Request,
+        providers: Collection[int],
+        theirs: Channel,
+        later: socket.socket | None,
+    ) -> None:
+        given = [theirs.fileno(), *([later.fileno()] if later is not None else [])]
         try:
-            self._send(helpers.pack_spawn(serial, request.uid, providers), [theirs.fileno()])
+            self._send(helpers.pack_spawn(serial, request.uid, providers), given)
         except (BlockingIOError, ChannelClosed) as error:
             raise SystemFailure("The spawner takes no requests") from error
         self._waiting[serial] = request

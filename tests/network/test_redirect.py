@@ -9,7 +9,7 @@ import pytest
 
 from ..lab.network import CABLE, CLIENT_ADDRESS, SERVER_ADDRESS, ip
 from ..lab.openvpn import PORT
-from ..support.sessions import CONNECTED, FAILED, RECONNECTING, kill, processes_of_sessions, wait_gone
+from ..support.sessions import CONNECTED, FAILED, RECONNECTING, kill, kill_with_sessions
 from .world import CABLE2, FAR, FAR6, NEIGHBOUR, SERVER6, SERVERS, World
 
 BOTH = "redirect-gateway def1 ipv6"
@@ -278,17 +278,36 @@ def test_a_process_that_is_killed(world: World, who: str) -> None:
     world.check_unchanged()
 
 
+def test_the_service_is_killed_and_everything_stays_in_the_tunnel(world: World) -> None:
+    """Rules and tables are not touched: the next one finds all as it would have made it."""
+    world.server(f"{BOTH} block-local", "block-ipv6")
+    world.start()
+    session = world.session()
+    session.connect()
+    ways = (world.way(FAR), world.way(FAR6))
+    assert ways == ("tunnel", "")
+    with world.changes() as changes:
+        os.kill(world.service.pid, signal.SIGKILL)
+        assert (world.way(FAR), world.way(FAR6)) == ways
+        world.start()
+        world.service.process.wait_line("Took over 1 sessions")
+        assert (world.way(FAR), world.way(FAR6)) == ways
+        assert not changes()
+    session.call("Disconnect")
+    world.wait_way(FAR, CABLE)
+    world.service.stop()
+    world.check_unchanged()
+
+
 @pytest.mark.parametrize("blocked", [True, False], ids=["IPv6 blocked", "both"])
-def test_the_service_is_killed(world: World, blocked: bool) -> None:
+def test_the_service_is_killed_with_its_sessions(world: World, blocked: bool) -> None:
     """Its next start removes what is left; until then all but what was blocked goes as without a tunnel."""
     world.server(f"{BOTH} block-local", *(["block-ipv6"] if blocked else []))
     world.start()
     session = world.session()
     session.connect()
     assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "" if blocked else "tunnel")
-    processes = processes_of_sessions()
-    os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    kill_with_sessions(world.service.process)
     world.wait_way(FAR, CABLE)
     world.wait_way(FAR6, "" if blocked else CABLE)
     world.start()

@@ -78,7 +78,7 @@ class World:
         """The client's machine forwards packets of others from now on, which changes how it routes."""
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             self._client.run(["sh", "-c", f"echo 1 > /proc/sys/net/{name}"])
-        self._before = self.routing()
+        self._traces = Traces(self.lab)
 
     def cable_up(self) -> None:
         """The first cable has its link and addresses again."""
@@ -95,9 +95,32 @@ class World:
         for version in ("-4", "-6"):
             ip("-n", self._client.name, version, "route", "del", "default")
 
+    @contextlib.contextmanager
+    def changes(self) -> Iterator[Callable[[], bytes]]:
+        """A function that gives what has changed of what the kernel routes by, one thing at a time; b"" for nothing."""
+        with self._client.entered():
+            events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+        with events:
+            # Addresses, routes and rules, of both versions (RTMGRP_…, rtnetlink(7)).
+            events.bind((0, 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18))
+
+            def received() -> bytes:
+                try:
+                    while b"\xfe\x80" in (event := events.recv(65536)):
+                        pass  # the kernel's own addresses, which it goes on with for a while
+                    return event
+                except BlockingIOError:
+                    return b""
+
+            yield received
+
     def check_unchanged(self) -> None:
         """End the service, and wait until this machine is as it was in the beginning."""
         self._traces.check()
+
+    def routing(self) -> str:
+        """Links, addresses, routes and rules of this machine, as ip(8) has them."""
+        return "\n".join(line for lines in self._traces.kernel().values() for line in lines)
 
     def server(self, *pushes: str, number: int = 0, address: str = "", **options: Any) -> Any:
         """A VPN server at one of SERVERS, or another address of its machine, with a network of its own."""

@@ -45,7 +45,16 @@ class _NoJournal(SessionJournal):
     """Of workers that there are none of."""
 
     def __init__(self) -> None:
-        self._places = {}
+        pass
+
+    def keep(self, session: str, dossier: bytes) -> None:
+        pass
+
+    def forget(self, session: str) -> None:
+        pass
+
+    def remove(self, session: str) -> None:
+        pass
 
 
 class _NoNetwork(Network):
@@ -97,6 +106,7 @@ def empty_spec() -> LaunchSpec:
     """What a worker is launched with that is never launched."""
     spec = LaunchSpec.__new__(LaunchSpec)
     spec.profile, spec.providers, spec.overrides, spec.reusable, spec.device = -1, frozenset(), (), True, ""
+    spec.digest = ""
     return spec
 
 
@@ -154,15 +164,15 @@ class BareSession(Session):
             restart_on_failure=restart_on_failure,
         )
         self.state = state
-        self._runs.spec = empty_spec()
+        self.runs.spec = empty_spec()
         self.bare_run = self.bare_run_with(handshake_done)
         self.use_run(self.bare_run)
         if state in (State.DOWN, State.DOWN_PAUSED):
-            self._runs.present = None
+            self.runs.present = None
 
     def use_run(self, run: Run) -> None:
         """Have this one be the present run."""
-        self._runs.present = self._runs._latest = run
+        self.runs.present = self.runs._latest = run
 
     def bare_run_with(self, handshake_done: bool) -> BareRun:
         """A run of the session that has not begun to say anything but, if wanted, its hello."""

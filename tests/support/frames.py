@@ -21,7 +21,8 @@ def examples(request_number: int) -> list[messages.ToSupervisor]:
     """One of each message, as a worker in order would send it after the request of this number."""
     return [
         messages.WorkerHello(messages.MAJOR, messages.MINOR),
-        messages.WorkerSnapshot("new"),
+        messages.WorkerSnapshot("new", 0),
+        messages.KeptProfile(),
         messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
         messages.Accepted(3),
         messages.Refused("no", Cause.PROFILE),

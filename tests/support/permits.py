@@ -41,6 +41,7 @@ _PERMITTED: dict[type[messages.ToSupervisor], str] = {
     messages.Resolve: _RELEASED,
     messages.Negotiated: _WITH_ENGINE,
     messages.Traffic: _WITH_ENGINE,
+    messages.KeptProfile: "",  # told only to who takes the worker over
     messages.Pong: _ANY,
     messages.LogLine: _ANY,
 }

@@ -1,5 +1,6 @@
 """What the tests of sessions have in common: a user's session, and its processes as root sees them."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import psutil
 from ...policy.dbus_numbers import StatusMinor
 from ..lab.connection import BusClient
 from ..lab.lab import Lab
-from ..lab.processes import DEADLINE
+from ..lab.processes import DEADLINE, Process
 from ..lab.service import SESSION_UIDS
 
 CFG_OK = StatusMinor.CFG_OK
@@ -82,6 +83,17 @@ def processes_of_sessions() -> list[psutil.Process]:
         if uids is not None and uids.real in SESSION_UIDS[1:]:
             found.append(process)
     return found
+
+
+def kill_with_sessions(service: Process) -> None:
+    """Kill a service, and the processes of all sessions: nothing is left that another one could take over."""
+    service.signal(signal.SIGKILL)
+    service.wait()
+    left = processes_of_sessions()
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_gone(left)
 
 
 def wait_gone(processes: Sequence[psutil.Process], deadline: float = 10.0) -> None:

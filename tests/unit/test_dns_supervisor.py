@@ -7,9 +7,9 @@ from types import FrameType
 
 import pytest
 
-from ...policy.dns import DnsSettings, NameServer
+from ...policy.dns import BackEnd, DnsSettings, NameServer
 from ...policy.resolv_conf import with_servers
-from ...supervisor.dns.choice import Option, choose
+from ...supervisor.dns.choice import choose
 from ...supervisor.dns.claims import Grant, NameClaims
 from ...supervisor.network import name_servers
 from ...supervisor.network.name_servers import MachineNameServers, ResolvConf
@@ -147,7 +147,7 @@ def test_resolved_is_used_where_programs_ask_it(tmp_path: Path, target: str, tex
 
 
 @pytest.mark.parametrize("option", ["resolved", "resolvconf", "file", "none"])
-def test_the_administrators_choice_counts(tmp_path: Path, option: Option) -> None:
+def test_the_administrators_choice_counts(tmp_path: Path, option: BackEnd) -> None:
     add_polkit(tmp_path)
     assert choose(option, tmp_path).kind == option
 

@@ -27,7 +27,9 @@ PROVIDER = ListedProvider("card", "/usr/lib/card.so", "it is not there")
 
 EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SupervisorHello(1, 0),
-    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,), True),
+    messages.SupervisorSnapshot(
+        "work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (PROVIDER,), True, False
+    ),
     messages.Connect(1),
     messages.Pause(1, "lunch"),
     messages.Resume(1),
@@ -42,7 +44,8 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
     messages.UrlNeeded(1, "https://login.example/"),
     messages.WorkerHello(1, 0),
-    messages.WorkerSnapshot("new"),
+    messages.WorkerSnapshot("running", 3),
+    messages.KeptProfile(),
     messages.Confined((Layer.SECCOMP, Layer.MDWE), False),
     messages.Accepted(3),
     messages.Refused("no", Cause.PROFILE),

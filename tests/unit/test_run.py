@@ -1,6 +1,7 @@
 """A run is undone whole, in one order, and the next one begins after that."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,6 +18,9 @@ from ...supervisor.dns.names import Names
 from ...supervisor.errors import ProtocolViolation, SystemFailure
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.kill_switch import KillSwitch
+from ...supervisor.network.lock import MachineLock
+from ...supervisor.network.lock_rules import Terms as LockTerms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
@@ -43,7 +47,9 @@ class Books(Network, SessionJournal, UserIds):
     def __init__(self, done: Done, failing: bool) -> None:
         self._done = done
         self._failing = failing
-        self.roaming = Roaming(SerialExecutor("ways"))
+        executor = SerialExecutor("ways")
+        self.roaming = Roaming(executor)
+        self.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())
         self.away: Any = ()  # no device has been moved
 
     protected = range(0)
@@ -62,6 +68,15 @@ class Books(Network, SessionJournal, UserIds):
         self._done.append(f"delete {device}")
         if self._failing:
             raise SystemFailure("no")
+
+    def place_to_wait(self, session: str) -> socket.socket:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def keep(self, session: str, dossier: bytes) -> None:
+        pass
+
+    def forget(self, session: str) -> None:
+        pass
 
     def let_go(self, session: str) -> None:
         pass

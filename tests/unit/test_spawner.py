@@ -86,7 +86,7 @@ def test_anything_else_is_no_request(data: bytes) -> None:
         (helpers.pack_spawn(1, 2**32 - 1), 1),
         (helpers.pack_spawn(1, UIDS.start, [0]), 1),
         (RIGHT, 0),
-        (RIGHT, 2),
+        (RIGHT, 3),
     ],
 )
 def test_a_request_for_what_it_does_not_do(data: bytes, descriptors: int) -> None:
@@ -98,7 +98,7 @@ def test_a_request_for_what_it_does_not_do(data: bytes, descriptors: int) -> Non
 
 def test_it_keeps_no_descriptor_of_what_it_refuses() -> None:
     before = set(Path("/proc/self/fd").iterdir())
-    said_of(RIGHT, 2)
+    said_of(RIGHT, 3)
     assert set(Path("/proc/self/fd").iterdir()) == before
 
 

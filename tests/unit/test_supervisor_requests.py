@@ -70,7 +70,7 @@ def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
     ("message", "state", "said"),
     [
         (messages.WorkerHello(messages.MAJOR + 1, 0), State.STARTING, "protocol"),
-        (messages.WorkerSnapshot("running"), State.STARTING, "running"),
+        (messages.WorkerSnapshot("running", 0), State.STARTING, "running"),
         (messages.Accepted(7), State.STARTING, "log level 7"),
         (messages.Accepted(-1), State.STARTING, "log level -1"),
         (messages.Accepted(7), State.REVIVING, "log level 7"),

@@ -105,7 +105,6 @@ NOT_AFTER_THE_START = [
     "unlink",
     "vfork",
     "accept",
-    "accept4",
     "bind",
 ]
 

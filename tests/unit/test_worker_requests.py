@@ -21,8 +21,10 @@ RUNS = {Phase.HELD, Phase.WAITING, Phase.RUNNING, Phase.PAUSING, Phase.PAUSED}
 
 # The phases in which each message is acted upon; while STOPPING it is ignored, else it is against the protocol.
 ALLOWED = {
-    messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): {Phase.NEW},
-    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (), False): {Phase.NEW},
+    messages.SupervisorHello(messages.MAJOR, messages.MINOR + 1): set(Phase),
+    messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (("persist-tun", True),), (), False, False): {
+        Phase.NEW
+    },
     messages.Connect(1): {Phase.HELD, Phase.WAITING, Phase.RUNNING},
     messages.Pause(1, "lunch"): {Phase.HELD, Phase.RUNNING, Phase.WAITING},
     messages.Resume(1): {Phase.PAUSING, Phase.PAUSED},
@@ -82,7 +84,11 @@ def test_a_message_is_acted_upon_or_against_the_protocol(
         (messages.Resume(1), Phase.PAUSED, Phase.RUNNING),
         (messages.Restart(1), Phase.PAUSED, Phase.RUNNING),
         (messages.Disconnect(), Phase.RUNNING, Phase.STOPPING),
-        (messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (), (), False), Phase.NEW, Phase.STOPPING),
+        (
+            messages.SupervisorSnapshot("work of alice", "tun0", 120.0, 1.0, (), (), False, False),
+            Phase.NEW,
+            Phase.STOPPING,
+        ),
     ],
 )
 def test_what_is_done(

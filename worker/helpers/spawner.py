@@ -8,6 +8,7 @@ A worker is forked twice: A leaves the namespaces, so that its child B is the fi
 tells the supervisor about B and ends, whereby B becomes the supervisor's child (it is the subreaper, prctl(2)).
 """
 
+import contextlib
 import errno
 import gc
 import os
@@ -31,6 +32,7 @@ from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
+from ..session.loop import WorkerEnds
 from . import name_servers, resolver
 from .keeper import Keeper, end_with, keep_serving, run_apart
 
@@ -155,12 +157,14 @@ def _serve(
             return
         try:
             serial, uid, numbers = helpers.unpack_spawn(packet.data)
-            if uid not in uids or len(packet.descriptors) != 1 or not numbers <= set(range(len(staged))):
+            if uid not in uids or len(packet.descriptors) not in (1, 2) or not numbers <= set(range(len(staged))):
                 what = f"user id {uid} with {len(packet.descriptors)} descriptors, providers {sorted(numbers)}"
                 raise BadFrame(f"a request for {what}")
-            with socket.socket(fileno=packet.take()) as worker_end:
-                shown = MountedProviders(staged, numbers)
-                failure = _spawn(requests, keeper, serial, uid, Channel(worker_end), confinement, shown)
+            with contextlib.ExitStack() as taken:
+                worker_end = taken.enter_context(socket.socket(fileno=packet.take()))
+                later = taken.enter_context(socket.socket(fileno=packet.take())) if packet.descriptors else None
+                ends = WorkerEnds(Channel(worker_end), later)
+                failure = _spawn(requests, keeper, serial, uid, ends, confinement, MountedProviders(staged, numbers))
             if failure:
                 _answer(requests, serial, -failure)
         except BadFrame as error:
@@ -174,7 +178,7 @@ def _spawn(
     keeper: Keeper,
     serial: int,
     uid: int,
-    worker_end: Channel,
+    ends: WorkerEnds,
     confinement: Confinement,
     shown: MountedProviders,
 ) -> int:
@@ -185,13 +189,13 @@ def _spawn(
         return error.errno or errno.EAGAIN
     if intermediate == 0:
         keeper.close()
-        end_with(lambda: _unshare_and_fork(requests, serial, uid, worker_end, confinement, shown))
+        end_with(lambda: _unshare_and_fork(requests, serial, uid, ends, confinement, shown))
     _, status = os.waitpid(intermediate, 0)
     return 0 if status == 0 else errno.ECHILD
 
 
 def _unshare_and_fork(
-    requests: Channel, serial: int, uid: int, worker_end: Channel, confinement: Confinement, shown: MountedProviders
+    requests: Channel, serial: int, uid: int, ends: WorkerEnds, confinement: Confinement, shown: MountedProviders
 ) -> None:
     try:
         if Layer.CGROUP in confinement.layers:
@@ -204,7 +208,7 @@ def _unshare_and_fork(
         return
     if pid == 0:
         requests.close()
-        loop.run(worker_end, confine.confine_worker(uid, serial, confinement, shown))
+        loop.run(ends, confine.confine_worker(uid, serial, confinement, shown))
         return
     _answer(requests, serial, pid, [os.pidfd_open(pid)])
 

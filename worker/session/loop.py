@@ -4,8 +4,11 @@ import mmap
 import os
 import selectors
 import signal
+import socket
 import traceback
 from collections.abc import Callable
+
+import msgspec
 
 from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
@@ -18,6 +21,7 @@ from ..sandbox.confine import Confinement, confine_serving
 from . import events, requests
 from .phases import Event, Phase
 from .session import WorkerSession
+from .takeover import Takeover, user_of_peer
 from .timers import Timers
 
 # Signals that end a session.  The first process of a pid namespace gets only those it handles.
@@ -27,38 +31,40 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 _GREETING = ("state on", "log on", "bytecount 1")
 
 
-def run(supervisor: Channel, confinement: Confinement) -> None:
+class WorkerEnds(msgspec.Struct, frozen=True):
+    """A worker's ends of what leads to supervisors."""
+
+    supervisor: Channel
+    later: socket.socket | None = None  # bound: where the next one can connect
+
+
+def run(ends: WorkerEnds, confinement: Confinement) -> None:
     """Serve one session until it has ended, then end the process."""
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
+    loop = _Loop(ends, confinement)
     try:
-        _Loop(supervisor, confinement).run()
+        loop.run()
         status = ExitStatus.OK
     except BadFrame as error:
-        _last_words(supervisor, f"The supervisor broke the protocol: {error}")
+        loop.last_words(f"The supervisor broke the protocol: {error}")
         status = ExitStatus.PROTOCOL
     except BaseException:
-        _last_words(supervisor, f"The worker failed: {traceback.format_exc(limit=-5)}")
+        loop.last_words(f"The worker failed: {traceback.format_exc(limit=-5)}")
         status = ExitStatus.INTERNAL
     os._exit(status)
 
 
-def _last_words(supervisor: Channel, text: str) -> None:
-    try:
-        supervisor.send(encode(messages.LogLine(LogCategory.CRIT, text[-MAX_LOG_LINE:])))
-    except ChannelClosed:
-        pass
-
-
 class _Loop:
-    def __init__(self, supervisor: Channel, confinement: Confinement) -> None:
-        self._supervisor = supervisor
+    def __init__(self, ends: WorkerEnds, confinement: Confinement) -> None:
+        self._supervisor = ends.supervisor
         # Pages that take no memory before they are used; overwritten after each packet.
         self._received = memoryview(mmap.mmap(-1, MAX_FRAME + 1))
         self._timers = Timers()
-        self._session = WorkerSession(supervisor, self._timers, confinement)
+        self._session = WorkerSession(ends.supervisor, self._timers, confinement)
+        self._takeover = Takeover(self._session, ends.later, user_of_peer(ends.supervisor))
         self._selector = selectors.DefaultSelector()
         self._engine_watched = self._engine_gone = False
 
@@ -66,15 +72,25 @@ class _Loop:
         self._watch_signals()
         self._watch(self._supervisor.fileno(), self._read_supervisor)
         self._session.uplink.tell(messages.WorkerHello(messages.MAJOR, messages.MINOR))
-        self._session.uplink.tell(messages.WorkerSnapshot(self._session.phase.name.lower()))
+        self._session.uplink.tell(messages.WorkerSnapshot(self._session.phase.name.lower(), 0))
         while not self._finished():
-            for key, _ in self._selector.select(self._timers.time_left()):
+            left = [one for one in (self._timers.time_left(), self._takeover.timers.time_left()) if one is not None]
+            for key, _ in self._selector.select(min(left, default=None)):
                 key.data()
             self._timers.run_due()
+            self._takeover.timers.run_due()
             self._watch_engine()
 
     def _finished(self) -> bool:
-        return self._session.phase is Phase.STOPPING and (self._session.engine is None or self._engine_gone)
+        over = self._session.phase is Phase.STOPPING and (self._session.engine is None or self._engine_gone)
+        return over and not self._takeover.has_to_wait
+
+    def last_words(self, text: str) -> None:
+        """Say why the worker ends by its own fault."""
+        try:
+            self._supervisor.send(encode(messages.LogLine(LogCategory.CRIT, text[-MAX_LOG_LINE:])))
+        except (ChannelClosed, OSError):
+            pass
 
     def _watch(self, descriptor: int, action: Callable[[], object]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, action)
@@ -103,14 +119,38 @@ class _Loop:
     def _read_supervisor(self) -> None:
         try:
             packet = self._supervisor.receive_into(self._received)
-        except ChannelClosed:  # the supervisor is gone: say goodbye to the server, and end
-            self._selector.unregister(self._supervisor.fileno())
-            self._session.machine.happened(Event.DISCONNECT)
+        except (ChannelClosed, TimeoutError):
+            self._supervisor_gone()
             return
         try:
             requests.handle(self._session, packet)
+            if self._takeover.under_way:
+                self._takeover.complete()
+        except (BadFrame, ChannelClosed, TimeoutError) as error:
+            if isinstance(error, BadFrame) and not self._takeover.under_way:
+                raise
+            self._supervisor_gone()
         finally:
             packet.close()
+
+    def _supervisor_gone(self) -> None:
+        """It has ended, or does not speak our language: wait for another one, which says hello first."""
+        self._selector.unregister(self._supervisor.fileno())
+        if self._takeover.under_way:
+            self._takeover.refuse()
+        else:
+            self._supervisor.close()
+            self._takeover.begin()
+        if self._takeover.socket is not None:
+            self._watch(self._takeover.socket.fileno(), self._accept_supervisor)
+
+    def _accept_supervisor(self) -> None:
+        channel = self._takeover.accept()
+        if channel is not None and self._takeover.socket is not None:
+            self._selector.unregister(self._takeover.socket.fileno())
+            self._supervisor = channel
+            self._watch(channel.fileno(), self._read_supervisor)
+            self._takeover.set_deadline(self._supervisor_gone)
 
     def _watch_engine(self) -> None:
         engine = self._session.engine

@@ -29,7 +29,7 @@ def handle(session: WorkerSession, packet: Packet[memoryview]) -> None:
     Raises BadFrame if it is not a message, or not one for this phase.
     """
     message = decode_to_worker(packet.data, len(packet.descriptors))
-    if session.phase is Phase.STOPPING:
+    if session.phase is Phase.STOPPING and session.handshake_done:
         return
     permit = PERMITS[type(message)]
     if not session.handshake_done and not isinstance(message, messages.SupervisorHello):
@@ -39,7 +39,7 @@ def handle(session: WorkerSession, packet: Packet[memoryview]) -> None:
     if isinstance(message, messages.NUMBERED_REQUESTS):
         session.uplink.begin_request(message.request_number)
     if isinstance(message, messages.SupervisorSnapshot):
-        session.begin(message, packet.descriptors[0])
+        session.begin(message, packet.take())
     else:
         permit.act(session, message)
 
@@ -48,6 +48,16 @@ def _hello(session: WorkerSession, message: messages.SupervisorHello) -> None:
     if message.major != messages.MAJOR:
         raise BadFrame(f"the supervisor speaks protocol {message.major}, this worker {messages.MAJOR}")
     session.handshake_done = True
+
+
+def _answered(session: WorkerSession, message: messages.UserAnswer) -> None:
+    session.uplink.standing.answered(message.group, message.name)
+    session.dialogue.answered(message)
+
+
+def _looked_up(session: WorkerSession, message: messages.Resolved) -> None:
+    session.uplink.looking_up.pop(message.host, None)
+    session.looked_up(message)
 
 
 def _set_log_level(session: WorkerSession, message: messages.SetLogLevel) -> None:
@@ -62,6 +72,8 @@ def _event(event: Event, log_line: Callable[[Any], str] | None = None) -> _Permi
     def act(session: WorkerSession, message: messages.ToWorker) -> None:
         if log_line is not None:
             session.uplink.log(LogCategory.INFO, log_line(message))
+        if event in (Event.PAUSE, Event.RESTART):
+            session.uplink.standing.interrupted()
         session.machine.happened(event)
 
     return _permit(*(phase for phase, possible in TABLE if possible is event), act=act)
@@ -72,15 +84,15 @@ def _permit(*phases: Phase, act: Callable[[WorkerSession, Any], None]) -> _Permi
 
 
 PERMITS: dict[type[messages.ToWorker], _Permit] = {
-    messages.SupervisorHello: _permit(Phase.NEW, act=_hello),
+    messages.SupervisorHello: _permit(*Phase, act=_hello),
     messages.SupervisorSnapshot: _permit(Phase.NEW, act=lambda session, message: None),
     messages.Connect: _event(Event.CONNECT),
     messages.Pause: _event(Event.PAUSE, lambda message: f"Pausing connection, reason: {message.reason}"),
     messages.Resume: _event(Event.RESUME, lambda message: "Resuming connection"),
     messages.Restart: _event(Event.RESTART, lambda message: "Restarting connection"),
     messages.Disconnect: _event(Event.DISCONNECT),
-    messages.UserAnswer: _permit(*WITH_ENGINE, act=lambda session, message: session.dialogue.answered(message)),
-    messages.Resolved: _permit(*WITH_ENGINE, act=lambda session, message: session.looked_up(message)),
+    messages.UserAnswer: _permit(*WITH_ENGINE, act=_answered),
+    messages.Resolved: _permit(*WITH_ENGINE, act=_looked_up),
     messages.Way: _permit(*WITH_ENGINE, act=lambda session, message: session.roaming.way(message)),
     messages.Ping: _permit(*Phase, act=lambda session, message: session.watchdog.ask_for_answer()),
     messages.SetLogLevel: _permit(*Phase, act=_set_log_level),

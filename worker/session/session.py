@@ -64,6 +64,7 @@ class WorkerSession:
         self.confinement = confinement
         self.timers = timers
         self.handshake_done = False  # the supervisor speaks our protocol
+        self.kept_profile = -1  # a descriptor of it, for another supervisor; -1 if it is not to be kept
         self.profile: CompiledProfile | None = None
         self.overrides = SessionOverrides()
         self.engine: Engine | None = None
@@ -93,13 +94,18 @@ class WorkerSession:
     # The engine's beginning
 
     def begin(self, snapshot: messages.SupervisorSnapshot, profile: int) -> None:
-        """Compile the profile in the memfd `profile` and start the engine with it, or refuse it."""
+        """Compile the profile in the memfd `profile`, which is its own now, and start the engine, or refuse it."""
         prctl.set_proctitle(f"openvpn3-session: {snapshot.title}")
         self.attempts.connect_deadline = snapshot.connect_deadline
         self.watchdog.stopped_grace = snapshot.stopped_grace
         overrides = dict(snapshot.overrides)
+        text = _read_memfd(profile)
+        if snapshot.keep_profile:
+            self.kept_profile = profile
+        else:
+            os.close(profile)
         try:
-            compiler = CompilerProcess(_read_memfd(profile), overrides, snapshot.providers)
+            compiler = CompilerProcess(text, overrides, snapshot.providers)
         except OSError as error:
             self.machine.failed(f"Cannot compile the profile: {error.strerror}", Cause.SERVICE_FAILED)
             return

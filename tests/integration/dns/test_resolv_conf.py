@@ -16,7 +16,7 @@ from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.surroundings import RESOLV_CONF
-from ...support.sessions import UserSession, until
+from ...support.sessions import UserSession, kill_with_sessions, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
 WWW = "www.example"
@@ -184,14 +184,26 @@ def test_a_read_only_file_is_noticed_at_the_start(lab: Lab) -> None:
         subprocess.run(["umount", OF_RESOLV_CONF], check=True)
 
 
-def test_a_killed_service_is_cleaned_up_after_at_the_next_start(lab: Lab) -> None:
+def test_a_killed_service_leaves_names_to_the_tunnel(lab: Lab) -> None:
+    place = Place(lab)
+    session = place.connected()
+    changed = OF_RESOLV_CONF.read_text()
+    place.service.process.signal(signal.SIGKILL)
+    place.service.process.wait()
+    place.service = lab.supervisor()
+    place.says("Took over 1 sessions")
+    assert OF_RESOLV_CONF.read_text() == changed and place.address_of() == TUNNEL
+    place.end(session)
+    assert OF_RESOLV_CONF.read_text() == BEFORE and place.address_of() == LAN
+
+
+def test_killed_with_its_sessions_it_is_cleaned_up_after_at_the_next_start(lab: Lab) -> None:
     place = Place(lab)
     place.connected()
     assert place.address_of() == TUNNEL
     for one in setters():
         one.kill()
-    place.service.process.signal(signal.SIGKILL)
-    place.service.process.wait()
+    kill_with_sessions(place.service.process)
     assert OF_RESOLV_CONF.read_text() != BEFORE
     place.service = lab.supervisor()
     place.says("Gave back the name servers that an earlier instance had set for tun0")

@@ -13,7 +13,7 @@ from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.resolvconf import Resolvconf
 from ...lab.service import Service
 from ...lab.surroundings import SHARED
-from ...support.sessions import UserSession, begin, until
+from ...support.sessions import UserSession, begin, kill_with_sessions, until
 
 pytestmark = pytest.mark.changes_names
 
@@ -62,12 +62,21 @@ def test_names_are_looked_up_through_the_tunnel(package: str, lab: Lab) -> None:
     assert address_of(lab) == LAN
 
 
-def test_a_killed_service_is_cleaned_up_after_at_the_next_start(package: str, lab: Lab) -> None:
-    before = OF_RESOLV_CONF.read_text()
+def test_a_killed_service_leaves_names_to_the_tunnel(package: str, lab: Lab) -> None:
     service = start(lab)
     connected(lab)
     assert address_of(lab) == TUNNEL
     service.process.signal(signal.SIGKILL)
     service.process.wait()
+    lab.supervisor().process.wait_line("Took over 1 sessions")
+    assert address_of(lab) == TUNNEL
+    assert service.log.count("Gave back") == 0
+
+
+def test_killed_with_its_sessions_it_is_cleaned_up_after_at_the_next_start(package: str, lab: Lab) -> None:
+    before = OF_RESOLV_CONF.read_text()
+    service = start(lab)
+    connected(lab)
+    kill_with_sessions(service.process)
     lab.supervisor().process.wait_line("Gave back the name servers that an earlier instance had set for tun0")
     assert OF_RESOLV_CONF.read_text() == before

@@ -15,7 +15,7 @@ from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.processes import LabError
-from ...support.sessions import CONNECTED, FAILED, UserSession, until
+from ...support.sessions import CONNECTED, FAILED, UserSession, kill_with_sessions, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
 WWW, CORP = "www.example", "host.corp.example"
@@ -381,13 +381,27 @@ def test_the_servers_name_is_not_looked_up_through_the_tunnel_that_is_down(lab: 
     place.restored()
 
 
-def test_a_killed_service_leaves_nothing_when_the_next_one_has_started(lab: Lab) -> None:
+def test_a_killed_service_leaves_names_to_the_tunnel(lab: Lab) -> None:
+    """Those who look names up notice nothing, before the next one and after."""
+    place = Place(lab, DNS, DOMAIN)
+    session = place.connected()
+    place.service.process.signal(signal.SIGKILL)
+    place.service.process.wait()
+    assert place.answers == (TUNNEL, TUNNEL)
+    service = lab.supervisor(*place.options)
+    service.process.wait_line("Took over 1 sessions")
+    assert place.answers == (TUNNEL, TUNNEL)
+    assert session.user.get(session.path, "name_servers", STATUS) == [TUNNEL_ADDRESS]
+    session.call("Disconnect")
+    place.restored()
+
+
+def test_killed_with_its_sessions_it_leaves_nothing_when_the_next_one_has_started(lab: Lab) -> None:
     place = Place(lab, DNS, DOMAIN)
     place.connected()
     assert place.answers == (TUNNEL, TUNNEL)
-    place.service.process.signal(signal.SIGKILL)
-    place.service.process.wait()
-    # The engine has died with it: a device that nobody holds is not asked.
+    kill_with_sessions(place.service.process)
+    # A device that nobody holds is not asked.
     until(lambda: place.answers == (LAN, LAN))
     lab.supervisor(*place.options)
     place.restored()

@@ -68,7 +68,11 @@ def test_a_thousand_fuzzed_frames(hostile: HostileWorkers) -> None:
 @pytest.mark.parametrize("state", [State.READY, State.CONNECTED, State.PAUSED])
 def test_every_message_where_it_has_no_place(hostile: HostileWorkers, state: State) -> None:
     turn = {State.READY: 0, State.CONNECTED: 1, State.PAUSED: 2}[state]
-    wrong = [message for message in examples(turn) if state not in PERMITTED[type(message)]]
+    wrong = [
+        message
+        for message in examples(turn)
+        if state not in PERMITTED[type(message)] and type(message) not in messages.DESCRIPTORS
+    ]
     assert len(wrong) > 3
     for message in wrong:
         reason = hostile.verdict(hostile.session(state), encode(message))

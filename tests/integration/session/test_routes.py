@@ -1,6 +1,5 @@
 """Routes of profile and server on real tunnels: their forms, names in them, and the way past the tunnel."""
 
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,7 @@ from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.processes import DEADLINE
 from ...support.isolated import route_events
 from ...support.service_life import started
-from ...support.sessions import FAILED, begin, kill, processes_of_sessions, wait_gone
+from ...support.sessions import FAILED, begin, kill, kill_with_sessions
 
 MARKER = b"a line that must not be read on the cable"
 FAR_AWAY = "192.0.2.77"  # a host that answers on both ways, through the tunnel and past it
@@ -165,16 +164,14 @@ def test_nothing_is_left_of_routes_past_the_tunnel_when_one_is_killed(lab: Lab, 
             events.recv(65536)
 
 
-def test_a_service_that_is_killed_leaves_them_to_the_next_one(lab: Lab, internet: None) -> None:
+def test_a_service_that_is_killed_with_its_sessions_leaves_them_to_the_next_one(lab: Lab, internet: None) -> None:
     lab.server(pushes=[FAR_NETWORK, PAST])
     before = main_table(lab)
     with started(lab) as service:
         service.wait_line("runs as user")
         session = begin(lab, more=[PAST6])
         session.connect()
-        service.signal(signal.SIGKILL)
-        service.wait()
-    wait_gone(processes_of_sessions())
+        kill_with_sessions(service)
     assert {FAR_AWAY, FAR_AWAY6} <= lab.client_side.routes(CABLE)
     with started(lab) as service:
         service.wait_line("Removed device tun0 of an earlier instance")

@@ -1,0 +1,366 @@
+"""A service that is killed, and the next one: sessions go on as if nothing had happened."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ...lab.auth_server import Accept, Deny, Login, Pending, Verdict, knows
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusError
+from ...lab.lab import Lab
+from ...lab.network import CABLE, SERVER_ADDRESS
+from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.service import Service
+from ...lab.surroundings import BOB
+from ...support.authentication import OPEN_URL, answer, provide, questions, refusal
+from ...support.flow import flowing
+from ...support.sessions import (
+    CONNECTED,
+    CONNECTING,
+    FAILED,
+    PAUSED,
+    RECONNECTING,
+    UserSession,
+    begin,
+    processes_of_sessions,
+    wait_gone,
+)
+
+LOGIN = {"username": "alice", "password": "open sesame"}
+URL = "https://idp.example/login?token=abc"
+CHANGING = {"statistics", "last_log"}
+MEMBERS = ("SessionManagerEvent", "StatusChange", "AttentionRequired")
+
+
+def kill(service: Service) -> None:
+    """End it without a chance to do anything."""
+    service.process.signal(signal.SIGKILL)
+    service.process.wait()
+
+
+def taken_over(lab: Lab, *options: str, sessions: int = 1) -> Service:
+    """The next one, which has taken over so many."""
+    service = lab.supervisor(*options)
+    if sessions:
+        service.process.wait_line(f"Took over {sessions} sessions")
+    lab.watcher.get(SESSIONS_PATH, "version")  # it answers
+    return service
+
+
+def replaced(lab: Lab, service: Service) -> Service:
+    """Kill it, and have the next one take over."""
+    kill(service)
+    return taken_over(lab)
+
+
+def lasting(session: UserSession) -> dict[str, Any]:
+    """The properties that do not change by themselves."""
+    found = session.user.get_all(session.path)
+    return {name: value for name, value in found.items() if name not in CHANGING}
+
+
+def told(session: UserSession, since: int) -> list[str]:
+    """What the session's user has been told."""
+    return [one.member for one in session.user.signals(since) if one.member in MEMBERS]
+
+
+# --- connected ---
+
+
+def test_traffic_goes_on_and_nothing_is_announced(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    before, counters = lasting(session), session.get("statistics")
+    device = session.get("device_name")
+    with flowing(lab, TUNNEL_ADDRESS) as flow:
+        since = session.seen
+        kill(service)
+        flow.wait_for(200)
+        assert lab.client_side.devices() == {CABLE, device}
+        service = taken_over(lab)
+        flow.wait_for(200)
+        assert lasting(session) == before and told(session, since) == []
+        counts = flow.stop()
+    assert counts.missing == 0, counts
+    now = session.get("statistics")
+    assert all(now[name] >= counters[name] for name in counters) and now["BYTES_IN"] > counters["BYTES_IN"]
+    session.call("Pause", "s", "lunch")
+    session.wait(PAUSED, since)
+    session.call("Resume")
+    session.wait(CONNECTED, since)
+    worker = session.worker
+    session.call("Disconnect")
+    wait_gone([worker])
+    assert service.stop() == 0 and "Traceback" not in service.log
+    assert lab.client_side.devices() == {CABLE}
+    assert lab.client_side.routes() == {"198.51.100.0/24", "2001:db8:1::/64"}
+    assert [one.name for one in (lab.service_directory / "runtime" / "sessions").iterdir()] == ["records"]
+
+
+def test_again_and_again(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    worker, before, since = session.worker, lasting(session), session.seen
+    with flowing(lab, TUNNEL_ADDRESS) as flow:
+        for _ in range(3):
+            service = replaced(lab, service)
+            assert session.worker == worker and lasting(session) == before
+        flow.wait_for(100)
+        assert flow.stop().missing == 0
+    assert told(session, since) == []
+    assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
+
+
+def test_killed_while_it_takes_over(lab: Lab) -> None:
+    """At several moments: nothing tells when it has come how far."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    worker = session.worker
+    kill(service)
+    for line in ("", "Name servers are set", "Took over", "runs as user"):
+        service = lab.supervisor(wait=False)
+        if line:
+            service.process.wait_line(line)
+        kill(service)
+    taken_over(lab)
+    assert session.worker == worker and session.get("status")[1] == CONNECTED
+    assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
+
+
+def test_owner_access_and_audience_are_what_they_were(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    session.call("AccessGrant", "u", BOB.uid)
+    session.user.set(session.path, "log_verbosity", "u", 5)
+    session.user.set(session.path, "restrict_log_access", "b", False)
+    bob, gone = lab.connection("bob"), lab.connection("bob")
+    for one in (bob, gone):
+        one.session(session.path, "LogForward", "b", True)
+    before = lasting(session)
+    assert before["acl"] == [BOB.uid] and len(before["log_forwards"]) == 2
+    gone.close()
+    kill(service)
+    service = taken_over(lab)
+    now = lasting(session)
+    forwards = now.pop("log_forwards")
+    assert [bob.get(path, "target") for path in forwards] == [bob.unique_name]
+    assert set(forwards) <= set(before.pop("log_forwards"))
+    assert now == before
+    since = len(bob.signals())
+    session.call("Pause", "s", "")
+    bob.wait_signal(lambda one: one.path == session.path and one.member == "Log", since=since)
+    session.wait(PAUSED)
+    # What was revoked stays so, and a profile that runs is not started twice.
+    session.call("AccessRevoke", "u", BOB.uid)
+    service = replaced(lab, service)
+    with pytest.raises(BusError):
+        bob.session(session.path, "Resume")
+    with pytest.raises(BusError, match="already running"):
+        session.user.new_tunnel(session.profile)
+    lab.watcher.session(SESSIONS_PATH, "TransferOwnership", "ou", session.path, BOB.uid)
+    replaced(lab, service)
+    assert bob.get(session.path, "owner") == BOB.uid
+    assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
+
+
+def test_two_sessions_and_a_new_one_share_nothing(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    first, second = begin(lab, "one"), begin(lab, "two")
+    first.connect()
+    devices = [first.get("device_name")]
+    kill(service)
+    taken_over(lab, sessions=2)
+    second.connect()
+    third = begin(lab, "three", "bob")
+    uids = {one.worker.uids().real for one in (first, second, third)}
+    assert len(uids) == 3
+    devices.append(second.get("device_name"))
+    assert len(lab.client_side.devices() - {CABLE}) == 3 and len(set(devices)) == 2
+
+
+# --- other states ---
+
+
+def test_held_before_connect(lab: Lab) -> None:
+    lab.auth_server(knows(alice=LOGIN["password"]))
+    service = lab.supervisor()
+    session = begin(lab, more=["auth-user-pass"])
+    [user, password] = questions(session)
+    provide(session, user, LOGIN["username"])
+    before, since = lasting(session), session.seen
+    service = replaced(lab, service)
+    assert lasting(session) == before and told(session, since) == []
+    assert questions(session) == [password]
+    provide(session, password, LOGIN["password"])
+    service = replaced(lab, service)
+    assert questions(session) == []
+    session.connect()
+    replaced(lab, service)
+    assert session.get("status")[1] == CONNECTED
+
+
+def test_on_its_way(lab: Lab) -> None:
+    """Nobody answers; the server comes when there is another service."""
+    service = lab.supervisor()
+    session = begin(lab)
+    session.call("Connect")
+    session.wait(CONNECTING)
+    before, since = lasting(session), session.seen
+    replaced(lab, service)
+    assert lasting(session) == before and told(session, since) == []
+    lab.server()
+    session.wait(CONNECTED, since, deadline=30)
+    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
+
+
+def test_connected_while_nobody_looked(lab: Lab) -> None:
+    service = lab.supervisor()
+    session = begin(lab, remotes=[f"{SERVER_ADDRESS} 1194 udp"])
+    session.call("Connect")
+    session.wait(CONNECTING)
+    since = session.seen
+    kill(service)
+    server = lab.server()
+    server.process.wait_line("Initiation Sequence|PUSH_REPLY|SENT CONTROL", deadline=40)
+    taken_over(lab)
+    session.wait(CONNECTED, since, deadline=30)
+    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
+
+
+def test_lost_while_nobody_looked(lab: Lab) -> None:
+    server = lab.server(protocol="tcp")
+    service = lab.supervisor()
+    session = begin(lab, protocol="tcp")
+    session.connect()
+    since, engine = session.seen, session.engine
+    kill(service)
+    server.stop()
+    server = lab.server(protocol="tcp")
+    server.process.wait_line("SENT CONTROL", deadline=40)
+    taken_over(lab)
+    assert session.get("status")[1] in (CONNECTED, RECONNECTING)
+    if session.get("status")[1] != CONNECTED:
+        session.wait(CONNECTED, since, deadline=30)
+    assert session.engine == engine
+    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
+
+
+def test_paused(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    session.call("Pause", "s", "lunch")
+    session.wait(PAUSED)
+    before, since = lasting(session), session.seen
+    replaced(lab, service)
+    assert lasting(session) == before and told(session, since) == []
+    session.call("Resume")
+    session.wait(CONNECTED, since)
+    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
+
+
+def asking(first: Verdict) -> Callable[[Login], Verdict]:
+    """A judge who lets nobody in before there is an answer to `first`."""
+
+    def judge(login: Login) -> Verdict:
+        if login.response is None:
+            return first
+        return Accept() if login.response == "123456" else Deny()
+
+    return judge
+
+
+def test_waiting_for_a_code(lab: Lab) -> None:
+    lab.auth_server(asking(Pending("CR_TEXT:R,E:Enter the code")))
+    service = lab.supervisor()
+    session = begin(lab, more=["auth-user-pass"])
+    answer(session, **LOGIN)
+    session.call("Connect")
+    session.user.wait_signal(lambda one: one.member == "AttentionRequired" and "code" in one.arguments[2])
+    session.user.wait_signal(lambda one: one.member == "StatusChange" and "code" in one.arguments[2])
+    [code], before, since = questions(session), lasting(session), session.seen
+    replaced(lab, service)
+    assert lasting(session) == before and told(session, since) == []
+    assert questions(session) == [code]
+    provide(session, code, "123456")
+    session.wait(CONNECTED, since)
+
+
+def test_waiting_for_a_page(lab: Lab) -> None:
+    lab.auth_server(lambda login: Pending(f"WEB_AUTH::{URL}"))
+    service = lab.supervisor()
+    session = begin(lab, more=["auth-user-pass"])
+    answer(session, **LOGIN)
+    session.call("Connect")
+    session.wait(OPEN_URL)
+    before, since = lasting(session), session.seen
+    assert before["status"][2] == URL
+    kept = [one.read_text() for one in (lab.service_directory / "runtime" / "sessions").glob("*.session")]
+    assert len(kept) == 1 and "token" not in kept[0] and LOGIN["password"] not in kept[0]
+    replaced(lab, service)
+    assert lasting(session) == before and told(session, since) == []
+    assert "Pending web authentication" in refusal(session, "Ready")
+
+
+# --- what cannot go on ---
+
+
+def test_a_worker_that_has_died_too(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    dead, alive = begin(lab, "dead"), begin(lab, "alive")
+    for one in (dead, alive):
+        one.connect()
+    worker = dead.worker
+    kill(service)
+    worker.kill()
+    wait_gone([worker])
+    taken_over(lab)
+    assert alive.user.session(SESSIONS_PATH, "FetchAvailableSessions") == [alive.path]
+    why = lab.ovpnctl("alice", "why", "dead").stdout
+    assert "could not take the session over: its worker has died, too" in why
+    assert len(lab.client_side.devices() - {CABLE}) == 1
+    assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
+
+
+def test_one_that_gave_up_while_nobody_looked(lab: Lab) -> None:
+    """Why is told by the worker, which has waited for somebody to tell."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    engine, since = session.engine, session.seen
+    kill(service)
+    engine.kill()
+    wait_gone([engine])
+    lab.supervisor()
+    _, _, text = session.wait(FAILED, since)
+    assert text.startswith("The engine was killed by SIGKILL")
+    wait_gone(processes_of_sessions())
+
+
+def test_one_that_was_being_started(lab: Lab) -> None:
+    service = lab.supervisor("--stopped-grace=0")
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile())
+    call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
+    while not processes_of_sessions():
+        pass
+    kill(service)
+    with pytest.raises(BusError):
+        alice.finish_call(call)
+    taken_over(lab, sessions=0)
+    assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
+    wait_gone(processes_of_sessions())
+    alice.new_tunnel(profile)
