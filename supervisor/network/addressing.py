@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
-from ...policy.redirect import Redirect
+from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import dumps, in_force, machine
@@ -87,6 +87,12 @@ class Addressing:
     def indices(self) -> set[int]:
         """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
+
+    def change(self, *, public_networks: bool, while_not_connected: WhileNotConnected) -> None:
+        """Have these count for what is asked for from now on."""
+        self._claims.public_networks = self._redirecting.public_networks = public_networks
+        self._redirecting.change(while_not_connected)
+        self._look_at_pending()
 
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""

@@ -15,7 +15,7 @@ class SessionLock:
         self._starter = starter
         self._profile = profile
         self._wanted = wanted
-        self._asked = False  # which somebody may have ended since
+        self._asked = False
 
     @property
     def due(self) -> bool:
