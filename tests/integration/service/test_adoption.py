@@ -1,5 +1,6 @@
 """A service that is killed, and the next one: sessions go on as if nothing had happened."""
 
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +187,42 @@ def test_two_sessions_and_a_new_one_share_nothing(lab: Lab) -> None:
     assert len(uids) == 3
     devices.append(second.get("device_name"))
     assert len(lab.client_side.devices() - {CABLE}) == 3 and len(set(devices)) == 2
+
+
+def test_asked_to_hand_over(lab: Lab) -> None:
+    """By SIGUSR2; a call that comes meanwhile is answered by the next one."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    before, since = lasting(session), session.seen
+    with flowing(lab, TUNNEL_ADDRESS) as flow:
+        service.process.signal(signal.SIGUSR2)
+        assert service.process.wait() == 0
+        service = taken_over(lab)
+        assert lasting(session) == before and told(session, since) == []
+        assert flow.stop().missing == 0
+    assert service.stop() == 0  # by SIGTERM, which ends them
+    session.user.wait_signal(lambda one: one.member == "SessionManagerEvent" and one.arguments[1] == 2, since=since)
+    assert lab.client_side.devices() == {CABLE}
+
+
+def test_handed_over_to_one_that_the_bus_starts(lab: Lab) -> None:
+    """As when a package is upgraded where there is no systemd."""
+    lab.start_bus(activation=["--idle-exit=1", "--bus-wait=0"])
+    lab.server()
+    session = begin(lab)
+    session.connect()
+    before, since = lasting(session), session.seen
+    state, pid, can = (lab.service_directory / "runtime" / "lock").read_text().split()
+    assert (state, can) == ("serving", "hands-over")
+    os.kill(int(pid), signal.SIGUSR2)
+    lab.watcher.wait_no_owner(SESSIONS)
+    assert lasting(session) == before
+    os.kill(int((lab.service_directory / "runtime" / "lock").read_text().split()[1]), signal.SIGKILL)
+    lab.watcher.wait_no_owner(SESSIONS)
+    assert lasting(session) == before and told(session, since) == []
+    session.call("Disconnect")
 
 
 # --- other states ---
