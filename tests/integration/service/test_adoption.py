@@ -209,7 +209,7 @@ def test_asked_to_hand_over(lab: Lab) -> None:
 
 def test_handed_over_to_one_that_the_bus_starts(lab: Lab) -> None:
     """As when a package is upgraded where there is no systemd."""
-    lab.start_bus(activation=["--idle-exit=1", "--bus-wait=0"])
+    lab.start_bus(activation=["--idle-exit=0.02"])
     lab.server()
     session = begin(lab)
     session.connect()
@@ -223,6 +223,7 @@ def test_handed_over_to_one_that_the_bus_starts(lab: Lab) -> None:
     lab.watcher.wait_no_owner(SESSIONS)
     assert lasting(session) == before and told(session, since) == []
     session.call("Disconnect")
+    lab.watcher.wait_no_owner(SESSIONS)  # it is idle
 
 
 # --- other states ---
