@@ -57,7 +57,7 @@ def run(world: World, point: Point, fault: Fault, trips: int = 0) -> list[str]:
     _clear(world)
     world.see_bob()
     world.wrong += world.settled(world.usual)
-    if not (fault.ends_service or fault.ends_connections):
+    if not fault.ends_connections:
         world.wrong += _announced(world, since)
     return list(world.wrong)
 
@@ -68,9 +68,7 @@ def _judge(world: World, point: Point, fault: Fault, victim: Victim) -> None:
         session.user = world.alice
         if session.path and not victim.call:
             session.call("LogForward", "b", True)  # this connection is to hear of it, too
-    if fault.ends_service and not world.outlives_it:
-        assert world.alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
-    elif victim.call:
+    if victim.call:
         if not fault.ends_connections:
             point.go_on(victim)  # whichever way it goes
     elif fault.fails and point.has_worker:
