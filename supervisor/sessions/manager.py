@@ -140,7 +140,7 @@ class SessionManager(SessionListener):
         self.devices.follow(session)
 
     def lost(self, lost: Lost) -> None:
-        """Remember why a session of an earlier instance could not go on."""
+        """Tell that a session of an earlier instance is gone, and remember why it could not go on."""
         self._log.warn(f"{lost.config_name!r}: {lost.reason}", session=lost.path.rpartition("/")[2], user=lost.starter)
         now = int(time.time())
         self._failures.add(
@@ -157,6 +157,7 @@ class SessionManager(SessionListener):
                 cause=Cause.SERVICE_FAILED,
             )
         )
+        self._signal(lost.path, SessionEvent.DESTROYED, lost.owner)
 
     # D-Bus methods
 
@@ -279,7 +280,7 @@ class SessionManager(SessionListener):
     def accepted(self, session: Session) -> None:
         self._export(session)
         session.happened(Event.ACCEPTED)
-        self._signal(session, SessionEvent.CREATED)
+        self._signal(session.path, SessionEvent.CREATED, session.acl.owner)
 
     def _export(self, session: Session) -> None:
         network, names = self._context.network, self._context.names
@@ -320,7 +321,7 @@ class SessionManager(SessionListener):
         self._register.removed(session)
         if session.path in self._dispatcher.exported:
             self._dispatcher.withdraw(session.path)
-            self._signal(session, SessionEvent.DESTROYED)
+            self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
         self._fewer()
 
     def ended(self, session: Session) -> None:
@@ -363,9 +364,8 @@ class SessionManager(SessionListener):
             )
         )
 
-    def _signal(self, session: Session, event: SessionEvent) -> None:
-        owner = session.acl.owner
-        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, owner], of=owner)
+    def _signal(self, path: str, event: SessionEvent, owner: int) -> None:
+        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [path, event, owner], of=owner)
 
     def _fewer(self) -> None:
         if self.on_fewer is not None:
