@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ...policy.access import Acl, Caller
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
+from ...policy.quotas import Quotas
 from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
-from ...policy.session_places import places
+from ...policy.session_places import Places, places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
@@ -71,6 +74,7 @@ class SessionManager(SessionListener):
         settings: SettingsStore,
         providers: ListedProviders,
         failures: Failures,
+        quotas: Quotas,
     ) -> None:
         """`engine_was_there` tells whether the workers' root directory was built with the engine in it.
 
@@ -94,7 +98,7 @@ class SessionManager(SessionListener):
         self._providers = providers
         self._failures = failures
         self._long_work = LongWork()
-        self._register = Register(places(context.user_ids.enough_for, context.descriptors))
+        self._register = Register(self._places(quotas), quotas)
 
     def start(self) -> None:
         """Put the root object on the bus."""
@@ -110,6 +114,14 @@ class SessionManager(SessionListener):
     def count(self) -> int:
         """Sessions of which anything is left."""
         return len(self._register)
+
+    def change(self, quotas: Quotas, *, connect_deadline: float, full_titles: bool) -> None:
+        """Have these count for sessions that are started from now on; none that there is ends for it."""
+        self._context = replace(self._context, connect_deadline=connect_deadline, full_titles=full_titles)
+        self._register.places, self._register.quotas = self._places(quotas), quotas
+
+    def _places(self, quotas: Quotas) -> Places:
+        return places(self._context.user_ids.enough_for, self._context.descriptors, quotas)
 
     def caller_vanished(self, name: str) -> None:
         """A connection has left the bus: nothing more is sent to it."""

@@ -86,24 +86,23 @@ def decided(*who: str, uid: int) -> str:
 
 
 def test_users_and_groups_are_looked_up() -> None:
-    daemon, nobody = pwd.getpwnam("daemon"), pwd.getpwnam("nobody")
-    group = f"@{grp.getgrgid(daemon.pw_gid).gr_name}"
-    assert decided("no such user", "daemon", uid=daemon.pw_uid) == ""
-    assert decided("@no such group", group, uid=daemon.pw_uid) == ""
-    assert (
-        decided(group, uid=nobody.pw_uid) == f"setting name servers is only for group {group[1:]} (the default of dns)"
-    )
-    assert decided("daemon", uid=nobody.pw_uid) and decided("daemon", group, uid=NOBODY)
+    nobody = pwd.getpwnam("nobody")
+    group = f"@{grp.getgrgid(nobody.pw_gid).gr_name}"
+    assert decided("no such user", "nobody", uid=nobody.pw_uid) == ""
+    assert decided("@no such group", group, uid=nobody.pw_uid) == ""
+    said = "setting name servers is only for root and group root (the default of dns)"
+    assert decided("@root", "root", uid=nobody.pw_uid) == said
+    assert decided("nobody", group, uid=NOBODY)
 
 
 def test_root_has_what_anybody_has() -> None:
-    for who in (("any",), ("root",), ("daemon",), ("@daemon",), ("seat",)):
+    for who in (("any",), ("root",), ("nobody",), ("@root",), ("seat",)):
         assert decided(*who, uid=0) == ""
     assert decided("refuse", uid=0) and decided("root", uid=NOBODY) and not decided("any", uid=NOBODY)
 
 
 def test_a_seat_is_asked_about_when_nothing_else_lets_the_user() -> None:
-    assert decided("seat", uid=NOBODY) == decided("daemon", "seat", uid=NOBODY) == ""
+    assert decided("seat", uid=NOBODY) == decided("nobody", "seat", uid=NOBODY) == ""
     assert decided("seat", uid=NOBODY - 1)
     rights = Rights({Right.DNS: Rule(("seat", "nobody"))})
     assert asyncio.run(rights.refusal(Right.DNS, pwd.getpwnam("nobody").pw_uid)) == ""
