@@ -39,8 +39,9 @@ async def clean_up(prepared: privileged.Prepared) -> ExitStatus:
     try:
         for device in await names.recover():
             log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
-        for pid in await asyncio.to_thread(journal.end_leftovers):
-            log.warn(f"Ended worker {pid} of an earlier instance")
+        for left in await asyncio.to_thread(journal.leftovers):
+            if await asyncio.to_thread(journal.end, left) and left.record is not None:
+                log.warn(f"Ended worker {left.record.pid} of an earlier instance")
         for device in await network.recover():
             log.warn(f"Removed device {device} of an earlier instance")
         with contextlib.suppress(SystemFailure):

@@ -17,6 +17,7 @@ from ...policy.configuration.options import Options
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
+from ...policy.redirect import Redirect
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
@@ -24,6 +25,7 @@ from . import tun
 from .addressing import Addressing
 from .away import Away
 from .firewall import Firewall
+from .firewall_watch import FirewallWatch
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
 from .kill_switch import KillSwitch
@@ -75,6 +77,7 @@ class Network:
         self._removals = SerialExecutor("devices")
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
+        self._firewall_watch = FirewallWatch(self._executor, self._firewall, log)
         self.name_servers = MachineNameServers()
         self._addressing = Addressing(
             self._netlink,
@@ -141,6 +144,7 @@ class Network:
         self._loop = asyncio.get_running_loop()
         self._events.start()
         self._routing.start()
+        self._firewall_watch.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
@@ -231,6 +235,11 @@ class Network:
         self.taken_over = frozenset(entry.name for entry in self._addressing.entries)
         return [entry.name for entry in left]
 
+    async def stay_closed(self, device: str, redirect: Redirect) -> None:
+        """What a session that was taken over has closed while it is not connected stays so.  Raises SystemFailure."""
+        async with limited(f"looking at {device}", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.stay_closed, device, redirect)
+
     async def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""
         async with limited("going on with what an earlier instance has set", NETWORK_DEADLINE):
@@ -244,6 +253,7 @@ class Network:
         """
         self._events.stop()
         self._routing.stop()
+        self._firewall_watch.stop()
         self.roaming.stop()
         await self.kill_switch.close()
         await self._remove_all(list(self._lingering.values()))

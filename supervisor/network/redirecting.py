@@ -88,7 +88,10 @@ class Redirecting:
                 self._holders[entry.session] = holder
 
     def inherited(self) -> None:
-        """Whoever wants any of it has asked for it again."""
+        """Whoever wants any of it has asked for it again.  Raises SystemFailure."""
+        if self._holders:
+            self._ways = ways_out.look(self._devices())
+            self._answers.begin(self._devices(), self._ways.devices)
         self._places.clear()
         if self._spares:
             self._spares = False

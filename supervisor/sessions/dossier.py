@@ -9,6 +9,7 @@ import msgspec
 from ...policy.access import Acl
 from ...policy.causes import Failure
 from ...policy.profile.settings import ProfileSettings
+from ...policy.redirect import Redirect
 from .past_failure import Reached
 from .server import Server
 from .states import State
@@ -59,6 +60,7 @@ class KeptRun(msgspec.Struct, frozen=True):
     layers: tuple[str, ...] | None
     exempt: bool  # it may connect to this machine
     request: KeptRequest
+    redirect: Redirect | None = None  # that was asked for last
     configured: float = 0.0  # when network settings were first asked for (time.monotonic()): who came first keeps them
 
 

@@ -11,7 +11,7 @@ from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import LIVE_CHANGES_PAUSE
 from ...policy.network import NetworkSettings, check
 from ...policy.profile.settings import ProfileSettings
-from ...policy.redirect import versions
+from ...policy.redirect import Redirect, versions
 from ...policy.rights import Right
 from ..errors import SystemFailure
 from .context import SessionContext
@@ -37,6 +37,7 @@ class RunNetwork:
         """`session` is its name; `gone` is told of a device that has not come back from where `inside` says."""
         self.device = ""  # set before the worker has its snapshot, until it has been removed
         self.configured = 0.0  # time.monotonic() when settings were first asked for
+        self.redirect: Redirect | None = None  # of the settings asked for last
         self._session = session
         self._acl = acl
         self._settings = settings
@@ -66,9 +67,17 @@ class RunNetwork:
                 f"it is {self.device}"
             )
 
-    def take_over(self, device: str, configured: float) -> None:
+    def take_over(self, device: str, configured: float, redirect: Redirect | None) -> None:
         """Have what an earlier instance has made; Network.recover knows of the device."""
-        self.device, self.configured = device, configured
+        self.device, self.configured, self.redirect = device, configured, redirect
+
+    async def stay_closed(self) -> None:
+        """What the session has closed while it is not connected stays so; what fails is logged."""
+        if self.redirect is not None:
+            try:
+                await self._network.stay_closed(self.device, self.redirect)
+            except SystemFailure as error:
+                self._failed(f"What goes nowhere while the session is not connected may go past it: {error}")
 
     async def exempt(self, uid: int) -> None:
         """Let this user id connect to this machine; what fails is logged."""
@@ -95,6 +104,7 @@ class RunNetwork:
                 refused=self._refused[Right.REDIRECT],
             )
             settings = replace(settings, redirect=redirect)
+        self.redirect = settings.redirect
         async with self._turn:
             self._wanted = settings
             return await self._place(settings)

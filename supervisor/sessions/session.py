@@ -154,6 +154,8 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         """Be where an earlier instance has left it, without a word to anybody."""
         self.state = state
         self._verdict.accept()
+        if state not in (State.READY, State.PARKED):
+            self.lock.go_on()
         deadline = deadline_of(state, connect=self._context.connect_deadline, restarts=self.restarts)
         if deadline is not None:
             left = WORKER_GRACE if due is None else max(due - time.monotonic(), WORKER_GRACE)

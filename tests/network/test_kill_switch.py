@@ -1,5 +1,6 @@
 """The kill switch: what leaves the machine, seen from outside, while a session wants it, and after."""
 
+import contextlib
 import json
 import os
 import signal
@@ -57,6 +58,22 @@ def ways(world: World) -> dict[str, str]:
 
 def locked(world: World) -> bool:
     return is_locked(world.lab.client_side)
+
+
+def holders(session: UserSession) -> list[tuple[int, bool]]:
+    """Who wants the lock, and whether their session is there."""
+    return [(uid, there) for uid, _, there, *_ in session.user.call(SESSIONS_PATH, LOCK, "GetLock")[0]]
+
+
+def crash(world: World) -> None:
+    """Service, workers and engines are killed."""
+    processes = processes_of_sessions()
+    os.kill(world.service.pid, signal.SIGKILL)
+    world.service.process.wait()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kill(process)
+    wait_gone(processes)
 
 
 def disconnect(world: World, session: UserSession) -> None:
@@ -140,20 +157,34 @@ def test_a_process_that_is_killed(world: World, who: str) -> None:
 
 
 def test_the_service_is_killed(world: World) -> None:
+    """Its sessions go on, as does the lock; the next instance takes over both."""
     world.server(BOTH)
     world.start()
     session = begin(world)
     session.connect()
-    processes = processes_of_sessions()
     os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    world.service.process.wait()
+    assert ways(world) == TUNNEL
+    world.start()
+    assert ways(world) == TUNNEL
+    assert holders(session) == [(0, True)]
+    disconnect(world, session)
+
+
+def test_the_service_is_killed_with_all_its_processes(world: World) -> None:
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    session.connect()
+    crash(world)
     assert ways(world) == CLOSED
     world.start()
     world.service.process.wait_line("still locked by the kill switch of an earlier session")
     assert ways(world) == CLOSED
-    assert [(uid, there) for uid, _, there, *_ in session.user.call(SESSIONS_PATH, LOCK, "GetLock")[0]] == [(0, False)]
+    assert holders(session) == [(0, False)]
     later = begin(world)
     later.connect()
+    assert holders(later) == [(0, True)]
     assert ways(world) == TUNNEL
     disconnect(world, later)
 
@@ -217,9 +248,7 @@ def test_root_unlocks_without_the_service(world: World, program: str) -> None:
     world.start()
     session = begin(world)
     session.connect()
-    processes = processes_of_sessions()
-    os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    crash(world)
     argv = ["unlock"] if program == "ovpnctl" else []
     if program == "service":
         done = world.lab.as_user("root", [SERVICE_PROGRAM, "--unlock"])
@@ -244,9 +273,7 @@ def test_a_pass(world: World) -> None:
     assert ways(world) == {FAR: "tunnel", FAR6: "tunnel", NEIGHBOUR: CABLE}
     status = json.loads(world.lab.ovpnctl("root", "status", "--json").stdout)
     assert 0 < status["lock"]["lifted_for"] <= 20
-    processes = processes_of_sessions()
-    os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    crash(world)
     world.start()
     world.wait_way(NEIGHBOUR, "")
     assert ways(world) == CLOSED

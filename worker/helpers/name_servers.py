@@ -16,8 +16,8 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
 from ...policy.dns import DNSSEC_MODES, DnsSettings, problem, usable_in_file
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
+from ...policy.resolv_conf import with_servers, without_servers
 from .keeper import Keeper
-from .resolv_conf import with_servers, without_servers
 
 RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVCONF = "/sbin/resolvconf"
