@@ -8,13 +8,16 @@ sessions.
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from ...policy import device_names
+from ...policy.configuration.options import Options
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
+from ...policy.redirect import Redirect
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
@@ -66,7 +69,7 @@ class Network:
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
         self._tun_directory = tun_directory
-        self._named = named
+        self.named = named
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -119,16 +122,24 @@ class Network:
             self._exempt.discard(uid)
             self._executor.submit(self._firewall.exempt, frozenset(self._exempt))
 
+    async def change(self, options: Options) -> None:
+        """Have these count for what is asked for from now on, for the kill switch at once.  Raises SystemFailure."""
+        self.named = options.device_names
+        public = options.public_networks == "allow"
+        closed = options.while_not_connected
+        await self._executor.run(partial(self._addressing.change, public_networks=public, while_not_connected=closed))
+        await self._executor.run(self._lock.let_through, options.kill_switch_allow)
+
     def no_device_named(self, name: str) -> str:
         """Why a session's device has not this name, which its profile asks for."""
-        return device_names.refusal(name, self._named) or "another device has it"
+        return device_names.refusal(name, self.named) or "another device has it"
 
     async def create_device(self, session: str, uid: int, owner: int, wanted: str = "") -> str:
         """Make a device for a session of user `owner` that user `uid` may open; its name.  Raises SystemFailure.
 
         That is `wanted`, if it may be and no other device has it.
         """
-        if device_names.refusal(wanted, self._named):
+        if device_names.refusal(wanted, self.named):
             wanted = ""
         self._loop = asyncio.get_running_loop()
         self._events.start()
@@ -223,6 +234,11 @@ class Network:
             self._routing.start()
         self.taken_over = frozenset(entry.name for entry in self._addressing.entries)
         return [entry.name for entry in left]
+
+    async def stay_closed(self, device: str, redirect: Redirect) -> None:
+        """What a session that was taken over has closed while it is not connected stays so.  Raises SystemFailure."""
+        async with limited(f"looking at {device}", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.stay_closed, device, redirect)
 
     async def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""

@@ -6,9 +6,11 @@ waits for it by its own choice; one of the same user gets its turn when the firs
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING
-from ...policy.redirect import Redirect, versions
+from ...policy.redirect import Redirect, WhileNotConnected, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import ipv6_settings, rule_requests, ways_out
@@ -40,7 +42,7 @@ class Redirecting:
         self._terms = terms
         self._devices = devices
         self._answers = answers
-        self._public_networks = public_networks
+        self.public_networks = public_networks  # may be changed at any time
         self._ipv6_settings = ipv6_settings
         self._holders: dict[str, Holder] = {}  # by session, whoever came first before the others
         self._waiting: dict[str, Holder] = {}
@@ -59,6 +61,10 @@ class Redirecting:
     def sessions(self) -> list[str]:
         """Whose traffic it is about."""
         return [holder.entry.session for holder in self._holders.values()]
+
+    def change(self, while_not_connected: WhileNotConnected) -> None:
+        """What becomes of traffic of sessions that ask for it from now on, where they do not choose."""
+        self._terms = replace(self._terms, while_not_connected=while_not_connected)
 
     # What an earlier instance has set
 
@@ -127,7 +133,7 @@ class Redirecting:
 
     def _obstacle(self, session: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
-        if not self._public_networks:
+        if not self.public_networks:
             return "this service makes tunnels to private networks only (--public-networks refuse)", ""
         if redirect.refused:
             return redirect.refused, ""

@@ -140,7 +140,10 @@ class Run(WorkerListener):
         number = self.conversation.request_number
         request = KeptRequest(number, event.name if isinstance(event, Event) else event, text)
         layers = None if self.layers is None else tuple(sorted(self.layers))
-        return KeptRun(self._uid, self.device, layers, self._exempt, request, self.network.configured)
+        network = self.network
+        return KeptRun(
+            self._uid, self.device, layers, self._exempt, request, network.redirect, configured=network.configured
+        )
 
     def take_over(self, kept: KeptRun, taken: TakenWorker, settle: Callable[[], Awaitable[None]]) -> None:
         """Have a worker that an earlier instance has started; `settle` is awaited before it is read from."""
@@ -148,7 +151,7 @@ class Run(WorkerListener):
         self._uid = kept.uid
         self._exempt = kept.exempt
         self.layers = None if kept.layers is None else frozenset(map(Layer, kept.layers))
-        self.network.take_over(kept.device, kept.configured)
+        self.network.take_over(kept.device, kept.configured, kept.redirect)
         latest = (Event[request.event], request.text) if request.event else None
         self.conversation.go_on(request.number, latest)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)

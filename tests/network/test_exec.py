@@ -1,6 +1,7 @@
 """A command with the VPN as its only network; what went where is seen on the cables."""
 
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -8,8 +9,10 @@ import pytest
 
 from ...policy.limits import MAX_COMMANDS_INSIDE
 from ..lab.network import CABLE, SERVER_ADDRESS, ip
+from ..lab.processes import HERE
 from ..lab.service import OVPNCTL
 from ..support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, kill, until, wait_gone
+from ..support.traces import Traces
 from .commands import Command, judged
 from .test_updates import Updating
 from .world import FAR, FAR6, NEIGHBOUR, World
@@ -25,6 +28,12 @@ def with_dns(world: World, *pushes: str) -> None:
     """A VPN server that pushes its own name server."""
     world.server(f"dhcp-option DNS {NAME_SERVER}", "dhcp-option DOMAIN example", *pushes)
     until(lambda: NAME_SERVER in ip("-n", world.lab.server_side.name, "address"))
+
+
+def set_of_kernel(world: World) -> list[str]:
+    """All that the machine's network is, but whether a device has been seen to work."""
+    state = Traces(world.lab).kernel()
+    return [line.replace("state UNKNOWN", "state UP") for kind in sorted(state) for line in state[kind]]
 
 
 def sh(world: World, name: str, command: str, *options: str, user: str = "alice") -> "tuple[int, str, str]":
@@ -75,6 +84,7 @@ def test_what_else_answers_for_names_is_not_there(world: World) -> None:
         assert command.run("getent", "hosts", "near.example").returncode == 2
         assert command.run("getent", "hosts", "far.example").stdout.split()[0] == FAR.encode()
     assert outside.lines[seen:] == []
+    resolved.ctl("revert", CABLE)
     session.call("Disconnect")
 
 
@@ -137,7 +147,7 @@ def test_commands_share_the_network_until_the_last_has_ended(world: World) -> No
     world.start()
     session = world.session()
     session.connect()
-    before = world.routing()
+    before = set_of_kernel(world)
     first = Command(world, "profile 1").__enter__()
     with judged(world), Command(world, "tun0") as second, Command(world, session.path) as third:
         assert first.network == second.network == third.network
@@ -149,7 +159,7 @@ def test_commands_share_the_network_until_the_last_has_ended(world: World) -> No
         assert second.devices() == {"tun0"}
     until(lambda: session.user.get(session.path, "namespace", NAMESPACE) == 0)
     until(lambda: bool(world.lab.client_side.addresses("tun0")))
-    assert world.routing().replace("UNKNOWN", "UP").splitlines() == before.replace("UNKNOWN", "UP").splitlines()
+    assert set_of_kernel(world) == before
     assert session.get("status")[1] == CONNECTED
     assert world.way(FAR) == "tunnel"
     session.call("Disconnect")
@@ -326,6 +336,30 @@ def test_only_its_owner(world: World) -> None:
         assert status == 3, errors
         assert "Access denied" in errors
     assert session.get("status")[1] == CONNECTED
+    assert session.user.get(session.path, "namespace", NAMESPACE) == 0
+    session.call("Disconnect")
+
+
+def test_descriptors_that_are_no_namespace_of_the_callers(world: World) -> None:
+    """Each is refused with the reason, and stays open nowhere; nor may others enter with one that would do."""
+    world.server()
+    world.start()
+    session = world.session()
+    session.connect()
+    session.call("AccessGrant", "u", 4002)
+    open_before = psutil.Process(world.service.pid).num_fds()
+    for user, what, reason in (
+        ("alice", "file", "is no socket"),
+        ("alice", "datagrams", "is no socket for network devices"),
+        ("alice", "machine", "is the machine's"),
+        ("alice", "nothing", "descriptor was not taken"),
+        ("bob", "own", "Access denied"),
+        ("root", "own", "Access denied"),
+    ):
+        program = [sys.executable, "-I", str(HERE / "hand_over.py"), session.path, what]
+        done = world.lab.as_user(user, program)
+        assert reason in done.stdout, (user, what, done)
+    until(lambda: psutil.Process(world.service.pid).num_fds() <= open_before)
     assert session.user.get(session.path, "namespace", NAMESPACE) == 0
     session.call("Disconnect")
 
