@@ -116,7 +116,8 @@ class Adoption:
         try:
             return await self._take(left, kept)
         except (SystemFailure, ProtocolViolation, OSError) as error:
-            return _Found(kept, died=f"could not be taken over by another instance of the service: {error}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            return _Found(kept, died=f"could not be taken over by another instance of the service: {reason}")
 
     async def _take(self, left: Leftover, kept: Dossier) -> _Found:
         """Raises SystemFailure, ProtocolViolation or OSError with the reason why its worker cannot go on."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -371,6 +372,65 @@ def test_a_worker_that_has_died_too(lab: Lab) -> None:
     assert alive.get("status")[1] == CONNECTED and told(alive, unaware) == []
     assert lab.client_side.devices() == {CABLE, alive.get("device_name")}
     assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
+
+
+def test_another_process_in_its_place(lab: Lab) -> None:
+    """Even where only the service itself could have put it."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    since, processes = session.seen, [session.worker, session.engine]
+    kill(service)
+    [place] = (lab.service_directory / "runtime" / "sessions").glob("*.sock")
+    place.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as forged:
+        forged.bind(str(place))
+        place.chmod(0o666)
+        forged.listen()
+        lab.supervisor()
+        _, _, text = session.wait(FAILED, since)
+    assert "could not be taken over by another instance of the service: another process waits in its place" in text
+    wait_gone(processes)
+
+
+def test_strangers_are_not_spoken_to(lab: Lab) -> None:
+    """Root can connect, but is not the service; it does not keep the worker from the next one either."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    before = lasting(session)
+    [place] = (lab.service_directory / "runtime" / "sessions").glob("*.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as early:
+        early.connect(str(place))  # while it has a supervisor
+        kill(service)
+        assert early.recv(1) == b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as late:
+        late.connect(str(place))
+        assert late.recv(1) == b""
+    taken_over(lab)
+    assert lasting(session) == before
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"version": 1}', '{"version": 99}'])
+def test_damaged_or_unknown_what_was_kept_of_it(lab: Lab, damage: str) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session, other = begin(lab), begin(lab, "other", "bob")
+    for one in (session, other):
+        one.connect()
+    processes = [session.worker, session.engine]
+    kill(service)
+    kept = lab.service_directory / "runtime" / "sessions" / f"{session.path.rpartition('/')[2]}.session"
+    text = kept.read_text()
+    kept.write_text(text.replace('"version":1', '"version":99') if "99" in damage else damage)
+    service = taken_over(lab)
+    wait_gone(processes)
+    assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
+    assert other.get("status")[1] == CONNECTED
+    assert "kept of a session is damaged" in service.log or "99" in lab.ovpnctl("alice", "why").stdout
+    assert len(lab.client_side.devices() - {CABLE}) == 1
 
 
 # --- the override automatic-restart ---
