@@ -364,13 +364,17 @@ class Service:
         self._service_manager.status("The bus is away; sessions go on")
         self._dispatcher.disconnected()
         self._callers.forget()
-        if await self._rejoining.joined(self._stop):
+        if await self._rejoining.joined(self._stop, self._hand_over):
             self._log.info("The bus is joined again")
             self._service_manager.status("Serving")
             self._idle.restart()
             return None
         if self._stop.is_set():
             await self._end_all()
+            return ExitStatus.OK
+        if self._hand_over.is_set():
+            self._manager.abandon_starting()
+            self._lock.leaving()
             return ExitStatus.OK
         self._log.fatal(f"The bus is not back after {self._options.bus_wait:g} s without a session: ending")
         return ExitStatus.BUS_LOST

@@ -152,9 +152,10 @@ class SessionManager(SessionListener):
         self.devices.follow(session)
 
     def lost(self, lost: Lost) -> None:
-        """Remember why a session of an earlier instance could not go on."""
+        """Tell that a session of an earlier instance is gone, and remember why it could not go on."""
         session = lost.session
-        self._log.warn(lost.reason, session=session.path.rpartition("/")[2], user=session.starter)
+        name = session.path.rpartition("/")[2]
+        self._log.warn(f"{session.config_name!r}: {lost.reason}", session=name, user=session.starter)
         now = int(time.time())
         self._failures.add(
             PastFailure(
@@ -170,6 +171,7 @@ class SessionManager(SessionListener):
                 cause=Cause.SERVICE_FAILED,
             )
         )
+        self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
 
     # D-Bus methods
 
@@ -292,7 +294,7 @@ class SessionManager(SessionListener):
     def accepted(self, session: Session) -> None:
         self._export(session)
         session.happened(Event.ACCEPTED)
-        self._signal(session, SessionEvent.CREATED)
+        self._signal(session.path, SessionEvent.CREATED, session.acl.owner)
 
     def _export(self, session: Session) -> None:
         network, names = self._context.network, self._context.names
@@ -333,7 +335,7 @@ class SessionManager(SessionListener):
         self._register.removed(session)
         if session.path in self._dispatcher.exported:
             self._dispatcher.withdraw(session.path)
-            self._signal(session, SessionEvent.DESTROYED)
+            self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
         self._fewer()
 
     def ended(self, session: Session) -> None:
@@ -376,9 +378,8 @@ class SessionManager(SessionListener):
             )
         )
 
-    def _signal(self, session: Session, event: SessionEvent) -> None:
-        owner = session.acl.owner
-        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, owner], of=owner)
+    def _signal(self, path: str, event: SessionEvent, owner: int) -> None:
+        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [path, event, owner], of=owner)
 
     def _fewer(self) -> None:
         if self.on_fewer is not None:

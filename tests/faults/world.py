@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..lab import kernel
-from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, BusClient
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH, BusClient
 from ..lab.flows import counted
 from ..lab.lab import Lab
 from ..lab.network import SERVER_ADDRESS
@@ -69,15 +69,10 @@ class World:
     # The service and its users
 
     def start(self) -> None:
-        """Start the service, and make all connections to the bus."""
-        self._start()
-        self.meet()
-        self._see_started()
-
-    def _start(self) -> None:
+        """Start the service."""
         self.service: Service = self.lab.supervisor(f"--log-file={self.log}", "--bus-wait=0", log_level=6)
-
-    def _see_started(self) -> None:
+        if not self._people:
+            self.meet()
         wait_until(lambda: self.processes() == _PROCESSES)
         self.root.session(SESSIONS_PATH, "FetchAvailableSessions")  # answered when it has done all that a start takes
 
@@ -144,9 +139,9 @@ class World:
     # What the faults need
 
     def killed(self) -> None:
-        """The service has been killed: start the next one, which has its sessions."""
-        self._start()
-        self._see_started()
+        """The service has been killed: start the next one."""
+        self.root.wait_no_owner(SESSIONS)
+        self.start()
 
     def remove_profiles(self, user: BusClient) -> None:
         """Remove all that a user has."""
@@ -157,9 +152,6 @@ class World:
         """All connections are gone."""
         self.lab.restart_bus()
         self.meet()
-        self._find_quiet()
-
-    def _find_quiet(self) -> None:
         self.quiet.user = self.bob
         self.seen = self.quiet.seen
 
