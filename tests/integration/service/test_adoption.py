@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS
-from ...lab.service import Service
+from ...lab.service import SERVICE_PROGRAM, Service, service_command
 from ...lab.surroundings import BOB
 from ...support.authentication import OPEN_URL, answer, provide, questions, refusal
 from ...support.flow import flowing
@@ -411,6 +412,39 @@ def test_strangers_are_not_spoken_to(lab: Lab) -> None:
         assert late.recv(1) == b""
     taken_over(lab)
     assert lasting(session) == before
+
+
+def test_a_worker_of_another_version(lab: Lab) -> None:
+    """Nobody speaks to it: traffic goes on, until it is disconnected."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    device, worker = session.get("device_name"), session.worker
+    with flowing(lab, TUNNEL_ADDRESS) as flow:
+        kill(service)
+        another = (
+            "import sys; from openvpn3_sessionmgr.ipc import messages; messages.MAJOR += 1; "
+            "from openvpn3_sessionmgr.supervisor.program import run; run()"
+        )
+        argv = service_command(lab.service_directory)
+        at = argv.index(SERVICE_PROGRAM)
+        argv[at : at + 1] = [sys.executable, "-c", another]
+        service = Service(lab.client_side, lab.bus, argv, lab.watcher)
+        try:
+            service.wait_ready()
+            assert session.get("status")[1:] == [
+                CONNECTED, "From another version of the service: it can only be disconnected",
+            ]  # fmt: skip
+            assert "can only be disconnected" in refusal(session, "Pause", "s", "")
+            session.user.set(session.path, "log_verbosity", "u", 4)
+            assert flow.stop().missing == 0 and session.get("device_name") == device
+            session.call("Disconnect")
+            wait_gone([worker])
+            assert service.stop() == 0
+        finally:
+            service.process.stop()
+    assert lab.client_side.devices() == {CABLE}
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"version": 1}', '{"version": 99}'])
