@@ -14,7 +14,9 @@ from collections.abc import Callable
 import msgspec
 
 from ...ipc import messages
+from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Caller
+from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import ADOPTION_DEADLINE
 from ...policy.profile.wanted import Wanted
 from ..bus.callers import CallerGone, Callers
@@ -22,12 +24,13 @@ from ..errors import ProtocolViolation, SupervisorError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profiles import Profiles
-from ..workers.takeover import TakenWorker, take_over
+from ..workers.takeover import AnotherVersion, TakenWorker, take_over
 from . import dossier, reconcile
 from .context import SessionContext
 from .dossier import Dossier, KeptRestarts, KeptRun, Outline
 from .journal import Leftover, proven
 from .launch_spec import LaunchSpec, is_profile, launch_spec
+from .run import Run
 from .session import Session, SessionListener
 from .states import State
 
@@ -48,9 +51,16 @@ class _Found(msgspec.Struct):
 
     kept: Dossier
     taken: TakenWorker | None = None  # its worker, if it has one that goes on
+    pid: int = 0
     asked: list[messages.InputNeeded] = []
     url: str = ""
     died: str = ""  # what became of the worker that it had, if that does not go on
+    foreign: int = -1  # pidfd of the worker, if that is of another version, which is left alone
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its worker does."""
+        return self.taken is not None or self.foreign >= 0
 
     @property
     def run(self) -> KeptRun:
@@ -79,6 +89,7 @@ class Adoption:
         self._found: list[_Found] = []
         self._settled: list[asyncio.Event] = []
         self._shown = asyncio.Event()
+        self._unheard: list[Channel] = []  # other ends of channels, in place of those to workers of other versions
 
     async def prove(self) -> list[int]:
         """Take over all workers that can be; the process ids of those that were ended.  Raises OSError."""
@@ -89,8 +100,9 @@ class Adoption:
         for left, found in zip(left_behind, outcomes, strict=True):
             if found is not None:
                 self._found.append(found)
-            if found is not None and found.taken is not None:
+            if found is not None and found.goes_on:
                 journal.take_over(left)
+                found.pid = left.record.pid if left.record is not None else 0
             elif await asyncio.to_thread(journal.end, left) and left.record is not None:
                 ended.append(left.record.pid)
         # Who came first keeps what it has.
@@ -116,7 +128,8 @@ class Adoption:
         try:
             return await self._take(left, kept)
         except (SystemFailure, ProtocolViolation, OSError) as error:
-            return _Found(kept, died=f"could not be taken over by another instance of the service: {error}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            return _Found(kept, died=f"could not be taken over by another instance of the service: {reason}")
 
     async def _take(self, left: Leftover, kept: Dossier) -> _Found:
         """Raises SystemFailure, ProtocolViolation or OSError with the reason why its worker cannot go on."""
@@ -129,36 +142,43 @@ class Adoption:
         try:
             connection = self._context.journal.connect(left.session)
             taken = await take_over(connection, record.pid, pidfd, record.uid)
+        except AnotherVersion:
+            if not self._context.user_ids.reserve(record.uid):
+                os.close(pidfd)
+                raise
+            return _Found(kept, foreign=pidfd)
         except BaseException:
             os.close(pidfd)
             raise
         try:
             if not self._context.user_ids.reserve(record.uid):
                 raise SystemFailure(f"its user id {record.uid} is none of --session-uids")
-            return _Found(kept, taken, *reconcile.questions(taken))
+            asked, url = reconcile.questions(taken)
+            return _Found(kept, taken, record.pid, asked, url)
         except BaseException:
             _give_up(taken)
             raise
 
     @property
-    def _going_on(self) -> list[tuple[_Found, TakenWorker]]:
-        return [(one, one.taken) for one in self._found if one.taken is not None]
+    def _going_on(self) -> list[_Found]:
+        return [one for one in self._found if one.goes_on]
 
     async def inherit(self) -> list[str]:
         """Have the network spare what is theirs; the devices that were removed.  Raises SystemFailure."""
-        owners = {one.run.device: one.kept.acl.owner for one, _ in self._going_on}
-        exempt = {one.run.uid for one, _ in self._going_on if one.run.exempt}
+        owners = {one.run.device: one.kept.acl.owner for one in self._going_on}
+        exempt = {one.run.uid for one in self._going_on if one.run.exempt}
         return await self._context.network.recover(owners, exempt)
 
     @property
     def devices(self) -> list[str]:
         """The devices of those whose workers go on."""
-        return [one.run.device for one, _ in self._going_on]
+        return [one.run.device for one in self._going_on]
 
     async def show(self, listener: SessionListener, adopted: Callable[[Session], None]) -> None:
         """Make the sessions, and have `adopted` put them on the bus."""
-        for one, taken in self._going_on:
-            if (settings := reconcile.settings(taken)) is not None and settings.dns is not None:
+        for one in self._going_on:
+            settings = reconcile.settings(one.taken) if one.taken is not None else None
+            if settings is not None and settings.dns is not None:
                 self._context.names.inherit(one.run.device, settings.dns)
         for one in self._found:
             session = await self._session(one, listener)
@@ -167,7 +187,7 @@ class Adoption:
             adopted(session)
             if one.died:
                 session.worker_ended(one.died)
-            elif one.taken is not None and one.run.device not in self._context.network.taken_over:
+            elif one.goes_on and one.run.device not in self._context.network.taken_over:
                 session.device_removed(one.run.device)  # somebody has done that meanwhile
 
     async def _session(self, one: _Found, listener: SessionListener) -> Session | None:
@@ -203,8 +223,22 @@ class Adoption:
                     settled.set()
 
             run.take_over(one.run, taken, settle)
+        elif one.foreign >= 0 and run is not None:
+            await self._leave_alone(session, run, one)
         await self._find_audience(session, kept)
         return session
+
+    async def _leave_alone(self, session: Session, run: Run, one: _Found) -> None:
+        """Nobody can speak to its worker, but traffic goes on, and it can be ended."""
+        ours, theirs = channel_pair()
+        ours.socket.setblocking(False)
+        self._unheard.append(theirs)
+        run.leave_alone(one.run, one.pid, one.foreign, ours)
+        session.status = (*session.status[:2], "From another version of the service: it can only be disconnected")
+        try:
+            await self._context.network.leave_alone(one.run.device, one.run.redirect)
+        except SystemFailure as error:
+            session.log.write(LogCategory.WARN, f"What is set for the session may not stay so: {error}")
 
     async def _spec(self, one: _Found) -> LaunchSpec | None:
         """What another worker is launched with, if the session may have one: the profile that it was started with."""

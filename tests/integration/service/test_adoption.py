@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS
-from ...lab.service import Service
+from ...lab.service import SERVICE_PROGRAM, Service, service_command
 from ...lab.surroundings import BOB
 from ...support.authentication import OPEN_URL, answer, provide, questions, refusal
 from ...support.flow import flowing
@@ -371,6 +373,98 @@ def test_a_worker_that_has_died_too(lab: Lab) -> None:
     assert alive.get("status")[1] == CONNECTED and told(alive, unaware) == []
     assert lab.client_side.devices() == {CABLE, alive.get("device_name")}
     assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
+
+
+def test_another_process_in_its_place(lab: Lab) -> None:
+    """Even where only the service itself could have put it."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    since, processes = session.seen, [session.worker, session.engine]
+    kill(service)
+    [place] = (lab.service_directory / "runtime" / "sessions").glob("*.sock")
+    place.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as forged:
+        forged.bind(str(place))
+        place.chmod(0o666)
+        forged.listen()
+        lab.supervisor()
+        _, _, text = session.wait(FAILED, since)
+    assert "could not be taken over by another instance of the service: another process waits in its place" in text
+    wait_gone(processes)
+
+
+def test_strangers_are_not_spoken_to(lab: Lab) -> None:
+    """Root can connect, but is not the service; it does not keep the worker from the next one either."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    before = lasting(session)
+    [place] = (lab.service_directory / "runtime" / "sessions").glob("*.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as early:
+        early.connect(str(place))  # while it has a supervisor
+        kill(service)
+        assert early.recv(1) == b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as late:
+        late.connect(str(place))
+        assert late.recv(1) == b""
+    taken_over(lab)
+    assert lasting(session) == before
+
+
+def test_a_worker_of_another_version(lab: Lab) -> None:
+    """Nobody speaks to it: traffic goes on, until it is disconnected."""
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    device, worker = session.get("device_name"), session.worker
+    with flowing(lab, TUNNEL_ADDRESS) as flow:
+        kill(service)
+        another = (
+            "import sys; from openvpn3_sessionmgr.ipc import messages; messages.MAJOR += 1; "
+            "from openvpn3_sessionmgr.supervisor.program import run; run()"
+        )
+        argv = service_command(lab.service_directory)
+        at = argv.index(SERVICE_PROGRAM)
+        argv[at : at + 1] = [sys.executable, "-c", another]
+        service = Service(lab.client_side, lab.bus, argv, lab.watcher)
+        try:
+            service.wait_ready()
+            assert session.get("status")[1:] == [
+                CONNECTED, "From another version of the service: it can only be disconnected",
+            ]  # fmt: skip
+            assert "can only be disconnected" in refusal(session, "Pause", "s", "")
+            session.user.set(session.path, "log_verbosity", "u", 4)
+            assert flow.stop().missing == 0 and session.get("device_name") == device
+            session.call("Disconnect")
+            wait_gone([worker])
+            assert service.stop() == 0
+        finally:
+            service.process.stop()
+    assert lab.client_side.devices() == {CABLE}
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"version": 1}', '{"version": 99}'])
+def test_damaged_or_unknown_what_was_kept_of_it(lab: Lab, damage: str) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session, other = begin(lab), begin(lab, "other", "bob")
+    for one in (session, other):
+        one.connect()
+    processes = [session.worker, session.engine]
+    kill(service)
+    kept = lab.service_directory / "runtime" / "sessions" / f"{session.path.rpartition('/')[2]}.session"
+    text = kept.read_text()
+    kept.write_text(text.replace('"version":1', '"version":99') if "99" in damage else damage)
+    service = taken_over(lab)
+    wait_gone(processes)
+    assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []
+    assert other.get("status")[1] == CONNECTED
+    assert "kept of a session is damaged" in service.log or "99" in lab.ovpnctl("alice", "why").stdout
+    assert len(lab.client_side.devices() - {CABLE}) == 1
 
 
 # --- the override automatic-restart ---
