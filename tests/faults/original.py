@@ -1,4 +1,4 @@
-"""The same done to OpenVPN 3 Linux, as far as it has these parts: `python -m openvpn3_sessionmgr.tests.faults.original`.
+"""The same done to OpenVPN 3 Linux, in such parts as it has: `python -m openvpn3_sessionmgr.tests.faults.original`.
 
 Prints, for each fault, what there was of alice's connected session some seconds later; docs/RELIABILITY.md has it.
 """
