@@ -12,7 +12,7 @@ import click
 from ..policy.configuration.files import Configuration, read
 from ..policy.configuration.table import DIRECTORY
 from ..policy.rights import GROUP, Right, Rule
-from .exits import CommandExit
+from .exits import CommandExit, sanitize
 from .run import put, say
 
 
@@ -28,13 +28,13 @@ def config_check(directory: Path | None) -> None:
     owners = (0,) if directory is None else (0, os.getuid())
     found = read(directory or Path(DIRECTORY), owners)
     for problem in found.problems:
-        say(f"Error: {problem}")
+        say(f"Error: {sanitize(problem)}")
     for warning in _warnings(found):
-        say(f"Warning: {warning}")
+        say(f"Warning: {sanitize(warning)}")
     if found.problems:
         sys.exit(CommandExit.REFUSED)
     for setting in found.settings.values():
-        put(setting.source)
+        put(sanitize(setting.source))
     if not found.settings:
         where = directory or DIRECTORY
         put(f"Nothing is chosen in {where}" if found.files else f"There are no files in {where}")

@@ -53,7 +53,8 @@ STATUSES: Mapping[int, str] = {
 }
 
 _SIGNALS = {
-    "SIGTERM, SIGINT": "Disconnect all sessions and end.",
+    "SIGTERM, SIGINT": "Disconnect all sessions and end; where systemd restarts the service, as SIGUSR2.",
+    "SIGUSR2": "End, and leave the sessions to the next instance: they go on meanwhile.",
     "SIGHUP": "Read the configuration files again (openvpn3-sessionmgr.conf(5)).",
 }
 

@@ -142,7 +142,9 @@ class Service:
             stopped_grace=options.stopped_grace,
             full_titles=options.process_titles == "full",
         )
-        self._adoption = Adoption(context, self._callers, lambda lost: self._manager.lost(lost))
+        self._adoption = Adoption(
+            context, self._callers, profiles, prepared.providers, lambda lost: self._manager.lost(lost)
+        )
         self._manager = SessionManager(
             version=API_VERSION,
             engine=options.engine,

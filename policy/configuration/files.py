@@ -19,6 +19,7 @@ from .table import KEYS, ONLY_ON_COMMAND_LINE
 
 FILE, DIRECTORY = "config.toml", "config.d"
 _ROOT = 0
+_KEY = re.compile(r"""\s*\[?["']?([\w-]+)["']?\s*[]=.]""")
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -102,9 +103,10 @@ def _read_file(path: Path, directory: int, owners: Collection[int], found: Confi
     except RecursionError:
         found.problems.append(f"{path}: brackets in brackets, too many of them")
         return
+    lines = _lines(text)
     for key, value in table.items():
         if problem := _take(key, value, path, found):
-            found.problems.append(f"{path}{_line_of(key, text)}: {problem}")
+            found.problems.append(f"{path}{lines.get(key, '')}: {problem}")
 
 
 def _text(name: str, directory: int, owners: Collection[int]) -> str | None:
@@ -171,11 +173,10 @@ def _unknown(key: str, value: object) -> str:
     return f"there is no key {key[:64]!a}: {hint}"
 
 
-def _line_of(key: str, text: str) -> str:
-    """The line of a key, to follow the name of its file; "" where that is not plain to see."""
-    lines = [
-        number
-        for number, line in enumerate(text.splitlines(), 1)
-        if re.match(rf"""\s*(?:["']?{re.escape(key)}["']?\s*[=.]|\[{re.escape(key)}\])""", line)
-    ]
-    return f", line {lines[0]}" if len(lines) == 1 else ""
+def _lines(text: str) -> dict[str, str]:
+    """The line of each key, to follow the name of its file, where it is plain to see."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if key := _KEY.match(line):
+            found[key[1]] = "" if key[1] in found else f", line {number}"
+    return found

@@ -119,6 +119,15 @@ class Addressing:
         """Take charge of an earlier instance's default routes, if they are made as this one makes them."""
         return self._redirecting.take_over(entry)
 
+    def leave_alone(self, name: str, redirect: Redirect | None) -> None:
+        """All that was found on a device stays, with the default route that its session has."""
+        if (device := self._devices.get(name)) is not None:
+            device.routes = {DeviceRoute(str(prefix), metric) for prefix, metric, _ in device.found}
+            device.found.clear()
+            self._guards.begin(device.owner, device.entry, tuple(device.addresses))
+            if redirect is not None:
+                self._redirecting.go_on(device.entry, device.owner, redirect, device.versions)
+
     def stay_closed(self, name: str, redirect: Redirect) -> None:
         """What a session has closed while it is not connected stays so."""
         if device := self._devices.get(name):

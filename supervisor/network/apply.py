@@ -240,6 +240,11 @@ class Network:
         async with limited(f"looking at {device}", NETWORK_DEADLINE):
             await self._executor.run(self._addressing.stay_closed, device, redirect)
 
+    async def leave_alone(self, device: str, redirect: Redirect | None) -> None:
+        """All that is set for a session that was taken over stays as it is.  Raises SystemFailure."""
+        async with limited(f"looking at {device}", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.leave_alone, device, redirect)
+
     async def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""
         async with limited("going on with what an earlier instance has set", NETWORK_DEADLINE):

@@ -79,6 +79,14 @@ class Redirecting:
         self._spares = True
         return True
 
+    def go_on(self, entry: Entry, owner: int, redirect: Redirect, addressed: frozenset[int]) -> None:
+        """A session of an earlier instance has what it has, though nobody asks for it again."""
+        if entry.index in self._places:
+            holder = Holder(entry, owner, redirect, self._place(entry), addressed, up=True, ruled=True)
+            holder.closed = to_close(holder, self._terms)
+            self._holders[entry.session] = holder
+            self._ways = ways_out.look(self._devices())
+
     def stay_closed(self, entry: Entry, owner: int, redirect: Redirect) -> None:
         """A session of an earlier instance that is not connected keeps closed what it has closed, as in `rest`."""
         if entry.index in self._places or self._spares:

@@ -99,7 +99,7 @@ class Dossier(msgspec.Struct, frozen=True):
         return State[self.state]
 
 
-class _Outline(msgspec.Struct, frozen=True):
+class Outline(msgspec.Struct, frozen=True):
     """What every version has: enough to say to whom what happened."""
 
     version: int
@@ -113,9 +113,14 @@ class _Outline(msgspec.Struct, frozen=True):
 class OtherVersion(Exception):
     """A dossier of another version; `outline` is what can be read of it."""
 
-    def __init__(self, outline: _Outline) -> None:
+    def __init__(self, outline: Outline) -> None:
         super().__init__(f"it was kept by another version of this service ({outline.version}, not {VERSION})")
         self.outline = outline
+
+
+def outline_of(dossier: Dossier) -> Outline:
+    """What every version has of it."""
+    return Outline(dossier.version, dossier.path, dossier.config_name, dossier.acl, dossier.starter, dossier.created)
 
 
 def encode(dossier: Dossier) -> bytes:
@@ -125,7 +130,7 @@ def encode(dossier: Dossier) -> bytes:
 
 def decode(content: bytes) -> Dossier:
     """Raises OtherVersion, or msgspec.MsgspecError for what is none."""
-    outline = msgspec.json.decode(content, type=_Outline)
+    outline = msgspec.json.decode(content, type=Outline)
     if outline.version != VERSION:
         raise OtherVersion(outline)
     return msgspec.json.decode(content, type=Dossier)

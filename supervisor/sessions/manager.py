@@ -153,23 +153,25 @@ class SessionManager(SessionListener):
 
     def lost(self, lost: Lost) -> None:
         """Tell that a session of an earlier instance is gone, and remember why it could not go on."""
-        self._log.warn(f"{lost.config_name!r}: {lost.reason}", session=lost.path.rpartition("/")[2], user=lost.starter)
+        session = lost.session
+        name = session.path.rpartition("/")[2]
+        self._log.warn(f"{session.config_name!r}: {lost.reason}", session=name, user=session.starter)
         now = int(time.time())
         self._failures.add(
             PastFailure(
                 time=now,
-                owner=lost.owner,
-                starter=lost.starter,
-                session=lost.path,
-                profile=lost.config_name,
+                owner=session.acl.owner,
+                starter=session.starter,
+                session=session.path,
+                profile=session.config_name,
                 reached=Reached(lost.reached),
-                seconds=max(now - lost.created, 0),
+                seconds=max(now - session.created, 0),
                 status=StatusMinor.CONN_FAILED,
                 text=escape_control_characters(lost.reason)[:MAX_STATUS_TEXT],
                 cause=Cause.SERVICE_FAILED,
             )
         )
-        self._signal(lost.path, SessionEvent.DESTROYED, lost.owner)
+        self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
 
     # D-Bus methods
 

@@ -45,6 +45,7 @@ class RunNetwork:
         self._network = context.network
         self._names = context.names
         self._rights = context.rights
+        self._refused: dict[Right, str] = {}  # of those that its settings ask for, why not
         self._inside = inside
         self._gone = gone
         self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
@@ -94,18 +95,31 @@ class RunNetwork:
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         self.configured = self.configured or time.monotonic()
+        self._refused = await self._refusals(settings)
         if settings.redirect is not None:
             redirect = replace(
                 settings.redirect,
                 optional=self._settings.redirect_optional,
                 while_not_connected=self._settings.while_not_connected,
-                refused=await self._rights.refusal(Right.REDIRECT, self._acl.owner),
+                refused=self._refused[Right.REDIRECT],
             )
             settings = replace(settings, redirect=redirect)
         self.redirect = settings.redirect
         async with self._turn:
             self._wanted = settings
             return await self._place(settings)
+
+    async def _refusals(self, settings: NetworkSettings) -> dict[Right, str]:
+        """For each right that these settings ask for, why its owner does not have it."""
+        dns = settings.dns
+        wanted = {
+            Right.REDIRECT: settings.redirect is not None,
+            Right.DNS: dns is not None,
+            Right.DNS_GLOBAL: dns is not None and dns.everything,
+        }
+        rights = [right for right, is_wanted in wanted.items() if is_wanted]
+        texts = await asyncio.gather(*(self._rights.refusal(right, self._acl.owner) for right in rights))
+        return dict(zip(rights, texts, strict=True))
 
     async def place(self) -> None:
         """Put the device, with what is set on it, where it belongs by now.  Raises SystemFailure."""
@@ -126,13 +140,14 @@ class RunNetwork:
             self._inside.on_placed()
             return []
         warnings = await self._network.apply(self.device, settings)
-        required = self._settings.dns_required
-        owner = self._acl.owner
-        refused = await self._rights.refusal(Right.DNS, owner) if settings.dns else ""
-        everything = settings.dns is not None and settings.dns.everything and not refused
-        narrowed = await self._rights.refusal(Right.DNS_GLOBAL, owner) if everything else ""
         names = await self._names.apply(
-            self.device, self._session, owner, settings.dns, required=required, refused=refused, narrowed=narrowed
+            self.device,
+            self._session,
+            self._acl.owner,
+            settings.dns,
+            required=self._settings.dns_required,
+            refused=self._refused.get(Right.DNS, ""),
+            narrowed=self._refused.get(Right.DNS_GLOBAL, ""),
         )
         return warnings + names + self._blocked(settings)
 

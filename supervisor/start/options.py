@@ -15,14 +15,17 @@ from ..version import API_VERSION, VERSION
 
 PROGRAM = "openvpn3-service-sessionmgr"
 
+_SAID = 8  # things that are wrong, in one line
+
 CommandLine = Mapping[str, Setting]  # by name of the option
 
 
 class WrongConfiguration(StartError):
-    """The administrator's files are wrong; the text says all that is."""
+    """The administrator's files are wrong; the text says what is."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__(f"The configuration is wrong: {'; '.join(problems)}", ExitStatus.CONFIGURATION)
+        more = f"; and {len(problems) - _SAID} more (ovpnctl config-check)" if problems[_SAID:] else ""
+        super().__init__(f"The configuration is wrong: {'; '.join(problems[:_SAID])}{more}", ExitStatus.CONFIGURATION)
 
 
 def make_parser() -> argparse.ArgumentParser:

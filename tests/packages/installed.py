@@ -71,10 +71,12 @@ def test_installed_used_and_removed(machine: Machine) -> None:
     service = pid_of_service(machine)
     assert Path(f"/proc/{service}").stat().st_uid == pwd.getpwnam("_openvpn").pw_uid
 
-    # An upgrade cuts no session; removal ends them all.
+    # An upgrade cuts no session, though it replaces the service; removal ends them all.
     install()
     assert machine.echo(TUNNEL_ADDRESS, b"still there") == b"still there"
-    assert pid_of_service(machine) == service
+    before, service = service, pid_of_service(machine)
+    assert service != before and not Path(f"/proc/{before}").exists()
+    assert "connected" in machine.ovpnctl("alice", "sessions-list").stdout.lower()
     run("dpkg", "--remove", *packages())
     assert not Path(f"/proc/{service}").exists()
     assert machine.client_side.devices() == {"cable"}

@@ -15,7 +15,7 @@ from ...policy.configuration.table import KEYS, OPTIONS
 from ...policy.limits import MAX_CONFIGURATION_FILE, MAX_CONFIGURATION_FILES
 from ...policy.rights import Right, Rule
 from ...policy.sandbox.layers import Layer
-from ...supervisor.start.options import options, parse
+from ...supervisor.start.options import WrongConfiguration, options, parse
 
 ME = (os.getuid(),)
 PAGE = "openvpn3-sessionmgr.conf(5) lists them"
@@ -157,6 +157,13 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
     found = read(directory, ME)
     assert len(found.problems) == 4
     assert found.settings == {"idle-exit": Setting(300.0, f"idle-exit in {directory}/config.toml")}
+
+
+def test_of_very_much_that_is_wrong_the_service_says_the_beginning(tmp_path: Path) -> None:
+    directory = written(tmp_path, "".join(f"x{number} = 1\n" for number in range(5000)))
+    with pytest.raises(WrongConfiguration) as wrong:
+        options(parse([f"--config-dir={directory}"]))
+    assert str(wrong.value).endswith("; and 4992 more (ovpnctl config-check)") and len(str(wrong.value)) < 2000
 
 
 def test_files_that_are_not_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ...packaging import generate, manual
 from ...packaging.policy_files import ACCOUNT, PROGRAM, UNIT
 from ...policy.configuration.options import default
+from ...policy.configuration.table import DIRECTORY as CONFIGURATION
 from ...policy.configuration.table import KEYS
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox.confinement import OPTIONAL_CAPABILITIES, START_CAPABILITIES
@@ -74,7 +75,8 @@ def test_the_unit_starts_the_service_as_root_and_its_directories_are_the_account
         assert [f"{where}/{name}" for name in unit_settings(key)] == [str(default(KEYS[option]))]
     assert unit_settings("RuntimeDirectoryPreserve") == ["yes"]
     assert unit_settings("ReadWritePaths") == ["-/etc", "-/run/resolvconf", "-/run/NetworkManager"]
-    assert unit_settings("ReadOnlyPaths") == ["/run"]  # ProtectSystem=strict alone does not do it
+    # ProtectSystem=strict alone does not do it for the first; the second is in what is writable.
+    assert unit_settings("ReadOnlyPaths") == ["/run", f"-{CONFIGURATION}"]
 
 
 @pytest.mark.parametrize("kind", ["program", "link", "none"])

@@ -4,11 +4,13 @@ import asyncio
 import grp
 import os
 import pwd
+import threading
 
 import pytest
 
-from ...policy.limits import MAX_WHO
+from ...policy.limits import MAX_ACCOUNT_LOOKUPS_PER_USER, MAX_WHO
 from ...policy.rights import DEFAULTS, Right, Rule, described, parse_who, refused
+from ...supervisor.accounts import look_up
 from ...supervisor.errors import SystemFailure
 from ...supervisor.rights import Rights
 
@@ -120,6 +122,21 @@ def test_what_fails_counts_against_the_user() -> None:
         "the kill switch is only for root, group sudo, group wheel and users active on a local seat (the default of "
         "kill-switch); who uses a local seat is not known: systemd-logind does not answer in 1 s"
     )
+
+
+def test_a_directory_that_hangs_counts_against_the_user() -> None:
+    """The places for look-ups of this user are taken by some that do not end."""
+    answers = threading.Event()
+
+    async def test() -> str:
+        hanging = [asyncio.create_task(look_up(answers.wait, NOBODY)) for _ in range(MAX_ACCOUNT_LOOKUPS_PER_USER)]
+        await asyncio.sleep(0)
+        said = await Rights({Right.DNS: Rule(("@root",))}).refusal(Right.DNS, NOBODY)
+        await asyncio.gather(*hanging, return_exceptions=True)
+        return said
+
+    assert asyncio.run(test()).endswith("; users and groups could not be looked up in 1 s")
+    answers.set()
 
 
 def test_other_rules_are_in_force_at_once() -> None:

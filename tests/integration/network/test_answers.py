@@ -1,4 +1,4 @@
-"""Marks of what answers who connected from outside, on the real kernel; test_from_outside.py has the packets."""
+"""Marks of what answers who connected from outside, on the real kernel; packets are in network/test_from_outside.py."""
 
 import asyncio
 import os
