@@ -61,9 +61,9 @@ def test_a_service_of_another_user_than_root(world: World, filtered: int) -> Non
 @pytest.mark.parametrize("filtered", [0, 1, 2], ids="rp_filter {}".format)
 def test_ports_of_a_container(world: World, filtered: int) -> None:
     filter_reverse_paths(world, filtered)
-    world.server(BOTH)
-    world.start()
     with container(world) as inside, ExitStack() as stack:
+        world.server(BOTH)
+        world.start()
         made = service(inside, "alice", CONTAINER, CONTAINER6)
         stack.callback(made.stop)
         before = [*peers(world, HERE, PUBLISHED), *peers(world, (CONTAINER, CONTAINER6))]

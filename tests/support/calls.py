@@ -46,6 +46,7 @@ _TEXTS = (
 _LARGE = "y" * 1_000_000
 _NUMBERS = {"y": 8, "n": 16, "q": 16, "i": 32, "u": 32, "x": 64, "t": 64, "h": 32}
 _SIGNED = "nix"
+_MOST_LARGE = 4  # in a call: a bus takes no more than 64 MiB for an array
 
 
 class CallMaker:
@@ -56,6 +57,7 @@ class CallMaker:
     ) -> None:
         """`paths` are those of the objects; members in `without` are never called."""
         self.random = random.Random(seed)
+        self._large = 0  # such texts that there may be in the call that is made
         self._paths = [*paths, "/", "/nowhere", "/net/openvpn/v3"]
         self._names = sorted({interface.name for interface in interfaces})
         self._properties = [row.name for interface in interfaces for row in interface.properties]
@@ -78,6 +80,7 @@ class CallMaker:
         owner = interface if interface in self._names else choose.choice(self._names)
         if choose.random() < 0.3:
             signature = self._signature()
+        self._large = _MOST_LARGE
         body = [self._value(kind) for kind in SignatureTree(signature).types]
         if interface == "org.freedesktop.DBus.Properties" and signature in ("ss", "s", "ssv"):
             body[:2] = [owner, choose.choice(self._properties)][: len(body)]
@@ -110,7 +113,9 @@ class CallMaker:
         choose = self.random
         match kind.token:
             case "s":
-                return _LARGE if choose.random() < 0.01 else choose.choice(_TEXTS)
+                large = choose.random() < 0.01 and self._large > 0
+                self._large -= large
+                return _LARGE if large else choose.choice(_TEXTS)
             case "o":
                 return choose.choice(self._paths)
             case "g":

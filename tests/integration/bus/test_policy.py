@@ -26,7 +26,7 @@ _SYSTEM = """<policy context="default"><allow user="*"/><deny own="*"/><deny sen
 <allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
 <allow send_destination="org.freedesktop.DBus"/></policy>
 """
-_VALUES = {"s": "x", "o": "/", "u": 1, "b": True, "v": Variant("s", "x")}
+_VALUES = {"s": "x", "o": "/", "u": 1, "b": True, "h": 0, "v": Variant("s", "x")}
 _SERVICES = (
     (MANAGER, SESSION, PROFILE_SETTINGS, KILL_SWITCH, NAMESPACE),
     (CONFIGURATION, PROFILE),
