@@ -6,6 +6,7 @@ this as a module, once, when it is released.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,7 @@ def frames(file: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_frames_of_a_release_are_understood(file: Path) -> None:
     """Also by the other side: a new supervisor may send an old worker what that knows."""
-    known: dict[str, type[messages.ToWorker] | type[messages.ToSupervisor]] = {
-        one.__name__: one for one in (*messages.TO_WORKER, *messages.TO_SUPERVISOR)
-    }
+    known: dict[str, Any] = {one.__name__: one for one in (*messages.TO_WORKER, *messages.TO_SUPERVISOR)}
     for name, frame in frames(file).items():
         decode = decode_to_worker if known[name] in messages.TO_WORKER else decode_to_supervisor
         assert type(decode(frame, messages.DESCRIPTORS.get(known[name], 0))).__name__ == name
