@@ -8,6 +8,7 @@ import click
 from .check_command import check
 from .cleanup_command import cleanup
 from .config_acl import config_acl
+from .config_check import config_check
 from .config_commands import config_import, config_remove, configs_list
 from .config_dump import config_dump
 from .config_manage import config_manage
@@ -30,14 +31,15 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, cleanup, exec, inspect, status, unlock and why.  Results go to
-    standard output, messages to standard error.
+    The subcommands are those of openvpn3, plus check, cleanup, config-check, exec, inspect, status, unlock and why.
+    Results go to standard output, messages to standard error.
     """
 
 
 for command in (
     check,
     cleanup,
+    config_check,
     config_import,
     configs_list,
     config_manage,

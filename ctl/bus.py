@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
@@ -205,6 +206,18 @@ def _is_absent(reply: Message) -> bool:
     return reply.error_name == NO_OBJECT and bool(reply.body) and _ABSENT in str(reply.body[0])
 
 
+def _why_not_started() -> str:
+    """Why the bus could not start the session manager, as far as it can be seen from here."""
+    from ..policy.configuration.files import read
+    from ..policy.configuration.table import DIRECTORY
+
+    problems = read(Path(DIRECTORY)).problems
+    if not problems:
+        return "The journal or system log has the reason."
+    more = f" (and {len(problems) - 1} more: `ovpnctl config-check`)" if problems[1:] else ""
+    return f"Its configuration is wrong: {problems[0]}{more}"
+
+
 def failure(service: BusService, error_name: str, text: str, path: str) -> CommandError:
     """An error reply as a CommandError; `path` is the object that was called."""
     text = re.sub(r"^(GDBus\.Error:\S+:\s*)+", "", text) or error_name
@@ -218,10 +231,11 @@ def failure(service: BusService, error_name: str, text: str, path: str) -> Comma
         return CommandError(
             f"the bus could not start the {service.title}: {text}",
             CommandExit.UNREACHABLE,
-            "The journal or system log has the reason.",
+            _why_not_started(),
         )
     if error_name in _WENT_AWAY:
-        return CommandError(f"the {service.title} did not answer: {text}", CommandExit.UNREACHABLE)
+        hint = _why_not_started() if error_name == _DAEMON + "TimedOut" else ""
+        return CommandError(f"the {service.title} did not answer: {text}", CommandExit.UNREACHABLE, hint)
     if error_name == NO_OBJECT and _ABSENT in text:
         hint = f"`ovpnctl {'sessions' if service is SESSIONS else 'configs'}-list` shows yours."
         return NotFound(f"there is no {service.thing} {path}", CommandExit.REFUSED, hint)

@@ -1,5 +1,5 @@
 """Write the files that are generated from tables: docs/api.md, docs/*states.md, the limits in docs/SECURITY.md, D-Bus
-policy and activation files.
+policy and activation files, the configuration file that is installed.
 
     python -m openvpn3_sessionmgr.packaging.generate [--check]
 
@@ -21,6 +21,7 @@ from ..supervisor.bus.session_api import SESSION
 from ..supervisor.bus.settings_api import PROFILE_SETTINGS
 from ..supervisor.bus.stub_api import BACKENDS, DEVICE, NETCFG
 from .api_doc import api_document
+from .configuration_doc import sample_file
 from .limits_doc import security_document
 from .policy_files import activation_file, policy_file
 from .states_doc import session_states, worker_phases
@@ -41,6 +42,7 @@ GENERATED: Generated = [
     ("docs/states.md", session_states),
     ("docs/worker-states.md", worker_phases),
     ("docs/SECURITY.md", partial(security_document, _ROOT / "docs/SECURITY.md")),
+    ("policy/configuration/config.toml", sample_file),
     *((f"policy/dbus/{one[0].name}.conf", partial(policy_file, one)) for one in _SERVICES),
     *((f"policy/dbus/{one[0].name}.service", partial(activation_file, one[0].name)) for one in _SERVICES),
 ]

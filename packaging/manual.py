@@ -15,9 +15,12 @@ import click
 
 from ..ctl import exits
 from ..ctl.__main__ import cli
+from ..policy.configuration.option import Option, Section
+from ..policy.configuration.table import DIRECTORY as CONFIGURATION
 from ..policy.exit_status import ExitStatus
 from ..supervisor.start.options import PROGRAM, make_parser
 from ..supervisor.version import VERSION
+from .configuration_doc import of
 from .generate import main
 
 _ACCOUNT = "_openvpn"
@@ -32,8 +35,9 @@ The bus starts it as root when one of its names is called; it builds the sandbox
 
 It logs to journald, or to syslog if there is no journald, as openvpn3-sessionmgr.
 
-To start it with other options: with systemd, use systemctl edit openvpn3-sessionmgr; otherwise, change copies of the
-two activation files in /usr/local/share/dbus-1/system-services, which take precedence."""
+Its options stand in {CONFIGURATION}/config.toml, see openvpn3-sessionmgr.conf(5). Those of the command line
+count more: with systemd, use systemctl edit openvpn3-sessionmgr; otherwise, change copies of the two activation files
+in /usr/local/share/dbus-1/system-services, which take precedence."""
 
 STATUSES: Mapping[int, str] = {
     ExitStatus.OK: "It was idle, or was asked to end.",
@@ -42,14 +46,20 @@ STATUSES: Mapping[int, str] = {
     "(without systemd, the bus gets 0).",
     ExitStatus.BUS_LOST: "The bus went away or does not answer, and there is no session.",
     ExitStatus.CANNOT_START: "A privilege, account, directory or program is missing; the message says which.",
+    ExitStatus.CONFIGURATION: "The configuration files are wrong; the message, and ovpnctl config-check, say what is.",
     ExitStatus.CONFINEMENT: "Privileges could not be given up.",
     ExitStatus.PROTOCOL: "A process of the service broke the protocol (not used by the main process).",
     ExitStatus.INTERNAL: "Internal error; the log has a traceback.",
 }
 
-_SIGNALS = {"SIGTERM, SIGINT, SIGHUP": "Disconnect all sessions and end."}
+_SIGNALS = {
+    "SIGTERM, SIGINT": "Disconnect all sessions and end; where systemd restarts the service, as SIGUSR2.",
+    "SIGUSR2": "End, and leave the sessions to the next instance: they go on meanwhile.",
+    "SIGHUP": "Read the configuration files again (openvpn3-sessionmgr.conf(5)).",
+}
 
 _FILES = {
+    f"{CONFIGURATION}/config.toml, {CONFIGURATION}/config.d/*.toml": "Its options (openvpn3-sessionmgr.conf(5)).",
     "/run/openvpn3-sessionmgr": "Profiles that are not persistent, and records for the clean-up after a crash.",
     "/var/lib/openvpn3-sessionmgr": "Persistent profiles, and why sessions failed.",
 }
@@ -71,8 +81,74 @@ def service_manual() -> str:
         _section("SIGNALS", _rows((_bold(name), text) for name, text in _SIGNALS.items())),
         _section("ENVIRONMENT", _rows((_bold(name), text) for name, text in _ENVIRONMENT.items())),
         _section("FILES", _rows((_italic(name), text) for name, text in _FILES.items())),
-        _section("SEE ALSO", ".BR ovpnctl (1),\n.BR openvpn (8),\n.BR dbus\\-daemon (1)"),
+        _section(
+            "SEE ALSO", ".BR ovpnctl (1),\n.BR openvpn3\\-sessionmgr.conf (5),\n.BR openvpn (8),\n.BR dbus\\-daemon (1)"
+        ),
     )
+
+
+_CONFIGURATION = f"""\
+The options of openvpn3-service-sessionmgr(8), as keys of the same names in TOML: {CONFIGURATION}/config.toml, and
+after it the files config.d/*.toml of that directory, in the order of their names. The last file that has a key wins, as
+a whole; the command line counts more than all files, and where nobody has chosen anything there is a default. Keys
+stand at the top, in no table.
+
+The files and their directories have to belong to root, and nobody else may write them; links are not followed.
+Everybody may read them, and the service has to, to read them again while it runs.
+
+When something is wrong, a key that there is not or a value that cannot be, the service does not start: it ends with
+the exit status {ExitStatus.CONFIGURATION:d}, and its message, in the journal or system log, says what is wrong in
+which file. ovpnctl says it, too, when the bus could not start the service; ovpnctl config-check at any time.
+
+It reads them when it starts, and again at SIGHUP (systemctl reload openvpn3-sessionmgr); when something is wrong then,
+it goes on with what it had, and its log says so. Keys that are marked so are taken at once, for what is asked for from
+then on: no session that is connected loses what it has. Its log names those that have changed and are taken when the
+service starts the next time."""
+
+_EXAMPLE = """\
+# Laptops: who sits there, and a group of administrators.
+redirect = ["seat", "@vpn-admins"]
+dns-global = ["seat", "@vpn-admins"]
+
+max-sessions-per-user = 3
+idle-exit = 10
+pkcs11-provider = ["card=/usr/lib/opensc-pkcs11.so,/run/pcscd"]"""
+
+_FORMS = {
+    "flag": "true or false",
+    "number": "a number",
+    "text": "a text",
+    "list": "a text, or a list of texts",
+}
+
+
+def configuration_manual() -> str:
+    """openvpn3-sessionmgr.conf(5)."""
+    sections = [
+        _section(str(section).upper(), _rows((_key(option), _key_help(option)) for option in of(section)))
+        for section in Section
+    ]
+    return _page(
+        "openvpn3-sessionmgr.conf",
+        5,
+        "configuration of the VPN session manager",
+        _section(
+            "SYNOPSIS", f"{_italic(f'{CONFIGURATION}/config.toml')}\n.br\n{_italic(f'{CONFIGURATION}/config.d/*.toml')}"
+        ),
+        _section("DESCRIPTION", _paragraphs(_CONFIGURATION)),
+        *sections,
+        _section("EXAMPLE", f".nf\n{_bare(_EXAMPLE)}\n.fi"),
+        _section("SEE ALSO", f".BR {_bare(PROGRAM)} (8),\n.BR ovpnctl (1)"),
+    )
+
+
+def _key(option: Option) -> str:
+    return f"{_bold(option.name)} = {_italic(option.metavar or 'BOOLEAN')}"
+
+
+def _key_help(option: Option) -> str:
+    form = _FORMS[option.kind.form] if option.kind.separator else "a list of texts"
+    return f"{_sentence(option.text)} {_sentence(form)}{' Taken at once.' if option.live else ''}"
 
 
 def ovpnctl_manual() -> str:
@@ -110,7 +186,7 @@ def _argparse_names(action: argparse.Action) -> str:
 
 
 def _argparse_help(action: argparse.Action) -> str:
-    return _sentence((action.help or "").replace("%(default)s", str(action.default)))
+    return _sentence((action.help or "").replace("%%", "%"))
 
 
 def _click_names(option: click.Option) -> str:
@@ -182,7 +258,11 @@ def _italic(text: str) -> str:
     return f"\\fI{_bare(text)}\\fR"
 
 
-PAGES = [(f"docs/{PROGRAM}.8", service_manual), ("docs/ovpnctl.1", ovpnctl_manual)]
+PAGES = [
+    (f"docs/{PROGRAM}.8", service_manual),
+    ("docs/openvpn3-sessionmgr.conf.5", configuration_manual),
+    ("docs/ovpnctl.1", ovpnctl_manual),
+]
 
 if __name__ == "__main__":
     sys.exit(main(generated=PAGES))

@@ -12,6 +12,8 @@ import msgspec
 
 from .limits import MAX_DNS_DOMAINS, MAX_NAME_SERVERS
 
+BackEnd = Literal["auto", "resolved", "resolvconf", "file", "none"]  # what sets name servers on a machine
+
 # What systemd-resolved calls them, "" for what it has by itself.
 DNSSEC_MODES = {"yes": "yes", "optional": "allow-downgrade", "no": "no", "": ""}
 EVERYTHING = "."  # the domain that all names are in

@@ -174,6 +174,9 @@ MAX_ACCOUNT_LOOKUPS = 8
 MAX_ACCOUNT_LOOKUPS_PER_USER = 2  # of those, on behalf of one user; beyond: the same
 # users and groups that a right of the administrator's configuration names; beyond: it is refused
 MAX_WHO = 64
+# one file of the administrator's configuration; beyond: the service does not start, or keeps what it has
+MAX_CONFIGURATION_FILE = 64 * 1024
+MAX_CONFIGURATION_FILES = 64  # files in config.d; beyond: the same
 MAX_SEAT_SESSIONS = 16  # sessions of one user on local seats that logind is asked about; beyond: the rest is not
 MAX_NAMES_KEPT = 256  # names of accounts that are remembered; beyond: others are looked up for each session
 # characters of an error, which may quote what it is about; beyond: it is cut

@@ -9,9 +9,9 @@ from .limits import (
     FEW_SESSIONS,
     LAST_SESSIONS,
     MAX_SESSIONS,
-    MAX_SESSIONS_PER_USER,
     ROOT_SESSIONS,
 )
+from .quotas import BY_DEFAULT, Quotas
 
 _ROOT = 0
 
@@ -23,21 +23,21 @@ class Places(NamedTuple):
     bound: str = ""
 
 
-def places(user_ids: int, descriptors: int) -> Places:
+def places(user_ids: int, descriptors: int, quotas: Quotas = BY_DEFAULT) -> Places:
     """The places for sessions, where there are ids for so many and the service may have so many files open."""
     by_descriptors = (descriptors - DESCRIPTORS_OF_SERVICE) // DESCRIPTORS_PER_SESSION
     return min(
-        Places(MAX_SESSIONS),
+        Places(quotas.sessions, "" if quotas.sessions == MAX_SESSIONS else "; the administrator allows no more"),
         Places(user_ids, f"; user ids for them: {user_ids} (--session-uids)"),
         Places(by_descriptors, f"; the service may have {descriptors} files open (LimitNOFILE=)"),
     )
 
 
-def refusal(uid: int, started: Mapping[int, int], places: Places) -> str:
+def refusal(uid: int, started: Mapping[int, int], places: Places, quotas: Quotas = BY_DEFAULT) -> str:
     """Why user `uid` may not start a session, "" if they may; `started` is how many there are by who started them."""
     own, everybodys = started.get(uid, 0), sum(started.values())
-    if own >= MAX_SESSIONS_PER_USER:
-        return f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first"
+    if own >= quotas.of(uid).sessions_per_user:
+        return f"You have {own} session{'s' if own > 1 else ''} already; disconnect one first"
     free, last = places.most - everybodys, 0
     if uid != _ROOT:
         kept = places.most * ROOT_SESSIONS // MAX_SESSIONS  # of fewer places, as large a part

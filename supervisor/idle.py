@@ -23,7 +23,7 @@ class IdleTimer:
         `called_at` is when the last one came, on the loop's clock.
         """
         self.idle = asyncio.Event()
-        self._seconds = seconds
+        self.seconds = seconds  # `restart` makes a change count
         self._work = work
         self._calls = calls
         self._called_at = called_at
@@ -34,8 +34,8 @@ class IdleTimer:
         """Start or stop the timer; call whenever the amount of work may have changed."""
         if self._work():
             self.stop()
-        elif self._timer is None and self._seconds > 0:
-            self._start(self._seconds)
+        elif self._timer is None and self.seconds > 0:
+            self._start(self.seconds)
 
     def restart(self) -> None:
         """Count from now."""
@@ -65,7 +65,7 @@ class IdleTimer:
         if self._calls():
             # One of them may be about to start a session.
             self.look()
-        elif (left := self._called_at() + self._seconds - now) > 0:
+        elif (left := self._called_at() + self.seconds - now) > 0:
             self._start(left)
         else:
             self._idle_at = now

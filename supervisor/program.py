@@ -18,19 +18,19 @@ from .logging.destinations import default_destination
 from .logging.log import Log
 from .network.lock_rules import unlock
 from .start import privileged
-from .start.options import PROGRAM, parse
+from .start.options import PROGRAM, options, parse
 
 
 def run() -> NoReturn:
     """Run the service; ends the process with a status of policy/exit_status.py."""
-    options = parse()
-    if options.unlock:
+    command_line = parse()
+    if "unlock" in command_line:
         _end(_unlock())
     log: Log | None = None
     try:
-        start = privileged.Start(options)
+        start = privileged.Start(options(command_line), command_line)
         # While the processes that have been started run; and still as root, which may write the bytecode cache.
-        serve = _import_clean_up() if options.clean_up else _import_serve()
+        serve = _import_clean_up() if "clean-up" in command_line else _import_serve()
         prepared = start.finish()
         log = prepared.log
         _set_title(PROGRAM)

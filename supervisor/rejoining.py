@@ -37,12 +37,12 @@ class Rejoining:
         if self._away:
             self._given_up.look()
 
-    async def joined(self, stop: asyncio.Event) -> bool:
-        """Join the bus; False if this process is asked to `stop` before, or has nothing to wait with."""
+    async def joined(self, *stops: asyncio.Event) -> bool:
+        """Join the bus; False if one of `stops` is set before, or it is no longer waited for."""
         self._away = True
         self._given_up.restart()
         joining = asyncio.ensure_future(self._join())
-        ends = [asyncio.ensure_future(event.wait()) for event in (stop, self._given_up.idle)]
+        ends = [asyncio.ensure_future(event.wait()) for event in (*stops, self._given_up.idle)]
         try:
             await asyncio.wait([joining, *ends], return_when=asyncio.FIRST_COMPLETED)
             if joining.done():

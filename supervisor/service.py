@@ -13,6 +13,7 @@ from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
 from ..policy.limits import LEAVING_DEADLINE, MAX_THREADS
 from ..policy.sandbox.layers import Layer
+from .administration import Administration
 from .bus import configuration_api, log_api, manager_api, stub_api
 from .bus.callers import Callers
 from .bus.connection import BusConnection, BusLost, BusRefused
@@ -110,7 +111,7 @@ class Service:
         profiles: Profiles
         if self._embedded:
             profiles = self._configuration = ConfigurationService(
-                ProfileStore(options.runtime_dir, options.state_dir),
+                ProfileStore(options.runtime_dir, options.state_dir, options.quotas),
                 self._dispatcher,
                 signals,
                 self._log,
@@ -141,7 +142,9 @@ class Service:
             stopped_grace=options.stopped_grace,
             full_titles=options.process_titles == "full",
         )
-        self._adoption = Adoption(context, self._callers, lambda lost: self._manager.lost(lost))
+        self._adoption = Adoption(
+            context, self._callers, profiles, prepared.providers, lambda lost: self._manager.lost(lost)
+        )
         self._manager = SessionManager(
             version=API_VERSION,
             engine=options.engine,
@@ -154,6 +157,7 @@ class Service:
             settings=self._settings,
             providers=prepared.providers,
             failures=self._failures,
+            quotas=options.quotas,
         )
         before_sleep = self._manager.before_sleep
         self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
@@ -165,6 +169,16 @@ class Service:
         rejoined = (self._named, self._callers.start, self._name_service.rejoined, self._sleep.start)
         given_up = IdleTimer(options.bus_wait, self._work)
         self._rejoining = Rejoining(connection, self._log, self._names, rejoined, given_up)
+        self._administration = Administration(
+            options,
+            prepared.command_line,
+            self._log,
+            rights=self._rights,
+            sessions=self._manager,
+            profiles=self._configuration.store if self._configuration else None,
+            network=self._network,
+            idle=self._idle,
+        )
 
     async def start(self) -> None:
         """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
@@ -172,12 +186,13 @@ class Service:
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
         await self._names.claim()
         await self._lock.acquire()
         self._processes.start()
+        self._administration.start()
         await self._named()
         await self._callers.start()
         self._callers.vanished(self._manager.caller_vanished)
@@ -236,6 +251,7 @@ class Service:
         """Release all resources, the helpers last."""
         self._service_manager.ending()
         await self._failures.close()
+        self._administration.stop()
         self._dispatcher.close()
         self._connection.close()
         await self._network.close(leave=bool(self._manager.count))
@@ -348,13 +364,17 @@ class Service:
         self._service_manager.status("The bus is away; sessions go on")
         self._dispatcher.disconnected()
         self._callers.forget()
-        if await self._rejoining.joined(self._stop):
+        if await self._rejoining.joined(self._stop, self._hand_over):
             self._log.info("The bus is joined again")
             self._service_manager.status("Serving")
             self._idle.restart()
             return None
         if self._stop.is_set():
             await self._end_all()
+            return ExitStatus.OK
+        if self._hand_over.is_set():
+            self._manager.abandon_starting()
+            self._lock.leaving()
             return ExitStatus.OK
         self._log.fatal(f"The bus is not back after {self._options.bus_wait:g} s without a session: ending")
         return ExitStatus.BUS_LOST

@@ -99,6 +99,22 @@ def join(layers: Iterable[Layer]) -> str:
     return ",".join(layer for layer in Layer if layer in chosen) or "none"
 
 
+STRICT, AVAILABLE = "strict", "available"  # all, or as many as there are
+
+
+def parse(text: str) -> str | frozenset[Layer]:
+    """The layers that the administrator wants: STRICT, AVAILABLE, or exactly these.  Raises ValueError."""
+    if text in (STRICT, AVAILABLE):
+        return text
+    try:
+        chosen = split(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; there are {', '.join(Layer)}") from None
+    if reason := unmet_dependency(chosen):
+        raise ValueError(reason)
+    return chosen
+
+
 def split(text: str) -> frozenset[Layer]:
     """The layers in a text as `join` makes it.  Raises ValueError naming one that does not exist."""
     return frozenset(Layer(name) for name in text.split(",")) if text != "none" else frozenset()

@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 
 from ...ipc.helpers import NameSetter
+from ...policy.dns import BackEnd
 from ...policy.limits import MAX_RESOLV_CONF
 
-Option = Literal["auto", "resolved", "resolvconf", "file", "none"]  # of the command line
 Kind = Literal["resolved", "resolvectl", "openresolv", "resolvconf", "file", "none"]
 
 _ACTIVATION = ("usr/share/dbus-1/system-services", "usr/local/share/dbus-1/system-services")
@@ -35,7 +35,7 @@ class Choice(msgspec.Struct, frozen=True):
         return self.kind if self.kind in ("file", "openresolv", "resolvconf", "resolvectl") else ""
 
 
-def choose(option: Option, root: Path = Path("/")) -> Choice:
+def choose(option: BackEnd, root: Path = Path("/")) -> Choice:
     """What to use, by the files below `root`; nothing is asked."""
     if option == "resolvconf":
         return Choice(_resolvconf(root) or "resolvconf", "--dns-backend=resolvconf")

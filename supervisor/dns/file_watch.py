@@ -32,15 +32,17 @@ class FileWatch:
             self._descriptor = open_inotify()
             asyncio.get_running_loop().add_reader(self._descriptor, self._readable)
         watched: defaultdict[int, set[str]] = defaultdict(set)
+        denied: PermissionError | None = None
         for place, names in places.items():
             try:
                 watched[add_watch(self._descriptor, place)] |= names
             except (FileNotFoundError, NotADirectoryError):
                 pass  # what is above it tells when it is there
-            except PermissionError:
-                if names:
-                    raise
+            except PermissionError as error:
+                denied = error
         self._names = watched
+        if denied is not None and not watched:
+            raise denied
 
     def stop(self) -> None:
         """Watch nothing any more."""

@@ -44,7 +44,7 @@ class Lookups:
         addresses, error = await self._backend.look_up_past(host, self._machine.lent_to)
         if addresses:
             return _those_with_a_way_first(addresses), ""
-        usual = await self._backend.usual_servers(self._machine.usual)
+        usual = await self._backend.usual_servers(self._machine.usual())
         if usual.servers:
             found = await self._resolver.resolve(session, host, usual.servers, usual.search)
         return found if found[0] or not error else ((), error)

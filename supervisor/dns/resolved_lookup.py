@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from typing import Any
 
 from ...policy.limits import MAX_RESOLVED, RESOLVE_DEADLINE
-from ..bus.connection import BusRefused
 from ..errors import SystemFailure
 from .resolved_bus import BUS_NAME, MANAGER, PATH, Ask, asked
 
@@ -25,11 +24,9 @@ async def look_up(ask: Ask, host: str, devices: Iterable[str]) -> tuple[tuple[st
     questions = [asyncio.ensure_future(_ask_link(ask, index, host)) for index in indexes]
     try:
         for answer in asyncio.as_completed(questions):
-            try:
-                if found := await answer:
-                    return found, ""
-            except BusRefused as refused:
-                trouble = f"systemd-resolved: {refused.text}"
+            found, trouble = await answer
+            if found:
+                return found, ""
     finally:
         for question in questions:
             question.cancel()
@@ -52,12 +49,15 @@ async def _servers(ask: Ask) -> list[tuple[int, str]]:
     return [(index, str(ip_address(bytes(address)))) for index, _, address in rows if len(address) in (4, 16)]
 
 
-async def _ask_link(ask: Ask, index: int, host: str) -> tuple[str, ...]:
-    """What one link's name servers say.  Raises BusRefused."""
+async def _ask_link(ask: Ask, index: int, host: str) -> tuple[tuple[str, ...], str]:
+    """What one link's name servers say; none, and why."""
     body: list[Any] = [index, host, _ANY_FAMILY, _NO_FLAGS]
-    answer = await ask(BUS_NAME, PATH, MANAGER, "ResolveHostname", "isit", body, deadline=RESOLVE_DEADLINE)
+    try:
+        answer = await ask(BUS_NAME, PATH, MANAGER, "ResolveHostname", "isit", body, deadline=RESOLVE_DEADLINE)
+    except SystemFailure as error:
+        return (), f"systemd-resolved: {error}"
     rows = answer[0][:MAX_RESOLVED]
-    return tuple(str(ip_address(bytes(address))) for _, _, address in rows if len(address) in (4, 16))
+    return tuple(str(ip_address(bytes(address))) for _, _, address in rows if len(address) in (4, 16)), ""
 
 
 def _index(device: str) -> int:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
+from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import dumps, in_force, machine
@@ -87,6 +88,12 @@ class Addressing:
         """Of all devices."""
         return {device.entry.index for device in self._devices.values()}
 
+    def change(self, *, public_networks: bool, while_not_connected: WhileNotConnected) -> None:
+        """Have these count for what is asked for from now on."""
+        self._claims.public_networks = self._redirecting.public_networks = public_networks
+        self._redirecting.change(while_not_connected)
+        self._look_at_pending()
+
     def add(self, entry: Entry, owner: int) -> None:
         """Take charge of a new device of a session of user `owner`."""
         self._devices[entry.name] = Device(entry, owner)
@@ -111,6 +118,20 @@ class Addressing:
     def take_over_rules(self, entry: RulesEntry) -> bool:
         """Take charge of an earlier instance's default routes, if they are made as this one makes them."""
         return self._redirecting.take_over(entry)
+
+    def leave_alone(self, name: str, redirect: Redirect | None) -> None:
+        """All that was found on a device stays, with the default route that its session has."""
+        if (device := self._devices.get(name)) is not None:
+            device.routes = {DeviceRoute(str(prefix), metric) for prefix, metric, _ in device.found}
+            device.found.clear()
+            self._guards.begin(device.owner, device.entry, tuple(device.addresses))
+            if redirect is not None:
+                self._redirecting.go_on(device.entry, device.owner, redirect, device.versions)
+
+    def stay_closed(self, name: str, redirect: Redirect) -> None:
+        """What a session has closed while it is not connected stays so."""
+        if device := self._devices.get(name):
+            self._redirecting.stay_closed(device.entry, device.owner, redirect)
 
     def take_over_marked(self, entry: MarkedEntry) -> None:
         """Take charge of what an earlier instance has set for answers."""

@@ -34,10 +34,8 @@ def added(table: str, marking: Marking) -> list[bytes]:
     """The messages that add the rules to a table that is there."""
     mark = nft.mark_packet(marking.mark)
     direction = nft.load_connection(nft.CT_DIRECTION)
-    began_outside = (
-        *(direction, nft.equals(bytes([nft.REPLY]))),
-        *(nft.load_connection(nft.CT_MARK), *nft.lacks_bit(marking.mark)),
-    )
+    by_no_tunnel = (nft.load_connection(nft.CT_MARK), *nft.lacks_bit(marking.mark))
+    answer = (direction, nft.equals(bytes([nft.REPLY])), *by_no_tunnel)
     by_tunnel = (nft.load_meta(nft.META_IIF), nft.in_set(_TUNNELS))
     to_tunnel = (nft.load_meta(nft.META_OIF), nft.in_set(_TUNNELS))
     new = (nft.load_connection(nft.CT_STATE), *nft.has_bit(nft.NEW))
@@ -54,10 +52,10 @@ def added(table: str, marking: Marking) -> list[bytes]:
         nft.new_chain(table, _OWN, nft.LOCAL_OUT, kind="route", priority=nft.MANGLE),
         nft.new_rule(table, _FORWARDED, *by_tunnel, *new, *nft.mark_connection(marking.mark)),
         nft.new_rule(table, _FORWARDED, *by_tunnel, nft.ACCEPT),
-        nft.new_rule(table, _FORWARDED, *not_own, *began_outside, *mark),
+        nft.new_rule(table, _FORWARDED, *not_own, *answer, *mark),
         nft.new_rule(table, _QUESTIONS, *by_strict, *question, *past_tunnels, *mark),
-        nft.new_rule(table, _OWN, *to_tunnel, *began_outside, *mark),
-        *(nft.new_rule(table, _OWN, *to_tunnel, *_is_older(version), *mark) for version in _VERSIONS),
+        nft.new_rule(table, _OWN, *to_tunnel, *answer, *mark),
+        *(nft.new_rule(table, _OWN, *to_tunnel, *by_no_tunnel, *_is_older(version), *mark) for version in _VERSIONS),
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ...policy.dbus_numbers import LogGroup
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import sockets
+from . import reverse_paths, sockets
 from .answer_rules import Marking
 from .firewall import Firewall
 from .reverse_paths import ReversePaths
@@ -15,12 +15,12 @@ from .sockets import Peer
 class Answers:
     """The mark of answers, while they are marked."""
 
-    def __init__(self, firewall: Firewall, log: Log, mark: int, reverse_paths: ReversePaths) -> None:
+    def __init__(self, firewall: Firewall, log: Log, mark: int, strict_devices: ReversePaths) -> None:
         self.mark = 0  # a bit; 0: they are not marked
         self._firewall = firewall
         self._log = log
         self._bit = mark
-        self._reverse_paths = reverse_paths
+        self._reverse_paths = strict_devices
         self._strict = frozenset[int]()
         self._older = frozenset[Peer]()
         self._told = False  # that it cannot be had
@@ -30,10 +30,12 @@ class Answers:
 
         All by their indices.
         """
-        self._strict = self._reverse_paths.follow(ways_out)
+        self._strict = reverse_paths.strict(ways_out)
         if not self.mark:
             self._older = self._look_for_older()
         self._mark(devices)
+        if self.mark:
+            self._reverse_paths.follow(self._strict)
 
     def _look_for_older(self) -> frozenset[Peer]:
         try:
@@ -47,6 +49,7 @@ class Answers:
             self._firewall.answer(Marking(self._bit, frozenset(devices), self._strict, self._older))
         except SystemFailure as error:
             self.mark = 0
+            self._reverse_paths.end()
             if not self._told:
                 self._told = True
                 text = (

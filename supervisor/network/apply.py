@@ -8,13 +8,16 @@ sessions.
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from ...policy import device_names
+from ...policy.configuration.options import Options
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
+from ...policy.redirect import Redirect
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..waiting import shared
@@ -22,6 +25,7 @@ from . import tun
 from .addressing import Addressing
 from .away import Away
 from .firewall import Firewall
+from .firewall_watch import FirewallWatch
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
 from .kill_switch import KillSwitch
@@ -65,7 +69,7 @@ class Network:
         Raises OSError if the other directory cannot be made, or has no room for the records of devices.
         """
         self._tun_directory = tun_directory
-        self._named = named
+        self.named = named
         self._journal = DeviceJournal(journal_directory)
         self._log = log
         self._executor = SerialExecutor("network")
@@ -73,6 +77,7 @@ class Network:
         self._removals = SerialExecutor("devices")
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
+        self._firewall_watch = FirewallWatch(self._executor, self._firewall, log)
         self.name_servers = MachineNameServers()
         self._addressing = Addressing(
             self._netlink,
@@ -117,20 +122,29 @@ class Network:
             self._exempt.discard(uid)
             self._executor.submit(self._firewall.exempt, frozenset(self._exempt))
 
+    async def change(self, options: Options) -> None:
+        """Have these count for what is asked for from now on, for the kill switch at once.  Raises SystemFailure."""
+        self.named = options.device_names
+        public = options.public_networks == "allow"
+        closed = options.while_not_connected
+        await self._executor.run(partial(self._addressing.change, public_networks=public, while_not_connected=closed))
+        await self._executor.run(self._lock.let_through, options.kill_switch_allow)
+
     def no_device_named(self, name: str) -> str:
         """Why a session's device has not this name, which its profile asks for."""
-        return device_names.refusal(name, self._named) or "another device has it"
+        return device_names.refusal(name, self.named) or "another device has it"
 
     async def create_device(self, session: str, uid: int, owner: int, wanted: str = "") -> str:
         """Make a device for a session of user `owner` that user `uid` may open; its name.  Raises SystemFailure.
 
         That is `wanted`, if it may be and no other device has it.
         """
-        if device_names.refusal(wanted, self._named):
+        if device_names.refusal(wanted, self.named):
             wanted = ""
         self._loop = asyncio.get_running_loop()
         self._events.start()
         self._routing.start()
+        self._firewall_watch.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
         # The first time, this loads what settings will be made with: not when the service starts, since many a caller
         # only wants to see a list, and beside the start of the worker and its engine.
@@ -221,6 +235,16 @@ class Network:
         self.taken_over = frozenset(entry.name for entry in self._addressing.entries)
         return [entry.name for entry in left]
 
+    async def stay_closed(self, device: str, redirect: Redirect) -> None:
+        """What a session that was taken over has closed while it is not connected stays so.  Raises SystemFailure."""
+        async with limited(f"looking at {device}", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.stay_closed, device, redirect)
+
+    async def leave_alone(self, device: str, redirect: Redirect | None) -> None:
+        """All that is set for a session that was taken over stays as it is.  Raises SystemFailure."""
+        async with limited(f"looking at {device}", NETWORK_DEADLINE):
+            await self._executor.run(self._addressing.leave_alone, device, redirect)
+
     async def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""
         async with limited("going on with what an earlier instance has set", NETWORK_DEADLINE):
@@ -234,6 +258,7 @@ class Network:
         """
         self._events.stop()
         self._routing.stop()
+        self._firewall_watch.stop()
         self.roaming.stop()
         await self.kill_switch.close()
         await self._remove_all(list(self._lingering.values()))

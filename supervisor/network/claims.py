@@ -47,7 +47,7 @@ class Claims:
 
     def __init__(self, *, public_networks: bool = True) -> None:
         """Without `public_networks`, sessions get private addresses and routes only."""
-        self._public_networks = public_networks
+        self.public_networks = public_networks  # may be changed at any time
         self._claims: dict[str, Claim] = {}
         self._routed = PrefixMap()
         self._pending: dict[tuple[str, DeviceRoute], Prefix] = {}  # by device, in the order of requests
@@ -63,7 +63,7 @@ class Claims:
         mine = self._claims.get(device) or Claim(session, owner)
         warnings: list[str] = []
         addresses, peers = self._hosts(device, mine, settings, warnings)
-        public = public_size(requested_networks(settings)) if self._public_networks else {}
+        public = public_size(requested_networks(settings)) if self.public_networks else {}
         if problem := too_much_public(public, self._others(device, owner)):
             raise Conflict(problem)
 
@@ -216,7 +216,7 @@ class Claims:
         peers: dict[Host, None] = {}
         for one in settings.addresses:
             local = Host.of(ip_address(one.local))
-            if not self._public_networks and not is_private(local.version, local.number, local.number):
+            if not self.public_networks and not is_private(local.version, local.number, local.number):
                 warnings.append(f"address {local} is left out: {_NO_PUBLIC}")
                 continue
             if local not in mine.addresses:
@@ -250,7 +250,7 @@ class Claims:
 
     def _never(self, owner: int, prefix: Prefix) -> str:
         """Why a session of `owner` does not get a route however long it waits; "" if it may."""
-        if not self._public_networks and not is_private(prefix.version, prefix.first, prefix.last):
+        if not self.public_networks and not is_private(prefix.version, prefix.first, prefix.last):
             return _NO_PUBLIC
         return self._surroundings.route_problem(prefix, administrator=owner == 0)
 

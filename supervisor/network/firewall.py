@@ -111,6 +111,13 @@ class Firewall:
                 return
         self._set(rules)
 
+    def restore(self) -> bool:
+        """Make the rules again if somebody has removed them; whether that was so."""
+        if not self._rules.needed or nft.is_there(TABLE):
+            return False
+        self._set(self._rules)
+        return True
+
     def remove(self) -> None:
         """Remove all rules."""
         self._set(Rules())

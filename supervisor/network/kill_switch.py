@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import KERNEL_DEADLINE, NETWORK_DEADLINE
+from ..accounts import account_id
 from ..errors import SystemFailure
 from ..logging.log import Log
 from .lock import MachineLock
-from .lock_events import LockEvents
-from .lock_rules import Hold
+from .lock_rules import TABLE, Hold
 from .serial_executor import SerialExecutor, limited
+from .table_events import TableEvents
+
+_RESOLVED = "systemd-resolve"  # the account of systemd-resolved
 
 
 class Held(NamedTuple):
@@ -38,7 +41,7 @@ class KillSwitch:
         self._executor = executor
         self._log = log
         self._live = set[str]()  # sessions of this instance that want it, until nothing is left of them
-        self._events = LockEvents(self._removed)
+        self._events = TableEvents(TABLE, self._removed)
         self._tasks = set[asyncio.Task[None]]()
 
     @property
@@ -74,6 +77,10 @@ class KillSwitch:
             await self._executor.run(self._lock.hold, hold, superseded)
         self._write("The kill switch is on: nothing leaves this machine but by tunnels", hold)
 
+    def go_on(self, session: str) -> None:
+        """A session of an earlier instance goes on, for which the machine may be locked."""
+        self._live.add(session)
+
     def ended(self, session: str) -> None:
         """Nothing is left of a session; what it wanted stays."""
         self._live.discard(session)
@@ -97,22 +104,30 @@ class KillSwitch:
             ended = await self._executor.run(self._lock.end, ends)
         for hold in ended:
             self._say(f"The kill switch is off: {why}", hold)
-        if not self._lock.holds:
-            self._events.stop()
         return len(ended)
 
-    async def give_pass(self, seconds: int, user: int) -> None:
-        """Let everything through for so long.  Raises SystemFailure."""
+    async def give_pass(self, seconds: int, user: int) -> bool:
+        """Let everything through for so long, for root, or who alone wants the lock; whether that is so.
+
+        Raises SystemFailure.
+        """
         async with limited("lifting the kill switch", NETWORK_DEADLINE):
-            await self._executor.run(self._lock.give_pass, seconds)
-        for hold in self._lock.holds:
-            self._say(f"The kill switch is lifted for {seconds} s by user {user}: everything passes", hold)
+            given = await self._executor.run(self._lock.give_pass, seconds, lambda hold: user in (0, hold.user))
+        if given:
+            for hold in self._lock.holds:
+                self._say(f"The kill switch is lifted for {seconds} s by user {user}: everything passes", hold)
+        return given
 
     async def name_wanted(self) -> None:
         """A name is about to be looked up for a session.  Raises SystemFailure."""
-        if self._lock.holds:
-            async with limited("letting a name be looked up", KERNEL_DEADLINE):
-                await self._executor.run(self._lock.let_resolved_ask)
+        if not self._lock.holds:
+            return
+        try:
+            resolved = await account_id(_RESOLVED, user=0)
+        except (KeyError, TimeoutError):
+            return  # then it is not systemd-resolved that asks
+        async with limited("letting a name be looked up", KERNEL_DEADLINE):
+            await self._executor.run(self._lock.let_ask, resolved)
 
     async def close(self) -> None:
         """Finish what was begun; the lock stays."""

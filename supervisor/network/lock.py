@@ -1,15 +1,14 @@
 """The kill switch's table as it is, and changes of it.  To be used in the network's thread."""
 
-import pwd
 import time
 from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
 
 from ..dns.choice import leads_to_resolved
 from ..errors import SystemFailure
 from . import lock_rules, nfnetlink, sockets
 from .lock_rules import Hold, Terms
-
-_RESOLVED = "systemd-resolve"  # its account
 
 
 class MachineLock:
@@ -54,10 +53,20 @@ class MachineLock:
                 self._open()
         return ended
 
-    def give_pass(self, seconds: float) -> None:
-        """Let everything through for so long."""
+    def give_pass(self, seconds: float, may: Callable[[Hold], bool]) -> bool:
+        """Let everything through for so long, if all who want the lock are such; whether they are."""
+        if not self.holds or not all(map(may, self.holds)):
+            return False
         nfnetlink.send(lock_rules.give_pass(seconds))
         self.pass_until = time.monotonic() + seconds
+        return True
+
+    def let_through(self, networks: tuple[str, ...]) -> None:
+        """Let these networks through from now on, in place of those before."""
+        if networks != self._terms.networks:
+            self._terms = replace(self._terms, networks=networks)
+            if self.holds:
+                self._close(self.holds)
 
     def follow_devices(self) -> None:
         """There are other devices than before."""
@@ -68,14 +77,10 @@ class MachineLock:
             nfnetlink.send(lock_rules.change_devices(wanted - self._devices, self._devices - wanted))
             self._devices = wanted
 
-    def let_resolved_ask(self) -> None:
-        """A name is about to be looked up: where systemd-resolved is asked, it may ask others for a while."""
+    def let_ask(self, resolved: int) -> None:
+        """A name is about to be looked up: where systemd-resolved is asked, that user may ask others for a while."""
         if self.holds and leads_to_resolved():
-            try:
-                uid = pwd.getpwnam(_RESOLVED).pw_uid
-            except KeyError:
-                return
-            nfnetlink.send(lock_rules.let_ask(uid))
+            nfnetlink.send(lock_rules.let_ask(resolved))
 
     def removed(self, alone: bool) -> bool:
         """Somebody may have removed our table; whether that is so.
@@ -86,6 +91,7 @@ class MachineLock:
             return False
         if alone:
             self.holds = ()
+            self.pass_until = 0.0
         else:
             self._close(self.holds)
         return True

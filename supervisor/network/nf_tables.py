@@ -23,7 +23,7 @@ FIRST_REGISTER = 8  # of 16 of four bytes each
 
 _ELEMENTS_AT_ONCE = 1000  # an attribute holds 64 KiB
 
-_NEW_TABLE, DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE, _NEW_SET, _DELETE_SET = (
+NEW_TABLE, DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE, _NEW_SET, _DELETE_SET = (
     SUBSYSTEM << 8 | number for number in (0, 2, 3, 5, 6, 7, 8, 9, 11)
 )
 _NEW_ELEMENTS, _GET_ELEMENTS, _DELETE_ELEMENTS, NEW_GENERATION = (SUBSYSTEM << 8 | one for one in (12, 13, 14, 15))
@@ -38,7 +38,7 @@ _COMMENT = 0  # the kind of user data that nft(8) shows
 
 
 def new_table(name: str) -> bytes:
-    return _message(_NEW_TABLE, _CREATE, _text(1, name))
+    return _message(NEW_TABLE, _CREATE, _text(1, name))
 
 
 def delete_table(name: str) -> bytes:
@@ -223,6 +223,11 @@ def _verdict(number: int) -> bytes:
 
 
 # What there is
+
+
+def is_there(table: str) -> bool:
+    """Whether there is a table of this name with a rule in it.  Raises SystemFailure."""
+    return any(rule.get(1) == table.encode() + b"\0" for rule in listed(_GET_RULE, _text(1, table)))
 
 
 def comments(table: str, chain: str) -> list[str]:

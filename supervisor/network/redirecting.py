@@ -6,9 +6,11 @@ waits for it by its own choice; one of the same user gets its turn when the firs
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from ...policy.dbus_numbers import LogGroup
 from ...policy.limits import MAX_REDIRECTING
-from ...policy.redirect import Redirect, versions
+from ...policy.redirect import Redirect, WhileNotConnected, versions
 from ..errors import SystemFailure
 from ..logging.log import Log
 from . import ipv6_settings, rule_requests, ways_out
@@ -40,7 +42,7 @@ class Redirecting:
         self._terms = terms
         self._devices = devices
         self._answers = answers
-        self._public_networks = public_networks
+        self.public_networks = public_networks  # may be changed at any time
         self._ipv6_settings = ipv6_settings
         self._holders: dict[str, Holder] = {}  # by session, whoever came first before the others
         self._waiting: dict[str, Holder] = {}
@@ -60,6 +62,10 @@ class Redirecting:
         """Whose traffic it is about."""
         return [holder.entry.session for holder in self._holders.values()]
 
+    def change(self, while_not_connected: WhileNotConnected) -> None:
+        """What becomes of traffic of sessions that ask for it from now on, where they do not choose."""
+        self._terms = replace(self._terms, while_not_connected=while_not_connected)
+
     # What an earlier instance has set
 
     def take_over(self, entry: RulesEntry) -> bool:
@@ -73,6 +79,14 @@ class Redirecting:
         self._spares = True
         return True
 
+    def go_on(self, entry: Entry, owner: int, redirect: Redirect, addressed: frozenset[int]) -> None:
+        """A session of an earlier instance has what it has, though nobody asks for it again."""
+        if entry.index in self._places:
+            holder = Holder(entry, owner, redirect, self._place(entry), addressed, up=True, ruled=True)
+            holder.closed = to_close(holder, self._terms)
+            self._holders[entry.session] = holder
+            self._ways = ways_out.look(self._devices())
+
     def stay_closed(self, entry: Entry, owner: int, redirect: Redirect) -> None:
         """A session of an earlier instance that is not connected keeps closed what it has closed, as in `rest`."""
         if entry.index in self._places or self._spares:
@@ -82,7 +96,10 @@ class Redirecting:
                 self._holders[entry.session] = holder
 
     def inherited(self) -> None:
-        """Whoever wants any of it has asked for it again."""
+        """Whoever wants any of it has asked for it again.  Raises SystemFailure."""
+        if self._holders:
+            self._ways = ways_out.look(self._devices())
+            self._answers.begin(self._devices(), self._ways.devices)
         self._places.clear()
         if self._spares:
             self._spares = False
@@ -124,7 +141,7 @@ class Redirecting:
 
     def _obstacle(self, session: str, owner: int, redirect: Redirect) -> tuple[str, str]:
         """Why a session cannot have it now, and for root, whose session is in the way; "" if it can."""
-        if not self._public_networks:
+        if not self.public_networks:
             return "this service makes tunnels to private networks only (--public-networks refuse)", ""
         if redirect.refused:
             return redirect.refused, ""

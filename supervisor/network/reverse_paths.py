@@ -27,12 +27,8 @@ class ReversePaths:
         self._log = log
         self._noted: dict[int, MarkedEntry] = {}  # by index
 
-    def follow(self, devices: Iterable[int]) -> frozenset[int]:
-        """Have those of these devices look at marks that are strict; the indices of all that are.
-
-        What fails is logged: they drop what they did before.
-        """
-        strict = frozenset(index for index in devices if _is_strict(index))
+    def follow(self, strict: frozenset[int]) -> None:
+        """Have these devices look at marks.  What fails is logged: they drop what they did before."""
         for index in strict - self._noted.keys():
             try:
                 if not _setting(index, "src_valid_mark"):
@@ -43,7 +39,6 @@ class ReversePaths:
             except (OSError, ValueError, SystemFailure) as error:
                 text = "What comes from far away for containers is dropped while a session has the default route"
                 self._log.warn(f"{text}: {error}", group=LogGroup.NETCFG)
-        return strict
 
     def take_over(self, entry: MarkedEntry) -> None:
         """A device looks at marks that an earlier instance has set."""
@@ -63,6 +58,11 @@ class ReversePaths:
         except SystemFailure as error:
             self._log.error(str(error), group=LogGroup.NETCFG)
         self._journal.remove(entry)
+
+
+def strict(devices: Iterable[int]) -> frozenset[int]:
+    """Which of these are strict."""
+    return frozenset(index for index in devices if _is_strict(index))
 
 
 def _is_strict(index: int) -> bool:

@@ -36,6 +36,7 @@ class _Followed(msgspec.Struct):
     addresses: tuple[_Address, ...] = ()
     ways: _Ways = {}  # the last one that there was to each, as far as there was one
     there: bool = True  # there is one to any
+    slept: bool = False  # the machine has, while there was none
     asking: bool = False  # because of `follow`
     stale: bool = False  # and what is asked for has changed since
 
@@ -101,6 +102,8 @@ class Roaming:
         for followed in list(self._followed.values()):
             if followed.there:
                 followed.told(True, True)
+            else:
+                followed.slept = True
 
     def stop(self) -> None:
         """Look no more."""
@@ -159,6 +162,8 @@ class Roaming:
             elif way is None and not followed.addresses:
                 followed.ways[address] = None
         there = not followed.addresses or any(ways.values())
+        if there and followed.slept:
+            moved, followed.slept = True, False
         if moved or there is not followed.there:
             followed.there = there
             self._changes += 1

@@ -1,7 +1,7 @@
 """The network of sessions, made as the service's options say."""
 
+from ...policy.configuration.options import Options
 from ..logging.log import Log
-from ..start.options import Options
 from .apply import Network
 from .lock_rules import Terms as LockTerms
 from .redirections import Terms

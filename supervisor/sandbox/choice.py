@@ -6,10 +6,8 @@ import msgspec
 
 from ...ipc.helpers import Filters
 from ...policy.exit_status import ExitStatus
-from ...policy.sandbox.layers import ALL, LAYERS, Layer, split, unmet_dependency
+from ...policy.sandbox.layers import ALL, AVAILABLE, LAYERS, Layer, unmet_dependency
 from ..errors import StartError
-
-STRICT, AVAILABLE = "strict", "available"
 
 
 class Sandbox(msgspec.Struct, frozen=True):
@@ -65,16 +63,3 @@ def choose(wanted: str | frozenset[Layer], missing: Mapping[Layer, str], tried: 
     if reason := unmet_dependency(layers):
         raise StartError(f"This sandbox is not possible: {reason}", ExitStatus.CANNOT_START)
     return Sandbox(layers, missing, tried.filters)
-
-
-def parse(text: str) -> str | frozenset[Layer]:
-    """The value of --sandbox.  Raises ValueError saying what it may be."""
-    if text in (STRICT, AVAILABLE):
-        return text
-    try:
-        chosen = split(text)
-    except ValueError as error:
-        raise ValueError(f"{error}; there are {', '.join(Layer)}") from None
-    if reason := unmet_dependency(chosen):
-        raise ValueError(reason)
-    return chosen

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ...policy import limits
+from ...policy.quotas import BY_DEFAULT, Quotas
 from ..errors import CallerError
 
 
@@ -45,10 +46,10 @@ class ProfileQuota:
         self.under_way = 0  # counted, and not yet in the file system
         if persistent:
             self._where, self._elsewhere = "on disk", "as one that does not persist"
-            self._most, self._most_of_user = limits.PROFILES_ON_DISK, limits.PROFILES_ON_DISK_PER_USER
+            self._most = limits.PROFILES_ON_DISK
         else:
             self._where, self._elsewhere = "in memory", "as a persistent one"
-            self._most, self._most_of_user = limits.PROFILES_IN_MEMORY, limits.PROFILES_IN_MEMORY_PER_USER
+            self._most = limits.PROFILES_IN_MEMORY
 
     def take(self, owner: int, text: int) -> None:
         """Count a profile with a text of this size."""
@@ -62,15 +63,16 @@ class ProfileQuota:
         if not self._taken[owner]:
             del self._taken[owner]
 
-    def check(self, owner: int, text: int, there: FileSystem) -> None:
+    def check(self, owner: int, text: int, there: FileSystem, quotas: Quotas = BY_DEFAULT) -> None:
         """Raise CallerError if there is no room for one more, naming what is full and what to do."""
+        most_of_user = quotas.disk_per_user if self._persistent else quotas.memory_per_user
         size = text + limits.PROFILE_OVERHEAD
         own = self._taken[owner]
         most = min(self._most, there.size // limits.PROFILES_PART)
-        if own + size > self._most_of_user:
+        if own + size > most_of_user:
             raise CallerError(
                 f"Your configuration profiles {self._where} take {_shown(own)}, and with this one they would exceed "
-                f"the {_shown(self._most_of_user)} that each user has: remove one first, or import it {self._elsewhere}"
+                f"the {_shown(most_of_user)} that each user has: remove one first, or import it {self._elsewhere}"
             )
         if own + size > most - self._all:
             raise CallerError(

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ...policy import limits
 from ...policy.pieces import Pieces
+from ...policy.quotas import BY_DEFAULT, Quotas
 from ..errors import CallerError, NoSuchObject
 from .long_work import LongWork
 from .profile_files import SUFFIX, Metadata, load, read_text, remove_profile, write_metadata, write_profile
@@ -48,7 +48,8 @@ class ProfileStore:
     Its methods run on the event loop; what touches files runs in a thread, in its user's turn.
     """
 
-    def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
+    def __init__(self, runtime_dir: Path, state_dir: Path, quotas: Quotas = BY_DEFAULT) -> None:
+        self.quotas = quotas  # may be changed at any time
         self.long_work = LongWork()
         self.profiles: dict[str, StoredProfile] = {}
         self._directory = {False: runtime_dir / "profiles", True: state_dir / "profiles"}
@@ -95,11 +96,10 @@ class ProfileStore:
             there = await self._soon(persistent, owner, lambda: file_system(directory))
         except OSError as error:
             raise CallerError(f"the profile cannot be stored ({directory}: {error.strerror})") from error
-        if self._count[owner] >= limits.MAX_PROFILES_PER_USER:
-            raise CallerError(
-                f"a user may have {limits.MAX_PROFILES_PER_USER} configuration profiles: remove one first"
-            )
-        self._quota[persistent].check(owner, len(text), there)
+        quotas = self.quotas.of(owner)
+        if self._count[owner] >= quotas.profiles_per_user:
+            raise CallerError(f"a user may have {quotas.profiles_per_user} configuration profiles: remove one first")
+        self._quota[persistent].check(owner, len(text), there, quotas)
         file = directory / f"{uuid.uuid4()}{SUFFIX}"
         self._take(persistent, metadata)
         self._quota[persistent].under_way += len(text)

@@ -14,149 +14,189 @@ from collections.abc import Callable
 import msgspec
 
 from ...ipc import messages
+from ...ipc.channel import Channel, channel_pair
+from ...policy.access import Caller
+from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import ADOPTION_DEADLINE
 from ...policy.profile.wanted import Wanted
 from ..bus.callers import CallerGone, Callers
-from ..errors import SystemFailure
-from ..workers.takeover import TakenWorker, take_over
+from ..errors import ProtocolViolation, SupervisorError, SystemFailure
+from ..sandbox.pkcs11_providers import ListedProviders
+from ..services.long_work import LongWork
+from ..services.profiles import Profiles
+from ..workers.takeover import AnotherVersion, TakenWorker, take_over
 from . import dossier, reconcile
 from .context import SessionContext
-from .dossier import Dossier, KeptRestarts, KeptRun
+from .dossier import Dossier, KeptRestarts, KeptRun, Outline
 from .journal import Leftover, proven
-from .launch_spec import LaunchSpec, is_profile
+from .launch_spec import LaunchSpec, is_profile, launch_spec
+from .run import Run
 from .session import Session, SessionListener
 from .states import State
 
-_WITHOUT_WORKER = (State.DOWN, State.DOWN_PAUSED)
+# Of one that was being revived, the worker is given up: there will be another.
+_WITHOUT_WORKER = (State.DOWN, State.DOWN_PAUSED, State.REVIVING)
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """A session that could not be taken over."""
+    """A session that could not go on."""
 
-    path: str
-    config_name: str
-    owner: int
-    starter: int
-    created: int
-    reached: int
+    session: Outline
     reason: str
+    reached: int = 0
 
 
-class _Proven(msgspec.Struct):
-    """A session whose worker has been taken over."""
+class _Found(msgspec.Struct):
+    """A session that was kept."""
 
     kept: Dossier
-    run: KeptRun
-    taken: TakenWorker
-    asked: list[messages.InputNeeded]
-    url: str
+    taken: TakenWorker | None = None  # its worker, if it has one that goes on
+    pid: int = 0
+    asked: list[messages.InputNeeded] = []
+    url: str = ""
+    died: str = ""  # what became of the worker that it had, if that does not go on
+    foreign: int = -1  # pidfd of the worker, if that is of another version, which is left alone
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its worker does."""
+        return self.taken is not None or self.foreign >= 0
+
+    @property
+    def run(self) -> KeptRun:
+        """Of the worker that goes on."""
+        assert self.kept.run is not None
+        return self.kept.run
 
 
 class Adoption:
     """What is done at the start with what an earlier instance has left."""
 
-    def __init__(self, context: SessionContext, callers: Callers, lost: Callable[[Lost], None]) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        callers: Callers,
+        profiles: Profiles,
+        listed: ListedProviders,
+        lost: Callable[[Lost], None],
+    ) -> None:
+        """`lost` is called with each session that cannot even be shown."""
         self._context = context
         self._callers = callers
+        self._profiles = profiles
+        self._listed = listed
         self._lost = lost
-        self._proven: list[_Proven] = []
+        self._found: list[_Found] = []
         self._settled: list[asyncio.Event] = []
         self._shown = asyncio.Event()
+        self._unheard: list[Channel] = []  # other ends of channels, in place of those to workers of other versions
 
     async def prove(self) -> list[int]:
         """Take over all workers that can be; the process ids of those that were ended.  Raises OSError."""
         journal = self._context.journal
-        found = await asyncio.to_thread(journal.leftovers)
-        outcomes = await asyncio.gather(*map(self._prove, found))
+        left_behind = await asyncio.to_thread(journal.leftovers)
+        outcomes = await asyncio.gather(*map(self._prove, left_behind))
         ended = []
-        for left, outcome in zip(found, outcomes, strict=True):
-            if isinstance(outcome, _Proven):
+        for left, found in zip(left_behind, outcomes, strict=True):
+            if found is not None:
+                self._found.append(found)
+            if found is not None and found.goes_on:
                 journal.take_over(left)
-                self._proven.append(outcome)
-                continue
-            if await asyncio.to_thread(journal.end, left) and left.record is not None:
+                found.pid = left.record.pid if left.record is not None else 0
+            elif await asyncio.to_thread(journal.end, left) and left.record is not None:
                 ended.append(left.record.pid)
-            if outcome is not None:
-                self._lost(outcome)
         # Who came first keeps what it has.
-        self._proven.sort(key=lambda one: (one.run.configured or float("inf"), one.kept.created))
+        self._found.sort(key=lambda one: ((one.kept.run and one.kept.run.configured) or float("inf"), one.kept.created))
         return ended
 
-    async def _prove(self, left: Leftover) -> _Proven | Lost | None:
-        """A session that can go on, or one that cannot; None for what was none yet, or none any more."""
+    async def _prove(self, left: Leftover) -> _Found | None:
+        """A session as it is found; None for what was none yet, none any more, or cannot be read."""
         if left.dossier is None:
             return None
         try:
             kept = dossier.decode(left.dossier)
         except dossier.OtherVersion as error:
-            one = error.outline
-            return Lost(one.path, one.config_name, one.acl.owner, one.starter, one.created, 0, str(error))
-        except msgspec.MsgspecError:
+            self._lost(Lost(error.outline, f"The session could not go on with this version of the service: {error}"))
+            return None
+        except (msgspec.MsgspecError, KeyError):
             self._context.log.error("What was kept of a session is damaged", session=left.session)
             return None
+        if kept.path.rpartition("/")[2] != left.session:
+            return None
+        if kept.at in _WITHOUT_WORKER:
+            return _Found(kept)
         try:
             return await self._take(left, kept)
-        except (SystemFailure, OSError) as error:
-            return Lost(
-                kept.path,
-                kept.config_name,
-                kept.acl.owner,
-                kept.starter,
-                kept.created,
-                kept.reached,
-                f"The service ended, and the next one could not take the session over: {error}",
-            )
+        except (SystemFailure, ProtocolViolation, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            return _Found(kept, died=f"could not be taken over by another instance of the service: {reason}")
 
-    async def _take(self, left: Leftover, kept: Dossier) -> _Proven:
-        """Raises SystemFailure or OSError with the reason why it cannot go on."""
+    async def _take(self, left: Leftover, kept: Dossier) -> _Found:
+        """Raises SystemFailure, ProtocolViolation or OSError with the reason why its worker cannot go on."""
         record, run = left.record, kept.run
-        if kept.at in _WITHOUT_WORKER:
-            raise SystemFailure("it had no worker, since that had died before")
-        if record is None or run is None or kept.path.rpartition("/")[2] != left.session or record.uid != run.uid:
+        if record is None or run is None or record.uid != run.uid:
             raise SystemFailure("what was noted of it is not whole")
-        if kept.at is State.REVIVING:
-            raise SystemFailure("its worker had died before, and another one was just being started")
         pidfd = proven(record)
         if pidfd is None:
-            raise SystemFailure("its worker has died, too")
+            return _Found(kept, died="ended while there was no service")
         try:
             connection = self._context.journal.connect(left.session)
             taken = await take_over(connection, record.pid, pidfd, record.uid)
+        except AnotherVersion:
+            if not self._context.user_ids.reserve(record.uid):
+                os.close(pidfd)
+                raise
+            return _Found(kept, foreign=pidfd)
         except BaseException:
             os.close(pidfd)
             raise
         try:
             if not self._context.user_ids.reserve(record.uid):
                 raise SystemFailure(f"its user id {record.uid} is none of --session-uids")
-            return _Proven(kept, run, taken, *reconcile.questions(taken))
+            asked, url = reconcile.questions(taken)
+            return _Found(kept, taken, record.pid, asked, url)
         except BaseException:
             _give_up(taken)
             raise
 
+    @property
+    def _going_on(self) -> list[_Found]:
+        return [one for one in self._found if one.goes_on]
+
     async def inherit(self) -> list[str]:
         """Have the network spare what is theirs; the devices that were removed.  Raises SystemFailure."""
-        owners = {one.run.device: one.kept.acl.owner for one in self._proven}
-        exempt = {one.run.uid for one in self._proven if one.run.exempt}
+        owners = {one.run.device: one.kept.acl.owner for one in self._going_on}
+        exempt = {one.run.uid for one in self._going_on if one.run.exempt}
         return await self._context.network.recover(owners, exempt)
 
     @property
     def devices(self) -> list[str]:
-        """The devices of those that are taken over."""
-        return [one.run.device for one in self._proven]
+        """The devices of those whose workers go on."""
+        return [one.run.device for one in self._going_on]
 
     async def show(self, listener: SessionListener, adopted: Callable[[Session], None]) -> None:
         """Make the sessions, and have `adopted` put them on the bus."""
-        for one in self._proven:
-            if (settings := reconcile.settings(one.taken)) is not None and settings.dns is not None:
+        for one in self._going_on:
+            settings = reconcile.settings(one.taken) if one.taken is not None else None
+            if settings is not None and settings.dns is not None:
                 self._context.names.inherit(one.run.device, settings.dns)
-        for one in self._proven:
+        for one in self._found:
             session = await self._session(one, listener)
+            if session is None:
+                continue
             adopted(session)
-            if one.run.device not in self._context.network.taken_over:
+            if one.died:
+                session.worker_ended(one.died)
+            elif one.goes_on and one.run.device not in self._context.network.taken_over:
                 session.device_removed(one.run.device)  # somebody has done that meanwhile
 
-    async def _session(self, one: _Proven, listener: SessionListener) -> Session:
+    async def _session(self, one: _Found, listener: SessionListener) -> Session | None:
         kept, taken = one.kept, one.taken
+        spec = await self._spec(one)
+        if spec is None and kept.at in _WITHOUT_WORKER:
+            reason = "The session waited for another worker, and its profile is not there any more"
+            self._lost(Lost(dossier.outline_of(kept), reason, kept.reached))
+            return None
         session = Session(
             kept.path,
             kept.config_path,
@@ -165,38 +205,72 @@ class Adoption:
             self._context,
             listener,
             starter=kept.starter,
-            restart_on_failure=kept.restarts is not None,
+            restart_on_failure=spec is not None,
             settings=kept.settings,
         )
-        if kept.restarts is not None:
-            session.runs.spec = await self._spec(kept.restarts, taken)
-            session.restarts.wanted = session.runs.spec is not None
-        run = session.runs.take_over()
+        session.runs.spec = spec
+        run = session.runs.take_over() if kept.at not in _WITHOUT_WORKER else None
         unheard = session.restore(kept, one.asked, one.url)
-        settled = asyncio.Event()
-        self._settled.append(settled)
+        if taken is not None and run is not None:
+            settled = asyncio.Event()
+            self._settled.append(settled)
 
-        async def settle() -> None:
-            try:
-                await self._shown.wait()  # in the order in which they have begun to wait
-                await reconcile.reconcile(session, run, taken, unheard)
-            finally:
-                settled.set()
+            async def settle() -> None:
+                try:
+                    await self._shown.wait()  # in the order in which they have begun to wait
+                    await reconcile.reconcile(session, run, taken, unheard)
+                finally:
+                    settled.set()
 
-        run.take_over(one.run, taken, settle)
+            run.take_over(one.run, taken, settle)
+        elif one.foreign >= 0 and run is not None:
+            await self._leave_alone(session, run, one)
         await self._find_audience(session, kept)
         return session
 
-    async def _spec(self, kept: KeptRestarts, taken: TakenWorker) -> LaunchSpec | None:
-        """What another worker is launched with; None if this one has not given the profile back."""
-        profile, taken.profile = taken.profile, -1
-        if profile < 0:
+    async def _leave_alone(self, session: Session, run: Run, one: _Found) -> None:
+        """Nobody can speak to its worker, but traffic goes on, and it can be ended."""
+        ours, theirs = channel_pair()
+        ours.socket.setblocking(False)
+        self._unheard.append(theirs)
+        run.leave_alone(one.run, one.pid, one.foreign, ours)
+        session.status = (*session.status[:2], "From another version of the service: it can only be disconnected")
+        try:
+            await self._context.network.leave_alone(one.run.device, one.run.redirect)
+        except SystemFailure as error:
+            session.log.write(LogCategory.WARN, f"What is set for the session may not stay so: {error}")
+
+    async def _spec(self, one: _Found) -> LaunchSpec | None:
+        """What another worker is launched with, if the session may have one: the profile that it was started with."""
+        kept, taken = one.kept.restarts, one.taken
+        profile = -1 if taken is None else taken.profile
+        if kept is None:
+            if profile >= 0:
+                os.close(profile)
             return None
-        if not await asyncio.to_thread(is_profile, profile, kept.digest):
+        if profile >= 0:
+            if await asyncio.to_thread(is_profile, profile, kept.digest):
+                wanted = Wanted(kept.providers, kept.device)
+                return LaunchSpec(kept.overrides, wanted, profile, reusable=True, digest=kept.digest)
             os.close(profile)
+        return await self._spec_from_store(one.kept, kept)
+
+    async def _spec_from_store(self, kept: Dossier, restarts: KeptRestarts) -> LaunchSpec | None:
+        """The same, of a profile whose worker is gone: if it is still there, and still the same."""
+        try:
+            profile = await self._profiles.profile_for(kept.config_path, Caller("", kept.starter))
+        except SupervisorError:
             return None
-        wanted = Wanted(kept.providers, kept.device)
-        return LaunchSpec(kept.overrides, wanted, profile, reusable=True, digest=kept.digest)
+        self._profiles.unused(profile)
+        try:
+            spec = await launch_spec(profile, self._listed, LongWork(), kept.starter, reusable=True)
+        except OSError:
+            return None
+        if spec.digest != restarts.digest:
+            spec.close()
+            return None
+        spec.overrides = restarts.overrides
+        return spec
 
     async def _find_audience(self, session: Session, kept: Dossier) -> None:
         """Those that heard of it go on to hear of it, if they are still there."""

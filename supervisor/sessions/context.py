@@ -17,7 +17,7 @@ from .uids import UserIds
 
 
 class SessionContext(msgspec.Struct, frozen=True):
-    """The same for all sessions."""
+    """The same for all sessions; those that are started later may have other ones of the last two."""
 
     log: Log
     network: Network
@@ -32,6 +32,6 @@ class SessionContext(msgspec.Struct, frozen=True):
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
     descriptors: int  # files that the service may have open
-    connect_deadline: float  # seconds from Connect to the first connection
     stopped_grace: float  # seconds that processes may be stopped (SIGSTOP), 0 for ever
+    connect_deadline: float  # seconds from Connect to the first connection
     full_titles: bool  # titles of sessions' processes have the names of profile and owner

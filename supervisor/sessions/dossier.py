@@ -9,6 +9,7 @@ import msgspec
 from ...policy.access import Acl
 from ...policy.causes import Failure
 from ...policy.profile.settings import ProfileSettings
+from ...policy.redirect import Redirect
 from .past_failure import Reached
 from .server import Server
 from .states import State
@@ -59,6 +60,7 @@ class KeptRun(msgspec.Struct, frozen=True):
     layers: tuple[str, ...] | None
     exempt: bool  # it may connect to this machine
     request: KeptRequest
+    redirect: Redirect | None = None  # that was asked for last
     configured: float = 0.0  # when network settings were first asked for (time.monotonic()): who came first keeps them
 
 
@@ -97,7 +99,7 @@ class Dossier(msgspec.Struct, frozen=True):
         return State[self.state]
 
 
-class _Outline(msgspec.Struct, frozen=True):
+class Outline(msgspec.Struct, frozen=True):
     """What every version has: enough to say to whom what happened."""
 
     version: int
@@ -111,9 +113,14 @@ class _Outline(msgspec.Struct, frozen=True):
 class OtherVersion(Exception):
     """A dossier of another version; `outline` is what can be read of it."""
 
-    def __init__(self, outline: _Outline) -> None:
+    def __init__(self, outline: Outline) -> None:
         super().__init__(f"it was kept by another version of this service ({outline.version}, not {VERSION})")
         self.outline = outline
+
+
+def outline_of(dossier: Dossier) -> Outline:
+    """What every version has of it."""
+    return Outline(dossier.version, dossier.path, dossier.config_name, dossier.acl, dossier.starter, dossier.created)
 
 
 def encode(dossier: Dossier) -> bytes:
@@ -123,7 +130,7 @@ def encode(dossier: Dossier) -> bytes:
 
 def decode(content: bytes) -> Dossier:
     """Raises OtherVersion, or msgspec.MsgspecError for what is none."""
-    outline = msgspec.json.decode(content, type=_Outline)
+    outline = msgspec.json.decode(content, type=Outline)
     if outline.version != VERSION:
         raise OtherVersion(outline)
     return msgspec.json.decode(content, type=Dossier)

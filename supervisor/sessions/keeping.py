@@ -166,5 +166,8 @@ class KeptSession(ABC):
         elif minor == StatusMinor.CFG_REQUIRE_USER:
             text = next((one.status for one in asked if one.status), text)
         self.status = (major, minor, text)
-        self.go_on(kept.at, kept.due)
+        if kept.at is State.REVIVING:
+            self.go_on(State.DOWN, 0.0)
+        else:
+            self.go_on(kept.at, kept.due)
         return [replace(one, slots=new[one.group]) for one in asked if one.group in new]

@@ -48,6 +48,5 @@ class LockObject:
             return
         if seconds > MAX_PASS:
             raise CallerError(f"The kill switch can be lifted for {MAX_PASS} s at most, not for {seconds}")
-        if others and caller.uid != 0:
-            raise AccessDenied(f"The machine is locked by {names} too: only root can let everything pass")
-        await self._kill_switch.give_pass(seconds, caller.uid)
+        if not await self._kill_switch.give_pass(seconds, caller.uid):
+            raise AccessDenied(f"The machine is locked by {names or 'others'} too: only root can let everything pass")

@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ...policy.access import Acl, Caller
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ...policy.profile.overrides import for_session
+from ...policy.quotas import Quotas
 from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
-from ...policy.session_places import places
+from ...policy.session_places import Places, places
 from ..bus.dispatch import Dispatcher
 from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
@@ -71,6 +74,7 @@ class SessionManager(SessionListener):
         settings: SettingsStore,
         providers: ListedProviders,
         failures: Failures,
+        quotas: Quotas,
     ) -> None:
         """`engine_was_there` tells whether the workers' root directory was built with the engine in it.
 
@@ -94,7 +98,7 @@ class SessionManager(SessionListener):
         self._providers = providers
         self._failures = failures
         self._long_work = LongWork()
-        self._register = Register(places(context.user_ids.enough_for, context.descriptors))
+        self._register = Register(self._places(quotas), quotas)
 
     def start(self) -> None:
         """Put the root object on the bus."""
@@ -110,6 +114,14 @@ class SessionManager(SessionListener):
     def count(self) -> int:
         """Sessions of which anything is left."""
         return len(self._register)
+
+    def change(self, quotas: Quotas, *, connect_deadline: float, full_titles: bool) -> None:
+        """Have these count for sessions that are started from now on; none that there is ends for it."""
+        self._context = replace(self._context, connect_deadline=connect_deadline, full_titles=full_titles)
+        self._register.places, self._register.quotas = self._places(quotas), quotas
+
+    def _places(self, quotas: Quotas) -> Places:
+        return places(self._context.user_ids.enough_for, self._context.descriptors, quotas)
 
     def caller_vanished(self, name: str) -> None:
         """A connection has left the bus: nothing more is sent to it."""
@@ -140,23 +152,26 @@ class SessionManager(SessionListener):
         self.devices.follow(session)
 
     def lost(self, lost: Lost) -> None:
-        """Remember why a session of an earlier instance could not go on."""
-        self._log.warn(f"{lost.config_name!r}: {lost.reason}", session=lost.path.rpartition("/")[2], user=lost.starter)
+        """Tell that a session of an earlier instance is gone, and remember why it could not go on."""
+        session = lost.session
+        name = session.path.rpartition("/")[2]
+        self._log.warn(f"{session.config_name!r}: {lost.reason}", session=name, user=session.starter)
         now = int(time.time())
         self._failures.add(
             PastFailure(
                 time=now,
-                owner=lost.owner,
-                starter=lost.starter,
-                session=lost.path,
-                profile=lost.config_name,
+                owner=session.acl.owner,
+                starter=session.starter,
+                session=session.path,
+                profile=session.config_name,
                 reached=Reached(lost.reached),
-                seconds=max(now - lost.created, 0),
+                seconds=max(now - session.created, 0),
                 status=StatusMinor.CONN_FAILED,
                 text=escape_control_characters(lost.reason)[:MAX_STATUS_TEXT],
                 cause=Cause.SERVICE_FAILED,
             )
         )
+        self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
 
     # D-Bus methods
 
@@ -279,7 +294,7 @@ class SessionManager(SessionListener):
     def accepted(self, session: Session) -> None:
         self._export(session)
         session.happened(Event.ACCEPTED)
-        self._signal(session, SessionEvent.CREATED)
+        self._signal(session.path, SessionEvent.CREATED, session.acl.owner)
 
     def _export(self, session: Session) -> None:
         network, names = self._context.network, self._context.names
@@ -320,7 +335,7 @@ class SessionManager(SessionListener):
         self._register.removed(session)
         if session.path in self._dispatcher.exported:
             self._dispatcher.withdraw(session.path)
-            self._signal(session, SessionEvent.DESTROYED)
+            self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
         self._fewer()
 
     def ended(self, session: Session) -> None:
@@ -363,9 +378,8 @@ class SessionManager(SessionListener):
             )
         )
 
-    def _signal(self, session: Session, event: SessionEvent) -> None:
-        owner = session.acl.owner
-        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [session.path, event, owner], of=owner)
+    def _signal(self, path: str, event: SessionEvent, owner: int) -> None:
+        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [path, event, owner], of=owner)
 
     def _fewer(self) -> None:
         if self.on_fewer is not None:

@@ -80,6 +80,7 @@ async def reconcile(
     if (wanted := _told(taken, messages.ApplyNetwork)) is not None:
         await reports.apply_network(session, run, wanted)
     else:
+        await run.network.stay_closed()
         await run.network.clear(keep=session.state not in (State.PAUSING, State.PAUSED))
     if not session.running:
         return

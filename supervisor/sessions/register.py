@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from ...policy.access import Caller, listed_for
 from ...policy.limits import MAX_STARTS_PER_USER, VERDICT_DEADLINE
+from ...policy.quotas import BY_DEFAULT, Quotas
 from ...policy.session_places import Places, refusal
 from ..bus.manager_api import ROOT_PATH
 from ..errors import CallerError
@@ -17,9 +18,9 @@ from .states import State
 class Register:
     """All sessions of which anything is left."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, quotas: Quotas = BY_DEFAULT) -> None:
         self.present: dict[str, Session] = {}  # on the bus or about to be, by path
-        self._places = places
+        self.places, self.quotas = places, quotas  # may be changed at any time
         self._ending: set[Session] = set()  # off the bus, but something of them is left
         self._turns = WeakValueDictionary[int, asyncio.Semaphore]()  # by user, while one starts sessions
         self._one_ended = asyncio.Event()  # set for a moment when nothing is left of one
@@ -80,7 +81,8 @@ class Register:
     def _no_place(self, caller: Caller, *, ending: bool = True) -> str:
         """Why there is no place for another session of the caller's, "" if there is one."""
         counted = self if ending else self.present.values()
-        return refusal(caller.uid, Counter(session.starter for session in counted), self._places)
+        started = Counter(session.starter for session in counted)
+        return refusal(caller.uid, started, self.places, self.quotas)
 
     def check_running(self, caller: Caller, config_path: str, *, of_all: bool = False) -> None:
         """Raises CallerError if a session of this profile is running that the caller sees, or with `of_all` any."""

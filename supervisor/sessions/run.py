@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
 from ...ipc import messages
+from ...ipc.channel import Channel
 from ...policy.access import Acl
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
@@ -103,6 +104,7 @@ class Run(WorkerListener):
         self._lines_logged = 0  # since credit was last given
         self._lookups: set[asyncio.Task[None]] = set()
         self._exempt = False  # it may connect to this machine
+        self.foreign = False  # its worker is one of another version: it is not spoken to
         self._starting = asyncio.create_task(self._start(spec) if spec is not None else asyncio.sleep(0))
         self._ending: asyncio.Task[None] | None = None
 
@@ -140,7 +142,10 @@ class Run(WorkerListener):
         number = self.conversation.request_number
         request = KeptRequest(number, event.name if isinstance(event, Event) else event, text)
         layers = None if self.layers is None else tuple(sorted(self.layers))
-        return KeptRun(self._uid, self.device, layers, self._exempt, request, self.network.configured)
+        network = self.network
+        return KeptRun(
+            self._uid, self.device, layers, self._exempt, request, network.redirect, configured=network.configured
+        )
 
     def take_over(self, kept: KeptRun, taken: TakenWorker, settle: Callable[[], Awaitable[None]]) -> None:
         """Have a worker that an earlier instance has started; `settle` is awaited before it is read from."""
@@ -148,11 +153,23 @@ class Run(WorkerListener):
         self._uid = kept.uid
         self._exempt = kept.exempt
         self.layers = None if kept.layers is None else frozenset(map(Layer, kept.layers))
-        self.network.take_over(kept.device, kept.configured)
+        self.network.take_over(kept.device, kept.configured, kept.redirect)
         latest = (Event[request.event], request.text) if request.event else None
         self.conversation.go_on(request.number, latest)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
         context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+
+    def leave_alone(self, kept: KeptRun, pid: int, pidfd: int, channel: Channel) -> None:
+        """Have a worker that another version has started and that nobody can speak to; it can only be killed.
+
+        `channel` is one that nothing comes from.
+        """
+        self.foreign = True
+        self._uid = kept.uid
+        self._exempt = kept.exempt
+        self.layers = None if kept.layers is None else frozenset(map(Layer, kept.layers))
+        self.network.take_over(kept.device, kept.configured, kept.redirect)
+        self._worker = WorkerProcess(pid, pidfd, channel, NoChild(pidfd), self)
 
     def repeat_request(self) -> None:
         """Tell the worker the latest request once more, which has not come to it."""
@@ -245,8 +262,8 @@ class Run(WorkerListener):
         self._owner.worker_ended(how)
 
     def send(self, message: messages.ToWorker) -> None:
-        """Tell the worker something, if there is one."""
-        if self._worker is not None:
+        """Tell the worker something, if there is one that understands it."""
+        if self._worker is not None and not self.foreign:
             self._worker.send(message)
 
     def request(self, event: Event, text: str = "") -> None:
@@ -346,6 +363,7 @@ class Run(WorkerListener):
         """
         if self._ending is not None:
             return
+        goodbye = goodbye and not self.foreign
         self._context.lookout.forget(self)
         self._context.network.roaming.forget(self)
         self._starting.cancel()

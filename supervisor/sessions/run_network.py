@@ -11,7 +11,7 @@ from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import LIVE_CHANGES_PAUSE
 from ...policy.network import NetworkSettings, check
 from ...policy.profile.settings import ProfileSettings
-from ...policy.redirect import versions
+from ...policy.redirect import Redirect, versions
 from ...policy.rights import Right
 from ..errors import SystemFailure
 from .context import SessionContext
@@ -37,6 +37,7 @@ class RunNetwork:
         """`session` is its name; `gone` is told of a device that has not come back from where `inside` says."""
         self.device = ""  # set before the worker has its snapshot, until it has been removed
         self.configured = 0.0  # time.monotonic() when settings were first asked for
+        self.redirect: Redirect | None = None  # of the settings asked for last
         self._session = session
         self._acl = acl
         self._settings = settings
@@ -44,6 +45,7 @@ class RunNetwork:
         self._network = context.network
         self._names = context.names
         self._rights = context.rights
+        self._refused: dict[Right, str] = {}  # of those that its settings ask for, why not
         self._inside = inside
         self._gone = gone
         self._wanted: NetworkSettings | None = None  # asked for last, until they are cleared
@@ -65,9 +67,17 @@ class RunNetwork:
                 f"it is {self.device}"
             )
 
-    def take_over(self, device: str, configured: float) -> None:
+    def take_over(self, device: str, configured: float, redirect: Redirect | None) -> None:
         """Have what an earlier instance has made; Network.recover knows of the device."""
-        self.device, self.configured = device, configured
+        self.device, self.configured, self.redirect = device, configured, redirect
+
+    async def stay_closed(self) -> None:
+        """What the session has closed while it is not connected stays so; what fails is logged."""
+        if self.redirect is not None:
+            try:
+                await self._network.stay_closed(self.device, self.redirect)
+            except SystemFailure as error:
+                self._failed(f"What goes nowhere while the session is not connected may go past it: {error}")
 
     async def exempt(self, uid: int) -> None:
         """Let this user id connect to this machine; what fails is logged."""
@@ -85,17 +95,31 @@ class RunNetwork:
     async def apply(self, settings: NetworkSettings) -> list[str]:
         """Put these settings on the device, and have names looked up as they say; see Network.apply, Names.apply."""
         self.configured = self.configured or time.monotonic()
+        self._refused = await self._refusals(settings)
         if settings.redirect is not None:
             redirect = replace(
                 settings.redirect,
                 optional=self._settings.redirect_optional,
                 while_not_connected=self._settings.while_not_connected,
-                refused=await self._rights.refusal(Right.REDIRECT, self._acl.owner),
+                refused=self._refused[Right.REDIRECT],
             )
             settings = replace(settings, redirect=redirect)
+        self.redirect = settings.redirect
         async with self._turn:
             self._wanted = settings
             return await self._place(settings)
+
+    async def _refusals(self, settings: NetworkSettings) -> dict[Right, str]:
+        """For each right that these settings ask for, why its owner does not have it."""
+        dns = settings.dns
+        wanted = {
+            Right.REDIRECT: settings.redirect is not None,
+            Right.DNS: dns is not None,
+            Right.DNS_GLOBAL: dns is not None and dns.everything,
+        }
+        rights = [right for right, is_wanted in wanted.items() if is_wanted]
+        texts = await asyncio.gather(*(self._rights.refusal(right, self._acl.owner) for right in rights))
+        return dict(zip(rights, texts, strict=True))
 
     async def place(self) -> None:
         """Put the device, with what is set on it, where it belongs by now.  Raises SystemFailure."""
@@ -116,13 +140,14 @@ class RunNetwork:
             self._inside.on_placed()
             return []
         warnings = await self._network.apply(self.device, settings)
-        required = self._settings.dns_required
-        owner = self._acl.owner
-        refused = await self._rights.refusal(Right.DNS, owner) if settings.dns else ""
-        everything = settings.dns is not None and settings.dns.everything and not refused
-        narrowed = await self._rights.refusal(Right.DNS_GLOBAL, owner) if everything else ""
         names = await self._names.apply(
-            self.device, self._session, owner, settings.dns, required=required, refused=refused, narrowed=narrowed
+            self.device,
+            self._session,
+            self._acl.owner,
+            settings.dns,
+            required=self._settings.dns_required,
+            refused=self._refused.get(Right.DNS, ""),
+            narrowed=self._refused.get(Right.DNS_GLOBAL, ""),
         )
         return warnings + names + self._blocked(settings)
 

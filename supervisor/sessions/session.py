@@ -154,9 +154,12 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         """Be where an earlier instance has left it, without a word to anybody."""
         self.state = state
         self._verdict.accept()
+        if state not in (State.READY, State.PARKED):
+            self.lock.go_on()
         deadline = deadline_of(state, connect=self._context.connect_deadline, restarts=self.restarts)
         if deadline is not None:
-            left = WORKER_GRACE if due is None else max(due - time.monotonic(), WORKER_GRACE)
+            least = 0.0 if state is State.DOWN else WORKER_GRACE  # in which the worker tells of its own deadlines
+            left = max((due or 0.0) - time.monotonic(), least)
             self._timer.set(replace(deadline, seconds=left), self.happened, self._try_again_or)
 
     # Start and end
@@ -220,8 +223,12 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         self.statistics.follow(before, event, cell.next)
         if cell.action is Action.TELL_WORKER:
             self._request(event, text)
-        for row in cell.statuses:
-            self.status = (row.major, row.minor, row.text.format(config_path=self.config_path, text=text))
+        words = {"config_path": self.config_path, "text": text}
+        told = [(row.major, row.minor, row.text.format(**words)) for row in cell.statuses]
+        if told:
+            self.status = told[-1]
+            self.note()  # before anybody is told, who would be told again by the next instance
+        for self.status in told:
             self.log.note_status(self.status)
             self._listener.status_changed(self)
         match cell.action:

@@ -15,7 +15,7 @@ class SessionLock:
         self._starter = starter
         self._profile = profile
         self._wanted = wanted
-        self._asked = False  # which somebody may have ended since
+        self._asked = False
 
     @property
     def due(self) -> bool:
@@ -26,6 +26,12 @@ class SessionLock:
         """Lock the machine.  Raises SystemFailure."""
         self._asked = True
         await self._kill_switch.hold(self._session, self._starter, self._profile)
+
+    def go_on(self) -> None:
+        """An earlier instance has locked the machine for it, which somebody may have ended since."""
+        self._asked = True
+        if self._wanted:
+            self._kill_switch.go_on(self._session)
 
     def let_go(self, ended: asyncio.Event) -> None:
         """The session was ended by its user: when `ended` is set, it needs no lock any more."""

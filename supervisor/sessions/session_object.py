@@ -185,6 +185,7 @@ class SessionObject:
 
     def user_input_provide(self, caller: Caller, kind: int, group: int, number: int, value: str) -> None:
         self._session.audience.watch(caller)
+        self._check_version()
         self._check_congestion()
 
         def forward(name: str) -> None:
@@ -214,11 +215,17 @@ class SessionObject:
     def _request(self, caller: Caller, event: Event, text: str = "") -> None:
         self._session.audience.watch(caller)
         if event is not Event.DISCONNECT:
+            self._check_version()
             self._check_congestion()
         try:
             self._session.happened(event, text)
         except NotNow:
             raise RequestRefused(_NOT_NOW.get(event, "Backend service is not initialized")) from None
+
+    def _check_version(self) -> None:
+        """Raise RequestRefused if nobody can tell the worker of it."""
+        if self._session.run is not None and self._session.run.foreign:
+            raise RequestRefused("The session is from another version of the service: it can only be disconnected")
 
     def _check_congestion(self) -> None:
         """Raise RequestRefused while the worker has much left to read: a burst breaks no rule."""

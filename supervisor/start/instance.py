@@ -11,6 +11,7 @@ from ..errors import StartError
 
 _SERVING = b"serving"
 _LEAVING = b"leaving"
+_HANDS_OVER = b"hands-over"  # on SIGUSR2, its sessions to the next instance: read when a package is upgraded
 
 
 class InstanceLock:
@@ -53,13 +54,13 @@ class InstanceLock:
         return StartError(f"The lock {self._file} cannot be used: {error.strerror}", ExitStatus.CANNOT_START)
 
     def _note(self, what: bytes) -> None:
-        content = b"%s %d\n" % (what, os.getpid())
+        content = b"%s %d %s\n" % (what, os.getpid(), _HANDS_OVER)
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
 
     async def _await_holder(self) -> None:
-        what, _, number = os.pread(self._descriptor, 64, 0).partition(b" ")
-        pid = int(number) if number.strip().isdigit() else 0
+        what, number, *_ = (*os.pread(self._descriptor, 64, 0).split(), b"", b"")
+        pid = int(number) if number.isdigit() else 0
         try:
             pidfd = os.pidfd_open(pid) if pid else -1
         except ProcessLookupError:

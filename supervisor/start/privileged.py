@@ -7,6 +7,7 @@ import signal
 import msgspec
 
 from ...ipc.helpers import Setup
+from ...policy.configuration.options import Options
 from ...policy.exit_status import ExitStatus
 from ...policy.rights import REFUSE
 from ...policy.sandbox.layers import Layer
@@ -22,16 +23,18 @@ from ..sandbox.trial import Trial
 from ..sessions.uids import check_unused
 from ..workers.helpers import Helpers, Starting
 from . import descriptors, directories, privileges
-from .options import Options
+from .options import CommandLine
 
 _OTHERS_READ = 0o022
 _NOBODY_ELSE_READS = 0o077
+_NOBODY = Choice("none", "no session may set any")
 
 
 class Prepared(msgspec.Struct, frozen=True):
     """The result of the privileged part of the start."""
 
     options: Options
+    command_line: CommandLine
     account: pwd.struct_passwd
     log: Log
     helpers: Helpers
@@ -48,14 +51,14 @@ class Prepared(msgspec.Struct, frozen=True):
 class Start:
     """The privileged part of the start, in two steps; between them, processes that it has started do their part."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, command_line: CommandLine) -> None:
         """Make directories, open the log, and start two processes: the helpers', and one that tries the sandbox.
 
         Raises StartError.
         """
         privileges.check_start()
         os.umask(_OTHERS_READ)  # sessions have to read the root directory that the helpers build for them
-        self._options = options
+        self._options, self._command_line = options, command_line
         self._account = privileges.service_account()
         check_unused(options.session_uids)
         directories.make(options.runtime_dir, ("profiles", "sessions", "devices", "names"), self._account)
@@ -63,7 +66,7 @@ class Start:
         self._log = _open_log(options, self._account)
         self._tun_directory = tun.make_own_node()
         self._ipv6_settings = ipv6_settings.take()
-        self._dns = choose(options.dns_backend if options.dns != (REFUSE,) else "none")
+        self._dns = _NOBODY if options.dns == (REFUSE,) else choose(options.dns_backend)
         self._missing: dict[Layer, str] = {}
         cgroup = _prepare_cgroup(options, self._account, self._missing)
         join_groups(options.pkcs11_providers)
@@ -101,12 +104,14 @@ class Start:
         os.umask(_NOBODY_ELSE_READS)
         privileges.drop(self._account)
         # Before the first thread.  A handler would interrupt whatever the thread does, and the kernel would leave the
-        # registers on its stack, perhaps with a part of a key or password (workers/reap.py reads it instead).
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        # registers on its stack, perhaps with a part of a key or password (workers/reap.py and administration.py read
+        # them instead).
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGHUP})
         self._log.start()
         session_uids = options.session_uids[1:]
         return Prepared(
             options=options,
+            command_line=self._command_line,
             account=self._account,
             log=self._log,
             helpers=helpers,

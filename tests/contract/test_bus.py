@@ -17,8 +17,8 @@ from . import members
 from .subject import DBUS_ERROR, INTROSPECTABLE, PEER, SUBJECT, Session, error_of, error_of_call
 
 _OURS = {  # which the original does not have
-    "ROOT": (f"{SESSIONS}.settings",),
-    "SESSION": (f"{SESSIONS}.inspect", f"{SESSIONS}.status"),
+    "ROOT": (f"{SESSIONS}.lock", f"{SESSIONS}.settings"),
+    "SESSION": (f"{SESSIONS}.inspect", f"{SESSIONS}.namespace", f"{SESSIONS}.status"),
 }
 _BUS = ("/org/freedesktop/DBus", "org.freedesktop.DBus")
 

@@ -8,5 +8,6 @@ numbered datagrams go through bob's.  First each fault at each point, then at ra
     points   the points of a session's life
     kinds    the faults, and what they are expected to do
     world    who is there: servers, the service, its users
+    original the same done to OpenVPN 3 Linux
     census   what there is of the service on the machine
 """

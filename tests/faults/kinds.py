@@ -33,8 +33,8 @@ class Fault:
     hit: Callable[[World], None]
     fails: str = ""  # what the status of the session says then, where it has a worker (re); "": it goes on
     then: Callable[[World], None] = lambda world: None  # what an administrator, systemd or the machine does about it
-    ends_service: bool = False
     ends_connections: bool = False
+    ends_workerless: bool = False  # a session that has no worker at that moment
 
 
 def _signal(pids: list[int], number: int) -> None:
@@ -80,8 +80,6 @@ def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:
 
 
 def _kill_service(world: World) -> None:
-    if not world.outlives_it:
-        world.end_flow()
     kill_and_wait(world.service.pid, signal.SIGKILL)
     world.service.process.wait()
 
@@ -115,5 +113,5 @@ FAULTS = (
     Fault("bus stopped for a while", _freeze_bus),
     Fault("state and runtime directories full", _fill(lambda world: world.directory)),
     Fault("log destination full", _fill(lambda world: world.log.parent)),
-    Fault("service killed", _kill_service, then=lambda world: world.killed(), ends_service=True),
+    Fault("service killed", _kill_service, then=lambda world: world.killed(), ends_workerless=True),
 )  # fmt: skip

@@ -57,8 +57,9 @@ def run(world: World, point: Point, fault: Fault, trips: int = 0) -> list[str]:
     _clear(world)
     world.see_bob()
     world.wrong += world.settled(world.usual)
-    if not (fault.ends_service or fault.ends_connections):
-        world.wrong += _announced(world, since)
+    if not fault.ends_connections:
+        # Of what is told in the moment of its death, the next one cannot know.
+        world.wrong += _announced(world, since, again=1 if fault.ends_workerless else 0)
     return list(world.wrong)
 
 
@@ -68,11 +69,11 @@ def _judge(world: World, point: Point, fault: Fault, victim: Victim) -> None:
         session.user = world.alice
         if session.path and not victim.call:
             session.call("LogForward", "b", True)  # this connection is to hear of it, too
-    if fault.ends_service and not world.outlives_it:
-        assert world.alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
-    elif victim.call:
+    if victim.call:
         if not fault.ends_connections:
             point.go_on(victim)  # whichever way it goes
+    elif fault.ends_workerless and not point.has_worker:
+        assert session.path not in world.alice.session(SESSIONS_PATH, "FetchAvailableSessions")
     elif fault.fails and point.has_worker:
         _, _, text = session.wait(FAILED, deadline=PATIENCE)
         assert re.fullmatch(fault.fails, text), text
@@ -93,8 +94,8 @@ def _clear(world: World) -> None:
         world.remove_profiles(world.alice)
 
 
-def _announced(world: World, since: int) -> list[str]:
-    """What was told of sessions more than once, or never."""
+def _announced(world: World, since: int, *, again: int) -> list[str]:
+    """What was told of sessions more than once, or never; so many statuses of each may have been told again."""
     world.root.owner_of(SESSIONS)  # what was sent before has come
     events = Counter(
         (str(one.arguments[0]), int(one.arguments[1]))
@@ -108,10 +109,7 @@ def _announced(world: World, since: int) -> list[str]:
         if (events[path, _CREATED], events[path, _DESTROYED]) != (1, 1)
     ]
     for path in sorted(paths):
-        statuses = world.alice.statuses(path)
-        found += [
-            f"{path}: {now} twice, one after the other"
-            for before, now in itertools.pairwise(statuses)
-            if before == now and now[1] not in _TWICE
-        ]
+        told = itertools.pairwise(world.alice.statuses(path))
+        twice = [now for before, now in told if before == now and now[1] not in _TWICE]
+        found += [f"{path}: {one} twice, one after the other" for one in twice[again:]]
     return found

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..lab import kernel
-from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS_PATH, BusClient
+from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH, BusClient
 from ..lab.flows import counted
 from ..lab.lab import Lab
 from ..lab.network import SERVER_ADDRESS
@@ -15,9 +15,6 @@ from ..lab.service import NAMES, Service
 from ..support.service_life import title, wait_until
 from ..support.sessions import CONNECTED, UserSession, begin
 from .census import SERVICE, SESSION, census
-
-# Whether sessions go on without their supervisor, and the next one has them.
-SESSIONS_OUTLIVE_IT = False
 
 PATIENCE = 60.0  # seconds
 _BOBS_PORT, _BOBS_NETWORK, _BOBS_SERVER = 1195, "198.19.0.0", "198.19.0.1"
@@ -35,9 +32,7 @@ class World:
         self._after = contextlib.ExitStack()
         self.wrong: list[str] = []  # what somebody has noticed that is nobody's to notice
         self.mends: list[Callable[[], None]] = []  # what undoes the present fault
-        self.outlives_it = SESSIONS_OUTLIVE_IT
         self._people: list[BusClient] = []
-        self.bare: frozenset[str] = frozenset()
         self.usual: frozenset[str] = frozenset()
 
     def __enter__(self) -> "World":
@@ -60,7 +55,6 @@ class World:
         self.log.touch()
         self.log.chmod(0o666)
         self.start()
-        self.bare = self.look()
         self.begin_quiet()
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +71,8 @@ class World:
     def start(self) -> None:
         """Start the service."""
         self.service: Service = self.lab.supervisor(f"--log-file={self.log}", "--bus-wait=0", log_level=6)
-        self.meet()
+        if not self._people:
+            self.meet()
         wait_until(lambda: self.processes() == _PROCESSES)
         self.root.session(SESSIONS_PATH, "FetchAvailableSessions")  # answered when it has done all that a start takes
 
@@ -144,16 +139,9 @@ class World:
     # What the faults need
 
     def killed(self) -> None:
-        """The service has been killed: start the next one, and see what is left of its sessions."""
-        if self.outlives_it:
-            self.start()
-            self._find_quiet()
-            return
+        """The service has been killed: start the next one."""
+        self.root.wait_no_owner(SESSIONS)
         self.start()
-        for one in (self.alice, self.bob):
-            self.remove_profiles(one)
-        self.wrong += self.settled(self.bare)
-        self.begin_quiet()
 
     def remove_profiles(self, user: BusClient) -> None:
         """Remove all that a user has."""
@@ -164,9 +152,6 @@ class World:
         """All connections are gone."""
         self.lab.restart_bus()
         self.meet()
-        self._find_quiet()
-
-    def _find_quiet(self) -> None:
         self.quiet.user = self.bob
         self.seen = self.quiet.seen
 

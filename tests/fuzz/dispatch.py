@@ -24,6 +24,7 @@ from ...policy.limits import (
     MAX_GUEST_WATCHERS,
     MAX_WATCHERS_PER_USER,
 )
+from ...policy.quotas import BY_DEFAULT
 from ...supervisor.bus import inbound as judgement
 from ...supervisor.bus.budget import Budget
 from ...supervisor.bus.callers import Callers
@@ -183,6 +184,7 @@ class Dispatch:
             settings=self.settings,
             providers=ListedProviders(()),
             failures=Failures(directory / "failures", self.dispatcher, log),
+            quotas=BY_DEFAULT,
         )
         self.resolver = resolver
         self.logs = LogService(connection, self.callers, self.dispatcher, log, version=_VERSION)

@@ -183,6 +183,11 @@ class IncumbentLab(Lab):
             self._wait_served(f"{_PREFIX}.{name}", until=began + DEADLINE)
         return time.monotonic() - began
 
+    def start_service_again(self, name: str) -> None:
+        """Start one that has ended."""
+        self.services[name] = self._service(name)
+        self.watcher.wait_owner(f"{_PREFIX}.{name}")
+
     def _wait_served(self, name: str, until: float) -> None:
         """Ask until the root object is there: some of the services take their name first, and nothing tells when."""
         while True:

@@ -38,6 +38,7 @@ def service_command(directory: Path, *options: str, idle_exit: float = 0, log_le
         f"--state-dir={directory / 'state'}",
         f"--runtime-dir={directory / 'runtime'}",
         f"--session-uids={SESSION_UIDS[0]}-{SESSION_UIDS[-1]}",
+        f"--config-dir={directory / 'etc'}",
         "--configuration=embedded",
         *options,
     ]

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from ..lab.network import CABLE, CLIENT_ADDRESS, CLIENT_ADDRESS6
-from ..support.sessions import processes_of_sessions, wait_gone
+from ..support.sessions import kill_with_sessions
 from .outside import CONTAINER, CONTAINER6, PORT, PUBLISHED, Peer, container, service
 from .world import CABLE2, FAR, FAR6, World
 
@@ -61,9 +61,9 @@ def test_a_service_of_another_user_than_root(world: World, filtered: int) -> Non
 @pytest.mark.parametrize("filtered", [0, 1, 2], ids="rp_filter {}".format)
 def test_ports_of_a_container(world: World, filtered: int) -> None:
     filter_reverse_paths(world, filtered)
-    world.server(BOTH)
-    world.start()
     with container(world) as inside, ExitStack() as stack:
+        world.server(BOTH)
+        world.start()
         made = service(inside, "alice", CONTAINER, CONTAINER6)
         stack.callback(made.stop)
         before = [*peers(world, HERE, PUBLISHED), *peers(world, (CONTAINER, CONTAINER6))]
@@ -85,6 +85,14 @@ def test_ports_of_a_container(world: World, filtered: int) -> None:
             peer.close()
 
 
+def addresses_inside(world: World) -> tuple[str, ...]:
+    """Those that the session has from its server."""
+    [status] = json.loads(world.lab.ovpnctl("alice", "status", "--json").stdout)["sessions"]
+    found = tuple(row.split("/")[0] for row in status["addresses"] if not row.startswith("fe80"))
+    assert len(found) == 2
+    return found
+
+
 def test_who_comes_by_the_tunnel_is_answered_through_it(world: World) -> None:
     """Also by somebody far behind it, whom the machine's own default route leads to as well."""
     world.server(BOTH)
@@ -92,9 +100,7 @@ def test_who_comes_by_the_tunnel_is_answered_through_it(world: World) -> None:
     session = world.session()
     session.connect()
     with world.watched() as seen, ExitStack() as stack:
-        status = json.loads(world.lab.ovpnctl("alice", "status", "--json").stdout)
-        inside = tuple(row.split("/")[0] for row in status["addresses"])
-        assert len(inside) == 2
+        inside = addresses_inside(world)
         answering = service(world.lab.client_side, "alice", *inside)
         stack.callback(answering.stop)
         for peer in peers(world, inside):
@@ -104,11 +110,42 @@ def test_who_comes_by_the_tunnel_is_answered_through_it(world: World) -> None:
     session.call("Disconnect")
 
 
+def test_who_is_connected_stays_so_when_the_service_is_killed(world: World) -> None:
+    """Its next instance takes the session over, and neither way is mistaken for the other."""
+    world.server(BOTH)
+    world.start()
+    with ExitStack() as stack:
+        early = service(world.lab.client_side, "alice", *HERE)
+        stack.callback(early.stop)
+        before = peers(world, HERE)
+        session = world.session()
+        session.connect()
+        inside = addresses_inside(world)
+        late = service(world.lab.client_side, "alice", *inside)
+        stack.callback(late.stop)
+        from_outside, by_tunnel = [*before, *peers(world, HERE)], peers(world, inside)
+        assert all_hear([*from_outside, *by_tunnel]) == [True] * 12
+        os.kill(world.service.pid, signal.SIGKILL)
+        world.start()
+        world.service.process.wait_line("Took over 1 sessions")
+        with world.watched() as seen:
+            assert all_hear(by_tunnel) == [True] * 4
+            os.kill(late.pid, signal.SIGUSR1)
+            assert [peer.hears() for peer in by_tunnel if peer.stream] == [True] * 2
+            assert seen(b"asked") == ""
+        os.kill(early.pid, signal.SIGUSR1)
+        assert [peer.hears() for peer in from_outside if peer.stream] == [True] * 4
+        assert all_hear(from_outside) == [True] * 8
+        for peer in (*from_outside, *by_tunnel):
+            peer.close()
+    session.call("Disconnect")
+
+
 def ruleset(world: World) -> str:
     return world.lab.client_side.run(["nft", "list", "ruleset"]).stdout
 
 
-def test_nothing_is_left_of_a_service_that_is_killed(world: World) -> None:
+def test_nothing_is_left_of_a_service_that_is_killed_with_its_sessions(world: World) -> None:
     filter_reverse_paths(world, 1)
     world.server(BOTH)
     world.start()
@@ -116,9 +153,7 @@ def test_nothing_is_left_of_a_service_that_is_killed(world: World) -> None:
     session.connect()
     assert "own answers" in ruleset(world)
     assert looks_at_marks(world) == "1"
-    processes = processes_of_sessions()
-    os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    kill_with_sessions(world.service.process)
     world.start()
     world.service.process.wait_line("Removed the default route of an earlier instance")
     assert "own answers" not in ruleset(world)
@@ -134,3 +169,45 @@ def test_nothing_is_left_of_a_service_that_is_killed(world: World) -> None:
 
 def looks_at_marks(world: World) -> str:
     return world.lab.client_side.run(["cat", f"/proc/sys/net/ipv4/conf/{CABLE}/src_valid_mark"]).stdout.strip()
+
+
+def test_rules_that_another_program_removes_are_put_back(world: World) -> None:
+    """The guards of the session's addresses among them."""
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    before = ruleset(world)
+    for _ in range(2):
+        lines = len(world.service.process.lines)
+        assert not world.lab.client_side.run(["nft", "flush", "ruleset"]).returncode
+        world.service.process.wait_line("'nft' removed the firewall of sessions; it is there again", since=lines)
+        assert sorted(ruleset(world).splitlines()) == sorted(before.splitlines())
+    session.call("Disconnect")
+
+
+def test_a_program_sends_past_the_tunnel_to_nobody_who_has_not_sent_to_it(world: World) -> None:
+    """From the port at which somebody far away has asked, to another port of theirs."""
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    with world.watched() as seen, ExitStack() as stack:
+        answering = service(world.lab.client_side, "alice", *HERE)
+        stack.callback(answering.stop)
+        asking = peers(world, HERE)
+        assert all_hear(asking) == [True] * 4
+        answering.stop()
+        for here, far in zip(HERE, (FAR, FAR6), strict=True):
+            family = "AF_INET6" if ":" in here else "AF_INET"
+            send = (
+                f"import socket; s = socket.socket(socket.{family}, socket.SOCK_DGRAM); s.bind(('{here}', {PORT}))",
+                f"s.sendto(b'unasked-marker', ('{far}', 9))",
+            )
+            done = world.lab.client_side.run(["python3", "-c", "\n".join(send)], "alice")
+            assert not done.returncode, done.stderr
+        assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "tunnel")  # what was sent before has left
+        assert seen(b"unasked-marker") == ""
+        for peer in asking:
+            peer.close()
+    session.call("Disconnect")

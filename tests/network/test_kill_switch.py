@@ -1,5 +1,6 @@
 """The kill switch: what leaves the machine, seen from outside, while a session wants it, and after."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from ..lab.connection import SESSIONS, SESSIONS_PATH, BusError
 from ..lab.network import CABLE, ip
 from ..lab.openvpn import PORT
 from ..lab.service import SERVICE_PROGRAM, Service, service_command
+from ..support.administration import chosen, reloaded
 from ..support.authentication import AUTH_FAILED, answer
 from ..support.lock import LOCK, TABLE, is_locked, owned_table, remove_tables, rules_of, unlock
 from ..support.sessions import CONNECTED, FAILED, UserSession, kill, processes_of_sessions, until, wait_gone
@@ -56,6 +58,22 @@ def ways(world: World) -> dict[str, str]:
 
 def locked(world: World) -> bool:
     return is_locked(world.lab.client_side)
+
+
+def holders(session: UserSession) -> list[tuple[int, bool]]:
+    """Who wants the lock, and whether their session is there."""
+    return [(uid, there) for uid, _, there, *_ in session.user.call(SESSIONS_PATH, LOCK, "GetLock")[0]]
+
+
+def crash(world: World) -> None:
+    """Service, workers and engines are killed."""
+    processes = processes_of_sessions()
+    os.kill(world.service.pid, signal.SIGKILL)
+    world.service.process.wait()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            kill(process)
+    wait_gone(processes)
 
 
 def disconnect(world: World, session: UserSession) -> None:
@@ -139,20 +157,34 @@ def test_a_process_that_is_killed(world: World, who: str) -> None:
 
 
 def test_the_service_is_killed(world: World) -> None:
+    """Its sessions go on, as does the lock; the next instance takes over both."""
     world.server(BOTH)
     world.start()
     session = begin(world)
     session.connect()
-    processes = processes_of_sessions()
     os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    world.service.process.wait()
+    assert ways(world) == TUNNEL
+    world.start()
+    assert ways(world) == TUNNEL
+    assert holders(session) == [(0, True)]
+    disconnect(world, session)
+
+
+def test_the_service_is_killed_with_all_its_processes(world: World) -> None:
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    session.connect()
+    crash(world)
     assert ways(world) == CLOSED
     world.start()
     world.service.process.wait_line("still locked by the kill switch of an earlier session")
     assert ways(world) == CLOSED
-    assert [(uid, there) for uid, _, there, *_ in session.user.call(SESSIONS_PATH, LOCK, "GetLock")[0]] == [(0, False)]
+    assert holders(session) == [(0, False)]
     later = begin(world)
     later.connect()
+    assert holders(later) == [(0, True)]
     assert ways(world) == TUNNEL
     disconnect(world, later)
 
@@ -216,9 +248,7 @@ def test_root_unlocks_without_the_service(world: World, program: str) -> None:
     world.start()
     session = begin(world)
     session.connect()
-    processes = processes_of_sessions()
-    os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    crash(world)
     argv = ["unlock"] if program == "ovpnctl" else []
     if program == "service":
         done = world.lab.as_user("root", [SERVICE_PROGRAM, "--unlock"])
@@ -243,9 +273,7 @@ def test_a_pass(world: World) -> None:
     assert ways(world) == {FAR: "tunnel", FAR6: "tunnel", NEIGHBOUR: CABLE}
     status = json.loads(world.lab.ovpnctl("root", "status", "--json").stdout)
     assert 0 < status["lock"]["lifted_for"] <= 20
-    processes = processes_of_sessions()
-    os.kill(world.service.pid, signal.SIGKILL)
-    wait_gone(processes)
+    crash(world)
     world.start()
     world.wait_way(NEIGHBOUR, "")
     assert ways(world) == CLOSED
@@ -321,6 +349,22 @@ def test_networks_of_the_administrator(world: World) -> None:
     assert ways(world) == {FAR: "", FAR6: CABLE, NEIGHBOUR: CABLE}
     [notice] = [one for one in session.user.get(session.path, "notices", f"{SESSIONS}.inspect") if "kill switch" in one]
     assert notice.startswith("the kill switch blocks IPv4 and IPv6, but for the tunnel's networks")
+    disconnect(world, session)
+
+
+def test_these_networks_change_while_it_is_on(world: World) -> None:
+    """What was spoken before stays; a file without them takes them away again."""
+    world.server(BOTH)
+    world.start()
+    session = begin(world)
+    session.connect()
+    assert ways(world) == TUNNEL
+    chosen(world.lab, f'kill-switch-allow = ["{NEIGHBOUR}/32"]')
+    assert reloaded(world.service).endswith("; what has changed: kill-switch-allow")
+    assert ways(world) == {**TUNNEL, NEIGHBOUR: CABLE}
+    chosen(world.lab, "")
+    reloaded(world.service)
+    assert ways(world) == TUNNEL
     disconnect(world, session)
 
 

@@ -2,20 +2,27 @@
 
 from typing import Any
 
+import pytest
+
 from ..lab.network import CABLE
+from ..lab.processes import LabError
 from ..support.sessions import CONNECTED, RECONNECTING, UserSession
+from .locked import flood
 from .world import FAR, FAR6, World
 
 
 class Updating:
     """A connected session of a server that can do that."""
 
-    def __init__(self, world: World, *profile: str, pushes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, world: World, *profile: str, pushes: tuple[str, ...] = (), options: tuple[str, ...] = ()
+    ) -> None:
+        """`options` are the service's."""
         self.world = world
         program = world.lab.openvpn27
         # An idle server sends an update with the next sign of life.
         self.server: Any = world.server(*pushes, program=program, more=["keepalive 1 30"])
-        world.start(f"--openvpn={program}")
+        world.start(f"--openvpn={program}", *options)
         self.session: UserSession = world.session(*profile)
         self.session.connect()
 
@@ -51,6 +58,15 @@ def test_the_default_route(world: World) -> None:
     assert (world.way(FAR), world.way(FAR6)) == ("tunnel", "")
     it.push("-redirect-gateway")
     assert world.way(FAR) == world.way(FAR6) == CABLE
+    it.end()
+
+
+@pytest.mark.parametrize("rest", ["open", "closed"])
+def test_while_the_engine_has_no_device(world: World, rest: str) -> None:
+    it = Updating(world, pushes=("redirect-gateway def1",), options=(f"--while-not-connected={rest}",))
+    with flood(world, FAR) as sent:
+        it.push("redirect-gateway def1", "route 203.0.113.0 255.255.255.0")
+        assert any(sent.marker in frame for frame in sent.frames()) is (rest == "open")
     it.end()
 
 
@@ -92,3 +108,13 @@ def test_what_an_engine_does_not_update_takes_a_new_connection(world: World) -> 
     it.session.wait(CONNECTED, before)
     assert world.way(FAR) == CABLE
     it.session.call("Disconnect")
+
+
+def test_an_engine_of_2_6_gets_none(world: World) -> None:
+    server = world.server(program=world.lab.openvpn27)
+    world.start("--openvpn=/usr/sbin/openvpn")
+    session = world.session()
+    session.connect()
+    with pytest.raises(LabError, match="no client updated"):
+        server.command('push-update-broad "redirect-gateway def1"', "SUCCESS: push-update")
+    session.call("Disconnect")

@@ -1,7 +1,5 @@
 """What becomes of the machine's traffic while a session that redirects it is not connected; counted on the cables."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,8 +16,7 @@ from ..support.sessions import (
     RECONNECTING,
     UserSession,
     kill,
-    processes_of_sessions,
-    wait_gone,
+    kill_with_sessions,
 )
 from .world import FAR, FAR6, SERVERS, World
 
@@ -126,16 +123,14 @@ def test_disconnect_while_another_worker_is_awaited(world: World) -> None:
     world.wait_way(FAR, CABLE)
 
 
-def test_the_service_is_killed(world: World) -> None:
+def test_the_service_is_killed_with_its_sessions(world: World) -> None:
     """Its next start opens what was closed."""
     world.server(BOTH)
     world.start()
     hers = session(world)
     hers.connect()
     with talking(world) as talker, world.watched() as seen:
-        processes = processes_of_sessions()
-        os.kill(world.service.pid, signal.SIGKILL)
-        wait_gone(processes)
+        kill_with_sessions(world.service.process)
         talker.a_while()
         assert seen(MARKER) == ""
     world.start()

@@ -59,8 +59,11 @@ def test_installed_used_and_removed(machine: Machine) -> None:
     assert pwd.getpwnam("_openvpn").pw_shell == "/usr/sbin/nologin"
     compiled = Path("/usr/lib/python3/dist-packages/openvpn3_sessionmgr/supervisor/__pycache__")
     assert list(compiled.glob("service.*.pyc"))
-    for page in ("openvpn3-service-sessionmgr", "ovpnctl"):
+    for page in ("openvpn3-service-sessionmgr", "openvpn3-sessionmgr.conf", "ovpnctl"):
         assert page in run("man", page)
+    file = "/etc/openvpn3-sessionmgr/config.toml"
+    assert f" {file} " in run("dpkg-query", "--show", "--showformat=${Conffiles}", "openvpn3-sessionmgr")
+    assert run("ovpnctl", "config-check") == "Nothing is chosen in /etc/openvpn3-sessionmgr\n"
 
     start_session(machine, machine.profile())
     assert machine.echo(TUNNEL_ADDRESS, b"through the installed service") == b"through the installed service"
@@ -68,17 +71,19 @@ def test_installed_used_and_removed(machine: Machine) -> None:
     service = pid_of_service(machine)
     assert Path(f"/proc/{service}").stat().st_uid == pwd.getpwnam("_openvpn").pw_uid
 
-    # An upgrade cuts no session; removal ends them all.
+    # An upgrade cuts no session, though it replaces the service; removal ends them all.
     install()
     assert machine.echo(TUNNEL_ADDRESS, b"still there") == b"still there"
-    assert pid_of_service(machine) == service
+    before, service = service, pid_of_service(machine)
+    assert service != before and not Path(f"/proc/{before}").exists()
+    assert "connected" in machine.ovpnctl("alice", "sessions-list").stdout.lower()
     run("dpkg", "--remove", *packages())
     assert not Path(f"/proc/{service}").exists()
     assert machine.client_side.devices() == {"cable"}
     assert not [title for title in map(describe, pids()) if re.search("openvpn3-service|openvpn3-session:", title)]
     assert Path("/var/lib/openvpn3-sessionmgr").exists()
     run("dpkg", "--purge", *packages())
-    assert not Path("/run/openvpn3-sessionmgr").exists()
+    assert not Path("/run/openvpn3-sessionmgr").exists() and not Path("/etc/openvpn3-sessionmgr").exists()
 
 
 def test_options_by_a_copy_of_the_activation_file(machine: Machine) -> None:

@@ -7,11 +7,12 @@ from types import FrameType
 
 import pytest
 
-from ...policy.dns import DnsSettings, NameServer
-from ...supervisor.dns.choice import Option, choose
+from ...policy.dns import BackEnd, DnsSettings, NameServer
+from ...policy.resolv_conf import with_servers
+from ...supervisor.dns.choice import choose
 from ...supervisor.dns.claims import Grant, NameClaims
 from ...supervisor.network import name_servers
-from ...supervisor.network.name_servers import MachineNameServers
+from ...supervisor.network.name_servers import MachineNameServers, ResolvConf
 from ...supervisor.network.prefixes import Host
 
 ALICE, BOB = 4001, 4002
@@ -146,7 +147,7 @@ def test_resolved_is_used_where_programs_ask_it(tmp_path: Path, target: str, tex
 
 
 @pytest.mark.parametrize("option", ["resolved", "resolvconf", "file", "none"])
-def test_the_administrators_choice_counts(tmp_path: Path, option: Option) -> None:
+def test_the_administrators_choice_counts(tmp_path: Path, option: BackEnd) -> None:
     add_polkit(tmp_path)
     assert choose(option, tmp_path).kind == option
 
@@ -178,3 +179,27 @@ def test_what_maintains_resolv_conf_otherwise(tmp_path: Path, program: str, targ
 
 def test_without_a_file_there_is_nothing_to_do(tmp_path: Path) -> None:
     assert choose("auto", tmp_path).kind == "none"
+
+
+def test_what_programs_would_do_without_the_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "resolv.conf"
+    monkeypatch.setattr(name_servers, "_FILES", (file, tmp_path / "none"))
+    machine = MachineNameServers()
+    assert machine.usual() == ResolvConf(("127.0.0.1",), ())
+    before = "nameserver 127.0.0.1\nnameserver x\nnameserver fe80::1%eth0\nsearch a.example b.example\n"
+    usual = ResolvConf(("127.0.0.1", "fe80::1%eth0"), ("a.example", "b.example"))
+    file.write_text(before)
+    assert machine.usual() == usual
+    machine.lend("tun0", ["198.18.0.1"], alone=True)
+    file.write_text(with_servers(before, ["198.18.0.1"], ["corp.example"]))
+    assert machine.usual() == usual
+    file.write_text("nameserver 198.18.0.1\n")  # as openresolv has it
+    assert machine.usual() == usual
+    file.write_text("nameserver 198.18.0.1\nnameserver 192.0.2.53\n")  # as Debian's resolvconf
+    assert machine.usual() == ResolvConf(("192.0.2.53",), ())
+    # Another program has written it anew, before ours are put back.
+    file.write_text("nameserver 192.0.2.54\n")
+    machine.lend("tun0", ["198.18.0.1"], alone=True)
+    file.write_text("nameserver 198.18.0.1\n")
+    assert machine.usual() == ResolvConf(("192.0.2.54",), ())
+    assert machine.own() == {Host.of(ip_address("192.0.2.54"))}

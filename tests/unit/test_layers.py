@@ -10,7 +10,7 @@ import pytest
 from ...ipc.helpers import Filters
 from ...kernel import landlock
 from ...policy.sandbox.confinement import RESOLVER_FILES, WORKER_FILES, Files
-from ...policy.sandbox.layers import ALL, LAYERS, Layer, join, split, unmet_dependency
+from ...policy.sandbox.layers import ALL, LAYERS, Layer, join, parse, split, unmet_dependency
 from ...supervisor.errors import StartError
 from ...supervisor.sandbox import choice
 from ...supervisor.sandbox.choice import TrialResult
@@ -45,7 +45,7 @@ def test_layers_as_a_word_and_back() -> None:
     ],
 )
 def test_the_option_takes(text: str, chosen: object) -> None:
-    assert choice.parse(text) == chosen
+    assert parse(text) == chosen
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_option_takes(text: str, chosen: object) -> None:
 )
 def test_the_option_does_not_take(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        choice.parse(text)
+        parse(text)
 
 
 def test_without_capabilities_each_restriction_stands_alone() -> None:

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from ...ctl.arguments import duration
+from ...policy.configuration.options import combined
 from ...supervisor.errors import SystemFailure
 from ...supervisor.network.lock_rules import Hold
 from ...supervisor.network.sockets import Peer, look
@@ -82,9 +83,9 @@ def test_notes_of_others(comment: str) -> None:
 
 
 def test_networks_of_the_administrator() -> None:
-    assert parse([]).kill_switch_allow == ()
+    assert combined({}, {}).kill_switch_allow == ()
     given = "192.0.2.0/24,2001:db8::/64,192.0.2.0/24,198.51.100.7"
-    assert parse([f"--kill-switch-allow={given}"]).kill_switch_allow == (
+    assert combined(parse([f"--kill-switch-allow={given}"]), {}).kill_switch_allow == (
         "192.0.2.0/24",
         "2001:db8::/64",
         "198.51.100.7/32",

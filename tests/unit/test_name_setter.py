@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ...ipc.channel import channel_pair
 from ...ipc.helpers import SetNames, UnsetNames
 from ...policy.dns import DnsSettings, NameServer
 from ...policy.limits import MAX_RESOLV_CONF
@@ -70,3 +71,11 @@ def test_what_a_program_leaves_in_the_background_is_not_waited_for(
         os.kill(int(pid.read_text()), signal.SIGKILL)
     program.write_text("#!/bin/sh\ncat >&2\nexit 1\n")
     assert setter.done(SET) == f"{program}: nameserver 198.18.0.1; search corp.example"
+
+
+def test_a_request_that_another_process_has_done_is_not_waited_for(file: Path) -> None:
+    ours, theirs = channel_pair()
+    name_servers.answer_one(theirs, "file", "")
+    for one in (ours, theirs):
+        one.close()
+    assert not file.exists()

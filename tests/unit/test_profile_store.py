@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ...policy import limits
+from ...policy.quotas import Quotas
 from ...supervisor.errors import CallerError, NoSuchObject
 from ...supervisor.services.profile_quota import FileSystem, ProfileQuota
 from ...supervisor.services.profile_store import ProfileStore, StoredProfile
@@ -257,13 +258,12 @@ def test_a_user_gets_no_more_than_others_leave_free(tmp_path: Path) -> None:
     assert counts == sorted(counts, reverse=True) and counts[0] == 15 and counts[-1] >= 1
 
 
-def test_root_may_give_a_user_more_and_what_is_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_may_give_a_user_more_and_what_is_there_stays(tmp_path: Path) -> None:
     async def run() -> None:
         store = store_in(tmp_path)
         profile = await store.add("a", TEXT, 1, single_use=False, persistent=True)
-        monkeypatch.setattr(limits, "PROFILES_ON_DISK_PER_USER", 1)
-        monkeypatch.setattr(limits, "MAX_PROFILES_PER_USER", 0)
         again, notes = await loaded(tmp_path)
+        again.quotas = Quotas(profiles_per_user=1, disk_per_user=1)
         kept = again.find(profile.path)
         assert notes == [] and await again.text(kept, 1) == TEXT
         await again.change(kept, lambda _: {"owner": 2})

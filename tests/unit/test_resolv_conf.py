@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ...worker.helpers.resolv_conf import with_servers, without_servers
+from ...policy.resolv_conf import with_servers, without_servers
 
 BEFORE = "# by hand\nnameserver 192.0.2.53\nsearch lan.example\noptions ndots:2\n"
 

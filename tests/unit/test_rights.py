@@ -4,11 +4,13 @@ import asyncio
 import grp
 import os
 import pwd
+import threading
 
 import pytest
 
-from ...policy.limits import MAX_WHO
+from ...policy.limits import MAX_ACCOUNT_LOOKUPS_PER_USER, MAX_WHO
 from ...policy.rights import DEFAULTS, Right, Rule, described, parse_who, refused
+from ...supervisor.accounts import look_up
 from ...supervisor.errors import SystemFailure
 from ...supervisor.rights import Rights
 
@@ -86,24 +88,23 @@ def decided(*who: str, uid: int) -> str:
 
 
 def test_users_and_groups_are_looked_up() -> None:
-    daemon, nobody = pwd.getpwnam("daemon"), pwd.getpwnam("nobody")
-    group = f"@{grp.getgrgid(daemon.pw_gid).gr_name}"
-    assert decided("no such user", "daemon", uid=daemon.pw_uid) == ""
-    assert decided("@no such group", group, uid=daemon.pw_uid) == ""
-    assert (
-        decided(group, uid=nobody.pw_uid) == f"setting name servers is only for group {group[1:]} (the default of dns)"
-    )
-    assert decided("daemon", uid=nobody.pw_uid) and decided("daemon", group, uid=NOBODY)
+    nobody = pwd.getpwnam("nobody")
+    group = f"@{grp.getgrgid(nobody.pw_gid).gr_name}"
+    assert decided("no such user", "nobody", uid=nobody.pw_uid) == ""
+    assert decided("@no such group", group, uid=nobody.pw_uid) == ""
+    said = "setting name servers is only for root and group root (the default of dns)"
+    assert decided("@root", "root", uid=nobody.pw_uid) == said
+    assert decided("nobody", group, uid=NOBODY)
 
 
 def test_root_has_what_anybody_has() -> None:
-    for who in (("any",), ("root",), ("daemon",), ("@daemon",), ("seat",)):
+    for who in (("any",), ("root",), ("nobody",), ("@root",), ("seat",)):
         assert decided(*who, uid=0) == ""
     assert decided("refuse", uid=0) and decided("root", uid=NOBODY) and not decided("any", uid=NOBODY)
 
 
 def test_a_seat_is_asked_about_when_nothing_else_lets_the_user() -> None:
-    assert decided("seat", uid=NOBODY) == decided("daemon", "seat", uid=NOBODY) == ""
+    assert decided("seat", uid=NOBODY) == decided("nobody", "seat", uid=NOBODY) == ""
     assert decided("seat", uid=NOBODY - 1)
     rights = Rights({Right.DNS: Rule(("seat", "nobody"))})
     assert asyncio.run(rights.refusal(Right.DNS, pwd.getpwnam("nobody").pw_uid)) == ""
@@ -121,6 +122,21 @@ def test_what_fails_counts_against_the_user() -> None:
         "the kill switch is only for root, group sudo, group wheel and users active on a local seat (the default of "
         "kill-switch); who uses a local seat is not known: systemd-logind does not answer in 1 s"
     )
+
+
+def test_a_directory_that_hangs_counts_against_the_user() -> None:
+    """The places for look-ups of this user are taken by some that do not end."""
+    answers = threading.Event()
+
+    async def test() -> str:
+        hanging = [asyncio.create_task(look_up(answers.wait, NOBODY)) for _ in range(MAX_ACCOUNT_LOOKUPS_PER_USER)]
+        await asyncio.sleep(0)
+        said = await Rights({Right.DNS: Rule(("@root",))}).refusal(Right.DNS, NOBODY)
+        await asyncio.gather(*hanging, return_exceptions=True)
+        return said
+
+    assert asyncio.run(test()).endswith("; users and groups could not be looked up in 1 s")
+    answers.set()
 
 
 def test_other_rules_are_in_force_at_once() -> None:

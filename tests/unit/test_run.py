@@ -18,6 +18,9 @@ from ...supervisor.dns.names import Names
 from ...supervisor.errors import ProtocolViolation, SystemFailure
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.kill_switch import KillSwitch
+from ...supervisor.network.lock import MachineLock
+from ...supervisor.network.lock_rules import Terms as LockTerms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
@@ -44,7 +47,9 @@ class Books(Network, SessionJournal, UserIds):
     def __init__(self, done: Done, failing: bool) -> None:
         self._done = done
         self._failing = failing
-        self.roaming = Roaming(SerialExecutor("ways"))
+        executor = SerialExecutor("ways")
+        self.roaming = Roaming(executor)
+        self.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())
         self.away: Any = ()  # no device has been moved
 
     protected = range(0)

@@ -27,7 +27,7 @@ def speaks_and_dies(channel: Channel) -> int:
     child = os.fork()
     if child == 0:
         try:
-            for message in examples(0):
+            for message in (one for one in examples(0) if type(one) not in messages.DESCRIPTORS):
                 channel.send(encode(message))
             channel.send(encode(messages.LogLine(LogCategory.CRIT, "and why")))
         finally:

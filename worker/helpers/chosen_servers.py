@@ -80,7 +80,7 @@ class _State(ctypes.Structure):
 def ask_only(servers: Sequence[str], search: Sequence[str]) -> None:
     """Have names looked up with these name servers ("192.0.2.1"), none: with none, and in these domains.
 
-    For the rest of this process's life.  Raises OSError, ValueError.
+    For the rest of this process's life.  Raises OSError.
     """
     sources = " ".join(_without(_sources(), {_RESOLVED} if servers else {_RESOLVED, _DNS}))
     if libc.__nss_configure_lookup(b"hosts", sources.encode()):
@@ -111,11 +111,13 @@ def _addresses(servers: Sequence[str]) -> Iterator[_Address4 | _Address6]:
     port = (ctypes.c_ubyte * 2)(*_PORT.to_bytes(2, "big"))
     for text in servers:
         bare, _, zone = text.partition("%")
-        packed = ip_address(bare).packed
+        try:
+            packed, scope = ip_address(bare).packed, socket.if_nametoindex(zone) if zone else 0
+        except (ValueError, OSError):
+            continue  # as the C library does
         if len(packed) == 4:
             yield _Address4(socket.AF_INET, port, (ctypes.c_ubyte * 4)(*packed))
         else:
-            scope = socket.if_nametoindex(zone) if zone else 0
             yield _Address6(socket.AF_INET6, port, 0, (ctypes.c_ubyte * 16)(*packed), scope)
 
 

@@ -7,6 +7,7 @@ place: those who have it open or bound see the change, and nobody finds it empty
 import errno
 import os
 import re
+import select
 import socket
 import stat
 import subprocess
@@ -16,8 +17,8 @@ from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
 from ...policy.dns import DNSSEC_MODES, DnsSettings, problem, usable_in_file
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
+from ...policy.resolv_conf import with_servers, without_servers
 from .keeper import Keeper
-from .resolv_conf import with_servers, without_servers
 
 RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVCONF = "/sbin/resolvconf"
@@ -45,7 +46,9 @@ def serve(supervisor: Channel, keeper: Keeper, answer: Callable[[], None], *, an
 
 
 def answer_one(supervisor: Channel, kind: helpers.NameSetter, bus: str) -> None:
-    """Do one thing that the supervisor asks.  Raises ChannelClosed."""
+    """Do one thing that the supervisor asks, if it still waits for that.  Raises ChannelClosed."""
+    if not select.select([supervisor.fileno()], [], [], 0)[0]:
+        return  # this process has been stopped, and another one has done it
     packet = supervisor.receive()
     packet.close()
     request = helpers.decode_to_name_setter(packet.data)

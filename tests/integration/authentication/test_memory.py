@@ -170,12 +170,13 @@ def test_a_pin_is_in_worker_and_engine_only(lab: Lab) -> None:
 
 @contextmanager
 def signals_to(pid: int) -> Iterator[None]:
-    """Send SIGCHLD again and again, as if other users' sessions ended."""
+    """Send SIGCHLD again and again, as if other users' sessions ended, and SIGHUP, as an administrator may."""
     enough = threading.Event()
+    numbers = itertools.cycle((signal.SIGCHLD, signal.SIGHUP))
 
     def send() -> None:
         while not enough.wait(BETWEEN_SIGNALS):
-            os.kill(pid, signal.SIGCHLD)
+            os.kill(pid, next(numbers))
 
     sender = threading.Thread(target=send)
     sender.start()

@@ -29,7 +29,7 @@ def private_etc(tmp_path: Path) -> Iterator[PrivateEtc]:
 @pytest.fixture(autouse=True)
 def unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
     """In the end the machine's network is as before, and name servers but where the test changes them itself."""
-    for earlier in {"private_etc"} & set(request.fixturenames):
+    for earlier in {"private_etc", "package", "kind"} & set(request.fixturenames):
         request.getfixturevalue(earlier)
     lab: Lab = request.getfixturevalue("lab")
     traces = Traces(lab)

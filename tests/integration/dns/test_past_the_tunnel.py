@@ -87,6 +87,7 @@ def test_in_the_machines_own_domains(kind: str, lab: Lab) -> None:
     place.follows()
 
 
+@pytest.mark.changes_names
 @pytest.mark.parametrize("kind", ["file"], indirect=True)
 def test_what_another_program_has_written_since_counts(kind: str, lab: Lab) -> None:
     place = Place(lab, kind)
@@ -107,6 +108,7 @@ def test_the_file_of_hosts_counts_first(kind: str, lab: Lab) -> None:
     place.follows()
 
 
+@pytest.mark.changes_names
 @pytest.mark.parametrize("kind", ["resolved"], indirect=True)
 def test_name_servers_that_resolved_has_for_no_link(kind: str, lab: Lab) -> None:
     directory = Path("/run/systemd/resolved.conf.d")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ....worker.helpers.resolv_conf import with_servers
+from ....policy.resolv_conf import with_servers
 from ...lab.connection import CONFIGURATION, BusClient
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ....policy.configuration.options import Setting, combined
 from ....policy.network import NetworkSettings
 from ....policy.redirect import Redirect
 from ....supervisor.network import dumps, rule_requests
@@ -155,6 +156,21 @@ async def test_the_administrator_chooses(tmp_path: Path) -> None:
         await ended(net, device)
         assert way(FAR) == "eth0"
         await net.close()
+
+
+@isolated
+async def test_the_administrator_chooses_anew(tmp_path: Path) -> None:
+    """For sessions that ask for it later."""
+    machine()
+    net = network(tmp_path)
+    for word, expected in (("closed", ""), ("open", "eth0")):
+        await net.change(combined({}, {"while-not-connected": Setting(word, "")}))
+        device = await net.create_device("s1", UID, OWNER)
+        await net.apply(device, redirected(BOTH))
+        await net.clear(device)
+        assert (way(FAR), way(FAR6)) == (expected, expected)
+        await ended(net, device)
+    await net.close()
 
 
 @isolated

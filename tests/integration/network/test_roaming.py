@@ -88,6 +88,26 @@ async def test_what_is_told(tmp_path: Path) -> None:
 
 
 @isolated
+async def test_the_machine_sleeps_and_has_no_way_for_a_while(tmp_path: Path) -> None:
+    """As a network that is left before the sleep and joined again after it: the same way, but nothing is on it."""
+    machine()
+    ways = Ways()
+    await ways.to(SERVER)
+    ways.resumed()
+    assert ways.told == [("", *MOVED)]
+    shell("ip route del default")
+    assert await ways.look() == [MOVED, GONE]
+    ways.resumed()
+    assert ways.told == []
+    default(0)
+    assert await ways.look() == [MOVED]
+    shell("ip route del default")
+    await ways.look()
+    default(0)
+    assert await ways.look() == [THERE]
+
+
+@isolated
 async def test_there_is_none_at_first(tmp_path: Path) -> None:
     machine()
     shell("ip route del default")

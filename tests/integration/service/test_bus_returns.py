@@ -162,6 +162,27 @@ def test_asked_to_end_without_a_bus(lab: Lab) -> None:
         assert_nothing_left(lab)
 
 
+def test_handing_over_without_a_bus(lab: Lab) -> None:
+    """As when both are started anew, one after the other."""
+    lab.server()
+    with started(lab, "--bus-wait=0") as service:
+        wait_ready(lab)
+        _, [path] = connected(lab)
+        lab.bus.process.signal(signal.SIGKILL)
+        service.wait_line("Connection to the bus lost")
+        service.signal(signal.SIGUSR2)
+        assert service.wait() == ExitStatus.OK
+        assert "Traceback" not in service.text
+    assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+    lab.restart_bus()
+    with started(lab) as service:
+        wait_ready(lab)
+        alice = lab.connection("alice")
+        assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
+        assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+        assert service.stop() == ExitStatus.OK
+
+
 def test_another_instance_that_the_bus_starts_meanwhile_leaves_it_the_names(lab: Lab) -> None:
     lab.server()
     lab.start_bus(activation=["--idle-exit=0"])

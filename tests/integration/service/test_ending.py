@@ -41,7 +41,6 @@ def is_destroyed(path: str) -> Callable[..., bool]:
     [
         (signal.SIGTERM, "udp", ["explicit-exit-notify 1"], "exit message received by peer"),
         (signal.SIGINT, "tcp", [], "Connection reset"),
-        (signal.SIGHUP, "tcp", [], "Connection reset"),
     ],
 )
 def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, more: list[str], heard: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ....ctl.exits import CommandExit
+from ....policy.profile.settings import SETTINGS
 from ...lab.connection import CONFIGURATION, CONFIGURATION_PATH, BusError
 from ...lab.lab import Lab
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
@@ -14,7 +15,7 @@ from ...lab.surroundings import BOB
 from ...support.sessions import FAILED, UserSession
 
 DNS = f"dhcp-option DNS {TUNNEL_ADDRESS}"
-DEFAULTS = {"redirect-optional": False, "dns-required": False, "while-not-connected": "default"}
+DEFAULTS = {name: row.default for name, row in SETTINGS.items()}
 REQUIRED = {**DEFAULTS, "dns-required": True}
 NOT_USED = f"name server {TUNNEL_ADDRESS}: not used by this machine: "
 

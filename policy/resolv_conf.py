@@ -6,7 +6,7 @@ what others write beside it meanwhile is kept.
 
 from collections.abc import Iterable, Sequence
 
-from ...policy.dns import MARK
+from .dns import MARK
 
 _END = "# openvpn3-sessionmgr: end of these"
 _BEFORE = "#openvpn3-sessionmgr-had# "

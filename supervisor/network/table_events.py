@@ -7,7 +7,6 @@ from collections.abc import Callable
 from ..errors import SystemFailure
 from . import nf_tables as nft
 from . import nfnetlink
-from .lock_rules import TABLE
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -17,10 +16,14 @@ _AT_ONCE = 16  # datagrams before others get the loop
 _NAME_OF_PROGRAM = 3  # NFTA_GEN_PROC_NAME
 
 
-class LockEvents:
-    """Calls `removed` when our table may have been removed: whether it alone was, and by which program."""
+class TableEvents:
+    """Calls `removed` when a table may have been removed: whether it alone was, and by which program.
 
-    def __init__(self, removed: Callable[[bool, str], None]) -> None:
+    One that is made anew in the same transaction has not been.
+    """
+
+    def __init__(self, table: str, removed: Callable[[bool, str], None]) -> None:
+        self._table = table
         self._removed = removed
         self._socket: socket.socket | None = None
         self._gone = set[str]()  # in the transaction that is being read
@@ -68,9 +71,15 @@ class LockEvents:
     def _read(self, data: bytes) -> None:
         for kind, attributes in nfnetlink.messages_in(data):
             if kind == nft.DELETE_TABLE:
-                self._gone.add(attributes.get(1, b"").rstrip(b"\0").decode(errors="replace"))
+                self._gone.add(_name(attributes))
+            elif kind == nft.NEW_TABLE:
+                self._gone.discard(_name(attributes))
             elif kind == nft.NEW_GENERATION:  # which ends a transaction
                 gone, self._gone = self._gone, set()
-                if TABLE in gone:
+                if self._table in gone:
                     name = attributes.get(_NAME_OF_PROGRAM, b"").rstrip(b"\0").decode(errors="replace")
-                    self._removed(gone == {TABLE}, ascii(name) if name else "another program")
+                    self._removed(gone == {self._table}, ascii(name) if name else "another program")
+
+
+def _name(attributes: dict[int, bytes]) -> str:
+    return attributes.get(1, b"").rstrip(b"\0").decode(errors="replace")
