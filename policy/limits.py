@@ -216,6 +216,8 @@ SEAT_DEADLINE = 1.0
 VERDICT_DEADLINE = 4.0
 CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
 NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails
+# before a device gets the name that one still has which is about to be removed; beyond: it gets another name
+DEVICE_NAME_WAIT = 2.0
 # a device that is switched on, until the kernel tells others that it works; beyond: its name servers are set anyway
 OPERATIONAL_DEADLINE = 1.5
 DNS_DEADLINE = 3.0  # name servers asked for, until they are in place; beyond: connected without, and a warning
