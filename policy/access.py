@@ -8,7 +8,7 @@ import msgspec
 class Caller(msgspec.Struct, frozen=True):
     """A connection on the bus, identified by the bus daemon."""
 
-    name: str  # unique bus name, ":1.42"
+    name: str  # unique bus name, ":1.42"; empty where the service does something for a user by itself
     uid: int
 
 

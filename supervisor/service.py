@@ -39,6 +39,7 @@ from .services.sleep import Sleep
 from .services.stubs import export_stubs, names_without_service
 from .services.unit_job import is_restarted
 from .sessions.adoption import Adoption
+from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
@@ -159,6 +160,15 @@ class Service:
             failures=self._failures,
             quotas=options.quotas,
         )
+        self._autoconnect = Autoconnect(
+            self._manager,
+            self._settings,
+            self._failures,
+            self._log,
+            runtime_dir=options.runtime_dir,
+            state_dir=options.state_dir,
+            embedded=self._embedded,
+        )
         before_sleep = self._manager.before_sleep
         self._sleep = Sleep(connection, self._log, before_sleep.prepare, self._network.roaming.resumed)
         before_sleep.wanted = self._sleep.want
@@ -208,8 +218,9 @@ class Service:
         self._log_service.start()
         await self._go_on()
         export_stubs(self._dispatcher, API_VERSION)
-        self._manager.on_fewer = self._log_service.on_change = self._less_work
+        self._manager.on_fewer = self._autoconnect.on_fewer = self._log_service.on_change = self._less_work
         gc.freeze()
+        await self._autoconnect.start()
         self._dispatcher.open()
         self._idle.look()
         self._service_manager.ready()
@@ -244,12 +255,14 @@ class Service:
                 pass  # which is the next reason
             except BusRefused as error:
                 self._log.fatal(f"The bus does not answer ({error}): ending all sessions")
+                self._autoconnect.stop()
                 await self._manager.disconnect_all()
                 return ExitStatus.BUS_LOST
 
     async def close(self) -> None:
         """Release all resources, the helpers last."""
         self._service_manager.ending()
+        self._autoconnect.stop()
         await self._failures.close()
         self._administration.stop()
         self._dispatcher.close()
@@ -309,6 +322,7 @@ class Service:
     async def _leave_sessions(self) -> None:
         """Release the names and answer the calls that have come before, but leave sessions to the next instance."""
         self._log.info(f"Asked to hand over {self._manager.count} sessions to the next instance")
+        self._autoconnect.stop()
         self._manager.abandon_starting()
         self._lock.leaving()
         await self._names.release()
@@ -350,6 +364,7 @@ class Service:
     async def _end_all(self) -> None:
         """Whoever stops the service wants the machine's network back."""
         self._log.info("Asked to end: disconnecting all sessions")
+        self._autoconnect.stop()
         await self._manager.disconnect_all()
         if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
             return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
@@ -373,6 +388,7 @@ class Service:
             await self._end_all()
             return ExitStatus.OK
         if self._hand_over.is_set():
+            self._autoconnect.stop()
             self._manager.abandon_starting()
             self._lock.leaving()
             return ExitStatus.OK
@@ -388,8 +404,8 @@ class Service:
         self._log.bus_name = self._connection.unique_name or ""
 
     def _work(self) -> int:
-        """What keeps the service running: sessions, and attached services, which log through it."""
-        return self._manager.count + self._log_service.num_attached
+        """What keeps the service running: sessions, those to come, and attached services, which log through it."""
+        return self._manager.count + self._autoconnect.pending + self._log_service.num_attached
 
     def _log_internal_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

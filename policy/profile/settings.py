@@ -13,6 +13,9 @@ from ..redirect import ProfileWhileNotConnected
 OnResume = Literal["reconnect", "pause", "disconnect"]
 
 
+AUTOCONNECT = "autoconnect"
+
+
 class InvalidSetting(Exception):
     """A setting that cannot be set."""
 
@@ -58,6 +61,10 @@ SETTINGS: dict[str, Setting] = {
         "from Connect on, until it is disconnected, let nothing leave this machine but by tunnels, also while the "
         "session is not connected, and when it has failed"
     ),
+    AUTOCONNECT: Setting(
+        "connect when the service starts, as it does at boot then, and again after a failure, until the session is "
+        "disconnected by hand; for persistent profiles that need no typing"
+    ),
 }
 
 
@@ -69,6 +76,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, rename="kebab"):
     while_not_connected: ProfileWhileNotConnected = "default"
     on_resume: OnResume = "reconnect"
     kill_switch: bool = False
+    autoconnect: bool = False
 
 
 def read(name: str, signature: str, value: Any) -> bool | str:

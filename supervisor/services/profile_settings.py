@@ -4,13 +4,15 @@ They belong to a profile as it was imported, and to its owner: one that comes to
 none of them.  As profiles do, those of persistent ones outlive a reboot, and the others lie in the runtime directory.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from dbus_fast import Variant
 
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
-from ...policy.profile.settings import SETTINGS, InvalidSetting, ProfileSettings, in_force, of_profile, read
+from ...policy.profile.settings import AUTOCONNECT, SETTINGS, InvalidSetting, ProfileSettings, in_force, of_profile, read
 from ..errors import CallerError
 from ..logging.log import Log
 from . import settings_files
@@ -32,6 +34,9 @@ class SettingsStore:
         self._profiles = profiles
         self._log = log
         self._long_work = LongWork()
+        # About the setting autoconnect: the former raises an error if a profile cannot have it.
+        self.check_autoconnect: Callable[[Identity], Awaitable[None]] | None = None
+        self.autoconnect_changed: Callable[[Identity, bool], Awaitable[None]] | None = None
 
     async def of(self, profile: Identity) -> tuple[ProfileSettings, str]:
         """The settings of a profile; and why they are not as its owner set them, "" if they are."""
@@ -40,6 +45,8 @@ class SettingsStore:
 
     async def forget(self, profile: Identity) -> None:
         """The profile is no longer there, or no longer its owner's.  Does not raise: what is kept has no effect."""
+        if self.autoconnect_changed is not None:
+            await self.autoconnect_changed(profile, False)
         directory = self._directory[profile.persistent]
 
         def drop() -> None:
@@ -51,6 +58,25 @@ class SettingsStore:
             await self._long_work.in_thread(profile.owner, drop)
         except (OSError, ValueError, CallerError) as error:
             self._warn(profile, f"The settings of {profile.path}, which is gone, cannot be removed: {error}")
+
+    async def with_autoconnect(self) -> list[Identity]:
+        """The profiles that have the setting autoconnect; those whose settings cannot be read count as without."""
+        found = []
+        for owner in await asyncio.to_thread(settings_files.owners, self._directory[True]):
+            try:
+                kept = await asyncio.to_thread(settings_files.load, self._directory[True], owner)
+            except (OSError, ValueError) as error:
+                self._log.warn(f"The settings of the profiles of user {owner} cannot be read: {error}")
+                continue
+            for path, one in kept.items():
+                try:
+                    profile = await self._profiles.identify(path)
+                except CallerError:
+                    continue
+                there = profile.persistent and (profile.owner, profile.imported) == (owner, one.imported)
+                if there and of_profile(one.values).autoconnect:
+                    found.append(profile)
+        return found
 
     # D-Bus methods
 
@@ -66,6 +92,8 @@ class SettingsStore:
         except InvalidSetting as error:
             raise CallerError(str(error)) from error
         profile = await self._profile(config_path, caller)
+        if name == AUTOCONNECT and plain and self.check_autoconnect is not None:
+            await self.check_autoconnect(profile)
         gone = await self._gone(profile)
         directory = self._directory[profile.persistent]
 
@@ -86,6 +114,8 @@ class SettingsStore:
 
         try:
             await self._long_work.in_thread(profile.owner, change)
+            if name == AUTOCONNECT and self.autoconnect_changed is not None:
+                await self.autoconnect_changed(profile, bool(plain))
         except OSError as error:
             raise CallerError(f"The setting cannot be stored ({directory}: {error.strerror})") from error
         text = f"setting {name} of profile {config_path} set to {plain} by user {caller.uid}"

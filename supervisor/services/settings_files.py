@@ -23,6 +23,11 @@ class KeptSettings(msgspec.Struct, frozen=True):
 Kept = dict[str, KeptSettings]  # by object path of the profile
 
 
+def owners(directory: Path) -> list[int]:
+    """The owners of the profiles of which something is kept.  Raises no error where there is no directory."""
+    return [int(file.stem) for file in directory.glob("*.json") if file.stem.isdecimal()]
+
+
 def load(directory: Path, owner: int) -> Kept:
     """What is kept of an owner's profiles.  Raises OSError; ValueError if the file is damaged."""
     try:

@@ -27,7 +27,7 @@ class Audience:
 
         Beyond the bounds a connection of the same user hears no more, or of the guest who has most.
         """
-        if caller.name in self._watchers:
+        if not caller.name or caller.name in self._watchers:
             return
         self._watchers[caller.name] = caller.uid
         held = Counter(self._watchers.values())

@@ -33,7 +33,7 @@ from ..logging.log import escape_control_characters
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profile_settings import SettingsStore
-from ..services.profiles import Profile, Profiles
+from ..services.profiles import Identity, Profile, Profiles
 from . import sharing
 from .adoption import Lost
 from .before_sleep import BeforeSleep
@@ -50,6 +50,7 @@ from .register import Register
 from .session import Session, SessionListener
 from .session_object import SessionObject
 from .states import Event, State
+from .trial import Trial, questions
 
 # Statuses of a session that has failed; one that its server has ended says so with CONN_DONE.
 _FAILURES = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
@@ -83,6 +84,7 @@ class SessionManager(SessionListener):
         self.version = version
         self.before_sleep = BeforeSleep()
         self.on_fewer: Callable[[], None] | None = None  # called when a session has been removed, or has ended
+        self.on_state: Callable[[Session], None] | None = None  # called when one may have another state
         self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
         self.devices = DeviceObjects(dispatcher)
         self._engine = engine
@@ -109,6 +111,11 @@ class SessionManager(SessionListener):
         lock = LockObject(self._context.network.kill_switch, self._register)
         extensions: dict[Interface, Target] = {PROFILE_SETTINGS: self._settings, KILL_SWITCH: lock}
         self._dispatcher.export(ROOT_PATH, MANAGER, self, bus_name=BUS_NAME, extensions=extensions)
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those on the bus, or about to be."""
+        return list(self._register.present.values())
 
     @property
     def count(self) -> int:
@@ -173,6 +180,44 @@ class SessionManager(SessionListener):
         )
         self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
 
+    # For the service itself, which acts for a user
+
+    async def start_for(self, user: int, config_path: str) -> Session:
+        """As NewTunnel of that user.  Raises SupervisorError, OSError."""
+        path = await self.new_tunnel(Caller("", user), config_path)
+        if path not in self._register.present:
+            raise SystemFailure("The session ended at once")
+        return self._register.present[path]
+
+    async def connect_for(self, user: int, session: Session) -> None:
+        """As Connect of that user.  Raises CallerError."""
+        locking = SessionObject(session, self.devices).connect(Caller("", user))
+        if locking is not None:
+            await locking
+
+    async def questions(self, config: Identity) -> list[str]:
+        """What a session of a profile would ask its owner before it connects.  Raises SupervisorError, OSError."""
+        caller = Caller("", config.owner)
+        async with self._register.turn(caller):
+            profile = await self._profiles.profile_for(config.path, caller)
+            self._profiles.unused(profile)
+            self._register.check_places(caller)
+            self._check_engine()
+            path = self._new_path()
+            session = Session(
+                path, config.path, profile.name, Acl(config.owner), self._context, Trial(), starter=config.owner
+            )
+            try:
+                spec = await launch_spec(profile, self._providers, self._long_work, config.owner, reusable=False)
+                await session.start(spec)
+                return questions(session)
+            finally:
+                if session.state is not State.GONE:
+                    session.happened(Event.DISCONNECT)
+                if session.run is not None:
+                    session.run.kill()
+                await session.ended.wait()
+
     # D-Bus methods
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
@@ -202,7 +247,7 @@ class SessionManager(SessionListener):
         self._register.check_running(caller, config_path, of_all=profile.transfer_owner)
         self._register.check_places(caller)
         self._check_engine()
-        path = f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
+        path = self._new_path()
         owner = profile.owner if profile.transfer_owner else caller.uid
         restart = for_session(profile.overrides).restart_on_failure
         session = Session(
@@ -245,6 +290,9 @@ class SessionManager(SessionListener):
             user=caller.uid,
         )
         return path
+
+    def _new_path(self) -> str:
+        return f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"
 
     def _check_engine(self) -> None:
         if not os.access(self._engine, os.X_OK):
@@ -309,6 +357,8 @@ class SessionManager(SessionListener):
     def state_changed(self, session: Session) -> None:
         self.devices.follow(session)
         self.before_sleep.follow(session)
+        if self.on_state is not None:
+            self.on_state(session)
 
     def status_changed(self, session: Session) -> None:
         _, minor, text = session.status

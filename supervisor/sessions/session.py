@@ -99,6 +99,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         self.settings = settings
         self.created = int(time.time())
         self.state = State.STARTING
+        self.entered_by: Event | None = None  # what led to that state
         self.status: tuple[int, int, str] = (0, 0, "")
         self.last_error: Failure | None = None  # why it failed or an attempt did, unless it connected since
         self.server = Server()  # the latest that it was connected to
@@ -211,6 +212,8 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         before, cell = self.state, transition(self.state, event)
         text = escape_control_characters(text[:MAX_URL])
         self.state = cell.next
+        if cell.next is not before:
+            self.entered_by = event
         if cause is None and cell.next is not before:
             cause = CAUSE_OF.get(event)
         if cause is not None:
