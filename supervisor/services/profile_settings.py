@@ -12,7 +12,15 @@ from dbus_fast import Variant
 
 from ...policy.access import Acl, Caller
 from ...policy.dbus_numbers import LogGroup
-from ...policy.profile.settings import AUTOCONNECT, SETTINGS, InvalidSetting, ProfileSettings, in_force, of_profile, read
+from ...policy.profile.settings import (
+    AUTOCONNECT,
+    SETTINGS,
+    InvalidSetting,
+    ProfileSettings,
+    in_force,
+    of_profile,
+    read,
+)
 from ..errors import CallerError
 from ..logging.log import Log
 from . import settings_files

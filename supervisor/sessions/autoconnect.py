@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from ...policy.access import Caller
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import StatusMinor
 from ...policy.limits import MAX_AUTOCONNECT_FILE, MAX_RESTARTS, MAX_STATUS_TEXT

@@ -28,7 +28,11 @@ def connected(user: BusClient, profile: str, *, but: str = "") -> UserSession:
     def there() -> bool:
         for path in sessions(user):
             try:
-                if path != but and user.get(path, "config_path") == profile and user.get(path, "status")[1] == CONNECTED:
+                if (
+                    path != but
+                    and user.get(path, "config_path") == profile
+                    and user.get(path, "status")[1] == CONNECTED
+                ):
                     found.append(UserSession(user, profile, path))
             except BusError:
                 continue  # gone meanwhile
