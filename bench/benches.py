@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, settings, yardsticks
+from . import fairness, memory, original, roaming, settings, takeover, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -31,6 +31,7 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
+    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
 
 
 @contextmanager
@@ -210,6 +211,11 @@ def with_settings(pki: Pki, counts: Counts) -> list[Figure]:
     return settings.measure(pki, counts.runs)
 
 
+def take_over(pki: Pki, counts: Counts) -> list[Figure]:
+    """A service that is killed, and the next one."""
+    return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -219,6 +225,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "properties": properties,
     "memory": footprint,
     "roaming": roam,
+    "takeover": take_over,
     "fairness": fair_shares,
     "original": beside_original,
 }

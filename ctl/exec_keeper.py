@@ -201,8 +201,11 @@ class _Keeper:
                 match await watch.next(path):
                     case NetworkChanged():
                         await self._follow(path, network, names)
-                    case SessionGone() | ServiceLost():
+                    case SessionGone():
                         self._warn("The VPN session has ended: the command has no network any more")
+                        return
+                    case ServiceLost(text):
+                        self._warn(f"{text}: when it is there again, the command has no network any more")
                         return
         except CommandError as error:
             self._warn(f"{sanitize(error.message)}: the command has no network any more")

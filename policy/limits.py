@@ -66,6 +66,8 @@ FEW_SESSIONS = 2  # sessions of one user when only the last places are free; bey
 DESCRIPTORS_PER_SESSION = 6
 MAX_DESCRIPTORS_PER_CALL = 4  # descriptors that come with a call; beyond: the kernel closes them
 MAX_DESCRIPTORS_PER_USER = 8  # descriptors of one user's calls that wait; beyond: they are closed, the call is refused
+# descriptors that strangers sent and that take long to close, at once; beyond: others stay open meanwhile
+MAX_CLOSING = 32
 # files that it has open itself, half of them for moments; beyond: it refuses to start
 DESCRIPTORS_OF_SERVICE = 40
 MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn
@@ -218,6 +220,8 @@ SEAT_DEADLINE = 1.0
 VERDICT_DEADLINE = 4.0
 CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
 NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails
+# before a device gets the name that one still has which is about to be removed; beyond: it gets another name
+DEVICE_NAME_WAIT = 2.0
 # a device that is switched on, until the kernel tells others that it works; beyond: its name servers are set anyway
 OPERATIONAL_DEADLINE = 1.5
 DNS_DEADLINE = 3.0  # name servers asked for, until they are in place; beyond: connected without, and a warning

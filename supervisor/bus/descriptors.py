@@ -7,7 +7,6 @@ send those of a message with its first byte: so they are of the message that beg
 
 import array
 import contextlib
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dbus_fast import Message
 
 from ...policy.limits import MAX_DESCRIPTORS_PER_CALL, MAX_DESCRIPTORS_PER_USER
+from ..closing import close_elsewhere
 from .errors import LIMITS_EXCEEDED, CallRejected
 
 _Key = tuple[str, int]  # sender and serial number of a call
@@ -50,7 +50,7 @@ class Descriptors:
         uid = self.user_of(sender)
         already = sum(len(kept) for owner, kept in self._kept.values() if owner == uid)
         if uid is None or (sender, serial) in self._kept or already + len(arrived) > MAX_DESCRIPTORS_PER_USER:
-            _close(arrived)
+            close_elsewhere(arrived)
         else:
             self._kept[sender, serial] = uid, arrived
 
@@ -61,7 +61,7 @@ class Descriptors:
         try:
             yield self._replies[serial]
         finally:
-            _close(self._replies.pop(serial))
+            close_elsewhere(self._replies.pop(serial))
 
     def keep_reply(self, serial: int) -> None:
         """Those that arrived first are of the reply to this call of ours."""
@@ -72,7 +72,7 @@ class Descriptors:
 
     def drop(self) -> None:
         """Those that arrived first are nobody's."""
-        _close(self._arrived.popleft())
+        close_elsewhere(self._arrived.popleft())
 
     def take(self, call: Message) -> list[object]:
         """The arguments of a call, with descriptors in place of their numbers; whoever takes them closes them.
@@ -85,21 +85,16 @@ class Descriptors:
         for kind, value in zip(call.signature, call.body, strict=True):
             if kind == "h":
                 if not value < len(kept) or kept[value] in taken:
-                    _close(kept)
+                    close_elsewhere(kept)
                     text = "The descriptor was not taken: call something else before, and few at a time"
                     raise CallRejected(LIMITS_EXCEEDED, text)
                 taken.append(kept[value])
                 value = kept[value]
             arguments.append(value)
-        _close(one for one in kept if one not in taken)
+        close_elsewhere(one for one in kept if one not in taken)
         return arguments
 
     def done(self, call: Message) -> None:
         """A call is over: what it did not take is closed."""
         if self._kept and (left := self._kept.pop((call.sender or "", call.serial), None)):
-            _close(left[1])
-
-
-def _close(descriptors: Iterable[int]) -> None:
-    for one in descriptors:
-        os.close(one)
+            close_elsewhere(left[1])

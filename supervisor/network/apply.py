@@ -8,6 +8,7 @@ sessions.
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from ...policy import device_names
 from ...policy.configuration.options import Options
 from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import NETWORK_DEADLINE
+from ...policy.limits import DEVICE_NAME_WAIT, NETWORK_DEADLINE
 from ...policy.network import NetworkSettings
 from ...policy.redirect import Redirect
 from ..errors import SystemFailure
@@ -100,6 +101,7 @@ class Network:
         self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._going: dict[str, asyncio.Event] = {}  # names of devices about to be removed; set when they are
         self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
         self._events = LinkEvents(self._links_removed)
         self._routing = RoutingWatch(self._executor, self._addressing.look_again, self.roaming.changed)
@@ -141,6 +143,10 @@ class Network:
         """
         if device_names.refusal(wanted, self.named):
             wanted = ""
+        if (going := self._going.get(wanted)) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DEVICE_NAME_WAIT):
+                    await going.wait()
         self._loop = asyncio.get_running_loop()
         self._events.start()
         self._routing.start()
@@ -202,15 +208,23 @@ class Network:
         """A session ends: no traffic that it redirects is kept from going as without a tunnel."""
         self._executor.submit(self._addressing.let_go, session)
 
+    def will_delete(self, device: str) -> None:
+        """A device is about to be removed: who wants its name for another one waits for that."""
+        self._going.setdefault(device, asyncio.Event())
+
     async def delete_device(self, device: str) -> None:
         """Remove a device, after the engine has ended; no effect if there is none.  Raises SystemFailure.
 
         A device that a process still holds is cleared, and removed at a later opportunity.
         """
-        async with limited(f"clearing {device}", NETWORK_DEADLINE):
-            entry = await self._executor.run(self._take, device)
-        if entry:
-            await self._remove(entry)
+        try:
+            async with limited(f"clearing {device}", NETWORK_DEADLINE):
+                entry = await self._executor.run(self._take, device)
+            if entry:
+                await self._remove(entry)
+        finally:
+            if (going := self._going.pop(device, None)) is not None:
+                going.set()
 
     async def recover(self, owners: Mapping[str, int] = NOBODY, exempt: Collection[int] = ()) -> list[str]:
         """Remove what an earlier instance left behind; the names of the devices.  To be called first.

@@ -10,11 +10,11 @@ import array
 import fcntl
 import os
 import socket
-import stat
 import struct
 from errno import EIO
 from pathlib import Path
 
+from ..closing import close_elsewhere
 from ..errors import InvalidValue, SystemFailure
 from . import dumps
 from .netlink import Refused
@@ -29,6 +29,8 @@ _SO_PROTOCOL, _SO_DOMAIN = 38, 39
 _DELETE_LINK, _GET_LINK, _SET_LINK, _GET_NSID = 17, 18, 19, 90
 _REQUEST = 0x1
 _NAME, _NAMESPACE, _LINK_INFO, _TARGET_NSID = 3, 28, 18, 46  # IFLA_…
+_GROUP, _OTHER_NAMES = 27, 52 | 0x8000  # IFLA_GROUP, IFLA_PROP_LIST with NLA_F_NESTED
+_NO_GROUP = 0
 _KIND, _DATA, _TUN_OWNER = 1, 2, 1  # IFLA_INFO_…, IFLA_TUN_…
 _NSID, _NSID_OF = 1, 3  # NETNSA_…
 _NSID_UNKNOWN = -1
@@ -52,7 +54,7 @@ class HandedNamespace:
         try:
             self._network = _namespace_of(handed, uid)
         except BaseException:
-            os.close(handed)
+            close_elsewhere([handed])
             raise
         self._socket = socket.socket(fileno=handed)
         self.inode = os.fstat(self._network).st_ino  # no other namespace has it while this one is there
@@ -113,11 +115,15 @@ class HandedNamespace:
                 answer = dumps.ask(link, _GET_LINK, fields)
         except OSError as error:
             raise DeviceGone(f"{name} is not there: {error.strerror}") from error
-        info = dumps.attributes_of(dumps.attributes_of(answer[_LINK.size :]).get(_LINK_INFO, b""))
+        found = dumps.attributes_of(answer[_LINK.size :])
+        info = dumps.attributes_of(found.get(_LINK_INFO, b""))
         owner = dumps.attributes_of(info.get(_DATA, b"")).get(_TUN_OWNER, b"")
         # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
         if info.get(_KIND, b"").rstrip(b"\0") != b"tun" or owner != _NUMBER.pack(uid):
             raise DeviceGone(f"{name} is another device")
+        # By both, others on this machine would take it for a device of theirs, or could not make one.
+        if _OTHER_NAMES in found or found.get(_GROUP) != _NUMBER.pack(_NO_GROUP):
+            raise DeviceGone(f"{name} was given other names or a group by its user")
         return int(_LINK.unpack_from(answer)[2])
 
 
@@ -126,7 +132,8 @@ def _namespace_of(handed: int, uid: int) -> int:
 
     Raises InvalidValue.
     """
-    if not stat.S_ISSOCK(os.fstat(handed).st_mode):
+    # Not by fstat(2), which may ask who serves the file.
+    if not os.readlink(f"/proc/self/fd/{handed}").startswith("socket:"):
         raise InvalidValue("The descriptor is no socket: hand over a netlink socket that was opened in the namespace")
     try:
         options = [_option(handed, one) for one in (_SO_DOMAIN, _SO_PROTOCOL)]

@@ -56,12 +56,14 @@ class KillSwitch:
 
     async def recover(self) -> None:
         """Take charge of the lock of an earlier instance.  Raises SystemFailure."""
-        async with limited("looking at the kill switch", NETWORK_DEADLINE):
-            await self._executor.run(self._lock.recover)
-        for hold in self._lock.holds:
-            self._write("The machine is still locked by the kill switch of an earlier session", hold)
-        if self._lock.holds:
-            self._events.start()
+        try:
+            async with limited("looking at the kill switch", NETWORK_DEADLINE):
+                await self._executor.run(self._lock.recover)
+        finally:
+            for hold in self._lock.holds:
+                self._write("The machine is still locked by the kill switch of an earlier session", hold)
+            if self._lock.holds:
+                self._events.start()
 
     async def hold(self, session: str, user: int, profile: str) -> None:
         """Lock the machine for a session that this user has started.  Raises SystemFailure."""

@@ -35,7 +35,8 @@ class MachineLock:
         holds = lock_rules.holds_in_force()
         if holds is not None:
             self.pass_until = time.monotonic() + lock_rules.pass_in_force()
-            self._close(tuple(holds))
+            self.holds = tuple(holds)  # first: it stays, whatever fails
+            self._close(self.holds)
 
     def hold(self, hold: Hold, superseded: Callable[[Hold], bool]) -> None:
         """Lock the machine for one more, which ends a pass; those that this one supersedes no longer want it."""

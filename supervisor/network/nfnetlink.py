@@ -20,6 +20,7 @@ _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
 _NFPROTO_INET = 1
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 _NESTED = 0x8000
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr
@@ -70,11 +71,18 @@ def send(messages: list[bytes]) -> None:
                 for message, number in zip([begin, *messages, end], count())
             ]
             batch = b"".join(numbered)
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(batch))
+            _make_room(link, 2 * len(batch))
             link.send(batch)
             _await(link, last)
     except OSError as error:
         raise SystemFailure(f"nf_tables: {error.strerror or error}") from error
+
+
+def _make_room(link: socket.socket, size: int) -> None:
+    try:
+        link.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, size)
+    except PermissionError:  # in a container; then it is what others may have too (net.core.wmem_max)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def listed(kind: int, attributes: bytes) -> list[dict[int, bytes]]:

@@ -12,6 +12,7 @@ from ..errors import SystemFailure
 _DIRECTORY = Path("/proc/net")
 _PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LISTENING = 10  # a state of TCP
+_LOOPBACK4, _LOOPBACK6 = b"\x7f", bytes(15) + b"\1"
 _MAPPED = bytes(10) + b"\xff\xff"  # before the bytes of an IPv4 address in one of IPv6
 
 
@@ -55,14 +56,19 @@ def look(directory: Path = _DIRECTORY, ports: Path = _PORTS) -> Sockets:
 
 
 def _rows(file: Path) -> Iterator[_Row]:
+    """All but connections within this machine, of which any user may have very many."""
     try:
-        lines = file.read_text("ascii").splitlines()[1:]
+        lines = file.open(encoding="ascii")
     except FileNotFoundError:
         return  # without IPv6
-    for line in lines:
-        _, own, peer, state, *_ = line.split()
-        address, port = peer.split(":")
-        yield _Row(int(own.rpartition(":")[2], 16), _address(address), int(port, 16), int(state, 16))
+    with lines:
+        next(lines, None)
+        for line in lines:
+            _, own, peer, state, *_ = line.split()
+            text, port = peer.split(":")
+            address = _address(text)
+            if not (len(address) == 4 and address.startswith(_LOOPBACK4)) and address != _LOOPBACK6:
+                yield _Row(int(own.rpartition(":")[2], 16), address, int(port, 16), int(state, 16))
 
 
 def _address(text: str) -> bytes:

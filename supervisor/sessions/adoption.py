@@ -20,6 +20,7 @@ from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import ADOPTION_DEADLINE
 from ...policy.profile.wanted import Wanted
 from ..bus.callers import CallerGone, Callers
+from ..closing import close_elsewhere
 from ..errors import ProtocolViolation, SupervisorError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
@@ -246,13 +247,13 @@ class Adoption:
         profile = -1 if taken is None else taken.profile
         if kept is None:
             if profile >= 0:
-                os.close(profile)
+                close_elsewhere([profile])
             return None
         if profile >= 0:
             if await asyncio.to_thread(is_profile, profile, kept.digest):
                 wanted = Wanted(kept.providers, kept.device)
                 return LaunchSpec(kept.overrides, wanted, profile, reusable=True, digest=kept.digest)
-            os.close(profile)
+            close_elsewhere([profile])
         return await self._spec_from_store(one.kept, kept)
 
     async def _spec_from_store(self, kept: Dossier, restarts: KeptRestarts) -> LaunchSpec | None:
@@ -306,4 +307,4 @@ def _give_up(taken: TakenWorker) -> None:
     taken.channel.close()
     os.close(taken.pidfd)
     if taken.profile >= 0:
-        os.close(taken.profile)
+        close_elsewhere([taken.profile])

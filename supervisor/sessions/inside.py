@@ -62,21 +62,23 @@ class Inside:
         Raises RequestRefused.
         """
         async with self._turn:
-            known = self.namespace is not None and self.namespace.inode == namespace.inode
             try:
                 self._check(namespace)
-                self.holders[caller.name] = pid  # before anything is awaited: it may leave meanwhile
-                if not known:
-                    await self._move(namespace)
             except BaseException:
-                self.holders.pop(caller.name, None)
                 namespace.close()
                 raise
-            if known:
+            self.holders[caller.name] = pid  # before anything is awaited: it may leave meanwhile
+            if self.namespace is not None:
                 namespace.close()
+            else:
+                try:
+                    await self._move(namespace)
+                except BaseException:
+                    self.holders.pop(caller.name, None)
+                    namespace.close()
+                    raise
             if disconnects is not None:
                 self._disconnects = disconnects
-        await self._left()  # if it has
 
     def _check(self, namespace: HandedNamespace) -> None:
         if not self._owner.running:

@@ -9,7 +9,9 @@ from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.causes import Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory, StatusMinor
+from ...policy.limits import MAX_URL
 from ...policy.profile.settings import ProfileSettings
+from ..logging.log import escape_control_characters
 from . import dossier
 from .audience import Audience
 from .context import SessionContext
@@ -164,7 +166,8 @@ class KeptSession(ABC):
         if minor == StatusMinor.SESS_AUTH_URL:
             text = url
         elif minor == StatusMinor.CFG_REQUIRE_USER:
-            text = next((one.status for one in asked if one.status), text)
+            # As when it is first said: a worker may say anything.
+            text = next((escape_control_characters(one.status[:MAX_URL]) for one in asked if one.status), text)
         self.status = (major, minor, text)
         if kept.at is State.REVIVING:
             self.go_on(State.DOWN, 0.0)

@@ -1,6 +1,5 @@
 """A session's network namespace, on an interface of our own (bus/namespace_api.py)."""
 
-import os
 from collections.abc import Callable
 
 from dbus_fast import Variant
@@ -9,6 +8,7 @@ from ...policy.access import Acl, Caller
 from ...policy.network import NetworkSettings
 from ..bus.namespace_api import NAMESPACE
 from ..bus.signals import Signals
+from ..closing import close_elsewhere
 from ..errors import InvalidValue, RequestRefused
 from ..network.handed import HandedNamespace
 from .session import Session
@@ -48,7 +48,7 @@ class NamespaceObject:
     async def enter(self, caller: Caller, handed: int, pid: int, afterwards: str) -> None:
         """Answers Enter."""
         if afterwards not in _AFTERWARDS:
-            os.close(handed)
+            close_elsewhere([handed])
             raise InvalidValue(f"afterwards is one of keep and disconnect, or empty, not {afterwards[:32]!a}")
         namespace = HandedNamespace(handed, caller.uid)
         if not self._is_connected(caller.name):  # of which nothing more would tell

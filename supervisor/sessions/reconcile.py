@@ -32,6 +32,7 @@ _LAST_WORDS: dict[type[messages.ToSupervisor], Event] = {
     messages.EngineDied: Event.ENGINE_FAILED,
     messages.Ended: Event.ENGINE_ENDED,
 }
+_HELD = (State.READY, State.PARKED)  # nothing has come of the engine yet
 _CONNECTING = (State.CONNECTING, State.RECONNECTING, State.NEEDS_INPUT, State.WEB_AUTH)
 
 T = TypeVar("T", bound=messages.ToSupervisor)
@@ -78,6 +79,8 @@ async def reconcile(
         _over(session, run, said)
         return
     if (wanted := _told(taken, messages.ApplyNetwork)) is not None:
+        if session.state in _HELD:
+            raise ProtocolViolation(f"it asks for a network while {session.state.name}")
         await reports.apply_network(session, run, wanted)
     else:
         await run.network.stay_closed()

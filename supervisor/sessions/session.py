@@ -190,6 +190,8 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         if self._ending is None:
             self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
             self._context.network.let_go(self.name)
+            if self.run is not None and self.run.device:
+                self._context.network.will_delete(self.run.device)
             self.runs.end()
             self._ending = asyncio.create_task(self._finish())
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import select
 import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +11,7 @@ from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
 from ...policy.limits import ANSWER_DEADLINE, CLOSED_GRACE, LOG_CREDIT, MAX_WORKER_FRAMES
+from ..closing import close_elsewhere
 from ..errors import ProtocolViolation
 from .reap import NoChild, Reaper
 
@@ -219,8 +219,7 @@ class WorkerProcess:
         packet = self._channel.receive()
         if packet.descriptors:
             violation = ProtocolViolation(f"it sent {len(packet.descriptors)} descriptors")
-            # In a thread: closing what a stranger sent may take as long as they like (SO_LINGER, socket(7)).
-            threading.Thread(target=packet.close, daemon=True).start()
+            close_elsewhere(packet.descriptors)
             raise violation
         return decode_to_supervisor(packet.data, 0)
 

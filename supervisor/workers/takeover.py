@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import struct
-import threading
 
 import msgspec
 
@@ -11,6 +10,7 @@ from ...ipc import messages
 from ...ipc.channel import Channel, ChannelClosed, Packet
 from ...ipc.codec import BadFrame, decode_to_supervisor, encode
 from ...policy.limits import MAX_TOLD_ANEW, TAKEOVER_DEADLINE
+from ..closing import close_elsewhere
 from ..errors import SystemFailure
 
 _CREDENTIALS = struct.Struct("=iII")  # ucred of unix(7): process, user, group
@@ -73,7 +73,7 @@ async def take_over(connection: socket.socket, pid: int, pidfd: int, uid: int) -
             raise SystemFailure(f"it cannot be spoken to: {error.strerror}") from error
         raise
     finally:
-        Packet(b"", profiles).close()
+        close_elsewhere(profiles)
 
 
 async def _next(channel: Channel, profiles: list[int]) -> messages.ToSupervisor:
@@ -87,9 +87,7 @@ async def _next(channel: Channel, profiles: list[int]) -> messages.ToSupervisor:
             profiles.append(packet.take())
         return message
     finally:
-        if packet.descriptors:
-            # In a thread: closing what a stranger sent may take as long as they like (SO_LINGER, socket(7)).
-            threading.Thread(target=packet.close, daemon=True).start()
+        close_elsewhere(packet.descriptors)
 
 
 async def _receive(channel: Channel) -> Packet[bytes]:

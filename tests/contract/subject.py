@@ -121,9 +121,9 @@ class Session:
 
     @property
     def device(self) -> str:
-        """The name of its device, the first that is free: that of a session which has ended may stay for a while."""
+        """The name of its device, the first that is free: those of sessions which have ended may stay for a while."""
         name: str = self.get("device_name")
-        assert re.fullmatch("tun[0-9]", name)
+        assert re.fullmatch(r"tun\d{1,2}", name)
         return name
 
     def begun(self, minor: int) -> list[Any]:

@@ -34,7 +34,6 @@ class Fault:
     fails: str = ""  # what the status of the session says then, where it has a worker (re); "": it goes on
     then: Callable[[World], None] = lambda world: None  # what an administrator, systemd or the machine does about it
     ends_connections: bool = False
-    ends_workerless: bool = False  # a session that has no worker at that moment
 
 
 def _signal(pids: list[int], number: int) -> None:
@@ -113,5 +112,5 @@ FAULTS = (
     Fault("bus stopped for a while", _freeze_bus),
     Fault("state and runtime directories full", _fill(lambda world: world.directory)),
     Fault("log destination full", _fill(lambda world: world.log.parent)),
-    Fault("service killed", _kill_service, then=lambda world: world.killed(), ends_workerless=True),
+    Fault("service killed", _kill_service, then=lambda world: world.killed()),
 )  # fmt: skip

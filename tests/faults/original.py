@@ -1,6 +1,7 @@
-"""The same done to OpenVPN 3 Linux, in such parts as it has: `python -m openvpn3_sessionmgr.tests.faults.original`.
+"""The same done to OpenVPN 3 Linux, as far as it has these parts.
 
-Prints, for each fault, what there was of alice's connected session some seconds later; docs/RELIABILITY.md has it.
+In the laboratory, `python -m openvpn3_sessionmgr.tests.faults.original`.  Prints, for each fault, what there was of
+alice's connected session some seconds later; docs/RELIABILITY.md has it.
 """
 
 import contextlib

@@ -59,7 +59,7 @@ def run(world: World, point: Point, fault: Fault, trips: int = 0) -> list[str]:
     world.wrong += world.settled(world.usual)
     if not fault.ends_connections:
         # Of what is told in the moment of its death, the next one cannot know.
-        world.wrong += _announced(world, since, again=1 if fault.ends_workerless else 0)
+        world.wrong += _announced(world, since)
     return list(world.wrong)
 
 
@@ -72,8 +72,6 @@ def _judge(world: World, point: Point, fault: Fault, victim: Victim) -> None:
     if victim.call:
         if not fault.ends_connections:
             point.go_on(victim)  # whichever way it goes
-    elif fault.ends_workerless and not point.has_worker:
-        assert session.path not in world.alice.session(SESSIONS_PATH, "FetchAvailableSessions")
     elif fault.fails and point.has_worker:
         _, _, text = session.wait(FAILED, deadline=PATIENCE)
         assert re.fullmatch(fault.fails, text), text
@@ -94,8 +92,8 @@ def _clear(world: World) -> None:
         world.remove_profiles(world.alice)
 
 
-def _announced(world: World, since: int, *, again: int) -> list[str]:
-    """What was told of sessions more than once, or never; so many statuses of each may have been told again."""
+def _announced(world: World, since: int) -> list[str]:
+    """What was told of sessions more than once, or never."""
     world.root.owner_of(SESSIONS)  # what was sent before has come
     events = Counter(
         (str(one.arguments[0]), int(one.arguments[1]))
@@ -111,5 +109,5 @@ def _announced(world: World, since: int, *, again: int) -> list[str]:
     for path in sorted(paths):
         told = itertools.pairwise(world.alice.statuses(path))
         twice = [now for before, now in told if before == now and now[1] not in _TWICE]
-        found += [f"{path}: {one} twice, one after the other" for one in twice[again:]]
+        found += [f"{path}: {one} twice, one after the other" for one in twice]
     return found

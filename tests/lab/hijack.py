@@ -31,7 +31,22 @@ def worker_channel(pid: int) -> Iterator[socket.socket]:
         os.close(pidfd)
 
 
-def _channel_of(pid: int, pidfd: int) -> socket.socket:
+@contextlib.contextmanager
+def waiting_socket(pid: int) -> Iterator[socket.socket]:
+    """Where a worker without a supervisor waits for another, while the worker itself stands still; as above."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
+        with _channel_of(pid, pidfd, listening=True) as found:
+            found.setblocking(True)
+            yield found
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+        os.close(pidfd)
+
+
+def _channel_of(pid: int, pidfd: int, *, listening: bool = False) -> socket.socket:
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         if not str(entry.readlink()).startswith("socket:"):
             continue
@@ -39,7 +54,10 @@ def _channel_of(pid: int, pidfd: int) -> socket.socket:
         if descriptor < 0:
             raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
         found = socket.socket(fileno=descriptor)
-        if found.type == socket.SOCK_SEQPACKET:
+        if (found.type, found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) == (
+            socket.SOCK_SEQPACKET,
+            listening,
+        ):
             return found
         found.close()
     raise LookupError(f"process {pid} has no packet socket")

@@ -286,7 +286,8 @@ class Lab:
             raise LabError("the bus runs already: ask for activation before anything that uses it")
         made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
-            options = (*self._engine_options(), *activation)
+            # It ends soon after the bus does: nobody else would end it.
+            options = ("--bus-wait=0.1", *self._engine_options(), *activation)
             made.activatable(service.NAMES, service_command(self.service_directory, *options))
         for prepare in self._before_bus:
             prepare(made)

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from ..lab.network import CABLE
-from ..support.sessions import FAILED, kill, processes_of_sessions, wait_gone
+from ..support.sessions import FAILED, kill, kill_with_sessions
 from .world import FAR, FAR6, World
 
 PUSHES = (
@@ -15,7 +15,7 @@ PUSHES = (
 )
 
 
-@pytest.mark.parametrize("who", ["engine", "worker", "service"])
+@pytest.mark.parametrize("who", ["engine", "worker", "service", "service with sessions"])
 def test_a_process_that_is_killed(world: World, who: str) -> None:
     resolved = world.lab.resolved()
     world.server(*PUSHES)
@@ -25,9 +25,13 @@ def test_a_process_that_is_killed(world: World, who: str) -> None:
     assert world.way(FAR) == world.way(FAR6) == "tunnel"
     assert "198.18.0.1" in resolved.ctl("dns", "tun0")
     if who == "service":
-        processes = processes_of_sessions()
         os.kill(world.service.pid, signal.SIGKILL)
-        wait_gone(processes)
+        world.start()
+        world.service.process.wait_line("Took over 1 sessions")
+        assert world.way(FAR) == world.way(FAR6) == "tunnel"
+        session.call("Disconnect")
+    elif who == "service with sessions":
+        kill_with_sessions(world.service.process)
         world.start()
     else:
         kill(session.engine if who == "engine" else session.worker)

@@ -62,6 +62,7 @@ class _NoNetwork(Network):
 
     def __init__(self) -> None:
         self._exempt = set()
+        self._going = {}
         executor = SerialExecutor("network")
         self.roaming = Roaming(executor)
         self.kill_switch = KillSwitch(MachineLock(LockTerms(range(0), ()), frozenset), executor, Log())

@@ -31,6 +31,8 @@ class SilentClient:
             os.seteuid(0)
         self._socket.sendall(b"\0AUTH EXTERNAL " + str(uid).encode().hex().encode() + b"\r\n")
         assert self._socket.recv(1024).startswith(b"OK ")
+        self._socket.sendall(b"NEGOTIATE_UNIX_FD\r\n")
+        assert self._socket.recv(1024).startswith(b"AGREE_UNIX_FD")
         self._socket.sendall(b"BEGIN\r\n")
         self.name: str = self.call(Message(BUS, BUS_PATH, BUS, "Hello")).body[0]
 
@@ -45,6 +47,12 @@ class SilentClient:
         for call in calls:
             call.serial = serial
         self._socket.sendall(b"".join(call._marshall(False) for call in calls))
+
+    def send_with_descriptors(self, message: Message, descriptors: list[int]) -> None:
+        """Send a message with these."""
+        message.serial = next(self._serials)
+        message.unix_fds = descriptors
+        socket.send_fds(self._socket, [bytes(message._marshall(True))], descriptors)
 
     def send_with_field(self, message: Message, field: bytes) -> None:
         """Send a message that has one more field in its header."""

@@ -17,6 +17,8 @@ _REST = "00000000:00000000 00:00000000 00000000     0        0 1 1 0 10\n"
 _MAPPED = "0000000000000000FFFF0000"
 _SSH, _FAR, _HERE = 22, "C80200C0", "026433C6"  # 192.0.2.200, 198.51.100.2 as a machine of the usual order prints them
 
+_LOOPBACK = "0100007F"
+
 
 def row(own: str, port: int, peer: str, peers: int, state: int) -> str:
     return f"   0: {own}:{port:04X} {peer}:{peers:04X} {state:02X} {_REST}"
@@ -36,10 +38,14 @@ def test_who_spoke_first(tmp_path: Path) -> None:
             row(_HERE, _SSH, _FAR, 50000, 1),
             row(_HERE, 40000, _FAR, 443, 1),
             row(_HERE, 700, _FAR, 2049, 1),  # NFS, whose clients have ports of root's
+            row(_LOOPBACK, _SSH, _LOOPBACK, 50003, 1),
+            row(_LOOPBACK, 50003, _LOOPBACK, _SSH, 1),
         ],
         tcp6=[
             row("0" * 32, _SSH, "0" * 32, 0, 10),
             row(f"{_MAPPED}{_HERE}", _SSH, f"{_MAPPED}{_FAR}", 50001, 1),
+            row(f"{_MAPPED}{_LOOPBACK}", _SSH, f"{_MAPPED}{_LOOPBACK}", 50004, 1),
+            row("0" * 24 + "01000000", _SSH, "0" * 24 + "01000000", 50005, 1),
             row("0" * 32, _SSH, "B80D0120000000000000000001000000", 50002, 1),
         ],
         udp=[

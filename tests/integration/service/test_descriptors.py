@@ -64,7 +64,7 @@ def test_the_limit_is_raised_for_the_supervisor_alone(lab: Lab) -> None:
         session = begin(lab)
         assert limits_of(service.pid) == (_HARD, _HARD)
         helpers = processes("openvpn3-service-sessionmgr: ")
-        assert len(helpers) == 5
+        assert len(helpers) == 6
         assert all(limits_of(pid) == (256, _HARD) for pid in helpers)
         for process in (session.worker, session.engine):
             assert limits_of(process.pid) == (64, 64)

@@ -177,7 +177,7 @@ def test_it_keeps_no_group_that_it_was_started_in(lab: Lab) -> None:
         wait_ready(lab)
         session = begin(lab)
         helpers = processes("openvpn3-service-sessionmgr: ")
-        assert len(helpers) == 5
+        assert len(helpers) == 6
         for pid in (service.pid, *helpers, session.worker.pid, session.engine.pid):
             assert field(pid, "Groups") == "", pid
         session.call("Disconnect")

@@ -1,0 +1,68 @@
+"""Sessions whose service is killed: how soon the next one answers for them, and what of their traffic is lost."""
+
+import signal
+import time
+from itertools import count
+
+from ..policy.limits import MAX_SESSIONS_PER_USER
+from ..tests.lab.connection import SESSIONS, SESSIONS_PATH
+from ..tests.lab.lab import Lab
+from ..tests.lab.openvpn import TUNNEL_ADDRESS
+from ..tests.lab.pki import Pki
+from ..tests.lab.service import Service
+from ..tests.support.flow import flowing
+from .figures import Figure, Wanted
+from .meter import Meter
+
+_LOG_LEVEL = 3  # what an installed service logs at
+_USERS = ("alice", "bob", "root")
+_WANTED = {1: Wanted(1000), 40: Wanted(1000)}
+_MOST = Wanted(5000)
+
+
+def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
+    """From the new process's start to the first answer about a session; beside a start without any."""
+    figures = []
+    for number in numbers:
+        with Lab(pki) as lab:
+            lab.server(pushes=())
+            service, empty = lab.supervisor(log_level=_LOG_LEVEL), []
+            for _ in range(rounds):
+                service, took = _replaced(lab, service, SESSIONS_PATH, "version")
+                empty.append(took)
+            path, ours = _sessions(lab, number), []
+            with flowing(lab, TUNNEL_ADDRESS) as flow:
+                for _ in range(rounds):
+                    service, took = _replaced(lab, service, path, "status")
+                    ours.append(took)
+                counts = flow.stop()
+            wanted = _WANTED.get(number, _MOST)
+            name = f"killed with {number} session{'s' * (number > 1)}: start to first answer"
+            figures += [
+                Figure(name, "ms", ours, "without sessions", empty, wanted),
+                Figure(f"  of {counts.sent} datagrams lost", "", [float(counts.missing)], wanted=Wanted(0)),
+            ]
+    return figures
+
+
+def _sessions(lab: Lab, number: int) -> str:
+    """Connect so many; the path of the first one, whose traffic it is."""
+    first = ""
+    for user, at in zip(_USERS, count(0, MAX_SESSIONS_PER_USER), strict=False):
+        with Meter(lab, user) as meter:
+            for one in range(at, min(number, at + MAX_SESSIONS_PER_USER)):
+                _, path = meter.new_tunnel(meter.import_profile(f"profile {one}", lab.profile()))
+                meter.connect(path)
+                first = first or path
+    return first
+
+
+def _replaced(lab: Lab, service: Service, path: str, asked: str) -> tuple[Service, float]:
+    """Kill the service and start the next one; how long that takes until it answers, in ms."""
+    service.process.signal(signal.SIGKILL)
+    service.process.wait()
+    began = time.monotonic()
+    service = lab.supervisor(log_level=_LOG_LEVEL, wait=False)
+    lab.watcher.wait_owner(SESSIONS)
+    lab.watcher.get(path, asked)
+    return service, (time.monotonic() - began) * 1000
