@@ -6,8 +6,16 @@ from collections.abc import Iterator
 
 import psutil
 
-from ....ipc.codec import encode
-from ....ipc.messages import MAJOR, MINOR, ApplyNetwork, InputNeeded, InputSlot, ToSupervisor, WorkerHello, WorkerSnapshot
+from ....ipc.messages import (
+    MAJOR,
+    MINOR,
+    ApplyNetwork,
+    InputNeeded,
+    InputSlot,
+    ToSupervisor,
+    WorkerHello,
+    WorkerSnapshot,
+)
 from ....policy.dbus_numbers import InputGroup
 from ....policy.limits import MAX_FRAME, MAX_URL
 from ....policy.network import Address, NetworkSettings
