@@ -20,6 +20,7 @@ from .run import say, silence
 from .session_acl import session_acl
 from .session_auth import session_auth
 from .session_commands import session_manage, session_stats, sessions_list
+from .session_keep import session_keep
 from .session_start import session_start
 from .status_command import status
 from .unlock_command import unlock
@@ -31,7 +32,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, cleanup, config-check, exec, inspect, status, unlock and why.
+    The subcommands are those of openvpn3, plus check, cleanup, config-check, exec, inspect, session-keep, status,
+    unlock and why.
     Results go to standard output, messages to standard error.
     """
 
@@ -47,6 +49,7 @@ for command in (
     config_dump,
     config_remove,
     session_start,
+    session_keep,
     sessions_list,
     session_manage,
     session_acl,

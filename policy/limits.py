@@ -43,9 +43,9 @@ LEFT_FREE_PART = 8  # of this many parts of a small file system one is left free
 
 # profiles of one owner that have settings of this session manager's own; beyond: SetSetting is refused
 MAX_PROFILES_WITH_SETTINGS = 200
+MAX_SETTINGS_FILE = 64 * 1024  # a file with the settings of one owner's profiles; beyond: it counts as damaged
 # the list of profiles with autoconnect that were disconnected by hand; beyond: it counts as damaged
 MAX_AUTOCONNECT_FILE = 2**20
-MAX_SETTINGS_FILE = 64 * 1024  # a file with the settings of one owner's profiles; beyond: it counts as damaged
 
 # Work on whole profiles, on the loop that answers everybody
 

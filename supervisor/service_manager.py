@@ -2,20 +2,20 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Mapping
 
+from ..kernel.notify import Notify
 
-class ServiceManager:
-    """Whoever listens at $NOTIFY_SOCKET; where there is none, nothing is told."""
+
+class ServiceManager(Notify):
+    """What this service tells it."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        address = environment.get("NOTIFY_SOCKET", "")
-        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        super().__init__(environment)
         # It starts us anew, at the latest when it has heard nothing for so many microseconds.
         patience = environment.get("WATCHDOG_USEC", "")
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self._interval = int(patience) / 1e6 / 2 if self._address and ours and patience.isdigit() else 0.0  # seconds
+        self._interval = int(patience) / 1e6 / 2 if self.heard and ours and patience.isdigit() else 0.0  # seconds
         self._timer: asyncio.TimerHandle | None = None
 
     def ready(self) -> None:
@@ -34,16 +34,6 @@ class ServiceManager:
     def status(self, text: str) -> None:
         """Say what systemctl status shows."""
         self.tell(f"STATUS={text}")
-
-    def tell(self, *assignments: str) -> None:
-        """Send some assignments; nobody waits for them."""
-        if not self._address:
-            return
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as link:
-                link.sendto("\n".join(assignments).encode(), self._address)
-        except OSError:
-            pass  # it starts us anew when that lasts
 
     def _turn(self) -> None:
         self.tell("WATCHDOG=1")

@@ -128,12 +128,13 @@ class Autoconnect:
                 self._note_down()
             return
         await asyncio.to_thread(self._marker.touch, 0o600)
-        if profile.path in self._wanted:
-            return
-        added = self._wanted[profile.path] = _Wanted(profile)
+        one = self._wanted.setdefault(profile.path, _Wanted(profile))
+        if one.down:
+            one.down = False
+            self._note_down()
         for session in self._manager.sessions:
             self.follow(session)
-        self._begin(added)
+        self._begin(one)
 
     # Its sessions
 

@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from ...ctl.exits import CommandExit
 from ...packaging import generate, manual
 from ...packaging.policy_files import ACCOUNT, PROGRAM, UNIT
 from ...policy.configuration.options import default
@@ -17,11 +19,13 @@ from ...policy.exit_status import ExitStatus
 from ...policy.sandbox.confinement import OPTIONAL_CAPABILITIES, START_CAPABILITIES
 from ...supervisor.bus.manager_api import BUS_NAME
 from ...supervisor.network.tun import DEVICE
+from ...supervisor.sessions.autoconnect import MARKER
 from ...supervisor.start.allocator import ENVIRONMENT
 from ...supervisor.start.options import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "packaging" / "deb"
+SESSION_UNIT = ROOT / "policy" / "systemd" / "openvpn3-sessionmgr-session@.service"
 SPEC = ROOT / "packaging" / "rpm" / "openvpn3-sessionmgr.spec"
 
 
@@ -97,6 +101,27 @@ def test_the_unit_makes_the_directory_of_resolvconf(kind: str, tmp_path: Path) -
 
 def test_the_unit_lets_the_service_make_its_tun_node() -> None:
     assert unit_settings("DeviceAllow") == [f"/dev/char/{os.major(DEVICE)}:{os.minor(DEVICE)}", "rwm"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+@pytest.mark.parametrize("name", ["session@", "autoconnect"])
+def test_systemd_understands_the_other_units(name: str, tmp_path: Path) -> None:
+    unit = tmp_path / f"openvpn3-sessionmgr-{name}.service"
+    text = (ROOT / "policy" / "systemd" / unit.name).read_text()
+    unit.write_text(re.sub(r"(?m)^Documentation=.*\n", "", text).replace("/usr/bin/ovpnctl", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_of_a_session_is_not_restarted_in_vain() -> None:
+    [statuses] = re.findall(r"(?m)^RestartPreventExitStatus=(.*)$", SESSION_UNIT.read_text())
+    vain = {CommandExit.USAGE, CommandExit.REFUSED, CommandExit.AUTHENTICATION_FAILED}
+    assert {int(status) for status in statuses.split()} == vain
+
+
+def test_it_is_started_at_boot_by_the_file_that_it_keeps() -> None:
+    text = (ROOT / "policy" / "systemd" / "openvpn3-sessionmgr-autoconnect.service").read_text()
+    assert f"\nConditionPathExists={default(KEYS['state-dir'])}/{MARKER}\n" in text
 
 
 def test_no_restart_after_what_a_restart_cannot_cure() -> None:

@@ -28,11 +28,8 @@ def connected(user: BusClient, profile: str, *, but: str = "") -> UserSession:
     def there() -> bool:
         for path in sessions(user):
             try:
-                if (
-                    path != but
-                    and user.get(path, "config_path") == profile
-                    and user.get(path, "status")[1] == CONNECTED
-                ):
+                its = user.get(path, "config_path"), user.get(path, "status")[1]
+                if path != but and its == (profile, CONNECTED):
                     found.append(UserSession(user, profile, path))
             except BusError:
                 continue  # gone meanwhile
@@ -79,6 +76,12 @@ def test_it_comes_back_after_a_failure(lab: Lab) -> None:
     assert "work" in lab.ovpnctl("alice", "why").stdout
     second.call("Disconnect")
     assert second.path not in sessions(alice)
+    # Setting it again asks for it, too.
+    alice.set_setting(profile, "autoconnect", True)
+    third = connected(alice, profile)
+    alice.set_setting(profile, "autoconnect", False)
+    assert third.path in sessions(alice)
+    third.call("Disconnect")
 
 
 def test_the_next_instance_takes_it_over_and_starts_no_second(lab: Lab) -> None:

@@ -1,0 +1,162 @@
+"""session-keep: a session of one user's profile as a service of systemd: what the unit openvpn3-sessionmgr-session@ runs."""
+
+import os
+import pwd
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..policy.dbus_numbers import StatusMinor
+from .arguments import text
+from .exits import CommandError, CommandExit, help_epilog, sanitize
+from .profiles import own_settings, profiles_named, the_only
+from .progress import progress
+from .run import on_bus
+from .services import CONFIGURATION, SESSIONS
+
+if TYPE_CHECKING:
+    from ..kernel.notify import Notify
+    from .bus import Bus
+    from .status_text import Status
+    from .watch import Watch
+
+_BY_SIGNAL = (CommandExit.TERMINATED, CommandExit.INTERRUPTED, CommandExit.HUNG_UP)
+
+
+@click.command("session-keep", epilog=help_epilog(), short_help="Start a session, and stay until it ends: for systemd.")
+@click.argument("whose", metavar="OWNER:PROFILE", type=text)
+def session_keep(whose: str) -> None:
+    """Start a session of OWNER's profile, and stay until it ends.
+
+    This is what openvpn3-sessionmgr-session@.service runs.  Run by root, it becomes OWNER for good before anything
+    else; anybody else can name only themselves.  Only profiles that belong to OWNER count, not those that others share.
+    A session of the profile that is there already is taken as it is.
+
+    systemd is told when it is connected (sd_notify), and each status.  SIGTERM disconnects it.  The exit status is 0 if
+    it was disconnected, by a signal or by hand, and that of session-start if it failed.  A service that is restarted
+    is waited for.
+
+    Nothing is asked: a profile that needs typing is an error, and so is one with a kill switch, for which there is
+    config-manage --autoconnect.
+    """
+    owner, _, name = whose.partition(":")
+    if not (owner and name):
+        raise click.UsageError("Name the owner and the profile, as in alice:office.")
+    uid = _become(owner)
+    on_bus(lambda bus: _keep(bus, owner, uid, name))
+
+
+def _become(owner: str) -> int:
+    """Be this user from now on; the user's id.  Raises CommandError."""
+    from ..kernel.privileges import ConfinementError, drop_to, run_steps
+
+    try:
+        account = pwd.getpwnam(owner)
+    except KeyError:
+        raise CommandError(f"there is no user {owner}", CommandExit.REFUSED) from None
+    if os.geteuid() == account.pw_uid:
+        return account.pw_uid
+    if os.geteuid() != 0:
+        raise CommandError(f"only root can keep a session of {owner}", CommandExit.REFUSED)
+    groups = os.getgrouplist(owner, account.pw_gid)
+    try:
+        run_steps(drop_to(account.pw_uid, account.pw_gid, groups=groups))
+    except ConfinementError as error:
+        raise CommandError(f"ovpnctl cannot become user {owner}: {error}", CommandExit.OTHER) from error
+    return account.pw_uid
+
+
+async def _keep(bus: "Bus", owner: str, uid: int, name: str) -> None:
+    from ..kernel.notify import Notify
+    from .connect import end_session, explained, until
+    from .status_text import Status
+    from .watch import Watch
+
+    notify = Notify()
+    watch = await Watch.start(bus)
+    with watch.interruptible(), progress() as shown:
+        profile = await _own_profile(bus, owner, uid, name)
+        path = await _session_of(bus, profile, uid)
+        if not path:
+            path = (await bus.call(SESSIONS, "NewTunnel", "o", profile)).body[0]
+        try:
+            async with explained(bus, path):
+                await bus.call(SESSIONS, "Connect", path=path)
+                first = Status(*await bus.property(SESSIONS, path, "status"))
+                status = await until(StatusMinor.CONN_CONNECTED, watch, path, shown, first=first)
+                notify.tell("READY=1", f"STATUS={status}")
+                await _until_over(bus, watch, path, notify)
+        except BaseException as error:
+            if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
+                notify.tell("STOPPING=1")
+                await end_session(bus, path)
+            if isinstance(error, CommandError) and error.status in _BY_SIGNAL:
+                return
+            raise
+
+
+async def _own_profile(bus: "Bus", owner: str, uid: int, name: str) -> str:
+    """The path of the user's profile of this name.  Raises CommandError."""
+    everything = await bus.all_properties(CONFIGURATION, await profiles_named(bus, name))
+    own = {path: one for path, one in everything.items() if one.get("owner") == uid}
+    path = the_only([*own], "config", f"{name} that belongs to {owner}")
+    settings: dict[str, Any] = await own_settings(bus, path, own[path]) or {}
+    if settings.get("kill-switch"):
+        raise CommandError(
+            "the profile has a kill switch, which would end with each failure",
+            CommandExit.REFUSED,
+            "`ovpnctl config-manage --autoconnect yes` keeps it connected, and the machine locked meanwhile.",
+        )
+    return path
+
+
+async def _session_of(bus: "Bus", profile: str, uid: int) -> str:
+    """The user's session of a profile that is there already; empty if there is none."""
+    from .connect import FAILURE
+
+    there = await bus.all_properties(SESSIONS, (await bus.call(SESSIONS, "FetchAvailableSessions")).body[0])
+    for path, one in there.items():
+        if (one.get("config_path"), one.get("owner")) == (profile, uid) and one["status"][1] not in FAILURE:
+            return path
+    return ""
+
+
+async def _until_over(bus: "Bus", watch: "Watch", path: str, notify: "Notify") -> None:
+    """Return when the session at `path` was disconnected by hand.  Raises CommandError if it ended otherwise."""
+    from .connect import check_going_on
+    from .exits import NotFound
+    from .status_text import Status
+    from .watch import ServiceLost, StatusChanged
+
+    status: Status | None = None
+    while True:
+        match event := await watch.next(path):
+            case StatusChanged(_, status):
+                pass
+            case ServiceLost(_, old) if old:
+                notify.tell("STATUS=The session manager is away; the session goes on")
+                try:
+                    status = Status(*await bus.property(SESSIONS, path, "status"))
+                except NotFound:
+                    raise CommandError(
+                        "the session did not outlive its session manager", CommandExit.CONNECTION_FAILED
+                    ) from None
+            case _:
+                check_going_on(event, status)
+                continue
+        notify.tell(f"STATUS={sanitize(str(status))}")
+        if _disconnected(status):
+            return
+
+
+def _disconnected(status: "Status") -> bool:
+    """Whether the session was disconnected by hand.  Raises CommandError if it ended otherwise."""
+    from .connect import FAILURE
+
+    if status.minor == StatusMinor.CONN_DONE and not status.message:
+        return True
+    outcome = FAILURE.get(status.minor)  # type: ignore[call-overload]  # an int equals its IntEnum
+    # That it is disconnected is told before how it ended.
+    if outcome is not None and status.minor != StatusMinor.CONN_DISCONNECTED:
+        raise CommandError(str(status), outcome)
+    return False
