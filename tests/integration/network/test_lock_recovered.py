@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ....supervisor.errors import SystemFailure
-from ....supervisor.network import lock_rules, nfnetlink
-from ....supervisor.network.lock import MachineLock
-from ....supervisor.network.lock_rules import Hold, Terms
-from ....supervisor.network.sockets import Peer, Sockets
+from ....supervisor.network import nfnetlink
+from ....supervisor.network.locking import lock_rules
+from ....supervisor.network.locking.lock import MachineLock
+from ....supervisor.network.locking.lock_rules import Hold, Terms
+from ....supervisor.network.locking.sockets import Peer, Sockets
 from ...support.isolated import isolated, shell
 
 _HOLD = Hold(user=1000, session="s1", since=1)
