@@ -2,7 +2,8 @@
 
 What sessions send to this machine's services is rejected.  And since a session's address is this machine's, so that
 whoever listens there would get what others send to the host that has it elsewhere, packets to it are taken from its
-owner, root and its device only.  While sessions have the default route, it also marks answers (default_route/answer_rules.py).
+owner, root and its device only.  While sessions have the default route, it also marks answers
+(default_route/answer_rules.py).
 """
 
 import os
