@@ -1,4 +1,4 @@
-"""session-keep: a session of one user's profile, as a service of systemd (openvpn3-sessionmgr-session@)."""
+"""session-keep: a session of one user as a service of systemd: what the unit openvpn3-sessionmgr-session@ runs."""
 
 import os
 import pwd

@@ -66,8 +66,7 @@ FEW_SESSIONS = 2  # sessions of one user when only the last places are free; bey
 DESCRIPTORS_PER_SESSION = 6
 MAX_DESCRIPTORS_PER_CALL = 4  # descriptors that come with a call; beyond: the kernel closes them
 MAX_DESCRIPTORS_PER_USER = 8  # descriptors of one user's calls that wait; beyond: they are closed, the call is refused
-# descriptors that strangers sent and that take long to close, at once; beyond: others stay open meanwhile
-MAX_CLOSING = 32
+MAX_CLOSING = 32  # descriptors of strangers that take long to close, at once; beyond: others stay open meanwhile
 # files that it has open itself, half of them for moments; beyond: it refuses to start
 DESCRIPTORS_OF_SERVICE = 40
 MAX_THREADS = 8  # threads that read and write files, with two open each; beyond: others wait for their turn

@@ -16,7 +16,7 @@ from ..policy.import_blocks import unblock_imports
 from .errors import StartError, SystemFailure
 from .logging.destinations import default_destination
 from .logging.log import Log
-from .network.lock_rules import unlock
+from .network.locking.lock_rules import unlock
 from .start import privileged
 from .start.options import PROGRAM, options, parse
 

@@ -16,6 +16,8 @@ from ..logging.log import Log
 from . import dumps, in_force, machine
 from .answers import Answers
 from .claims import Claims, Conflict
+from .default_route.redirecting import Redirecting
+from .default_route.redirections import Terms
 from .device_routes import DeviceRoute
 from .firewall import Firewall
 from .guards import AddressGuards
@@ -24,8 +26,6 @@ from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import IPv6Off, Netlink
 from .prefixes import LINK_LOCAL, Host
-from .redirecting import Redirecting
-from .redirections import Terms
 from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
 

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from ...policy.dbus_numbers import LogGroup
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import reverse_paths, sockets
-from .answer_rules import Marking
+from . import reverse_paths
+from .default_route.answer_rules import Marking
 from .firewall import Firewall
+from .locking import sockets
+from .locking.sockets import Peer
 from .reverse_paths import ReversePaths
-from .sockets import Peer
 
 
 class Answers:

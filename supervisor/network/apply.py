@@ -25,20 +25,20 @@ from ..waiting import shared
 from . import tun
 from .addressing import Addressing
 from .away import Away
+from .default_route.redirections import Terms
+from .default_route.routing_watch import RoutingWatch
 from .firewall import Firewall
 from .firewall_watch import FirewallWatch
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
-from .kill_switch import KillSwitch
 from .leftovers import NOBODY, clear_leftovers
 from .link_events import LinkEvents
-from .lock import MachineLock
-from .lock_rules import Terms as LockTerms
+from .locking.kill_switch import KillSwitch
+from .locking.lock import MachineLock
+from .locking.lock_rules import Terms as LockTerms
 from .name_servers import MachineNameServers
 from .netlink import Netlink
-from .redirections import Terms
 from .roaming import Roaming
-from .routing_watch import RoutingWatch
 from .serial_executor import STEPS_AT_ONCE, SerialExecutor, limited
 
 _NOTHING_PASSES = LockTerms()
@@ -62,7 +62,7 @@ class Network:
         terms: Terms,
         lock_terms: LockTerms = _NOTHING_PASSES,
     ) -> None:
-        """`tun_directory` has a node for devices (tun.py), `ipv6_settings` settings of these (ipv6_settings.py).
+        """`tun_directory` has a node for devices (tun.py), `ipv6_settings` their default_route/ipv6_settings.py.
 
         Without `public_networks`, sessions get private ones only.  `terms` are those for the default route,
         `lock_terms` those for the kill switch, `named` the patterns of names that sessions may ask for.

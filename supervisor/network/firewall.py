@@ -2,7 +2,8 @@
 
 What sessions send to this machine's services is rejected.  And since a session's address is this machine's, so that
 whoever listens there would get what others send to the host that has it elsewhere, packets to it are taken from its
-owner, root and its device only.  While sessions have the default route, it also marks answers (answer_rules.py).
+owner, root and its device only.  While sessions have the default route, it also marks answers
+(default_route/answer_rules.py).
 """
 
 import os
@@ -12,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ..errors import SystemFailure
-from . import answer_rules, nfnetlink
 from . import nf_tables as nft
-from .answer_rules import Marking
+from . import nfnetlink
+from .default_route import answer_rules
+from .default_route.answer_rules import Marking
 from .prefixes import Host
 
 TABLE = "openvpn3-sessionmgr"

@@ -133,7 +133,7 @@ def _namespace_of(handed: int, uid: int) -> int:
     Raises InvalidValue.
     """
     # Not by fstat(2), which may ask who serves the file.
-    if not os.readlink(f"/proc/self/fd/{handed}").startswith("socket:"):
+    if not str(Path(f"/proc/self/fd/{handed}").readlink()).startswith("socket:"):
         raise InvalidValue("The descriptor is no socket: hand over a netlink socket that was opened in the namespace")
     try:
         options = [_option(handed, one) for one in (_SO_DOMAIN, _SO_PROTOCOL)]

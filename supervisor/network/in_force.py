@@ -8,12 +8,13 @@ from collections.abc import Generator
 import msgspec
 
 from ...policy.limits import MAX_SHOWN_ROUTES
-from . import dumps, rule_requests
+from . import dumps
 from .claims import Claims
+from .default_route import rule_requests
+from .default_route.redirecting import Redirecting
+from .default_route.rules import Rule
 from .journal import Entry
 from .prefixes import Prefix
-from .redirecting import Redirecting
-from .rules import Rule
 
 _KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
 

@@ -14,8 +14,8 @@ import msgspec
 
 from ..errors import SystemFailure
 from ..record_file import RecordFile
+from .default_route.rules import Numbers
 from .prefixes import Way
-from .rules import Numbers
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...policy.dbus_numbers import LogGroup
 from ..errors import SystemFailure
 from ..logging.log import Log
-from . import rule_requests
+from .default_route import rule_requests
 from .journal import DeviceJournal, MarkedEntry, current_namespace
 
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")

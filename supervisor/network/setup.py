@@ -3,9 +3,9 @@
 from ...policy.configuration.options import Options
 from ..logging.log import Log
 from .apply import Network
-from .lock_rules import Terms as LockTerms
-from .redirections import Terms
-from .rules import Numbers
+from .default_route.redirections import Terms
+from .default_route.rules import Numbers
+from .locking.lock_rules import Terms as LockTerms
 
 
 def network_of(options: Options, log: Log, tun_directory: int | None, ipv6_settings: int | None) -> Network:

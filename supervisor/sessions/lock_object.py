@@ -7,7 +7,7 @@ from ...policy.limits import MAX_PASS
 from ..accounts import account_name
 from ..bus.manager_api import ROOT_PATH
 from ..errors import AccessDenied, CallerError
-from ..network.kill_switch import Held, KillSwitch
+from ..network.locking.kill_switch import Held, KillSwitch
 from .register import Register
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ..network.kill_switch import KillSwitch
+from ..network.locking.kill_switch import KillSwitch
 
 
 class SessionLock:

@@ -15,7 +15,8 @@ from ..dns.choice import Choice, choose
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
-from ..network import ipv6_settings, tun
+from ..network import tun
+from ..network.default_route import ipv6_settings
 from ..sandbox import cgroups, choice
 from ..sandbox.choice import Sandbox
 from ..sandbox.pkcs11_providers import ListedProviders, join_groups
@@ -44,7 +45,7 @@ class Prepared(msgspec.Struct, frozen=True):
     providers: ListedProviders
     descriptors: int  # files that this process may have open
     tun_directory: int | None  # see network/tun.py
-    ipv6_settings: int | None  # see network/ipv6_settings.py
+    ipv6_settings: int | None  # see network/default_route/ipv6_settings.py
     dns: Choice  # what sets name servers
 
 

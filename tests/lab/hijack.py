@@ -54,10 +54,8 @@ def _channel_of(pid: int, pidfd: int, *, listening: bool = False) -> socket.sock
         if descriptor < 0:
             raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
         found = socket.socket(fileno=descriptor)
-        if (found.type, found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) == (
-            socket.SOCK_SEQPACKET,
-            listening,
-        ):
+        listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+        if found.type == socket.SOCK_SEQPACKET and listens == listening:
             return found
         found.close()
     raise LookupError(f"process {pid} has no packet socket")

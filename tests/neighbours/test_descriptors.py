@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from dbus_fast import Message
@@ -21,11 +21,10 @@ def unsent() -> tuple[socket.socket, socket.socket]:
         other, _ = listening.accept()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", _ON, _LONG))
     one.setblocking(False)
-    try:
+    with suppress(BlockingIOError):
         while one.send(bytes(65536)):
             pass
-    except BlockingIOError:
-        return one, other
+    return one, other
 
 
 @pytest.mark.parametrize(

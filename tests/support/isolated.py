@@ -24,8 +24,8 @@ from ...policy.network import Address, NetworkSettings, Route
 from ...supervisor.logging.destinations import open_file
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
+from ...supervisor.network.default_route.redirections import Terms
 from ...supervisor.network.journal import Entry
-from ...supervisor.network.redirections import Terms
 from ...supervisor.record_file import RecordFile
 
 UID = 60706

@@ -16,7 +16,7 @@ SHOWN = {
     "ctl/why_command.py": "when a session failed",
     "supervisor/logging/destinations.py": "when a line was logged",
     "supervisor/logging/log.py": "when a line was logged",
-    "supervisor/network/kill_switch.py": "since when the kill switch holds",
+    "supervisor/network/locking/kill_switch.py": "since when the kill switch holds",
     "supervisor/services/configuration.py": "when a profile was last used",
     "supervisor/services/profile_store.py": "when a profile was imported",
     "supervisor/sessions/autoconnect.py": "when a session could not be started",

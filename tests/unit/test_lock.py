@@ -8,8 +8,8 @@ import pytest
 from ...ctl.arguments import duration
 from ...policy.configuration.options import combined
 from ...supervisor.errors import SystemFailure
-from ...supervisor.network.lock_rules import Hold
-from ...supervisor.network.sockets import Peer, look
+from ...supervisor.network.locking.lock_rules import Hold
+from ...supervisor.network.locking.sockets import Peer, look
 from ...supervisor.start.options import parse
 
 _HEADER = "  sl  local_address rem_address   st tx_queue rx_queue\n"

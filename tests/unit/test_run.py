@@ -18,9 +18,9 @@ from ...supervisor.dns.names import Names
 from ...supervisor.errors import ProtocolViolation, SystemFailure
 from ...supervisor.logging.log import Log
 from ...supervisor.network.apply import Network
-from ...supervisor.network.kill_switch import KillSwitch
-from ...supervisor.network.lock import MachineLock
-from ...supervisor.network.lock_rules import Terms as LockTerms
+from ...supervisor.network.locking.kill_switch import KillSwitch
+from ...supervisor.network.locking.lock import MachineLock
+from ...supervisor.network.locking.lock_rules import Terms as LockTerms
 from ...supervisor.network.name_servers import MachineNameServers
 from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor

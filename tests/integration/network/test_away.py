@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,13 +148,17 @@ def _sockets() -> dict[str, int]:
         return kept
 
 
+def _is_closed(descriptor: int) -> bool:
+    return not os.path.lexists(f"/proc/self/fd/{descriptor}")
+
+
 @isolated
 async def test_only_a_namespace_of_its_users(tmp_path: Path) -> None:
     """Every other descriptor is refused, and closed."""
     for text, handed in _sockets().items():
         with pytest.raises(InvalidValue, match=text):
             HandedNamespace(handed, 0 if text == "machine's" else OWNER)
-        await until(lambda handed=handed: not Path(f"/proc/self/fd/{handed}").exists())
+        await until(partial(_is_closed, handed))
     space = os.open("/proc/self/ns/net", os.O_RDONLY)
     with pytest.raises(InvalidValue, match="no socket:"):
         HandedNamespace(space, OWNER)

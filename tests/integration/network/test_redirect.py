@@ -14,10 +14,10 @@ import pytest
 from ....policy.limits import MAX_REDIRECTED_NETWORKS
 from ....policy.redirect import Redirect
 from ....supervisor.errors import SystemFailure
-from ....supervisor.network import ipv6_settings
 from ....supervisor.network.claims import Conflict
-from ....supervisor.network.redirecting import Redirecting
-from ....supervisor.network.rules import Numbers, TableRoute
+from ....supervisor.network.default_route import ipv6_settings
+from ....supervisor.network.default_route.redirecting import Redirecting
+from ....supervisor.network.default_route.rules import Numbers, TableRoute
 from ...support.isolated import (
     OWNER,
     UID,

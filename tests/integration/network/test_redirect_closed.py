@@ -15,9 +15,10 @@ import pytest
 from ....policy.configuration.options import Setting, combined
 from ....policy.network import NetworkSettings
 from ....policy.redirect import Redirect
-from ....supervisor.network import dumps, rule_requests
+from ....supervisor.network import dumps
 from ....supervisor.network.apply import Network
-from ....supervisor.network.rules import Numbers
+from ....supervisor.network.default_route import rule_requests
+from ....supervisor.network.default_route.rules import Numbers
 from ...support.isolated import OWNER, UID, V4, attach, isolated, journal, network, settings, shell
 from ...support.redirected import BOTH, FAR, FAR6, IPV4, NEIGHBOUR, machine, redirected, unchanged, way
 

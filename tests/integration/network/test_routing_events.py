@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from ....policy.limits import ROUTING_EVENTS_PAUSE
-from ....supervisor.network.routing_events import RoutingEvents, no_routes_of_sessions
+from ....supervisor.network.default_route.routing_events import RoutingEvents, no_routes_of_sessions
 from ...support.isolated import DEADLINE, isolated, shell
 
 

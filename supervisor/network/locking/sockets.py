@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import SystemFailure
+from ...errors import SystemFailure
 
 _DIRECTORY = Path("/proc/net")
 _PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")

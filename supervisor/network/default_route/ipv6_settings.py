@@ -7,8 +7,8 @@ at the start, as a mount of its own that is mounted nowhere.
 import errno
 import os
 
-from ...kernel import mounts
-from ..errors import SystemFailure
+from ....kernel import mounts
+from ...errors import SystemFailure
 
 _DIRECTORY = "/proc/sys/net/ipv6/conf"  # of the network namespace of whoever looks
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from ..dns.choice import leads_to_resolved
-from ..errors import SystemFailure
-from . import lock_rules, nfnetlink, sockets
+from ...dns.choice import leads_to_resolved
+from ...errors import SystemFailure
+from .. import nfnetlink
+from . import lock_rules, sockets
 from .lock_rules import Hold, Terms
 
 

@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 import msgspec
 
-from ...policy.limits import MAX_WAYS_OUT
-from ...policy.redirect import EVERYTHING, MARK, Redirect, WhileNotConnected, is_closed, versions
-from .journal import Entry
-from .prefixes import Host, Prefix
+from ....policy.limits import MAX_WAYS_OUT
+from ....policy.redirect import EVERYTHING, MARK, Redirect, WhileNotConnected, is_closed, versions
+from ..journal import Entry
+from ..prefixes import Host, Prefix
 from .rules import Numbers, Rule, TableRoute
 from .ways_out import WaysOut
 

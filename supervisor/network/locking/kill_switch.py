@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import KERNEL_DEADLINE, NETWORK_DEADLINE
-from ..accounts import account_id
-from ..errors import SystemFailure
-from ..logging.log import Log
+from ....policy.dbus_numbers import LogGroup
+from ....policy.limits import KERNEL_DEADLINE, NETWORK_DEADLINE
+from ...accounts import account_id
+from ...errors import SystemFailure
+from ...logging.log import Log
+from ..serial_executor import SerialExecutor, limited
+from ..table_events import TableEvents
 from .lock import MachineLock
 from .lock_rules import TABLE, Hold
-from .serial_executor import SerialExecutor, limited
-from .table_events import TableEvents
 
 _RESOLVED = "systemd-resolve"  # the account of systemd-resolved
 

@@ -12,10 +12,10 @@ from ipaddress import ip_network
 
 import msgspec
 
-from ...policy.limits import MAX_LOCK_PROFILE, RESOLVE_DEADLINE
-from ..errors import SystemFailure
-from . import nf_tables as nft
-from . import nfnetlink
+from ....policy.limits import MAX_LOCK_PROFILE, RESOLVE_DEADLINE
+from ...errors import SystemFailure
+from .. import nf_tables as nft
+from .. import nfnetlink
 from .sockets import Sockets
 
 _NO_NF_TABLES = (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL)

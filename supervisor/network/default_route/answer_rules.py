@@ -10,8 +10,8 @@ import struct
 
 import msgspec
 
-from . import nf_tables as nft
-from .sockets import Peer
+from .. import nf_tables as nft
+from ..locking.sockets import Peer
 
 _SETS = _TUNNELS, _STRICT = "tunnels", "strict"
 _CHAINS = _FORWARDED, _QUESTIONS, _OWN = "forwarded answers", "forwarded questions", "own answers"

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from .contest import Contest
+from ..contest import Contest
+from ..serial_executor import STEPS_AT_ONCE, SerialExecutor
 from .routing_events import RoutingEvents
-from .serial_executor import STEPS_AT_ONCE, SerialExecutor
 
 
 class RoutingWatch:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
-from ...policy.dbus_numbers import LogGroup
-from ...policy.limits import MAX_REDIRECTING
-from ...policy.redirect import Redirect, WhileNotConnected, versions
-from ..errors import SystemFailure
-from ..logging.log import Log
+from ....policy.dbus_numbers import LogGroup
+from ....policy.limits import MAX_REDIRECTING
+from ....policy.redirect import Redirect, WhileNotConnected, versions
+from ...errors import SystemFailure
+from ...logging.log import Log
+from ..answers import Answers
+from ..claims import Conflict
+from ..journal import DeviceJournal, Entry, RulesEntry
 from . import ipv6_settings, rule_requests, ways_out
-from .answers import Answers
-from .claims import Conflict
-from .journal import DeviceJournal, Entry, RulesEntry
 from .policy_routing import PolicyRouting
 from .redirections import Closed, Holder, Terms, to_close, version_of, wanted_routes, wanted_rules
 from .rules import Rule, TableRoute

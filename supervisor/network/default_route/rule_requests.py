@@ -8,9 +8,9 @@ import socket
 import struct
 from ipaddress import ip_address, ip_network
 
-from . import dumps
-from .netlink import GONE, IPV6_IS_OFF, IPv6Off, Refused
-from .prefixes import Host, Prefix
+from .. import dumps
+from ..netlink import GONE, IPV6_IS_OFF, IPv6Off, Refused
+from ..prefixes import Host, Prefix
 from .rules import Rule, TableRoute
 
 # linux/rtnetlink.h, linux/fib_rules.h, linux/if_link.h, linux/ip.h

@@ -4,8 +4,8 @@ from collections.abc import Container
 
 import msgspec
 
-from . import dumps
-from .prefixes import Host, Prefix
+from .. import dumps
+from ..prefixes import Host, Prefix
 
 
 class WaysOut(msgspec.Struct, frozen=True):

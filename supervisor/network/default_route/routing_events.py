@@ -10,9 +10,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ...policy.limits import ROUTING_EVENTS_PAUSE
-from .dumps import PAST
-from .link_events import notifications
+from ....policy.limits import ROUTING_EVENTS_PAUSE
+from ..dumps import PAST
+from ..link_events import notifications
 
 # linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE, and the group of
 # IPv6 rules, which has a number only

@@ -5,10 +5,10 @@ docs/NETWORK.md has the table of them.
 
 import msgspec
 
-from ...policy.limits import MAX_REDIRECTING
-from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
-from .dumps import MAIN_TABLE
-from .prefixes import Host
+from ....policy.limits import MAX_REDIRECTING
+from ....policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
+from ..dumps import MAIN_TABLE
+from ..prefixes import Host
 
 # Offsets from the first priority, in the order in which rules are tried.
 _ANSWERS, _ENGINES, _ENGINES_ONLY, _LOCAL, _LOCAL_CLOSED, _MORE_EXACT, _SESSIONS, _CLOSED = 0, 1, 2, 6, 7, 11, 21, 22

@@ -6,12 +6,13 @@ To be used in the network's thread.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from ...policy.dbus_numbers import LogGroup
-from ..errors import SystemFailure
-from ..logging.log import Log
-from . import dumps, rule_requests
-from .journal import DeviceJournal, RulesEntry, current_namespace
-from .netlink import IPv6Off
+from ....policy.dbus_numbers import LogGroup
+from ...errors import SystemFailure
+from ...logging.log import Log
+from .. import dumps
+from ..journal import DeviceJournal, RulesEntry, current_namespace
+from ..netlink import IPv6Off
+from . import rule_requests
 from .rules import Numbers, Rule, TableRoute
 
 _KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
