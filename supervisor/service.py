@@ -274,8 +274,8 @@ class Service:
     # Starting
 
     def _names_owned(self, owned: Mapping[str, bool]) -> None:
-        self._manager.forwards_arrive = owned[log_api.BUS_NAME]
-        self._manager.devices.served = owned.get(stub_api.DEVICE.name, False)
+        self._manager.on_bus.forwards_arrive = owned[log_api.BUS_NAME]
+        self._manager.on_bus.devices.served = owned.get(stub_api.DEVICE.name, False)
 
     async def _take_over(self) -> None:
         """Take over the sessions of an earlier instance, and end what is left of others."""
