@@ -185,5 +185,5 @@ class Parts:
         self.rejoining.less_work()
 
     def _names_owned(self, owned: Mapping[str, bool]) -> None:
-        self.manager.forwards_arrive = owned[log_api.BUS_NAME]
-        self.manager.devices.served = owned.get(stub_api.DEVICE.name, False)
+        self.manager.on_bus.forwards_arrive = owned[log_api.BUS_NAME]
+        self.manager.on_bus.devices.served = owned.get(stub_api.DEVICE.name, False)

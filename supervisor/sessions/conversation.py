@@ -73,3 +73,18 @@ class Conversation:
         if hello.major != messages.MAJOR:
             raise ProtocolViolation(f"it speaks protocol {hello.major}, not {messages.MAJOR}")
         self._handshake_done = True
+
+
+def request_message(number: int, event: Event, text: str) -> messages.ToWorker:
+    """What a worker is told for a request that changes the engine's course."""
+    match event:
+        case Event.CONNECT | Event.ACCEPTED:
+            return messages.Connect(number)
+        case Event.PAUSE:
+            return messages.Pause(number, text)
+        case Event.RESUME:
+            return messages.Resume(number)
+        case Event.RESTART:
+            return messages.Restart(number)
+        case _:
+            raise ValueError(f"{event.name} is no request")

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from ...policy.limits import MAX_PROFILE
 from ...policy.profile.wanted import Wanted, wanted_by
+from ..accounts import account_name
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profiles import Profile
@@ -79,3 +80,9 @@ def _sealed_memfd(content: bytes) -> int:
         file.write(content)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
     return descriptor
+
+
+async def worker_title(session: str, config_name: str, owner: int, *, full: bool) -> str:
+    """What a worker is to be called among the processes; without `full` it names neither profile nor user."""
+    number = f"session {session}"
+    return f"{config_name} of {await account_name(owner)}, {number}" if full else number

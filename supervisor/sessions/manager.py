@@ -9,27 +9,20 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ...policy.access import Acl, Caller
-from ...policy.causes import Cause
-from ...policy.dbus_numbers import CREDENTIALS, InputGroup, LogCategory, LogGroup, SessionEvent, StatusMinor
-from ...policy.limits import MAX_STATUS_TEXT
+from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup, SessionEvent
 from ...policy.profile.overrides import for_session
 from ...policy.quotas import Quotas
 from ...policy.rights import Right
 from ...policy.sandbox.layers import Layer
 from ...policy.session_places import Places, places
 from ..bus.dispatch import Dispatcher
-from ..bus.inspection_api import INSPECTION
 from ..bus.interface import Interface
 from ..bus.kill_switch_api import KILL_SWITCH
 from ..bus.manager_api import BUS_NAME, MANAGER, ROOT_PATH
-from ..bus.namespace_api import NAMESPACE
 from ..bus.objects import Target
-from ..bus.session_api import SESSION
 from ..bus.settings_api import PROFILE_SETTINGS
 from ..bus.signals import Signals
-from ..bus.status_api import STATUS
 from ..errors import CallerError, SupervisorError, SystemFailure
-from ..logging.log import escape_control_characters
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profile_settings import SettingsStore
@@ -38,22 +31,17 @@ from . import sharing
 from .adoption import Lost
 from .before_sleep import BeforeSleep
 from .context import SessionContext
-from .device_object import DeviceObjects
+from .failure_recorder import FailureRecorder
 from .failures import Failures
-from .in_force import SessionInForce
-from .inspection import Inspection
 from .launch_spec import launch_spec
 from .lock_object import LockObject
-from .namespace_object import NamespaceObject
-from .past_failure import PastFailure, Reached
+from .on_bus import SessionsOnBus
+from .past_failure import Reached
 from .register import Register
 from .session import Session, SessionListener
 from .session_object import SessionObject
 from .states import Event, State
 from .trial import Trial, questions
-
-# Statuses of a session that has failed; one that its server has ended says so with CONN_DONE.
-_FAILURES = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 
 class SessionManager(SessionListener):
@@ -85,20 +73,17 @@ class SessionManager(SessionListener):
         self.before_sleep = BeforeSleep()
         self.on_fewer: Callable[[], None] | None = None  # called when a session has been removed, or has ended
         self.on_state: Callable[[Session], None] | None = None  # called when one may have another state
-        self.forwards_arrive = True  # the bus lets clients receive what is forwarded to them
-        self.devices = DeviceObjects(dispatcher)
+        self.on_bus = SessionsOnBus(dispatcher, signals, context, layers_off)
         self._engine = engine
         self._engine_was_there = engine_was_there
-        self._layers_off = layers_off
         self._context = context
         self._log = context.log
         self._rights = context.rights
         self._dispatcher = dispatcher
-        self._signals = signals
         self._profiles = profiles
         self._settings = settings
         self._providers = providers
-        self._failures = failures
+        self._recorder = FailureRecorder(failures)
         self._long_work = LongWork()
         self._register = Register(self._places(quotas), quotas)
 
@@ -155,30 +140,16 @@ class SessionManager(SessionListener):
     def adopted(self, session: Session) -> None:
         """Put a session on the bus that an earlier instance has made."""
         self._register.add(session)
-        self._export(session)
-        self.devices.follow(session)
+        self.on_bus.put(session)
+        self.on_bus.devices.follow(session)
 
     def lost(self, lost: Lost) -> None:
         """Tell that a session of an earlier instance is gone, and remember why it could not go on."""
         session = lost.session
         name = session.path.rpartition("/")[2]
         self._log.warn(f"{session.config_name!r}: {lost.reason}", session=name, user=session.starter)
-        now = int(time.time())
-        self._failures.add(
-            PastFailure(
-                time=now,
-                owner=session.acl.owner,
-                starter=session.starter,
-                session=session.path,
-                profile=session.config_name,
-                reached=Reached(lost.reached),
-                seconds=max(now - session.created, 0),
-                status=StatusMinor.CONN_FAILED,
-                text=escape_control_characters(lost.reason)[:MAX_STATUS_TEXT],
-                cause=Cause.SERVICE_FAILED,
-            )
-        )
-        self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
+        self._recorder.lost(session, Reached(lost.reached), lost.reason)
+        self.on_bus.tell(SessionEvent.DESTROYED, session.path, session.acl.owner)
 
     # For the service itself, which acts for a user
 
@@ -191,7 +162,7 @@ class SessionManager(SessionListener):
 
     async def connect_for(self, user: int, session: Session) -> None:
         """As Connect of that user.  Raises CallerError."""
-        locking = SessionObject(session, self.devices).connect(Caller("", user))
+        locking = SessionObject(session, self.on_bus.devices).connect(Caller("", user))
         if locking is not None:
             await locking
 
@@ -239,7 +210,7 @@ class SessionManager(SessionListener):
     async def _start_session(self, profile: Profile, caller: Caller) -> str:
         config_path = profile.path
         settings, trouble = await self._settings.of(profile)
-        if settings.kill_switch and (refusal := await self._context.rights.refusal(Right.KILL_SWITCH, caller.uid)):
+        if settings.kill_switch and (refusal := await self._rights.refusal(Right.KILL_SWITCH, caller.uid)):
             raise CallerError(f"The profile has a kill switch, and {refusal}")
         await self._register.wait_for_ending(caller)
         # From here on nothing is awaited before the session counts, lest there be two.  Where sessions belong to the
@@ -274,8 +245,7 @@ class SessionManager(SessionListener):
             )
         except BaseException as error:
             if isinstance(error, SupervisorError) and session.state is State.STARTING:
-                cause = Cause.SERVICE_FAILED if session.last_error is None else session.last_error.cause
-                self._remember(session, StatusMinor.CFG_ERROR, str(error), cause)
+                self._recorder.not_started(session, str(error))
             # Nothing of the attempt is left when the caller learns of it.
             session.give_up()
             await session.ended.wait()
@@ -340,52 +310,26 @@ class SessionManager(SessionListener):
     # What happens to sessions
 
     def accepted(self, session: Session) -> None:
-        self._export(session)
+        self.on_bus.put(session)
         session.happened(Event.ACCEPTED)
-        self._signal(session.path, SessionEvent.CREATED, session.acl.owner)
-
-    def _export(self, session: Session) -> None:
-        network, names = self._context.network, self._context.names
-        extensions: dict[Interface, Target] = {
-            INSPECTION: Inspection(session, self._layers_off, names),
-            STATUS: SessionInForce(session, network, names),
-            NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected, self._signals),
-        }
-        shown = SessionObject(session, self.devices)
-        self._dispatcher.export(session.path, SESSION, shown, bus_name=BUS_NAME, extensions=extensions)
+        self.on_bus.tell(SessionEvent.CREATED, session.path, session.acl.owner)
 
     def state_changed(self, session: Session) -> None:
-        self.devices.follow(session)
+        self.on_bus.devices.follow(session)
         self.before_sleep.follow(session)
         if self.on_state is not None:
             self.on_state(session)
 
     def status_changed(self, session: Session) -> None:
-        _, minor, text = session.status
-        error = session.last_error
-        if minor in _FAILURES and error is not None:
-            self._remember(session, minor, text, error.cause)
-        elif minor == StatusMinor.CONN_DONE and text:
-            self._remember(session, minor, text, Cause.SERVER_ENDED)
-        elif minor == StatusMinor.CONN_DONE and error is not None:
-            self._remember(session, minor, f"Ended while it was not connected: {error.text}", error.cause)
-        forwards = session.audience.forwards
-        forwards.status(session.status)
-        for watcher in session.audience.watchers:
-            # To whom it is forwarded it would come twice, and clients that look at its path only take both.
-            if not (self.forwards_arrive and watcher in forwards):
-                self._signals.emit(session.path, SESSION, "StatusChange", session.status, to=watcher, droppable=True)
+        self._recorder.status_changed(session)
+        self.on_bus.tell_status(session)
 
     def attention_required(self, session: Session, group: InputGroup, text: str) -> None:
-        for watcher in session.audience.watchers:
-            body = [CREDENTIALS, group, text]
-            self._signals.emit(session.path, SESSION, "AttentionRequired", body, to=watcher, droppable=True)
+        self.on_bus.ask_attention(session, group, text)
 
     def removed(self, session: Session) -> None:
         self._register.removed(session)
-        if session.path in self._dispatcher.exported:
-            self._dispatcher.withdraw(session.path)
-            self._signal(session.path, SessionEvent.DESTROYED, session.acl.owner)
+        self.on_bus.take_off(session)
         self._fewer()
 
     def ended(self, session: Session) -> None:
@@ -407,29 +351,6 @@ class SessionManager(SessionListener):
         session = self._register.named(name)
         if session is not None:
             session.network_lost(text)
-
-    def _remember(self, session: Session, minor: int, text: str, cause: Cause) -> None:
-        """Keep why a session failed, once."""
-        if self._failures.has(session.starter, session.path):
-            return
-        now = int(time.time())
-        self._failures.add(
-            PastFailure(
-                time=now,
-                owner=session.acl.owner,
-                starter=session.starter,
-                session=session.path,
-                profile=session.config_name,
-                reached=session.reached,
-                seconds=max(now - session.created, 0),
-                status=minor,
-                text=escape_control_characters(text)[:MAX_STATUS_TEXT],
-                cause=cause,
-            )
-        )
-
-    def _signal(self, path: str, event: SessionEvent, owner: int) -> None:
-        self._signals.emit(ROOT_PATH, MANAGER, "SessionManagerEvent", [path, event, owner], of=owner)
 
     def _fewer(self) -> None:
         if self.on_fewer is not None:

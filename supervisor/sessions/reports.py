@@ -236,7 +236,7 @@ def servers(session: ReportedSession, run: Run, message: messages.Servers) -> No
 
 def resolve(session: ReportedSession, run: Run, message: messages.Resolve) -> None:
     """Have a name looked up."""
-    run.resolve(message.host)
+    run.lookups.begin(message.host)
 
 
 def kept_profile(session: ReportedSession, run: Run, message: messages.KeptProfile) -> None:
@@ -250,5 +250,5 @@ def pong(session: ReportedSession, run: Run, message: messages.Pong) -> None:
 
 def log_line(session: ReportedSession, run: Run, message: messages.LogLine) -> None:
     """Write a line of the worker's, if it has the credit."""
-    run.spend_log_credit()
+    run.log_credit.spend()
     session.log.write(message.category, message.text, LogGroup.CLIENT)

@@ -14,26 +14,25 @@ from collections.abc import Awaitable, Callable
 from ...ipc import messages
 from ...ipc.channel import Channel
 from ...policy.access import Acl
-from ...policy.dbus_numbers import LogCategory, LogGroup
-from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE, LOG_CREDIT, MAX_LOOKUPS_PER_SESSION
+from ...policy.dbus_numbers import LogCategory
+from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
-from ..accounts import account_name
-from ..errors import ProtocolViolation, SystemFailure
+from ..errors import SystemFailure
 from ..workers.lookout import children
 from ..workers.process import WorkerListener, WorkerProcess
 from ..workers.reap import NoChild
 from ..workers.takeover import TakenWorker
 from .context import SessionContext
-from .conversation import Conversation
+from .conversation import Conversation, request_message
 from .dossier import KeptRequest, KeptRun
 from .inside import Inside
-from .launch_spec import LaunchSpec
+from .launch_spec import LaunchSpec, worker_title
+from .log_credit import LogCredit
+from .run_lookups import RunLookups
 from .run_network import RunNetwork
 from .session_log import SessionLog
 from .states import Event
-
-_CREDIT_INTERVAL = 1.0  # seconds in which a worker may have LOG_CREDIT lines logged
 
 
 class RunOwner(ABC):
@@ -94,6 +93,8 @@ class Run(WorkerListener):
         )
         self.layers: frozenset[Layer] | None = None  # that confine worker and engine, once the worker reports it
         self.conversation = Conversation()
+        self.log_credit = LogCredit(lambda lines: self.send(messages.LogCredit(lines)))
+        self.lookups = RunLookups(owner.name, owner.log, context, self.network, self.send)
         self.network_cleared = asyncio.Event()  # settings are undone
         self.ended = asyncio.Event()  # nothing is left of it
         self._owner = owner
@@ -101,8 +102,6 @@ class Run(WorkerListener):
         self._after = after
         self._uid = 0
         self._worker: WorkerProcess | None = None
-        self._lines_logged = 0  # since credit was last given
-        self._lookups: set[asyncio.Task[None]] = set()
         self._exempt = False  # it may connect to this machine
         self.foreign = False  # its worker is one of another version: it is not spoken to
         self._starting = asyncio.create_task(self._start(spec) if spec is not None else asyncio.sleep(0))
@@ -133,7 +132,7 @@ class Run(WorkerListener):
         """Whether the worker has much left to read."""
         return self._worker is not None and self._worker.congested
 
-    # The start
+    # From one instance to the next
 
     @property
     def kept(self) -> KeptRun:
@@ -149,15 +148,12 @@ class Run(WorkerListener):
 
     def take_over(self, kept: KeptRun, taken: TakenWorker, settle: Callable[[], Awaitable[None]]) -> None:
         """Have a worker that an earlier instance has started; `settle` is awaited before it is read from."""
-        context, request = self._context, kept.request
-        self._uid = kept.uid
-        self._exempt = kept.exempt
-        self.layers = None if kept.layers is None else frozenset(map(Layer, kept.layers))
-        self.network.take_over(kept.device, kept.configured, kept.redirect)
+        request = kept.request
+        self._restore(kept)
         latest = (Event[request.event], request.text) if request.event else None
         self.conversation.go_on(request.number, latest)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
-        context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        self._context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
 
     def leave_alone(self, kept: KeptRun, pid: int, pidfd: int, channel: Channel) -> None:
         """Have a worker that another version has started and that nobody can speak to; it can only be killed.
@@ -165,16 +161,21 @@ class Run(WorkerListener):
         `channel` is one that nothing comes from.
         """
         self.foreign = True
+        self._restore(kept)
+        self._worker = WorkerProcess(pid, pidfd, channel, NoChild(pidfd), self)
+
+    def _restore(self, kept: KeptRun) -> None:
         self._uid = kept.uid
         self._exempt = kept.exempt
         self.layers = None if kept.layers is None else frozenset(map(Layer, kept.layers))
         self.network.take_over(kept.device, kept.configured, kept.redirect)
-        self._worker = WorkerProcess(pid, pidfd, channel, NoChild(pidfd), self)
 
     def repeat_request(self) -> None:
         """Tell the worker the latest request once more, which has not come to it."""
         if self.conversation.latest_request is not None:
-            self._tell(self.conversation.request_number, *self.conversation.latest_request)
+            self.send(request_message(self.conversation.request_number, *self.conversation.latest_request))
+
+    # The start
 
     async def _start(self, spec: LaunchSpec) -> None:
         try:
@@ -186,12 +187,12 @@ class Run(WorkerListener):
 
     async def _launch(self, spec: LaunchSpec) -> None:
         """Make device and worker, and hand the worker its session.  Raises SystemFailure."""
-        context = self._context
+        context, owner = self._context, self._owner
         self._uid = context.user_ids.take()
         outcomes = await asyncio.gather(
-            self.network.make_device(self._uid, spec.device, self._owner.noticed),
+            self.network.make_device(self._uid, spec.device, owner.noticed),
             self._spawn(spec.providers),
-            self._title(),
+            worker_title(owner.name, owner.config_name, owner.acl.owner, full=context.full_titles),
             return_exceptions=True,
         )
         for outcome in outcomes:
@@ -206,7 +207,7 @@ class Run(WorkerListener):
             stopped_grace=context.stopped_grace,
             overrides=spec.overrides,
             providers=context.providers,
-            dns_required=self._owner.settings.dns_required,
+            dns_required=owner.settings.dns_required,
             keep_profile=spec.reusable,
         )
         self._worker.send(snapshot, spec.profile)
@@ -217,12 +218,6 @@ class Run(WorkerListener):
     def _processes(self) -> list[int]:
         """Worker and engine, as far as they are there."""
         return [self.pid, *children(self.pid)] if self.alive else []
-
-    async def _title(self) -> str:
-        number = f"session {self._owner.name}"
-        if not self._context.full_titles:
-            return number
-        return f"{self._owner.config_name} of {await account_name(self._owner.acl.owner)}, {number}"
 
     async def _spawn(self, providers: frozenset[int]) -> None:
         context = self._context
@@ -270,20 +265,7 @@ class Run(WorkerListener):
         """Pass on what changes the engine's course: what its user asks for, or the first connection of a new worker."""
         number = self.conversation.begin_request(event, text)
         self._owner.note()
-        self._tell(number, event, text)
-
-    def _tell(self, number: int, event: Event, text: str) -> None:
-        match event:
-            case Event.CONNECT | Event.ACCEPTED:
-                self.send(messages.Connect(number))
-            case Event.PAUSE:
-                self.send(messages.Pause(number, text))
-            case Event.RESUME:
-                self.send(messages.Resume(number))
-            case Event.RESTART:
-                self.send(messages.Restart(number))
-            case _:
-                raise ValueError(f"{event.name} is no request")
+        self.send(request_message(number, event, text))
 
     def kill(self) -> None:
         """Kill the worker, if there is one; its end is told."""
@@ -318,42 +300,6 @@ class Run(WorkerListener):
     def _tell_way(self, there: bool, moved: bool) -> None:
         self.send(messages.Way(there, moved))
 
-    def resolve(self, host: str) -> None:
-        """Have a name looked up; the answer goes to the worker when it comes.
-
-        Raises ProtocolViolation if there are too many at once.
-        """
-        if len(self._lookups) >= MAX_LOOKUPS_PER_SESSION:
-            raise ProtocolViolation(f"it asked for more than {MAX_LOOKUPS_PER_SESSION} names at once")
-        task = asyncio.create_task(self._resolve(host))
-        self._lookups.add(task)
-        task.add_done_callback(self._lookups.discard)
-
-    async def _resolve(self, host: str) -> None:
-        try:
-            await self._context.network.kill_switch.name_wanted()
-        except SystemFailure as failure:
-            self._owner.log.write(LogCategory.WARN, f"{failure}: {host} may not be found", LogGroup.NETCFG)
-        addresses, error = await self._context.lookups.resolve(self._owner.name, self.device, host)
-        # No longer under way: the worker may ask for the next one as soon as it reads this.
-        self._lookups.discard(asyncio.current_task())
-        self.send(messages.Resolved(host, addresses, error))
-
-    def spend_log_credit(self) -> None:
-        """Count a line that the worker logs, and give credit for more in a while.
-
-        Raises ProtocolViolation for one beyond the credit.
-        """
-        if self._lines_logged == 0:
-            asyncio.get_running_loop().call_later(_CREDIT_INTERVAL, self._give_log_credit)
-        self._lines_logged += 1
-        if self._lines_logged > LOG_CREDIT:
-            raise ProtocolViolation("it sent log lines beyond its credit")
-
-    def _give_log_credit(self) -> None:
-        lines, self._lines_logged = self._lines_logged, 0
-        self.send(messages.LogCredit(lines))
-
     # The end
 
     def end(self, *, goodbye: bool) -> None:
@@ -367,8 +313,7 @@ class Run(WorkerListener):
         self._context.lookout.forget(self)
         self._context.network.roaming.forget(self)
         self._starting.cancel()
-        for lookup in self._lookups:
-            lookup.cancel()
+        self.lookups.cancel()
         if self._worker is not None and goodbye:
             self._worker.cancel_busy()
             self._worker.send(messages.Disconnect())

@@ -201,7 +201,7 @@ class Dispatch:
         self.dispatcher.export(
             session.path,
             SESSION,
-            SessionObject(session, self.manager.devices),
+            SessionObject(session, self.manager.on_bus.devices),
             bus_name=BUS_NAME,
             extensions=extensions,
         )

@@ -234,10 +234,10 @@ def test_each_run_counts_for_itself() -> None:
     async def body(session: BareSession, done: Done) -> None:
         first, second = await begin(session), await begin(session)
         for _ in range(LOG_CREDIT):
-            first.spend_log_credit()
+            first.log_credit.spend()
         with pytest.raises(ProtocolViolation, match="beyond its credit"):
-            first.spend_log_credit()
-        second.spend_log_credit()
+            first.log_credit.spend()
+        second.log_credit.spend()
         assert [first.conversation.begin_request(), first.conversation.begin_request()] == [1, 2]
         assert second.conversation.begin_request() == 1
 
