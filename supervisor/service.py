@@ -13,7 +13,8 @@ from ..policy.exit_status import ExitStatus
 from ..policy.limits import MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from . import leaving
-from .bus.connection import BusConnection, BusLost, BusRefused
+from .bus.connection import BusConnection, BusRefused
+from .bus.transport import BusLost
 from .errors import StartError, SystemFailure
 from .parts import Parts
 from .service_manager import ServiceManager
