@@ -102,7 +102,7 @@ class Network:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._going: dict[str, asyncio.Event] = {}  # names of devices about to be removed; set when they are
         self._events = LinkEvents(self._links_removed)
-        self._routing = RoutingWatch(self._executor, self._addressing.look_again, self.roaming.changed)
+        self._routing = RoutingWatch(self._executor, self._addressing.following.look_again, self.roaming.changed)
         self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
         self.on_notice: Callable[[str, str], None] = _ignore  # for the log of this session
 
@@ -339,7 +339,7 @@ class Network:
     def _settle(self, steps: Iterator[None] | None) -> None:
         if steps is None:
             self._settling = False
-            steps = self._addressing.settle()
+            steps = self._addressing.following.settle()
         if advance(steps):
             self._executor.submit(self._settle, steps)
 
