@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 from msgspec.structs import replace
 
-from ...policy.dbus_numbers import LogGroup
 from ...policy.network import NetworkSettings, check
 from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
@@ -20,6 +19,7 @@ from .default_route.redirecting import Redirecting
 from .default_route.redirections import Terms
 from .device_routes import DeviceRoute
 from .firewall import Firewall
+from .following import Following
 from .guards import AddressGuards
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
@@ -28,6 +28,7 @@ from .netlink import IPv6Off, Netlink
 from .prefixes import LINK_LOCAL, Host
 from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
+from .surroundings import Machine
 
 
 class Addressing:
@@ -49,15 +50,14 @@ class Addressing:
         terms: Terms,
         ipv6_settings: int | None,
     ) -> None:
-        """`freed` is called when `settle` may have something to do; `notice` with what a session's log is to say.
+        """`freed` is called when `following.settle` may have something to do.
 
-        `tell_root` is called with what the service's log alone is to say of a session of a user.  `note` takes the
-        second entry down in place of the first before it comes true, or raises SystemFailure.
+        `notice` is called with what a session's log is to say, `tell_root` with what the service's log alone is to say
+        of a session of a user.  `note` takes the second entry down in place of the first before it comes true, or
+        raises SystemFailure.
         """
         self._netlink = netlink
-        self._log = log
         self._freed = freed
-        self._notice = notice
         self._tell_root = tell_root
         self._name_servers = name_servers
         self._claims = Claims(public_networks=public_networks)
@@ -74,6 +74,9 @@ class Addressing:
             Answers(firewall, log, terms.mark, self._reverse_paths),
             public_networks=public_networks,
             ipv6_settings=ipv6_settings,
+        )
+        self.following = Following(
+            self._devices, self._claims, self._routes, self._redirecting, self._machine, log, notice
         )
 
     def __contains__(self, name: object) -> bool:
@@ -204,11 +207,14 @@ class Addressing:
                 self._clear(device)
             raise
 
+    def _machine(self, ways: bool) -> Machine:
+        return machine.look(self.indices(), self._name_servers.own(), ways=ways)
+
     def _claim(self, device: Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
         entry = device.entry
         ways = any(route.past for route in settings.routes)
-        surroundings = machine.look(self.indices(), self._name_servers.own(), ways=ways)
+        surroundings = self._machine(ways)
         redirect, waits = settings.redirect, ""
         try:
             if redirect is not None:
@@ -270,83 +276,6 @@ class Addressing:
                     warnings.append(problem)
                 yield
         yield from self._redirecting.apply(device.entry.session, device.versions, warnings)
-
-    def settle(self) -> Iterator[None]:
-        """Set what is pending and no longer in anybody's way, request by request."""
-        for granted in self._claims.settle():
-            if granted is not None:
-                name, route = granted
-                device = self._devices[name]
-                if not device.changing:  # or it is set with the rest
-                    try:
-                        if not self._routes.set(device, route):
-                            self._notice(device.entry.session, f"route {route.destination} was pending and is set now")
-                    except SystemFailure as error:
-                        self._log.error(str(error), group=LogGroup.NETCFG, session=device.entry.session)
-            yield
-        for has_it in self._redirecting.settle():
-            device = self._devices[has_it]
-            if device.change is not None and not device.changing:
-                yield from self._redirect_late(device)
-            yield
-
-    def _redirect_late(self, device: Device) -> Iterator[None]:
-        """Set the default route of a session that waited for it."""
-        warnings: list[str] = []
-        try:
-            yield from self._redirecting.apply(device.entry.session, device.versions, warnings)
-        except SystemFailure as error:
-            self._redirecting.release(device.entry.session)
-            warnings.append(str(error))
-        else:
-            warnings.append("all traffic goes through the tunnel now")
-        for text in warnings:
-            self._notice(device.entry.session, text)
-
-    def _follow_past(self) -> Iterator[None]:
-        """Have routes past tunnels go by the machine's gateways of now, and set again what the kernel has dropped."""
-        names = [name for name in self._devices if self._claims.goes_past(name)]
-        if not names:
-            return
-        present = set(machine.routes_past())
-        self._claims.follow(machine.look(self.indices(), self._name_servers.own(), ways=True))
-        for name in names:
-            device = self._devices.get(name)
-            if device is None or device.change is None or device.changing:
-                continue
-            change = device.change
-            granted = [route for route in self._claims.routes(name) if route.way is not None]
-            stale = [route for route in device.routes if route.way is not None and route not in granted]
-            missing = [route for route in granted if route.as_dumped not in present]
-            device.routes.difference_update(missing)
-            for route in (*stale, *missing):
-                if device.change is not change:
-                    break  # something else was asked for meanwhile
-                if route in device.routes:
-                    self._routes.remove(device, route)
-                elif problem := self._routes.set(device, route):
-                    self._notice(device.entry.session, problem)
-                yield
-
-    def look_again(self) -> Iterator[bool]:
-        """Have default routes and what goes past tunnels follow changes; yields whether rules of ours were missing."""
-        missing = False
-        try:
-            for missing in self._redirecting.look_again():
-                yield missing
-        except SystemFailure as error:
-            self._log.error(f"Default routes of sessions do not follow the machine's: {error}", group=LogGroup.NETCFG)
-        try:
-            for _ in self._follow_past():
-                yield missing
-        except SystemFailure as error:
-            self._log.error(f"Routes past tunnels do not follow the machine's: {error}", group=LogGroup.NETCFG)
-        if missing:
-            for session in self._redirecting.sessions:
-                self._notice(
-                    session,
-                    "another program removed rules or routes of the tunnel's default route; they are there again",
-                )
 
     def undo(self, entry: RulesEntry) -> None:
         """Remove the default routes that an earlier instance left behind.  Raises SystemFailure."""

@@ -1,8 +1,7 @@
 """Applying the network settings of sessions: their devices, addresses and routes.
 
 All of it is done in two threads, so that the event loop never waits for the kernel: one does everything in order, a few
-requests of each session in turn; the other only removes devices, which takes so long that it would delay other
-sessions.
+requests of each session in turn; the other only removes devices (removals.py).
 """
 
 import asyncio
@@ -10,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from ...policy import device_names
@@ -38,8 +36,9 @@ from .locking.lock import MachineLock
 from .locking.lock_rules import Terms as LockTerms
 from .name_servers import MachineNameServers
 from .netlink import Netlink
+from .removals import DeviceRemovals
 from .roaming import Roaming
-from .serial_executor import STEPS_AT_ONCE, SerialExecutor, limited
+from .serial_executor import SerialExecutor, advance, limited
 
 _NOTHING_PASSES = LockTerms()
 
@@ -75,7 +74,7 @@ class Network:
         self._log = log
         self._executor = SerialExecutor("network")
         self.roaming = Roaming(self._executor)
-        self._removals = SerialExecutor("devices")
+        self._removals = DeviceRemovals(self._journal, log, tun_directory)
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
         self._firewall_watch = FirewallWatch(self._executor, self._firewall, log)
@@ -96,15 +95,14 @@ class Network:
         )
         self._lock = MachineLock(lock_terms, self._addressing.indices)  # the same
         self.kill_switch = KillSwitch(self._lock, self._executor, log)
-        self.away = Away(self._executor, self._removals, self._addressing, self._tell_lock)
+        self.away = Away(self._executor, self._removals.executor, self._addressing, self._tell_lock)
         self._settling = False  # a pass over what is pending is about to begin
         self._one_look = asyncio.Lock()
         self._exempt: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._going: dict[str, asyncio.Event] = {}  # names of devices about to be removed; set when they are
-        self._lingering: dict[int, Entry] = {}  # by index: to be removed, but a process had them open
         self._events = LinkEvents(self._links_removed)
-        self._routing = RoutingWatch(self._executor, self._addressing.look_again, self.roaming.changed)
+        self._routing = RoutingWatch(self._executor, self._addressing.following.look_again, self.roaming.changed)
         self.on_removal: Callable[[str, str], None] = _ignore  # somebody else removed this device of this session
         self.on_notice: Callable[[str, str], None] = _ignore  # for the log of this session
 
@@ -171,13 +169,8 @@ class Network:
         object afterwards.
         """
         warnings: list[str] = []
-        steps = self._addressing.replace(device, settings, warnings)
-        try:
-            async with limited(f"setting up {device}", NETWORK_DEADLINE):
-                while await self._executor.run(_advance, steps):
-                    pass
-        finally:
-            self._executor.submit(steps.close)
+        async with limited(f"setting up {device}", NETWORK_DEADLINE):
+            await self._executor.run_steps(self._addressing.replace(device, settings, warnings))
         return warnings
 
     async def look(self, device: str) -> InForce:
@@ -187,12 +180,7 @@ class Network:
         """
         found = InForce()
         async with limited(f"looking at {device}", NETWORK_DEADLINE), self._one_look:
-            steps = self._addressing.look(device, found)
-            try:
-                while await self._executor.run(_advance, steps):
-                    pass
-            finally:
-                self._executor.submit(steps.close)
+            await self._executor.run_steps(self._addressing.look(device, found))
         return found
 
     async def clear(self, device: str, *, keep: bool = False) -> None:
@@ -221,7 +209,7 @@ class Network:
             async with limited(f"clearing {device}", NETWORK_DEADLINE):
                 entry = await self._executor.run(self._take, device)
             if entry:
-                await self._remove(entry)
+                await self._removals.remove(entry)
         finally:
             if (going := self._going.pop(device, None)) is not None:
                 going.set()
@@ -242,7 +230,7 @@ class Network:
             left = await self._executor.run(
                 clear_leftovers, self._journal, self._netlink, self._addressing, self._log, owners
             )
-        await self._remove_all(left)
+        await self._removals.remove_all(left)
         if owners:
             self._events.start()
             self._routing.start()
@@ -275,31 +263,17 @@ class Network:
         self._firewall_watch.stop()
         self.roaming.stop()
         await self.kill_switch.close()
-        await self._remove_all(list(self._lingering.values()))
+        await self._removals.remove_lingering()
         async with limited("closing the network", NETWORK_DEADLINE):
             if not leave:
                 await self._executor.run(self._firewall.remove)
             await self._executor.run(self._netlink.close)
             # A device that was given up while it was made is discarded after that, and removed after that again.
             await self._executor.run(_nothing)
-            await self._removals.run(_nothing)
+            await self._removals.executor.run(_nothing)
         self._executor.stop()
-        self._removals.stop()
+        self._removals.executor.stop()
         self._journal.close()
-
-    async def _remove_all(self, entries: list[Entry]) -> None:
-        for outcome in await asyncio.gather(*map(self._remove, entries), return_exceptions=True):
-            if isinstance(outcome, SystemFailure):
-                self._log.error(str(outcome), group=LogGroup.NETCFG)
-            elif outcome is not None:
-                raise outcome
-
-    async def _remove(self, entry: Entry) -> None:
-        try:
-            async with limited(f"removing {entry.name}", NETWORK_DEADLINE):
-                await self._removals.run(self._destroy, entry)
-        except tun.DeviceBusy as busy:
-            self._log.warn(f"{busy}: to be removed later", group=LogGroup.NETCFG, session=entry.session)
 
     def _links_removed(self, indices: frozenset[int]) -> None:
         # In turn with all that this process does to its devices: those that it removed itself it has taken from its
@@ -320,8 +294,7 @@ class Network:
         return [entry for entry in suspects if entry.name not in self.away and not tun.exists(entry.index)]
 
     def _create(self, session: str, uid: int, owner: int, wanted: str) -> str:
-        for entry in list(self._lingering.values()):
-            self._removals.submit(self._destroy, entry)
+        self._removals.begin_lingering()
         namespace = current_namespace()
 
         noted: list[Entry] = []
@@ -355,7 +328,7 @@ class Network:
 
     def _discard(self, job: Future[str]) -> None:
         if job.exception() is None and (entry := self._take(job.result())):
-            self._removals.submit(self._destroy, entry)
+            self._removals.begin(entry)
 
     def _freed(self) -> None:
         """Somebody gave something up: what waited for it is set, in turn with others' requests."""
@@ -366,8 +339,8 @@ class Network:
     def _settle(self, steps: Iterator[None] | None) -> None:
         if steps is None:
             self._settling = False
-            steps = self._addressing.settle()
-        if _advance(steps):
+            steps = self._addressing.following.settle()
+        if advance(steps):
             self._executor.submit(self._settle, steps)
 
     def _notice(self, session: str, text: str) -> None:
@@ -380,20 +353,6 @@ class Network:
     def _on_loop(self, function: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
-
-    def _destroy(self, entry: Entry) -> None:
-        try:
-            tun.destroy(entry.name, entry.index, self._tun_directory)
-        except tun.DeviceBusy:
-            self._lingering[entry.index] = entry
-            raise
-        self._lingering.pop(entry.index, None)
-        self._journal.remove(entry)
-
-
-def _advance(steps: Iterator[None]) -> bool:
-    """Take some steps; whether there may be more."""
-    return sum(1 for _ in islice(steps, STEPS_AT_ONCE)) == STEPS_AT_ONCE
 
 
 def _nothing() -> None:

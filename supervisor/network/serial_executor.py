@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import islice
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -43,6 +44,17 @@ class SerialExecutor:
         """Queue a job and wait for its result or exception; when cancelled, the job is done all the same."""
         return await shared(asyncio.wrap_future(self.submit(function, *args, **kwargs)))
 
+    async def run_steps(self, steps: Generator[None, None, None]) -> None:
+        """Take steps to the end, some in each job; they are closed, whether or not that comes.
+
+        Raises what the steps raise.
+        """
+        try:
+            while await self.run(advance, steps):
+                pass
+        finally:
+            self.submit(steps.close)
+
     def stop(self) -> None:
         """End the thread when the jobs queued so far are done."""
         self._jobs.put(None)
@@ -50,6 +62,11 @@ class SerialExecutor:
     def _work(self) -> None:
         for job in iter(self._jobs.get, None):
             job()
+
+
+def advance(steps: Iterator[None]) -> bool:
+    """Take some steps; whether there may be more."""
+    return sum(1 for _ in islice(steps, STEPS_AT_ONCE)) == STEPS_AT_ONCE
 
 
 @asynccontextmanager

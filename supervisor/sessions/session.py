@@ -16,11 +16,10 @@ from ...ipc import messages
 from ...policy.access import Acl
 from ...policy.causes import Cause, Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory, LogGroup
-from ...policy.limits import MAX_RESTARTS, MAX_STATUS_TEXT, MAX_URL, WORKER_GRACE
+from ...policy.limits import MAX_STATUS_TEXT, MAX_URL, WORKER_GRACE
 from ...policy.profile.settings import ProfileSettings
-from ..errors import RequestRefused, SystemFailure
+from ..errors import RequestRefused
 from ..logging.log import escape_control_characters
-from ..workers.spawner_client import NoSpawner
 from . import permits
 from .audience import Audience
 from .context import SessionContext
@@ -32,12 +31,13 @@ from .notices import Notices
 from .past_failure import CAUSE_OF, REACHED, Reached
 from .reports import ReportedSession
 from .restarts import Restarts
-from .run import Run, RunOwner
+from .run import Run
+from .run_troubles import TroubledSession
 from .runs import Runs
 from .server import Server
 from .session_lock import SessionLock
 from .session_log import SessionLog
-from .states import FAILED, TABLE, WITH_DEVICE, Action, Event, State, transition
+from .states import FAILED, WITH_DEVICE, Action, Event, State, transition
 from .statistics import Statistics
 from .user_input import UserInput
 from .verdict import Verdict
@@ -73,7 +73,7 @@ class SessionListener(ABC):
         """Nothing is left of its last run; its failure may still be there to be read."""
 
 
-class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
+class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
     """A session; session_object.py shows it to clients.  Its attributes are for others to read only."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         self._listener = listener
         self.runs = Runs(self, context)
         self.restarts = Restarts(restart_on_failure)
-        self._verdict = Verdict()
+        self.verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
         self._timer = StateTimer()
         self._ending: asyncio.Task[None] | None = None
@@ -154,14 +154,14 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
     def go_on(self, state: State, due: float | None) -> None:
         """Be where an earlier instance has left it, without a word to anybody."""
         self.state = state
-        self._verdict.accept()
+        self.verdict.accept()
         if state not in (State.READY, State.PARKED):
             self.lock.go_on()
         deadline = deadline_of(state, connect=self._context.connect_deadline, restarts=self.restarts)
         if deadline is not None:
             least = 0.0 if state is State.DOWN else WORKER_GRACE  # in which the worker tells of its own deadlines
             left = max((due or 0.0) - time.monotonic(), least)
-            self._timer.set(replace(deadline, seconds=left), self.happened, self._try_again_or)
+            self._timer.set(replace(deadline, seconds=left), self.happened, self.try_again_or)
 
     # Start and end
 
@@ -172,7 +172,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         """
         self.runs.spec = spec
         self.runs.begin()
-        await self._verdict.wait()
+        await self.verdict.wait()
 
     def give_up(self) -> None:
         """Nobody waits for the session any more that was being started; `ended` tells when nothing is left of it."""
@@ -188,7 +188,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
     def _end(self) -> None:
         """Begin to end the last run, once."""
         if self._ending is None:
-            self._verdict.refuse(RequestRefused("The session was ended while it was being started"))
+            self.verdict.refuse(RequestRefused("The session was ended while it was being started"))
             self._context.network.let_go(self.name)
             if self.run is not None and self.run.device:
                 self._context.network.will_delete(self.run.device)
@@ -222,7 +222,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         self.log.note(LogCategory.DEBUG, f"{before.name} → {cell.next.name} on {event.name}")
         if self.state is not before or event is Event.RESTART:
             deadline = deadline_of(self.state, connect=self._context.connect_deadline, restarts=self.restarts)
-            self._timer.set(deadline, self.happened, self._try_again_or)
+            self._timer.set(deadline, self.happened, self.try_again_or)
         self._listener.state_changed(self)
         self.restarts.follow(self.state is State.CONNECTED, time.monotonic())
         self.statistics.follow(before, event, cell.next)
@@ -261,19 +261,6 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
             self.user_input.withdraw(InputGroup.CHALLENGE_AUTH_PENDING)
         self.run.request(event, text)
 
-    def _try_again_or(self, otherwise: Event, text: str, cause: Cause | None = None) -> None:
-        """Something the session cannot do without failed: there is another run, or `otherwise` happens."""
-        restarts = self.restarts
-        may_restart = (self.state, Event.CRASHED) in TABLE
-        if may_restart and restarts.another():
-            self.log.write(LogCategory.WARN, text)
-            what = f"try {restarts.tries} of {MAX_RESTARTS} in {restarts.pause:g} s"
-            self.happened(Event.CRASHED, f"{text[:MAX_STATUS_TEXT]}: {what}", cause)
-        else:
-            if may_restart and restarts.used_up:
-                text += f", after {MAX_RESTARTS} restarts"
-            self.happened(otherwise, text, cause)
-
     # What its user wants of the worker beside what is in the table
 
     def answer(self, answer: messages.UserAnswer) -> None:
@@ -291,15 +278,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         if self.run is not None:
             self.run.send(messages.SetLogLevel(level))
 
-    # What happens to its run
-
-    def start_failed(self, error: Exception) -> None:
-        if self.state is not State.REVIVING:
-            self._verdict.refuse(error)
-        elif isinstance(error, SystemFailure) and not isinstance(error, NoSpawner):
-            self._try_again_or(Event.ENGINE_FAILED, f"No worker could be started: {error}")
-        else:
-            self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")
+    # What happens to its run (what goes wrong: run_troubles.py)
 
     def noticed(self, text: str) -> None:
         self.log.write(LogCategory.WARN, text, LogGroup.NETCFG)
@@ -309,40 +288,9 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return permits.dispatch(self, run, message)
 
-    def worker_killed(self, reason: str) -> None:
-        self.log.write(LogCategory.CRIT, f"Worker {self.backend_pid} is killed: {reason}")
-        text = f"The session's worker was killed: {reason}"
-        self._verdict.refuse(SystemFailure(text))
-        self.happened(Event.WORKER_DIED, text)
-
-    def worker_not_heard(self, reason: str) -> None:
-        text = f"The service could not do what the session's worker asked for: {reason}"
-        self.log.write(LogCategory.CRIT, text)
-        self._verdict.refuse(SystemFailure(text))
-        self._try_again_or(Event.WORKER_DIED, text)
-
-    def worker_ended(self, how: str) -> None:
-        text = f"The session's worker {how}"
-        self._verdict.refuse(SystemFailure(text))
-        self._try_again_or(Event.WORKER_DIED, text)
-
-    def device_removed(self, device: str) -> None:
-        # An engine that goes on without one spins.
-        if self.run is None or self.run.device != device:
-            return
-        text = f"The network device {device} was removed"
-        self._verdict.refuse(SystemFailure(text))
-        if (self.state, Event.ENGINE_FAILED) in TABLE:
-            self._try_again_or(Event.ENGINE_FAILED, text)
-
     async def place_device(self) -> None:
         if self.run is not None:
             await self.run.network.place()
-
-    def network_lost(self, text: str, cause: Cause = Cause.SERVER_SETTINGS) -> None:
-        """Something of the network that it cannot do without is not in place, or no longer."""
-        if (self.state, Event.ENGINE_FAILED) in TABLE:
-            self.happened(Event.ENGINE_FAILED, text, cause)
 
     # What the worker reports (reports.py)
 
@@ -352,12 +300,12 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
             self.set_log_level(self.log.level)
             if not self.user_input.missing:
                 self.happened(Event.ACCEPTED)
-        elif self._verdict.given:
+        elif self.verdict.given:
             return  # given up meanwhile
         else:
             self.log.level = log_level
             self._listener.accepted(self)
-            self._verdict.accept()
+            self.verdict.accept()
         for need in needs:
             self._announce(need)
 
@@ -366,7 +314,7 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
             self.happened(Event.ENGINE_FAILED, reason, cause)
         else:
             self.last_error = Failure(cause, escape_control_characters(reason[:MAX_STATUS_TEXT]))
-            self._verdict.refuse(RequestRefused(escape_control_characters(reason)))
+            self.verdict.refuse(RequestRefused(escape_control_characters(reason)))
 
     def needs_input(self, need: messages.InputNeeded) -> None:
         if self.state in (State.STARTING, State.REVIVING):
@@ -394,4 +342,4 @@ class Session(KeptSession, RunOwner, ReportedSession, InsideOwner):
         self.happened(Event.ENGINE_CONNECTED)
 
     def lost(self, reason: str, cause: Cause) -> None:
-        self._try_again_or(Event.ENGINE_FAILED, reason, cause)
+        self.try_again_or(Event.ENGINE_FAILED, reason, cause)

@@ -57,7 +57,7 @@ def test_a_device_that_is_removed_ends_whatever_needs_it(state: State) -> None:
             session.device_removed("tun7")
             text = "The network device tun7 was removed"
             if state is State.STARTING:
-                assert session.state is state and str(session._verdict.error) == text
+                assert session.state is state and str(session.verdict.error) == text
             elif state in (*OVER, State.DOWN, State.DOWN_PAUSED):
                 assert session.state is state
             else:
