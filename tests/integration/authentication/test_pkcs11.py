@@ -63,6 +63,7 @@ def test_its_session_has_all_layers(lab: Lab, token: Token) -> None:
     user = with_token(lab, token.identities[0])
     connect(user, pkcs11_pin=PIN)
     other = begin(lab, "other", user="bob")
+    service_life.wait_until(lambda: made.log.count("Confined by ") == 2)
     said = [line.split("Confined by ")[1] for line in made.log.splitlines() if "Confined by " in line]
     layers = join(ALL - {Layer.CGROUP})
     assert [line.replace("cgroup,", "") for line in said] == [layers, layers]
