@@ -20,7 +20,7 @@ SHOWN = {
     "supervisor/services/configuration.py": "when a profile was last used",
     "supervisor/services/profile_store.py": "when a profile was imported",
     "supervisor/sessions/autoconnect.py": "when a session could not be started",
-    "supervisor/sessions/manager.py": "when a session failed",
+    "supervisor/sessions/failure_recorder.py": "when a session failed",
     "supervisor/sessions/reports.py": "when the last handshake was, never later than now",
     "supervisor/sessions/session.py": "when a session was made, and connected",
     "worker/session/negotiation.py": "when the last handshake was",
