@@ -6,8 +6,9 @@ READY := .venv/ready
 TEST_READY := .venv/test-ready
 PARTS_READY := .cache/parts/ready
 SKIPPED := .cache/skipped
-# Not tests/network, neighbours and profiles: they take long, and what they try is the work of the same kernel and engine.
-IN_DEBIAN13_TOO := tests/hostile tests/integration tests/unit
+# What depends on the release of Python and its libraries; the rest tries the same kernel and engine, and takes long.
+IN_DEBIAN13_TOO := tests/hostile tests/integration/bus tests/integration/sandbox tests/integration/service \
+  tests/integration/session tests/unit
 # A run of their own beside the others, to be done sooner.
 APART := tests/neighbours tests/network tests/profiles tests/siege
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
@@ -76,7 +77,7 @@ system-packages:
 demo: setup ## a tunnel from one namespace to another, step by step (root)
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.tests.lab.demo
 
-test: test-setup ## everything: check, all tests, most of them in Debian 13 too, the contract, the front-ends (root)
+test: test-setup ## everything: check, all tests, some of them in Debian 13 too, the contract, the front-ends (root)
 	@mkdir -p .cache && rm -f $(SKIPPED) && touch $(SKIPPED)
 	@$(MAKE) --no-print-directory check
 	@# These wait for events most of the time and have nothing in common: side by side they take half as long.

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..policy.limits import REJOIN_FIRST, REJOIN_LONGEST
-from .bus.connection import BusConnection, BusLost, BusRefused
+from .bus.connection import BusConnection, BusRefused
+from .bus.transport import BusLost
 from .bus_names import BusNames
 from .idle import IdleTimer
 from .logging.log import Log

@@ -1,6 +1,6 @@
 """Tables that declare D-Bus interfaces: one row for each method, property and signal.
 
-Dispatch and access checks (dispatch.py), introspection XML (introspect.py), the D-Bus policy files and docs/api.md
+Dispatch and access checks (answering.py), introspection XML (introspect.py), the D-Bus policy files and docs/api.md
 (packaging/generate.py) all come from these rows; nothing about a member is written down a second time.
 
 A method row `Method("NewTunnel", ...)` is answered by the served object's `new_tunnel(caller, *arguments)`, a

@@ -6,7 +6,8 @@ from typing import Any
 from dbus_fast import Variant
 
 from ...policy.limits import MAX_SEAT_SESSIONS, SEAT_DEADLINE
-from ..bus.connection import BusConnection, BusLost, BusRefused
+from ..bus.connection import BusConnection, BusRefused
+from ..bus.transport import BusLost
 from ..errors import SystemFailure
 
 _LOGIND = "org.freedesktop.login1"

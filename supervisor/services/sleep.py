@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from dbus_fast import Message, MessageType
 
 from ...policy.limits import BEFORE_SLEEP_DEADLINE
-from ..bus.connection import BUS_PATH, BusConnection, BusLost, BusRefused
+from ..bus.connection import BUS_PATH, BusConnection, BusRefused
 from ..bus.inbound import BUS
+from ..bus.transport import BusLost
 from ..logging.log import Log
 
 _LOGIND = "org.freedesktop.login1"

@@ -6,6 +6,7 @@ It does for the owner of a profile what the owner could do: the same rights and 
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +90,8 @@ class Autoconnect:
         for profile in await self._settings.with_autoconnect():
             self._wanted[profile.path] = _Wanted(profile, profile.path in down)
         if not self._wanted:
-            await asyncio.to_thread(self._marker.unlink, missing_ok=True)
+            with suppress(OSError):  # the service would be started for nothing
+                await asyncio.to_thread(self._marker.unlink, missing_ok=True)
         for session in self._manager.sessions:
             self.follow(session)
         for wanted in self._wanted.values():
@@ -143,7 +145,8 @@ class Autoconnect:
         wanted = self._wanted.get(session.config_path)
         if wanted is None or self._stopped or session.acl.owner != wanted.owner:
             return
-        wanted.restarts.follow(session.state is State.CONNECTED, time.monotonic())
+        if wanted.up in ("", session.path):
+            wanted.restarts.follow(session.state is State.CONNECTED, time.monotonic())
         match session.state:
             case State.STARTING:
                 pass

@@ -1,6 +1,7 @@
 """The command line of openvpn3-service-sessionmgr, made from the table of options, and with the files the options."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from ...policy.configuration.option import Option
 from ...policy.configuration.options import Options, Setting, combined, default
 from ...policy.configuration.table import OPTIONS
 from ...policy.exit_status import ExitStatus
+from ...policy.sandbox.layers import AVAILABLE
 from ..errors import StartError
 from ..version import API_VERSION, VERSION
 
@@ -68,10 +70,18 @@ def parse(arguments: Sequence[str] | None = None) -> CommandLine:
 
 
 def options(command_line: CommandLine) -> Options:
-    """The options in force, with what the administrator's files say now.  Raises WrongConfiguration."""
+    """The options in force, with what the administrator's files say now.  Raises WrongConfiguration.
+
+    To clean up, what is right in the files is enough, and no layer of the sandbox is necessary: it starts no session.
+    """
     found = read(directory(command_line))
-    if found.problems:
-        raise WrongConfiguration(found.problems)
+    wrong = WrongConfiguration(found.problems) if found.problems else None
+    if "clean-up" in command_line:
+        if wrong is not None:
+            print(f"{PROGRAM}: {wrong}; the rest counts", file=sys.stderr)
+        return combined({**command_line, "sandbox": Setting(AVAILABLE, "--clean-up")}, found.settings)
+    if wrong is not None:
+        raise wrong
     return combined(command_line, found.settings)
 
 

@@ -18,6 +18,8 @@ from .reap import NoChild, Reaper
 _FRAMES_AT_ONCE = 16  # read before others get the loop
 _LAST_FRAMES = LOG_CREDIT + 64  # read of a worker that has ended
 _LAST_WORDS = (
+    messages.WorkerHello,  # without which it may say nothing; on a busy machine it has not been read by then
+    messages.WorkerSnapshot,
     messages.LogLine,
     messages.Refused,
     messages.AuthenticationFailed,

@@ -23,6 +23,7 @@ _FEW_CALLS: dict[str, dict[str, Any]] = {
 }
 # and of what is not read.
 _LITTLE_UNREAD: dict[str, dict[str, Any]] = {
+    "answering": {"MAX_LARGE_REPLIES": 1},
     "budget": {
         "MAX_UNREAD_BYTES": 2000,
         "MAX_UNREAD_PER_USER": 1500,
@@ -33,7 +34,7 @@ _LITTLE_UNREAD: dict[str, dict[str, Any]] = {
         "_LEASE": 100,
         "_REST": 0,
     },
-    "dispatch": {"MIN_UNREAD_SHARE": 300, "UNREAD_PER_CALL": 300, "MAX_LARGE_REPLIES": 1},
+    "dispatch": {"MIN_UNREAD_SHARE": 300, "UNREAD_PER_CALL": 300},
     "replies": {"LARGE_REPLY": 200},
 }
 

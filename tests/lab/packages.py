@@ -33,7 +33,7 @@ cd /src/build/source
 # -d: without the compiler that every build is said to need.
 DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage --build=binary --no-sign -d >../log 2>&1 || { cat ../log; exit 1; }
 cd ..
-said=$(lintian --allow-root --info --display-info ./*.changes)
+said=$(lintian --allow-root --info --display-info ./*.changes 2>&1) || test -n "$said"
 test -z "$said" || { echo "$said"; exit 1; }
 cp ./*.deb "$1"
 """

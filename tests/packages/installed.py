@@ -3,8 +3,10 @@
 Not collected by itself: see conftest.py.
 """
 
+import os
 import pwd
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,23 @@ def test_installed_used_and_removed(machine: Machine) -> None:
     assert Path("/var/lib/openvpn3-sessionmgr").exists()
     run("dpkg", "--purge", *packages())
     assert not Path("/run/openvpn3-sessionmgr").exists() and not Path("/etc/openvpn3-sessionmgr").exists()
+
+
+def test_removed_after_the_service_was_killed(machine: Machine) -> None:
+    """Its sessions have gone on; they end with the package, though the configuration has become wrong."""
+    machine.server()
+    machine.start_bus()
+    install()
+    start_session(machine, machine.profile())
+    wrong = Path("/etc/openvpn3-sessionmgr/config.d")
+    wrong.mkdir()
+    (wrong / "wrong.toml").write_text("nonsense = 1\n")
+    os.kill(pid_of_service(machine), signal.SIGKILL)
+    assert machine.echo(TUNNEL_ADDRESS, b"without a service") == b"without a service"
+    done = machine.client_side.run(["dpkg", "--remove", *packages()])
+    assert done.returncode == 0, done.stderr
+    assert machine.client_side.devices() == {"cable"}
+    assert not [title for title in map(describe, pids()) if "openvpn3-session:" in title]
 
 
 def test_options_by_a_copy_of_the_activation_file(machine: Machine) -> None:

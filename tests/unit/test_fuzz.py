@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ...policy.limits import MAX_SMALL_BODY
-from ...supervisor.bus import dispatch
+from ...supervisor.bus import answering
 from ...supervisor.bus.budget import Budget
 from ...supervisor.bus.inbound import Inbound
 from ...supervisor.bus.large_calls import LargeCalls
@@ -112,7 +112,7 @@ def test_the_bus_target_notices_what_should_not_be(monkeypatch: pytest.MonkeyPat
     for sender in (OWNER, STRANGER):
         TARGETS["bus"](bytes([sender, 0]) + sent)
     with monkeypatch.context() as broken:
-        broken.setattr(dispatch, "permitted", lambda *_: True)
+        broken.setattr(answering, "permitted", lambda *_: True)
         TARGETS["bus"](bytes([OWNER, 0]) + sent)
         with pytest.raises(AssertionError, match="a stranger brought CONNECTED to PAUSING"):
             TARGETS["bus"](bytes([STRANGER, 0]) + sent)

@@ -1,4 +1,4 @@
-"""What a worker said before it died: the cause counts, and nothing else does."""
+"""What a worker said before it died: its greeting and the cause count, and nothing else does."""
 
 import asyncio
 import os
@@ -12,7 +12,9 @@ from ...supervisor.workers.reap import Reaper
 from ..support.frames import examples
 
 DEADLINE = 10.0  # seconds
-CAUSES = (
+COUNTS = (
+    messages.WorkerHello,  # without which it may say nothing
+    messages.WorkerSnapshot,
     messages.LogLine,
     messages.Refused,
     messages.AuthenticationFailed,
@@ -58,7 +60,7 @@ class Listener(WorkerListener):
         self.ended.set()
 
 
-def test_of_a_dead_worker_only_the_cause_counts() -> None:
+def test_of_a_dead_worker_only_greeting_and_cause_count() -> None:
     async def main() -> Listener:
         listener = Listener()
         ours, theirs = channel_pair()
@@ -76,6 +78,6 @@ def test_of_a_dead_worker_only_the_cause_counts() -> None:
 
     listener = asyncio.run(main())
     assert [type(message) for message in listener.messages] == [
-        kind for kind in map(type, examples(0)) if kind in CAUSES
+        kind for kind in map(type, examples(0)) if kind in COUNTS
     ] + [messages.LogLine]
     assert len(listener.ends) == 1 and "exited with 3" in listener.ends[0]

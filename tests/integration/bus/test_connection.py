@@ -13,8 +13,9 @@ from dbus_fast import Message, MessageType
 
 from ....policy import limits
 from ....supervisor.bus import stall
-from ....supervisor.bus.connection import BusConnection, BusLost, BusRefused
+from ....supervisor.bus.connection import BusConnection, BusRefused
 from ....supervisor.bus.signals import Signals
+from ....supervisor.bus.transport import BusLost
 from ...support.bus_fixture import ALICE, NAME, PATH, THING, PrivateBus, client, private_bus, run, service
 
 SIGNALS = 100_000

@@ -6,6 +6,8 @@ from ....policy.dbus_numbers import StatusMinor
 from ...lab.lab import Lab
 from ...lab.network import CABLE, ip
 from ...lab.processes import clean_environment
+from ...lab.service import service_command
+from ...support.administration import chosen
 from ...support.sessions import CONNECTED, FAILED, begin, kill
 
 
@@ -53,3 +55,19 @@ def test_root_without_the_service(lab: Lab) -> None:
             assert f"{first} is another device now, and left alone" in done.stdout
     assert done.stdout == "Nothing is left\n"
     ip("-n", lab.client_side.name, "link", "delete", first)
+
+
+def test_though_the_configuration_is_wrong_and_the_sandbox_impossible(lab: Lab) -> None:
+    lab.server()
+    service = lab.supervisor()
+    session = begin(lab)
+    session.connect()
+    service.process.signal(signal.SIGKILL)
+    service.process.wait()
+    # What runs it here is not in a control group that it may divide.
+    chosen(lab, 'sandbox = "strict"\nnonsense = 1')
+    command = service_command(lab.service_directory, "--clean-up")
+    done = lab.client_side.run(command, environment=clean_environment())
+    assert done.returncode == 0, done.stderr
+    assert "there is no key 'nonsense'" in done.stderr
+    assert lab.client_side.devices() == {CABLE}

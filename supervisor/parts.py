@@ -1,0 +1,189 @@
+"""All parts of the running service, and how they are joined to each other."""
+
+from collections.abc import Callable, Mapping
+
+from ..policy.exit_status import ExitStatus
+from ..policy.sandbox.layers import Layer
+from .administration import Administration
+from .bus import configuration_api, log_api, manager_api, stub_api
+from .bus.callers import Callers
+from .bus.connection import BusConnection
+from .bus.dispatch import Dispatcher
+from .bus.signals import Signals
+from .bus_names import BusNames
+from .dns.setup import NameService
+from .errors import StartError
+from .idle import IdleTimer
+from .network.setup import network_of
+from .rejoining import Rejoining
+from .rights import Rights
+from .services.configuration import ConfigurationService
+from .services.external_configuration import ExternalConfiguration, choose
+from .services.log_service import LogService
+from .services.profile_settings import SettingsStore
+from .services.profile_store import ProfileStore
+from .services.profiles import Profiles
+from .services.seats import Seats
+from .services.sleep import Sleep
+from .services.stubs import names_without_service
+from .sessions.adoption import Adoption
+from .sessions.autoconnect import Autoconnect
+from .sessions.context import SessionContext
+from .sessions.failures import Failures
+from .sessions.forwarding import Forwarder
+from .sessions.journal import SessionJournal
+from .sessions.manager import SessionManager
+from .sessions.uids import UserIds
+from .start.instance import InstanceLock
+from .start.privileged import Prepared
+from .version import API_VERSION
+from .workers.processes import Processes
+
+
+class Parts:
+    """What the service is made of; nothing of it runs yet."""
+
+    def __init__(self, prepared: Prepared, connection: BusConnection, ending: Callable[[], bool]) -> None:
+        """`ending` tells whether the service has been asked to end.
+
+        Raises StartError if the runtime directory cannot be used.
+        """
+        options = prepared.options
+        self.log = log = prepared.log
+        self.connection = connection
+        connection.stall.report = log.warn
+        self.callers = Callers(connection)
+        self.dispatcher = Dispatcher(connection, self.callers, service_uid=prepared.account.pw_uid, log=log)
+        embedded = choose(options.configuration) == "embedded"
+        self.names = BusNames(
+            connection,
+            log,
+            [manager_api.BUS_NAME, *([configuration_api.BUS_NAME] if embedded else [])],
+            [log_api.BUS_NAME, *names_without_service()],
+            self._names_owned,
+        )
+        self.lock = InstanceLock(options.runtime_dir)
+        user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
+        self.processes = Processes(
+            prepared.helpers,
+            log,
+            user_ids.give_back,
+            ending,
+            stopped_grace=options.stopped_grace,
+            look_interval=options.look_interval,
+        )
+        rights = Rights(options.rights, Seats(connection).active)
+        try:
+            self.network = network_of(options, log, prepared.tun_directory, prepared.ipv6_settings)
+            journal = SessionJournal(options.runtime_dir / "sessions")
+            self.name_service = NameService(
+                connection,
+                log,
+                self.network.name_servers,
+                options.runtime_dir / "names",
+                self.processes.name_setter,
+                self.processes.resolver,
+                prepared.dns,
+                rights,
+            )
+        except OSError as error:
+            raise StartError(f"{error.filename} cannot be used: {error.strerror}", ExitStatus.CANNOT_START) from error
+        signals = Signals(connection)
+        self.configuration: ConfigurationService | None = None
+        profiles: Profiles
+        if embedded:
+            profiles = self.configuration = ConfigurationService(
+                ProfileStore(options.runtime_dir, options.state_dir, options.quotas),
+                self.dispatcher,
+                signals,
+                log,
+                service_uid=prepared.account.pw_uid,
+                version=API_VERSION,
+            )
+        else:
+            profiles = ExternalConfiguration(connection, log)
+        settings = SettingsStore(options.runtime_dir, options.state_dir, profiles, log)
+        if self.configuration is not None:
+            self.configuration.on_removed = settings.forget
+        self.failures = Failures(options.state_dir / "failures", self.dispatcher, log)
+        context = SessionContext(
+            log=log,
+            network=self.network,
+            names=self.name_service.names,
+            lookups=self.name_service.lookups,
+            rights=rights,
+            spawner=self.processes.spawner,
+            reaper=self.processes.reaper,
+            lookout=self.processes.lookout,
+            user_ids=user_ids,
+            journal=journal,
+            forwarder=Forwarder(connection, self.dispatcher, signals, log),
+            providers=prepared.providers.listed,
+            descriptors=prepared.descriptors,
+            connect_deadline=options.connect_timeout,
+            stopped_grace=options.stopped_grace,
+            full_titles=options.process_titles == "full",
+        )
+        self.adoption = Adoption(
+            context, self.callers, profiles, prepared.providers, lambda lost: self.manager.lost(lost)
+        )
+        self.manager = SessionManager(
+            version=API_VERSION,
+            engine=options.engine,
+            engine_was_there=prepared.engine_was_there,
+            layers_off=prepared.sandbox.off,
+            context=context,
+            dispatcher=self.dispatcher,
+            signals=signals,
+            profiles=profiles,
+            settings=settings,
+            providers=prepared.providers,
+            failures=self.failures,
+            quotas=options.quotas,
+        )
+        self.autoconnect = Autoconnect(
+            self.manager,
+            settings,
+            self.failures,
+            log,
+            runtime_dir=options.runtime_dir,
+            state_dir=options.state_dir,
+            embedded=embedded,
+        )
+        before_sleep = self.manager.before_sleep
+        self.sleep = Sleep(connection, log, before_sleep.prepare, self.network.roaming.resumed)
+        before_sleep.wanted = self.sleep.want
+        self.log_service = LogService(connection, self.callers, self.dispatcher, log, version=API_VERSION)
+        self.idle = IdleTimer(
+            options.idle_exit, self.work, lambda: self.dispatcher.busy, lambda: self.dispatcher.called_at
+        )
+        rejoined = (self.named, self.callers.start, self.name_service.rejoined, self.sleep.start)
+        given_up = IdleTimer(options.bus_wait, self.work)
+        self.rejoining = Rejoining(connection, log, self.names, rejoined, given_up)
+        self.administration = Administration(
+            options,
+            prepared.command_line,
+            log,
+            rights=rights,
+            sessions=self.manager,
+            profiles=self.configuration.store if self.configuration else None,
+            network=self.network,
+            idle=self.idle,
+        )
+
+    async def named(self) -> None:
+        """This process has a name on the bus, perhaps another one than before."""
+        self.log.bus_name = self.connection.unique_name or ""
+
+    def work(self) -> int:
+        """What keeps the service running: sessions, those to come, and attached services, which log through it."""
+        return self.manager.count + self.autoconnect.pending + self.log_service.num_attached
+
+    def less_work(self) -> None:
+        """There may be nothing any more that keeps the service running."""
+        self.idle.look()
+        self.rejoining.less_work()
+
+    def _names_owned(self, owned: Mapping[str, bool]) -> None:
+        self.manager.on_bus.forwards_arrive = owned[log_api.BUS_NAME]
+        self.manager.on_bus.devices.served = owned.get(stub_api.DEVICE.name, False)
