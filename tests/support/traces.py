@@ -21,7 +21,10 @@ class Traces:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._kernel = self.kernel()
+        until = time.monotonic() + DEADLINE
+        while _coming_up(before := self.kernel()) and time.monotonic() < until:
+            pass
+        self._kernel = before
         self._names: State = {}
         lab.before_services.append(self._note_names)
 
@@ -74,6 +77,11 @@ class Traces:
             for kind, rows in now.items()
             if kind in before and rows != before[kind]
         }
+
+
+def _coming_up(state: State) -> bool:
+    """Whether a link has a carrier that the rest of the kernel does not know of yet, such as local routes of IPv6."""
+    return any("NO-CARRIER" in link and "LOWER_UP" in link for link in state["link"])
 
 
 def _sorted(text: str) -> list[str]:
