@@ -68,14 +68,20 @@ class LinkEvents:
             self._removed(frozenset(gone))
 
 
-def notifications(groups: int, what: str, prepare: Callable[[socket.socket], None] = lambda _: None) -> socket.socket:
+def notifications(
+    groups: int,
+    what: str,
+    prepare: Callable[[socket.socket], None] = lambda _: None,
+    family: int = socket.NETLINK_ROUTE,
+) -> socket.socket:
     """A socket that receives these groups of the kernel's notifications; `prepare` is called before the first can come.
 
-    Raises SystemFailure, which says `what` cannot be heard of.
+    `groups` is a mask of bits, of those of a family of netlink(7).  Raises SystemFailure, which says that `what` cannot be
+    heard of.
     """
     try:
         listening = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, family
         )
         try:
             prepare(listening)

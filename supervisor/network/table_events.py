@@ -4,13 +4,12 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from ..errors import SystemFailure
 from . import nf_tables as nft
 from . import nfnetlink
+from .link_events import notifications
 
 _NETLINK_NETFILTER = 12
-_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_GROUP = 7  # NFNLGRP_NFTABLES
+_GROUP = 1 << 6  # the bit of NFNLGRP_NFTABLES
 _DATAGRAM = 65536
 _AT_ONCE = 16  # datagrams before others get the loop
 _NAME_OF_PROGRAM = 3  # NFTA_GEN_PROC_NAME
@@ -32,18 +31,7 @@ class TableEvents:
         """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
         if self._socket is not None:
             return
-        try:
-            listening = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
-            )
-            try:
-                listening.bind((0, 0))
-                listening.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
-            except OSError:
-                listening.close()
-                raise
-        except OSError as error:
-            raise SystemFailure(f"cannot listen for changes of nf_tables: {error.strerror}") from error
+        listening = notifications(_GROUP, "changes of nf_tables", family=_NETLINK_NETFILTER)
         self._socket = listening
         asyncio.get_running_loop().add_reader(listening.fileno(), self._readable)
 

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from ...ipc import messages
 from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Acl
-from ...policy.dbus_numbers import InputGroup
 from ...supervisor.dns.backend import NoBackend
 from ...supervisor.dns.lookups import Lookups
 from ...supervisor.dns.names import Names
@@ -32,6 +31,7 @@ from ...supervisor.sessions.launch_spec import LaunchSpec
 from ...supervisor.sessions.run import Run
 from ...supervisor.sessions.session import Session, SessionListener
 from ...supervisor.sessions.states import State
+from ...supervisor.sessions.trial import Trial
 from ...supervisor.sessions.uids import UserIds
 from ...supervisor.workers.lookout import Lookout
 from ...supervisor.workers.reap import Reaper
@@ -111,25 +111,10 @@ def empty_spec() -> LaunchSpec:
     return spec
 
 
-class Unheard(SessionListener):
+class Unheard(Trial):
     """The listener of sessions that nobody hears of."""
 
     def accepted(self, session: Session) -> None:
-        pass
-
-    def state_changed(self, session: Session) -> None:
-        pass
-
-    def status_changed(self, session: Session) -> None:
-        pass
-
-    def attention_required(self, session: Session, group: InputGroup, text: str) -> None:
-        pass
-
-    def removed(self, session: Session) -> None:
-        pass
-
-    def ended(self, session: Session) -> None:
         pass
 
 
