@@ -254,7 +254,7 @@ def test_on_its_way(lab: Lab) -> None:
     service = lab.supervisor()
     session = begin(lab)
     session.call("Connect")
-    session.wait(CONNECTING)
+    until(lambda: "refused" in session.get("status")[2])  # which is told once
     before, since = lasting(session), session.seen
     replaced(lab, service)
     assert lasting(session) == before and told(session, since) == []
