@@ -27,6 +27,7 @@ from ...support.sessions import (
     UserSession,
     begin,
     processes_of_sessions,
+    until,
     wait_gone,
 )
 
