@@ -76,7 +76,7 @@ def notifications(
 ) -> socket.socket:
     """A socket that receives these groups of the kernel's notifications; `prepare` is called before the first can come.
 
-    `groups` is a mask of bits, of a family of netlink(7).  Raises SystemFailure, which says that `what` cannot be heard of.
+    `groups` is a mask of bits, of a family of netlink(7).  Raises SystemFailure, which says what cannot be heard of.
     """
     try:
         listening = socket.socket(
