@@ -99,6 +99,7 @@ def test_traffic_goes_on_and_nothing_is_announced(lab: Lab) -> None:
     session.call("Disconnect")
     wait_gone([worker])
     assert service.stop() == 0 and "Traceback" not in service.log
+    assert "settings have changed" not in service.log
     assert lab.client_side.devices() == {CABLE}
     assert lab.client_side.routes() == {"198.51.100.0/24", "2001:db8:1::/64"}
     assert [one.name for one in (lab.service_directory / "runtime" / "sessions").iterdir()] == ["records"]
