@@ -127,7 +127,7 @@ def test_who_is_connected_stays_so_when_the_service_is_killed(world: World) -> N
         assert all_hear([*from_outside, *by_tunnel]) == [True] * 12
         os.kill(world.service.pid, signal.SIGKILL)
         world.start()
-        world.service.process.wait_line("Took over 1 sessions")
+        world.service.process.wait_line("Took over 1 session")
         with world.watched() as seen:
             assert all_hear(by_tunnel) == [True] * 4
             os.kill(late.pid, signal.SIGUSR1)

@@ -47,7 +47,7 @@ def taken_over(lab: Lab, *options: str, sessions: int = 1) -> Service:
     """The next one, which has taken over so many."""
     service = lab.supervisor(*options)
     if sessions:
-        service.process.wait_line(f"Took over {sessions} sessions")
+        service.process.wait_line(f"Took over {sessions} session")
     lab.watcher.get(SESSIONS_PATH, "version")  # it answers
     return service
 
