@@ -217,8 +217,8 @@ def _why_not_started(otherwise: str = _SEE_LOG) -> str:
     problems = read(Path(DIRECTORY)).problems
     if not problems:
         return otherwise
-    more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-    return f"Its configuration is wrong: {problems[0]}{more}; `ovpnctl config-check` says all that is."
+    more = f"and {len(problems) - 1} more: " if problems[1:] else ""
+    return f"Its configuration is wrong: {problems[0]} ({more}`ovpnctl config-check`)"
 
 
 def failure(service: BusService, error_name: str, text: str, path: str) -> CommandError:
