@@ -74,5 +74,5 @@ def test_a_network_before_connect(lab: Lab) -> None:
     since = session.seen
     with taken_over(lab, service, session, ApplyNetwork(settings), WorkerSnapshot("held", 0)) as later:
         session.wait(FAILED, since)
-        assert "is killed: it asks for a network while READY" in later.log
+        later.process.wait_line("is killed: it asks for a network while READY")
         session.call("Disconnect")
