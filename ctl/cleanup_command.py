@@ -2,23 +2,19 @@
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..policy.dbus_numbers import StatusMinor
+from ..policy.dbus_numbers import SESSION_FAILED
 from .arguments import file
 from .exits import CommandError, CommandExit
 from .run import on_bus, print_json, put
-from .services import SESSIONS
+from .services import PROGRAM, SESSIONS
 from .show import status_of
 
 if TYPE_CHECKING:
     from .bus import Bus
-
-_SERVICE = "openvpn3_sessionmgr.supervisor"
-_FAILED = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 
 @click.command("cleanup", short_help="End sessions that have failed, and remove what is left of others.")
@@ -58,7 +54,7 @@ async def _end_failed(bus: "Bus") -> list[dict[str, Any]]:
     ended = []
     for path, properties in (await bus.all_properties(SESSIONS, reply.body[0])).items():
         status = status_of(properties)
-        if status.minor in _FAILED and await _ends(bus, path):
+        if status.minor in SESSION_FAILED and await _ends(bus, path):
             ended.append({"path": path, "name": properties.get("config_name"), "message": status.message})
     return ended
 
@@ -76,7 +72,7 @@ async def _ends(bus: "Bus", path: str) -> bool:
 
 def _by_hand(runtime_dir: str | None) -> str:
     """Have the service's program do nothing but this; what it says."""
-    command = [sys.executable, "-I", "-m", _SERVICE, "--clean-up", "--log-file=stdout:"]
+    command = [*PROGRAM, "--clean-up", "--log-file=stdout:"]
     if runtime_dir:
         command.append(f"--runtime-dir={runtime_dir}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..policy.dbus_numbers import StatusMinor
+from ..policy.dbus_numbers import SESSION_FAILED, StatusMinor
 from . import namespaces
 from .beside import Again, Told
 from .connect import connect, end_session, explained, until
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_FAILED = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 # In the service's words: of what may be otherwise when it is tried again.
 _ALREADY = "already running"
@@ -105,7 +104,7 @@ class _Keeper:
             for path, one in found.items()
             if self._name in (one.get("config_name"), one.get("device_name"))
             and one.get("owner") == os.getuid()
-            and one["status"][1] not in _FAILED
+            and one["status"][1] not in SESSION_FAILED
         ]
         if len(paths) == 1:
             return paths[0]

@@ -1,6 +1,10 @@
 """The services that ovpnctl talks to."""
 
+import sys
 from dataclasses import dataclass
+
+# The service's program, for what root has it do without the bus.
+PROGRAM = (sys.executable, "-I", "-m", "openvpn3_sessionmgr.supervisor")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +10,10 @@ from .arguments import duration
 from .exits import CommandError, CommandExit
 from .lock_view import lock_text, read_lock
 from .run import on_bus, put
-from .services import LOCK, SESSIONS
+from .services import LOCK, PROGRAM, SESSIONS
 
 if TYPE_CHECKING:
     from .bus import Bus
-
-_SERVICE = "openvpn3_sessionmgr.supervisor"
 
 
 @click.command("unlock", short_help="End the kill switch, or lift it for a while.")
@@ -54,8 +51,6 @@ async def _unlock(bus: "Bus", seconds: int, *, only_running: bool) -> str:
 
 def _unlock_by_hand() -> None:
     """Remove the kill switch from the kernel, by the service's program, which need not be able to start for that."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-m", _SERVICE, "--unlock"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*PROGRAM, "--unlock"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise CommandError(f"the kill switch cannot be ended: {done.stderr.strip()}", CommandExit.OTHER)

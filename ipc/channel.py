@@ -3,6 +3,7 @@
 import array
 import os
 import socket
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -10,6 +11,7 @@ from ..policy.limits import MAX_FRAME
 
 MAX_DESCRIPTORS = 253  # the kernel's SCM_MAX_FD; with less room it would close the others within our system call
 
+_CREDENTIALS = struct.Struct("=iII")  # ucred: process, user, group
 _SO_PASSRIGHTS = 83  # Linux 6.16 (asm-generic/socket.h)
 
 # Without MSG_CMSG_CLOEXEC a received descriptor would leak into every program started later;
@@ -54,6 +56,13 @@ class Channel:
 
     def fileno(self) -> int:
         return self.socket.fileno()
+
+    @property
+    def peer(self) -> tuple[int, int]:
+        """Process and user id of the other end, or of who has made the pair (SO_PEERCRED, unix(7)).  Raises OSError."""
+        found = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        process, user, _ = _CREDENTIALS.unpack(found)
+        return process, user
 
     def refuse_descriptors(self) -> None:
         """Have the kernel refuse descriptors sent to this end, where it can (unix(7))."""

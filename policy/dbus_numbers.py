@@ -52,6 +52,10 @@ class StatusMinor(IntEnum):
     PROC_KILLED = 29
 
 
+# Statuses of a session that has failed; one that its server has ended has CONN_DONE.
+SESSION_FAILED = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
+
+
 class SessionEvent(IntEnum):
     """Argument of SessionManagerEvent."""
 

@@ -103,7 +103,7 @@ class Administration:
         if later := [option.name for option in differing(self._started_with, chosen) if self._waits(option, chosen)]:
             self._log.warn(
                 f"Changed, and not taken before the service starts anew: {', '.join(later)} (it ends by itself some "
-                "time after the last session; systemctl restart openvpn3-sessionmgr ends all sessions)"
+                "time after the last session; systemctl restart openvpn3-sessionmgr starts it now, and sessions go on)"
             )
 
     def _waits(self, option: Option, chosen: Options) -> bool:

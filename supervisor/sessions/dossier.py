@@ -1,7 +1,8 @@
 """What is kept of a session on disk, so that the next instance can take it over: all that its worker must not decide.
 
 Written whenever it changes.  Nothing secret is in it: questions without their words, no web page to log in, of the
-profile its digest, of secret overrides their names.  Fields that are added have a default; a change of their meaning is another VERSION.
+profile its digest, of secret overrides their names.  Fields that are added have a default; a change of their meaning is
+another VERSION.
 """
 
 import msgspec

@@ -3,16 +3,13 @@
 import time
 
 from ...policy.causes import Cause
-from ...policy.dbus_numbers import StatusMinor
+from ...policy.dbus_numbers import SESSION_FAILED, StatusMinor
 from ...policy.limits import MAX_STATUS_TEXT
 from ..logging.log import escape_control_characters
 from .dossier import Outline
 from .failures import Failures
 from .past_failure import PastFailure, Reached
 from .session import Session
-
-# Statuses of a session that has failed; one that its server has ended says so with CONN_DONE.
-_FAILED = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 
 class FailureRecorder:
@@ -25,7 +22,7 @@ class FailureRecorder:
         """A session has another status, perhaps one of a failure."""
         _, minor, text = session.status
         error = session.last_error
-        if minor in _FAILED and error is not None:
+        if minor in SESSION_FAILED and error is not None:
             self._keep_once(session, minor, text, error.cause)
         elif minor == StatusMinor.CONN_DONE and text:
             self._keep_once(session, minor, text, Cause.SERVER_ENDED)

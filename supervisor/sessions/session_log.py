@@ -1,11 +1,10 @@
 """The log of one session: in the service's log, and in the forwards to clients."""
 
-from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, LogCategory, LogGroup, StatusMinor, shown
+from ...policy.dbus_numbers import DEFAULT_LOG_LEVEL, SESSION_FAILED, LogCategory, LogGroup, StatusMinor, shown
 from ..logging.log import Log, escape_control_characters
 from .forwarding import Forwards
 
 FOR_USER_ALONE = (StatusMinor.SESS_AUTH_URL, StatusMinor.CFG_REQUIRE_USER)  # what the server says to its user
-_FAILURES = (StatusMinor.CONN_FAILED, StatusMinor.CONN_AUTH_FAILED)
 
 
 class SessionLog:
@@ -45,5 +44,5 @@ class SessionLog:
         if minor in FOR_USER_ALONE:
             text = ""
         words = StatusMinor(minor).name.replace("_", " ").capitalize()
-        category = LogCategory.ERROR if minor in _FAILURES else LogCategory.VERB1
+        category = LogCategory.ERROR if minor in SESSION_FAILED else LogCategory.VERB1
         self.note(category, f"{words}: {text}" if text else words)

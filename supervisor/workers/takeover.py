@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import struct
 
 import msgspec
 
@@ -12,8 +11,6 @@ from ...ipc.codec import BadFrame, decode_to_supervisor, encode
 from ...policy.limits import MAX_TOLD_ANEW, TAKEOVER_DEADLINE
 from ..closing import close_elsewhere
 from ..errors import SystemFailure
-
-_CREDENTIALS = struct.Struct("=iII")  # ucred of unix(7): process, user, group
 
 
 class TakenWorker(msgspec.Struct):
@@ -39,9 +36,7 @@ async def take_over(connection: socket.socket, pid: int, pidfd: int, uid: int) -
     channel = Channel(connection)
     profiles: list[int] = []
     try:
-        peer, user, _ = _CREDENTIALS.unpack(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
+        peer, user = channel.peer
         if (peer, user) != (pid, uid):
             raise SystemFailure(f"another process waits in its place ({peer} of user {user})")
         async with asyncio.timeout(TAKEOVER_DEADLINE):

@@ -21,7 +21,7 @@ from ..sandbox.confine import Confinement, confine_serving
 from . import events, requests
 from .phases import Event, Phase
 from .session import WorkerSession
-from .takeover import Takeover, user_of_peer
+from .takeover import Takeover
 from .timers import Timers
 
 # Signals that end a session.  The first process of a pid namespace gets only those it handles.
@@ -64,7 +64,7 @@ class _Loop:
         self._received = memoryview(mmap.mmap(-1, MAX_FRAME + 1))
         self._timers = Timers()
         self._session = WorkerSession(ends.supervisor, self._timers, confinement)
-        self._takeover = Takeover(self._session, ends.later, user_of_peer(ends.supervisor))
+        self._takeover = Takeover(self._session, ends.later, ends.supervisor.peer[1])
         self._selector = selectors.DefaultSelector()
         self._engine_watched = self._engine_gone = False
 

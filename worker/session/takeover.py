@@ -5,7 +5,6 @@ at a time is spoken to: the next is accepted when the one before is gone.
 """
 
 import socket
-import struct
 from collections.abc import Callable
 
 from ...ipc import messages
@@ -15,8 +14,6 @@ from ...policy.limits import ORPHAN_LOOK, TAKEOVER_DEADLINE
 from .phases import Event, Phase
 from .session import WorkerSession
 from .timers import Timers
-
-_CREDENTIALS = struct.Struct("=iII")  # ucred of unix(7): process, user, group
 
 
 class Takeover:
@@ -73,13 +70,11 @@ class Takeover:
             connection, _ = self._later.accept()
         except OSError:
             return None  # it has left already
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, user, _ = _CREDENTIALS.unpack(credentials)
         # What it does not read in time must not hold up the engine.
         connection.settimeout(TAKEOVER_DEADLINE)
         self._accepted = channel = Channel(connection)
         try:
-            if user != self._service:
+            if channel.peer[1] != self._service:
                 raise ChannelClosed
             channel.send(encode(messages.WorkerHello(messages.MAJOR, messages.MINOR)))
         except (ChannelClosed, TimeoutError):
@@ -112,9 +107,3 @@ class Takeover:
         self.timers.clear()
         self._accepted.socket.settimeout(None)
         self._accepted = None
-
-
-def user_of_peer(channel: Channel) -> int:
-    """The user id of the process that made this channel's pair."""
-    credentials = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])
