@@ -178,7 +178,7 @@ class Keeper(ABC):
                 f"Name servers that are not used, having a port or being too many: {', '.join(sorted(left_out))}"
             )
         if not usable(wanted["name_servers"]):
-            self._warn("The VPN gives no name server that can be used: the command finds no names")
+            self._warn("The VPN gives no name server that can be used: no names are found with it")
 
     async def _leave(self, path: str) -> None:
         with suppress(CommandError):  # it has ended, or the service has

@@ -158,4 +158,4 @@ class _NamedNames:
         """Have these written; no effect on a file of the administrator's.  Raises OSError."""
         if self.is_ours:
             self.file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self.file.write_text(resolv_conf(servers, domains), encoding="ascii")
+            self.file.write_text(resolv_conf(servers, domains), encoding="utf-8")
