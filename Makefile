@@ -9,8 +9,10 @@ SKIPPED := .cache/skipped
 # What depends on the release of Python and its libraries; the rest tries the same kernel and engine, and takes long.
 IN_DEBIAN13_TOO := tests/hostile tests/integration/bus tests/integration/sandbox tests/integration/service \
   tests/integration/session tests/unit
-# A run of their own beside the others, to be done sooner.
-APART := tests/neighbours tests/network tests/profiles tests/siege
+# Runs beside each other, to be done sooner; what is in no other part is in the rest.
+PART_networks := tests/neighbours tests/network tests/profiles tests/siege
+PART_sessions := tests/integration/sandbox tests/integration/service tests/integration/session
+PART_rest := $(patsubst %,--ignore=%,$(PART_networks) $(PART_sessions))
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
@@ -82,16 +84,15 @@ test: test-setup ## everything: check, all tests, some of them in Debian 13 too,
 	@$(MAKE) --no-print-directory check
 	@# These wait for events most of the time and have nothing in common: side by side they take half as long.
 	@OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED) $(MAKE) --no-print-directory --keep-going \
-	  --jobs=4 --output-sync=target test-here test-apart test-debian13 contract frontends \
-	  TESTS='$(APART:%=--ignore=%)' IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
+	  --jobs=4 --output-sync=target test-part-rest test-part-networks test-debian13 contract frontends test-part-sessions \
+	  IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
 
 test-here: test-setup ## unit and integration tests, or those in TESTS=tests/integration/bus (root)
 	@$(PYTHON) -m pytest -q $(TESTS)
 
-.PHONY: test-apart
-test-apart: test-setup
-	@$(PYTHON) -m pytest -q $(APART)
+test-part-%: test-setup
+	@$(PYTHON) -m pytest -q $(PART_$*)
 
 quick: test-setup ## the unit tests, in seconds
 	@$(PYTHON) -m pytest -q tests/unit

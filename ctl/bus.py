@@ -185,6 +185,9 @@ async def system_bus() -> AsyncIterator[Bus]:
 _DAEMON = "org.freedesktop.DBus.Error."
 _ABSENT = "Object does not exist"
 _NOT_THERE = {_DAEMON + "ServiceUnknown", _DAEMON + "NameHasNoOwner"}
+_UNIT_FAILED = "Could not activate remote peer"  # dbus-broker's words
+_ABSENT_SERVICE = "Is openvpn3-service-sessionmgr installed or started on this bus?"
+_SEE_LOG = "`systemctl status openvpn3-sessionmgr`, the journal or the system log has the reason."
 _WENT_AWAY = {_DAEMON + "NoReply", _DAEMON + "Disconnected", _DAEMON + "Timeout", _DAEMON + "TimedOut"}
 
 # What to do about an error whose text contains this.
@@ -206,16 +209,16 @@ def _is_absent(reply: Message) -> bool:
     return reply.error_name == NO_OBJECT and bool(reply.body) and _ABSENT in str(reply.body[0])
 
 
-def _why_not_started() -> str:
-    """Why the bus could not start the session manager, as far as it can be seen from here."""
+def _why_not_started(otherwise: str = _SEE_LOG) -> str:
+    """Why the bus could not start the session manager, as far as it can be seen from here; `otherwise` if it cannot."""
     from ..policy.configuration.files import read
     from ..policy.configuration.table import DIRECTORY
 
     problems = read(Path(DIRECTORY)).problems
     if not problems:
-        return "The journal or system log has the reason."
-    more = f" (and {len(problems) - 1} more: `ovpnctl config-check`)" if problems[1:] else ""
-    return f"Its configuration is wrong: {problems[0]}{more}"
+        return otherwise
+    more = f"and {len(problems) - 1} more: " if problems[1:] else ""
+    return f"Its configuration is wrong: {problems[0]} ({more}`ovpnctl config-check`)"
 
 
 def failure(service: BusService, error_name: str, text: str, path: str) -> CommandError:
@@ -225,7 +228,7 @@ def failure(service: BusService, error_name: str, text: str, path: str) -> Comma
         return CommandError(
             f"the {service.title} is not running, and the bus cannot start it ({service.name})",
             CommandExit.UNREACHABLE,
-            "Is openvpn3-service-sessionmgr installed or started on this bus?",
+            _why_not_started(_SEE_LOG if _UNIT_FAILED in text else _ABSENT_SERVICE),
         )
     if error_name.startswith(_DAEMON + "Spawn."):
         return CommandError(

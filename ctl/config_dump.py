@@ -8,9 +8,10 @@ import click
 
 from ..policy.pieces import whole
 from ..policy.profile.credentials import without_credentials
+from ..policy.profile.overrides import SECRET_OVERRIDES
 from ..policy.profile.syntax import ProfileTextError
 from .exits import CommandError, CommandExit, sanitize
-from .profiles import MASK, SECRET_OVERRIDE, check_one_name, find_profile, names_a_profile, readable_properties
+from .profiles import MASK, check_one_name, find_profile, names_a_profile, readable_properties
 from .run import on_bus, print_json, put
 from .services import CONFIGURATION
 
@@ -53,7 +54,7 @@ def config_dump(path: str | None, config: str | None, with_credentials: bool, as
         options = json.loads(reply.body[0])
         if not with_credentials:
             options |= {name: _ASKED[name] for name in _ASKED.keys() & options.keys()}
-            overrides |= {name: MASK for name in overrides if name == SECRET_OVERRIDE}
+            overrides |= {name: MASK for name in overrides if name in SECRET_OVERRIDES}
         return {"object_path": found, **members, "overrides": overrides, "profile": [options]}
 
     if as_json:

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..policy.profile.overrides import OVERRIDES
+from ..policy.profile.overrides import OVERRIDES, SECRET_OVERRIDES
 from ..policy.profile.settings import SETTINGS
 from .arguments import text, utf8
 from .exits import sanitize
 from .profiles import (
     MASK,
-    SECRET_OVERRIDE,
     Command,
     check_one_name,
     find_profile,
@@ -240,7 +239,7 @@ def _setting(name: str, value: bool | str) -> str:
 
 
 def _shown(name: str, value: bool | str) -> str:
-    if name == SECRET_OVERRIDE:
+    if name in SECRET_OVERRIDES:
         return MASK
     return str(value).lower() if isinstance(value, bool) else value
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from .bus import Bus
 
 Command = Callable[..., None]
-SECRET_OVERRIDE = "proxy-password"
-MASK = "********"  # in its place, where it was not asked for
+MASK = "********"  # in place of a secret that was not asked for
 
 
 def names_a_profile(command: Command) -> Command:

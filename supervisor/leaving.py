@@ -14,7 +14,7 @@ async def hand_over(parts: Parts) -> None:
 
     Raises BusLost, BusRefused.
     """
-    parts.log.info(f"Asked to hand over {parts.manager.count} sessions to the next instance")
+    parts.log.info(f"Asked to leave to the next instance; sessions that go on: {parts.manager.count}")
     abandon(parts)
     await parts.names.release()
     await _answer_all(parts)
@@ -74,7 +74,7 @@ async def _answer_all(parts: Parts) -> None:
         async with asyncio.timeout(LEAVING_DEADLINE):
             await parts.dispatcher.settled()
     except TimeoutError:
-        parts.log.warn(f"{parts.dispatcher.busy} calls are left unanswered")
+        parts.log.warn(f"Calls that are left unanswered: {parts.dispatcher.busy}")
 
 
 async def _see_sent(parts: Parts) -> None:

@@ -136,8 +136,8 @@ class Service:
             await adoption.settle()
         except SystemFailure as error:
             self._log.error(f"What an earlier instance has set is not as it should be: {error}")
-        if manager.count:
-            self._log.info(f"Took over {manager.count} sessions of an earlier instance")
+        if count := manager.count:
+            self._log.info(f"Took over {count} session{'s' if count > 1 else ''} of an earlier instance")
 
     async def _protect(self) -> None:
         try:

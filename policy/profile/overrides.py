@@ -31,6 +31,7 @@ class Override(msgspec.Struct, frozen=True):
     wanted: str = ""  # what else a text must be
     fits: Callable[[str], bool] = str.isprintable
     number: bool = False  # given as an integer, it is taken for the text of it
+    secret: bool = False  # shown and kept with the profile only
 
 
 def _is_host(text: str) -> bool:
@@ -49,8 +50,8 @@ def _choice(doc: str, values: str, number: bool = False) -> Override:
     return Override("s", doc, tuple(values.split()), number=number)
 
 
-def _text(doc: str) -> Override:
-    return Override("s", doc, wanted=f"a text of at most {MAX_OVERRIDE} bytes of printable characters")
+def _text(doc: str, *, secret: bool = False) -> Override:
+    return Override("s", doc, wanted=f"a text of at most {MAX_OVERRIDE} bytes of printable characters", secret=secret)
 
 
 def _host(doc: str) -> Override:
@@ -84,11 +85,13 @@ OVERRIDES: dict[str, Override] = {
     "proxy-host": _host("connect through this HTTP proxy instead of the profile's, at proxy-port"),
     "proxy-port": _port("port of proxy-host"),
     "proxy-username": _text("user name for proxy-host"),
-    "proxy-password": _text("password for proxy-host"),
+    "proxy-password": _text("password for proxy-host", secret=True),
     "proxy-auth-cleartext": _switch("allow sending the password to proxy-host in clear text"),
     "enterprise-profile": _text("device posture checks, which are not supported: sessions do not start"),
     "automatic-restart": _choice("whether to restart a session whose worker or engine has died", "no on-failure"),
 }
+
+SECRET_OVERRIDES = frozenset(name for name, row in OVERRIDES.items() if row.secret)
 
 
 def read(name: str, signature: str, value: Any) -> bool | str:

@@ -157,10 +157,6 @@ class Log:
         """Log for developers."""
         self.write(group, LogCategory.DEBUG, text, session, user=user)
 
-    def verb2(self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "") -> None:
-        """Log even more detail."""
-        self.write(group, LogCategory.VERB2, text, session)
-
     def verb1(
         self, text: str, *, group: LogGroup = LogGroup.SESSIONMGR, session: str = "", user: int | None = None
     ) -> None:

@@ -251,6 +251,8 @@ class Network:
         """What was taken over has been asked for again, as far as it is still wanted.  Raises SystemFailure."""
         async with limited("going on with what an earlier instance has set", NETWORK_DEADLINE):
             await self._executor.run(self._addressing.inherited)
+            if self.taken_over:
+                self._firewall_watch.start()  # before, so that no removal is missed
             await self._executor.run(self._firewall.release)
 
     async def close(self, *, leave: bool = False) -> None:

@@ -242,7 +242,10 @@ class Adoption:
             session.log.write(LogCategory.WARN, f"What is set for the session may not stay so: {error}")
 
     async def _spec(self, one: _Found) -> LaunchSpec | None:
-        """What another worker is launched with, if the session may have one: the profile that it was started with."""
+        """What another worker is launched with, if the session may have one: the profile that it was started with.
+
+        From the worker; with secret overrides, which are not kept, from the configuration service.
+        """
         kept, taken = one.kept.restarts, one.taken
         profile = -1 if taken is None else taken.profile
         if kept is None:
@@ -250,14 +253,14 @@ class Adoption:
                 close_elsewhere([profile])
             return None
         if profile >= 0:
-            if await asyncio.to_thread(is_profile, profile, kept.digest):
+            if not kept.secrets and await asyncio.to_thread(is_profile, profile, kept.digest):
                 wanted = Wanted(kept.providers, kept.device)
                 return LaunchSpec(kept.overrides, wanted, profile, reusable=True, digest=kept.digest)
             close_elsewhere([profile])
         return await self._spec_from_store(one.kept, kept)
 
     async def _spec_from_store(self, kept: Dossier, restarts: KeptRestarts) -> LaunchSpec | None:
-        """The same, of a profile whose worker is gone: if it is still there, and still the same."""
+        """The same, of a profile that is still there, and still the same, with the values of its secret overrides."""
         try:
             profile = await self._profiles.profile_for(kept.config_path, Caller("", kept.starter))
         except SupervisorError:
@@ -267,10 +270,11 @@ class Adoption:
             spec = await launch_spec(profile, self._listed, LongWork(), kept.starter, reusable=True)
         except OSError:
             return None
-        if spec.digest != restarts.digest:
+        secrets = tuple(one for one in spec.overrides if one[0] in restarts.secrets)
+        if spec.digest != restarts.digest or len(secrets) < len(restarts.secrets):
             spec.close()
             return None
-        spec.overrides = restarts.overrides
+        spec.overrides = (*restarts.overrides, *secrets)
         return spec
 
     async def _find_audience(self, session: Session, kept: Dossier) -> None:

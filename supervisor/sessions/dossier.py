@@ -1,7 +1,7 @@
 """What is kept of a session on disk, so that the next instance can take it over: all that its worker must not decide.
 
 Written whenever it changes.  Nothing secret is in it: questions without their words, no web page to log in, of the
-profile its digest.  Fields that are added have a default; a change of their meaning is another VERSION.
+profile its digest, of secret overrides their names.  Fields that are added have a default; a change of their meaning is another VERSION.
 """
 
 import msgspec
@@ -38,10 +38,11 @@ class KeptRestarts(msgspec.Struct, frozen=True):
 
     tries: int = 0
     connected_since: float | None = None  # time.monotonic()
-    overrides: tuple[tuple[str, bool | str], ...] = ()
+    overrides: tuple[tuple[str, bool | str], ...] = ()  # without those that are secret
     providers: frozenset[int] = frozenset()
     device: str = ""  # that the profile asks for
     digest: str = ""  # of the profile (SHA-256)
+    secrets: tuple[str, ...] = ()  # names of the overrides that are secret: the profile has their values
 
 
 class KeptRequest(msgspec.Struct, frozen=True):

@@ -144,10 +144,6 @@ class SessionJournal:
             self._records.remove(left.place)
         return ended
 
-    def end_leftovers(self) -> list[int]:
-        """End all that earlier instances have left; the process ids of workers that were there.  Raises OSError."""
-        return [left.record.pid for left in self.leftovers() if self.end(left) and left.record is not None]
-
     def _file(self, session: str, suffix: str) -> Path:
         return self._directory / f"{session}{suffix}"
 

@@ -10,6 +10,7 @@ from ...policy.access import Acl
 from ...policy.causes import Failure
 from ...policy.dbus_numbers import InputGroup, LogCategory, StatusMinor
 from ...policy.limits import MAX_URL
+from ...policy.profile.overrides import SECRET_OVERRIDES
 from ...policy.profile.settings import ProfileSettings
 from ..logging.log import escape_control_characters
 from . import dossier
@@ -139,7 +140,9 @@ class KeptSession(ABC):
         if not self.restarts.wanted or spec is None:
             return None
         tries, since = self.restarts.kept
-        return KeptRestarts(tries, since, spec.overrides, spec.providers, spec.device, spec.digest)
+        secrets = tuple(name for name, _ in spec.overrides if name in SECRET_OVERRIDES)
+        overrides = tuple(one for one in spec.overrides if one[0] not in SECRET_OVERRIDES)
+        return KeptRestarts(tries, since, overrides, spec.providers, spec.device, spec.digest, secrets)
 
     def restore(self, kept: Dossier, asked: list[messages.InputNeeded], url: str) -> list[messages.InputNeeded]:
         """Be as it was kept, with the questions that its worker asks; those of them that nobody has heard yet.

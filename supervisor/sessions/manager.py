@@ -130,18 +130,18 @@ class SessionManager(SessionListener):
         for session in ending:
             await session.ended.wait()
 
-    def abandon_starting(self) -> int:
-        """End sessions that are being started, whose callers get no answer from the next instance; how many."""
-        starting = [session for session in self._register if session.state is State.STARTING]
-        for session in starting:
-            session.give_up()
-        return len(starting)
+    def abandon_starting(self) -> None:
+        """End sessions that are being started, whose callers get no answer from the next instance."""
+        for session in list(self._register):
+            if session.state is State.STARTING:
+                session.give_up()
 
     def adopted(self, session: Session) -> None:
         """Put a session on the bus that an earlier instance has made."""
         self._register.add(session)
         self.on_bus.put(session)
         self.on_bus.devices.follow(session)
+        self.before_sleep.follow(session)
 
     def lost(self, lost: Lost) -> None:
         """Tell that a session of an earlier instance is gone, and remember why it could not go on."""

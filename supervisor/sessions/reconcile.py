@@ -81,7 +81,7 @@ async def reconcile(
     if (wanted := _told(taken, messages.ApplyNetwork)) is not None:
         if session.state in _HELD:
             raise ProtocolViolation(f"it asks for a network while {session.state.name}")
-        await reports.apply_network(session, run, wanted)
+        await reports.apply_network(session, run, wanted, anew=True)
     else:
         await run.network.stay_closed()
         await run.network.clear(keep=session.state not in (State.PAUSING, State.PAUSED))

@@ -174,8 +174,13 @@ def ended(session: ReportedSession, run: Run, message: messages.Ended) -> None:
         session.happened(Event.ENGINE_ENDED, message.reason)
 
 
-async def apply_network(session: ReportedSession, run: Run, message: messages.ApplyNetwork) -> None:
-    """Put the settings in place; the worker's next message is read after that."""
+async def apply_network(
+    session: ReportedSession, run: Run, message: messages.ApplyNetwork, *, anew: bool = False
+) -> None:
+    """Put the settings in place; the worker's next message is read after that.
+
+    With `anew` they were asked for before, of an earlier instance.
+    """
     live = session.state is State.CONNECTED  # its server has sent an update
     if live:
         await run.network.pause()
@@ -192,7 +197,7 @@ async def apply_network(session: ReportedSession, run: Run, message: messages.Ap
         session.note()
         for warning in warnings:
             session.log.write(LogCategory.WARN, warning, LogGroup.NETCFG)
-        if live:
+        if live and not anew:
             session.log.write(LogCategory.INFO, "The network settings have changed", LogGroup.NETCFG)
 
 

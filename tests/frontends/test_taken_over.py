@@ -19,7 +19,7 @@ def test_it_goes_on_with_a_session_that_was_taken_over(release: Release, pki: Pk
         assert "Connection, Client connected" in before.text
         service.process.signal(signal.SIGKILL)
         service.process.wait()
-        lab.supervisor().process.wait_line("Took over 1 sessions")
+        lab.supervisor().process.wait_line("Took over 1 session")
         assert stage.openvpn3("sessions-list") == before
         assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
         path = before.raw.partition("Path: ")[2].split()[0]

@@ -127,7 +127,7 @@ def test_who_is_connected_stays_so_when_the_service_is_killed(world: World) -> N
         assert all_hear([*from_outside, *by_tunnel]) == [True] * 12
         os.kill(world.service.pid, signal.SIGKILL)
         world.start()
-        world.service.process.wait_line("Took over 1 sessions")
+        world.service.process.wait_line("Took over 1 session")
         with world.watched() as seen:
             assert all_hear(by_tunnel) == [True] * 4
             os.kill(late.pid, signal.SIGUSR1)
@@ -172,13 +172,17 @@ def looks_at_marks(world: World) -> str:
 
 
 def test_rules_that_another_program_removes_are_put_back(world: World) -> None:
-    """The guards of the session's addresses among them."""
+    """The guards of the session's addresses among them; also by a service that has taken the session over."""
     world.server(BOTH)
     world.start()
     session = world.session()
     session.connect()
     before = ruleset(world)
-    for _ in range(2):
+    for anew in (False, False, True):
+        if anew:
+            os.kill(world.service.pid, signal.SIGKILL)
+            world.start()
+            world.service.process.wait_line("runs as user")
         lines = len(world.service.process.lines)
         assert not world.lab.client_side.run(["nft", "flush", "ruleset"]).returncode
         world.service.process.wait_line("'nft' removed the firewall of sessions; it is there again", since=lines)

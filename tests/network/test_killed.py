@@ -27,7 +27,7 @@ def test_a_process_that_is_killed(world: World, who: str) -> None:
     if who == "service":
         os.kill(world.service.pid, signal.SIGKILL)
         world.start()
-        world.service.process.wait_line("Took over 1 sessions")
+        world.service.process.wait_line("Took over 1 session")
         assert world.way(FAR) == world.way(FAR6) == "tunnel"
         session.call("Disconnect")
     elif who == "service with sessions":

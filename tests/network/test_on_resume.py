@@ -58,6 +58,23 @@ def test_it_is_paused_before_the_machine_sleeps(lab: Lab, first: str) -> None:
     logind.stop()
 
 
+def test_one_that_was_taken_over_is_paused_too(lab: Lab) -> None:
+    logind = lab.logind()
+    logind.start(lab.bus, lab.watcher)
+    lab.server()
+    service = lab.supervisor()
+    session = connected(lab, "pause")
+    service.process.signal(signal.SIGKILL)
+    service.process.wait()
+    lab.supervisor()
+    until(lambda: held(lab, logind) == INHIBITOR)
+    logind.begin_sleep(lab.watcher)
+    until(lambda: held(lab, logind) == [])
+    assert session.get("status")[1] == PAUSED
+    logind.wake(lab.watcher)
+    logind.stop()
+
+
 def test_it_is_ended_before_the_machine_sleeps(lab: Lab) -> None:
     logind = lab.logind()
     logind.start(lab.bus, lab.watcher)

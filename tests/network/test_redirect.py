@@ -290,7 +290,7 @@ def test_the_service_is_killed_and_everything_stays_in_the_tunnel(world: World) 
         os.kill(world.service.pid, signal.SIGKILL)
         assert (world.way(FAR), world.way(FAR6)) == ways
         world.start()
-        world.service.process.wait_line("Took over 1 sessions")
+        world.service.process.wait_line("Took over 1 session")
         assert (world.way(FAR), world.way(FAR6)) == ways
         assert not changes()
     session.call("Disconnect")

@@ -12,6 +12,7 @@ from ...ctl.exits import CommandError, CommandExit
 from ...ctl.profile_file import read_profile
 from ...ctl.profiles import the_only
 from ...ctl.services import CONFIGURATION, SESSIONS
+from ...policy.configuration import table
 from ...policy.limits import MAX_PROFILE
 
 DAEMON = "org.freedesktop.DBus.Error."
@@ -53,6 +54,17 @@ def test_hints_say_what_to_do() -> None:
     assert "sessions-list" in failure(SESSIONS, GDBUS, running, "/s/1").hint
     assert "configs-list" in failure(CONFIGURATION, DAEMON + "UnknownMethod", "Object does not exist", "/c/1").hint
     assert "installed" in failure(SESSIONS, DAEMON + "ServiceUnknown", "", "/s/1").hint
+    failed = "Could not activate remote peer 'net.openvpn.v3.sessions': unit failed"
+    for name, text in (("NameHasNoOwner", failed), ("Spawn.ChildExited", "status 23"), ("TimedOut", "")):
+        assert "systemctl status openvpn3-sessionmgr" in failure(SESSIONS, DAEMON + name, text, "/s/1").hint
+
+
+@pytest.mark.parametrize("name", ["NameHasNoOwner", "ServiceUnknown", "Spawn.ChildExited", "TimedOut"])
+def test_a_wrong_configuration_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text("redirec = []\n")
+    monkeypatch.setattr(table, "DIRECTORY", str(tmp_path))
+    hint = failure(SESSIONS, DAEMON + name, "", "/s/1").hint
+    assert "redirec" in hint and "ovpnctl config-check" in hint and "installed" not in hint
 
 
 def test_a_name_must_be_of_one_thing() -> None:

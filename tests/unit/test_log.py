@@ -40,8 +40,9 @@ LEAST_SHOWN = ["CRIT", "ERROR", "WARN", "INFO", "VERB1", "VERB2", "DEBUG"]  # at
 
 
 def say_everything(log: Log) -> None:
-    for method in (log.debug, log.verb2, log.verb1, log.info, log.warn, log.error, log.crit, log.fatal):
-        method("x")
+    for category in LogCategory:
+        if category != LogCategory.UNDEFINED:
+            log.write(LogGroup.SESSIONMGR, category, "x")
 
 
 def lines_of(log: Log, path: Path) -> list[str]:

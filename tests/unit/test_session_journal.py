@@ -33,6 +33,12 @@ def records(directory: Path) -> dict[int, bytes | None]:
     return RecordFile(directory / "records").read()
 
 
+def end_leftovers(directory: Path) -> list[int]:
+    """End all that earlier instances have left; the process ids of workers that were there."""
+    later = SessionJournal(directory)
+    return [left.record.pid for left in later.leftovers() if later.end(left) and left.record is not None]
+
+
 def test_what_was_noted_is_ended_and_forgotten(tmp_path: Path) -> None:
     with process(*SLEEP) as left, process(*SLEEP) as over:
         before = SessionJournal(tmp_path)
@@ -42,7 +48,7 @@ def test_what_was_noted_is_ended_and_forgotten(tmp_path: Path) -> None:
         before.remove("over")
         assert len(records(tmp_path)) == 1
         RecordFile(tmp_path / "records").add(b"{")
-        assert SessionJournal(tmp_path).end_leftovers() == [left.pid]
+        assert end_leftovers(tmp_path) == [left.pid]
         assert left.wait(DEADLINE) == -signal.SIGKILL
         assert over.poll() is None
         assert records(tmp_path) == {}
@@ -58,14 +64,14 @@ def test_another_process_that_has_the_number_now_is_left_alone(tmp_path: Path, f
         file = RecordFile(tmp_path / "records")
         file.remove(place)
         file.add(json.dumps(record).encode())
-        assert SessionJournal(tmp_path).end_leftovers() == []
+        assert end_leftovers(tmp_path) == []
         assert stranger.poll() is None and records(tmp_path) == {}
 
 
 def test_one_that_has_ended_already(tmp_path: Path) -> None:
     with process(*SLEEP) as gone:
         SessionJournal(tmp_path).add("s", gone.pid, os.getuid())
-    assert SessionJournal(tmp_path).end_leftovers() == [] and records(tmp_path) == {}
+    assert end_leftovers(tmp_path) == [] and records(tmp_path) == {}
     with pytest.raises(FileNotFoundError):
         SessionJournal(tmp_path).add("s", gone.pid, os.getuid())
 
@@ -84,12 +90,12 @@ def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             try:
                 SessionJournal(tmp_path).add("s", first, 0)
                 with pytest.raises(OSError, match=f"^worker {first} of an earlier instance cannot be ended$"):
-                    SessionJournal(tmp_path).end_leftovers()
+                    end_leftovers(tmp_path)
                 assert len(records(tmp_path)) == 1  # it is tried again
             finally:
                 parent.send_signal(signal.SIGCONT)
             monkeypatch.setattr(journal, "GOODBYE_DEADLINE", DEADLINE)
-            SessionJournal(tmp_path).end_leftovers()
+            end_leftovers(tmp_path)
             assert records(tmp_path) == {}
 
 

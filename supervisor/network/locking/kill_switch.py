@@ -100,13 +100,12 @@ class KillSwitch:
         except SystemFailure as error:
             self._log.error(f"The kill switch cannot be switched off: {error}", group=LogGroup.NETCFG, session=session)
 
-    async def end(self, ends: Callable[[Hold], bool], why: str) -> int:
-        """These no longer want the lock; how many they are.  Raises SystemFailure."""
+    async def end(self, ends: Callable[[Hold], bool], why: str) -> None:
+        """These no longer want the lock.  Raises SystemFailure."""
         async with limited("unlocking the machine", NETWORK_DEADLINE):
             ended = await self._executor.run(self._lock.end, ends)
         for hold in ended:
             self._say(f"The kill switch is off: {why}", hold)
-        return len(ended)
 
     async def give_pass(self, seconds: int, user: int) -> bool:
         """Let everything through for so long, for root, or who alone wants the lock; whether that is so.

@@ -191,7 +191,7 @@ def test_a_killed_service_leaves_names_to_the_tunnel(lab: Lab) -> None:
     place.service.process.signal(signal.SIGKILL)
     place.service.process.wait()
     place.service = lab.supervisor()
-    place.says("Took over 1 sessions")
+    place.says("Took over 1 session")
     assert OF_RESOLV_CONF.read_text() == changed and place.address_of() == TUNNEL
     place.end(session)
     assert OF_RESOLV_CONF.read_text() == BEFORE and place.address_of() == LAN

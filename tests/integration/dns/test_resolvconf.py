@@ -68,7 +68,7 @@ def test_a_killed_service_leaves_names_to_the_tunnel(package: str, lab: Lab) -> 
     assert address_of(lab) == TUNNEL
     service.process.signal(signal.SIGKILL)
     service.process.wait()
-    lab.supervisor().process.wait_line("Took over 1 sessions")
+    lab.supervisor().process.wait_line("Took over 1 session")
     assert address_of(lab) == TUNNEL
     assert service.log.count("Gave back") == 0
 

@@ -389,7 +389,7 @@ def test_a_killed_service_leaves_names_to_the_tunnel(lab: Lab) -> None:
     place.service.process.wait()
     assert place.answers == (TUNNEL, TUNNEL)
     service = lab.supervisor(*place.options)
-    service.process.wait_line("Took over 1 sessions")
+    service.process.wait_line("Took over 1 session")
     assert place.answers == (TUNNEL, TUNNEL)
     assert session.user.get(session.path, "name_servers", STATUS) == [TUNNEL_ADDRESS]
     session.call("Disconnect")

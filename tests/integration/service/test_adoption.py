@@ -47,7 +47,7 @@ def taken_over(lab: Lab, *options: str, sessions: int = 1) -> Service:
     """The next one, which has taken over so many."""
     service = lab.supervisor(*options)
     if sessions:
-        service.process.wait_line(f"Took over {sessions} sessions")
+        service.process.wait_line(f"Took over {sessions} session")
     lab.watcher.get(SESSIONS_PATH, "version")  # it answers
     return service
 
@@ -99,6 +99,7 @@ def test_traffic_goes_on_and_nothing_is_announced(lab: Lab) -> None:
     session.call("Disconnect")
     wait_gone([worker])
     assert service.stop() == 0 and "Traceback" not in service.log
+    assert "settings have changed" not in service.log
     assert lab.client_side.devices() == {CABLE}
     assert lab.client_side.routes() == {"198.51.100.0/24", "2001:db8:1::/64"}
     assert [one.name for one in (lab.service_directory / "runtime" / "sessions").iterdir()] == ["records"]
@@ -471,11 +472,12 @@ def test_damaged_or_unknown_what_was_kept_of_it(lab: Lab, damage: str) -> None:
 # --- the override automatic-restart ---
 
 
-def restarting(lab: Lab) -> UserSession:
-    """Alice's session of a profile with the override, connected."""
+def restarting(lab: Lab, **overrides: str) -> UserSession:
+    """Alice's session of a profile with the override and these, connected."""
     alice = lab.connection("alice")
     profile = alice.import_profile("work", lab.profile())
-    alice.call(profile, CONFIGURATION, "SetOverride", "sv", "automatic-restart", ["s", "on-failure"])
+    for name, value in {"automatic_restart": "on-failure", **overrides}.items():
+        alice.call(profile, CONFIGURATION, "SetOverride", "sv", name.replace("_", "-"), ["s", value])
     session = UserSession(alice, profile, alice.new_tunnel(profile))
     session.connect()
     return session
@@ -495,6 +497,27 @@ def test_a_worker_gives_the_profile_back(lab: Lab) -> None:
         session.wait(CONNECTED, since, deadline=30)
         assert session.worker != worker
     assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
+
+
+def test_a_secret_override_is_taken_from_the_profile(lab: Lab) -> None:
+    """It is in no file about the session; of a profile that is not there any more no worker is started."""
+    lab.server()
+    service = lab.supervisor()
+    session = restarting(lab, proxy_password="open barley", tls_version_min="tls_1_2")
+    [kept] = (lab.service_directory / "runtime" / "sessions").glob("*.session")
+    assert "barley" not in kept.read_text() and "tls_1_2" in kept.read_text()
+    service = replaced(lab, service)
+    assert "barley" not in kept.read_text() and "proxy-password" in kept.read_text()
+    since = session.seen
+    session.worker.kill()
+    session.wait(RECONNECTING, since)
+    session.wait(CONNECTED, since, deadline=30)
+    session.user.call(session.profile, CONFIGURATION, "Remove")
+    replaced(lab, service)
+    assert session.get("status")[1] == CONNECTED
+    since = session.seen
+    session.worker.kill()
+    session.wait(FAILED, since)
 
 
 def test_a_worker_dies_while_nobody_looks(lab: Lab) -> None:
