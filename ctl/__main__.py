@@ -16,6 +16,7 @@ from .exec_command import exec_command
 from .exits import CommandError, CommandExit, help_epilog
 from .inspect_command import inspect_session
 from .log_command import log
+from .netns_command import netns
 from .run import say, silence
 from .session_acl import session_acl
 from .session_auth import session_auth
@@ -32,8 +33,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, cleanup, config-check, exec, inspect, session-keep, status,
-    unlock and why.
+    The subcommands are those of openvpn3, plus check, cleanup, config-check, exec, inspect, netns, session-keep,
+    status, unlock and why.
     Results go to standard output, messages to standard error.
     """
 
@@ -56,6 +57,7 @@ for command in (
     session_auth,
     session_stats,
     exec_command,
+    netns,
     status,
     inspect_session,
     unlock,

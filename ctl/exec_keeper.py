@@ -3,10 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..policy.dbus_numbers import SESSION_FAILED, StatusMinor
 from . import namespaces
@@ -45,53 +46,57 @@ def keep(
     """
 
     async def work(bus: "Bus") -> None:
-        await _Keeper(bus, told, name, quiet=quiet).work(afterwards, timeout, read_credentials(credentials_file))
+        credentials = read_credentials(credentials_file)
+        await _ExecKeeper(bus, told, name, quiet=quiet).work(afterwards, timeout, credentials)
 
     on_bus(work)
 
 
-class _Keeper:
-    """One command's."""
+class Names(Protocol):
+    """Where name servers are set."""
 
-    def __init__(self, bus: "Bus", told: Told, name: str, *, quiet: bool) -> None:
+    def set(self, servers: Iterable[str], domains: Iterable[str]) -> None:
+        """Have names looked up with these, in place of those before.  Raises OSError."""
+
+
+class Keeper(ABC):
+    """Has a session with its device in a network namespace, and sets what is in there."""
+
+    _gid: int | None = None  # the group that may use ping without a capability in there; None: as it is
+
+    def __init__(self, bus: "Bus", name: str, *, quiet: bool) -> None:
+        """`name` is a session, or what one is started of."""
         self._bus = bus
-        self._told = told
         self._name = name
         self._quiet = quiet
         self._started = False  # the session, by this one
         self._set_up = ThreadPoolExecutor(1)  # pyroute2 has an event loop of its own
 
-    async def work(self, afterwards: str | None, timeout: float | None, credentials: dict[str, str]) -> None:
-        """See `keep`."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    async def _begin(
+        self, watch: Watch, afterwards: str | None, timeout: float | None, credentials: dict[str, str]
+    ) -> tuple[str, InnerNetwork, Names]:
+        """Have the session connected, and all set in the namespace, where this process is by then."""
+        path = await self._session(credentials)
+        try:
+            names = await self._enter(path, afterwards)
+            await self._connect(watch, path, credentials, timeout)
+            network = await self._set_up_by(InnerNetwork, self._gid)
+            await self._follow(path, network, names)
+        except BaseException as error:
+            lost = isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE
+            if self._started and not (lost or isinstance(error, Again)):
+                await end_session(self._bus, path)
+            raise
+        for notice in (await inspected(self._bus, path)).get("notices", ()) if self._started else ():
+            self._warn(notice)
+        return path, network, names
 
-        def command_gone() -> None:  # before it was one
-            loop.remove_reader(self._told.command)
-            assert task is not None
-            task.cancel()
+    @abstractmethod
+    def _go_in(self, inside: Mapping[str, Any]) -> Names:
+        """Go into the namespace; `inside` is what the service says of the one that the session has by now.
 
-        loop.add_reader(self._told.command, command_gone)
-        watch = await Watch.start(self._bus)
-        with watch.interruptible():
-            path = await self._session(credentials)
-            try:
-                names = await self._enter(path, afterwards)
-                await self._connect(watch, path, credentials, timeout)
-                network = await self._set_up_by(InnerNetwork, os.getgid())
-                await self._follow(path, network, names)
-            except BaseException as error:
-                if self._started and not (
-                    isinstance(error, Again)
-                    or (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE)
-                ):
-                    await end_session(self._bus, path)
-                raise
-            for notice in (await inspected(self._bus, path)).get("notices", ()) if self._started else ():
-                self._warn(notice)
-        loop.remove_reader(self._told.command)
-        self._told.ready(namespaces.opened())
-        _step_aside()
-        await self._until_command_ends(watch, path, network, names)
+        Raises CommandError, namespaces.NotThere.
+        """
 
     async def _session(self, credentials: dict[str, str]) -> str:
         """The path of the session, which is started if there is none."""
@@ -121,18 +126,10 @@ class _Keeper:
         self._started = True
         return path
 
-    async def _enter(self, path: str, afterwards: str | None) -> HiddenNames:
-        """Have the session's device come to namespaces of this user's that this process is in by then."""
+    async def _enter(self, path: str, afterwards: str | None) -> Names:
+        """Have the session's device come to a network namespace that this process is in by then."""
         try:
-            inside = await self._bus.properties(SESSIONS, path, NAMESPACE)
-            if inside["namespace"]:
-                namespaces.join(inside["holders"], inside["namespace"])
-            else:
-                namespaces.make()
-            try:
-                names = HiddenNames()
-            except OSError as error:
-                raise namespaces.forbidden(error) from error
+            names = self._go_in(await self._bus.properties(SESSIONS, path, NAMESPACE))
             with namespaces.netlink_socket() as handed:
                 chosen = afterwards or ("disconnect" if self._started else "")
                 arguments = ("hus", 0, os.getpid(), chosen)
@@ -161,7 +158,7 @@ class _Keeper:
                 goal = StatusMinor.CONN_CONNECTED
                 await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
 
-    async def _follow(self, path: str, network: InnerNetwork, names: HiddenNames) -> None:
+    async def _follow(self, path: str, network: InnerNetwork, names: Names) -> None:
         """Set what the service says."""
         device = await self._bus.property(SESSIONS, path, "device_name")
         said = (await self._bus.properties(SESSIONS, path, NAMESPACE))["network"]
@@ -172,7 +169,7 @@ class _Keeper:
             await self._set_up_by(network.set, device, wanted)
             names.set(wanted["name_servers"], wanted["domains"])
         except OSError as error:
-            text = f"the network of the command cannot be set: {error.strerror}"
+            text = f"what the VPN has in its network namespace cannot be set: {error.strerror}"
             raise CommandError(text, CommandExit.OTHER) from error
         left_out = set(wanted["name_servers"]) - set(usable(wanted["name_servers"]))
         if left_out:
@@ -180,9 +177,61 @@ class _Keeper:
                 f"Name servers that are not used, having a port or being too many: {', '.join(sorted(left_out))}"
             )
         if not usable(wanted["name_servers"]):
-            self._warn("The VPN gives no name server that can be used: the command finds no names")
+            self._warn("The VPN gives no name server that can be used: no names are found with it")
 
-    async def _until_command_ends(self, watch: Watch, path: str, network: InnerNetwork, names: HiddenNames) -> None:
+    async def _leave(self, path: str) -> None:
+        with suppress(CommandError):  # it has ended, or the service has
+            await self._bus.call(SESSIONS, "Leave", path=path, interface=NAMESPACE)
+
+    async def _set_up_by(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._set_up, function, *arguments)
+
+    @property
+    def _silent(self) -> bool:
+        return self._quiet or not sys.stderr.isatty()
+
+    def _warn(self, text: str) -> None:
+        if not self._quiet:
+            say(f"Warning: {sanitize(text)}")
+
+
+class _ExecKeeper(Keeper):
+    """One command's."""
+
+    def __init__(self, bus: "Bus", told: Told, name: str, *, quiet: bool) -> None:
+        super().__init__(bus, name, quiet=quiet)
+        self._told = told
+        self._gid = os.getgid()
+
+    async def work(self, afterwards: str | None, timeout: float | None, credentials: dict[str, str]) -> None:
+        """See `keep`."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def command_gone() -> None:  # before it was one
+            loop.remove_reader(self._told.command)
+            assert task is not None
+            task.cancel()
+
+        loop.add_reader(self._told.command, command_gone)
+        watch = await Watch.start(self._bus)
+        with watch.interruptible():
+            path, network, names = await self._begin(watch, afterwards, timeout, credentials)
+        loop.remove_reader(self._told.command)
+        self._told.ready(namespaces.opened())
+        _step_aside()
+        await self._until_command_ends(watch, path, network, names)
+
+    def _go_in(self, inside: Mapping[str, Any]) -> HiddenNames:
+        if inside["namespace"]:
+            namespaces.join(inside["holders"], inside["namespace"])
+        else:
+            namespaces.make()
+        try:
+            return HiddenNames()
+        except OSError as error:
+            raise namespaces.forbidden(error) from error
+
+    async def _until_command_ends(self, watch: Watch, path: str, network: InnerNetwork, names: Names) -> None:
         """Follow the session, and leave it when the command ends."""
         ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._told.command, ended.set)
@@ -191,10 +240,9 @@ class _Keeper:
         asyncio.get_running_loop().remove_reader(self._told.command)
         following.cancel()
         await asyncio.wait([following])
-        with suppress(CommandError):  # it has ended, or the service has
-            await self._bus.call(SESSIONS, "Leave", path=path, interface=NAMESPACE)
+        await self._leave(path)
 
-    async def _follow_session(self, watch: Watch, path: str, network: InnerNetwork, names: HiddenNames) -> None:
+    async def _follow_session(self, watch: Watch, path: str, network: InnerNetwork, names: Names) -> None:
         try:
             while True:
                 match await watch.next(path):
@@ -208,17 +256,6 @@ class _Keeper:
                         return
         except CommandError as error:
             self._warn(f"{sanitize(error.message)}: the command has no network any more")
-
-    async def _set_up_by(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._set_up, function, *arguments)
-
-    @property
-    def _silent(self) -> bool:
-        return self._quiet or not sys.stderr.isatty()
-
-    def _warn(self, text: str) -> None:
-        if not self._quiet:
-            say(f"Warning: {sanitize(text)}")
 
 
 def _step_aside() -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from ..kernel import mounts
 
 _RESOLV_CONF, _NSSWITCH = Path("/etc/resolv.conf"), Path("/etc/nsswitch.conf")
+RESOLV_CONF_TITLE = "# The name servers of the VPN, which is the only network"
 _MAX_SERVERS = 3  # MAXNS of resolv.conf(5)
 # Directories of sockets: systemd-resolved; nscd, two of its kind; the system bus, by which resolved and
 # systemd-machined answer; Avahi; SSSD; winbind.
@@ -57,7 +58,7 @@ class HiddenNames:
 def resolv_conf(servers: Iterable[str], domains: Iterable[str]) -> str:
     """The text of resolv.conf(5)."""
     plain = usable(servers)
-    lines = ["# The name servers of the VPN, which is the only network", *(f"nameserver {one}" for one in plain)]
+    lines = [RESOLV_CONF_TITLE, *(f"nameserver {one}" for one in plain)]
     if found := list(domains):
         lines.append(f"search {' '.join(found)}")
     return "\n".join([*lines, ""])

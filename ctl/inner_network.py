@@ -17,18 +17,20 @@ _WITHOUT_EFFECT = (errno.EEXIST, errno.EACCES, errno.EOPNOTSUPP, errno.EAFNOSUPP
 
 
 class InnerNetwork:
-    """The network namespace that this process is in, with all capabilities."""
+    """The network namespace that this process is in, with all capabilities there."""
 
-    def __init__(self, gid: int) -> None:
-        """Switch the loopback device on, and let this group use ping without a capability (icmp(7))."""
+    def __init__(self, gid: int | None) -> None:
+        """Switch the loopback device on, and let this group, if any, use ping without a capability (icmp(7))."""
         # Imported here: nothing else of ovpnctl needs it, and it takes as long as all the rest.
         from pyroute2 import IPRoute
 
         self._ip = IPRoute()
         [loopback] = self._ip.link_lookup(ifname="lo")
         self._ip.link("set", index=loopback, state="up")
-        with suppress(OSError):  # a sandbox may have it read-only
-            _PING_GROUPS.write_text(f"{gid} {gid}", encoding="ascii")
+        self._device = ("", 0)  # name and index
+        if gid is not None:
+            with suppress(OSError):  # a sandbox may have it read-only
+                _PING_GROUPS.write_text(f"{gid} {gid}", encoding="ascii")
 
     def set(self, device: str, network: Mapping[str, Any]) -> None:
         """Set what the service says, in place of what was set before; no effect if the device is not here.
@@ -39,6 +41,7 @@ class InnerNetwork:
         if not found or not network:
             return
         [index] = found
+        self._device = (device, index)
         self._ip.link("set", index=index, mtu=network["mtu"], state="up")
         wanted = {local: (prefix, peer or local) for local, prefix, peer in network["addresses"]}
         for one in self._ip.get_addr(index=index):
@@ -58,6 +61,12 @@ class InnerNetwork:
             if (family := _family(destination)) in families:
                 priority = {"priority": metric} if metric else {}
                 self._do("route", "replace", family=family, dst=destination, oif=index, **priority)
+
+    def remove(self) -> None:
+        """Remove the device that was set, if it is here.  Raises OSError."""
+        device, index = self._device
+        if index and self._ip.link_lookup(ifname=device) == [index]:
+            self._do("link", "del", index=index)
 
     def _do(self, method: str, command: str, **fields: Any) -> None:
         from pyroute2.netlink.exceptions import NetlinkError

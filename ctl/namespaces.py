@@ -59,6 +59,9 @@ def join(pids: Sequence[int], inode: int) -> None:
             break
     else:
         raise NotThere
+    if os.fstat(users).st_ino == Path("/proc/self/ns/user").stat().st_ino:
+        hint = "ls -i /run/netns tells which; `ip netns exec` runs a command in there."
+        raise CommandError("the session's device is in a named network namespace", CommandExit.REFUSED, hint)
     try:
         process.join(users, process.CLONE_NEWUSER)
         process.join(network, process.CLONE_NEWNET)

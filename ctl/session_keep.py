@@ -145,11 +145,11 @@ async def _until_over(bus: "Bus", watch: "Watch", path: str, notify: "Notify") -
                 check_going_on(event, status)
                 continue
         notify.tell(f"STATUS={sanitize(str(status))}")
-        if _disconnected(status):
+        if disconnected(status):
             return
 
 
-def _disconnected(status: "Status") -> bool:
+def disconnected(status: "Status") -> bool:
     """Whether the session was disconnected by hand.  Raises CommandError if it ended otherwise."""
     from .connect import FAILURE
 

@@ -15,9 +15,9 @@ NAMESPACE = Interface(
             doc="Have the session's device, whenever it is connected, in a network namespace that the caller has made "
             "(not on this machine): for a command of the caller's, until Leave, or the end of the caller's connection. "
             "`socket` is a netlink socket (NETLINK_ROUTE) that was opened in it, `pid` a process in there by which "
-            "others may find it; it has to belong to a user namespace of the caller's user. A second caller brings "
-            "the same one. `afterwards`, when the last has left: `keep` (the device comes back to this machine), "
-            "`disconnect`, or empty: as said before, at first `keep`.",
+            "others may find it; it has to belong to a user namespace of the caller's user, or for root to this "
+            "machine's. A second caller brings the same one. `afterwards`, when the last has left: `keep` (the device "
+            "comes back to this machine), `disconnect`, or empty: as said before, at first `keep`.",
         ),
         Method("Leave", takes="", gives="", who=Who.OWNER, doc="The caller's command has ended."),
     ),

@@ -1,4 +1,4 @@
-"""A network namespace of a user's, as handed to this service: by a netlink socket that was opened in it.
+"""A network namespace as handed to this service, a user's or a named one: by a netlink socket that was opened in it.
 
 By the socket the kernel tells which namespace it is, and the device is brought back: requests that go by it are of that
 namespace, and the right to make them is this process's, not its opener's, where they are addressed to the kernel
@@ -39,6 +39,7 @@ _LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, chang
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER, _SIGNED = struct.Struct("=I"), struct.Struct("=i")
 _TO_KERNEL = (0, 0)
+_MACHINES = "The network namespace is the machine's, not one that you have made"
 _OWN_USERS, _OWN_NETWORK = Path("/proc/self/ns/user"), Path("/proc/self/ns/net")
 
 
@@ -47,7 +48,7 @@ class DeviceGone(SystemFailure):
 
 
 class HandedNamespace:
-    """A network namespace that belongs to a user; its methods but `close` take as long as a removal of a device."""
+    """A network namespace that a user has power over; its methods but `close` take as long as a removal of a device."""
 
     def __init__(self, handed: int, uid: int) -> None:
         """Take over the descriptor.  Raises InvalidValue unless it is such a socket, in a namespace of user `uid`'s."""
@@ -156,14 +157,21 @@ def _namespace_of(handed: int, uid: int) -> int:
 
 
 def _check_owner(network: int, uid: int) -> None:
-    """Raise InvalidValue unless a network namespace belongs to a user namespace of user `uid`'s."""
+    """Raise InvalidValue unless a network namespace belongs to a user namespace of user `uid`'s.
+
+    Root may have any of this machine's, but for the one that this service is in.
+    """
+    if os.fstat(network).st_ino == _OWN_NETWORK.stat().st_ino:
+        raise InvalidValue(_MACHINES)
     try:
         users = fcntl.ioctl(network, _NS_GET_USERNS)
     except OSError as error:  # EPERM: it is outside of this process's
         raise InvalidValue(f"The network namespace is not yours: {error.strerror}") from error
     try:
         if os.fstat(users).st_ino == _OWN_USERS.stat().st_ino:
-            raise InvalidValue("The network namespace is the machine's, not one that you have made")
+            if uid == 0:
+                return
+            raise InvalidValue(_MACHINES)
         owner = array.array("I", [0])
         fcntl.ioctl(users, _NS_GET_OWNER_UID, owner)
         if owner[0] != uid:

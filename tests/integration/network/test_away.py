@@ -4,11 +4,13 @@ import asyncio
 import os
 import socket
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ....kernel import process
 from ....supervisor.errors import InvalidValue, SystemFailure
 from ....supervisor.network.handed import DeviceGone, HandedNamespace
 from ...support.isolated import OWNER, UID, V4, addresses, attach, isolated, link, network, settings, shell
@@ -150,6 +152,30 @@ def _sockets() -> dict[str, int]:
 
 def _is_closed(descriptor: int) -> bool:
     return not os.path.lexists(f"/proc/self/fd/{descriptor}")
+
+
+def _socket_elsewhere() -> int:
+    """A socket in a new network namespace of this machine's."""
+    process.unshare(process.CLONE_NEWNET)  # of this thread
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE).detach()
+
+
+@isolated
+async def test_root_may_have_any_of_the_machines(tmp_path: Path) -> None:
+    """But for the service's own; others may not."""
+    with ThreadPoolExecutor(1) as thread:
+        handed = thread.submit(_socket_elsewhere).result()
+    with pytest.raises(InvalidValue, match="machine's"):
+        HandedNamespace(os.dup(handed), OWNER)
+    net = network(tmp_path)
+    space = HandedNamespace(handed, 0)
+    device = await net.create_device("s1", UID, 0)
+    await net.away.move(device, space)
+    assert link(device) is None
+    await net.away.bring_back(device)
+    await net.delete_device(device)
+    space.close()
+    await net.close()
 
 
 @isolated
