@@ -6,7 +6,9 @@ Without pyroute2, which takes 2 ms for a rule, so that a session that redirects 
 import errno
 import socket
 import struct
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 from .. import dumps
 from ..netlink import GONE, IPV6_IS_OFF, IPv6Off, Refused
@@ -25,6 +27,7 @@ _KERNEL = 2  # RTPROT_KERNEL: systemd-networkd leaves such rules alone
 _LINK = 253  # RT_SCOPE_LINK: there is no gateway
 _AF_SPEC, _INET_CONF = 26, 1
 _SRC_VALID_MARK, _IGNORE_ROUTES_WITH_LINKDOWN = 24, 29  # linux/ip.h
+_SETTINGS = Path("/proc/sys/net/ipv4/conf")
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
@@ -74,8 +77,13 @@ def remove_route(route: TableRoute) -> bool:
 def ignore_when_dead(index: int) -> None:
     """Have the kernel skip a device's IPv4 routes while no process holds the device; IPv6: ipv6_settings.py.
 
-    Raises Refused.
+    Only if it does not yet: with each such request the kernel looks at the device anew, and skips its IPv6 routes for
+    up to a second if it was switched on just before.  Raises Refused.
     """
+    with suppress(OSError, ValueError):
+        device = _SETTINGS / socket.if_indextoname(index)
+        if int((device / "ignore_routes_with_linkdown").read_text()):
+            return
     _configure(index, _IGNORE_ROUTES_WITH_LINKDOWN, 1)
 
 

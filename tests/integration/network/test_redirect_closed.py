@@ -224,3 +224,25 @@ async def test_an_instance_that_was_killed_stays_closed_until_the_next(tmp_path:
         net = network(tmp_path, numbers=Numbers(7000, 8000))
         assert await net.recover() == ["tun0"]
     await net.close()
+
+
+@isolated
+async def test_a_device_is_prepared_once(tmp_path: Path) -> None:
+    """With each such request the kernel may skip its IPv6 routes for a while (rule_requests.ignore_when_dead)."""
+    machine()
+    net, prepared, request = network(tmp_path), list[str](), rule_requests._request
+
+    def noting(what: str, *arguments: Any) -> None:
+        prepared.extend([what] if "prepare" in what else [])
+        request(what, *arguments)
+
+    device = await net.create_device("s1", UID, OWNER)
+    engine = attach(device)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rule_requests, "_request", noting)
+        for _ in range(3):
+            await net.apply(device, closed())
+    assert len(prepared) == 1
+    os.close(engine)
+    await ended(net, device)
+    await net.close()
