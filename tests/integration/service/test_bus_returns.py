@@ -209,6 +209,7 @@ def test_what_others_tell_is_heard_again(lab: Lab) -> None:
     logind.start(lab.bus, lab.watcher)
     with started(lab) as service:
         wait_ready(lab)
+        lab.connection("alice").session(SESSIONS_PATH, "FetchAvailableSessions")  # answered when it has started
         logind.stop()
         lab.restart_bus()
         logind.start(lab.bus, lab.watcher)
