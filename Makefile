@@ -7,12 +7,12 @@ TEST_READY := .venv/test-ready
 PARTS_READY := .cache/parts/ready
 SKIPPED := .cache/skipped
 # What depends on the release of Python and its libraries; the rest tries the same kernel and engine, and takes long.
-IN_DEBIAN13_TOO := tests/hostile tests/integration/bus tests/integration/sandbox tests/integration/service \
-  tests/integration/session tests/unit
+IN_DEBIAN13_TOO := tests/hostile tests/integration/bus tests/integration/sandbox tests/integration/session tests/unit
 # Runs beside each other, to be done sooner; what is in no other part is in the rest.
-PART_networks := tests/neighbours tests/network tests/profiles tests/siege
+PART_networks := tests/network
+PART_users := tests/neighbours tests/profiles tests/siege
 PART_sessions := tests/integration/sandbox tests/integration/service tests/integration/session
-PART_rest := $(patsubst %,--ignore=%,$(PART_networks) $(PART_sessions))
+PART_rest := $(patsubst %,--ignore=%,$(PART_networks) $(PART_users) $(PART_sessions))
 LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 
 # What running takes of a Debian system beside Python; the compiler and headers are for python-prctl.
@@ -84,8 +84,8 @@ test: test-setup ## everything: check, all tests, some of them in Debian 13 too,
 	@$(MAKE) --no-print-directory check
 	@# These wait for events most of the time and have nothing in common: side by side they take half as long.
 	@OPENVPN3_SESSIONMGR_SKIPPED=$(CURDIR)/$(SKIPPED) $(MAKE) --no-print-directory --keep-going \
-	  --jobs=4 --output-sync=target test-part-rest test-part-networks test-debian13 contract frontends test-part-sessions \
-	  IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
+	  --jobs=5 --output-sync=target test-part-rest test-part-networks test-debian13 contract frontends test-part-sessions \
+	  test-part-users IN_DEBIAN13='$(IN_DEBIAN13_TOO)'
 	@cat $(SKIPPED); echo "All tests passed; skipped: $$(wc -l < $(SKIPPED))"
 
 test-here: test-setup ## unit and integration tests, or those in TESTS=tests/integration/bus (root)
