@@ -25,6 +25,8 @@ from ...supervisor.start.options import make_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "packaging" / "deb"
+from ..support.skipping import cannot_run_here
+
 SESSION_UNIT = ROOT / "policy" / "systemd" / "openvpn3-sessionmgr-session@.service"
 SPEC = ROOT / "packaging" / "rpm" / "openvpn3-sessionmgr.spec"
 
@@ -103,9 +105,10 @@ def test_the_unit_lets_the_service_make_its_tun_node() -> None:
     assert unit_settings("DeviceAllow") == [f"/dev/char/{os.major(DEVICE)}:{os.minor(DEVICE)}", "rwm"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
 @pytest.mark.parametrize("name", ["session@", "autoconnect"])
 def test_systemd_understands_the_other_units(name: str, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        cannot_run_here("there is no systemd-analyze")
     unit = tmp_path / f"openvpn3-sessionmgr-{name}.service"
     text = (ROOT / "policy" / "systemd" / unit.name).read_text()
     unit.write_text(re.sub(r"(?m)^Documentation=.*\n", "", text).replace("/usr/bin/ovpnctl", "/bin/true"))
