@@ -22,11 +22,10 @@ from ...supervisor.network.tun import DEVICE
 from ...supervisor.sessions.autoconnect import MARKER
 from ...supervisor.start.allocator import ENVIRONMENT
 from ...supervisor.start.options import make_parser
+from ..support.skipping import cannot_run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 DEB = ROOT / "packaging" / "deb"
-from ..support.skipping import cannot_run_here
-
 SESSION_UNIT = ROOT / "policy" / "systemd" / "openvpn3-sessionmgr-session@.service"
 SPEC = ROOT / "packaging" / "rpm" / "openvpn3-sessionmgr.spec"
 
