@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ....policy.limits import ROUTING_EVENTS_PAUSE
 from ..dumps import PAST
-from ..link_events import notifications
+from ..notifications import DATAGRAM, listen
 
 # linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE, and the group of
 # IPv6 rules, which has a number only
@@ -23,7 +23,6 @@ _TYPE, _DESTINATION_LENGTH, _PROTOCOL = 4, 17, 21
 _KERNEL = 2  # RTPROT_KERNEL
 _SO_ATTACH_FILTER = 26
 _BUFFER = 4096  # bytes that the kernel keeps for us; the rest of a storm it counts as lost
-_DATAGRAM = 65536  # bytes: more than the kernel puts into one
 
 # bpf(4) calls these so.
 _LOAD_HALF, _LOAD_BYTE, _JUMP_IF_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
@@ -41,7 +40,7 @@ class RoutingEvents:
         """Begin to receive notifications, unless begun already.  Needs a running loop; raises SystemFailure."""
         if self._socket is not None:
             return
-        listening = notifications(_GROUPS, "changes of routes", _modest)
+        listening = listen(_GROUPS, "changes of routes", _modest)
         self._socket = listening
         self._listen()
 
@@ -68,7 +67,7 @@ class RoutingEvents:
         self._deaf = loop.call_later(ROUTING_EVENTS_PAUSE, self._listen)
         for _ in range(_BUFFER):
             try:
-                self._socket.recv(_DATAGRAM)
+                self._socket.recv(DATAGRAM)
             except BlockingIOError:
                 break
             except OSError:

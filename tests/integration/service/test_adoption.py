@@ -4,72 +4,25 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from ...lab.auth_server import Accept, Deny, Login, Pending, Verdict, knows
-from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusError
+from ...lab.connection import SESSIONS, SESSIONS_PATH, BusError
 from ...lab.lab import Lab
-from ...lab.network import CABLE, SERVER_ADDRESS
+from ...lab.network import CABLE
 from ...lab.openvpn import TUNNEL_ADDRESS
 from ...lab.service import SERVICE_PROGRAM, Service, service_command
 from ...lab.surroundings import BOB
-from ...support.authentication import OPEN_URL, answer, provide, questions, refusal
+from ...support.adoption import kill, lasting, replaced, taken_over, told
+from ...support.authentication import refusal
 from ...support.flow import flowing
 from ...support.sessions import (
     CONNECTED,
-    CONNECTING,
     FAILED,
     PAUSED,
-    RECONNECTING,
-    UserSession,
     begin,
-    processes_of_sessions,
-    until,
     wait_gone,
 )
-
-LOGIN = {"username": "alice", "password": "open sesame"}
-URL = "https://idp.example/login?token=abc"
-CHANGING = {"statistics", "last_log"}
-MEMBERS = ("SessionManagerEvent", "StatusChange", "AttentionRequired")
-
-
-def kill(service: Service) -> None:
-    """End it without a chance to do anything."""
-    service.process.signal(signal.SIGKILL)
-    service.process.wait()
-
-
-def taken_over(lab: Lab, *options: str, sessions: int = 1) -> Service:
-    """The next one, which has taken over so many."""
-    service = lab.supervisor(*options)
-    if sessions:
-        service.process.wait_line(f"Took over {sessions} session")
-    lab.watcher.get(SESSIONS_PATH, "version")  # it answers
-    return service
-
-
-def replaced(lab: Lab, service: Service) -> Service:
-    """Kill it, and have the next one take over."""
-    kill(service)
-    return taken_over(lab)
-
-
-def lasting(session: UserSession) -> dict[str, Any]:
-    """The properties that do not change by themselves."""
-    found = session.user.get_all(session.path)
-    return {name: value for name, value in found.items() if name not in CHANGING}
-
-
-def told(session: UserSession, since: int) -> list[str]:
-    """What the session's user has been told."""
-    return [one.member for one in session.user.signals(since) if one.member in MEMBERS]
-
-
-# --- connected ---
 
 
 def test_traffic_goes_on_and_nothing_is_announced(lab: Lab) -> None:
@@ -230,134 +183,6 @@ def test_handed_over_to_one_that_the_bus_starts(lab: Lab) -> None:
     lab.watcher.wait_no_owner(SESSIONS)  # it is idle
 
 
-# --- other states ---
-
-
-def test_held_before_connect(lab: Lab) -> None:
-    lab.auth_server(knows(alice=LOGIN["password"]))
-    service = lab.supervisor()
-    session = begin(lab, more=["auth-user-pass"])
-    [user, password] = questions(session)
-    provide(session, user, LOGIN["username"])
-    before, since = lasting(session), session.seen
-    service = replaced(lab, service)
-    assert lasting(session) == before and told(session, since) == []
-    assert questions(session) == [password]
-    provide(session, password, LOGIN["password"])
-    service = replaced(lab, service)
-    assert questions(session) == []
-    session.connect()
-    replaced(lab, service)
-    assert session.get("status")[1] == CONNECTED
-
-
-def test_on_its_way(lab: Lab) -> None:
-    """Nobody answers; the server comes when there is another service."""
-    service = lab.supervisor()
-    session = begin(lab)
-    session.call("Connect")
-    until(lambda: "refused" in session.get("status")[2])  # which is told once
-    before, since = lasting(session), session.seen
-    replaced(lab, service)
-    assert lasting(session) == before and told(session, since) == []
-    lab.server()
-    session.wait(CONNECTED, since, deadline=30)
-    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
-
-
-def test_connected_while_nobody_looked(lab: Lab) -> None:
-    service = lab.supervisor()
-    session = begin(lab, remotes=[f"{SERVER_ADDRESS} 1194 udp"])
-    session.call("Connect")
-    session.wait(CONNECTING)
-    since = session.seen
-    kill(service)
-    server = lab.server()
-    server.process.wait_line("Initiation Sequence|PUSH_REPLY|SENT CONTROL", deadline=40)
-    taken_over(lab)
-    session.wait(CONNECTED, since, deadline=30)
-    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
-
-
-def test_lost_while_nobody_looked(lab: Lab) -> None:
-    server = lab.server(protocol="tcp")
-    service = lab.supervisor()
-    session = begin(lab, protocol="tcp")
-    session.connect()
-    since, engine = session.seen, session.engine
-    kill(service)
-    server.stop()
-    server = lab.server(protocol="tcp")
-    server.process.wait_line("SENT CONTROL", deadline=40)
-    taken_over(lab)
-    assert session.get("status")[1] in (CONNECTED, RECONNECTING)
-    if session.get("status")[1] != CONNECTED:
-        session.wait(CONNECTED, since, deadline=30)
-    assert session.engine == engine
-    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
-
-
-def test_paused(lab: Lab) -> None:
-    lab.server()
-    service = lab.supervisor()
-    session = begin(lab)
-    session.connect()
-    session.call("Pause", "s", "lunch")
-    session.wait(PAUSED)
-    before, since = lasting(session), session.seen
-    replaced(lab, service)
-    assert lasting(session) == before and told(session, since) == []
-    session.call("Resume")
-    session.wait(CONNECTED, since)
-    assert lab.echo(TUNNEL_ADDRESS, b"there") == b"there"
-
-
-def asking(first: Verdict) -> Callable[[Login], Verdict]:
-    """A judge who lets nobody in before there is an answer to `first`."""
-
-    def judge(login: Login) -> Verdict:
-        if login.response is None:
-            return first
-        return Accept() if login.response == "123456" else Deny()
-
-    return judge
-
-
-def test_waiting_for_a_code(lab: Lab) -> None:
-    lab.auth_server(asking(Pending("CR_TEXT:R,E:Enter the code")))
-    service = lab.supervisor()
-    session = begin(lab, more=["auth-user-pass"])
-    answer(session, **LOGIN)
-    session.call("Connect")
-    session.user.wait_signal(lambda one: one.member == "AttentionRequired" and "code" in one.arguments[2])
-    session.user.wait_signal(lambda one: one.member == "StatusChange" and "code" in one.arguments[2])
-    [code], before, since = questions(session), lasting(session), session.seen
-    replaced(lab, service)
-    assert lasting(session) == before and told(session, since) == []
-    assert questions(session) == [code]
-    provide(session, code, "123456")
-    session.wait(CONNECTED, since)
-
-
-def test_waiting_for_a_page(lab: Lab) -> None:
-    lab.auth_server(lambda login: Pending(f"WEB_AUTH::{URL}"))
-    service = lab.supervisor()
-    session = begin(lab, more=["auth-user-pass"])
-    answer(session, **LOGIN)
-    session.call("Connect")
-    session.wait(OPEN_URL)
-    before, since = lasting(session), session.seen
-    assert before["status"][2] == URL
-    kept = [one.read_text() for one in (lab.service_directory / "runtime" / "sessions").glob("*.session")]
-    assert len(kept) == 1 and "token" not in kept[0] and LOGIN["password"] not in kept[0]
-    replaced(lab, service)
-    assert lasting(session) == before and told(session, since) == []
-    assert "Pending web authentication" in refusal(session, "Ready")
-
-
-# --- what cannot go on ---
-
-
 def test_a_worker_that_has_died_too(lab: Lab) -> None:
     lab.server()
     service = lab.supervisor()
@@ -467,121 +292,3 @@ def test_damaged_or_unknown_what_was_kept_of_it(lab: Lab, damage: str) -> None:
     assert other.get("status")[1] == CONNECTED
     assert "kept of a session is damaged" in service.log or "99" in lab.ovpnctl("alice", "why").stdout
     assert len(lab.client_side.devices() - {CABLE}) == 1
-
-
-# --- the override automatic-restart ---
-
-
-def restarting(lab: Lab, **overrides: str) -> UserSession:
-    """Alice's session of a profile with the override and these, connected."""
-    alice = lab.connection("alice")
-    profile = alice.import_profile("work", lab.profile())
-    for name, value in {"automatic_restart": "on-failure", **overrides}.items():
-        alice.call(profile, CONFIGURATION, "SetOverride", "sv", name.replace("_", "-"), ["s", value])
-    session = UserSession(alice, profile, alice.new_tunnel(profile))
-    session.connect()
-    return session
-
-
-def test_a_worker_gives_the_profile_back(lab: Lab) -> None:
-    """Nobody else has it any more when it dies."""
-    lab.server()
-    service = lab.supervisor()
-    session = restarting(lab)
-    session.user.call(session.profile, CONFIGURATION, "Remove")
-    for _ in range(2):
-        service = replaced(lab, service)
-        worker, since = session.worker, session.seen
-        worker.kill()
-        session.wait(RECONNECTING, since)
-        session.wait(CONNECTED, since, deadline=30)
-        assert session.worker != worker
-    assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
-
-
-def test_a_secret_override_is_taken_from_the_profile(lab: Lab) -> None:
-    """It is in no file about the session; of a profile that is not there any more no worker is started."""
-    lab.server()
-    service = lab.supervisor()
-    session = restarting(lab, proxy_password="open barley", tls_version_min="tls_1_2")
-    [kept] = (lab.service_directory / "runtime" / "sessions").glob("*.session")
-    assert "barley" not in kept.read_text() and "tls_1_2" in kept.read_text()
-    service = replaced(lab, service)
-    assert "barley" not in kept.read_text() and "proxy-password" in kept.read_text()
-    since = session.seen
-    session.worker.kill()
-    session.wait(RECONNECTING, since)
-    session.wait(CONNECTED, since, deadline=30)
-    session.user.call(session.profile, CONFIGURATION, "Remove")
-    replaced(lab, service)
-    assert session.get("status")[1] == CONNECTED
-    since = session.seen
-    session.worker.kill()
-    session.wait(FAILED, since)
-
-
-def test_a_worker_dies_while_nobody_looks(lab: Lab) -> None:
-    lab.server()
-    service = lab.supervisor()
-    session = restarting(lab)
-    worker, since = session.worker, session.seen
-    kill(service)
-    worker.kill()
-    wait_gone([worker])
-    taken_over(lab)
-    _, _, text = session.wait(RECONNECTING, since)
-    assert text == "The session's worker ended while there was no service: try 1 of 10 in 3 s"
-    session.wait(CONNECTED, since, deadline=30)
-    assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
-
-
-def test_while_it_waits_for_another_worker(lab: Lab) -> None:
-    lab.server()
-    service = lab.supervisor()
-    session = restarting(lab)
-    worker, since = session.worker, session.seen
-    worker.kill()
-    status = list(session.wait(RECONNECTING, since))
-    service = replaced(lab, service)
-    assert session.get("status") == status
-    session.wait(CONNECTED, since, deadline=30)
-    session.worker.kill()
-    session.wait(RECONNECTING, session.seen)
-    session.call("Pause", "s", "lunch")
-    replaced(lab, service)
-    assert session.get("status")[1] == PAUSED
-    session.call("Resume")
-    session.wait(CONNECTED, session.seen, deadline=30)
-    assert lab.echo(TUNNEL_ADDRESS, b"still") == b"still"
-
-
-def test_one_that_gave_up_while_nobody_looked(lab: Lab) -> None:
-    """Why is told by the worker, which has waited for somebody to tell."""
-    lab.server()
-    service = lab.supervisor()
-    session = begin(lab)
-    session.connect()
-    engine, since = session.engine, session.seen
-    kill(service)
-    engine.kill()
-    wait_gone([engine])
-    lab.supervisor()
-    _, _, text = session.wait(FAILED, since)
-    assert text.startswith("The engine was killed by SIGKILL")
-    wait_gone(processes_of_sessions())
-
-
-def test_one_that_was_being_started(lab: Lab) -> None:
-    service = lab.supervisor("--stopped-grace=0")
-    alice = lab.connection("alice")
-    profile = alice.import_profile("work", lab.profile())
-    call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
-    while not processes_of_sessions():
-        pass
-    kill(service)
-    with pytest.raises(BusError):
-        alice.finish_call(call)
-    taken_over(lab, sessions=0)
-    assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == []
-    wait_gone(processes_of_sessions())
-    alice.new_tunnel(profile)

@@ -15,8 +15,14 @@ from ...lab.connection import SESSIONS_PATH
 from ...lab.lab import Lab
 from ...lab.processes import DEADLINE
 from ...support.service_life import connected, frozen, processes, started, wait_until
+from ...support.skipping import cannot_run_here
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls are those of x86-64")
+
+@pytest.fixture(autouse=True)
+def _known_system_calls() -> None:
+    if platform.machine() != "x86_64":
+        cannot_run_here("numbers of system calls are those of x86-64")
+
 
 _RARE = 30.0  # seconds that are left of a minute at least, when somebody looks: what waits as long costs nothing
 _ENDLESS = -1.0
