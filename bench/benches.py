@@ -1,18 +1,14 @@
 """What is measured.  Each bench puts up its own laboratory and alternates with its yardstick: the machine is noisy."""
 
-import os
-import signal
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..tests.lab.connection import SESSIONS
 from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
-from ..tests.lab.processes import wait_gone
-from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, settings, takeover, yardsticks
+from ..tests.lab.service import Service
+from . import cold, fairness, memory, original, roaming, settings, takeover
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -101,20 +97,8 @@ def connect(pki: Pki, counts: Counts) -> list[Figure]:
 
 
 def activate(pki: Pki, counts: Counts) -> list[Figure]:
-    """A call to the service that does not run, until its reply."""
-    ours, bare = [], []
-    with Lab(pki) as lab:
-        lab.start_bus(activation=[f"--log-level={_LOG_LEVEL}"])
-        watcher = lab.watcher
-        with Meter(lab) as meter:
-            for _ in range(counts.runs):
-                ours.append(meter.first_reply())
-                bus = "org.freedesktop.DBus"
-                pid = watcher.call("/org/freedesktop/DBus", bus, "GetConnectionUnixProcessID", "s", SESSIONS, to=bus)
-                os.kill(pid, signal.SIGTERM)
-                wait_gone(pid, ENDING)
-                bare.append(yardsticks.interpreter())
-    return [Figure("activation to first reply", "ms", ours, "a bare Python's run", bare, Wanted(400))]
+    """Calls to the service that does not run."""
+    return cold.measure(pki, counts.runs)
 
 
 def properties(pki: Pki, counts: Counts) -> list[Figure]:

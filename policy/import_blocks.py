@@ -3,7 +3,8 @@
 import sys
 
 # asyncio's TLS: 10 ms.  What msgspec takes for older Pythons: 4 ms, or 10 where nothing else imports inspect.
-BLOCKED_IMPORTS = ("ssl", "typing_extensions")
+# OpenSSL's digests, in whose place hashlib has Python's own: 3 ms and 0.75 MB.
+BLOCKED_IMPORTS = ("ssl", "typing_extensions", "_hashlib")
 
 
 def block_imports() -> None:

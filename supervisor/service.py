@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,49 +12,39 @@ from ..policy.exit_status import ExitStatus
 from ..policy.limits import MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from . import leaving
-from .bus.connection import BusConnection, BusRefused
+from .bus.connection import BusRefused
 from .bus.transport import BusLost
 from .errors import StartError, SystemFailure
 from .parts import Parts
+from .presence import Presence
 from .service_manager import ServiceManager
 from .services.stubs import export_stubs
 from .services.unit_job import is_restarted
 from .start.options import PROGRAM
-from .start.privileged import Prepared
 from .version import API_VERSION, VERSION
-
-_SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 
 
 class Service:
     """Starts all parts in their order, serves until there is a reason to end, and ends them in theirs."""
 
-    def __init__(self, prepared: Prepared, connection: BusConnection) -> None:
+    def __init__(self, presence: Presence) -> None:
         """Raises StartError if the runtime directory cannot be used."""
-        self._prepared = prepared
-        self._log = prepared.log
-        self._connection = connection
-        self._stop = asyncio.Event()
-        self._hand_over = asyncio.Event()  # end, and leave the sessions to the next instance
-        self._parts = Parts(prepared, connection, self._stop.is_set)
+        self._prepared = presence.prepared
+        self._log = presence.prepared.log
+        self._connection = presence.connection
+        self._stop, self._hand_over = presence.stop, presence.hand_over
+        self._parts = Parts(presence)
         self._service_manager = ServiceManager()
 
     async def start(self) -> None:
-        """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
+        """Clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
         parts = self._parts
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
-        await parts.names.claim()
-        await parts.lock.acquire()
         parts.processes.start()
         parts.administration.start()
-        await parts.named()
-        await parts.callers.start()
         parts.callers.vanished(parts.manager.caller_vanished)
         await parts.failures.load()
         await self._take_over()
@@ -201,20 +190,11 @@ class Service:
         self._log.error(f"Internal error: {context.get('message')}\n{trace}")
 
 
-async def serve(prepared: Prepared) -> ExitStatus:
-    """Connect to the bus, serve, disconnect; the exit status.  Raises StartError."""
-    # An empty variable counts as none; dbus-fast would look for a session bus.
-    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
-    try:
-        connection = BusConnection(address)
-        await connection.connect()
-    except BusLost as error:
-        raise StartError(f"No connection to the system bus at {address}: {error}", ExitStatus.CANNOT_START) from error
-    service = Service(prepared, connection)
+async def serve(presence: Presence) -> ExitStatus:
+    """Serve on the bus, and leave it; the exit status.  Raises StartError, BusLost."""
+    service = Service(presence)
     try:
         await service.start()
         return await service.run()
-    except BusLost as error:
-        raise StartError(f"Connection to the bus lost: {error}", ExitStatus.BUS_LOST) from error
     finally:
         await service.close()

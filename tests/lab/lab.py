@@ -296,6 +296,15 @@ class Lab:
         self.__dict__["bus"] = made
         return made
 
+    def startable(self, name: str, argv: Sequence[str]) -> None:
+        """Have the bus start another service when `name` is called, by anybody; before anything uses the bus."""
+
+        def prepare(bus: Bus) -> None:
+            bus.let_own(name)
+            bus.activatable([name], argv)
+
+        self._before_bus.append(prepare)
+
     def restart_bus(self) -> None:
         """Start the bus again, which has ended or is killed now; all connections have to be made anew."""
         self.__dict__.pop("watcher", None)
