@@ -26,7 +26,7 @@ async def _main() -> None:
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     bus.export(PATH, Bare())
     await bus.request_name(NAME)
-    await bus.wait_for_disconnect()
+    await asyncio.get_running_loop().create_future()  # until it is killed
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ..policy.dns import DnsSettings
 from ..policy.limits import MAX_FRAME
 from ..policy.profile.pkcs11 import MAX_PROVIDERS
 from ..policy.sandbox.layers import Layer
-from .codec import BadFrame
+from .channel import BadFrame
 
 SPAWNER_FD = 3
 RESOLVER_FD = 4

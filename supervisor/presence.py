@@ -59,6 +59,8 @@ class Presence:
         required = [manager_api.BUS_NAME, *([configuration_api.BUS_NAME] if self.embedded else [])]
         more = [log_api.BUS_NAME, *names_without_service()]
         self.names = BusNames(self.connection, prepared.log, required, more, self._owned)
+        if self.embedded:
+            self.dispatcher.expect(configuration_api.CONFIGURATION)  # an Import may be the call that starts the service
         for name in (*required, *more):
             self.dispatcher.answer_early(root_path(name), versioned(name, "Root"), _Root(), bus_name=name)
         self.owned: Mapping[str, bool] = {}  # which of `more` are this service's

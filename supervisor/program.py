@@ -16,7 +16,6 @@ from ..policy.import_blocks import unblock_imports
 from .errors import StartError, SystemFailure
 from .logging.destinations import default_destination
 from .logging.log import Log
-from .network.locking.lock_rules import unlock
 from .start import privileged
 from .start.options import PROGRAM, options, parse
 
@@ -54,6 +53,8 @@ def run() -> NoReturn:
 
 def _unlock() -> int:
     """End the kill switch: it is in the kernel, so this takes no service."""
+    from .network.locking.lock_rules import unlock
+
     try:
         unlock()
     except SystemFailure as error:

@@ -6,10 +6,12 @@ A module is a shared library that is loaded into the engine, so a profile only c
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .syntax import Option
+if TYPE_CHECKING:
+    from .syntax import Option  # the service starts without it
 
 MAX_PROVIDERS = 32  # a request for a worker has one bit for each
 MAX_PATH = 200  # bytes; the engine reads lines of 254
@@ -88,13 +90,13 @@ def find(listed: Sequence[ListedProvider], text: str) -> int | None:
     return next((number for number, one in enumerate(listed) if text in (one.name, one.module)), None)
 
 
-def asked_for(options: Iterable[Option], listed: Sequence[ListedProvider]) -> frozenset[int]:
+def asked_for(options: "Iterable[Option]", listed: Sequence[ListedProvider]) -> frozenset[int]:
     """The numbers of the usable providers that a profile with these options names."""
     numbers = {find(listed, text) for text in _named(options)}
     return frozenset(number for number in numbers if number is not None and not listed[number].problem)
 
 
-def _named(options: Iterable[Option]) -> Iterable[str]:
+def _named(options: "Iterable[Option]") -> Iterable[str]:
     return (text for option in options if option.name == OPTION for text in option.params)
 
 

@@ -9,8 +9,8 @@ import inspect
 from collections.abc import Callable, Iterable
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed, channel_pair
-from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, channel_pair
+from ...ipc.codec import decode_to_supervisor, decode_to_worker
 from ...policy.profile.options import ALLOWED
 from ...policy.profile.syntax import ProfileTextError, decode, tokenize
 from ...policy.profile.validity import problem

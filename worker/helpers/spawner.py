@@ -22,8 +22,7 @@ import prctl
 from msgspec.structs import replace
 
 from ...ipc import helpers
-from ...ipc.channel import Channel, ChannelClosed
-from ...ipc.codec import BadFrame
+from ...ipc.channel import BadFrame, Channel, ChannelClosed
 from ...kernel import mounts, process
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox import layers
