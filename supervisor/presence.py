@@ -6,7 +6,6 @@ not wait for that.  All other calls are held until the service is ready.
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Mapping
 
 from ..policy.access import Acl
@@ -68,10 +67,6 @@ class Presence:
 
     async def begin(self) -> None:
         """Own the names, and hold what calls cannot be answered yet.  Raises StartError, BusLost, BusRefused."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop.set)
-        loop.add_signal_handler(signal.SIGUSR2, self.hand_over.set)
         try:
             await self.connection.connect()
         except BusLost as error:
