@@ -13,7 +13,7 @@ import msgspec
 
 from ...ipc import helpers, inherited
 from ...ipc.channel import Channel, channel_pair
-from .lookout import children, process_title
+from .proc import children, process_title
 
 _TITLE = "openvpn3-service-sessionmgr"
 _MODULE = "openvpn3_sessionmgr.worker.helpers"
