@@ -52,6 +52,7 @@ class NetlinkSocket:
                 for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
                     with suppress(OSError):
                         opened.setsockopt(_SOL_NETLINK, option, 1)
+                opened.settimeout(KERNEL_DEADLINE)
                 opened.bind((0, 0))
             except BaseException:
                 opened.close()
@@ -66,11 +67,11 @@ class NetlinkSocket:
 
     def request(self, kind: int, body: bytes, flags: int = 0) -> None:
         """Have the kernel do something."""
-        self._exchange([wire.pack(kind, wire.NLM_F_REQUEST | flags, body)], 0, wire.NLM_F_ACK)
+        self._answer(kind, wire.NLM_F_ACK | flags, body)
 
     def ask(self, kind: int, body: bytes) -> Message:
         """What the kernel answers to a question about one thing."""
-        found = self._exchange([wire.pack(kind, wire.NLM_F_REQUEST, body)], 0, wire.NLM_F_ACK).messages
+        found = self._answer(kind, wire.NLM_F_ACK, body).messages
         if len(found) != 1:
             raise Malformed(f"{len(found)} answers to one question")
         return found[0]
@@ -78,7 +79,7 @@ class NetlinkSocket:
     def dump(self, kind: int, body: bytes) -> list[Message]:
         """All that there is of something, which is asked for again if it has changed meanwhile."""
         for _ in range(MAX_DUMPS):
-            answer = self._exchange([wire.pack(kind, wire.NLM_F_REQUEST, body)], 0, wire.NLM_F_DUMP)
+            answer = self._answer(kind, wire.NLM_F_DUMP, body)
             if not answer.interrupted:
                 return answer.messages
         raise OSError(errno.EAGAIN, "what the kernel lists changes all the time")
@@ -92,20 +93,30 @@ class NetlinkSocket:
             # Where more are refused than there is room for, the first is told, not that some are lost.
             self._opened().setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
             _make_room(self._opened(), 2 * sum(map(len, messages)))
-            self._exchange(messages, last, wire.NLM_F_ACK)
+            first = self._numbers(len(messages))
+            numbered = (
+                _numbered(message, first + index, wire.NLM_F_ACK if index == last else 0)
+                for index, message in enumerate(messages)
+            )
+            self._exchange(b"".join(numbered), first, first + last)
         finally:
             self.close()  # what else was refused may wait there
 
-    def _exchange(self, messages: Sequence[bytes], last: int, flags: int) -> Answer:
-        """Send messages, that with the index `last` with these flags too; raises what is refused."""
-        if self._sequence + len(messages) > _LARGEST_SEQUENCE:
+    def _answer(self, kind: int, flags: int, body: bytes) -> Answer:
+        number = self._numbers(1)
+        return self._exchange(wire.pack(kind, wire.NLM_F_REQUEST | flags, body, number), number, number)
+
+    def _numbers(self, count: int) -> int:
+        """The first of so many sequence numbers in a row that were not used lately."""
+        if self._sequence + count > _LARGEST_SEQUENCE:
             self._sequence = 0
         first = self._sequence + 1
-        self._sequence += len(messages)
-        answer = Answer(first, first + last)
-        data = b"".join(
-            _numbered(message, first + index, flags if index == last else 0) for index, message in enumerate(messages)
-        )
+        self._sequence += count
+        return first
+
+    def _exchange(self, data: bytes, first: int, last: int) -> Answer:
+        """Send what has these sequence numbers, and read the answer; raises what is refused."""
+        answer = Answer(first, last)
         deadline = time.monotonic() + KERNEL_DEADLINE
         try:
             self._opened().send(data)
@@ -129,13 +140,13 @@ class NetlinkSocket:
     def _receive(self, deadline: float) -> bytes:
         """The next datagram of the kernel's."""
         opened = self._opened()
-        while True:
-            opened.settimeout(max(deadline - time.monotonic(), 0.001))
+        while time.monotonic() < deadline:
             data, _, flags, (port, _) = opened.recvmsg(DATAGRAM)
             if flags & socket.MSG_TRUNC:
                 raise Malformed("it was cut off")
             if port == _KERNEL:
                 return data
+        raise TimeoutError
 
 
 def _numbered(message: bytes, sequence: int, flags: int) -> bytes:

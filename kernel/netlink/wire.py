@@ -98,7 +98,7 @@ def messages(data: bytes) -> Iterator[Message]:
         if not HEADER.size <= length <= end - start:
             raise Malformed(f"a message of {length} bytes in {end - start}")
         yield Message(kind, flags, sequence, data[start + HEADER.size : start + length])
-        start += length + -length % 4
+        start += (length + 3) & ~3
 
 
 def parse(body: bytes, head: struct.Struct) -> tuple[tuple[Any, ...], Attributes]:
@@ -108,15 +108,17 @@ def parse(body: bytes, head: struct.Struct) -> tuple[tuple[Any, ...], Attributes
     return head.unpack_from(body), Attributes(attributes(body, head.size + -head.size % 4))
 
 
-def attributes(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes, start: int = 0) -> list[tuple[int, bytes]]:
     """The attributes in `data` from `start` on, in their order: type and content."""
-    end = len(data)
-    while end - start >= _ATTRIBUTE.size:
+    found = []
+    last = len(data) - _ATTRIBUTE.size
+    while start <= last:
         length, kind = _ATTRIBUTE.unpack_from(data, start)
-        if not _ATTRIBUTE.size <= length <= end - start:
-            raise Malformed(f"an attribute of {length} bytes in {end - start}")
-        yield kind & _TYPE, data[start + _ATTRIBUTE.size : start + length]
-        start += length + -length % 4
+        if not _ATTRIBUTE.size <= length <= len(data) - start:
+            raise Malformed(f"an attribute of {length} bytes in {len(data) - start}")
+        found.append((kind & _TYPE, data[start + _ATTRIBUTE.size : start + length]))
+        start += (length + 3) & ~3
+    return found
 
 
 def attribute(kind: int, content: bytes) -> bytes:

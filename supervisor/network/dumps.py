@@ -10,7 +10,7 @@ import msgspec
 
 from ...kernel.netlink import rtnetlink, wire
 from ...kernel.netlink.netlink_socket import NetlinkSocket
-from ...kernel.netlink.wire import Message
+from ...kernel.netlink.wire import Malformed, Message
 from ..errors import SystemFailure
 from .prefixes import Host, Prefix, Way
 
@@ -51,12 +51,19 @@ def questions() -> Iterator[NetlinkSocket]:
 
 def addresses(link: NetlinkSocket, device: int = 0) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
     """Of each address, or with `device` of its: the device's index, itself, and the network attached with it."""
-    for message in _dump(link, rtnetlink.RTM_GETADDR, rtnetlink.addresses(device)):
+    for message in address_messages(link, device):
         (family, length, _, _, index), found = wire.parse(message.body, rtnetlink.IFADDRMSG)
         other = found.address(rtnetlink.IFA_ADDRESS)  # the other end, or itself
-        if device in (0, index) and family in (socket.AF_INET, socket.AF_INET6) and other is not None:
+        if family in (socket.AF_INET, socket.AF_INET6) and other is not None:
             local = found.address(rtnetlink.IFA_LOCAL) or other
-            yield index, local, Prefix.alone(Host.of(other)).shortened(length)
+            yield index, local, _prefix(other, length)
+
+
+def address_messages(link: NetlinkSocket, device: int) -> Iterator[Message]:
+    """What the kernel says of addresses; with `device`, of its.  Raises OSError."""
+    for message in _dump(link, rtnetlink.RTM_GETADDR, rtnetlink.addresses(device)):
+        if not device or wire.parse(message.body, rtnetlink.IFADDRMSG)[0][4] == device:
+            yield message
 
 
 def routes(
@@ -81,7 +88,7 @@ def routes(
             plain = index and kind == rtnetlink.RTN_UNICAST and not several and rtnetlink.RTA_VIA not in found
             onlink = bool(flags & rtnetlink.RTNH_F_ONLINK)
             yield FoundRoute(
-                Prefix.alone(Host.of(found.address(rtnetlink.RTA_DST) or nowhere)).shortened(length),
+                _prefix(found.address(rtnetlink.RTA_DST) or nowhere, length),
                 kind,
                 Way(index, Host.of(gateway) if gateway else None, onlink) if plain else None,
                 found.u32(rtnetlink.RTA_PRIORITY),
@@ -108,6 +115,12 @@ def way_to(link: NetlinkSocket, address: IPv4Address | IPv6Address, uid: int) ->
 def rules(link: NetlinkSocket, family: int) -> Iterator[Message]:
     """The routing rules of an address family.  Raises OSError."""
     return _dump(link, rtnetlink.RTM_GETRULE, rtnetlink.rules(family))
+
+
+def _prefix(address: IPv4Address | IPv6Address, length: int) -> Prefix:
+    if length > address.max_prefixlen:
+        raise Malformed(f"a prefix of {length} bits")
+    return Prefix.alone(Host.of(address)).shortened(length)
 
 
 def _dump(link: NetlinkSocket, kind: int, question: bytes) -> Iterator[Message]:

@@ -47,15 +47,14 @@ class Netlink:
         return requests.remove(self._link, what, rtnetlink.RTM_DELADDR, _address(index, address))
 
     def remove_all_addresses(self, index: int) -> None:
-        """Remove all addresses."""
+        """Remove all addresses; no effect if there is no such link."""
         what = "cannot remove the addresses"
         try:
-            everything = self._link.dump(rtnetlink.RTM_GETADDR, rtnetlink.addresses(index))
-            found = [one.body for one in everything if wire.parse(one.body, rtnetlink.IFADDRMSG)[0][4] == index]
+            found = list(dumps.address_messages(self._link, index))
         except OSError as error:
             raise Refused(what, error) from error
-        for body in found:
-            requests.remove(self._link, what, rtnetlink.RTM_DELADDR, body)
+        for one in found:
+            requests.remove(self._link, what, rtnetlink.RTM_DELADDR, one.body)
 
     def add_route(self, index: int, route: DeviceRoute) -> bool:
         """Add a route; False if there is one to the same destination with the same metric, by whatever way.

@@ -29,13 +29,13 @@ async def operational(device: str) -> None:
             link.send(wire.pack(rtnetlink.RTM_GETLINK, wire.NLM_F_REQUEST, rtnetlink.link(index)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(OPERATIONAL_DEADLINE):
-                    while not _is_operational(await asyncio.get_running_loop().sock_recv(link, DATAGRAM), index):
+                    while not is_operational(await asyncio.get_running_loop().sock_recv(link, DATAGRAM), index):
                         pass
     except OSError as error:
         raise SystemFailure(f"device {device}: {error.strerror}") from error
 
 
-def _is_operational(data: bytes, index: int) -> bool:
+def is_operational(data: bytes, index: int) -> bool:
     """Whether messages of the kernel say that a device is.  Raises OSError if it is gone."""
     answer = False
     for message in wire.messages(data):

@@ -37,7 +37,7 @@ def rules(version: int) -> list[Rule]:
     """All routing rules in their order; of others' it may say less than they are.  Raises Refused."""
     try:
         with NetlinkSocket() as link:
-            return [_found(version, one.body) for one in dumps.rules(link, _FAMILIES[version])]
+            return [found_rule(version, one.body) for one in dumps.rules(link, _FAMILIES[version])]
     except OSError as error:
         raise Refused("cannot read the routing rules", error) from error
 
@@ -106,7 +106,8 @@ def _rule(rule: Rule) -> bytes:
     )
 
 
-def _found(version: int, body: bytes) -> Rule:
+def found_rule(version: int, body: bytes) -> Rule:
+    """A rule as the kernel lists it.  Raises wire.Malformed."""
     (_, _, length, _, table, _, _), found = wire.parse(body, rtnetlink.FIB_RULE_HDR)
     source, uids = found.address(rtnetlink.FRA_SRC), found.fields(rtnetlink.FRA_UID_RANGE, rtnetlink.FIB_RULE_UID_RANGE)
     mark = found.u32(rtnetlink.FRA_FWMARK)
