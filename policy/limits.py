@@ -56,11 +56,14 @@ WORK_RATE = 40 * 1024 * 1024
 
 # Sessions
 
-MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
-MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
-# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
-ROOT_SESSIONS = MAX_SESSIONS // 20
-LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+# sessions of all users, by default (--max-sessions); beyond: NewTunnel is refused until one has ended
+DEFAULT_SESSIONS = 400
+# sessions that one user started, whoever owns them, by default (--max-sessions-per-user), a quarter of all;
+# beyond: NewTunnel is refused to them
+DEFAULT_SESSIONS_PER_USER = 100
+MAX_SESSIONS = 1000  # that the administrator may allow, which records have room for; beyond: the option is refused
+ROOT_PART = 20  # of this many parts of the places for sessions one is kept for root; beyond: refused to others
+LAST_PART = 4  # of this many parts of the others' places one is the last; beyond: they are for users with few sessions
 FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
 # files that the service has open for a session that starts, two or three later; beyond: there are fewer places
 DESCRIPTORS_PER_SESSION = 6

@@ -183,7 +183,9 @@ def _end(record: WorkerRecord) -> bool:
         return False
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        if not select.select([pidfd], [], [], GOODBYE_DEADLINE)[0]:
+        ends = select.poll()  # which takes any descriptor, unlike select
+        ends.register(pidfd, select.POLLIN)
+        if not ends.poll(GOODBYE_DEADLINE * 1000):
             raise OSError(f"worker {record.pid} of an earlier instance cannot be ended")
     except ProcessLookupError:
         return False
