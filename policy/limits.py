@@ -15,6 +15,8 @@ MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: Acces
 MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
+# credentials for profiles of one unit openvpn3-sessionmgr-session@; beyond: it ends, and names the number
+MAX_UNIT_CREDENTIALS = 100
 MAX_CREDENTIALS_FILE = 4 * 1024  # a file of user name and password that a profile names; beyond: they are asked for
 # what a user types, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3

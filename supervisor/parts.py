@@ -1,5 +1,6 @@
 """All parts of the running service, and how they are joined to each other."""
 
+import os
 from collections.abc import Callable, Mapping
 
 from ..policy.exit_status import ExitStatus
@@ -18,6 +19,7 @@ from .network.setup import network_of
 from .rejoining import Rejoining
 from .rights import Rights
 from .services.configuration import ConfigurationService
+from .services.credentials import Credentials
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
@@ -144,6 +146,7 @@ class Parts:
         self.autoconnect = Autoconnect(
             self.manager,
             settings,
+            Credentials(os.environ),
             self.failures,
             log,
             runtime_dir=options.runtime_dir,

@@ -41,6 +41,10 @@ class Inspection:
         return self._session.notices.all
 
     @property
+    def fingerprint(self) -> str:
+        return self._session.fingerprint
+
+    @property
     def session_uid(self) -> int:
         run = self._session.run
         return run.uid if run is not None else 0

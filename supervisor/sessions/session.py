@@ -171,6 +171,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
         """
         self.runs.spec = spec
+        self.fingerprint = spec.fingerprint_for(self.acl.owner)
         self.runs.begin()
         await self.verdict.wait()
 
