@@ -4,7 +4,7 @@ import signal
 import time
 from itertools import count
 
-from ..policy.limits import MAX_SESSIONS_PER_USER
+from ..policy.limits import DEFAULT_SESSIONS_PER_USER
 from ..tests.lab.connection import SESSIONS, SESSIONS_PATH
 from ..tests.lab.lab import Lab
 from ..tests.lab.openvpn import TUNNEL_ADDRESS
@@ -48,9 +48,9 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
 def _sessions(lab: Lab, number: int) -> str:
     """Connect so many; the path of the first one, whose traffic it is."""
     first = ""
-    for user, at in zip(_USERS, count(0, MAX_SESSIONS_PER_USER), strict=False):
+    for user, at in zip(_USERS, count(0, DEFAULT_SESSIONS_PER_USER), strict=False):
         with Meter(lab, user) as meter:
-            for one in range(at, min(number, at + MAX_SESSIONS_PER_USER)):
+            for one in range(at, min(number, at + DEFAULT_SESSIONS_PER_USER)):
                 _, path = meter.new_tunnel(meter.import_profile(f"profile {one}", lab.profile()))
                 meter.connect(path)
                 first = first or path

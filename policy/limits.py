@@ -56,11 +56,14 @@ WORK_RATE = 40 * 1024 * 1024
 
 # Sessions
 
-MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
-MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
-# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
-ROOT_SESSIONS = MAX_SESSIONS // 20
-LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+# sessions of all users, by default (--max-sessions); beyond: NewTunnel is refused until one has ended
+DEFAULT_SESSIONS = 400
+# sessions that one user started, whoever owns them, by default (--max-sessions-per-user), a quarter of all;
+# beyond: NewTunnel is refused to them
+DEFAULT_SESSIONS_PER_USER = 100
+MAX_SESSIONS = 1000  # that the administrator may allow, which records have room for; beyond: the option is refused
+ROOT_PART = 20  # of this many parts of the places for sessions one is kept for root; beyond: refused to others
+LAST_PART = 4  # of this many parts of the others' places one is the last; beyond: they are for users with few sessions
 FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
 # files that the service has open for a session that starts, two or three later; beyond: there are fewer places
 DESCRIPTORS_PER_SESSION = 6
@@ -73,6 +76,7 @@ MAX_THREADS = 8  # threads that read and write files, with two open each; beyond
 MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
 MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
 MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_CALLERS_ASKED = 64  # connections of which the bus is asked at once whose they are; beyond: the next question waits
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
 MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
