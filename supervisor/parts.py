@@ -38,6 +38,7 @@ from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
 from .start.instance import InstanceLock
 from .start.privileged import Prepared
+from .succession import Succession
 from .version import API_VERSION
 from .workers.processes import Processes
 
@@ -74,6 +75,8 @@ class Parts:
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
+        self.succession = Succession(connection, log, self.processes.lacks)
+        self.processes.on_lost = self.succession.look
         rights = Rights(options.rights, Seats(connection).active)
         try:
             self.network = network_of(options, log, prepared.tun_directory, prepared.ipv6_settings)
@@ -125,6 +128,7 @@ class Parts:
             connect_deadline=options.connect_timeout,
             stopped_grace=options.stopped_grace,
             full_titles=options.process_titles == "full",
+            lacks=self.processes.lacks,
         )
         self.adoption = Adoption(
             context, self.callers, profiles, prepared.providers, lambda lost: self.manager.lost(lost)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from ..support.helper_processes import helper_processes
+from ..support.helper_processes import helper_processes, kill_helper
 from ..support.service_life import kill_and_wait, title
 from ..support.sessions import UserSession
 from .world import World
@@ -61,6 +61,10 @@ def _on_helper(name: str, role: str, number: int) -> Callable[[World], None]:
     return lambda world: _signal(helper_processes(name, role), number)
 
 
+def _kill_both(name: str) -> Callable[[World], None]:
+    return lambda world: kill_helper(name)
+
+
 def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:
     def fill(world: World) -> None:
         filler = place(world) / "filler"
@@ -101,6 +105,10 @@ FAULTS = (
         for name in ("spawner", "resolver", "name setter")
         for role in ("keeper", "serving")
         for how, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP))
+    ),
+    *(
+        Fault(f"{name}, both, killed", _kill_both(name), then=lambda world: world.handed_over())
+        for name in ("spawner", "resolver", "name setter")
     ),
     Fault("bus killed", _kill_bus, then=lambda world: world.bus_restarted(), ends_connections=True),
     Fault("bus stopped for a while", _freeze_bus),
