@@ -31,7 +31,7 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
-    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
 
 
 @contextmanager
