@@ -32,7 +32,7 @@ class Counts:
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
     transfer: int = 3  # seconds
-    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
 
 
 @contextmanager
