@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 from msgspec.structs import replace
 
+from ...kernel.netlink import rtnetlink
 from ...policy.network import NetworkSettings, check
 from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
@@ -24,8 +25,9 @@ from .guards import AddressGuards
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
-from .netlink import IPv6Off, Netlink
+from .netlink import Netlink
 from .prefixes import LINK_LOCAL, Host
+from .requests import IPv6Off
 from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
 from .surroundings import Machine
@@ -116,7 +118,7 @@ class Addressing:
                 if not address.is_link_local:
                     device.addresses.add(Host.of(address))
             for route in dumps.routes(link, device=entry.index):
-                if route.kind == dumps.UNICAST and route.destination != LINK_LOCAL:
+                if route.kind == rtnetlink.RTN_UNICAST and route.destination != LINK_LOCAL:
                     device.found.add((route.destination, route.metric, None))
         self._routes.found_past.update(past)
         self._devices[entry.name] = device
