@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, settings, takeover, yardsticks
+from . import fairness, memory, original, roaming, settings, takeover, throughput, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -31,7 +31,8 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
-    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    transfer: int = 3  # seconds
+    taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
 
 
 @contextmanager
@@ -216,6 +217,11 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def carry(pki: Pki, counts: Counts) -> list[Figure]:
+    """Bytes through a tunnel, beside plain openvpn and OpenVPN 3 Linux."""
+    return throughput.measure(pki, max(3, counts.runs // 3), counts.transfer)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -226,6 +232,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "memory": footprint,
     "roaming": roam,
     "takeover": take_over,
+    "throughput": carry,
     "fairness": fair_shares,
     "original": beside_original,
 }

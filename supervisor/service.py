@@ -52,6 +52,7 @@ class Service:
         loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
         await parts.names.claim()
         await parts.lock.acquire()
+        parts.succession.start()
         parts.processes.start()
         parts.administration.start()
         await parts.named()
@@ -79,6 +80,7 @@ class Service:
 
     async def run(self) -> ExitStatus:
         """Serve until there is a reason to end; the exit status."""
+        parts = self._parts
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
@@ -90,15 +92,18 @@ class Service:
                 if reason is self._stop and await is_restarted(self._connection):
                     reason = self._hand_over
                 if reason is self._hand_over:
-                    await leaving.hand_over(self._parts)
+                    await leaving.hand_over(parts)
                     return ExitStatus.OK
-                if await leaving.leave(self._parts, for_good=reason is self._stop):
+                if reason is parts.succession.due:
+                    await leaving.hand_over(parts)
+                    return parts.succession.status
+                if await leaving.leave(parts, for_good=reason is self._stop):
                     return ExitStatus.OK
             except BusLost:
                 pass  # which is the next reason
             except BusRefused as error:
                 self._log.fatal(f"The bus does not answer ({error}): ending all sessions")
-                await leaving.disconnect_all(self._parts)
+                await leaving.disconnect_all(parts)
                 return ExitStatus.BUS_LOST
 
     async def close(self) -> None:
@@ -106,6 +111,7 @@ class Service:
         parts = self._parts
         self._service_manager.ending()
         parts.autoconnect.stop()
+        parts.succession.stop()
         await parts.failures.close()
         parts.administration.stop()
         parts.dispatcher.close()
@@ -161,17 +167,14 @@ class Service:
     # Running
 
     async def _await_reason(self) -> "asyncio.Event | asyncio.Future[str]":
-        idle = asyncio.ensure_future(self._parts.idle.idle.wait())
-        stop = asyncio.ensure_future(self._stop.wait())
-        hand_over = asyncio.ensure_future(self._hand_over.wait())
+        # The first of them counts.
+        events = (self._stop, self._hand_over, self._parts.succession.due, self._parts.idle.idle)
         lost = self._connection.lost
-        waits: list[asyncio.Future[Any]] = [idle, stop, hand_over, lost]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for one in (idle, stop, hand_over):
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.wait()) for one in events]
+        await asyncio.wait([*waits, lost], return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
             one.cancel()
-        if lost.done():
-            return lost
-        return next((one for one in (self._stop, self._hand_over) if one.is_set()), self._parts.idle.idle)
+        return lost if lost.done() else next(one for one in events if one.is_set())
 
     async def _without_bus(self) -> ExitStatus | None:
         """Keep the sessions until the bus is back; a status if this process is to end before."""
@@ -184,6 +187,7 @@ class Service:
             self._log.info("The bus is joined again")
             self._service_manager.status("Serving")
             parts.idle.restart()
+            parts.succession.look()
             return None
         if self._stop.is_set():
             await leaving.end_all(parts)

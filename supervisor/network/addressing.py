@@ -66,6 +66,8 @@ class Addressing:
         self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
+        self._taking_over = False  # devices of an earlier instance, for which everything is asked for again
+        self._at_takeover: Machine | None = None
         self._guards = AddressGuards(firewall, log)
         self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
@@ -109,6 +111,7 @@ class Addressing:
 
         `past` are routes past tunnels that may be its session's.  Raises SystemFailure.
         """
+        self._taking_over = True
         device = Device(entry, owner, change=object())
         with dumps.questions() as link:
             for _, address, _ in dumps.addresses(link, entry.index):
@@ -144,6 +147,7 @@ class Addressing:
 
     def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is wanted.  Raises SystemFailure."""
+        self._taking_over, self._at_takeover = False, None
         for device in self._devices.values():
             self._routes.remove_unknown(device)
         self._redirecting.inherited()
@@ -210,6 +214,10 @@ class Addressing:
             raise
 
     def _machine(self, ways: bool) -> Machine:
+        if self._taking_over:  # once for all: the kernel tells of hundreds of devices each time
+            if self._at_takeover is None:
+                self._at_takeover = machine.look(self.indices(), self._name_servers.own(), ways=True)
+            return self._at_takeover
         return machine.look(self.indices(), self._name_servers.own(), ways=ways)
 
     def _claim(self, device: Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:

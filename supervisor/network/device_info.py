@@ -1,21 +1,24 @@
-"""What the kernel tells of a network device without waiting: MTU, queue length, counters (netdevice(7), proc(5)).
+"""What the kernel tells of a network device: MTU, queue length (netdevice(7)), and counters (rtnetlink(7)).
 
-Nothing here needs the lock that the removal of another device holds.
+Only the counters need the lock that the removal of another device holds.
 """
 
 import fcntl
-import re
 import socket
 import struct
-from pathlib import Path
+
+from . import dumps
 
 # linux/sockios.h
 _SIOCGIFMTU = 0x8921
 _SIOCGIFTXQLEN = 0x8942
 _IFREQ = struct.Struct("16si20x")
 
-# Of the network namespace that the process is in, unlike /sys/class/net.
-_DEVICES = Path("/proc/self/net/dev")
+# linux/if_link.h, linux/rtnetlink.h
+_GET_STATISTICS = 94  # RTM_GETSTATS
+_LINK_64 = 1  # IFLA_STATS_LINK_64
+_STATISTICS = struct.Struct("=BBHII")  # if_stats_msg: family, two paddings, index of the device, what is wanted
+_COUNTERS = struct.Struct("=4Q")  # the first of rtnl_link_stats64: packets received and sent, bytes received and sent
 
 
 def mtu(device: str) -> int:
@@ -31,18 +34,21 @@ def txqueuelen(device: str) -> int:
 def counters(device: str) -> dict[str, int]:
     """Bytes and packets that the engine read from (IN) and wrote to (OUT) a device; {} if there is no such device.
 
-    The kernel counts from its own side: what the engine reads, the device has sent.
+    The kernel counts from its own side: what the engine reads, the device has sent.  May wait while a device is
+    removed.
     """
-    row = re.search(rf"^ *{re.escape(device)}:(.*)$", _DEVICES.read_text(), re.MULTILINE) if device else None
-    if row is None:
+    try:
+        wanted = _STATISTICS.pack(socket.AF_UNSPEC, 0, 0, socket.if_nametoindex(device), 1 << (_LINK_64 - 1))
+        with dumps.opened() as link:
+            found = dumps.attributes_of(dumps.ask(link, _GET_STATISTICS, wanted)[_STATISTICS.size :])
+    except (OSError, ValueError):
         return {}
-    columns = row[1].split()
-    received, sent = columns[:2], columns[8:10]
+    packets_received, packets_sent, received, sent = _COUNTERS.unpack_from(found[_LINK_64])
     return {
-        "TUN_BYTES_IN": int(sent[0]),
-        "TUN_BYTES_OUT": int(received[0]),
-        "TUN_PACKETS_IN": int(sent[1]),
-        "TUN_PACKETS_OUT": int(received[1]),
+        "TUN_BYTES_IN": sent,
+        "TUN_BYTES_OUT": received,
+        "TUN_PACKETS_IN": packets_sent,
+        "TUN_PACKETS_OUT": packets_received,
     }
 
 

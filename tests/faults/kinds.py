@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from ..support.service_life import kill_and_wait, parent, processes, title
+from ..support.helper_processes import helper_processes, kill_helper
+from ..support.service_life import kill_and_wait, title
 from ..support.sessions import UserSession
 from .world import World
 
-_HELPER = "openvpn3-service-sessionmgr: "
 _ENGINE = "openvpn --"
 
 
@@ -53,18 +53,16 @@ def _engines(world: World) -> list[int]:
     return found
 
 
-def _helper(name: str, role: str) -> list[int]:
-    """The keeper of a helper, or the process that serves."""
-    found = [pid for pid in processes(f"{_HELPER}{name}") if title(pid).partition(",")[0] == f"{_HELPER}{name}"]
-    return [pid for pid in found if (parent(pid) in found) == (role == "serving")]
-
-
 def _worker_or_engine(which: Callable[[World], list[int]], number: int) -> Callable[[World], None]:
     return lambda world: _signal(which(world), number)
 
 
 def _on_helper(name: str, role: str, number: int) -> Callable[[World], None]:
-    return lambda world: _signal(_helper(name, role), number)
+    return lambda world: _signal(helper_processes(name, role), number)
+
+
+def _kill_both(name: str) -> Callable[[World], None]:
+    return lambda world: kill_helper(name)
 
 
 def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:
@@ -107,6 +105,10 @@ FAULTS = (
         for name in ("spawner", "resolver", "name setter")
         for role in ("keeper", "serving")
         for how, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP))
+    ),
+    *(
+        Fault(f"{name}, both, killed", _kill_both(name), then=lambda world: world.handed_over())
+        for name in ("spawner", "resolver", "name setter")
     ),
     Fault("bus killed", _kill_bus, then=lambda world: world.bus_restarted(), ends_connections=True),
     Fault("bus stopped for a while", _freeze_bus),

@@ -1,6 +1,7 @@
 """Who is there: servers, the service, alice, whose sessions are hit, and bob, who is not to notice anything."""
 
 import contextlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,13 @@ class World:
         """The service has been killed: start the next one."""
         self.root.wait_no_owner(SESSIONS)
         self.start()
+
+    def handed_over(self) -> None:
+        """The service has lost what only the next one has: have it leave, and start that."""
+        self.service.process.signal(signal.SIGUSR2)
+        if status := self.service.process.wait():
+            self.wrong.append(f"the service ended with status {status}")
+        self.killed()
 
     def remove_profiles(self, user: BusClient) -> None:
         """Remove all that a user has."""
