@@ -14,6 +14,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RTM_GETNSID = 90
+RTM_GETSTATS = 94
 
 # Groups of notifications, as bits
 RTMGRP_LINK = 0x1
@@ -31,6 +32,12 @@ IFLA_TUN_OWNER = 1
 IFLA_INET_CONF = 1
 IPV4_DEVCONF_SRC_VMARK, IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN = 24, 29
 IF_OPER_UNKNOWN, IF_OPER_UP = 0, 6
+
+# Counters of links
+IF_STATS_MSG = struct.Struct("=BxxxII")  # family, index, what is wanted
+IFLA_STATS_LINK_64 = 1
+# The first of rtnl_link_stats64: packets received and sent, bytes received and sent
+RTNL_LINK_STATS64 = struct.Struct("=4Q")
 
 # Network namespaces
 RTGENMSG = struct.Struct("=Bxxx")  # family
@@ -68,6 +75,11 @@ _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 def link(index: int = 0, *attributes: bytes, flags: int = 0, change: int = 0) -> bytes:
     """A link; of its flags, those in `change` are to be as in `flags`."""
     return IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, change) + b"".join(attributes)
+
+
+def statistics(index: int) -> bytes:
+    """The question for the counters of a link."""
+    return IF_STATS_MSG.pack(socket.AF_UNSPEC, index, 1 << (IFLA_STATS_LINK_64 - 1))
 
 
 def address(index: int, local: bytes, length: int, *, other: bytes = b"", flags: int = 0) -> bytes:

@@ -19,7 +19,7 @@ from ....kernel.netlink.netlink_socket import NetlinkSocket
 from ....kernel.netlink.wire import Malformed
 from ....policy.limits import MAX_DUMPS
 from ....supervisor.errors import SystemFailure
-from ....supervisor.network import dumps, firewall, nf_tables, nfnetlink, tun
+from ....supervisor.network import device_info, dumps, firewall, nf_tables, nfnetlink, tun
 from ....supervisor.network.default_route import rule_requests
 from ....supervisor.network.default_route.rules import Rule, TableRoute
 from ....supervisor.network.device_routes import DeviceRoute
@@ -79,6 +79,19 @@ async def test_links(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="cannot set the link up with MTU 1400: No such device") as refused:
         netlink.set_up(index, 1400)
     assert refused.value.errno == errno.ENODEV and refused.value.gone
+
+
+@isolated
+async def test_counters(tmp_path: Path) -> None:
+    """As ip(8) has them of lo, which counts each packet both ways."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+        for size in (10, 200, 3000):
+            sending.sendto(bytes(size), ("127.0.0.1", 9))
+    counted, [link] = device_info.counters("lo"), told("-s link show lo")
+    received, sent = link["stats64"]["rx"], link["stats64"]["tx"]
+    assert counted["TUN_PACKETS_IN"] == sent["packets"] and counted["TUN_BYTES_IN"] == sent["bytes"] > 3200
+    assert counted["TUN_PACKETS_OUT"] == received["packets"] and counted["TUN_BYTES_OUT"] == received["bytes"]
+    assert device_info.counters("tun7") == device_info.counters("") == {}
 
 
 @isolated
