@@ -1,7 +1,9 @@
 """session-keep: a session of one user as a service of systemd: what the unit openvpn3-sessionmgr-session@ runs."""
 
+import asyncio
 import os
 import pwd
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from ..kernel.notify import Notify
     from .bus import Bus
     from .status_text import Status
-    from .watch import Watch
+    from .watch import Event, Watch
 
+_AWAY = 60.0  # seconds in which a session manager that has ended is back
+_PAUSE = 1.0  # seconds before it is asked again
 _BY_SIGNAL = (CommandExit.TERMINATED, CommandExit.INTERRUPTED, CommandExit.HUNG_UP)
 
 
@@ -129,31 +133,56 @@ async def _session_of(bus: "Bus", profile: str, uid: int) -> str:
 async def _until_over(bus: "Bus", watch: "Watch", path: str, notify: "Notify", answers: UnitAnswers) -> None:
     """Return when the session at `path` was disconnected by hand.  Raises CommandError if it ended otherwise."""
     from .connect import check_going_on
-    from .exits import NotFound
-    from .status_text import Status
     from .watch import ServiceLost, StatusChanged
 
     status: Status | None = None
+    event: Event | None = None
     while True:
-        match event := await watch.next(path):
+        match event := event or await watch.next(path):
             case StatusChanged(_, status):
-                pass
+                event = None
             case ServiceLost(_, old) if old:
                 notify.tell("STATUS=The session manager is away; the session goes on")
-                try:
-                    status = Status(*await bus.property(SESSIONS, path, "status"))
-                except NotFound:
-                    raise CommandError(
-                        "the session did not outlive its session manager", CommandExit.CONNECTION_FAILED
-                    ) from None
+                event = await _found_again(bus, watch, path)
+                continue
             case _:
                 check_going_on(event, status)
+                event = None
                 continue
         notify.tell(f"STATUS={sanitize(str(status))}")
         if status.minor == StatusMinor.CFG_REQUIRE_USER:
             await answers.answer_and_connect(path)
         elif disconnected(status):
             return
+
+
+async def _found_again(bus: "Bus", watch: "Watch", path: str) -> "Event":
+    """What comes first when the session manager is back: the session's status, or another event.
+
+    Raises CommandError if the session is gone, or the session manager does not come back.
+    """
+    from .connect import attended
+    from .exits import NotFound
+    from .status_text import Status
+    from .watch import StatusChanged
+
+    found: list[Status] = []
+
+    async def ask() -> None:
+        deadline = time.monotonic() + _AWAY
+        while not found:
+            try:
+                found.append(Status(*await bus.property(SESSIONS, path, "status")))
+            except NotFound:
+                raise CommandError(
+                    "the session did not outlive its session manager", CommandExit.CONNECTION_FAILED
+                ) from None
+            except CommandError as error:  # it may be killed, too, or may not come up at once
+                if error.status is not CommandExit.UNREACHABLE or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_PAUSE)
+
+    return await attended(ask(), watch, path) or StatusChanged(path, found[0])
 
 
 def disconnected(status: "Status") -> bool:
