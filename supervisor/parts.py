@@ -33,7 +33,7 @@ from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
-from .sessions.journal import SessionJournal
+from .sessions.journal import SESSIONS, SessionJournal
 from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
 from .start.instance import InstanceLock
@@ -80,7 +80,7 @@ class Parts:
         rights = Rights(options.rights, Seats(connection).active)
         try:
             self.network = network_of(options, log, prepared.tun_directory, prepared.ipv6_settings)
-            journal = SessionJournal(options.runtime_dir / "sessions")
+            journal = SessionJournal(options.runtime_dir / SESSIONS)
             self.name_service = NameService(
                 connection,
                 log,

@@ -19,6 +19,7 @@ from ...policy.limits import GOODBYE_DEADLINE, MAX_DOSSIER
 from ..files import TEMPORARY, read_small_file, replace_file
 from ..record_file import RecordFile
 
+SESSIONS = "sessions"  # in the runtime directory
 _DOSSIER, _SOCKET = ".session", ".sock"
 
 
@@ -61,6 +62,11 @@ class SessionJournal:
         place = self._places.pop(session, None)
         if place is not None:
             self._records.remove(place)
+
+    @staticmethod
+    def keeps_any(directory: Path) -> bool:
+        """Whether an instance with this directory has left sessions that may go on."""
+        return any(directory.glob(f"*{_DOSSIER}"))
 
     def keep(self, session: str, dossier: bytes) -> None:
         """Keep this of a session, in place of what was kept before; nothing of it if that fails.  Raises OSError.
