@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, scale, settings, takeover, yardsticks
+from . import fairness, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -32,6 +32,7 @@ class Counts:
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
     scale: tuple[int, ...] = (100, 400)  # sessions beside ten
+    transfer: int = 3  # seconds
     taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
 
 
@@ -222,6 +223,11 @@ def at_scale(pki: Pki, counts: Counts) -> list[Figure]:
     return scale.measure(pki, counts.runs, counts.calls, counts.scale)
 
 
+def carry(pki: Pki, counts: Counts) -> list[Figure]:
+    """Bytes through a tunnel, beside plain openvpn and OpenVPN 3 Linux."""
+    return throughput.measure(pki, max(3, counts.runs // 3), counts.transfer)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -233,6 +239,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "roaming": roam,
     "scale": at_scale,
     "takeover": take_over,
+    "throughput": carry,
     "fairness": fair_shares,
     "original": beside_original,
 }

@@ -76,6 +76,7 @@ MAX_THREADS = 8  # threads that read and write files, with two open each; beyond
 MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
 MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
 MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_CALLERS_ASKED = 64  # connections of which the bus is asked at once whose they are; beyond: the next question waits
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
 MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them

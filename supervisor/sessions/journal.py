@@ -129,15 +129,16 @@ class SessionJournal:
         assert left.place is not None
         self._places[left.session] = left.place
 
-    def end(self, left: Leftover) -> bool:
-        """Kill the worker, and forget all about it; whether there was one.
+    def end(self, left: Leftover, *, keep: bool = False) -> bool:
+        """Kill the worker, and forget all about it, with `keep` not what is kept of its session; whether there was one.
 
         Killing a worker ends its engine too: it is the first process of their pid namespace.  Raises OSError if it does
         not end.
         """
         ended = left.record is not None and _end(left.record)
         if left.session:
-            self.forget(left.session)
+            if not keep:
+                self.forget(left.session)
             with suppress(FileNotFoundError):
                 self._file(left.session, _SOCKET).unlink()
         if left.place is not None:

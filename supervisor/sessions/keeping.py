@@ -27,8 +27,8 @@ from .states import FAILED, State
 from .statistics import Statistics
 from .user_input import UserInput
 
-# Off the bus, or over: nothing of it can be taken over.
-_NOT_KEPT = (State.STARTING, *FAILED, State.GONE)
+# Off the bus: nothing of it can be taken over.
+_NOT_KEPT = (State.STARTING, State.GONE)
 
 
 class KeptSession(ABC):
@@ -98,7 +98,8 @@ class KeptSession(ABC):
     @property
     def _dossier(self) -> Dossier:
         major, minor, text = self.status
-        before, events = self.statistics.kept
+        over, run = self.state in FAILED, self.runs.present
+        before, events = self.statistics.kept_of_one_that_is_over if over else self.statistics.kept
         questions = {
             int(group): tuple(KeptQuestion(name, answered) for name, answered in asked)
             for group, asked in self.user_input.kept.items()
@@ -131,7 +132,7 @@ class KeptSession(ABC):
             ),
             due=self.due,
             restarts=self._kept_restarts,
-            run=self.runs.present.kept if self.runs.present is not None else None,
+            run=run.kept if run is not None and not over else None,
         )
 
     @property

@@ -155,7 +155,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         """Be where an earlier instance has left it, without a word to anybody."""
         self.state = state
         self.verdict.accept()
-        if state not in (State.READY, State.PARKED):
+        if state not in (State.READY, State.PARKED, *FAILED):
             self.lock.go_on()
         deadline = deadline_of(state, connect=self._context.connect_deadline, restarts=self.restarts)
         if deadline is not None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from ..support.service_life import kill_and_wait, parent, processes, title
+from ..support.helper_processes import helper_processes
+from ..support.service_life import kill_and_wait, title
 from ..support.sessions import UserSession
 from .world import World
 
-_HELPER = "openvpn3-service-sessionmgr: "
 _ENGINE = "openvpn --"
 
 
@@ -53,18 +53,12 @@ def _engines(world: World) -> list[int]:
     return found
 
 
-def _helper(name: str, role: str) -> list[int]:
-    """The keeper of a helper, or the process that serves."""
-    found = [pid for pid in processes(f"{_HELPER}{name}") if title(pid).partition(",")[0] == f"{_HELPER}{name}"]
-    return [pid for pid in found if (parent(pid) in found) == (role == "serving")]
-
-
 def _worker_or_engine(which: Callable[[World], list[int]], number: int) -> Callable[[World], None]:
     return lambda world: _signal(which(world), number)
 
 
 def _on_helper(name: str, role: str, number: int) -> Callable[[World], None]:
-    return lambda world: _signal(_helper(name, role), number)
+    return lambda world: _signal(helper_processes(name, role), number)
 
 
 def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:

@@ -14,6 +14,7 @@ from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import PORT, TUNNEL_ADDRESS
 from ...lab.processes import pids, until_gone
 from ...lab.service import FIRST_SESSION_UID, SESSION_UIDS, Service
+from ...support.helper_processes import kill_helper
 from ...support.service_life import (
     connected,
     field,
@@ -48,13 +49,6 @@ def resolvers() -> tuple[int, int]:
     found = processes(RESOLVER)
     [serving] = [pid for pid in found if parent(pid) in found]
     return parent(serving), serving
-
-
-def kill_both(first: int, second: int) -> None:
-    """Kill a keeper and its serving process, neither of which is to have the time for doing something about it."""
-    os.kill(first, signal.SIGSTOP)
-    os.kill(second, signal.SIGKILL)
-    kill_and_wait(first, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -127,7 +121,7 @@ def test_a_keeper_dies_while_a_name_is_looked_up(lab: Lab, service: Service) -> 
 def test_without_both_live_sessions_go_on(lab: Lab, service: Service) -> None:
     alice, [live] = connected(lab)
     profile = alice.import_profile("second", lab.profile())
-    said = line_after(service.process, "CRITICAL", lambda: kill_both(keeper(), processes(SERVING)[0]))
+    said = line_after(service.process, "CRITICAL", lambda: kill_helper("spawner"))
     assert "The spawner and its keeper have ended" in said
     with pytest.raises(BusError, match="The spawner has ended; restart the service"):
         alice.new_tunnel(profile)
@@ -258,7 +252,7 @@ def test_a_dead_resolver_is_replaced(lab: Lab, service: Service) -> None:
 
 def test_without_a_resolver_addresses_still_work(lab: Lab, service: Service) -> None:
     alice = lab.connection("alice")
-    kill_both(*resolvers())
+    kill_helper("resolver")
     named = alice.new_tunnel(alice.import_profile("named", lab.profile(remotes=[f"vpn.example {PORT}"])))
     alice.session(named, "Connect")
     service.process.wait_line("the resolver has ended; restart the service")

@@ -1,15 +1,20 @@
 """Profiles that the service connects by itself, and keeps connected."""
 
 import signal
+import time
+from contextlib import suppress
 
 import pytest
 
 from ....ctl.exits import CommandExit
-from ...lab.connection import CONFIGURATION, SESSIONS_PATH, BusClient, BusError
+from ...lab.connection import CONFIGURATION, SESSIONS_PATH, BusClient, BusError, Signal
 from ...lab.lab import Lab
+from ...lab.processes import DEADLINE
 from ...lab.service import Service
 from ...lab.surroundings import BOB
-from ...support.sessions import CONNECTED, UserSession, kill, until
+from ...support.sessions import CONNECTED, UserSession, kill
+
+_LONG = 6 * DEADLINE  # seconds: with pauses of the service's between
 
 
 def service(lab: Lab, *options: str, idle_exit: float = 0) -> Service:
@@ -22,21 +27,32 @@ def sessions(user: BusClient) -> list[str]:
 
 
 def connected(user: BusClient, profile: str, *, but: str = "") -> UserSession:
-    """The user's session of a profile, once it is connected, that has another path than `but`."""
-    found: list[UserSession] = []
+    """The user's session of a profile, once it is connected, that has another path than `but`.
 
-    def there() -> bool:
+    It waits for signals: whoever asks all the time takes the processor from the session that is to connect.
+    """
+    until = time.monotonic() + _LONG
+    while True:
+        seen = len(user.signals())
         for path in sessions(user):
-            try:
+            with suppress(BusError):  # gone meanwhile
+                user.session(path, "UserInputQueueGetTypeGroup")  # whoever calls hears of its statuses from then on
                 its = user.get(path, "config_path"), user.get(path, "status")[1]
                 if path != but and its == (profile, CONNECTED):
-                    found.append(UserSession(user, profile, path))
-            except BusError:
-                continue  # gone meanwhile
-        return bool(found)
+                    return UserSession(user, profile, path)
+        user.wait_signal(_of_sessions, until - time.monotonic(), since=seen, what="a session that is connected")
 
-    until(there)
-    return found[0]
+
+def _of_sessions(one: Signal) -> bool:
+    return one.member in ("SessionManagerEvent", "StatusChange")
+
+
+def refused(made: Service, times: int = 1) -> None:
+    """Wait until so many sessions were refused since their owner may start none."""
+    since = 0
+    for _ in range(times):
+        line = made.process.wait_line("autoconnect of .*start-sessions", _LONG, since)
+        since = made.process.lines.index(line, since) + 1
 
 
 def prepared(lab: Lab) -> tuple[Service, BusClient, str]:
@@ -121,8 +137,8 @@ def test_the_rights_of_the_owner_hold(lab: Lab) -> None:
     made, alice, profile = prepared(lab)
     connected(alice, profile)
     made.stop()
-    service(lab, "--start-sessions=bob")
-    until(lambda: "start-sessions" in lab.ovpnctl("alice", "why").stdout)
+    refused(service(lab, "--start-sessions=bob"))
+    assert "start-sessions" in lab.ovpnctl("alice", "why").stdout
     assert sessions(alice) == []
     alice.set_setting(profile, "autoconnect", False)
 
@@ -132,6 +148,6 @@ def test_it_is_not_idle_while_it_waits_to_connect_again(lab: Lab) -> None:
     connected(alice, profile)
     assert (lab.service_directory / "state/autoconnect").exists()
     made.stop()
-    service(lab, "--start-sessions=bob", idle_exit=0.01)
-    until(lambda: lab.ovpnctl("alice", "why").stdout.count("start-sessions") > 1)
+    refused(service(lab, "--start-sessions=bob", idle_exit=0.01), 2)
+    assert lab.ovpnctl("alice", "why").stdout.count("start-sessions") > 1
     alice.call(profile, CONFIGURATION, "Remove")

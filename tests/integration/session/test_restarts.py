@@ -16,6 +16,7 @@ from ...lab.openvpn import TUNNEL_ADDRESS
 from ...lab.processes import DEADLINE, LabError
 from ...support import service_life
 from ...support.authentication import AUTH_FAILED, NEED_PASSWORD, REQUIRE_USER, connect, questions, refusal, story
+from ...support.helper_processes import kill_helper
 from ...support.sessions import (
     CONNECTED,
     CONNECTING,
@@ -28,7 +29,6 @@ from ...support.sessions import (
     wait_gone,
 )
 
-SPAWNER = "openvpn3-service-sessionmgr: spawner"
 SERVING = "openvpn3-service-sessionmgr: spawner, serving"
 KILLED = "The session's worker was killed by SIGKILL"
 LOGIN = {"username": "alice", "password": "open sesame"}
@@ -330,8 +330,7 @@ def test_without_a_spawner_there_is_no_further_try(lab: Lab) -> None:
     lab.supervisor()
     session = begin(lab)
     session.connect()
-    for pid in service_life.processes(SPAWNER):  # the keeper is the oldest
-        service_life.kill_and_wait(pid, signal.SIGKILL)
+    kill_helper("spawner")
     before = lose(session)
     session.call("Restart")
     assert session.wait(FAILED, before)[2].startswith("No worker can be started: The spawner has ended")
