@@ -28,6 +28,9 @@ _REQUEST, _ACKNOWLEDGE, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
 _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE, _GET_ROUTE = 20, 22, 24, 26
 _NEW_RULE, _GET_RULE = 32, 34
+_NEW_LINK, _GET_LINK = 16, 18
+_IFLA_IFNAME, _IFLA_GROUP, _IFLA_EXT_MASK, _IFLA_CARRIER = 3, 27, 29, 33
+_SKIP_STATISTICS = 0x8  # RTEXT_FILTER_SKIP_STATS
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _RTA_SOURCE, _RTA_UID = 7, 25
@@ -35,6 +38,7 @@ _RTA_SEVERAL_WAYS, _RTA_VIA = 9, 18  # the latter is a gateway of another family
 _LARGEST_BYTE = 255  # a table with a larger number is asked for by an attribute
 _DEAD, _ONLINK, _LINKDOWN = 0x1, 0x4, 0x10  # RTNH_F_…
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
+_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changes
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths of destination and source, tos, table, …, type, flags
 _RULE = struct.Struct(
@@ -45,6 +49,15 @@ _NUMBER = struct.Struct("=I")
 _DATAGRAM = 65536  # bytes: more than the kernel puts into one
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL}  # none, and types of routes that say so
 _NOTHING_THERE = {errno.ENODEV, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}  # no such device, table or family
+
+
+class FoundLink(msgspec.Struct, frozen=True):
+    """One network device."""
+
+    index: int
+    name: str
+    group: int
+    open: bool  # has a carrier, which a tun device has while a process has it open; or the kernel does not say
 
 
 class FoundRoute(msgspec.Struct, frozen=True):
@@ -88,6 +101,17 @@ def opened() -> Iterator[socket.socket]:
             pass  # Linux before 4.20 tells of all
         link.bind((0, 0))
         yield link
+
+
+def links(link: socket.socket) -> Iterator[FoundLink]:
+    """All network devices."""
+    question = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + _number(_IFLA_EXT_MASK, _SKIP_STATISTICS)
+    for body in _dump(link, _GET_LINK, _NEW_LINK, question):
+        _, _, index, _, _ = _LINK.unpack_from(body)
+        attributes = attributes_of(body[_LINK.size :])
+        name = attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode(errors="replace")
+        (group,) = _NUMBER.unpack(attributes.get(_IFLA_GROUP, bytes(4)))
+        yield FoundLink(index, name, group, attributes.get(_IFLA_CARRIER) != b"\0")
 
 
 def addresses(link: socket.socket, device: int = 0) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:

@@ -302,10 +302,11 @@ class Run(WorkerListener):
 
     # The end
 
-    def end(self, *, goodbye: bool) -> None:
+    def end(self, *, goodbye: bool, with_others: bool = False) -> None:
         """Begin to undo all that was done for it, once; `ended` tells when that is done.
 
-        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.
+        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.  With `with_others`
+        many end at once: what is set on its device goes with the device, which takes the kernel no time for each.
         """
         if self._ending is not None:
             return
@@ -319,15 +320,18 @@ class Run(WorkerListener):
             self._worker.send(messages.Disconnect())
         elif self._worker is not None:
             self._worker.dismiss()
-        self._ending = asyncio.create_task(self._end(goodbye))
+        self._ending = asyncio.create_task(self._end(goodbye, with_others))
 
-    async def _end(self, goodbye: bool) -> None:
+    async def _end(self, goodbye: bool, with_others: bool) -> None:
         try:
             await asyncio.wait([self._starting])  # from here on, what there is of device and worker is known
             if self._after is not None:
                 await self._after.wait()
-            await self.network.clear()
-            self.network_cleared.set()
+            if with_others:
+                await self.network.clear_names()
+            else:
+                await self.network.clear()
+                self.network_cleared.set()
             if self._worker is not None:
                 await self._end_worker(self._worker, goodbye)
             # Not before: a device that is deleted under its engine makes it spin.
