@@ -153,7 +153,7 @@ class Run(WorkerListener):
         latest = (Event[request.event], request.text) if request.event else None
         self.conversation.go_on(request.number, latest)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
-        self._context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        self._context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
     def leave_alone(self, kept: KeptRun, pid: int, pidfd: int, channel: Channel) -> None:
         """Have a worker that another version has started and that nobody can speak to; it can only be killed.
@@ -213,9 +213,15 @@ class Run(WorkerListener):
         self._worker.send(snapshot, spec.profile)
         if not spec.reusable:
             spec.close()
-        context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
-    def _processes(self) -> list[int]:
+    @property
+    def launched(self) -> asyncio.Future[None]:
+        """Done when the worker has its session, or has not become one."""
+        return self._starting
+
+    @property
+    def processes(self) -> list[int]:
         """Worker and engine, as far as they are there."""
         return [self.pid, *children(self.pid)] if self.alive else []
 
