@@ -219,13 +219,17 @@ BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued 
 
 # Deadlines
 
-SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
+# Where it says "of its own", the time in which the processes that it is about wait for a processor does not count.
+
+# such a deadline is put off by this many times what it is; beyond: the machine being busy does not count
+BUSY_MACHINE = 10
+SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker, of its own; beyond: NewTunnel fails
 # the name or number of an account, which may be in a directory far away; beyond: it counts as not found
 ACCOUNT_DEADLINE = 1.0
 # what logind says of local seats; beyond: nobody counts as active on one
 SEAT_DEADLINE = 1.0
-# a session begun, until the profile is accepted and the engine held, since D-Bus clients give up after 5 s;
-# beyond: NewTunnel fails
+# a worker told its session, until the profile is accepted and the engine held, of its own, since D-Bus clients give up
+# after 5 s; beyond: NewTunnel fails
 VERDICT_DEADLINE = 4.0
 CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
 NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails

@@ -4,7 +4,7 @@ To be used in the network's thread.  What takes many requests to the kernel is a
 that other sessions get their turns.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -68,6 +68,7 @@ class Addressing:
         self._devices: dict[str, Device] = {}
         self._taking_over = False  # devices of an earlier instance, for which everything is asked for again
         self._at_takeover: Machine | None = None
+        self._parting: dict[int, set[Host]] = {}  # addresses of those that are being removed, by their indices
         self._guards = AddressGuards(firewall, log)
         self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
@@ -152,17 +153,28 @@ class Addressing:
             self._routes.remove_unknown(device)
         self._redirecting.inherited()
 
-    def take(self, name: str) -> Entry | None:
-        """Clear a device and forget it; None if there is no such device."""
-        device = self._devices.get(name)
-        if device is None:
-            return None
-        self._clear(device)
-        del self._devices[name]
-        self._claims.release(name)
+    def take(self, names: Sequence[str]) -> list[Entry | None]:
+        """Forget devices that are about to be removed; None for each that there is not.
+
+        Until they are `gone` nobody else gets what goes with them, addresses and routes, and these stay guarded.
+        """
+        devices = [self._devices.pop(name, None) for name in names]
+        for device in devices:
+            if device is not None:
+                self._redirecting.rest(device.entry.session)
+                self._routes.remove_past(device)
+                self._redirecting.down(device.entry.session)
+                self._parting[device.entry.index] = device.addresses
+                device.change = None  # which ends one that is under way
         self._redirecting.devices_changed()
+        return [None if device is None else device.entry for device in devices]
+
+    def gone(self, entries: Iterable[Entry]) -> None:
+        """Devices that were taken have been removed, or cleared."""
+        taken = [entry for entry in entries if entry.index in self._parting]
+        self._guards.end({host for entry in taken for host in self._parting.pop(entry.index)})
+        self._claims.release(entry.name for entry in taken)
         self._look_at_pending()
-        return device.entry
 
     def entry(self, name: str) -> Entry | None:
         """The record of a device, if there is such a device."""

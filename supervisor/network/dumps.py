@@ -1,4 +1,4 @@
-"""All addresses of the machine, all routes of a table, and the way to one address, by rtnetlink(7)."""
+"""Devices, addresses and routes that the machine has, and the way to one address, by rtnetlink(7)."""
 
 import errno
 import socket
@@ -18,6 +18,15 @@ PAST = 118  # protocol of routes past the tunnels; rt_protos of iproute2 has no 
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL}  # none, and types of routes that say so
 _NOTHING_THERE = {errno.ENODEV, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}  # no such device, table or family
 _NOWHERE = (rtnetlink.RTN_UNREACHABLE, rtnetlink.RTN_BLACKHOLE, rtnetlink.RTN_PROHIBIT)
+
+
+class FoundLink(msgspec.Struct, frozen=True):
+    """One network device."""
+
+    index: int
+    name: str
+    group: int
+    open: bool  # has a carrier, which a tun device has while a process has it open; or the kernel does not say
 
 
 class FoundRoute(msgspec.Struct, frozen=True):
@@ -47,6 +56,15 @@ def questions() -> Iterator[NetlinkSocket]:
             yield link
     except OSError as error:
         raise SystemFailure(f"cannot read this machine's addresses and routes: {error.strerror or error}") from error
+
+
+def links(link: NetlinkSocket) -> Iterator[FoundLink]:
+    """All network devices."""
+    question = rtnetlink.link(0, wire.u32(rtnetlink.IFLA_EXT_MASK, rtnetlink.RTEXT_FILTER_SKIP_STATS))
+    for message in _dump(link, rtnetlink.RTM_GETLINK, question):
+        (_, _, index, _, _), found = wire.parse(message.body, rtnetlink.IFINFOMSG)
+        carrier = found.get(rtnetlink.IFLA_CARRIER) != b"\0"
+        yield FoundLink(index, found.text(rtnetlink.IFLA_IFNAME), found.u32(rtnetlink.IFLA_GROUP), carrier)
 
 
 def addresses(link: NetlinkSocket, device: int = 0) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:

@@ -6,6 +6,7 @@ Everything that clients read is kept here, current by what the worker reports; o
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
@@ -124,7 +125,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         self.restarts = Restarts(restart_on_failure)
         self.verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
-        self._timer = StateTimer()
+        self._timer = StateTimer(self._processes)
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -174,7 +175,12 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         self.runs.spec = spec
         self.fingerprint = spec.fingerprint_for(self.acl.owner)
         self.runs.begin()
-        await self.verdict.wait()
+        assert self.run is not None
+        await self.verdict.wait(self.run.launched, self._processes)
+
+    def _processes(self) -> list[int]:
+        """Whose time it is in which a worker starts: its own, and this process's."""
+        return [os.getpid(), *(self.run.processes if self.run is not None else ())]
 
     def give_up(self) -> None:
         """Nobody waits for the session any more that was being started; `ended` tells when nothing is left of it."""

@@ -110,7 +110,7 @@ class PolicyRouting:
                 if numbers.ours(rule):
                     rule_requests.remove_rule(rule)
         for route in self._found_routes(numbers.tables):
-            if route.kind:  # others have gone with their devices
+            if route.kind:  # others go with their devices
                 rule_requests.remove_route(route)
 
     def _add_rule(self, rule: Rule) -> None:
