@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, settings, takeover, throughput, yardsticks
+from . import fairness, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -31,8 +31,9 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
+    scale: tuple[int, ...] = (100, 400)  # sessions beside ten
     transfer: int = 3  # seconds
-    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
 
 
 @contextmanager
@@ -217,6 +218,11 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def at_scale(pki: Pki, counts: Counts) -> list[Figure]:
+    """With hundreds of sessions."""
+    return scale.measure(pki, counts.runs, counts.calls, counts.scale)
+
+
 def carry(pki: Pki, counts: Counts) -> list[Figure]:
     """Bytes through a tunnel, beside plain openvpn and OpenVPN 3 Linux."""
     return throughput.measure(pki, max(3, counts.runs // 3), counts.transfer)
@@ -231,6 +237,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "properties": properties,
     "memory": footprint,
     "roaming": roam,
+    "scale": at_scale,
     "takeover": take_over,
     "throughput": carry,
     "fairness": fair_shares,

@@ -2,12 +2,11 @@
 
 import signal
 import time
-from itertools import count
 
-from ..policy.limits import DEFAULT_SESSIONS_PER_USER
 from ..tests.lab.connection import SESSIONS, SESSIONS_PATH
 from ..tests.lab.lab import Lab
-from ..tests.lab.openvpn import TUNNEL_ADDRESS
+from ..tests.lab.network import SERVER_ADDRESS
+from ..tests.lab.openvpn import PORT, TUNNEL_ADDRESS
 from ..tests.lab.pki import Pki
 from ..tests.lab.service import Service
 from ..tests.support.flow import flowing
@@ -16,6 +15,8 @@ from .meter import Meter
 
 _LOG_LEVEL = 3  # what an installed service logs at
 _USERS = ("alice", "bob", "root")
+_PER_USER = 140  # of each of these at most: with more, the last places would be kept from alice and bob
+_PER_SERVER = 200  # clients of one server, which has the addresses of a /24
 _WANTED = {1: Wanted(1000), 40: Wanted(1000)}
 _MOST = Wanted(5000)
 
@@ -25,8 +26,11 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
     figures = []
     for number in numbers:
         with Lab(pki) as lab:
-            lab.server(pushes=())
-            service, empty = lab.supervisor(log_level=_LOG_LEVEL), []
+            for server in range((number - 1) // _PER_SERVER + 1):
+                subnet, subnet6 = f"198.18.{server}.0", f"2001:db8:2:{server}::/64"
+                lab.server(pushes=(), port=PORT + server, subnet=subnet, subnet6=subnet6)
+            service, empty = _start(lab), []
+            service.wait_ready()
             for _ in range(rounds):
                 service, took = _replaced(lab, service, SESSIONS_PATH, "version")
                 empty.append(took)
@@ -48,13 +52,19 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
 def _sessions(lab: Lab, number: int) -> str:
     """Connect so many; the path of the first one, whose traffic it is."""
     first = ""
-    for user, at in zip(_USERS, count(0, DEFAULT_SESSIONS_PER_USER), strict=False):
-        with Meter(lab, user) as meter:
-            for one in range(at, min(number, at + DEFAULT_SESSIONS_PER_USER)):
-                _, path = meter.new_tunnel(meter.import_profile(f"profile {one}", lab.profile()))
+    for at in range(0, number, _PER_USER):
+        with Meter(lab, _USERS[at // _PER_USER]) as meter:
+            for one in range(at, min(number, at + _PER_USER)):
+                remotes = (f"{SERVER_ADDRESS} {PORT + one // _PER_SERVER}",)
+                _, path = meter.new_tunnel(meter.import_profile(f"profile {one}", lab.profile(remotes=remotes)))
                 meter.connect(path)
                 first = first or path
     return first
+
+
+def _start(lab: Lab) -> Service:
+    """Begin to start the service."""
+    return lab.supervisor(f"--max-sessions-per-user={_PER_USER}", log_level=_LOG_LEVEL, wait=False)
 
 
 def _replaced(lab: Lab, service: Service, path: str, asked: str) -> tuple[Service, float]:
@@ -62,7 +72,7 @@ def _replaced(lab: Lab, service: Service, path: str, asked: str) -> tuple[Servic
     service.process.signal(signal.SIGKILL)
     service.process.wait()
     began = time.monotonic()
-    service = lab.supervisor(log_level=_LOG_LEVEL, wait=False)
+    service = _start(lab)
     lab.watcher.wait_owner(SESSIONS)
     lab.watcher.get(path, asked)
     return service, (time.monotonic() - began) * 1000

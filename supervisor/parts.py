@@ -1,5 +1,6 @@
 """All parts of the running service, and how they are joined to each other."""
 
+import os
 from collections.abc import Callable, Mapping
 
 from ..policy.exit_status import ExitStatus
@@ -18,6 +19,7 @@ from .network.setup import network_of
 from .rejoining import Rejoining
 from .rights import Rights
 from .services.configuration import ConfigurationService
+from .services.credentials import Credentials
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
@@ -31,7 +33,7 @@ from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
-from .sessions.journal import SessionJournal
+from .sessions.journal import SESSIONS, SessionJournal
 from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
 from .start.instance import InstanceLock
@@ -78,7 +80,7 @@ class Parts:
         rights = Rights(options.rights, Seats(connection).active)
         try:
             self.network = network_of(options, log, prepared.tun_directory, prepared.ipv6_settings)
-            journal = SessionJournal(options.runtime_dir / "sessions")
+            journal = SessionJournal(options.runtime_dir / SESSIONS)
             self.name_service = NameService(
                 connection,
                 log,
@@ -148,6 +150,7 @@ class Parts:
         self.autoconnect = Autoconnect(
             self.manager,
             settings,
+            Credentials(os.environ),
             self.failures,
             log,
             runtime_dir=options.runtime_dir,

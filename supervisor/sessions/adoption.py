@@ -99,15 +99,18 @@ class Adoption:
         journal = self._context.journal
         left_behind = await asyncio.to_thread(journal.leftovers)
         outcomes = await asyncio.gather(*map(self._prove, left_behind))
-        ended = []
+        to_end = list[tuple[Leftover, bool]]()
         for left, found in zip(left_behind, outcomes, strict=True):
             if found is not None:
                 self._found.append(found)
             if found is not None and found.goes_on:
                 journal.take_over(left)
                 found.pid = left.record.pid if left.record is not None else 0
-            elif await asyncio.to_thread(partial(journal.end, left, keep=found is not None)) and left.record:
-                ended.append(left.record.pid)
+            else:
+                to_end.append((left, found is not None))
+        ends = (asyncio.to_thread(partial(journal.end, left, keep=kept)) for left, kept in to_end)
+        were_there = await asyncio.gather(*ends)
+        ended = [left.record.pid for (left, _), there in zip(to_end, were_there, strict=True) if there and left.record]
         # Who came first keeps what it has.
         self._found.sort(key=lambda one: ((one.kept.run and one.kept.run.configured) or float("inf"), one.kept.created))
         return ended

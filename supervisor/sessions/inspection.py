@@ -42,6 +42,10 @@ class Inspection:
         return [*self._session.notices.all, *self._lacks]
 
     @property
+    def fingerprint(self) -> str:
+        return self._session.fingerprint
+
+    @property
     def session_uid(self) -> int:
         run = self._session.run
         return run.uid if run is not None else 0

@@ -22,6 +22,7 @@ from ..files import TEMPORARY, read_small_file, replace_file
 from ..record_file import RecordFile
 from ..waiting import until_done
 
+SESSIONS = "sessions"  # in the runtime directory
 _DOSSIER, _SOCKET = ".session", ".sock"
 
 
@@ -69,6 +70,11 @@ class SessionJournal:
             self._try_again(session)
         if session in self._noted:
             self._set_outdated(session, WorkerRecord(0, 0, 0, session), self._noted[session][1].outdated)
+
+    @staticmethod
+    def keeps_any(directory: Path) -> bool:
+        """Whether an instance with this directory has left sessions that may go on."""
+        return any(directory.glob(f"*{_DOSSIER}"))
 
     def keep(self, session: str, dossier: bytes) -> None:
         """Keep this of a session, in place of what was kept before; nothing of it if that fails.  Raises OSError.

@@ -33,7 +33,14 @@ class Processes:
         self.reaper = Reaper(stopped_grace, self._made_to_go_on)
         self.lookout = Lookout(look_interval)
         replace_spawner = partial(self._replace, "spawner", helpers.serving_spawner)
-        self.spawner = SpawnerClient(helpers.spawner, self.reaper, uid_is_free, self._spawner_ended, replace_spawner)
+        self.spawner = SpawnerClient(
+            helpers.spawner,
+            self.reaper,
+            uid_is_free,
+            self._spawner_ended,
+            replace_spawner,
+            helpers.serving_spawner,
+        )
         self.lookout.add_helper(helpers.serving_spawner, self.spawner.found_busy)
         replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
         self.resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)

@@ -16,6 +16,7 @@ from ...ipc.channel import Channel, ChannelClosed, Packet, channel_pair
 from ...policy.limits import SPAWN_DEADLINE
 from ..errors import SystemFailure
 from .helper_client import HelperClient
+from .own_time import within
 from .reap import Reaper
 
 
@@ -39,8 +40,12 @@ class SpawnerClient(HelperClient):
         uid_is_free: Callable[[int], None],
         on_end: Callable[[], None] = lambda: None,
         replace: Callable[[], None] = lambda: None,
+        serving: Callable[[], Collection[int]] = lambda: (),
     ) -> None:
-        """`on_end` is called when the spawner ends without having been told to; `replace` as in HelperClient."""
+        """`on_end` is called when the spawner ends without having been told to; `replace` as in HelperClient.
+
+        `serving` is the process that answers.
+        """
         super().__init__(channel, replace)
         self._on_end = on_end
         self._reaper = reaper
@@ -48,6 +53,7 @@ class SpawnerClient(HelperClient):
         self._serials = count(1)
         self._waiting: dict[int, _Request] = {}
         self._owed: set[int] = set()
+        self._processes = lambda: [os.getpid(), *serving()]  # in whose own time a worker is made
         self._spare = -1  # a descriptor that keeps room for another
 
     def owes(self, uid: int) -> bool:
@@ -73,8 +79,7 @@ class SpawnerClient(HelperClient):
             request = _Request(uid, asyncio.get_running_loop().create_future())
             self._request(serial, request, providers, theirs, later)
             try:
-                async with asyncio.timeout(SPAWN_DEADLINE):
-                    pid, pidfd = await asyncio.shield(request.answer)
+                pid, pidfd = await within(SPAWN_DEADLINE, request.answer, self._processes)
             except BaseException:
                 self._abandon(request)
                 raise

@@ -313,10 +313,18 @@ class Lab:
         place.mkdir()
         return place
 
-    def supervisor(self, *options: str, idle_exit: float = 0, log_level: int = 6, wait: bool = True) -> Service:
+    def supervisor(
+        self,
+        *options: str,
+        idle_exit: float = 0,
+        log_level: int = 6,
+        wait: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> Service:
         """Start the service; it owns its names when this returns (at once with `wait=False`)."""
         options = (*self._engine_options(), *options)
         argv = service_command(self.service_directory, *options, idle_exit=idle_exit, log_level=log_level)
+        argv = ["/usr/bin/env", *(f"{name}={value}" for name, value in (environment or {}).items()), *argv]
         for prepare in self.before_services:
             prepare()
         made = Service(self.client_side, self.bus, argv, self.watcher)
