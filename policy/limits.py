@@ -285,6 +285,9 @@ FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took t
 SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
 # an instance that has lost a helper, from its start until it may leave to the next one by itself; beyond: it does
 SERVING_AT_LEAST = 30.0
+# something is to be removed or given back and cannot be, until that is tried again; beyond: twice as long each time
+AGAIN_FIRST = 0.5
+AGAIN_LONGEST = 60.0  # the same, at most; beyond: the next try
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails
