@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, settings, takeover, yardsticks
+from . import fairness, idle, memory, original, roaming, settings, takeover, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -32,6 +32,8 @@ class Counts:
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
     taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    idle: tuple[int, ...] = (10, 100)  # sessions without traffic
+    idle_seconds: float = 60  # that these are looked at
 
 
 @contextmanager
@@ -216,6 +218,11 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def idle_cost(pki: Pki, counts: Counts) -> list[Figure]:
+    """What sessions cost that carry no traffic."""
+    return idle.measure(pki, counts.idle, counts.idle_seconds)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -224,6 +231,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "activate": activate,
     "properties": properties,
     "memory": footprint,
+    "idle": idle_cost,
     "roaming": roam,
     "takeover": take_over,
     "fairness": fair_shares,

@@ -2,20 +2,17 @@
 
 import signal
 import time
-from itertools import count
 
-from ..policy.limits import MAX_SESSIONS_PER_USER
 from ..tests.lab.connection import SESSIONS, SESSIONS_PATH
 from ..tests.lab.lab import Lab
 from ..tests.lab.openvpn import TUNNEL_ADDRESS
 from ..tests.lab.pki import Pki
 from ..tests.lab.service import Service
 from ..tests.support.flow import flowing
+from . import sessions
 from .figures import Figure, Wanted
-from .meter import Meter
 
 _LOG_LEVEL = 3  # what an installed service logs at
-_USERS = ("alice", "bob", "root")
 _WANTED = {1: Wanted(1000), 40: Wanted(1000)}
 _MOST = Wanted(5000)
 
@@ -30,7 +27,7 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
             for _ in range(rounds):
                 service, took = _replaced(lab, service, SESSIONS_PATH, "version")
                 empty.append(took)
-            path, ours = _sessions(lab, number), []
+            [path, *_], ours = sessions.connected(lab, [lab.profile()] * number), []
             with flowing(lab, TUNNEL_ADDRESS) as flow:
                 for _ in range(rounds):
                     service, took = _replaced(lab, service, path, "status")
@@ -43,18 +40,6 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
                 Figure(f"  of {counts.sent} datagrams lost", "", [float(counts.missing)], wanted=Wanted(0)),
             ]
     return figures
-
-
-def _sessions(lab: Lab, number: int) -> str:
-    """Connect so many; the path of the first one, whose traffic it is."""
-    first = ""
-    for user, at in zip(_USERS, count(0, MAX_SESSIONS_PER_USER), strict=False):
-        with Meter(lab, user) as meter:
-            for one in range(at, min(number, at + MAX_SESSIONS_PER_USER)):
-                _, path = meter.new_tunnel(meter.import_profile(f"profile {one}", lab.profile()))
-                meter.connect(path)
-                first = first or path
-    return first
 
 
 def _replaced(lab: Lab, service: Service, path: str, asked: str) -> tuple[Service, float]:
