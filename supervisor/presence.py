@@ -6,7 +6,7 @@ not wait for that.  All other calls are held until the service is ready.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from ..policy.access import Acl
 from ..policy.exit_status import ExitStatus
@@ -18,8 +18,10 @@ from .bus.stub_api import root_path, versioned
 from .bus.transport import BusLost
 from .bus_names import BusNames
 from .errors import StartError
+from .rejoining import first_joined
 from .services.activation import configuration_service
 from .services.stubs import names_without_service
+from .sessions.journal import SESSIONS, SessionJournal
 from .start.instance import InstanceLock
 from .start.privileged import Prepared
 from .version import API_VERSION
@@ -35,20 +37,19 @@ class _Root:
 
 
 class Presence:
-    """The connection to the bus, who calls, the names, and the lock that there is one instance only.  Needs a loop."""
+    """The connection to the bus, who calls, the names, and the lock that there is one instance only.
 
-    def __init__(self, prepared: Prepared) -> None:
-        """Raises StartError if there is no bus, or the runtime directory cannot be used."""
-        # An empty variable counts as none; dbus-fast would look for a session bus.
-        self._address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
+    With `waits` there are sessions of an earlier instance, and a bus that goes is waited for.
+    """
+
+    def __init__(self, prepared: Prepared, connection: BusConnection, *, waits: bool) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
         self.prepared = prepared
+        self.connection = connection
+        self._waits = waits
         self.stop = asyncio.Event()  # the service is to end
         self.hand_over = asyncio.Event()  # the same, and to leave the sessions to the next instance
         self.lock = InstanceLock(prepared.options.runtime_dir)
-        try:
-            self.connection = BusConnection(self._address)
-        except BusLost as error:
-            raise self._no_connection(error) from error
         self.connection.stall.report = prepared.log.warn
         self.callers = Callers(self.connection)
         self.dispatcher = Dispatcher(
@@ -67,16 +68,23 @@ class Presence:
 
     async def begin(self) -> None:
         """Own the names, and hold what calls cannot be answered yet.  Raises StartError, BusLost, BusRefused."""
-        try:
-            await self.connection.connect()
-        except BusLost as error:
-            raise self._no_connection(error) from error
-        await self.callers.start()
-        await self.names.claim()
+        await self.ask(self.callers.start)
+        await self.ask(self.names.claim)
         await self.lock.acquire()
         await self.named()
         # Who has the service started has called by now: what takes long comes after the answer.
-        await self.connection.round_trip()
+        await self.ask(self.connection.round_trip)
+
+    async def ask(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Have something made that goes with the connection; if that goes, all of it is made anew later (rejoining.py).
+
+        Raises BusLost where it is not waited for.
+        """
+        try:
+            await ask()
+        except BusLost:
+            if not self._waits:
+                raise
 
     async def named(self) -> None:
         """This process has a name on the bus, perhaps another one than before."""
@@ -86,5 +94,14 @@ class Presence:
         self.owned = owned
         self.on_owned(owned)
 
-    def _no_connection(self, error: BusLost) -> StartError:
-        return StartError(f"No connection to the system bus at {self._address}: {error}", ExitStatus.CANNOT_START)
+
+async def join(prepared: Prepared) -> Presence:
+    """Connect to the bus.  Raises StartError."""
+    # An empty variable counts as none; dbus-fast would look for a session bus.
+    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
+    waits = SessionJournal.keeps_any(prepared.options.runtime_dir / SESSIONS)
+    try:
+        connection = await first_joined(address, prepared.log, waits=waits)
+    except BusLost as error:
+        raise StartError(f"No connection to the system bus at {address}: {error}", ExitStatus.CANNOT_START) from error
+    return Presence(prepared, connection, waits=waits)

@@ -18,6 +18,7 @@ from .logging.destinations import default_destination
 from .logging.log import Log
 from .start import privileged
 from .start.options import PROGRAM, options, parse
+from .start.starter import by_bus
 
 if TYPE_CHECKING:
     from .presence import Presence
@@ -68,10 +69,10 @@ def _import_presence() -> Callable[[privileged.Prepared], ExitStatus]:
     import asyncio
 
     from .bus.transport import BusLost
-    from .presence import Presence
+    from .presence import join
 
     async def serve(prepared: privileged.Prepared) -> ExitStatus:
-        presence = Presence(prepared)
+        presence = await join(prepared)
         try:
             await presence.begin()
             return await _import_service()(presence)
@@ -140,5 +141,4 @@ def _report(error: StartError, log: Log) -> int:
     log.fatal(str(error))
     # dbus-daemon may start two instances at once, one for each name; an error status of the one that finds the other
     # there would fail the call that waits for its name.
-    started_by_bus = "DBUS_STARTER_BUS_TYPE" in os.environ
-    return ExitStatus.OK if started_by_bus and error.status == ExitStatus.ALREADY_RUNNING else error.status
+    return ExitStatus.OK if by_bus() and error.status == ExitStatus.ALREADY_RUNNING else error.status

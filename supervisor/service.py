@@ -6,6 +6,7 @@ import os
 import signal
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
@@ -33,6 +34,7 @@ class Service:
 
     def __init__(self, presence: Presence) -> None:
         """Raises StartError if the runtime directory cannot be used."""
+        self._ask_bus = presence.ask
         self._prepared = presence.prepared
         self._log = presence.prepared.log
         self._connection = presence.connection
@@ -50,13 +52,14 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
+        parts.succession.start()
         parts.processes.start()
         parts.administration.start()
         parts.callers.vanished(parts.manager.caller_vanished)
         await parts.failures.load()
         await self._take_over()
-        await parts.name_service.start(parts.adoption.devices)
-        await parts.sleep.start()
+        await self._ask_bus(partial(parts.name_service.start, parts.adoption.devices))
+        await self._ask_bus(parts.sleep.start)
         if Layer.FIREWALL in self._prepared.sandbox.layers:
             await self._protect()
         if parts.configuration is not None:
@@ -72,10 +75,11 @@ class Service:
         parts.idle.look()
         self._service_manager.ready()
         self._introduce()
-        asyncio.get_running_loop().call_later(_POSTPONED_UNTIL, import_postponed)
+        loop.call_later(_POSTPONED_UNTIL, import_postponed)
 
     async def run(self) -> ExitStatus:
         """Serve until there is a reason to end; the exit status."""
+        parts = self._parts
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
@@ -87,15 +91,18 @@ class Service:
                 if reason is self._stop and await is_restarted(self._connection):
                     reason = self._hand_over
                 if reason is self._hand_over:
-                    await leaving.hand_over(self._parts)
+                    await leaving.hand_over(parts)
                     return ExitStatus.OK
-                if await leaving.leave(self._parts, for_good=reason is self._stop):
+                if reason is parts.succession.due:
+                    await leaving.hand_over(parts)
+                    return parts.succession.status
+                if await leaving.leave(parts, for_good=reason is self._stop):
                     return ExitStatus.OK
             except BusLost:
                 pass  # which is the next reason
             except BusRefused as error:
                 self._log.fatal(f"The bus does not answer ({error}): ending all sessions")
-                await leaving.disconnect_all(self._parts)
+                await leaving.disconnect_all(parts)
                 return ExitStatus.BUS_LOST
 
     async def close(self) -> None:
@@ -103,6 +110,7 @@ class Service:
         parts = self._parts
         self._service_manager.ending()
         parts.autoconnect.stop()
+        parts.succession.stop()
         await parts.failures.close()
         parts.administration.stop()
         parts.dispatcher.close()
@@ -158,17 +166,14 @@ class Service:
     # Running
 
     async def _await_reason(self) -> "asyncio.Event | asyncio.Future[str]":
-        idle = asyncio.ensure_future(self._parts.idle.idle.wait())
-        stop = asyncio.ensure_future(self._stop.wait())
-        hand_over = asyncio.ensure_future(self._hand_over.wait())
+        # The first of them counts.
+        events = (self._stop, self._hand_over, self._parts.succession.due, self._parts.idle.idle)
         lost = self._connection.lost
-        waits: list[asyncio.Future[Any]] = [idle, stop, hand_over, lost]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for one in (idle, stop, hand_over):
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.wait()) for one in events]
+        await asyncio.wait([*waits, lost], return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
             one.cancel()
-        if lost.done():
-            return lost
-        return next((one for one in (self._stop, self._hand_over) if one.is_set()), self._parts.idle.idle)
+        return lost if lost.done() else next(one for one in events if one.is_set())
 
     async def _without_bus(self) -> ExitStatus | None:
         """Keep the sessions until the bus is back; a status if this process is to end before."""
@@ -181,6 +186,7 @@ class Service:
             self._log.info("The bus is joined again")
             self._service_manager.status("Serving")
             parts.idle.restart()
+            parts.succession.look()
             return None
         if self._stop.is_set():
             await leaving.end_all(parts)
