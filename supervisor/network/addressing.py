@@ -247,9 +247,8 @@ class Addressing:
         netlink, name, index = self._netlink, device.entry.name, device.entry.index
         gone = device.addresses.difference(wanted)
         # With the last address of a family the kernel drops all its routes, and with any those from it: so others come
-        # before they go, and what is dropped is set again.
+        # before they go, and what it drops is set again.
         disturbed = {address.version for address in gone}
-        lost = disturbed.difference(address.version for address in wanted)
         granted = set(self._claims.routes(name))
         self._routes.recognize(device, granted)
         stale = [
@@ -276,9 +275,6 @@ class Addressing:
             device.addresses.discard(address)
             yield
         self._guards.end(gone)
-        if lost:
-            self._redirecting.forget_dropped()
-            yield
         self._look_at_pending()
         # What is granted meanwhile is among them.
         tried = set[DeviceRoute]()

@@ -260,11 +260,6 @@ class Redirecting:
                 text = f"The default route does not follow the machine's: {error}"
                 self._log.error(text, group=LogGroup.NETCFG, session=holder.entry.session)
 
-    def forget_dropped(self) -> None:
-        """The kernel has dropped routes by a device with its last address of a version: what is wanted is set again."""
-        if self._holders:
-            self._routing.forget_missing()
-
     def undo(self, entry: RulesEntry) -> None:
         """Remove what an earlier instance left behind.  Raises SystemFailure."""
         self._routing.undo(entry)
