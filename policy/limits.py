@@ -144,7 +144,7 @@ MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
 MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
 # an engine counts, until its worker hears of it unasked (whole seconds); beyond: lost, if it dies before somebody looks
-COUNT_INTERVAL = 60
+COUNT_INTERVAL = 600
 COUNTS_KEPT = 1.0  # a session's counters are as they were; beyond: whoever reads them has them asked for anew
 COUNT_DEADLINE = 0.5  # whoever reads them waits for worker and engine; beyond: they are as they were
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails

@@ -117,9 +117,9 @@ class NetlinkSocket:
     def _exchange(self, data: bytes, first: int, last: int) -> Answer:
         """Send what has these sequence numbers, and read the answer; raises what is refused."""
         answer = Answer(first, last)
-        deadline = time.monotonic() + KERNEL_DEADLINE
         try:
             self._opened().send(data)
+            deadline = time.monotonic() + KERNEL_DEADLINE  # the kernel does most of its work before send returns
             while not answer.take(self._receive(deadline)):
                 pass
         except TimeoutError:

@@ -110,11 +110,13 @@ def kill_serving(found: list[int]) -> None:
 def _serving(name: str, uid: int) -> list[int]:
     """The children of a helper's keeper, which is a child of ours: the first one, or one that took its place.
 
-    A title is whatever a process writes there, so it counts only of those with the helper's user id.
+    A title is whatever a process writes there, so it counts only of those with the helper's user id.  Keepers are among
+    our oldest children, as long as none had to be replaced: so those of hundreds of sessions are not looked at.
     """
-    ours = children(os.getpid())
-    keepers = [pid for pid in ours if process_title(pid) == f"{_TITLE}: {name}" and _uid(pid) == uid]
-    return [pid for keeper in keepers for pid in children(keeper)]
+    for pid in children(os.getpid()):
+        if process_title(pid) == f"{_TITLE}: {name}" and _uid(pid) == uid:
+            return children(pid)
+    return []
 
 
 def _uid(pid: int) -> int:
