@@ -58,7 +58,6 @@ class Service:
         parts.callers.vanished(parts.manager.caller_vanished)
         await parts.failures.load()
         await self._take_over()
-        await self._ask_bus(partial(parts.name_service.start, parts.adoption.devices))
         await self._ask_bus(parts.sleep.start)
         if Layer.FIREWALL in self._prepared.sandbox.layers:
             await self._protect()
@@ -122,11 +121,15 @@ class Service:
     # Starting
 
     async def _take_over(self) -> None:
-        """Take over the sessions of an earlier instance, and end what is left of others."""
+        """Take over the sessions of an earlier instance, and undo what is left of others; what came last is first."""
         adoption = self._parts.adoption
         try:
             for pid in await adoption.prove():
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
+        except (OSError, SystemFailure) as error:
+            self._log.error(f"What earlier instances have left cannot be read: {error}")
+        await self._ask_bus(partial(self._parts.name_service.start, adoption.devices))
+        try:
             for device in await adoption.inherit():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
             await self._parts.network.kill_switch.recover()

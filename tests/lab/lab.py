@@ -25,6 +25,7 @@ from .processes import LabError, Process, describe, helper, pids, until_gone
 from .resolved import Resolved
 from .service import Service, service_command
 from .surroundings import ACCOUNTS, RESOLV_CONF
+from .systemd import Systemd
 from .tokens import Tokens
 
 ECHO_PORT = 7000
@@ -230,6 +231,13 @@ class Lab:
     def logind(self, *, inhibit: bool = True) -> Logind:
         """A stand-in for logind, which is not started yet; before anything uses the bus.  `inhibit` is Logind's."""
         made = Logind(self.client_side, self._place("logind"), inhibit=inhibit)
+        self._before_bus.append(made.join)
+        self._parts.callback(made.stop)
+        return made
+
+    def systemd(self, restart: str) -> Systemd:
+        """A stand-in for systemd, which is not started yet; before anything uses the bus.  `restart` is Systemd's."""
+        made = Systemd(self.client_side, self._place("systemd"), restart)
         self._before_bus.append(made.join)
         self._parts.callback(made.stop)
         return made
