@@ -33,6 +33,7 @@ from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
 from ..session.loop import WorkerEnds
+from ..sharing.pages import share_pages
 from . import name_servers, resolver
 from .keeper import Keeper, end_with, keep_serving, run_apart
 
@@ -55,8 +56,7 @@ def main() -> None:
     confinement = Confinement(setup.layers, setup.filters)
     gc.set_threshold(_COLLECT_AFTER)
     gc.enable()
-    gc.collect()
-    gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
+    share_pages()
     starting = os.fork()
     if starting == 0:
         # From a process that ends at once: so its parent is the supervisor, which sees when it is stopped.
