@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -35,6 +35,7 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _RTA_SOURCE, _RTA_UID = 7, 25
 _RTA_SEVERAL_WAYS, _RTA_VIA = 9, 18  # the latter is a gateway of another family
+_FRA_UID_RANGE = 20
 _LARGEST_BYTE = 255  # a table with a larger number is asked for by an attribute
 _DEAD, _ONLINK, _LINKDOWN = 0x1, 0x4, 0x10  # RTNH_F_…
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
@@ -46,6 +47,7 @@ _RULE = struct.Struct(
 )  # fib_rule_hdr: family, lengths of destination and source, tos, table, action, flags
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
+_USERS = struct.Struct("=II")
 _DATAGRAM = 65536  # bytes: more than the kernel puts into one
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL}  # none, and types of routes that say so
 _NOTHING_THERE = {errno.ENODEV, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}  # no such device, table or family
@@ -114,11 +116,16 @@ def links(link: socket.socket) -> Iterator[FoundLink]:
         yield FoundLink(index, name, group, attributes.get(_IFLA_CARRIER) != b"\0")
 
 
-def addresses(link: socket.socket, device: int = 0) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
-    """Of each address, or with `device` of its: the device's index, itself, and the network attached with it."""
+def addresses(
+    link: socket.socket, device: int = 0, without: Container[int] = ()
+) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
+    """Of each address: the device's index, itself, and the network attached with it.
+
+    With `device`, of those of that one; without those of the devices `without`, by their indices.
+    """
     for body in _dump(link, _GET_ADDRESS, _NEW_ADDRESS, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, device)):
         family, length, _, _, index = _ADDRESS.unpack_from(body)
-        if device not in (0, index):
+        if device not in (0, index) or index in without:
             continue
         attributes = attributes_of(body[_ADDRESS.size :])
         if family in (socket.AF_INET, socket.AF_INET6) and _IFA_ADDRESS in attributes:
@@ -183,6 +190,16 @@ def way_to(link: socket.socket, address: IPv4Address | IPv6Address, uid: int) ->
 def rules(link: socket.socket, family: int) -> Iterator[bytes]:
     """The routing rules of an address family, as messages without their headers.  Raises OSError."""
     return _dump(link, _GET_RULE, _NEW_RULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0))
+
+
+def users_told_apart(link: socket.socket) -> list[tuple[int, int]]:
+    """The ranges of user ids that routing rules are about, first and last.  Raises OSError."""
+    found = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for body in rules(link, family):
+            if (users := attributes_of(body[_RULE.size :]).get(_FRA_UID_RANGE)) is not None:
+                found.append(_USERS.unpack(users))
+    return found
 
 
 def ask(link: socket.socket, kind: int, content: bytes) -> bytes:
