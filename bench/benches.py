@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
+from . import churn, fairness, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -31,6 +31,7 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
+    cycles: int = 1000  # sessions one after the other
     scale: tuple[int, ...] = (100, 400)  # sessions beside ten
     transfer: int = 3  # seconds
     taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
@@ -218,6 +219,11 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def one_after_the_other(pki: Pki, counts: Counts) -> list[Figure]:
+    """A thousand sessions."""
+    return churn.measure(pki, counts.cycles)
+
+
 def at_scale(pki: Pki, counts: Counts) -> list[Figure]:
     """With hundreds of sessions."""
     return scale.measure(pki, counts.runs, counts.calls, counts.scale)
@@ -238,6 +244,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "memory": footprint,
     "roaming": roam,
     "scale": at_scale,
+    "churn": one_after_the_other,
     "takeover": take_over,
     "throughput": carry,
     "fairness": fair_shares,
