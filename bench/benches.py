@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import churn, fairness, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
+from . import churn, fairness, idle, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -34,7 +34,9 @@ class Counts:
     cycles: int = 1000  # sessions one after the other
     scale: tuple[int, ...] = (100, 400)  # sessions beside ten
     transfer: int = 3  # seconds
-    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
+    idle: tuple[int, ...] = (10, 100)  # sessions without traffic
+    idle_seconds: float = 60  # that these are looked at
 
 
 @contextmanager
@@ -234,6 +236,11 @@ def carry(pki: Pki, counts: Counts) -> list[Figure]:
     return throughput.measure(pki, max(3, counts.runs // 3), counts.transfer)
 
 
+def idle_cost(pki: Pki, counts: Counts) -> list[Figure]:
+    """What sessions cost that carry no traffic."""
+    return idle.measure(pki, counts.idle, counts.idle_seconds)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -242,6 +249,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "activate": activate,
     "properties": properties,
     "memory": footprint,
+    "idle": idle_cost,
     "roaming": roam,
     "scale": at_scale,
     "churn": one_after_the_other,

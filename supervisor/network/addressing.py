@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from ...kernel.netlink import rtnetlink
 from ...policy.network import NetworkSettings, check
 from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
@@ -24,8 +25,9 @@ from .guards import AddressGuards
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
-from .netlink import IPv6Off, Netlink
+from .netlink import Netlink
 from .prefixes import LINK_LOCAL, Host
+from .requests import IPv6Off
 from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
 from .surroundings import Machine
@@ -64,6 +66,8 @@ class Addressing:
         self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
+        self._taking_over = False  # devices of an earlier instance, for which everything is asked for again
+        self._at_takeover: Machine | None = None
         self._parting: dict[int, set[Host]] = {}  # addresses of those that are being removed, by their indices
         self._guards = AddressGuards(firewall, log)
         self._reverse_paths = ReversePaths(journal, log)
@@ -108,13 +112,14 @@ class Addressing:
 
         `past` are routes past tunnels that may be its session's.  Raises SystemFailure.
         """
+        self._taking_over = True
         device = Device(entry, owner, change=object())
         with dumps.questions() as link:
             for _, address, _ in dumps.addresses(link, entry.index):
                 if not address.is_link_local:
                     device.addresses.add(Host.of(address))
             for route in dumps.routes(link, device=entry.index):
-                if route.kind == dumps.UNICAST and route.destination != LINK_LOCAL:
+                if route.kind == rtnetlink.RTN_UNICAST and route.destination != LINK_LOCAL:
                     device.found.add((route.destination, route.metric, None))
         self._routes.found_past.update(past)
         self._devices[entry.name] = device
@@ -143,6 +148,7 @@ class Addressing:
 
     def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is wanted.  Raises SystemFailure."""
+        self._taking_over, self._at_takeover = False, None
         for device in self._devices.values():
             self._routes.remove_unknown(device)
         self._redirecting.inherited()
@@ -220,6 +226,10 @@ class Addressing:
             raise
 
     def _machine(self, ways: bool) -> Machine:
+        if self._taking_over:  # once for all: the kernel tells of hundreds of devices each time
+            if self._at_takeover is None:
+                self._at_takeover = machine.look(self.indices(), self._name_servers.own(), ways=True)
+            return self._at_takeover
         return machine.look(self.indices(), self._name_servers.own(), ways=ways)
 
     def _claim(self, device: Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:

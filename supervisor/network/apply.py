@@ -152,9 +152,6 @@ class Network:
         self._routing.start()
         self._firewall_watch.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
-        # The first time, this loads what settings will be made with: not when the service starts, since many a caller
-        # only wants to see a list, and beside the start of the worker and its engine.
-        self._executor.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
                 return await shared(asyncio.wrap_future(job))

@@ -7,17 +7,13 @@ group may be what an administrator has given them.
 
 import errno
 import secrets
-import socket
-import struct
 from collections.abc import Mapping
 
+from ...kernel.netlink import rtnetlink, wire
+from ...kernel.netlink.netlink_socket import NetlinkSocket
 from ..errors import SystemFailure
 from . import dumps
 
-_DELETE_LINK, _SET_LINK = 17, 19  # RTM_*
-_GROUP = 27  # IFLA_GROUP
-_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changes
-_ATTRIBUTE = struct.Struct("=HHI")
 _NO_GROUP = 0
 
 
@@ -43,7 +39,7 @@ def remove(devices: Mapping[int, str]) -> set[int]:
             if {one.index for one in found} - members or any(one.open for one in found):
                 raise SystemFailure("somebody else uses one of them, or its group")
             if found:
-                dumps.request(link, _DELETE_LINK, 0, _message(0, group))
+                link.request(rtnetlink.RTM_DELLINK, _in_group(0, group))
         except BaseException:
             for index in members:
                 _put(link, index, there[index].group)
@@ -51,10 +47,10 @@ def remove(devices: Mapping[int, str]) -> set[int]:
         return members
 
 
-def _put(link: socket.socket, index: int, group: int) -> bool:
+def _put(link: NetlinkSocket, index: int, group: int) -> bool:
     """Put a device into a group; False if there is no such device any more.  Raises OSError."""
     try:
-        dumps.request(link, _SET_LINK, 0, _message(index, group))
+        link.request(rtnetlink.RTM_SETLINK, _in_group(index, group))
     except OSError as error:
         if error.errno == errno.ENODEV:
             return False
@@ -62,8 +58,8 @@ def _put(link: socket.socket, index: int, group: int) -> bool:
     return True
 
 
-def _message(index: int, group: int) -> bytes:
-    return _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _ATTRIBUTE.pack(_ATTRIBUTE.size, _GROUP, group)
+def _in_group(index: int, group: int) -> bytes:
+    return rtnetlink.link(index, wire.u32(rtnetlink.IFLA_GROUP, group))
 
 
 def _another_than(groups: set[int]) -> int:

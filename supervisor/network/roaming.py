@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
 
+from ...kernel.netlink.netlink_socket import NetlinkSocket
 from ...policy.limits import MAX_ROUTING_PAUSE, ROAMING_QUIET, ROAMING_UNHURRIED
 from ...policy.network import server_address
 from . import dumps
@@ -178,7 +179,7 @@ def _ask(batch: list[tuple[Hashable, int, tuple[_Address, ...]]]) -> list[tuple[
     """
     found = list[tuple[Hashable, _Ways]]()
     try:
-        with dumps.opened() as link:
+        with NetlinkSocket() as link:
             ranges = dumps.users_told_apart(link)
             known = dict[tuple[_Address, tuple[bool, ...]], WayTo | None]()
             for who, uid, addresses in batch:

@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from ..errors import SystemFailure
 from ..waiting import shared
 
-STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
+STEPS_AT_ONCE = 16  # requests to the kernel before another session's turn
 
 P = ParamSpec("P")
 T = TypeVar("T")

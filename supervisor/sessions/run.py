@@ -25,6 +25,7 @@ from ..workers.reap import NoChild
 from ..workers.takeover import TakenWorker
 from .context import SessionContext
 from .conversation import Conversation, request_message
+from .counting import Counting
 from .dossier import KeptRequest, KeptRun
 from .inside import Inside
 from .launch_spec import LaunchSpec, worker_title
@@ -33,6 +34,7 @@ from .run_lookups import RunLookups
 from .run_network import RunNetwork
 from .session_log import SessionLog
 from .states import Event
+from .statistics import Statistics
 
 
 class RunOwner(ABC):
@@ -44,6 +46,7 @@ class RunOwner(ABC):
     log: SessionLog
     settings: ProfileSettings
     inside: Inside
+    statistics: Statistics
 
     @abstractmethod
     def device_removed(self, device: str) -> None:
@@ -97,6 +100,7 @@ class Run(WorkerListener):
         self.lookups = RunLookups(owner.name, owner.log, context, self.network, self.send)
         self.network_cleared = asyncio.Event()  # settings are undone
         self.ended = asyncio.Event()  # nothing is left of it
+        self.counting = Counting(owner.statistics, self.send)
         self._owner = owner
         self._context = context
         self._after = after
@@ -151,7 +155,7 @@ class Run(WorkerListener):
         request = kept.request
         self._restore(kept)
         latest = (Event[request.event], request.text) if request.event else None
-        self.conversation.go_on(request.number, latest)
+        self.conversation.go_on(request.number, latest, taken.minor)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
         self._context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
@@ -273,6 +277,13 @@ class Run(WorkerListener):
         self._owner.note()
         self.send(request_message(number, event, text))
 
+    def count(self, device: str) -> Awaitable[None] | None:
+        """What to await until the session's statistics are as they are now; None if they are.
+
+        `device` is its device as clients see it.
+        """
+        return self.counting.look(device, can_ask=self.alive and self.conversation.counts_when_asked)
+
     def kill(self) -> None:
         """Kill the worker, if there is one; its end is told."""
         if self._worker is not None:
@@ -321,6 +332,7 @@ class Run(WorkerListener):
         self._context.network.roaming.forget(self)
         self._starting.cancel()
         self.lookups.cancel()
+        self.counting.end()
         if self._worker is not None and goodbye:
             self._worker.cancel_busy()
             self._worker.send(messages.Disconnect())

@@ -1,6 +1,6 @@
 """One session as the supervisor keeps it: what outlives its runs, and the table of states that it follows.
 
-Everything that clients read is kept here, current by what the worker reports; no reading ever asks the worker.
+Everything that clients read is kept here, current by what the worker reports; only what is counted is asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ...policy.limits import MAX_STATUS_TEXT, MAX_URL, WORKER_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused
 from ..logging.log import escape_control_characters
+from ..network.device_info import counters
 from . import permits
 from .audience import Audience
 from .context import SessionContext
@@ -172,6 +173,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
         """
         self.runs.spec = spec
+        self.fingerprint = spec.fingerprint_for(self.acl.owner)
         self.runs.begin()
         assert self.run is not None
         await self.verdict.wait(self.run.launched, self._processes)
@@ -245,7 +247,8 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         match cell.action:
             case Action.END_RUN:
                 assert self.run is not None
-                self.statistics.begin_anew(self.run.device)
+                self.statistics.count_device(counters(self.run.device))
+                self.statistics.begin_anew()
                 self.user_input.withdraw()
                 self.runs.drop()
             case Action.BEGIN_RUN:
@@ -253,6 +256,8 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
                 self.negotiated = None
                 self.runs.begin()
             case Action.FAIL:
+                if self.run is not None:
+                    self.statistics.count_device(counters(self.run.device))
                 self._end()
             case Action.REMOVE:
                 self._end()

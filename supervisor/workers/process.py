@@ -21,6 +21,7 @@ _LAST_WORDS = (
     messages.WorkerHello,  # without which it may say nothing; on a busy machine it has not been read by then
     messages.WorkerSnapshot,
     messages.LogLine,
+    messages.Traffic,
     messages.Refused,
     messages.AuthenticationFailed,
     messages.Failed,

@@ -20,10 +20,6 @@ from .own_time import within
 from .reap import Reaper
 
 
-class NoSpawner(SystemFailure):
-    """The spawner has ended: there will be no worker any more."""
-
-
 class _Request(msgspec.Struct):
     uid: int
     answer: asyncio.Future[tuple[int, int]]  # pid and pidfd
@@ -70,10 +66,10 @@ class SpawnerClient(HelperClient):
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
         It sees the PKCS#11 `providers` of these numbers, and waits at `later` for another supervisor.
-        Raises NoSpawner, or another SystemFailure if there is no worker within SPAWN_DEADLINE.
+        Raises SystemFailure if there is no worker within SPAWN_DEADLINE.
         """
         if self.ended:
-            raise NoSpawner("The spawner has ended; restart the service to start sessions again")
+            raise SystemFailure("The spawner has ended; sessions can be started again when the service is restarted")
         self._keep_spare()
         serial = next(self._serials)
         ours, theirs = channel_pair()
@@ -180,7 +176,7 @@ class SpawnerClient(HelperClient):
     def _helper_ended(self) -> None:
         self._on_end()
         for request in self._waiting.values():
-            self._lost(request, NoSpawner("The spawner has ended while it was starting a worker"))
+            self._lost(request, SystemFailure("The spawner has ended while it was starting a worker"))
         self._waiting.clear()
 
     def _lost(self, request: _Request, error: SystemFailure) -> None:

@@ -40,6 +40,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SetLogLevel(6),
     messages.LogCredit(10),
     messages.Ping(),
+    messages.Count(),
     messages.UserAnswer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")),
     messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
     messages.UrlNeeded(1, "https://login.example/"),

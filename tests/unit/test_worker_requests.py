@@ -36,6 +36,7 @@ ALLOWED = {
     messages.LogCredit(10): set(Phase),
     messages.Way(there=True, moved=True): RUNS,
     messages.Ping(): set(Phase),
+    messages.Count(): set(Phase),
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ....kernel.netlink.netlink_socket import NetlinkSocket
 from ....policy.network import Address
 from ....supervisor.errors import SystemFailure
 from ....supervisor.network import device_group, dumps, tun
@@ -94,17 +95,17 @@ def test_a_device_of_others_that_joins_the_group_meanwhile(tmp_path: Path, monke
         shell("ip tuntap add mode tun name theirs")
         ours = made(2)
         shell(f"ip link set {next(iter(ours.values()))} group 7")
-        request = dumps.request
+        request = NetlinkSocket.request
 
-        def joined(*arguments: object) -> None:
-            request(*arguments)  # type: ignore[arg-type]
+        def joined(link: NetlinkSocket, kind: int, body: bytes) -> None:
+            request(link, kind, body)
             if not first:
                 first.append(1)
                 with dumps.questions() as asked:
                     [group] = {one.group for one in dumps.links(asked)} - {0, 7}
                 shell(f"ip link set theirs group {group}")
 
-        monkeypatch.setattr(dumps, "request", joined)
+        monkeypatch.setattr(NetlinkSocket, "request", joined)
         with pytest.raises(SystemFailure, match="somebody else uses one of them, or its group"):
             device_group.remove(ours)
         with dumps.questions() as asked:

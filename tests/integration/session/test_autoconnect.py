@@ -1,57 +1,27 @@
 """Profiles that the service connects by itself, and keeps connected."""
 
 import signal
-import time
-from contextlib import suppress
 
 import pytest
 
 from ....ctl.exits import CommandExit
-from ...lab.connection import CONFIGURATION, SESSIONS_PATH, BusClient, BusError, Signal
+from ...lab.connection import CONFIGURATION, BusClient, BusError
 from ...lab.lab import Lab
-from ...lab.processes import DEADLINE
 from ...lab.service import Service
 from ...lab.surroundings import BOB
-from ...support.sessions import CONNECTED, UserSession, kill
-
-_LONG = 6 * DEADLINE  # seconds: with pauses of the service's between
+from ...support.autoconnect import LONG, connected, sessions
+from ...support.sessions import UserSession, kill
 
 
 def service(lab: Lab, *options: str, idle_exit: float = 0) -> Service:
     return lab.supervisor("--dns-backend=none", *options, idle_exit=idle_exit)
 
 
-def sessions(user: BusClient) -> list[str]:
-    found: list[str] = user.session(SESSIONS_PATH, "FetchAvailableSessions")
-    return found
-
-
-def connected(user: BusClient, profile: str, *, but: str = "") -> UserSession:
-    """The user's session of a profile, once it is connected, that has another path than `but`.
-
-    It waits for signals: whoever asks all the time takes the processor from the session that is to connect.
-    """
-    until = time.monotonic() + _LONG
-    while True:
-        seen = len(user.signals())
-        for path in sessions(user):
-            with suppress(BusError):  # gone meanwhile
-                user.session(path, "UserInputQueueGetTypeGroup")  # whoever calls hears of its statuses from then on
-                its = user.get(path, "config_path"), user.get(path, "status")[1]
-                if path != but and its == (profile, CONNECTED):
-                    return UserSession(user, profile, path)
-        user.wait_signal(_of_sessions, until - time.monotonic(), since=seen, what="a session that is connected")
-
-
-def _of_sessions(one: Signal) -> bool:
-    return one.member in ("SessionManagerEvent", "StatusChange")
-
-
 def refused(made: Service, times: int = 1) -> None:
     """Wait until so many sessions were refused since their owner may start none."""
     since = 0
     for _ in range(times):
-        line = made.process.wait_line("autoconnect of .*start-sessions", _LONG, since)
+        line = made.process.wait_line("autoconnect of .*start-sessions", LONG, since)
         since = made.process.lines.index(line, since) + 1
 
 
