@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.service import Service
-from . import cold, fairness, idle, memory, original, roaming, scale, settings, takeover, throughput
+from . import churn, cold, fairness, idle, memory, original, roaming, scale, settings, takeover, throughput
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -27,6 +27,7 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
+    cycles: int = 1000  # sessions one after the other
     scale: tuple[int, ...] = (100, 400)  # sessions beside ten
     transfer: int = 3  # seconds
     taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
@@ -204,6 +205,11 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def one_after_the_other(pki: Pki, counts: Counts) -> list[Figure]:
+    """A thousand sessions."""
+    return churn.measure(pki, counts.cycles)
+
+
 def at_scale(pki: Pki, counts: Counts) -> list[Figure]:
     """With hundreds of sessions."""
     return scale.measure(pki, counts.runs, counts.calls, counts.scale)
@@ -230,6 +236,7 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "idle": idle_cost,
     "roaming": roam,
     "scale": at_scale,
+    "churn": one_after_the_other,
     "takeover": take_over,
     "throughput": carry,
     "fairness": fair_shares,

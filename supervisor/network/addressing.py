@@ -328,5 +328,5 @@ class Addressing:
         device.found.clear()
 
     def _look_at_pending(self) -> None:
-        if self._claims.pending or self._redirecting.waiting:
+        if self._claims.to_settle or self._redirecting.waiting:
             self._freed()
