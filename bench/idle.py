@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ..supervisor.workers.lookout import children
 from ..tests.lab.lab import Lab
 from ..tests.lab.network import SERVER_ADDRESS
 from ..tests.lab.openvpn import PORT
@@ -95,8 +96,8 @@ def _over(supervisor: int, plain: list[int], seconds: float) -> tuple[dict[str, 
 def _kinds(supervisor: int) -> dict[str, list[int]]:
     """The service's processes, by what they are."""
     kinds: dict[str, list[int]] = {"supervisor": [supervisor], "workers": [], "engines": [], "helpers": []}
-    for pid in memory.children(supervisor):
-        below = memory.descendants(pid)
+    for pid in children(supervisor):
+        below = children(pid)
         if memory.title(pid).startswith("openvpn3-session:"):
             kinds["workers"].append(pid)
             kinds["engines"] += below
