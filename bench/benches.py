@@ -12,7 +12,7 @@ from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
 from ..tests.lab.processes import wait_gone
 from ..tests.lab.service import ENDING, Service
-from . import fairness, idle, memory, original, roaming, settings, takeover, yardsticks
+from . import fairness, idle, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -31,7 +31,9 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
-    taken_over: tuple[int, ...] = (1, 40)  # sessions of a service that is killed
+    scale: tuple[int, ...] = (100, 400)  # sessions beside ten
+    transfer: int = 3  # seconds
+    taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
     idle: tuple[int, ...] = (10, 100)  # sessions without traffic
     idle_seconds: float = 60  # that these are looked at
 
@@ -218,6 +220,16 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def at_scale(pki: Pki, counts: Counts) -> list[Figure]:
+    """With hundreds of sessions."""
+    return scale.measure(pki, counts.runs, counts.calls, counts.scale)
+
+
+def carry(pki: Pki, counts: Counts) -> list[Figure]:
+    """Bytes through a tunnel, beside plain openvpn and OpenVPN 3 Linux."""
+    return throughput.measure(pki, max(3, counts.runs // 3), counts.transfer)
+
+
 def idle_cost(pki: Pki, counts: Counts) -> list[Figure]:
     """What sessions cost that carry no traffic."""
     return idle.measure(pki, counts.idle, counts.idle_seconds)
@@ -233,7 +245,9 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "memory": footprint,
     "idle": idle_cost,
     "roaming": roam,
+    "scale": at_scale,
     "takeover": take_over,
+    "throughput": carry,
     "fairness": fair_shares,
     "original": beside_original,
 }

@@ -34,7 +34,7 @@ def measure(pki: Pki, numbers: tuple[int, ...], seconds: float) -> list[Figure]:
     """With so many sessions, over so many seconds each."""
     figures: list[Figure] = []
     with Lab(pki) as lab, ExitStack() as plain:
-        service, servers = lab.supervisor(log_level=_LOG_LEVEL), _Servers(lab)
+        service, servers = lab.supervisor(sessions.AMPLE, log_level=_LOG_LEVEL), _Servers(lab)
         pids: list[int] = []
         made = 0
         for number in sorted(numbers):

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import count
 
-from ..policy.limits import MAX_SESSIONS_PER_USER
+from ..policy.limits import DEFAULT_SESSIONS_PER_USER
 from ..tests.lab.lab import Lab
 from ..tests.lab.surroundings import ALICE, BOB, MORE_USERS, ROOT
 from .meter import Meter
 
+AMPLE = "--max-sessions=1000"  # of the service: the last places are kept from users with several sessions
 _USERS = (ALICE, BOB, ROOT, *MORE_USERS)
 
 
@@ -16,8 +17,8 @@ def connected(lab: Lab, profiles: Sequence[str], first: int = 0) -> Iterator[str
 
     `first` is how many there are already.
     """
-    for user, begin in zip(_USERS, count(0, MAX_SESSIONS_PER_USER), strict=False):
-        numbers = range(max(begin, first), min(begin + MAX_SESSIONS_PER_USER, first + len(profiles)))
+    for user, begin in zip(_USERS, count(0, DEFAULT_SESSIONS_PER_USER), strict=False):
+        numbers = range(max(begin, first), min(begin + DEFAULT_SESSIONS_PER_USER, first + len(profiles)))
         if not numbers:
             continue
         with Meter(lab, user.name) as meter:

@@ -15,6 +15,8 @@ MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: Acces
 MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
+# credentials for profiles of one unit openvpn3-sessionmgr-session@; beyond: it ends, and names the number
+MAX_UNIT_CREDENTIALS = 100
 MAX_CREDENTIALS_FILE = 4 * 1024  # a file of user name and password that a profile names; beyond: they are asked for
 # what a user types, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
@@ -56,11 +58,14 @@ WORK_RATE = 40 * 1024 * 1024
 
 # Sessions
 
-MAX_SESSIONS = 200  # sessions of all users; beyond: NewTunnel is refused until one has ended
-MAX_SESSIONS_PER_USER = 50  # sessions that one user started, whoever owns them; beyond: NewTunnel is refused to them
-# places for sessions that are kept for those that root starts; beyond: NewTunnel is refused to others
-ROOT_SESSIONS = MAX_SESSIONS // 20
-LAST_SESSIONS = MAX_SESSIONS // 4  # the last places of the others; beyond: they are for users with few sessions
+# sessions of all users, by default (--max-sessions); beyond: NewTunnel is refused until one has ended
+DEFAULT_SESSIONS = 400
+# sessions that one user started, whoever owns them, by default (--max-sessions-per-user), a quarter of all;
+# beyond: NewTunnel is refused to them
+DEFAULT_SESSIONS_PER_USER = 100
+MAX_SESSIONS = 1000  # that the administrator may allow, which records have room for; beyond: the option is refused
+ROOT_PART = 20  # of this many parts of the places for sessions one is kept for root; beyond: refused to others
+LAST_PART = 4  # of this many parts of the others' places one is the last; beyond: they are for users with few sessions
 FEW_SESSIONS = 2  # sessions of one user when only the last places are free; beyond: NewTunnel is refused to them
 # files that the service has open for a session that starts, two or three later; beyond: there are fewer places
 DESCRIPTORS_PER_SESSION = 6
@@ -73,6 +78,7 @@ MAX_THREADS = 8  # threads that read and write files, with two open each; beyond
 MAX_STARTS_PER_USER = 2  # sessions of one user that are started at once; beyond: NewTunnel waits for its turn
 MAX_RECORDS = 2 * MAX_SESSIONS  # workers, and devices, noted on disk; beyond: NewTunnel fails
 MAX_WATCHERS_PER_USER = 16  # connections of one user that hear of a session's progress; beyond: the oldest no more
+MAX_CALLERS_ASKED = 64  # connections of which the bus is asked at once whose they are; beyond: the next question waits
 MAX_GUEST_WATCHERS = 64  # the same of all but owner and root; beyond: the oldest of the user with most no more
 MAX_FORWARDS_PER_USER = 4  # log forwards of one session to one user; beyond: LogForward is refused
 MAX_GUEST_FORWARDS = 16  # the same to all but owner and root; beyond: LogForward is refused to them
@@ -213,13 +219,17 @@ BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued 
 
 # Deadlines
 
-SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
+# Where it says "of its own", the time in which the processes that it is about wait for a processor does not count.
+
+# such a deadline is put off by this many times what it is; beyond: the machine being busy does not count
+BUSY_MACHINE = 10
+SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker, of its own; beyond: NewTunnel fails
 # the name or number of an account, which may be in a directory far away; beyond: it counts as not found
 ACCOUNT_DEADLINE = 1.0
 # what logind says of local seats; beyond: nobody counts as active on one
 SEAT_DEADLINE = 1.0
-# a session begun, until the profile is accepted and the engine held, since D-Bus clients give up after 5 s;
-# beyond: NewTunnel fails
+# a worker told its session, until the profile is accepted and the engine held, of its own, since D-Bus clients give up
+# after 5 s; beyond: NewTunnel fails
 VERDICT_DEADLINE = 4.0
 CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
 NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails
@@ -269,8 +279,15 @@ MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
 # beyond: it sleeps
 BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
+MAX_DUMPS = 8  # times that what changes while the kernel lists it is listed anew; beyond: what needed it fails
+MAX_KERNEL_WORDS = 200  # characters of why the kernel refuses something; beyond: cut off
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
+# an instance that has lost a helper, from its start until it may leave to the next one by itself; beyond: it does
+SERVING_AT_LEAST = 30.0
+# something is to be removed or given back and cannot be, until that is tried again; beyond: twice as long each time
+AGAIN_FIRST = 0.5
+AGAIN_LONGEST = 60.0  # the same, at most; beyond: the next try
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails

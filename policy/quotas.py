@@ -3,9 +3,9 @@
 import msgspec
 
 from .limits import (
+    DEFAULT_SESSIONS,
+    DEFAULT_SESSIONS_PER_USER,
     MAX_PROFILES_PER_USER,
-    MAX_SESSIONS,
-    MAX_SESSIONS_PER_USER,
     PROFILES_IN_MEMORY_PER_USER,
     PROFILES_ON_DISK_PER_USER,
 )
@@ -16,8 +16,8 @@ _ROOT = 0
 class Quotas(msgspec.Struct, frozen=True):
     """The numbers in force; sizes in bytes.  What each user may have is for root no less than it is by default."""
 
-    sessions: int = MAX_SESSIONS
-    sessions_per_user: int = MAX_SESSIONS_PER_USER
+    sessions: int = DEFAULT_SESSIONS
+    sessions_per_user: int = DEFAULT_SESSIONS_PER_USER
     profiles_per_user: int = MAX_PROFILES_PER_USER
     disk_per_user: int = PROFILES_ON_DISK_PER_USER
     memory_per_user: int = PROFILES_IN_MEMORY_PER_USER

@@ -3,14 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .limits import (
-    DESCRIPTORS_OF_SERVICE,
-    DESCRIPTORS_PER_SESSION,
-    FEW_SESSIONS,
-    LAST_SESSIONS,
-    MAX_SESSIONS,
-    ROOT_SESSIONS,
-)
+from .limits import DESCRIPTORS_OF_SERVICE, DESCRIPTORS_PER_SESSION, FEW_SESSIONS, LAST_PART, ROOT_PART
 from .quotas import BY_DEFAULT, Quotas
 
 _ROOT = 0
@@ -27,7 +20,7 @@ def places(user_ids: int, descriptors: int, quotas: Quotas = BY_DEFAULT) -> Plac
     """The places for sessions, where there are ids for so many and the service may have so many files open."""
     by_descriptors = (descriptors - DESCRIPTORS_OF_SERVICE) // DESCRIPTORS_PER_SESSION
     return min(
-        Places(quotas.sessions, "" if quotas.sessions == MAX_SESSIONS else "; the administrator allows no more"),
+        Places(quotas.sessions, "; the administrator allows no more (max-sessions)"),
         Places(user_ids, f"; user ids for them: {user_ids} (--session-uids)"),
         Places(by_descriptors, f"; the service may have {descriptors} files open (LimitNOFILE=)"),
     )
@@ -37,12 +30,13 @@ def refusal(uid: int, started: Mapping[int, int], places: Places, quotas: Quotas
     """Why user `uid` may not start a session, "" if they may; `started` is how many there are by who started them."""
     own, everybodys = started.get(uid, 0), sum(started.values())
     if own >= quotas.of(uid).sessions_per_user:
-        return f"You have {own} session{'s' if own > 1 else ''} already; disconnect one first"
+        sessions = f"You have {own} session{'s' if own > 1 else ''} already"
+        return f"{sessions}; disconnect one first (the administrator allows no more: max-sessions-per-user)"
     free, last = places.most - everybodys, 0
     if uid != _ROOT:
-        kept = places.most * ROOT_SESSIONS // MAX_SESSIONS  # of fewer places, as large a part
+        kept = places.most // ROOT_PART
         free -= max(0, kept - started.get(_ROOT, 0))
-        last = -(-(places.most - kept) * LAST_SESSIONS // MAX_SESSIONS)
+        last = -(-(places.most - kept) // LAST_PART)
     there = f"There are {everybodys} sessions already on this machine"
     if free <= 0:
         return f"{there}{places.bound}"

@@ -1,5 +1,6 @@
 """All parts of the running service, and how they are joined to each other."""
 
+import os
 from collections.abc import Callable, Mapping
 
 from ..policy.exit_status import ExitStatus
@@ -18,6 +19,7 @@ from .network.setup import network_of
 from .rejoining import Rejoining
 from .rights import Rights
 from .services.configuration import ConfigurationService
+from .services.credentials import Credentials
 from .services.external_configuration import ExternalConfiguration, choose
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
@@ -31,11 +33,12 @@ from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
-from .sessions.journal import SessionJournal
+from .sessions.journal import SESSIONS, SessionJournal
 from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
 from .start.instance import InstanceLock
 from .start.privileged import Prepared
+from .succession import Succession
 from .version import API_VERSION
 from .workers.processes import Processes
 
@@ -72,10 +75,12 @@ class Parts:
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
+        self.succession = Succession(connection, log, self.processes.lacks)
+        self.processes.on_lost = self.succession.look
         rights = Rights(options.rights, Seats(connection).active)
         try:
             self.network = network_of(options, log, prepared.tun_directory, prepared.ipv6_settings)
-            journal = SessionJournal(options.runtime_dir / "sessions")
+            journal = SessionJournal(options.runtime_dir / SESSIONS)
             self.name_service = NameService(
                 connection,
                 log,
@@ -123,6 +128,7 @@ class Parts:
             connect_deadline=options.connect_timeout,
             stopped_grace=options.stopped_grace,
             full_titles=options.process_titles == "full",
+            lacks=self.processes.lacks,
         )
         self.adoption = Adoption(
             context, self.callers, profiles, prepared.providers, lambda lost: self.manager.lost(lost)
@@ -144,6 +150,7 @@ class Parts:
         self.autoconnect = Autoconnect(
             self.manager,
             settings,
+            Credentials(os.environ),
             self.failures,
             log,
             runtime_dir=options.runtime_dir,

@@ -19,6 +19,7 @@ from .logging.log import Log
 from .network.locking.lock_rules import unlock
 from .start import privileged
 from .start.options import PROGRAM, options, parse
+from .start.starter import by_bus
 
 
 def run() -> NoReturn:
@@ -116,5 +117,4 @@ def _report(error: StartError, log: Log) -> int:
     log.fatal(str(error))
     # dbus-daemon may start two instances at once, one for each name; an error status of the one that finds the other
     # there would fail the call that waits for its name.
-    started_by_bus = "DBUS_STARTER_BUS_TYPE" in os.environ
-    return ExitStatus.OK if started_by_bus and error.status == ExitStatus.ALREADY_RUNNING else error.status
+    return ExitStatus.OK if by_bus() and error.status == ExitStatus.ALREADY_RUNNING else error.status

@@ -67,8 +67,9 @@ class RecordFile:
         self._descriptor = -1  # the number may be another file's by now
 
     def _read(self) -> Iterator[tuple[int, bytes | None]]:
+        everything = os.pread(self._descriptor, MAX_RECORDS * RECORD_PLACE, 0)
         for place in range(MAX_RECORDS):
-            content = os.pread(self._descriptor, RECORD_PLACE, place * RECORD_PLACE)
+            content = everything[place * RECORD_PLACE : (place + 1) * RECORD_PLACE]
             if content != _FREE:
                 checksum, length = _HEAD.unpack_from(content)
                 record = content[_HEAD.size : _HEAD.size + length]

@@ -5,7 +5,9 @@ import gc
 import os
 import signal
 import traceback
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
@@ -17,9 +19,11 @@ from .bus.connection import BusConnection, BusRefused
 from .bus.transport import BusLost
 from .errors import StartError, SystemFailure
 from .parts import Parts
+from .rejoining import first_joined
 from .service_manager import ServiceManager
 from .services.stubs import export_stubs
 from .services.unit_job import is_restarted
+from .sessions.journal import SESSIONS, SessionJournal
 from .start.options import PROGRAM
 from .start.privileged import Prepared
 from .version import API_VERSION, VERSION
@@ -30,11 +34,15 @@ _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 class Service:
     """Starts all parts in their order, serves until there is a reason to end, and ends them in theirs."""
 
-    def __init__(self, prepared: Prepared, connection: BusConnection) -> None:
-        """Raises StartError if the runtime directory cannot be used."""
+    def __init__(self, prepared: Prepared, connection: BusConnection, *, waits: bool) -> None:
+        """With `waits` there are sessions of an earlier instance, and a bus that goes is waited for.
+
+        Raises StartError if the runtime directory cannot be used.
+        """
         self._prepared = prepared
         self._log = prepared.log
         self._connection = connection
+        self._waits = waits
         self._stop = asyncio.Event()
         self._hand_over = asyncio.Event()  # end, and leave the sessions to the next instance
         self._parts = Parts(prepared, connection, self._stop.is_set)
@@ -50,17 +58,18 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
-        await parts.names.claim()
+        await self._ask_bus(parts.names.claim)
         await parts.lock.acquire()
+        parts.succession.start()
         parts.processes.start()
         parts.administration.start()
         await parts.named()
-        await parts.callers.start()
+        await self._ask_bus(parts.callers.start)
         parts.callers.vanished(parts.manager.caller_vanished)
         await parts.failures.load()
         await self._take_over()
-        await parts.name_service.start(parts.adoption.devices)
-        await parts.sleep.start()
+        await self._ask_bus(partial(parts.name_service.start, parts.adoption.devices))
+        await self._ask_bus(parts.sleep.start)
         if Layer.FIREWALL in self._prepared.sandbox.layers:
             await self._protect()
         if parts.configuration is not None:
@@ -79,6 +88,7 @@ class Service:
 
     async def run(self) -> ExitStatus:
         """Serve until there is a reason to end; the exit status."""
+        parts = self._parts
         while True:
             reason = await self._await_reason()
             if reason is self._connection.lost:
@@ -90,15 +100,18 @@ class Service:
                 if reason is self._stop and await is_restarted(self._connection):
                     reason = self._hand_over
                 if reason is self._hand_over:
-                    await leaving.hand_over(self._parts)
+                    await leaving.hand_over(parts)
                     return ExitStatus.OK
-                if await leaving.leave(self._parts, for_good=reason is self._stop):
+                if reason is parts.succession.due:
+                    await leaving.hand_over(parts)
+                    return parts.succession.status
+                if await leaving.leave(parts, for_good=reason is self._stop):
                     return ExitStatus.OK
             except BusLost:
                 pass  # which is the next reason
             except BusRefused as error:
                 self._log.fatal(f"The bus does not answer ({error}): ending all sessions")
-                await leaving.disconnect_all(self._parts)
+                await leaving.disconnect_all(parts)
                 return ExitStatus.BUS_LOST
 
     async def close(self) -> None:
@@ -106,6 +119,7 @@ class Service:
         parts = self._parts
         self._service_manager.ending()
         parts.autoconnect.stop()
+        parts.succession.stop()
         await parts.failures.close()
         parts.administration.stop()
         parts.dispatcher.close()
@@ -115,6 +129,17 @@ class Service:
         parts.processes.close()
 
     # Starting
+
+    async def _ask_bus(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Have something made that goes with the connection; if that goes, all of it is made anew later (rejoining.py).
+
+        Raises BusLost where it is not waited for.
+        """
+        try:
+            await ask()
+        except BusLost:
+            if not self._waits:
+                raise
 
     async def _take_over(self) -> None:
         """Take over the sessions of an earlier instance, and end what is left of others."""
@@ -161,17 +186,14 @@ class Service:
     # Running
 
     async def _await_reason(self) -> "asyncio.Event | asyncio.Future[str]":
-        idle = asyncio.ensure_future(self._parts.idle.idle.wait())
-        stop = asyncio.ensure_future(self._stop.wait())
-        hand_over = asyncio.ensure_future(self._hand_over.wait())
+        # The first of them counts.
+        events = (self._stop, self._hand_over, self._parts.succession.due, self._parts.idle.idle)
         lost = self._connection.lost
-        waits: list[asyncio.Future[Any]] = [idle, stop, hand_over, lost]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for one in (idle, stop, hand_over):
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.wait()) for one in events]
+        await asyncio.wait([*waits, lost], return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
             one.cancel()
-        if lost.done():
-            return lost
-        return next((one for one in (self._stop, self._hand_over) if one.is_set()), self._parts.idle.idle)
+        return lost if lost.done() else next(one for one in events if one.is_set())
 
     async def _without_bus(self) -> ExitStatus | None:
         """Keep the sessions until the bus is back; a status if this process is to end before."""
@@ -184,6 +206,7 @@ class Service:
             self._log.info("The bus is joined again")
             self._service_manager.status("Serving")
             parts.idle.restart()
+            parts.succession.look()
             return None
         if self._stop.is_set():
             await leaving.end_all(parts)
@@ -205,12 +228,12 @@ async def serve(prepared: Prepared) -> ExitStatus:
     """Connect to the bus, serve, disconnect; the exit status.  Raises StartError."""
     # An empty variable counts as none; dbus-fast would look for a session bus.
     address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
+    waits = SessionJournal.keeps_any(prepared.options.runtime_dir / SESSIONS)
     try:
-        connection = BusConnection(address)
-        await connection.connect()
+        connection = await first_joined(address, prepared.log, waits=waits)
     except BusLost as error:
         raise StartError(f"No connection to the system bus at {address}: {error}", ExitStatus.CANNOT_START) from error
-    service = Service(prepared, connection)
+    service = Service(prepared, connection, waits=waits)
     try:
         await service.start()
         return await service.run()

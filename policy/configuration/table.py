@@ -9,10 +9,11 @@ from ..dns import BackEnd
 from ..limits import (
     BUS_WAIT,
     CONNECT_DEADLINE,
+    DEFAULT_SESSIONS,
+    DEFAULT_SESSIONS_PER_USER,
     LOOK_INTERVAL,
     MAX_PROFILES_PER_USER,
     MAX_SESSIONS,
-    MAX_SESSIONS_PER_USER,
     PROFILES_IN_MEMORY,
     PROFILES_IN_MEMORY_PER_USER,
     PROFILES_ON_DISK,
@@ -71,11 +72,16 @@ OPTIONS: Sequence[Option] = (
         "whose sessions may set name servers that all names are looked up with; others get them for their domains only",
     ),
     _right(Right.KILL_SWITCH, "whose sessions may have a kill switch"),
-    _quota("max-sessions", "sessions of all users together", MAX_SESSIONS, MAX_SESSIONS),
+    _quota(
+        "max-sessions",
+        "sessions of all users together, as far as session-uids and the files that the service may have open allow it",
+        DEFAULT_SESSIONS,
+        MAX_SESSIONS,
+    ),
     _quota(
         "max-sessions-per-user",
         "sessions that one user has started; root may always have as many as by default",
-        MAX_SESSIONS_PER_USER,
+        DEFAULT_SESSIONS_PER_USER,
         MAX_SESSIONS,
     ),
     _quota(

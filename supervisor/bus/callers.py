@@ -1,11 +1,13 @@
 """Identifying callers: the user id of a connection, as the bus tells it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dbus_fast import Message, MessageType
 
 from ...policy.access import Caller
+from ...policy.limits import MAX_CALLERS_ASKED
+from ..errors import SystemFailure
 from ..waiting import shared
 from .connection import BUS_PATH, BusConnection, BusRefused
 from .inbound import BUS
@@ -53,6 +55,20 @@ class Callers:
         if task is None:
             task = self._asked[name] = asyncio.create_task(self._ask(name))
         return await shared(task)  # others may wait for the same answer
+
+    async def identify_all(self, names: Iterable[str]) -> dict[str, Caller]:
+        """The callers of those of these unique names that are on the bus, as far as it tells."""
+        at_once = asyncio.Semaphore(MAX_CALLERS_ASKED)
+
+        async def ask(name: str) -> Caller | None:
+            async with at_once:
+                try:
+                    return await self.identify(name)
+                except (CallerGone, SystemFailure):
+                    return None
+
+        found = await asyncio.gather(*map(ask, names))
+        return {caller.name: caller for caller in found if caller is not None}
 
     def vanished(self, callback: Callable[[str], None]) -> None:
         """Have `callback(name)` called whenever a connection leaves the bus."""

@@ -10,7 +10,7 @@ Pure logic.  Whoever comes first keeps what it has:
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 import msgspec
@@ -140,10 +140,11 @@ class Claims:
             for key in [key for key in self._pending if key[0] == device]:
                 del self._pending[key]
 
-    def release(self, device: str) -> None:
-        """Forget the device's session."""
-        self.rest(device)
-        self._claims.pop(device, None)
+    def release(self, devices: Iterable[str]) -> None:
+        """Forget these devices' sessions."""
+        for device in devices:
+            self.rest(device)
+            self._claims.pop(device, None)
         self._list_servers()
 
     def postpone(self, device: str, route: DeviceRoute) -> None:

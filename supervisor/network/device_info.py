@@ -7,18 +7,13 @@ import fcntl
 import socket
 import struct
 
-from . import dumps
+from ...kernel.netlink import rtnetlink, wire
+from ...kernel.netlink.netlink_socket import NetlinkSocket
 
 # linux/sockios.h
 _SIOCGIFMTU = 0x8921
 _SIOCGIFTXQLEN = 0x8942
 _IFREQ = struct.Struct("16si20x")
-
-# linux/if_link.h, linux/rtnetlink.h
-_GET_STATISTICS = 94  # RTM_GETSTATS
-_LINK_64 = 1  # IFLA_STATS_LINK_64
-_STATISTICS = struct.Struct("=BBHII")  # if_stats_msg: family, two paddings, index of the device, what is wanted
-_COUNTERS = struct.Struct("=4Q")  # the first of rtnl_link_stats64: packets received and sent, bytes received and sent
 
 
 def mtu(device: str) -> int:
@@ -38,12 +33,15 @@ def counters(device: str) -> dict[str, int]:
     removed.
     """
     try:
-        wanted = _STATISTICS.pack(socket.AF_UNSPEC, 0, 0, socket.if_nametoindex(device), 1 << (_LINK_64 - 1))
-        with dumps.opened() as link:
-            found = dumps.attributes_of(dumps.ask(link, _GET_STATISTICS, wanted)[_STATISTICS.size :])
-    except (OSError, ValueError):
+        question = rtnetlink.statistics(socket.if_nametoindex(device))
+        with NetlinkSocket() as link:
+            answer = link.ask(rtnetlink.RTM_GETSTATS, question)
+        _, found = wire.parse(answer.body, rtnetlink.IF_STATS_MSG)
+        # Newer kernels have more counters.
+        content = found.get(rtnetlink.IFLA_STATS_LINK_64, b"")
+        packets_received, packets_sent, received, sent = rtnetlink.RTNL_LINK_STATS64.unpack_from(content)
+    except (OSError, ValueError, struct.error):
         return {}
-    packets_received, packets_sent, received, sent = _COUNTERS.unpack_from(found[_LINK_64])
     return {
         "TUN_BYTES_IN": sent,
         "TUN_BYTES_OUT": received,

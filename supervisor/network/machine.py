@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Container
 
+from ...kernel.netlink import rtnetlink
 from . import dumps
 from .prefixes import Host, Prefix, Way
 from .surroundings import Machine
@@ -27,7 +28,7 @@ def look(sessions: Container[int], name_servers: frozenset[Host], *, ways: bool 
             networks.append((network, name))
         for index, name in names.items():
             for route in dumps.routes(link, device=index):
-                if route.kind != dumps.UNICAST or route.way is None or route.protocol == dumps.PAST:
+                if route.kind != rtnetlink.RTN_UNICAST or route.way is None or route.protocol == dumps.PAST:
                     continue
                 if route.destination.length and not route.way.gateway:
                     links.append((route.destination, name))

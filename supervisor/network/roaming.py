@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
 
+from ...kernel.netlink.netlink_socket import NetlinkSocket
 from ...policy.limits import MAX_ROUTING_PAUSE, ROAMING_QUIET, ROAMING_UNHURRIED
 from ...policy.network import server_address
 from . import dumps
@@ -174,7 +175,7 @@ class Roaming:
 def _ask(batch: list[tuple[Hashable, int, tuple[_Address, ...]]]) -> list[tuple[Hashable, _Ways]]:
     """The ways to these addresses; of nobody if the kernel does not say.  In the network's thread."""
     try:
-        with dumps.opened() as link:
+        with NetlinkSocket() as link:
             return [(who, {one: dumps.way_to(link, one, uid) for one in addresses}) for who, uid, addresses in batch]
     except OSError:
         return []

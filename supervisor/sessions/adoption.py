@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -19,7 +20,7 @@ from ...policy.access import Caller
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import ADOPTION_DEADLINE
 from ...policy.profile.wanted import Wanted
-from ..bus.callers import CallerGone, Callers
+from ..bus.callers import Callers
 from ..closing import close_elsewhere
 from ..errors import ProtocolViolation, SupervisorError, SystemFailure
 from ..sandbox.pkcs11_providers import ListedProviders
@@ -33,10 +34,11 @@ from .journal import Leftover, proven
 from .launch_spec import LaunchSpec, is_profile, launch_spec
 from .run import Run
 from .session import Session, SessionListener
-from .states import State
+from .states import FAILED, State
 
 # Of one that was being revived, the worker is given up: there will be another.
-_WITHOUT_WORKER = (State.DOWN, State.DOWN_PAUSED, State.REVIVING)
+_TO_BE_REVIVED = (State.DOWN, State.DOWN_PAUSED, State.REVIVING)
+_WITHOUT_WORKER = (*_TO_BE_REVIVED, *FAILED)
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -97,15 +99,18 @@ class Adoption:
         journal = self._context.journal
         left_behind = await asyncio.to_thread(journal.leftovers)
         outcomes = await asyncio.gather(*map(self._prove, left_behind))
-        ended = []
+        to_end = list[tuple[Leftover, bool]]()
         for left, found in zip(left_behind, outcomes, strict=True):
             if found is not None:
                 self._found.append(found)
             if found is not None and found.goes_on:
                 journal.take_over(left)
                 found.pid = left.record.pid if left.record is not None else 0
-            elif await asyncio.to_thread(journal.end, left) and left.record is not None:
-                ended.append(left.record.pid)
+            else:
+                to_end.append((left, found is not None))
+        ends = (asyncio.to_thread(partial(journal.end, left, keep=kept)) for left, kept in to_end)
+        were_there = await asyncio.gather(*ends)
+        ended = [left.record.pid for (left, _), there in zip(to_end, were_there, strict=True) if there and left.record]
         # Who came first keeps what it has.
         self._found.sort(key=lambda one: ((one.kept.run and one.kept.run.configured) or float("inf"), one.kept.created))
         return ended
@@ -135,7 +140,9 @@ class Adoption:
     async def _take(self, left: Leftover, kept: Dossier) -> _Found:
         """Raises SystemFailure, ProtocolViolation or OSError with the reason why its worker cannot go on."""
         record, run = left.record, kept.run
-        if record is None or run is None or record.uid != run.uid:
+        if record is None:
+            raise SystemFailure("an earlier one has ended its worker")
+        if run is None or record.uid != run.uid:
             raise SystemFailure("what was noted of it is not whole")
         pidfd = proven(record)
         if pidfd is None:
@@ -181,8 +188,9 @@ class Adoption:
             settings = reconcile.settings(one.taken) if one.taken is not None else None
             if settings is not None and settings.dns is not None:
                 self._context.names.inherit(one.run.device, settings.dns)
+        callers = await self._callers.identify_all({name for one in self._found for name in _audience(one.kept)})
         for one in self._found:
-            session = await self._session(one, listener)
+            session = await self._session(one, listener, callers)
             if session is None:
                 continue
             adopted(session)
@@ -191,10 +199,11 @@ class Adoption:
             elif one.goes_on and one.run.device not in self._context.network.taken_over:
                 session.device_removed(one.run.device)  # somebody has done that meanwhile
 
-    async def _session(self, one: _Found, listener: SessionListener) -> Session | None:
+    async def _session(self, one: _Found, listener: SessionListener, callers: Mapping[str, Caller]) -> Session | None:
         kept, taken = one.kept, one.taken
-        spec = await self._spec(one)
-        if spec is None and kept.at in _WITHOUT_WORKER:
+        spec = await self._spec(one) if kept.at not in FAILED else None
+        if spec is None and kept.at in _TO_BE_REVIVED:
+            self._context.journal.forget(kept.path.rpartition("/")[2])
             reason = "The session waited for another worker, and its profile is not there any more"
             self._lost(Lost(dossier.outline_of(kept), reason, kept.reached))
             return None
@@ -226,7 +235,7 @@ class Adoption:
             run.take_over(one.run, taken, settle)
         elif one.foreign >= 0 and run is not None:
             await self._leave_alone(session, run, one)
-        await self._find_audience(session, kept)
+        _find_audience(session, kept, callers)
         return session
 
     async def _leave_alone(self, session: Session, run: Run, one: _Found) -> None:
@@ -277,24 +286,6 @@ class Adoption:
         spec.overrides = (*restarts.overrides, *secrets)
         return spec
 
-    async def _find_audience(self, session: Session, kept: Dossier) -> None:
-        """Those that heard of it go on to hear of it, if they are still there."""
-        names = dict(kept.watchers) | {one.receiver: one.uid for one in kept.forwards}
-        found = {}
-        for name, uid in names.items():
-            try:
-                caller = await self._callers.identify(name)
-            except (CallerGone, SystemFailure):
-                continue
-            if caller.uid == uid:
-                found[name] = caller
-        for name in kept.watchers:
-            if name in found:
-                session.audience.watch(found[name])
-        for one in kept.forwards:
-            if one.receiver in found:
-                session.audience.forwards.go_on(found[one.receiver], one.level, one.path)
-
     async def settle(self) -> None:
         """Begin, and wait until all are as they are to be, or it takes too long; then nothing is spared any more."""
         self._shown.set()
@@ -305,6 +296,23 @@ class Adoption:
         except TimeoutError:
             self._context.log.warn(f"Not all sessions have settled within {ADOPTION_DEADLINE:g} s")
         await self._context.network.inherited()
+
+
+def _audience(kept: Dossier) -> dict[str, int]:
+    """Who heard of it: user ids by unique name."""
+    return dict(kept.watchers) | {one.receiver: one.uid for one in kept.forwards}
+
+
+def _find_audience(session: Session, kept: Dossier, callers: Mapping[str, Caller]) -> None:
+    """Those that heard of it go on to hear of it, if they are among `callers`."""
+    there = [(callers.get(name), uid) for name, uid in _audience(kept).items()]
+    found = {caller.name: caller for caller, uid in there if caller is not None and caller.uid == uid}
+    for name in kept.watchers:
+        if name in found:
+            session.audience.watch(found[name])
+    for one in kept.forwards:
+        if one.receiver in found:
+            session.audience.forwards.go_on(found[one.receiver], one.level, one.path)
 
 
 def _give_up(taken: TakenWorker) -> None:

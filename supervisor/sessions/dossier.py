@@ -94,6 +94,7 @@ class Dossier(msgspec.Struct, frozen=True):
     due: float | None  # end of the present state (time.monotonic())
     restarts: KeptRestarts | None
     run: KeptRun | None
+    fingerprint: str = ""  # of the profile, for its credentials
 
     @property
     def at(self) -> State:

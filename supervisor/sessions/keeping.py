@@ -27,8 +27,8 @@ from .states import FAILED, State
 from .statistics import Statistics
 from .user_input import UserInput
 
-# Off the bus, or over: nothing of it can be taken over.
-_NOT_KEPT = (State.STARTING, *FAILED, State.GONE)
+# Off the bus: nothing of it can be taken over.
+_NOT_KEPT = (State.STARTING, State.GONE)
 
 
 class KeptSession(ABC):
@@ -42,6 +42,7 @@ class KeptSession(ABC):
     starter: int
     settings: ProfileSettings
     created: int
+    fingerprint: str = ""  # of its profile (policy/profile/bound_credentials.py), if that is its owner's
     state: State
     status: tuple[int, int, str]
     last_error: Failure | None
@@ -98,7 +99,8 @@ class KeptSession(ABC):
     @property
     def _dossier(self) -> Dossier:
         major, minor, text = self.status
-        before, events = self.statistics.kept
+        over, run = self.state in FAILED, self.runs.present
+        before, events = self.statistics.kept_of_one_that_is_over if over else self.statistics.kept
         questions = {
             int(group): tuple(KeptQuestion(name, answered) for name, answered in asked)
             for group, asked in self.user_input.kept.items()
@@ -112,6 +114,7 @@ class KeptSession(ABC):
             starter=self.starter,
             settings=self.settings,
             created=self.created,
+            fingerprint=self.fingerprint,
             state=self.state.name,
             status=(major, minor, "" if minor in FOR_USER_ALONE else text),
             last_error=self.last_error,
@@ -131,7 +134,7 @@ class KeptSession(ABC):
             ),
             due=self.due,
             restarts=self._kept_restarts,
-            run=self.runs.present.kept if self.runs.present is not None else None,
+            run=run.kept if run is not None and not over else None,
         )
 
     @property
@@ -150,6 +153,7 @@ class KeptSession(ABC):
         `url` is the page that its user has to open.
         """
         self.created = kept.created
+        self.fingerprint = kept.fingerprint
         self.last_error = kept.last_error
         self.server = kept.server
         self.connected_since = kept.connected_since

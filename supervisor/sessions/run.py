@@ -157,7 +157,7 @@ class Run(WorkerListener):
         latest = (Event[request.event], request.text) if request.event else None
         self.conversation.go_on(request.number, latest, taken.minor)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
-        self._context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        self._context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
     def leave_alone(self, kept: KeptRun, pid: int, pidfd: int, channel: Channel) -> None:
         """Have a worker that another version has started and that nobody can speak to; it can only be killed.
@@ -217,9 +217,15 @@ class Run(WorkerListener):
         self._worker.send(snapshot, spec.profile)
         if not spec.reusable:
             spec.close()
-        context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
-    def _processes(self) -> list[int]:
+    @property
+    def launched(self) -> asyncio.Future[None]:
+        """Done when the worker has its session, or has not become one."""
+        return self._starting
+
+    @property
+    def processes(self) -> list[int]:
         """Worker and engine, as far as they are there."""
         return [self.pid, *children(self.pid)] if self.alive else []
 
@@ -313,10 +319,11 @@ class Run(WorkerListener):
 
     # The end
 
-    def end(self, *, goodbye: bool) -> None:
+    def end(self, *, goodbye: bool, with_others: bool = False) -> None:
         """Begin to undo all that was done for it, once; `ended` tells when that is done.
 
-        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.
+        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.  With `with_others`
+        many end at once: what is set on its device goes with the device, which takes the kernel no time for each.
         """
         if self._ending is not None:
             return
@@ -331,15 +338,18 @@ class Run(WorkerListener):
             self._worker.send(messages.Disconnect())
         elif self._worker is not None:
             self._worker.dismiss()
-        self._ending = asyncio.create_task(self._end(goodbye))
+        self._ending = asyncio.create_task(self._end(goodbye, with_others))
 
-    async def _end(self, goodbye: bool) -> None:
+    async def _end(self, goodbye: bool, with_others: bool) -> None:
         try:
             await asyncio.wait([self._starting])  # from here on, what there is of device and worker is known
             if self._after is not None:
                 await self._after.wait()
-            await self.network.clear()
-            self.network_cleared.set()
+            if with_others:
+                await self.network.clear_names()
+            else:
+                await self.network.clear()
+                self.network_cleared.set()
             if self._worker is not None:
                 await self._end_worker(self._worker, goodbye)
             # Not before: a device that is deleted under its engine makes it spin.

@@ -6,6 +6,7 @@ Everything that clients read is kept here, current by what the worker reports; o
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
@@ -124,7 +125,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         self.restarts = Restarts(restart_on_failure)
         self.verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
-        self._timer = StateTimer()
+        self._timer = StateTimer(self._processes)
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -156,7 +157,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         """Be where an earlier instance has left it, without a word to anybody."""
         self.state = state
         self.verdict.accept()
-        if state not in (State.READY, State.PARKED):
+        if state not in (State.READY, State.PARKED, *FAILED):
             self.lock.go_on()
         deadline = deadline_of(state, connect=self._context.connect_deadline, restarts=self.restarts)
         if deadline is not None:
@@ -172,8 +173,14 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
         """
         self.runs.spec = spec
+        self.fingerprint = spec.fingerprint_for(self.acl.owner)
         self.runs.begin()
-        await self.verdict.wait()
+        assert self.run is not None
+        await self.verdict.wait(self.run.launched, self._processes)
+
+    def _processes(self) -> list[int]:
+        """Whose time it is in which a worker starts: its own, and this process's."""
+        return [os.getpid(), *(self.run.processes if self.run is not None else ())]
 
     def give_up(self) -> None:
         """Nobody waits for the session any more that was being started; `ended` tells when nothing is left of it."""

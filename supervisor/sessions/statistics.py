@@ -43,6 +43,11 @@ class Statistics:
         """What no worker and no device counts: of earlier ones, and events."""
         return dict(self._before), dict(self._events)
 
+    @property
+    def kept_of_one_that_is_over(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The same of a session whose worker and device count no more."""
+        return dict(self._before + Counter(self._counted())), dict(self._events)
+
     def restore(self, before: dict[str, int], events: dict[str, int]) -> None:
         """Go on counting from what was kept."""
         self._before, self._events = Counter(before), Counter(events)

@@ -33,7 +33,8 @@ class Helpers(msgspec.Struct, frozen=True):
     resolver_uid: int
     spawner: Channel
     resolver: Channel
-    names: Channel  # closed at its other end where there is no name setter
+    names: Channel  # to the name setter
+    sets_names: bool  # there is a name setter
     stderr: int  # read end of the helpers' standard error
 
     def serving_spawner(self) -> list[int]:
@@ -92,7 +93,9 @@ class Starting:
         """Tell them what to be, once; without that they end when this process does.  Raises OSError."""
         with os.fdopen(self._setup, "wb") as pipe:
             pipe.write(helpers.encode(setup))
-        return Helpers(setup.first_uid, self._spawner, self._resolver, self._names, self._stderr)
+        return Helpers(
+            setup.first_uid, self._spawner, self._resolver, self._names, bool(setup.name_setter), self._stderr
+        )
 
 
 def kill_serving(found: list[int]) -> None:

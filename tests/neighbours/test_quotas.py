@@ -3,7 +3,7 @@
 from dbus_fast import Message, MessageType
 
 from ...policy.dbus_numbers import StatusMinor
-from ...policy.limits import MAX_SESSIONS_PER_USER
+from ...policy.limits import DEFAULT_SESSIONS_PER_USER
 from ..lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH
 from ..lab.surroundings import BOB
 from ..support.silent_client import SilentClient
@@ -31,7 +31,7 @@ def shared_by_alice(neighbours: Neighbours, name: str) -> str:
 def test_sessions_of_her_profiles(neighbours: Neighbours) -> None:
     """Whoever starts a session is charged for it, whoever owns it then, and starts none that is there already."""
     alice, bob = neighbours.session.user, neighbours.bob()
-    shared = [shared_by_alice(neighbours, f"shared {number}") for number in range(MAX_SESSIONS_PER_USER + 1)]
+    shared = [shared_by_alice(neighbours, f"shared {number}") for number in range(DEFAULT_SESSIONS_PER_USER + 1)]
     assert new_tunnel(bob, shared[0]).message_type is MessageType.METHOD_RETURN
     refused = new_tunnel(bob, shared[0])
     assert refused.error_name is not None and "is already running" in refused.body[0]
@@ -39,14 +39,14 @@ def test_sessions_of_her_profiles(neighbours: Neighbours) -> None:
         reply = new_tunnel(bob, path)
         assert reply.message_type is MessageType.METHOD_RETURN, reply.body
     refused = new_tunnel(bob, shared[-1])
-    assert refused.error_name is not None and f"You have {MAX_SESSIONS_PER_USER} sessions" in refused.body[0]
+    assert refused.error_name is not None and f"You have {DEFAULT_SESSIONS_PER_USER} sessions" in refused.body[0]
     before = set(alice.session(SESSIONS_PATH, "FetchAvailableSessions"))
     own = alice.new_tunnel(shared[-1])
     # Given to him, a session is still charged to whom it was before.
     neighbours.lab.watcher.session(SESSIONS_PATH, "TransferOwnership", "ou", own, BOB.uid)
     for path in before - {neighbours.session.path}:
         alice.session(path, "Disconnect")
-    for path in shared[:MAX_SESSIONS_PER_USER]:
+    for path in shared[:DEFAULT_SESSIONS_PER_USER]:
         reply = new_tunnel(bob, path)
         assert reply.message_type is MessageType.METHOD_RETURN, reply.body
     for path in set(alice.session(SESSIONS_PATH, "FetchAvailableSessions")) - {neighbours.session.path}:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from dbus_fast import Message, MessageType, Variant
 
-from ...policy.limits import MAX_PROFILES_PER_USER, MAX_SESSIONS_PER_USER
+from ...policy.limits import DEFAULT_SESSIONS_PER_USER, MAX_PROFILES_PER_USER
 from ...supervisor.bus.inspection_api import INSPECTION
 from ..lab.connection import CONFIGURATION, CONFIGURATION_PATH, SESSIONS, SESSIONS_PATH
 from ..lab.service import FIRST_SESSION_UID
@@ -106,12 +106,12 @@ def check_quotas(field: Field, accounts: Sequence[Account], texts: Texts) -> Non
         _have(account, "profiles", one.import_some(MAX_PROFILES_PER_USER + 1, texts.good[0]), MAX_PROFILES_PER_USER)
         calls = [
             Message(SESSIONS, SESSIONS_PATH, SESSIONS, "NewTunnel", signature="o", body=[path])
-            for path in one.profiles[: MAX_SESSIONS_PER_USER + 1]
+            for path in one.profiles[: DEFAULT_SESSIONS_PER_USER + 1]
         ]
-        _have(account, "sessions", one.all_of(calls), MAX_SESSIONS_PER_USER)
+        _have(account, "sessions", one.all_of(calls), DEFAULT_SESSIONS_PER_USER)
         highest = max(one.session_uid(path) for path in one.sessions)
-        if highest != FIRST_SESSION_UID + MAX_SESSIONS_PER_USER:  # the first is alice's
-            missing = highest - FIRST_SESSION_UID - MAX_SESSIONS_PER_USER
+        if highest != FIRST_SESSION_UID + DEFAULT_SESSIONS_PER_USER:  # the first is alice's
+            missing = highest - FIRST_SESSION_UID - DEFAULT_SESSIONS_PER_USER
             raise Noticed(f"{missing} user ids of sessions have not been given back")
         one.end_all()
         one.remove_all()

@@ -57,7 +57,7 @@ def test_idle_exit_takes_fractions_of_minutes(minutes: str, seconds: float) -> N
         ("--redirect alice,any", '--redirect: "any" stands alone'),
         ("--redirect=", "--redirect: it is empty"),
         ("--dns alice,", "--dns: '' is not any, root, seat"),
-        ("--max-sessions 201", "--max-sessions: '201' is not a number from 1 to 200"),
+        ("--max-sessions 1001", "--max-sessions: '1001' is not a number from 1 to 1000"),
         ("--profile-disk-per-user 0", "--profile-disk-per-user: '0' is not a number from 1 to 256"),
         ("--pkcs11-provider=", "--pkcs11-provider: '' is not NAME=MODULE"),
         ("--idle-exit=-1", "--idle-exit: '-1' is not a number from 0"),

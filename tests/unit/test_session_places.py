@@ -4,11 +4,12 @@ from collections import Counter
 
 import pytest
 
-from ...policy.limits import FEW_SESSIONS, MAX_SESSIONS, MAX_SESSIONS_PER_USER
+from ...policy.limits import DEFAULT_SESSIONS, DEFAULT_SESSIONS_PER_USER, FEW_SESSIONS, MAX_SESSIONS
+from ...policy.quotas import Quotas
 from ...policy.session_places import Places, places, refusal
 
 ROOT = 0
-ALL = Places(MAX_SESSIONS)
+ALL = Places(DEFAULT_SESSIONS)
 
 
 def fill(started: Counter[int], users: range, where: Places) -> None:
@@ -21,12 +22,12 @@ def fill(started: Counter[int], users: range, where: Places) -> None:
 def test_a_user_has_so_many() -> None:
     started = Counter[int]()
     fill(started, range(1000, 1001), ALL)
-    assert started.total() == MAX_SESSIONS_PER_USER
-    assert refusal(1000, started, ALL).startswith(f"You have {MAX_SESSIONS_PER_USER} sessions already")
+    assert started.total() == DEFAULT_SESSIONS_PER_USER
+    assert refusal(1000, started, ALL).startswith(f"You have {DEFAULT_SESSIONS_PER_USER} sessions already")
     assert not refusal(1001, started, ALL)
 
 
-@pytest.mark.parametrize("count", [100, MAX_SESSIONS])
+@pytest.mark.parametrize("count", [100, DEFAULT_SESSIONS])
 def test_a_few_do_not_take_all(count: int) -> None:
     where = Places(count)
     started = Counter[int]()
@@ -44,10 +45,10 @@ def test_a_few_do_not_take_all(count: int) -> None:
 
 
 def test_what_root_has_is_part_of_what_is_kept_for_it() -> None:
-    with_root, without = Counter({ROOT: MAX_SESSIONS // 20}), Counter[int]()
+    with_root, without = Counter({ROOT: DEFAULT_SESSIONS // 20}), Counter[int]()
     for started in (with_root, without):
         fill(started, range(1000, 2000), ALL)
-    assert with_root.total() == MAX_SESSIONS
+    assert with_root.total() == DEFAULT_SESSIONS
     assert with_root.total() - with_root[ROOT] == without.total()
 
 
@@ -62,7 +63,8 @@ def test_few_places() -> None:
 
 
 def test_what_bounds_their_number() -> None:
-    assert places(1000, 4096) == ALL
+    assert places(1000, 4096) == (DEFAULT_SESSIONS, "; the administrator allows no more (max-sessions)")
+    assert places(477, 8192, Quotas(sessions=MAX_SESSIONS)) == (477, "; user ids for them: 477 (--session-uids)")
     assert places(7, 4096) == (7, "; user ids for them: 7 (--session-uids)")
     few = places(1000, 64)
     started = Counter[int]()

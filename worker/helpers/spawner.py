@@ -27,6 +27,7 @@ from ...ipc.codec import BadFrame
 from ...kernel import mounts, process
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox import layers
+from ...policy.sandbox.confinement import SESSIONS_NICE
 from ...policy.sandbox.layers import Layer
 from ..sandbox import cgroup, confine, template
 from ..sandbox.confine import Confinement
@@ -110,6 +111,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     engine, staged = setup.engine, setup.providers
     title = f"{_TITLE}: spawner"
     prctl.set_proctitle(title)
+    _weigh_sessions()
     process.unshare(process.CLONE_NEWNS)
     mounts.make_mounts_private()
     cgroup.restrict_descriptor(helpers.CGROUP_FD)
@@ -130,6 +132,18 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     uids = range(setup.first_uid + 1, setup.last_uid + 1)
     requests = _inherited_channel(helpers.SPAWNER_FD)
     keep_serving(title, lambda anew, keeper: _serve(requests, keeper, uids, confinement, staged), setup.stopped_grace)
+
+
+def _weigh_sessions() -> None:
+    """Have the kernel's scheduler take all workers and engines for one group, with a weight of its own (sched(7)).
+
+    Each login session and each service is such a group, too.  A control group with a CPU controller takes the place of
+    these groups: under systemd the weight is in the unit, which does not let this process raise its own.
+    """
+    os.setsid()
+    with contextlib.suppress(OSError):
+        os.write(descriptor := os.open("/proc/self/autogroup", os.O_WRONLY), str(SESSIONS_NICE).encode())
+        os.close(descriptor)
 
 
 def _show_to_all(confinement: Confinement, staged: Sequence[helpers.StagedProvider]) -> None:

@@ -120,7 +120,8 @@ class WorkerSession:
             self._prepare_for(self.profile)
             self.device.prepare(self.profile.network, self.overrides, dns_required=snapshot.dns_required)
             compiler.reap()  # before there is a socket that is for the engine alone
-            engine.start(self.profile.config, snapshot.device, self.downlink.verbosity)
+            udp_only = all(remote.proto == "udp" for remote in self.profile.remotes)
+            engine.start(self.profile.config, snapshot.device, self.downlink.verbosity, udp_only=udp_only)
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:

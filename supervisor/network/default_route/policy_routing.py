@@ -6,16 +6,17 @@ To be used in the network's thread.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from ....kernel.netlink import rtnetlink
 from ....policy.dbus_numbers import LogGroup
 from ...errors import SystemFailure
 from ...logging.log import Log
 from .. import dumps
 from ..journal import DeviceJournal, RulesEntry, current_namespace
-from ..netlink import IPv6Off
+from ..requests import IPv6Off
 from . import rule_requests
 from .rules import Numbers, Rule, TableRoute
 
-_KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
+_KINDS = {rtnetlink.RTN_UNREACHABLE: "unreachable", rtnetlink.RTN_THROW: "throw"}
 
 
 class PolicyRouting:
@@ -109,7 +110,7 @@ class PolicyRouting:
                 if numbers.ours(rule):
                     rule_requests.remove_rule(rule)
         for route in self._found_routes(numbers.tables):
-            if route.kind:  # others have gone with their devices
+            if route.kind:  # others go with their devices
                 rule_requests.remove_route(route)
 
     def _add_rule(self, rule: Rule) -> None:

@@ -204,7 +204,7 @@ def test_a_wrong_file_changes_nothing(lab: Lab) -> None:
     where = chosen(lab, 'start-sessions = "bob"\nmax-sessions = 0')
     line = reloaded(service, "The configuration is wrong")
     assert line.endswith(
-        f"{where}/config.toml, line 2: max-sessions: '0' is not a number from 1 to 200. The service goes on with what "
+        f"{where}/config.toml, line 2: max-sessions: '0' is not a number from 1 to 1000. The service goes on with what "
         "it had"
     )
     alice = lab.connection("alice")

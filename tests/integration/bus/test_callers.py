@@ -9,6 +9,7 @@ import pytest
 from dbus_fast import Message
 
 from ....policy.access import Caller
+from ....policy.limits import MAX_CALLERS_ASKED
 from ....supervisor.bus.callers import CallerGone, Callers
 from ....supervisor.bus.connection import BusConnection
 from ...support.bus_fixture import ALICE, BOB, PrivateBus, Service, client, run, service
@@ -38,6 +39,36 @@ def test_one_question_for_each_caller(bus: PrivateBus) -> None:
             assert callers.known(one.name) == Caller(one.name, ALICE)
             assert await callers.identify(one.name) == Caller(one.name, ALICE)
             assert connection.asked == 2
+        connection.close()
+
+    run(test())
+
+
+def test_many_at_once(bus: PrivateBus) -> None:
+    """So many as are permitted are asked for before there is an answer; the others then."""
+
+    async def test() -> None:
+        connection = Counting(bus.address)
+        await connection.connect()
+        callers = Callers(connection)
+        await callers.start()
+        async with client(bus, ALICE) as one, client(bus, BOB) as two:
+            gone = [f":1.{number}" for number in range(10_000, 10_000 + MAX_CALLERS_ASKED)]
+            bus.stop()
+            asking = asyncio.ensure_future(callers.identify_all([*gone, one.name, two.name]))
+            try:
+                while connection.asked < MAX_CALLERS_ASKED:
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert connection.asked == MAX_CALLERS_ASKED
+            finally:
+                bus.go_on()
+            assert await asking == {one.name: Caller(one.name, ALICE), two.name: Caller(two.name, BOB)}
+            bus.stop()
+            asking = asyncio.ensure_future(callers.identify_all([gone[0]]))
+            await asyncio.sleep(0)
+            bus.kill()
+            assert await asking == {}
         connection.close()
 
     run(test())

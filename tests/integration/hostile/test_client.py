@@ -13,7 +13,7 @@ import pytest
 from dbus_fast import Message, MessageFlag, MessageType, Variant
 
 from ....policy.dbus_numbers import SessionEvent, StatusMinor
-from ....policy.limits import MAX_PROFILE, MAX_SESSIONS_PER_USER, MAX_UNREAD
+from ....policy.limits import DEFAULT_SESSIONS_PER_USER, MAX_PROFILE, MAX_UNREAD
 from ....supervisor.bus.connection import BusConnection
 from ...lab import bus
 from ...lab.connection import (
@@ -131,7 +131,7 @@ def test_a_flood_of_sessions_ends_at_the_quota(lab: Lab, bystander: UserSession)
     connections = [lab.connection("alice") for _ in range(4)]
     alice = connections[0]
     profiles = [
-        alice.import_profile(f"profile {number}", lab.profile()) for number in range(MAX_SESSIONS_PER_USER + 10)
+        alice.import_profile(f"profile {number}", lab.profile()) for number in range(DEFAULT_SESSIONS_PER_USER + 10)
     ]
     calls = []
     for number, profile in enumerate(profiles):
@@ -143,9 +143,11 @@ def test_a_flood_of_sessions_ends_at_the_quota(lab: Lab, bystander: UserSession)
             made += connection.finish_call(call, 60)
         except BusError as error:
             refusals.append(error.text)
-    assert len(made) == MAX_SESSIONS_PER_USER
+    assert len(made) == DEFAULT_SESSIONS_PER_USER
     assert len(refusals) == 10
-    assert all(f"You have {MAX_SESSIONS_PER_USER} sessions already; disconnect one first" in one for one in refusals)
+    assert all(
+        f"You have {DEFAULT_SESSIONS_PER_USER} sessions already; disconnect one first" in one for one in refusals
+    )
     # Another user has room; and so has she, after one is gone, its device included.
     other = begin(lab, "another", "bob")
     other.connect()

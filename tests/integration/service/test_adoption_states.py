@@ -2,17 +2,24 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from ....policy.limits import FAILED_READABLE
 from ...lab.auth_server import Accept, Deny, Login, Pending, Verdict, knows
+from ...lab.connection import SESSIONS_PATH
 from ...lab.lab import Lab
-from ...lab.network import SERVER_ADDRESS
+from ...lab.network import CABLE, SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS
+from ...lab.surroundings import BOB
 from ...support.adoption import kill, lasting, replaced, taken_over, told
-from ...support.authentication import OPEN_URL, answer, provide, questions, refusal
+from ...support.authentication import AUTH_FAILED, OPEN_URL, answer, provide, questions, refusal
 from ...support.sessions import (
     CONNECTED,
     CONNECTING,
+    FAILED,
     PAUSED,
     RECONNECTING,
+    UserSession,
     begin,
     until,
 )
@@ -141,3 +148,57 @@ def test_waiting_for_a_page(lab: Lab) -> None:
     replaced(lab, service)
     assert lasting(session) == before and told(session, since) == []
     assert "Pending web authentication" in refusal(session, "Ready")
+
+
+def refused_login(lab: Lab) -> UserSession:
+    """Alice's session whose login the server has refused."""
+    lab.auth_server(lambda login: Deny())
+    session = begin(lab, more=["auth-user-pass"])
+    answer(session, **LOGIN)
+    session.call("Connect")
+    session.wait(AUTH_FAILED)
+    return session
+
+
+def killed_worker(lab: Lab) -> UserSession:
+    """Alice's session whose worker was killed."""
+    lab.server()
+    session = begin(lab)
+    session.connect()
+    session.call("AccessGrant", "u", BOB.uid)
+    session.worker.kill()
+    session.wait(FAILED)
+    return session
+
+
+def of_one_failed(session: UserSession) -> dict[str, object]:
+    """What lasts of it: its worker's process is gone, or is about to be."""
+    return {name: value for name, value in lasting(session).items() if name != "backend_pid"}
+
+
+@pytest.mark.parametrize("fails", [refused_login, killed_worker])
+def test_failed(lab: Lab, fails: Callable[[Lab], UserSession]) -> None:
+    """It can be looked at, and disconnected."""
+    service = lab.supervisor()
+    session = fails(lab)
+    before, since = of_one_failed(session), session.seen
+    for _ in range(2):
+        service = replaced(lab, service)
+        assert of_one_failed(session) == before and told(session, since) == []
+    assert lab.client_side.devices() == {CABLE}
+    session.call("Disconnect")
+    session.user.wait_signal(lambda one: one.member == "SessionManagerEvent", since=since)
+    assert told(session, since).count("SessionManagerEvent") == 1
+    assert service.stop() == 0 and "Traceback" not in service.log
+    assert [one.name for one in (lab.service_directory / "runtime" / "sessions").iterdir()] == ["records"]
+
+
+def test_failed_and_left_alone(lab: Lab) -> None:
+    """It is removed when it was readable long enough."""
+    service = lab.supervisor()
+    session = killed_worker(lab)
+    since = session.seen
+    replaced(lab, service)
+    assert session.get("status")[1] == FAILED
+    session.user.wait_signal(lambda one: one.member == "SessionManagerEvent", 2 * FAILED_READABLE, since=since)
+    assert session.user.session(SESSIONS_PATH, "FetchAvailableSessions") == []

@@ -26,7 +26,7 @@ def until_made(user: BusClient, profile: str) -> str:
 
 
 def test_sessions_of_all_users_together(lab: Lab) -> None:
-    with started(lab, through=with_limits(lab.directory, MAX_SESSIONS=MOST, MAX_SESSIONS_PER_USER=MOST)):
+    with started(lab, through=with_limits(lab.directory, DEFAULT_SESSIONS=MOST, DEFAULT_SESSIONS_PER_USER=MOST)):
         wait_ready(lab)
         sessions = [begin(lab, f"work {number}", user) for number, user in enumerate(("alice", "bob", "alice"))]
         bob = lab.connection("bob")
