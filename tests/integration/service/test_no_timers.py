@@ -1,4 +1,4 @@
-"""Where there is nothing to do, nothing is looked at now and then: every thread waits for events, without a deadline."""
+"""Where there is nothing to do, nobody looks now and then: every thread waits for events, without a deadline."""
 
 import platform
 from pathlib import Path
