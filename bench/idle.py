@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..supervisor.workers.lookout import children
+from ..supervisor.workers.proc import children
 from ..tests.lab.lab import Lab
 from ..tests.lab.network import SERVER_ADDRESS
 from ..tests.lab.openvpn import PORT
