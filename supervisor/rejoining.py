@@ -11,6 +11,38 @@ from .idle import IdleTimer
 from .logging.log import Log
 
 
+class _Tries:
+    """Tries to join the bus, which come less and less often."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._pause = REJOIN_FIRST
+        self._said = ""
+
+    async def failed(self, problem: str) -> None:
+        """Say why, once, and wait until another one is due."""
+        if problem != self._said:
+            self._log.info(f"The bus cannot be joined: {problem}; trying again")
+            self._said = problem
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, REJOIN_LONGEST)
+
+
+async def first_joined(address: str, log: Log, *, waits: bool) -> BusConnection:
+    """A connection to the bus at `address`, however long that takes, if it `waits`.  Raises BusLost if it does not."""
+    tries = _Tries(log)
+    while True:
+        try:
+            connection = BusConnection(address)
+            await connection.connect()
+        except BusLost as error:
+            if not waits:
+                raise
+            await tries.failed(str(error))
+        else:
+            return connection
+
+
 class Rejoining:
     """Joins the bus of `connection` again, and has all made anew that goes with a connection."""
 
@@ -56,15 +88,11 @@ class Rejoining:
                 task.cancel()
 
     async def _join(self) -> None:
-        """Join it, however long that takes; tries come less and less often."""
-        pause, said = REJOIN_FIRST, ""
+        """Join it, however long that takes."""
+        tries = _Tries(self._log)
         while problem := await self._try():
-            if problem != said:
-                self._log.info(f"The bus cannot be joined: {problem}; trying again")
-                said = problem
             self._connection.close()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, REJOIN_LONGEST)
+            await tries.failed(problem)
 
     async def _try(self) -> str:
         """Join it now; why that is not possible, or ""."""

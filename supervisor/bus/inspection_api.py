@@ -21,7 +21,7 @@ INSPECTION = Interface(
             "notices",
             "as",
             Who.READERS,
-            "What was left out or changed, of the profile and of the present connection.",
+            "What was left out or changed, of the profile and of the present connection; what the service cannot do.",
         ),
         Property(
             "fingerprint",

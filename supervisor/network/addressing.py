@@ -4,10 +4,11 @@ To be used in the network's thread.  What takes many requests to the kernel is a
 that other sessions get their turns.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from ...kernel.netlink import rtnetlink
 from ...policy.network import NetworkSettings, check
 from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
@@ -24,8 +25,9 @@ from .guards import AddressGuards
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
-from .netlink import IPv6Off, Netlink
+from .netlink import Netlink
 from .prefixes import LINK_LOCAL, Host
+from .requests import IPv6Off
 from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
 from .surroundings import Machine
@@ -64,6 +66,9 @@ class Addressing:
         self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
         self._devices: dict[str, Device] = {}
+        self._taking_over = False  # devices of an earlier instance, for which everything is asked for again
+        self._at_takeover: Machine | None = None
+        self._parting: dict[int, set[Host]] = {}  # addresses of those that are being removed, by their indices
         self._guards = AddressGuards(firewall, log)
         self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
@@ -107,13 +112,14 @@ class Addressing:
 
         `past` are routes past tunnels that may be its session's.  Raises SystemFailure.
         """
+        self._taking_over = True
         device = Device(entry, owner, change=object())
         with dumps.questions() as link:
             for _, address, _ in dumps.addresses(link, entry.index):
                 if not address.is_link_local:
                     device.addresses.add(Host.of(address))
             for route in dumps.routes(link, device=entry.index):
-                if route.kind == dumps.UNICAST and route.destination != LINK_LOCAL:
+                if route.kind == rtnetlink.RTN_UNICAST and route.destination != LINK_LOCAL:
                     device.found.add((route.destination, route.metric, None))
         self._routes.found_past.update(past)
         self._devices[entry.name] = device
@@ -142,21 +148,33 @@ class Addressing:
 
     def inherited(self) -> None:
         """What was taken over has been asked for again, as far as it is wanted.  Raises SystemFailure."""
+        self._taking_over, self._at_takeover = False, None
         for device in self._devices.values():
             self._routes.remove_unknown(device)
         self._redirecting.inherited()
 
-    def take(self, name: str) -> Entry | None:
-        """Clear a device and forget it; None if there is no such device."""
-        device = self._devices.get(name)
-        if device is None:
-            return None
-        self._clear(device)
-        del self._devices[name]
-        self._claims.release(name)
+    def take(self, names: Sequence[str]) -> list[Entry | None]:
+        """Forget devices that are about to be removed; None for each that there is not.
+
+        Until they are `gone` nobody else gets what goes with them, addresses and routes, and these stay guarded.
+        """
+        devices = [self._devices.pop(name, None) for name in names]
+        for device in devices:
+            if device is not None:
+                self._redirecting.rest(device.entry.session)
+                self._routes.remove_past(device)
+                self._redirecting.down(device.entry.session)
+                self._parting[device.entry.index] = device.addresses
+                device.change = None  # which ends one that is under way
         self._redirecting.devices_changed()
+        return [None if device is None else device.entry for device in devices]
+
+    def gone(self, entries: Iterable[Entry]) -> None:
+        """Devices that were taken have been removed, or cleared."""
+        taken = [entry for entry in entries if entry.index in self._parting]
+        self._guards.end({host for entry in taken for host in self._parting.pop(entry.index)})
+        self._claims.release(entry.name for entry in taken)
         self._look_at_pending()
-        return device.entry
 
     def entry(self, name: str) -> Entry | None:
         """The record of a device, if there is such a device."""
@@ -208,6 +226,10 @@ class Addressing:
             raise
 
     def _machine(self, ways: bool) -> Machine:
+        if self._taking_over:  # once for all: the kernel tells of hundreds of devices each time
+            if self._at_takeover is None:
+                self._at_takeover = machine.look(self.indices(), self._name_servers.own(), ways=True)
+            return self._at_takeover
         return machine.look(self.indices(), self._name_servers.own(), ways=ways)
 
     def _claim(self, device: Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
@@ -238,7 +260,8 @@ class Addressing:
     def _requests(self, device: Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:
         netlink, name, index = self._netlink, device.entry.name, device.entry.index
         gone = device.addresses.difference(wanted)
-        # With the last address of a family the kernel drops all its routes, and with any those from it.
+        # With the last address of a family the kernel drops all its routes, and with any those from it: so others come
+        # before they go, and what it drops is set again.
         disturbed = {address.version for address in gone}
         granted = set(self._claims.routes(name))
         self._routes.recognize(device, granted)
@@ -253,11 +276,6 @@ class Addressing:
         for route in stale:
             self._routes.remove(device, route)
             yield
-        for address in gone:
-            netlink.remove_address(index, address)
-            device.addresses.discard(address)
-            yield
-        self._guards.end(gone)
         for address in wanted:
             if address not in device.addresses and self._guards.permit(device.owner, address):
                 try:
@@ -266,6 +284,11 @@ class Addressing:
                 except IPv6Off:
                     warnings.append(f"IPv6 is off on this machine: {address} is not set")
                 yield
+        for address in gone:
+            netlink.remove_address(index, address)
+            device.addresses.discard(address)
+            yield
+        self._guards.end(gone)
         self._look_at_pending()
         # What is granted meanwhile is among them.
         tried = set[DeviceRoute]()
@@ -305,5 +328,5 @@ class Addressing:
         device.found.clear()
 
     def _look_at_pending(self) -> None:
-        if self._claims.pending or self._redirecting.waiting:
+        if self._claims.to_settle or self._redirecting.waiting:
             self._freed()

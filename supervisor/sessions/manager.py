@@ -125,6 +125,7 @@ class SessionManager(SessionListener):
         ending = list(self._register)
         for session in ending:
             if session.state is not State.GONE:
+                session.runs.end_with_others = True
                 session.happened(Event.DISCONNECT)
         for session in ending:
             await session.ended.wait()

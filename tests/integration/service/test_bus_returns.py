@@ -21,6 +21,7 @@ from ...lab.lab import Lab
 from ...lab.openvpn import TUNNEL_ADDRESS
 from ...lab.processes import DEADLINE
 from ...lab.service import NAMES
+from ...support.cut_bus import CutBus
 from ...support.ending import assert_nothing_left, wait_without_clients
 from ...support.service_life import connected, frozen, owner_pid, processes, started, wait_ready, wait_until
 from ...support.skipping import cannot_run_here
@@ -181,6 +182,63 @@ def test_handing_over_without_a_bus(lab: Lab) -> None:
         assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
         assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
         assert service.stop() == ExitStatus.OK
+
+
+def left_by_one_that_was_killed(lab: Lab) -> str:
+    """The path of a connected session whose service has been killed."""
+    lab.server()
+    with started(lab, "--bus-wait=0") as service:
+        wait_ready(lab)
+        _, [path] = connected(lab)
+        service.signal(signal.SIGKILL)
+        service.wait()
+    return path
+
+
+def goes_on(lab: Lab, path: str) -> None:
+    """A session is there, and so is its worker for the service."""
+    alice = lab.connection("alice")
+    assert alice.session(SESSIONS_PATH, "FetchAvailableSessions") == [path]
+    since = len(alice.signals())
+    alice.session(path, "Pause", "s", "once more")
+    alice.wait_status(path, StatusMinor.CONN_PAUSED, since=since)
+
+
+def test_it_is_not_there_yet(lab: Lab) -> None:
+    """There are sessions to be taken over, so it is waited for."""
+    path = left_by_one_that_was_killed(lab)
+    lab.bus.process.stop()
+    with started(lab, "--bus-wait=0") as service:
+        service.wait_line("The bus cannot be joined")
+        assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+        lab.restart_bus()
+        wait_ready(lab)
+        goes_on(lab, path)
+        assert service.stop() == ExitStatus.OK
+        assert "Traceback" not in service.text
+
+
+@pytest.mark.parametrize(
+    "word", [b"Hello", b"RequestName", b"NameOwnerChanged", b"GetConnectionUnixUser", b"org.freedesktop.login1"]
+)
+def test_it_goes_while_the_next_instance_starts(lab: Lab, word: bytes) -> None:
+    path = left_by_one_that_was_killed(lab)
+    with CutBus(lab.directory / "cut", lab.bus.address, word) as bus:
+        environment = {**lab.bus.environment(), "DBUS_SYSTEM_BUS_ADDRESS": bus.address}
+        with started(lab, "--bus-wait=0", environment=environment) as service:
+            wait_until(bus.cut.is_set)
+            wait_ready(lab)
+            assert lab.echo(TUNNEL_ADDRESS, MARKER) == MARKER
+            goes_on(lab, path)
+            assert service.stop() == ExitStatus.OK
+            assert "Traceback" not in service.text
+
+
+def test_it_is_not_there_and_nothing_is_to_be_taken_over(lab: Lab) -> None:
+    lab.bus.process.stop()
+    with started(lab) as service:
+        assert service.wait() == ExitStatus.CANNOT_START
+        assert "No connection to the system bus" in service.text
 
 
 def test_another_instance_that_the_bus_starts_meanwhile_leaves_it_the_names(lab: Lab) -> None:

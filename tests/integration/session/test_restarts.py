@@ -1,6 +1,7 @@
 """The override automatic-restart: a session whose worker or engine dies is started again."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -325,16 +326,21 @@ def test_a_new_worker_that_stands_still_is_ended(lab: Lab, paused: bool) -> None
     session.wait(CONNECTED, before)
 
 
-def test_without_a_spawner_there_is_no_further_try(lab: Lab) -> None:
+def test_without_a_spawner_it_waits_for_another_instance(lab: Lab) -> None:
     lab.server()
-    lab.supervisor()
+    service = lab.supervisor()
     session = begin(lab)
     session.connect()
     kill_helper("spawner")
     before = lose(session)
     session.call("Restart")
-    assert session.wait(FAILED, before)[2].startswith("No worker can be started: The spawner has ended")
-    session.call("Disconnect")
+    text = r"No worker could be started: The spawner has ended; .*: try 2 of 10 in 6 s"
+    session.user.wait_signal(lambda one: bool(re.search(text, str(one.arguments))), since=before)
+    service.process.signal(signal.SIGUSR2)  # as the log says
+    assert service.process.wait() == 0
+    lab.supervisor()
+    session.wait(CONNECTED, before)
+    assert FAILED not in session.minors
 
 
 # What is no failure of a process ends the session as always.
