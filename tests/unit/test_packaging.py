@@ -104,7 +104,7 @@ def test_the_unit_lets_the_service_make_its_tun_node() -> None:
     assert unit_settings("DeviceAllow") == [f"/dev/char/{os.major(DEVICE)}:{os.minor(DEVICE)}", "rwm"]
 
 
-@pytest.mark.parametrize("name", ["session@", "autoconnect"])
+@pytest.mark.parametrize("name", ["session@", "autoconnect", "sessions", "restarted"])
 def test_systemd_understands_the_other_units(name: str, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         cannot_run_here("there is no systemd-analyze")
