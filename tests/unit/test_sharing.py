@@ -101,11 +101,16 @@ def test_a_later_release_is_left_alone_and_that_is_said(monkeypatch: pytest.Monk
 
 
 def test_code_is_copied_where_it_ran() -> None:
-    namespace: dict[str, object] = {}
-    exec("def ran():\n    return (lambda: 1)()\ndef idle():\n    return 2\n", namespace)
-    ran, idle = namespace["ran"], namespace["idle"]
-    assert callable(ran) and callable(idle)
-    hot = hot_code.run_by(lambda: ran())
+    def ran() -> int:
+        return [*map(lambda one: one + 1, [0])][0]  # noqa: C417, RUF015
+
+    def idle() -> int:
+        return 2
+
+    def act() -> None:
+        ran()
+
+    hot = hot_code.run_by(act)
     codes = ran.__code__, idle.__code__
     assert codes[0] in hot and codes[1] not in hot
     hot_code.lay_out(hot & {codes[0]})
