@@ -6,10 +6,11 @@ Both are kept alive as servers usually have it, and are measured in the same tim
 import os
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ..supervisor.workers.proc import children
 from ..tests.lab.lab import Lab
 from ..tests.lab.network import SERVER_ADDRESS
 from ..tests.lab.openvpn import PORT
@@ -24,6 +25,8 @@ _KEEPALIVE = "keepalive 10 60"
 _PLAIN = ("ifconfig-noexec", "route-noexec")  # so that they do not quarrel over addresses
 _WANTED = {"all processes": Wanted(1.0), "supervisor": Wanted(0.2)}  # percent of a core at _MOST sessions
 _MOST = 400
+_MOST_PLAIN = 100  # beyond, each further one would cost as much
+_SETTLED = 10  # seconds after the last connection: the kernel asks each device for routers, ever less often
 _NAMES = ("supervisor", "workers", "engines", "helpers", "all processes")
 
 
@@ -36,16 +39,25 @@ def measure(pki: Pki, numbers: tuple[int, ...], seconds: float) -> list[Figure]:
         made = 0
         for number in sorted(numbers):
             profiles = [lab.profile(remotes=[servers.next()]) for _ in range(number - made)]
-            for _ in sessions.connected(lab, profiles, made):
-                one = lab.profile(remotes=[servers.next()], more=_PLAIN)
-                directory = lab.directory / f"plain {len(pids)}"
-                _, pid = plain.enter_context(PlainOpenVpn(lab.client_side, directory, one).connected())
-                pids.append(pid)
-            made = number
-            figures += _figures(number, *_over(service.pid, pids, seconds))
+            made += len(list(sessions.connected(lab, profiles, made)))
+            while len(pids) < min(number, _MOST_PLAIN):
+                pids.append(plain.enter_context(_plain(lab, servers.next(), len(pids))))
+            time.sleep(_SETTLED)
+            shares, of_plain = _over(service.pid, pids, seconds)
+            figures += _figures(number, shares, of_plain / len(pids) * number)
         for pid in pids:
             os.kill(pid, signal.SIGTERM)  # all at once, before each is waited for
     return figures
+
+
+@contextmanager
+def _plain(lab: Lab, server: str, number: int) -> Iterator[int]:
+    """Plain openvpn that is connected to a server, with a device that is up; its process id."""
+    device = f"plain{number}"
+    profile = lab.profile(remotes=[server], more=(f"dev {device}", "dev-type tun", *_PLAIN))
+    with PlainOpenVpn(lab.client_side, lab.directory / device, profile).connected() as (_, pid):
+        lab.client_side.run(["ip", "link", "set", device, "up"])
+        yield pid
 
 
 class _Servers:
@@ -84,8 +96,8 @@ def _over(supervisor: int, plain: list[int], seconds: float) -> tuple[dict[str, 
 def _kinds(supervisor: int) -> dict[str, list[int]]:
     """The service's processes, by what they are."""
     kinds: dict[str, list[int]] = {"supervisor": [supervisor], "workers": [], "engines": [], "helpers": []}
-    for pid in memory.children(supervisor):
-        below = memory.descendants(pid)
+    for pid in children(supervisor):
+        below = children(pid)
         if memory.title(pid).startswith("openvpn3-session:"):
             kinds["workers"].append(pid)
             kinds["engines"] += below

@@ -1,18 +1,17 @@
 """Looks for processes that are stuck without being stopped: they spin, or wait in the kernel for what does not come."""
 
 import asyncio
-import os
 from collections.abc import Callable, Hashable, Iterable
 
 import msgspec
 
 from ...policy.limits import LOOK_INTERVAL
+from .proc import content
 
 _BUSY = 0.9  # of the time between two looks: as good as all
 _AT_ONCE = 16  # followed things that are looked at before others get the loop
 _TICKS = 100.0  # of /proc/PID/stat in a second (USER_HZ, the same on all architectures of ours)
 _UNINTERRUPTIBLE, _STOPPED = b"D", b"T"
-_CHUNK = 65536  # bytes read at once; the kernel gives a page at a time
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -90,25 +89,6 @@ class Lookout:
         self._seen = seen
 
 
-def children(pid: int) -> list[int]:
-    """The children of a process (proc_pid_task(5), CONFIG_PROC_CHILDREN).
-
-    psutil would look at every process of the machine for it, which takes milliseconds.
-    """
-    try:
-        return [int(child) for child in _content(f"/proc/{pid}/task/{pid}/children").split()]
-    except OSError:
-        return []
-
-
-def process_title(pid: int) -> str:
-    """The command line of a process, as ps(1) shows it; "" if it is gone."""
-    try:
-        return _content(f"/proc/{pid}/cmdline").rstrip(b" \0").replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
 def _may_be_stuck(before: _Reading, now: _Reading, seconds: float) -> bool:
     if now.wanted - before.wanted >= _BUSY * seconds:
         return True
@@ -118,24 +98,12 @@ def _may_be_stuck(before: _Reading, now: _Reading, seconds: float) -> bool:
 def _read(pid: int) -> _Reading | None:
     """A process as it is now; None if it is gone."""
     try:
-        fields = _content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        fields = content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     try:
         # On a busy machine one that spins has little of the processor, and waits for it otherwise.
-        used, waited, *_ = _content(f"/proc/{pid}/schedstat").split()
+        used, waited, *_ = content(f"/proc/{pid}/schedstat").split()
         return _Reading(fields[0], (int(used) + int(waited)) / 1e9)
     except OSError:  # the kernel does not count this (CONFIG_SCHED_INFO)
         return _Reading(fields[0], (int(fields[11]) + int(fields[12])) / _TICKS)
-
-
-def _content(file: str) -> bytes:
-    """What a file of /proc has.  Raises OSError.  A file object would take three times as long, for each process."""
-    content = b""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while piece := os.read(descriptor, _CHUNK):
-            content += piece
-        return content
-    finally:
-        os.close(descriptor)

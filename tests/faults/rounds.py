@@ -38,14 +38,14 @@ def run(world: World, point: Point, fault: Fault, trips: int = 0) -> list[str]:
     world.wrong.clear()
     since = len(world.root.signals())
     try:
-        victim = point.reach(world)
-        for _ in range(trips):
-            world.root.owner_of(SESSIONS)
-        fault.hit(world)
-    finally:
-        for mend in reversed(world.mends) if not fault.fails else ():
-            mend()
-    try:
+        try:
+            victim = point.reach(world)
+            for _ in range(trips):
+                world.root.owner_of(SESSIONS)
+            fault.hit(world)
+        finally:
+            for mend in reversed(world.mends) if not fault.fails else ():
+                mend()
         fault.then(world)
         _judge(world, point, fault, victim)
     except (BusError, LabError, AssertionError) as error:

@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,16 +102,10 @@ def test_a_later_release_is_left_alone_and_that_is_said(monkeypatch: pytest.Monk
 
 
 def test_code_is_copied_where_it_ran() -> None:
-    def ran() -> int:
-        return [*map(lambda one: one + 1, [0])][0]  # noqa: C417, RUF015
-
-    def idle() -> int:
-        return 2
-
-    def act() -> None:
-        ran()
-
-    hot = hot_code.run_by(act)
+    namespace: dict[str, Any] = {}
+    exec("def ran():\n    return (lambda: 1)()\ndef idle():\n    return 2\n", namespace)
+    ran, idle = namespace["ran"], namespace["idle"]
+    hot = hot_code.run_by(lambda: ran())
     codes = ran.__code__, idle.__code__
     assert codes[0] in hot and codes[1] not in hot
     hot_code.lay_out(hot & {codes[0]})

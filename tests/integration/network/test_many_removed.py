@@ -97,8 +97,8 @@ def test_a_device_of_others_that_joins_the_group_meanwhile(tmp_path: Path, monke
         shell(f"ip link set {next(iter(ours.values()))} group 7")
         request = NetlinkSocket.request
 
-        def joined(link: NetlinkSocket, kind: int, body: bytes) -> None:
-            request(link, kind, body)
+        def joined(asking: NetlinkSocket, kind: int, body: bytes, flags: int = 0) -> None:
+            request(asking, kind, body, flags)
             if not first:
                 first.append(1)
                 with dumps.questions() as asked:
