@@ -190,6 +190,11 @@ def beside_original(pki: Pki, counts: Counts) -> list[Figure]:
     return original.original(pki, counts.sessions)
 
 
+def footprint_beside_original(pki: Pki, counts: Counts) -> list[Figure]:
+    """Only the memory of both, which depends on the release of Python and OpenSSL (`make bench` asks two of them)."""
+    return original.footprints(pki, counts.sessions)
+
+
 def roam(pki: Pki, counts: Counts) -> list[Figure]:
     """The longest silence in a flow through the tunnel when the machine changes to another network."""
     return roaming.measure(pki, rounds=max(1, counts.runs // 2))
@@ -241,4 +246,5 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "throughput": carry,
     "fairness": fair_shares,
     "original": beside_original,
+    "beside": footprint_beside_original,
 }

@@ -5,6 +5,7 @@ The two cannot own the same names, so each has its turn in a laboratory of its o
 
 import os
 import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -32,6 +33,8 @@ _COMMANDS = 3  # runs of each whole command at each number of sessions
 _STARTS = 5
 _CALLS = 10  # of each kind, at each number of sessions
 _WINDOW = 100
+_MEMORY = 1.05 if sys.version_info >= (3, 12) else 1.25  # wanted of all processes; older Pythons share less of it
+_OPTIONAL = "name setter"  # a helper of ours that is there on some machines, and of theirs nowhere
 _PROPERTIES = (
     "owner", "session_created", "acl", "public_access", "status", "last_log", "statistics", "dco", "device_path",
     "device_name", "config_path", "config_name", "connected_to", "session_name", "backend_pid",
@@ -68,6 +71,14 @@ def original(pki: Pki, sessions: Sequence[int]) -> list[Figure]:
     return figures
 
 
+def footprints(pki: Pki, sessions: Sequence[int]) -> list[Figure]:
+    """The memory of both at each number of sessions, and nothing else.  Raises LabError."""
+    if not there():
+        raise LabError(f"{RELEASE.tree} is missing; `make incumbent-trees` makes it")
+    theirs, ours = (side(pki).footprints(sorted(sessions)) for side in (_Theirs, _Ours))
+    return [Figure(name, "MB", ours[name], NAME, theirs[name], _wanted(name)) for name in ours]
+
+
 def _unit(name: str) -> str:
     return "MB" if "memory" in name else "/s" if "pipelined" in name else "ms"
 
@@ -91,7 +102,7 @@ def _wanted(name: str) -> Wanted | None:
         case "activation":
             return Wanted(1, of_ratio=True)
         case "memory" if at == "at 40" and "all" in what:
-            return Wanted(1.25, of_ratio=True)
+            return Wanted(_MEMORY, of_ratio=True)
         case _:
             return None
 
@@ -120,6 +131,22 @@ class _Side(ABC):
     @abstractmethod
     def footprint(self, lab: IncumbentLab, backends: Sequence[int]) -> tuple[list[float], float]:
         """Proportional memory of each session, and of everything together; `backends` are the backend_pids."""
+
+    def footprints(self, counts: Sequence[int]) -> Samples:
+        """Memory at each number of connected sessions, by the name of the figure."""
+        samples: Samples = {}
+        paths: list[str] = []
+        with self.lab() as lab, Meter(lab) as meter:
+            for count in counts:
+                for number in range(len(paths), count):
+                    _, path = meter.new_tunnel(meter.import_profile(f"profile {number}", lab.profile()))
+                    meter.connect(path, forwarded=True)
+                    paths.append(path)
+                backends = [meter.get(path, "backend_pid") for path in paths]
+                of_sessions, everything = self.footprint(lab, backends)
+                samples[f"at {count}: memory of a session"] = of_sessions
+                samples[f"at {count}: memory of all processes"] = [everything]
+        return samples
 
     @abstractmethod
     def _activation(self, lab: IncumbentLab) -> dict[str, list[str]]:
@@ -184,7 +211,8 @@ class _Ours(_Side):
         of_sessions = [
             sum(memory.memory(one).pss for one in (worker, *memory.descendants(worker))) for worker in backends
         ]
-        pids = (self._service.pid, *memory.descendants(self._service.pid))
+        pids = [self._service.pid, *memory.descendants(self._service.pid)]
+        pids = [pid for pid in pids if not memory.title(pid).endswith(_OPTIONAL)]
         return of_sessions, sum(memory.memory(pid).pss for pid in pids)
 
     def _activation(self, lab: IncumbentLab) -> dict[str, list[str]]:

@@ -64,7 +64,7 @@ def _usual() -> list[str]:
     if original.there():
         return list(BENCHES)
     print("original: left out, there is no tree of OpenVPN 3 Linux; `make incumbent-trees` makes it", file=sys.stderr)
-    return [name for name in BENCHES if name != "original"]
+    return [name for name in BENCHES if name not in ("original", "beside")]
 
 
 def _parse() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Run the tests in a Debian 13 tree with that release's own libraries."""
+"""Run the tests in a Debian 13 tree with that release's own libraries, or with --run MODULE another program of ours."""
 
 import os
 import sys
@@ -18,11 +18,16 @@ PACKAGES = (
 PROJECT_AT = Path("/src/openvpn3-sessionmgr")
 _DOWNLOAD = f"cd {parts.IN_TREE} && apt-get download {' '.join(parts.PACKAGES)}"
 _DOWNLOAD_PARTS = f'mkdir "$1{parts.IN_TREE}" && chroot "$1" sh -c "{_DOWNLOAD}"'
-_INSTALL_AND_TEST = """
+_INSTALL = """
 set -e
 python3 -m venv --system-site-packages /opt/venv
 /opt/venv/bin/pip install --quiet --no-index --no-deps --no-build-isolation --editable .
-exec /opt/venv/bin/python -m pytest "$@"
+"""
+_TEST = 'exec /opt/venv/bin/python -m pytest "$@"'
+# Compiled, as in a package: modules that are compiled when they are imported take more memory.
+_RUN = """
+/opt/venv/bin/python -m compileall -q policy kernel ipc supervisor worker
+exec /opt/venv/bin/python -m "$@"
 """
 
 
@@ -40,7 +45,7 @@ def environment() -> dict[str, str]:
 
 
 def main() -> int:
-    """Run pytest with the command line's arguments in the tree; its exit status."""
+    """Run pytest, or what --run names, with the command line's arguments in the tree; its exit status."""
     if os.geteuid() != 0:
         print("The Debian 13 tests need root.", file=sys.stderr)
         return 1
@@ -52,7 +57,8 @@ def main() -> int:
     except SurroundingsError as error:
         print(f"The Debian 13 tree cannot be made: {error}", file=sys.stderr)
         return 1
-    command = ["sh", "-c", _INSTALL_AND_TEST, "sh", *sys.argv[1:]]
+    script, arguments = (_RUN, sys.argv[2:]) if sys.argv[1:2] == ["--run"] else (_TEST, sys.argv[1:])
+    command = ["sh", "-c", _INSTALL + script, "sh", *arguments]
     return enter.run(command, other_root=there, directory=PROJECT_AT, environment=environment())
 
 

@@ -54,9 +54,9 @@ def main() -> None:
         os._exit(ExitStatus.OK)
     setup = helpers.decode_setup(told)
     confinement = Confinement(setup.layers, setup.filters)
+    share_pages()
     gc.set_threshold(_COLLECT_AFTER)
     gc.enable()
-    share_pages()
     starting = os.fork()
     if starting == 0:
         # From a process that ends at once: so its parent is the supervisor, which sees when it is stopped.

@@ -63,6 +63,7 @@ class Engine:
             "--management", self._socket, "unix",
             "--management-client",
             "--management-hold",
+            "--management-log-cache", "1",  # lines that nobody asks for: 30 kB
             "--management-query-passwords",
             "--management-up-down",
             "--auth-retry", "interact",

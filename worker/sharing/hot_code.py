@@ -13,7 +13,7 @@ NOT_REHEARSED = (
     "kernel", "worker.helpers.keeper", "worker.helpers.spawner", "worker.profile.compiler_process", "worker.sandbox",
     "worker.session.engine", "worker.session.loop", "worker.session.takeover",
 )  # fmt: skip
-_PACKAGE = __name__.partition(".")[0]
+PACKAGE = __name__.partition(".")[0]
 
 
 def run_by(act: Callable[[], None]) -> set[CodeType]:
@@ -35,7 +35,7 @@ def run_by(act: Callable[[], None]) -> set[CodeType]:
 
 def not_rehearsed() -> set[CodeType]:
     """The code that workers run besides."""
-    rooms = tuple(f"{_PACKAGE}.{name}" for name in NOT_REHEARSED)
+    rooms = tuple(f"{PACKAGE}.{name}" for name in NOT_REHEARSED)
     return set[CodeType]().union(*(_all(one) for one in _functions() if (one.__module__ or "").startswith(rooms)))
 
 

@@ -8,8 +8,9 @@ Sources: Include/object.h, Include/refcount.h, Doc/c-api/refcounting.rst.
 import ctypes
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import CodeType
+from typing import Any
 
 _FIRST, _KNOWN = (3, 12), (3, 14)  # releases; in a later one counts may be elsewhere
 
@@ -63,26 +64,21 @@ def _unlike_expected() -> str | None:
 
 def _reachable() -> dict[int, object]:
     """All objects that the collector knows, and what they refer to, by their addresses."""
-    todo: list[object] = gc.get_objects()
-    found = {id(one): one for one in todo}
-    while todo:
-        more = gc.get_referents(*todo)
-        for one in todo:
-            more += _hidden(one)
-        todo = []
-        for one in more:
-            if id(one) not in found:
-                found[id(one)] = one
-                todo.append(one)
+    found: dict[int, object] = {}
+    more: list[object] = gc.get_objects()
+    while more:
+        new = {address: one for address, one in zip(map(id, more), more, strict=True) if address not in found}
+        found |= new
+        more = gc.get_referents(*new.values())
+        for one in new.values():
+            if type(one) in _HIDING:
+                more += _HIDING[type(one)](one)
     return found
 
 
-def _hidden(one: object) -> Iterable[object]:
-    """What an object refers to that the collector does not ask for, since it cannot be part of a circle."""
-    if type(one) is CodeType:
-        return one.co_consts, one.co_names, one.co_filename, one.co_name, one.co_qualname
-    if type(one) is dict:
-        return one
-    if type(one) is type:
-        return one.__name__, one.__qualname__
-    return ()
+# What objects refer to that the collector does not ask for, since it cannot be part of a circle.
+_HIDING: dict[type, Callable[[Any], Iterable[object]]] = {
+    CodeType: lambda code: (code.co_consts, code.co_names, code.co_filename, code.co_name, code.co_qualname),
+    dict: lambda one: one,
+    type: lambda one: (one.__name__, one.__qualname__),
+}

@@ -42,8 +42,8 @@ def _rehearse() -> None:
 
 
 def _look_up_attributes() -> None:
-    """Have each class remember where its attributes are found, which it writes down with the first one."""
+    """Have each class of ours remember where its attributes are found, which it writes down with the first one."""
     for one in gc.get_objects():
-        if isinstance(one, type):
+        if isinstance(one, type) and one.__module__.startswith(hot_code.PACKAGE):
             for name in dir(one):
                 getattr(one, name, None)
