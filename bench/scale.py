@@ -3,7 +3,6 @@
 import os
 import time
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 
 from ..tests.lab.lab import Lab
@@ -15,8 +14,8 @@ from .figures import Figure, Wanted
 from .meter import Meter
 
 _LOG_LEVEL = 3  # what an installed service logs at
-_USERS = ("alice", "bob", "root")
-_PER_USER = 140  # of each of these at most: with more, the last places would be kept from alice and bob
+_ALICES = 140  # sessions at most, the others are root's; bob has the one that is measured
+_MORE = 20  # places than there are sessions
 _PER_SERVER = 200  # clients of one server, which has the addresses of a /24
 _FEW = 10  # what all is compared with
 _ENDED = Wanted(1500)
@@ -37,19 +36,21 @@ class Scaled:
         self._lab = lab
         self._service = service
         self._meters = meters
-        self._names = count()
+        self._profiles: dict[int, str] = {}  # of each place
+        self._measured = self._profile(meters["bob"], 0)
 
-    def _profile(self, meter: Meter) -> str:
-        number = next(self._names)
-        port = PORT + len(self.paths) // _PER_SERVER
-        remotes = (f"{SERVER_ADDRESS} {port}",)
-        return meter.import_profile(f"profile {number}", self._lab.profile(remotes=remotes))
+    def _profile(self, meter: Meter, place: int) -> str:
+        remotes = (f"{SERVER_ADDRESS} {PORT + place // _PER_SERVER}",)
+        return meter.import_profile(f"profile {place}", self._lab.profile(remotes=remotes))
 
     def have(self, number: int) -> None:
         """Connect, or disconnect, as many as it takes."""
         while len(self.paths) < number:
-            meter = self._meters[_USERS[len(self.paths) // _PER_USER]]
-            _, path = meter.new_tunnel(self._profile(meter))
+            place = len(self.paths)
+            meter = self._meters["alice" if place < _ALICES else "root"]
+            if place not in self._profiles:
+                self._profiles[place] = self._profile(meter, place)
+            _, path = meter.new_tunnel(self._profiles[place])
             meter.connect(path)
             self.paths.append((meter, path))
         while len(self.paths) > number:
@@ -58,15 +59,14 @@ class Scaled:
 
     def measure(self, runs: int, calls: int) -> Samples:
         """The times that one more session takes, and of calls about one that is there."""
-        alice, root = self._meters["alice"], self._meters["root"]
+        alice, bob, root = (self._meters[user] for user in ("alice", "bob", "root"))
         found: Samples = {"NewTunnel": [], "Connect": [], "Disconnect": []}
-        profile = self._profile(alice)
         before = _processor_time(self._service.pid)
         for _ in range(runs):
-            took, path = alice.new_tunnel(profile)
+            took, path = bob.new_tunnel(self._measured)
             found["NewTunnel"].append(took)
-            found["Connect"].append(alice.connect(path))
-            found["Disconnect"].append(alice.disconnect(path))
+            found["Connect"].append(bob.connect(path))
+            found["Disconnect"].append(bob.disconnect(path))
         took = _processor_time(self._service.pid) - before
         found["the supervisor's processor time for these three"] = [took / runs]
         _, path = self.paths[_FEW - 1]
@@ -84,8 +84,12 @@ def measure(pki: Pki, runs: int, calls: int, numbers: tuple[int, ...]) -> list[F
         lab = parts.enter_context(Lab(pki))
         for number in range(max(numbers) // _PER_SERVER + 1):
             lab.server(pushes=(), port=PORT + number, subnet=f"198.18.{number}.0", subnet6=f"2001:db8:2:{number}::/64")
-        service = lab.supervisor(f"--max-sessions-per-user={_PER_USER + 1}", log_level=_LOG_LEVEL)
-        scaled = Scaled(lab, service, {user: parts.enter_context(Meter(lab, user)) for user in _USERS})
+        places = max(numbers) + _MORE
+        quotas = (f"--max-sessions={places}", f"--max-sessions-per-user={places}")
+        service = lab.supervisor(*quotas, log_level=_LOG_LEVEL)
+        scaled = Scaled(
+            lab, service, {user: parts.enter_context(Meter(lab, user)) for user in ("alice", "bob", "root")}
+        )
         scaled.have(_FEW)
         few = scaled.measure(runs, calls)
         many = dict[int, Samples]()
