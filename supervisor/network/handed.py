@@ -26,7 +26,7 @@ _CLONE_NEWNET = 0x40000000
 _SO_PROTOCOL, _SO_DOMAIN = 38, 39
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/net_namespace.h
-_DELETE_LINK, _GET_LINK, _SET_LINK, _GET_NSID = 17, 18, 19, 90
+_DELETE_LINK, _GET_LINK, _SET_LINK, _NEW_NSID, _GET_NSID = 17, 18, 19, 88, 90
 _REQUEST = 0x1
 _NAME, _NAMESPACE, _LINK_INFO, _TARGET_NSID = 3, 28, 18, 46  # IFLA_…
 _GROUP, _OTHER_NAMES = 27, 52 | 0x8000  # IFLA_GROUP, IFLA_PROP_LIST with NLA_F_NESTED
@@ -58,6 +58,7 @@ class HandedNamespace:
             close_elsewhere([handed])
             raise
         self._socket = socket.socket(fileno=handed)
+        self.uid = uid
         self.inode = os.fstat(self._network).st_ino  # no other namespace has it while this one is there
 
     def close(self) -> None:
@@ -79,7 +80,7 @@ class HandedNamespace:
 
         Raises DeviceGone: its owner's user has power over it there.
         """
-        index = self._look(name, uid, self._nsid())
+        index = _look(name, uid, self.number())
         # Another one of its name, made at the same moment and with the same index, does not stay.
         with _OWN_NETWORK.open("rb") as own:
             fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _number(_NAMESPACE, own.fileno())
@@ -90,42 +91,86 @@ class HandedNamespace:
             except OSError as error:
                 raise DeviceGone(f"{name} could not be brought back to this machine: {error.strerror}") from error
         try:
-            return self._look(name, uid, None)
+            return _look(name, uid, None)
         except DeviceGone:
             _delete(name)
             raise
 
-    def _nsid(self) -> int:
-        """The number by which this process's namespace knows the other one; it has one since the device was moved."""
+    def number(self) -> int:
+        """The number by which this process's namespace knows it, as long as it is there.  Raises DeviceGone."""
         try:
-            with dumps.opened() as link:
-                answer = dumps.ask(link, _GET_NSID, bytes(4) + _number(_NSID_OF, self._network))
+            if (found := self._number()) == _NSID_UNKNOWN:
+                with dumps.opened() as link:
+                    fields = _attribute(_NSID, _SIGNED.pack(_NSID_UNKNOWN)) + _number(_NSID_OF, self._network)
+                    dumps.request(link, _NEW_NSID, 0, bytes(4) + fields)
+                found = self._number()
         except OSError as error:
             raise DeviceGone(f"the user's network namespace cannot be found: {error.strerror}") from error
+        return found
+
+    def _number(self) -> int:
+        with dumps.opened() as link:
+            answer = dumps.ask(link, _GET_NSID, bytes(4) + _number(_NSID_OF, self._network))
         (found,) = _SIGNED.unpack(dumps.attributes_of(answer[4:])[_NSID])
-        if found == _NSID_UNKNOWN:
-            raise DeviceGone("nothing was moved into the user's network namespace")
         return int(found)
 
-    def _look(self, name: str, uid: int, nsid: int | None) -> int:
-        """The index of the tun device with this name that user `uid` may open; with `nsid`, in that namespace."""
-        where = _attribute(_TARGET_NSID, _SIGNED.pack(nsid)) if nsid is not None else b""
-        fields = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + where + _attribute(_NAME, name.encode() + b"\0")
+
+class LeftNamespace:
+    """One of which an earlier instance has left the number: what is in there can be seen, but not brought back."""
+
+    def __init__(self, number: int, inode: int = 0, uid: int = 0) -> None:
+        self.number = number
+        self.inode = inode
+        self.uid = uid
+
+    def close(self) -> None:
+        """Nothing is held of it."""
+
+    def has(self, name: str, uid: int) -> bool:
+        """Whether the tun device of this name, which user `uid` may open, is in there."""
         try:
+            _look(name, uid, self.number)
+        except DeviceGone:
+            return False
+        return True
+
+    def remove(self, name: str, uid: int) -> None:
+        """Remove that device, if it is there."""
+        try:
+            index = _look(name, uid, self.number)
+            fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _where(self.number)
             with dumps.opened() as link:
-                answer = dumps.ask(link, _GET_LINK, fields)
-        except OSError as error:
-            raise DeviceGone(f"{name} is not there: {error.strerror}") from error
-        found = dumps.attributes_of(answer[_LINK.size :])
-        info = dumps.attributes_of(found.get(_LINK_INFO, b""))
-        owner = dumps.attributes_of(info.get(_DATA, b"")).get(_TUN_OWNER, b"")
-        # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
-        if info.get(_KIND, b"").rstrip(b"\0") != b"tun" or owner != _NUMBER.pack(uid):
-            raise DeviceGone(f"{name} is another device")
-        # By both, others on this machine would take it for a device of theirs, or could not make one.
-        if _OTHER_NAMES in found or found.get(_GROUP) != _NUMBER.pack(_NO_GROUP):
-            raise DeviceGone(f"{name} was given other names or a group by its user")
-        return int(_LINK.unpack_from(answer)[2])
+                dumps.request(link, _DELETE_LINK, 0, fields)
+        except (DeviceGone, OSError):
+            pass  # it is gone, with the namespace perhaps
+
+
+def _where(number: int) -> bytes:
+    return _attribute(_TARGET_NSID, _SIGNED.pack(number))
+
+
+def _look(name: str, uid: int, number: int | None) -> int:
+    """The index of the tun device with this name that user `uid` may open; with `number`, in that namespace.
+
+    Raises DeviceGone.
+    """
+    where = _where(number) if number is not None else b""
+    fields = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + where + _attribute(_NAME, name.encode() + b"\0")
+    try:
+        with dumps.opened() as link:
+            answer = dumps.ask(link, _GET_LINK, fields)
+    except OSError as error:
+        raise DeviceGone(f"{name} is not there: {error.strerror}") from error
+    found = dumps.attributes_of(answer[_LINK.size :])
+    info = dumps.attributes_of(found.get(_LINK_INFO, b""))
+    owner = dumps.attributes_of(info.get(_DATA, b"")).get(_TUN_OWNER, b"")
+    # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
+    if info.get(_KIND, b"").rstrip(b"\0") != b"tun" or owner != _NUMBER.pack(uid):
+        raise DeviceGone(f"{name} is another device")
+    # By both, others on this machine would take it for a device of theirs, or could not make one.
+    if _OTHER_NAMES in found or found.get(_GROUP) != _NUMBER.pack(_NO_GROUP):
+        raise DeviceGone(f"{name} was given other names or a group by its user")
+    return int(_LINK.unpack_from(answer)[2])
 
 
 def _namespace_of(handed: int, uid: int) -> int:

@@ -20,6 +20,7 @@ from ...policy.limits import MAX_STATUS_TEXT, MAX_URL, WORKER_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused
 from ..logging.log import escape_control_characters
+from ..network.handed import HandedNamespace
 from . import permits
 from .audience import Audience
 from .context import SessionContext
@@ -287,6 +288,10 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
 
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return permits.dispatch(self, run, message)
+
+    def namespace_handed(self, namespace: HandedNamespace) -> None:
+        if self.run is not None:
+            self.run.network.namespace_handed(namespace)
 
     async def place_device(self) -> None:
         if self.run is not None:
