@@ -19,6 +19,7 @@ LAB := $(PYTHON) -m openvpn3_sessionmgr.tests.lab
 APT := openvpn dbus iproute2 procps util-linux mount python3-venv gcc libc6-dev libcap-dev python3-dev libseccomp2
 # What the tests take besides.
 TEST_APT := man-db strace softhsm2 opensc openssl dbus-broker polkitd python3-dbusmock patchelf nftables
+BENCH_APT := iperf3
 # What they take and what is not installed, since it would change how this machine looks names up (tests/lab/parts.py).
 TEST_PARTS := systemd-resolved libsystemd-shared openresolv resolvconf
 PROGRAMS := openvpn dbus-daemon ip ps setpriv gcc
@@ -109,6 +110,7 @@ generated: setup ## rewrite the files made from the interface tables and command
 	@$(PYTHON) -m openvpn3_sessionmgr.packaging.manual
 
 bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
+	@$(MAKE) --no-print-directory system-packages PACKAGES_WANTED='$(BENCH_APT)' PROGRAMS_WANTED='$(BENCH_APT)'
 	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
 
 # Every file of tests that drives sessions without breaking into them.

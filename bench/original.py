@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from subprocess import CompletedProcess
 
-from ..tests.lab.connection import CONFIGURATION, LOG, LOG_PATH, SESSIONS, BusError
+from ..tests.lab.connection import CONFIGURATION, LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusError
 from ..tests.lab.incumbent import IncumbentLab
 from ..tests.lab.incumbent_tree import V27
 from ..tests.lab.pki import Pki
@@ -26,7 +26,7 @@ from .meter import Meter
 
 RELEASE = V27
 NAME = f"OpenVPN 3 Linux {RELEASE.version}"
-_LOG_LEVEL = 3  # what both log at when they are installed
+LOG_LEVEL = 3  # what both log at when they are installed
 _ROUNDS = 3  # sessions made and ended at each number of sessions
 _COMMANDS = 3  # runs of each whole command at each number of sessions
 _STARTS = 5
@@ -134,7 +134,7 @@ class _Side(ABC):
             lab.watcher.call("/org/freedesktop/DBus", _BUS, "ReloadConfig", to=_BUS)
             with Meter(lab) as meter:
                 for _ in range(_STARTS):
-                    taken.append(meter.first_reply())
+                    taken.append(meter.first_reply(SESSIONS, SESSIONS_PATH))
                     _end_services(lab)
         return {"activation to first reply": taken}
 
@@ -158,7 +158,7 @@ class _Theirs(_Side):
 
     def _start(self, lab: IncumbentLab) -> None:
         lab.start_services()
-        lab.watcher.set(LOG_PATH, "log_level", "u", _LOG_LEVEL)
+        lab.watcher.set(LOG_PATH, "log_level", "u", LOG_LEVEL)
 
     def footprint(self, lab: IncumbentLab, backends: Sequence[int]) -> tuple[list[float], float]:
         everything = sum(memory.memory(pid).pss for pid in memory.rooted_in(lab.foreign.path))
@@ -178,7 +178,7 @@ class _Ours(_Side):
     _service: Service
 
     def _start(self, lab: IncumbentLab) -> None:
-        self._service = lab.supervisor(log_level=_LOG_LEVEL)
+        self._service = lab.supervisor(log_level=LOG_LEVEL)
 
     def footprint(self, lab: IncumbentLab, backends: Sequence[int]) -> tuple[list[float], float]:
         of_sessions = [
@@ -190,7 +190,7 @@ class _Ours(_Side):
     def _activation(self, lab: IncumbentLab) -> dict[str, list[str]]:
         place = lab.directory / "activated"
         place.mkdir()
-        return dict.fromkeys(NAMES, service_command(place, log_level=_LOG_LEVEL))
+        return dict.fromkeys(NAMES, service_command(place, log_level=LOG_LEVEL))
 
 
 @dataclass

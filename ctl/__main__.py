@@ -10,6 +10,7 @@ from .cleanup_command import cleanup
 from .config_acl import config_acl
 from .config_check import config_check
 from .config_commands import config_import, config_remove, configs_list
+from .config_credentials import config_credentials
 from .config_dump import config_dump
 from .config_manage import config_manage
 from .exec_command import exec_command
@@ -33,8 +34,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, cleanup, config-check, exec, inspect, netns, session-keep,
-    status, unlock and why.
+    The subcommands are those of openvpn3, plus check, cleanup, config-check, config-credentials, exec, inspect,
+    netns, session-keep, status, unlock and why.
     Results go to standard output, messages to standard error.
     """
 
@@ -48,6 +49,7 @@ for command in (
     config_manage,
     config_acl,
     config_dump,
+    config_credentials,
     config_remove,
     session_start,
     session_keep,

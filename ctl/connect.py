@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..policy.dbus_numbers import StatusMajor, StatusMinor
 from .exits import CommandError, CommandExit, status_for
@@ -16,7 +16,6 @@ from .watch import Event, Interrupted, ServiceLost, SessionGone, StatusChanged, 
 
 if TYPE_CHECKING:
     from .bus import Bus
-    from .credentials import Asker
     from .progress import Progress
 
 # Statuses that end a wait, and the exit status then; with any other one, but the one waited for, the wait goes on.
@@ -51,6 +50,16 @@ def status_of_failure(minor: int, cause: str) -> CommandExit:
     return status_for(cause, status) if status in _EXPLAINED else status
 
 
+class Answering(Protocol):
+    """Who answers what sessions ask."""
+
+    async def answer(self, path: str) -> bool:
+        """Answer all questions of the session at `path`; whether there were any.  Raises CommandError."""
+
+    async def answer_and_connect(self, path: str) -> None:
+        """The same, and call Connect if there were any.  Raises CommandError."""
+
+
 async def until(
     goal: StatusMinor,
     watch: Watch,
@@ -59,7 +68,7 @@ async def until(
     *,
     first: Status | None = None,
     timeout: float | None = None,
-    asker: "Asker | None" = None,
+    asker: Answering | None = None,
 ) -> Status:
     """Wait until the session at `path` has the status `goal`, for at most `timeout` seconds (None: no limit).
 
@@ -102,7 +111,7 @@ async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -
             await working
 
 
-async def connect(bus: "Bus", watch: Watch, path: str, asker: "Asker") -> Status:
+async def connect(bus: "Bus", watch: Watch, path: str, asker: Answering) -> Status:
     """Answer what a session asks that was not connected yet, and connect it; returns its status then.
 
     Nothing is left to do if another front-end has done so already.  Raises CommandError.
@@ -135,7 +144,7 @@ class _Wait:
         watch: Watch,
         path: str,
         progress: "Progress",
-        asker: "Asker | None",
+        asker: Answering | None,
         limit: asyncio.Timeout,
     ) -> None:
         self._goal = goal
@@ -175,7 +184,7 @@ class _Wait:
             with self._progress.hidden():  # it stays on the screen, to be opened
                 say(str(status))
 
-    async def _ask(self, asker: "Asker") -> Event | None:
+    async def _ask(self, asker: Answering) -> Event | None:
         loop = asyncio.get_running_loop()
         deadline = self._limit.when()
         began = loop.time()

@@ -64,7 +64,7 @@ class Asker:
     async def answer(self, path: str) -> bool:
         """Answer all questions of the session at `path`; whether there were any.  Raises CommandError."""
         asked = False
-        async for question in self._questions(path):
+        async for question in questions_of(self._bus, path):
             asked = True
             await self._answer(path, question)
         return asked
@@ -73,18 +73,6 @@ class Asker:
         """Answer all questions of the session at `path`, and call Connect.  Raises CommandError."""
         if await self.answer(path):
             await self._bus.call(SESSIONS, "Connect", path=path)
-
-    async def _questions(self, path: str) -> AsyncIterator[Question]:
-        call = self._bus.call
-        groups = await call(SESSIONS, "UserInputQueueGetTypeGroup", path=path)
-        for kind, group in groups.body[0]:
-            for number in await self._open(path, kind, group):
-                fetched = await call(SESSIONS, "UserInputQueueFetch", "uuu", kind, group, number, path=path)
-                yield Question(*fetched.body)
-
-    async def _open(self, path: str, kind: int, group: int) -> list[int]:
-        numbers = await self._bus.call(SESSIONS, "UserInputQueueCheck", "uu", kind, group, path=path)
-        return list(numbers.body[0])
 
     async def _answer(self, path: str, question: Question) -> None:
         which = (question.kind, question.group, question.number)
@@ -100,13 +88,27 @@ class Asker:
                 await self._bus.call(SESSIONS, "UserInputProvide", "uuus", *which, text, path=path)
                 return
             except CommandError as error:
-                if question.number not in await self._open(path, question.kind, question.group):
+                if question.number not in await _open(self._bus, path, question.kind, question.group):
                     return  # another front-end has answered it
                 needed = CommandError(f"an answer is needed: {question.label}", CommandExit.AUTHENTICATION_FAILED)
                 told = error if text else needed
                 if not self._input.interactive or attempt == _MAX_TRIES:
                     raise told from None
                 say(sanitize(told.message))
+
+
+async def questions_of(bus: "Bus", path: str) -> AsyncIterator[Question]:
+    """What the session at `path` asks now.  Raises CommandError."""
+    groups = await bus.call(SESSIONS, "UserInputQueueGetTypeGroup", path=path)
+    for kind, group in groups.body[0]:
+        for number in await _open(bus, path, kind, group):
+            fetched = await bus.call(SESSIONS, "UserInputQueueFetch", "uuu", kind, group, number, path=path)
+            yield Question(*fetched.body)
+
+
+async def _open(bus: "Bus", path: str, kind: int, group: int) -> list[int]:
+    numbers = await bus.call(SESSIONS, "UserInputQueueCheck", "uu", kind, group, path=path)
+    return list(numbers.body[0])
 
 
 class Input:

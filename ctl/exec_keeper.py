@@ -70,7 +70,7 @@ class Keeper(ABC):
         self._name = name
         self._quiet = quiet
         self._started = False  # the session, by this one
-        self._set_up = ThreadPoolExecutor(1)  # pyroute2 has an event loop of its own
+        self._set_up = ThreadPoolExecutor(1)  # the kernel may take its time
 
     async def _begin(
         self, watch: Watch, afterwards: str | None, timeout: float | None, credentials: dict[str, str]
@@ -80,7 +80,10 @@ class Keeper(ABC):
         try:
             names = await self._enter(path, afterwards)
             await self._connect(watch, path, credentials, timeout)
-            network = await self._set_up_by(InnerNetwork, self._gid)
+            try:
+                network = await self._set_up_by(InnerNetwork, self._gid)
+            except OSError as error:
+                raise _cannot_set(error) from error
             await self._follow(path, network, names)
         except BaseException as error:
             lost = isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE
@@ -164,8 +167,7 @@ class Keeper(ABC):
             await self._set_up_by(network.set, device, wanted)
             names.set(wanted["name_servers"], wanted["domains"])
         except OSError as error:
-            text = f"what the VPN has in its network namespace cannot be set: {error.strerror}"
-            raise CommandError(text, CommandExit.OTHER) from error
+            raise _cannot_set(error) from error
         left_out = set(wanted["name_servers"]) - set(usable(wanted["name_servers"]))
         if left_out:
             self._warn(
@@ -279,6 +281,11 @@ class _ExecKeeper(Keeper):
                         return
         except CommandError as error:
             self._warn(f"{sanitize(error.message)}: the command has no network any more")
+
+
+def _cannot_set(error: OSError) -> CommandError:
+    text = f"what the VPN has in its network namespace cannot be set: {error.strerror}"
+    return CommandError(text, CommandExit.OTHER)
 
 
 def _step_aside() -> None:

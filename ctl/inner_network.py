@@ -1,16 +1,17 @@
 """The network in a namespace: the session's device as the service says, and everything through it."""
 
 import errno
-import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from ..kernel.netlink import rtnetlink, wire
+from ..kernel.netlink.netlink_socket import NetlinkSocket
+
 _PING_GROUPS = Path("/proc/sys/net/ipv4/ping_group_range")
-_NODAD = 0x2  # IFA_F_NODAD: nobody is asked for the address
-_LINK = 253  # RT_SCOPE_LINK: addresses that the kernel sets by itself
 _EVERYTHING = ("0.0.0.0/0", "::/0")
 # It is set already; and what the kernel says where IPv6 is off.
 _WITHOUT_EFFECT = (errno.EEXIST, errno.EACCES, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
@@ -20,13 +21,12 @@ class InnerNetwork:
     """The network namespace that this process is in, with all capabilities there."""
 
     def __init__(self, gid: int | None) -> None:
-        """Switch the loopback device on, and let this group, if any, use ping without a capability (icmp(7))."""
-        # Imported here: nothing else of ovpnctl needs it, and it takes as long as all the rest.
-        from pyroute2 import IPRoute
+        """Switch the loopback device on, and let this group, if any, use ping without a capability (icmp(7)).
 
-        self._ip = IPRoute()
-        [loopback] = self._ip.link_lookup(ifname="lo")
-        self._ip.link("set", index=loopback, state="up")
+        Raises OSError.
+        """
+        self._link = NetlinkSocket()
+        self._switch_on(socket.if_nametoindex("lo"))
         self._device = ("", 0)  # name and index
         if gid is not None:
             with suppress(OSError):  # a sandbox may have it read-only
@@ -37,46 +37,61 @@ class InnerNetwork:
 
         Raises OSError.
         """
-        found = self._ip.link_lookup(ifname=device)
-        if not found or not network:
+        index = _index(device)
+        if not index or not network:
             return
-        [index] = found
         self._device = (device, index)
-        self._ip.link("set", index=index, mtu=network["mtu"], state="up")
+        self._switch_on(index, wire.u32(rtnetlink.IFLA_MTU, network["mtu"]))
         wanted = {local: (prefix, peer or local) for local, prefix, peer in network["addresses"]}
-        for one in self._ip.get_addr(index=index):
-            other = one.get_attr("IFA_ADDRESS")
-            local = one.get_attr("IFA_LOCAL") or other
+        for message in self._link.dump(rtnetlink.RTM_GETADDR, rtnetlink.addresses(index)):
+            (_, length, _, scope, found), attributes = wire.parse(message.body, rtnetlink.IFADDRMSG)
+            other = attributes.address(rtnetlink.IFA_ADDRESS)
+            local = attributes.address(rtnetlink.IFA_LOCAL) or other
             # What is right stays: without it, connections would find no way for a moment.
-            if wanted.get(local) != (one["prefixlen"], other) and one["scope"] != _LINK:
-                self._do(
-                    "addr", "del", index=index, family=one["family"], local=local, address=other, mask=one["prefixlen"]
+            kept = wanted.get(str(local)) == (length, str(other)) or scope == rtnetlink.RT_SCOPE_LINK
+            if found == index and not kept:
+                self._do(f"remove address {local}", rtnetlink.RTM_DELADDR, message.body)
+        families = set()
+        for text, (length, other_end) in wanted.items():
+            address = ip_address(text)
+            families.add(address.version)
+            flags = rtnetlink.IFA_F_NODAD if address.version == 6 else 0  # nobody is asked for it
+            body = rtnetlink.address(index, address.packed, length, other=ip_address(other_end).packed, flags=flags)
+            self._do(f"set address {text}", rtnetlink.RTM_NEWADDR, body, wire.NLM_F_CREATE | wire.NLM_F_EXCL)
+        for text, metric in [*((one, 0) for one in _EVERYTHING), *network["routes"]]:
+            destination = ip_network(text)
+            if destination.version in families:
+                scope = rtnetlink.RT_SCOPE_LINK if destination.version == 4 else rtnetlink.RT_SCOPE_UNIVERSE
+                body = rtnetlink.route(
+                    destination.network_address.packed,
+                    destination.prefixlen,
+                    device=index,
+                    scope=scope,
+                    metric=metric,
                 )
-        for local, (prefix, other) in wanted.items():
-            family = _family(local)
-            flags = {"flags": _NODAD} if family == socket.AF_INET6 else {}
-            self._do("addr", "add", index=index, family=family, local=local, address=other, mask=prefix, **flags)
-        families = {_family(local) for local in wanted}
-        for destination, metric in [*((one, 0) for one in _EVERYTHING), *network["routes"]]:
-            if (family := _family(destination)) in families:
-                priority = {"priority": metric} if metric else {}
-                self._do("route", "replace", family=family, dst=destination, oif=index, **priority)
+                self._do(f"set route {text}", rtnetlink.RTM_NEWROUTE, body, wire.NLM_F_CREATE | wire.NLM_F_REPLACE)
 
     def remove(self) -> None:
         """Remove the device that was set, if it is here.  Raises OSError."""
         device, index = self._device
-        if index and self._ip.link_lookup(ifname=device) == [index]:
-            self._do("link", "del", index=index)
+        if index and _index(device) == index:
+            self._do(f"remove {device}", rtnetlink.RTM_DELLINK, rtnetlink.link(index))
 
-    def _do(self, method: str, command: str, **fields: Any) -> None:
-        from pyroute2.netlink.exceptions import NetlinkError
+    def _switch_on(self, index: int, *attributes: bytes) -> None:
+        body = rtnetlink.link(index, *attributes, flags=rtnetlink.IFF_UP, change=rtnetlink.IFF_UP)
+        self._link.request(rtnetlink.RTM_SETLINK, body)
 
+    def _do(self, what: str, kind: int, body: bytes, flags: int = 0) -> None:
         try:
-            getattr(self._ip, method)(command, **fields)
-        except NetlinkError as error:
-            if error.code not in _WITHOUT_EFFECT:
-                raise OSError(error.code, f"{command} {method}: {os.strerror(error.code)}") from error
+            self._link.request(kind, body, flags)
+        except OSError as error:
+            if error.errno not in _WITHOUT_EFFECT:
+                raise OSError(error.errno, f"{what}: {error.strerror}") from error
 
 
-def _family(text: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in text else socket.AF_INET
+def _index(device: str) -> int:
+    """0: there is no such device."""
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        return 0

@@ -1,7 +1,9 @@
 """session-keep: a session of one user as a service of systemd: what the unit openvpn3-sessionmgr-session@ runs."""
 
+import asyncio
 import os
 import pwd
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,13 +15,16 @@ from .profiles import own_settings, profiles_named, the_only
 from .progress import progress
 from .run import on_bus
 from .services import CONFIGURATION, SESSIONS
+from .unit_credentials import UnitAnswers, UnitCredentials
 
 if TYPE_CHECKING:
     from ..kernel.notify import Notify
     from .bus import Bus
     from .status_text import Status
-    from .watch import Watch
+    from .watch import Event, Watch
 
+_AWAY = 60.0  # seconds in which a session manager that has ended is back
+_PAUSE = 1.0  # seconds before it is asked again
 _BY_SIGNAL = (CommandExit.TERMINATED, CommandExit.INTERRUPTED, CommandExit.HUNG_UP)
 
 
@@ -36,19 +41,21 @@ def session_keep(whose: str) -> None:
     it was disconnected, by a signal or by hand, and that of session-start if it failed.  A service that is restarted
     is waited for.
 
-    Nothing is asked: a profile that needs typing is an error, and so is one with a kill switch, for which there is
-    config-manage --autoconnect.
+    What the session asks before it connects is answered by credentials of the unit (systemd.exec(5), LoadCredential=),
+    which config-credentials names.  Nobody types: what they do not answer is an error, and so is a profile with a kill
+    switch, for which there is config-manage --autoconnect.
     """
     owner, _, name = whose.partition(":")
     if not (owner and name):
         raise click.UsageError("Name the owner and the profile, as in alice:office.")
+    credentials = UnitCredentials()  # as who they were given to
     uid = _become(owner)
-    on_bus(lambda bus: _keep(bus, owner, uid, name))
+    on_bus(lambda bus: _keep(bus, owner, uid, name, credentials))
 
 
 def _become(owner: str) -> int:
     """Be this user from now on; the user's id.  Raises CommandError."""
-    from ..kernel.privileges import ConfinementError, drop_to, run_steps
+    from ..kernel.privileges import ConfinementError, drop_to, hide_memory, run_steps
 
     try:
         account = pwd.getpwnam(owner)
@@ -60,13 +67,13 @@ def _become(owner: str) -> int:
         raise CommandError(f"only root can keep a session of {owner}", CommandExit.REFUSED)
     groups = os.getgrouplist(owner, account.pw_gid)
     try:
-        run_steps(drop_to(account.pw_uid, account.pw_gid, groups=groups))
+        run_steps([*drop_to(account.pw_uid, account.pw_gid, groups=groups), *hide_memory()])
     except ConfinementError as error:
         raise CommandError(f"ovpnctl cannot become user {owner}: {error}", CommandExit.OTHER) from error
     return account.pw_uid
 
 
-async def _keep(bus: "Bus", owner: str, uid: int, name: str) -> None:
+async def _keep(bus: "Bus", owner: str, uid: int, name: str, credentials: UnitCredentials) -> None:
     from ..kernel.notify import Notify
     from .connect import end_session, explained, until
     from .status_text import Status
@@ -81,11 +88,13 @@ async def _keep(bus: "Bus", owner: str, uid: int, name: str) -> None:
             path = (await bus.call(SESSIONS, "NewTunnel", "o", profile)).body[0]
         try:
             async with explained(bus, path):
+                answers = UnitAnswers(bus, credentials)
+                await answers.answer(path)
                 await bus.call(SESSIONS, "Connect", path=path)
                 first = Status(*await bus.property(SESSIONS, path, "status"))
-                status = await until(StatusMinor.CONN_CONNECTED, watch, path, shown, first=first)
+                status = await until(StatusMinor.CONN_CONNECTED, watch, path, shown, first=first, asker=answers)
                 notify.tell("READY=1", f"STATUS={status}")
-                await _until_over(bus, watch, path, notify)
+                await _until_over(bus, watch, path, notify, answers)
         except BaseException as error:
             if not (isinstance(error, CommandError) and error.status == CommandExit.UNREACHABLE):
                 notify.tell("STOPPING=1")
@@ -121,32 +130,59 @@ async def _session_of(bus: "Bus", profile: str, uid: int) -> str:
     return ""
 
 
-async def _until_over(bus: "Bus", watch: "Watch", path: str, notify: "Notify") -> None:
+async def _until_over(bus: "Bus", watch: "Watch", path: str, notify: "Notify", answers: UnitAnswers) -> None:
     """Return when the session at `path` was disconnected by hand.  Raises CommandError if it ended otherwise."""
     from .connect import check_going_on
-    from .exits import NotFound
-    from .status_text import Status
     from .watch import ServiceLost, StatusChanged
 
     status: Status | None = None
+    event: Event | None = None
     while True:
-        match event := await watch.next(path):
+        match event := event or await watch.next(path):
             case StatusChanged(_, status):
-                pass
+                event = None
             case ServiceLost(_, old) if old:
                 notify.tell("STATUS=The session manager is away; the session goes on")
-                try:
-                    status = Status(*await bus.property(SESSIONS, path, "status"))
-                except NotFound:
-                    raise CommandError(
-                        "the session did not outlive its session manager", CommandExit.CONNECTION_FAILED
-                    ) from None
+                event = await _found_again(bus, watch, path)
+                continue
             case _:
                 check_going_on(event, status)
+                event = None
                 continue
         notify.tell(f"STATUS={sanitize(str(status))}")
-        if disconnected(status):
+        if status.minor == StatusMinor.CFG_REQUIRE_USER:
+            await answers.answer_and_connect(path)
+        elif disconnected(status):
             return
+
+
+async def _found_again(bus: "Bus", watch: "Watch", path: str) -> "Event":
+    """What comes first when the session manager is back: the session's status, or another event.
+
+    Raises CommandError if the session is gone, or the session manager does not come back.
+    """
+    from .connect import attended
+    from .exits import NotFound
+    from .status_text import Status
+    from .watch import StatusChanged
+
+    found: list[Status] = []
+
+    async def ask() -> None:
+        deadline = time.monotonic() + _AWAY
+        while not found:
+            try:
+                found.append(Status(*await bus.property(SESSIONS, path, "status")))
+            except NotFound:
+                raise CommandError(
+                    "the session did not outlive its session manager", CommandExit.CONNECTION_FAILED
+                ) from None
+            except CommandError as error:  # it may be killed, too, or may not come up at once
+                if error.status is not CommandExit.UNREACHABLE or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_PAUSE)
+
+    return await attended(ask(), watch, path) or StatusChanged(path, found[0])
 
 
 def disconnected(status: "Status") -> bool:

@@ -18,7 +18,8 @@ from ..policy.sandbox.layers import Layer
 # A change of MAJOR makes old and new unable to talk; MINOR counts additions: a supervisor takes over workers of its own
 # MINOR and of earlier ones, and sends these nothing that was added since.
 MAJOR = 2
-MINOR = 0
+MINOR = 1
+COUNT_SINCE = 1  # MINOR of the first who know Count
 
 
 class ToWorker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -121,6 +122,10 @@ class LogCredit(ToWorker, frozen=True):
 
 class Ping(ToWorker, frozen=True):
     """Give a sign of life, and ask the engine for one."""
+
+
+class Count(ToWorker, frozen=True):
+    """Ask the engine what it has counted, and tell it.  Who does not know this tells it by itself, each second."""
 
 
 class WorkerHello(ToSupervisor, frozen=True):
@@ -294,7 +299,7 @@ class Servers(ToSupervisor, frozen=True):
 
 
 class Traffic(ToSupervisor, frozen=True):
-    """Bytes on the wire since the session began, over all its connections."""
+    """Bytes on the wire since the session began, over all its connections: when asked, and when they have changed."""
 
     bytes_in: int
     bytes_out: int

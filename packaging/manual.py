@@ -47,6 +47,8 @@ STATUSES: Mapping[int, str] = {
     ExitStatus.BUS_LOST: "The bus went away or does not answer, and there is no session.",
     ExitStatus.CANNOT_START: "A privilege, account, directory or program is missing; the message says which.",
     ExitStatus.CONFIGURATION: "The configuration files are wrong; the message, and ovpnctl config-check, say what is.",
+    ExitStatus.HELPER_LOST: "A helper and its keeper have ended at once, which takes a start: systemd starts the "
+    "service again, which has its sessions.",
     ExitStatus.CONFINEMENT: "Privileges could not be given up.",
     ExitStatus.PROTOCOL: "A process of the service broke the protocol (not used by the main process).",
     ExitStatus.INTERNAL: "Internal error; the log has a traceback.",

@@ -17,6 +17,7 @@ class ExitStatus(IntEnum):
     BUS_LOST = 21
     CANNOT_START = 22  # a privilege, account, directory or program is missing; the message says which
     CONFIGURATION = 23  # the administrator's files are wrong; the message says what
+    HELPER_LOST = 24  # by itself, for the next instance, which has what this one has lost; sessions go on
     CONFINEMENT = 71  # a step of giving up privileges failed or could not be verified
     PROTOCOL = 72  # the other process broke the protocol
     INTERNAL = 73  # internal error; the traceback went to standard error

@@ -15,6 +15,8 @@ MAX_PROFILE_GRANTS = 200  # users that one profile is shared with; beyond: Acces
 MAX_METADATA = 64 * 1024  # what is stored of a profile beside its text; beyond: its file counts as damaged
 # bytes of one thing a user types, as much as the engine's management takes; beyond: UserInputProvide is refused
 MAX_INPUT = 255
+# credentials for profiles of one unit openvpn3-sessionmgr-session@; beyond: it ends, and names the number
+MAX_UNIT_CREDENTIALS = 100
 MAX_CREDENTIALS_FILE = 4 * 1024  # a file of user name and password that a profile names; beyond: they are asked for
 # what a user types, where base64 makes four bytes of three; beyond: UserInputProvide is refused
 MAX_PENDING_INPUT = MAX_INPUT // 4 * 3
@@ -141,6 +143,10 @@ MAX_NETWORK_WARNINGS = 20  # of one change of a session's network settings; beyo
 MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it fails
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
 MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
+# an engine counts, until its worker hears of it unasked (whole seconds); beyond: lost, if it dies before somebody looks
+COUNT_INTERVAL = 600
+COUNTS_KEPT = 1.0  # a session's counters are as they were; beyond: whoever reads them has them asked for anew
+COUNT_DEADLINE = 0.5  # whoever reads them waits for worker and engine; beyond: they are as they were
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
@@ -213,13 +219,17 @@ BUS_BACKLOG_HARD = 64 * 1024 * 1024  # the same; beyond: nothing more is queued 
 
 # Deadlines
 
-SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker; beyond: NewTunnel fails
+# Where it says "of its own", the time in which the processes that it is about wait for a processor does not count.
+
+# such a deadline is put off by this many times what it is; beyond: the machine being busy does not count
+BUSY_MACHINE = 10
+SPAWN_DEADLINE = 3.0  # request to the spawner, until there is a worker, of its own; beyond: NewTunnel fails
 # the name or number of an account, which may be in a directory far away; beyond: it counts as not found
 ACCOUNT_DEADLINE = 1.0
 # what logind says of local seats; beyond: nobody counts as active on one
 SEAT_DEADLINE = 1.0
-# a session begun, until the profile is accepted and the engine held, since D-Bus clients give up after 5 s;
-# beyond: NewTunnel fails
+# a worker told its session, until the profile is accepted and the engine held, of its own, since D-Bus clients give up
+# after 5 s; beyond: NewTunnel fails
 VERDICT_DEADLINE = 4.0
 CONNECT_DEADLINE = 120.0  # Connect, until the tunnel is up; beyond: the session fails (--connect-timeout)
 NETWORK_DEADLINE = 10.0  # network settings asked for, until they are in place; beyond: the session fails
@@ -272,8 +282,15 @@ MAX_READY_PAUSE = 0.25  # before it is asked again; beyond: it becomes no longer
 # beyond: it sleeps
 BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
+MAX_DUMPS = 8  # times that what changes while the kernel lists it is listed anew; beyond: what needed it fails
+MAX_KERNEL_WORDS = 200  # characters of why the kernel refuses something; beyond: cut off
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
+# an instance that has lost a helper, from its start until it may leave to the next one by itself; beyond: it does
+SERVING_AT_LEAST = 30.0
+# something is to be removed or given back and cannot be, until that is tried again; beyond: twice as long each time
+AGAIN_FIRST = 0.5
+AGAIN_LONGEST = 60.0  # the same, at most; beyond: the next try
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails

@@ -39,8 +39,10 @@ async def clean_up(prepared: privileged.Prepared) -> ExitStatus:
     try:
         for device in await names.recover():
             log.warn(f"Gave back the name servers that an earlier instance had set for {device}")
-        for left in await asyncio.to_thread(journal.leftovers):
-            if await asyncio.to_thread(journal.end, left) and left.record is not None:
+        found = await asyncio.to_thread(journal.leftovers)
+        ends = await asyncio.gather(*(asyncio.to_thread(journal.end, left) for left in found))
+        for left, ended in zip(found, ends, strict=True):
+            if ended and left.record is not None:
                 log.warn(f"Ended worker {left.record.pid} of an earlier instance")
         for device in await network.recover():
             log.warn(f"Removed device {device} of an earlier instance")

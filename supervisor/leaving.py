@@ -1,12 +1,12 @@
 """How the service leaves the bus: idle, for good, or for the next instance, which takes over its sessions."""
 
 import asyncio
-import os
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.limits import LEAVING_DEADLINE
 from .errors import SystemFailure
 from .parts import Parts
+from .start.starter import by_systemd
 
 
 async def hand_over(parts: Parts) -> None:
@@ -14,10 +14,13 @@ async def hand_over(parts: Parts) -> None:
 
     Raises BusLost, BusRefused.
     """
-    parts.log.info(f"Asked to leave to the next instance; sessions that go on: {parts.manager.count}")
+    parts.log.info(f"Leaving to the next instance; sessions that go on: {parts.manager.count}")
+    work = parts.work()
     abandon(parts)
     await parts.names.release()
     await _answer_all(parts)
+    if parts.succession.due.is_set():
+        parts.succession.call_next(work)
     await _see_sent(parts)
 
 
@@ -55,7 +58,7 @@ async def end_all(parts: Parts) -> None:
     """Whoever stops the service wants the machine's network back."""
     parts.log.info("Asked to end: disconnecting all sessions")
     await disconnect_all(parts)
-    if os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()):
+    if by_systemd():
         return  # the unit ends the kill switch: it can tell a stop from a restart and from the machine's shutdown
     try:
         await parts.network.kill_switch.end(lambda _: True, "the service is stopped")

@@ -41,6 +41,10 @@ WORKER_RLIMITS = (
     ("MSGQUEUE", 0, "no message queues"),
 )
 
+# Of all sessions together, as nice(1) means it: three times the weight of a login session, so that a busy machine still
+# sends and receives.  CPUWeight= of the unit is the same.
+SESSIONS_NICE = -5
+
 HELPER_RLIMITS = (("CORE", 0, "a helper's memory has data of sessions"),)
 
 # Files of cgroup v2 for each session as a whole: controller, file, bound, reason (the kernel's cgroup-v2.rst).

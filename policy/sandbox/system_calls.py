@@ -8,7 +8,6 @@ Numbers are the kernel's, the same on all 64-bit architectures but for the order
 """
 
 import os
-import platform
 from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
@@ -69,7 +68,7 @@ def _each(calls: str, reason: str, argument: int, values: Collection[int]) -> tu
 _PROT_WRITE, _PROT_EXEC = 2, 4
 _MAP_ANONYMOUS = 0x20
 _MREMAP_FIXED = 2
-_CLONE_FLAGS = 1 if platform.machine() == "s390x" else 0  # the argument
+_CLONE_FLAGS = 1 if os.uname().machine == "s390x" else 0  # the argument
 _CLONE_NEW_NAMESPACES = 0x7E020080
 _CLONE_UNTRACED = 0x00800000
 _SIGKILL, _SIGABRT = 9, 6
@@ -271,10 +270,10 @@ def spawner(layers: Collection[Layer], uids: range, provider_groups: int | None 
         Row("unshare", "the namespaces of a worker, all at once", _equal(0, namespace_flags(layers))),
         Row("mount", "a worker's private directory, and nothing else", mount),
         Row("sethostname", "a worker's host name; in the namespace of its own"),
-        Row("setsid", "a worker's session"),
+        Row("setpgid", "a worker's process group", (*_equal(0, 0), *_equal(1, 0))),
         Row("setgroups", "giving up supplementary groups", _equal(0, 0)),
         *(() if provider_groups is None else _shows_providers(provider_groups)),
-        Row("getgroups getsid", "read-back"),
+        Row("getgroups getpgrp getpgid", "read-back"),
         Row("setresuid setresgid", "becoming a session's user, see below"),
         Row("capset", "giving up capabilities"),
         Row("setrlimit", "a worker's bounds"),

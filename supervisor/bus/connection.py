@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-from dbus_fast import Message, MessageType, NameFlag
+from dbus_fast import Message, MessageFlag, MessageType, NameFlag
 
 from ...policy.limits import BUS_CALL_DEADLINE
 from ..errors import SystemFailure
@@ -102,6 +102,13 @@ class BusConnection(BusTransport):
         Raises BusLost.
         """
         await self._ask_for_each(names, "ReleaseName", "s")
+
+    def start_service(self, name: str) -> None:
+        """Have the bus start the owner of `name`, if it can; nothing tells whether it does.  Raises BusLost."""
+        self._check_alive()
+        flags = MessageFlag.NO_REPLY_EXPECTED
+        start = Message(BUS, BUS_PATH, BUS, "StartServiceByName", flags=flags, signature="su", body=[name, 0])
+        self.send(start)
 
     async def round_trip(self) -> None:
         """Wait until the bus has handled all that was sent, and all that it sent before that has been received."""

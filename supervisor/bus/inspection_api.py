@@ -21,7 +21,14 @@ INSPECTION = Interface(
             "notices",
             "as",
             Who.READERS,
-            "What was left out or changed, of the profile and of the present connection.",
+            "What was left out or changed, of the profile and of the present connection; what the service cannot do.",
+        ),
+        Property(
+            "fingerprint",
+            "s",
+            Who.OWNER,
+            "What the names of systemd credentials for this owner's profile, as the session has it, have of it "
+            "(policy/profile/bound_credentials.py); empty if the profile is another user's.",
         ),
         Property("session_uid", "u", Who.READERS, "User id of the session's processes; 0 while it has none."),
         Property(

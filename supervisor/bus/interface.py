@@ -100,6 +100,7 @@ class Property(msgspec.Struct, frozen=True):
     `attribute` is where on the served object the value is, dotted if it is deeper (default: the name).
     `wire_signature` is what the value is sent as where that differs from the declared type: the original
     declares `device_path` a string and sends an object path, and clients rely on both.
+    `refreshed_by` is the method of the served object that gives what to await before it is read, None if nothing.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Property(msgspec.Struct, frozen=True):
     wire_signature: str = ""
     settable: bool = True
     attribute: str = ""
+    refreshed_by: str = ""
 
     @property
     def sent_as(self) -> str:

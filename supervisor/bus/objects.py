@@ -1,6 +1,6 @@
 """The service's objects on the bus, by path, and what answers each row of their interfaces."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
@@ -49,6 +49,11 @@ class Reader(msgspec.Struct, frozen=True):
     read: Callable[[Any], Any]
     sent_as: SignatureTree
 
+    def refresh(self, target: Any) -> Awaitable[None] | None:
+        """What to await until the property of `target` is as it is now; None if it is."""
+        pending: Awaitable[None] | None = getattr(target, self.row.refreshed_by)()
+        return pending
+
 
 @cache
 def readers(interface: Interface) -> dict[str, Reader]:
@@ -57,6 +62,12 @@ def readers(interface: Interface) -> dict[str, Reader]:
         row.name: Reader(row, attrgetter(row.read_from), get_signature_tree(row.sent_as))
         for row in interface.properties
     }
+
+
+@cache
+def refreshing(interface: Interface) -> tuple[Reader, ...]:
+    """The readers of the properties that are to be refreshed before they are read."""
+    return tuple(reader for reader in readers(interface).values() if reader.row.refreshed_by)
 
 
 @cache
@@ -174,6 +185,11 @@ class ObjectTree:
             if not siblings:
                 del self._below[above or "/"]
             path = above or "/"
+
+    def has(self, path: str, interface: str, name: str) -> bool:
+        """Whether there is such a property of the object at `path`."""
+        served = self._objects.get(path)
+        return served is not None and served.interface.name == interface and name in served.readers
 
     def at(self, path: str, destination: str | None, caller: Caller) -> Served:
         """The object at `path`, as seen by a call to `destination`; a hidden one only by who may see it.

@@ -1,7 +1,6 @@
 """org.freedesktop.DBus.Properties: reading and setting properties, with the errors of GDBus."""
 
 from collections.abc import Awaitable, Iterable
-from inspect import isawaitable
 from typing import Any, cast
 
 from dbus_fast import Message, MessageType, Variant
@@ -12,7 +11,7 @@ from ..errors import AccessDenied, NotSupported
 from .budget import NoRoom
 from .connection import BusConnection
 from .errors import INVALID_ARGS, UNKNOWN_METHOD, CallRejected
-from .objects import Looking, Reader, Served, check_signature, runs
+from .objects import Looking, Reader, Served, Target, check_signature, refreshing, runs
 from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
 from .wire import fits
 
@@ -53,18 +52,20 @@ class PropertyCalls:
             return self._look(served, call, caller)
         match call.member:
             case "Get":
-                self._get(served, call, caller)
+                return self._get(served, call, caller)
             case "GetAll":
-                self._get_all(served, call, caller)
+                return self._get_all(served, call, caller)
             case _:
                 return self._set(served, call, caller)
-        return None
 
-    def _get(self, served: Served, call: Message, caller: Caller) -> None:
+    def _get(self, served: Served, call: Message, caller: Caller) -> tuple[Awaitable[Variant], SignatureTree] | None:
         reader = self._reader(served, call, caller)
+        if reader.row.refreshed_by and (pending := reader.refresh(served.target)) is not None:
+            return _refreshed(pending, served.target, reader), _VARIANT
         # Not verified: that costs more than the rest, and marshalling notices what the bus would mind.
         value = Variant(reader.sent_as, reader.read(served.target), False)
         self._replies.give(call, _VARIANT, [value])
+        return None
 
     def _reader(self, served: Served, call: Message, caller: Caller) -> Reader:
         """The property that is to be got.  Raises CallRejected, AccessDenied, NotSupported."""
@@ -92,11 +93,30 @@ class PropertyCalls:
         self._replies.give(call, _DICTIONARY, [{}])
         return None
 
-    def _get_all(self, served: Served, call: Message, caller: Caller) -> None:
+    def _get_all(
+        self, served: Served, call: Message, caller: Caller
+    ) -> tuple[Awaitable[dict[str, Variant]], SignatureTree] | None:
         if call.body[0] in _STANDARD_INTERFACES:
             self._replies.give(call, _DICTIONARY, [{}])
-            return
+            return None
         served.check_interface(call.body[0])
+        for reader in refreshing(served.interface):
+            if (
+                permitted(reader.row.who, caller, served.target.acl, self._service_uid)
+                and (pending := reader.refresh(served.target)) is not None
+            ):
+                return self._all_refreshed(pending, served, caller), _DICTIONARY
+        values = self._all(served, caller)
+        try:
+            self._replies.give(call, _DICTIONARY, [values])
+        except NoRoom:
+            raise
+        except Exception as error:
+            self._replies.give(call, _DICTIONARY, [self._sound(served, values, error, caller)])
+        return None
+
+    def _all(self, served: Served, caller: Caller) -> dict[str, Variant]:
+        """All properties that the caller may read."""
         target = served.target
         acl = target.acl
         values: dict[str, Variant] = {}
@@ -108,16 +128,21 @@ class PropertyCalls:
                     values[reader.row.name] = Variant(reader.sent_as, reader.read(target), False)
                 except Exception as error:
                     self._left_out(served, reader, error, caller)
-        try:
-            self._replies.give(call, _DICTIONARY, [values])
-        except NoRoom:
-            raise
-        except Exception as error:
-            # Clients take a GetAll that fails for an object that does not exist: leave out what cannot be sent.
-            sound = {name: value for name, value in values.items() if fits("v", [value])}
-            for name in values.keys() - sound.keys():
-                self._left_out(served, served.readers[name], error, caller)
-            self._replies.give(call, _DICTIONARY, [sound])
+        return values
+
+    async def _all_refreshed(self, pending: Awaitable[None], served: Served, caller: Caller) -> dict[str, Variant]:
+        await pending
+        values = self._all(served, caller)
+        return values if fits("a{sv}", [values]) else self._sound(served, values, ValueError("cannot be sent"), caller)
+
+    def _sound(
+        self, served: Served, values: dict[str, Variant], error: Exception, caller: Caller
+    ) -> dict[str, Variant]:
+        """Those that can be sent: clients take a GetAll that fails for an object that does not exist."""
+        sound = {name: value for name, value in values.items() if fits("v", [value])}
+        for name in values.keys() - sound.keys():
+            self._left_out(served, served.readers[name], error, caller)
+        return sound
 
     def _set(self, served: Served, call: Message, caller: Caller) -> tuple[Awaitable[None], SignatureTree] | None:
         interface, name, value = call.body
@@ -134,7 +159,7 @@ class PropertyCalls:
         if not (row.supported and row.settable):
             raise NotSupported(f"Setting {name}")
         result = getattr(served.target, row.setter)(caller, value.value)
-        if isawaitable(result):
+        if isinstance(result, Awaitable):
             return self._finish_set(served, name, result, caller), _NOTHING
         self._announce(served, name, caller)
         self._replies.give(call, _NOTHING, [])
@@ -161,6 +186,12 @@ class PropertyCalls:
     def _left_out(self, served: Served, reader: Reader, error: Exception, caller: Caller) -> None:
         text = f"property {reader.row.name} of {served.path} cannot be read: {error!r}"
         self._log.error(text, user=caller.uid)
+
+
+async def _refreshed(pending: Awaitable[None], target: Target, reader: Reader) -> Variant:
+    """One property, when it is as it is now."""
+    await pending
+    return Variant(reader.sent_as, reader.read(target), False)
 
 
 async def _one(target: Looking, reader: Reader) -> Variant:

@@ -110,7 +110,14 @@ SESSION = Interface(
             Who.READERS,
             "The last log line: `log_group` (u), `log_category` (u), `log_message` (s).",
         ),
-        Property("statistics", "a{sx}", Who.READERS, "Traffic and event counters; those at zero are left out."),
+        Property(
+            "statistics",
+            "a{sx}",
+            Who.READERS,
+            "Traffic and event counters, at most a second old unless the session does not answer; those at zero are "
+            "left out.",
+            refreshed_by="count",
+        ),
         Property(
             "dco",
             "b",

@@ -27,6 +27,15 @@ PROFILE_SETTINGS = Interface(
             who=Who.ANYBODY,
             doc=f"Set one, for sessions started later, whoever starts them. For the profile's owner and root. {_ROWS}.",
         ),
+        Method(
+            "GetCredentials",
+            takes="config_path:o",
+            gives="credentials:a(ssb)",
+            who=Who.ANYBODY,
+            doc="What a session of a profile asks before it connects: of each question its label, the name of the "
+            "systemd credential that may answer it where nobody types (empty if none may), and whether the service has "
+            "that. The names change with the profile. For the profile's owner and root.",
+        ),
     ),
     properties=(),
 )

@@ -4,10 +4,11 @@ To be used in the network's thread.  What takes many requests to the kernel is a
 that other sessions get their turns.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from ...kernel.netlink import rtnetlink
 from ...policy.network import NetworkSettings, check
 from ...policy.redirect import Redirect, WhileNotConnected
 from ..errors import SystemFailure
@@ -24,8 +25,9 @@ from .guards import AddressGuards
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
-from .netlink import IPv6Off, Netlink
+from .netlink import Netlink
 from .prefixes import LINK_LOCAL, Host
+from .requests import IPv6Off
 from .reverse_paths import ReversePaths
 from .routes import Device, DumpedRoute, Routes
 from .surroundings import Machine
@@ -66,6 +68,7 @@ class Addressing:
         self._devices: dict[str, Device] = {}
         self._taking_over = False  # devices of an earlier instance, for which everything is asked for again
         self._at_takeover: Machine | None = None
+        self._parting: dict[int, set[Host]] = {}  # addresses of those that are being removed, by their indices
         self._guards = AddressGuards(firewall, log)
         self._reverse_paths = ReversePaths(journal, log)
         self._redirecting = Redirecting(
@@ -116,7 +119,7 @@ class Addressing:
                 if not address.is_link_local:
                     device.addresses.add(Host.of(address))
             for route in dumps.routes(link, device=entry.index):
-                if route.kind == dumps.UNICAST and route.destination != LINK_LOCAL:
+                if route.kind == rtnetlink.RTN_UNICAST and route.destination != LINK_LOCAL:
                     device.found.add((route.destination, route.metric, None))
         self._routes.found_past.update(past)
         self._devices[entry.name] = device
@@ -150,17 +153,28 @@ class Addressing:
             self._routes.remove_unknown(device)
         self._redirecting.inherited()
 
-    def take(self, name: str) -> Entry | None:
-        """Clear a device and forget it; None if there is no such device."""
-        device = self._devices.get(name)
-        if device is None:
-            return None
-        self._clear(device)
-        del self._devices[name]
-        self._claims.release(name)
+    def take(self, names: Sequence[str]) -> list[Entry | None]:
+        """Forget devices that are about to be removed; None for each that there is not.
+
+        Until they are `gone` nobody else gets what goes with them, addresses and routes, and these stay guarded.
+        """
+        devices = [self._devices.pop(name, None) for name in names]
+        for device in devices:
+            if device is not None:
+                self._redirecting.rest(device.entry.session)
+                self._routes.remove_past(device)
+                self._redirecting.down(device.entry.session)
+                self._parting[device.entry.index] = device.addresses
+                device.change = None  # which ends one that is under way
         self._redirecting.devices_changed()
+        return [None if device is None else device.entry for device in devices]
+
+    def gone(self, entries: Iterable[Entry]) -> None:
+        """Devices that were taken have been removed, or cleared."""
+        taken = [entry for entry in entries if entry.index in self._parting]
+        self._guards.end({host for entry in taken for host in self._parting.pop(entry.index)})
+        self._claims.release(entry.name for entry in taken)
         self._look_at_pending()
-        return device.entry
 
     def entry(self, name: str) -> Entry | None:
         """The record of a device, if there is such a device."""
@@ -322,5 +336,5 @@ class Addressing:
         device.found.clear()
 
     def _look_at_pending(self) -> None:
-        if self._claims.pending or self._redirecting.waiting:
+        if self._claims.to_settle or self._redirecting.waiting:
             self._freed()

@@ -75,7 +75,6 @@ class Network:
         self._log = log
         self._executor = SerialExecutor("network")
         self.roaming = Roaming(self._executor)
-        self._removals = DeviceRemovals(self._journal, log, tun_directory)
         self._netlink = Netlink()  # used in self._executor only, as are the next three
         self._firewall = Firewall()
         self._firewall_watch = FirewallWatch(self._executor, self._firewall, log)
@@ -95,6 +94,9 @@ class Network:
             ipv6_settings=ipv6_settings,
         )
         self._lock = MachineLock(lock_terms, self._addressing.indices)  # the same
+        self._removals = DeviceRemovals(
+            self._executor, self._netlink, self._addressing, self._journal, log, tun_directory, self._tell_lock
+        )
         self.kill_switch = KillSwitch(self._lock, self._executor, log)
         self.away = Away(self._executor, self._removals.executor, self._addressing, self._tell_lock)
         self._settling = False  # a pass over what is pending is about to begin
@@ -151,9 +153,6 @@ class Network:
         self._routing.start()
         self._firewall_watch.start()
         job = self._executor.submit(self._create, session, uid, owner, wanted)
-        # The first time, this loads what settings will be made with: not when the service starts, since many a caller
-        # only wants to see a list, and beside the start of the worker and its engine.
-        self._executor.submit(self._netlink.open)
         try:
             async with limited("making a device", NETWORK_DEADLINE):
                 return await shared(asyncio.wrap_future(job))
@@ -202,15 +201,12 @@ class Network:
         self._going.setdefault(device, asyncio.Event())
 
     async def delete_device(self, device: str) -> None:
-        """Remove a device, after the engine has ended; no effect if there is none.  Raises SystemFailure.
+        """Remove a device with what is set on it, after the engine has ended; no effect if there is none.
 
-        A device that a process still holds is cleared, and removed at a later opportunity.
+        A device that a process still holds is cleared, and removed at a later opportunity.  Raises SystemFailure.
         """
         try:
-            async with limited(f"clearing {device}", NETWORK_DEADLINE):
-                entry = await self._executor.run(self._take, device)
-            if entry:
-                await self._removals.remove(entry)
+            await self._removals.take_and_remove(device)
         finally:
             if (going := self._going.pop(device, None)) is not None:
                 going.set()
@@ -321,11 +317,6 @@ class Network:
         self._tell_lock()
         return name
 
-    def _take(self, name: str) -> Entry | None:
-        entry = self._addressing.take(name)
-        self._tell_lock()
-        return entry
-
     def _tell_lock(self) -> None:
         try:
             self._lock.follow_devices()
@@ -333,7 +324,7 @@ class Network:
             self._log.error(f"The kill switch does not know the devices of sessions: {error}", group=LogGroup.NETCFG)
 
     def _discard(self, job: Future[str]) -> None:
-        if job.exception() is None and (entry := self._take(job.result())):
+        if job.exception() is None and (entry := self._removals.take(job.result())):
             self._removals.begin(entry)
 
     def _freed(self) -> None:

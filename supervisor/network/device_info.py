@@ -1,21 +1,19 @@
-"""What the kernel tells of a network device without waiting: MTU, queue length, counters (netdevice(7), proc(5)).
+"""What the kernel tells of a network device: MTU, queue length (netdevice(7)), and counters (rtnetlink(7)).
 
-Nothing here needs the lock that the removal of another device holds.
+Only the counters need the lock that the removal of another device holds.
 """
 
 import fcntl
-import re
 import socket
 import struct
-from pathlib import Path
+
+from ...kernel.netlink import rtnetlink, wire
+from ...kernel.netlink.netlink_socket import NetlinkSocket
 
 # linux/sockios.h
 _SIOCGIFMTU = 0x8921
 _SIOCGIFTXQLEN = 0x8942
 _IFREQ = struct.Struct("16si20x")
-
-# Of the network namespace that the process is in, unlike /sys/class/net.
-_DEVICES = Path("/proc/self/net/dev")
 
 
 def mtu(device: str) -> int:
@@ -31,18 +29,24 @@ def txqueuelen(device: str) -> int:
 def counters(device: str) -> dict[str, int]:
     """Bytes and packets that the engine read from (IN) and wrote to (OUT) a device; {} if there is no such device.
 
-    The kernel counts from its own side: what the engine reads, the device has sent.
+    The kernel counts from its own side: what the engine reads, the device has sent.  May wait while a device is
+    removed.
     """
-    row = re.search(rf"^ *{re.escape(device)}:(.*)$", _DEVICES.read_text(), re.MULTILINE) if device else None
-    if row is None:
+    try:
+        question = rtnetlink.statistics(socket.if_nametoindex(device))
+        with NetlinkSocket() as link:
+            answer = link.ask(rtnetlink.RTM_GETSTATS, question)
+        _, found = wire.parse(answer.body, rtnetlink.IF_STATS_MSG)
+        # Newer kernels have more counters.
+        content = found.get(rtnetlink.IFLA_STATS_LINK_64, b"")
+        packets_received, packets_sent, received, sent = rtnetlink.RTNL_LINK_STATS64.unpack_from(content)
+    except (OSError, ValueError, struct.error):
         return {}
-    columns = row[1].split()
-    received, sent = columns[:2], columns[8:10]
     return {
-        "TUN_BYTES_IN": int(sent[0]),
-        "TUN_BYTES_OUT": int(received[0]),
-        "TUN_PACKETS_IN": int(sent[1]),
-        "TUN_PACKETS_OUT": int(received[1]),
+        "TUN_BYTES_IN": sent,
+        "TUN_BYTES_OUT": received,
+        "TUN_PACKETS_IN": packets_sent,
+        "TUN_PACKETS_OUT": packets_received,
     }
 
 

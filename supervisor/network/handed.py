@@ -11,13 +11,13 @@ import fcntl
 import os
 import socket
 import struct
-from errno import EIO
 from pathlib import Path
 
+from ...kernel.netlink import rtnetlink, wire
+from ...kernel.netlink.netlink_socket import NetlinkSocket
 from ..closing import close_elsewhere
 from ..errors import InvalidValue, SystemFailure
-from . import dumps
-from .netlink import Refused
+from . import requests
 
 # linux/nsfs.h, linux/sockios.h, linux/sched.h, linux/socket.h
 _NS_GET_USERNS, _NS_GET_NSTYPE, _NS_GET_OWNER_UID = 0xB701, 0xB703, 0xB704
@@ -25,19 +25,8 @@ _SIOCGSKNS = 0x894C
 _CLONE_NEWNET = 0x40000000
 _SO_PROTOCOL, _SO_DOMAIN = 38, 39
 
-# linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/net_namespace.h
-_DELETE_LINK, _GET_LINK, _SET_LINK, _NEW_NSID, _GET_NSID = 17, 18, 19, 88, 90
-_REQUEST = 0x1
-_NAME, _NAMESPACE, _LINK_INFO, _TARGET_NSID = 3, 28, 18, 46  # IFLA_…
-_GROUP, _OTHER_NAMES = 27, 52 | 0x8000  # IFLA_GROUP, IFLA_PROP_LIST with NLA_F_NESTED
 _NO_GROUP = 0
-_KIND, _DATA, _TUN_OWNER = 1, 2, 1  # IFLA_INFO_…, IFLA_TUN_…
-_NSID, _NSID_OF = 1, 3  # NETNSA_…
-_NSID_UNKNOWN = -1
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
-_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changes
-_ATTRIBUTE = struct.Struct("=HH")
-_NUMBER, _SIGNED = struct.Struct("=I"), struct.Struct("=i")
+_NUMBER = struct.Struct("=I")
 _TO_KERNEL = (0, 0)
 _MACHINES = "The network namespace is the machine's, not one that you have made"
 _OWN_USERS, _OWN_NETWORK = Path("/proc/self/ns/user"), Path("/proc/self/ns/net")
@@ -68,12 +57,10 @@ class HandedNamespace:
 
     def move_in(self, index: int) -> None:
         """Move a device of this machine's into it.  Raises SystemFailure; then it has stayed."""
-        fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _number(_NAMESPACE, self._network)
-        try:
-            with dumps.opened() as link:
-                dumps.request(link, _SET_LINK, 0, fields)
-        except OSError as error:
-            raise Refused("cannot move the device into the user's network namespace", error.errno or EIO) from error
+        what = "cannot move the device into the user's network namespace"
+        body = rtnetlink.link(index, wire.u32(rtnetlink.IFLA_NET_NS_FD, self._network))
+        with NetlinkSocket() as link:
+            requests.request(link, what, rtnetlink.RTM_SETLINK, body)
 
     def bring_back(self, name: str, uid: int) -> int:
         """Bring the tun device of this name, which user `uid` may open, back to this machine; its index there.
@@ -83,9 +70,9 @@ class HandedNamespace:
         index = _look(name, uid, self.number())
         # Another one of its name, made at the same moment and with the same index, does not stay.
         with _OWN_NETWORK.open("rb") as own:
-            fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _number(_NAMESPACE, own.fileno())
-            fields += _attribute(_NAME, name.encode() + b"\0")
-            message = _HEADER.pack(_HEADER.size + len(fields), _SET_LINK, _REQUEST, 0, 0) + fields
+            namespace = wire.u32(rtnetlink.IFLA_NET_NS_FD, own.fileno())
+            body = rtnetlink.link(index, namespace, wire.text(rtnetlink.IFLA_IFNAME, name))
+            message = wire.pack(rtnetlink.RTM_SETLINK, wire.NLM_F_REQUEST, body)
             try:
                 self._socket.sendto(message, socket.MSG_DONTWAIT, _TO_KERNEL)
             except OSError as error:
@@ -99,20 +86,21 @@ class HandedNamespace:
     def number(self) -> int:
         """The number by which this process's namespace knows it, as long as it is there.  Raises DeviceGone."""
         try:
-            if (found := self._number()) == _NSID_UNKNOWN:
-                with dumps.opened() as link:
-                    fields = _attribute(_NSID, _SIGNED.pack(_NSID_UNKNOWN)) + _number(_NSID_OF, self._network)
-                    dumps.request(link, _NEW_NSID, 0, bytes(4) + fields)
-                found = self._number()
+            with NetlinkSocket() as link:
+                if (found := self._number(link)) == rtnetlink.NETNSA_NSID_NOT_ASSIGNED:
+                    link.request(rtnetlink.RTM_NEWNSID, self._named(wire.s32(rtnetlink.NETNSA_NSID, found)))
+                    found = self._number(link)
         except OSError as error:
             raise DeviceGone(f"the user's network namespace cannot be found: {error.strerror}") from error
         return found
 
-    def _number(self) -> int:
-        with dumps.opened() as link:
-            answer = dumps.ask(link, _GET_NSID, bytes(4) + _number(_NSID_OF, self._network))
-        (found,) = _SIGNED.unpack(dumps.attributes_of(answer[4:])[_NSID])
-        return int(found)
+    def _named(self, more: bytes = b"") -> bytes:
+        return rtnetlink.RTGENMSG.pack(socket.AF_UNSPEC) + more + wire.u32(rtnetlink.NETNSA_FD, self._network)
+
+    def _number(self, link: NetlinkSocket) -> int:
+        answer = link.ask(rtnetlink.RTM_GETNSID, self._named())
+        _, attributes = wire.parse(answer.body, rtnetlink.RTGENMSG)
+        return attributes.s32(rtnetlink.NETNSA_NSID, rtnetlink.NETNSA_NSID_NOT_ASSIGNED)
 
 
 class LeftNamespace:
@@ -138,15 +126,14 @@ class LeftNamespace:
         """Remove that device, if it is there."""
         try:
             index = _look(name, uid, self.number)
-            fields = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _where(self.number)
-            with dumps.opened() as link:
-                dumps.request(link, _DELETE_LINK, 0, fields)
+            with NetlinkSocket() as link:
+                link.request(rtnetlink.RTM_DELLINK, rtnetlink.link(index, _where(self.number)))
         except (DeviceGone, OSError):
             pass  # it is gone, with the namespace perhaps
 
 
 def _where(number: int) -> bytes:
-    return _attribute(_TARGET_NSID, _SIGNED.pack(number))
+    return wire.s32(rtnetlink.IFLA_TARGET_NETNSID, number)
 
 
 def _look(name: str, uid: int, number: int | None) -> int:
@@ -154,23 +141,23 @@ def _look(name: str, uid: int, number: int | None) -> int:
 
     Raises DeviceGone.
     """
-    where = _where(number) if number is not None else b""
-    fields = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + where + _attribute(_NAME, name.encode() + b"\0")
+    question = rtnetlink.link(0, _where(number) if number is not None else b"", wire.text(rtnetlink.IFLA_IFNAME, name))
     try:
-        with dumps.opened() as link:
-            answer = dumps.ask(link, _GET_LINK, fields)
+        with NetlinkSocket() as link:
+            answer = link.ask(rtnetlink.RTM_GETLINK, question)
+        (_, _, index, _, _), found = wire.parse(answer.body, rtnetlink.IFINFOMSG)
+        info = found.nested(rtnetlink.IFLA_LINKINFO)
+        kind = info.text(rtnetlink.IFLA_INFO_KIND)
+        owner = info.nested(rtnetlink.IFLA_INFO_DATA).get(rtnetlink.IFLA_TUN_OWNER) if kind == "tun" else None
     except OSError as error:
         raise DeviceGone(f"{name} is not there: {error.strerror}") from error
-    found = dumps.attributes_of(answer[_LINK.size :])
-    info = dumps.attributes_of(found.get(_LINK_INFO, b""))
-    owner = dumps.attributes_of(info.get(_DATA, b"")).get(_TUN_OWNER, b"")
     # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
-    if info.get(_KIND, b"").rstrip(b"\0") != b"tun" or owner != _NUMBER.pack(uid):
+    if owner != _NUMBER.pack(uid):
         raise DeviceGone(f"{name} is another device")
     # By both, others on this machine would take it for a device of theirs, or could not make one.
-    if _OTHER_NAMES in found or found.get(_GROUP) != _NUMBER.pack(_NO_GROUP):
+    if rtnetlink.IFLA_PROP_LIST in found or found.get(rtnetlink.IFLA_GROUP) != _NUMBER.pack(_NO_GROUP):
         raise DeviceGone(f"{name} was given other names or a group by its user")
-    return int(_LINK.unpack_from(answer)[2])
+    return int(index)
 
 
 def _namespace_of(handed: int, uid: int) -> int:
@@ -234,16 +221,7 @@ def _delete(name: str) -> None:
     """Remove what came back in place of the device; if it cannot be, the log says that the device is gone anyway."""
     try:
         found = socket.if_nametoindex(name)
-        with dumps.opened() as link:
-            dumps.request(link, _DELETE_LINK, 0, _LINK.pack(socket.AF_UNSPEC, 0, found, 0, 0))
+        with NetlinkSocket() as link:
+            link.request(rtnetlink.RTM_DELLINK, rtnetlink.link(found))
     except OSError:
         pass
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    size = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, _NUMBER.pack(value))

@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 import msgspec
 
+from ...kernel.netlink import rtnetlink
 from ...policy.limits import MAX_SHOWN_ROUTES
 from . import dumps
 from .claims import Claims
@@ -16,7 +17,7 @@ from .default_route.rules import Rule
 from .journal import Entry
 from .prefixes import Prefix
 
-_KINDS = {dumps.UNREACHABLE: "unreachable", dumps.THROW: "throw"}
+_KINDS = {rtnetlink.RTN_UNREACHABLE: "unreachable", rtnetlink.RTN_THROW: "throw"}
 
 
 class RouteInForce(msgspec.Struct, frozen=True):
@@ -47,16 +48,16 @@ def look(entry: Entry, redirecting: Redirecting, claims: Claims, found: InForce)
             found.addresses.append(f"{local}/{network.length}")
         yield
         tables = redirecting.tables(entry.session)
-        for table in (*tables, dumps.MAIN_TABLE):
+        for table in (*tables, rtnetlink.RT_TABLE_MAIN):
             # Of a table for the default route all is the session's, also what leads nowhere.
-            device = entry.index if table == dumps.MAIN_TABLE else 0
+            device = entry.index if table == rtnetlink.RT_TABLE_MAIN else 0
             for route in dumps.routes(link, table=table, device=device):
                 _add(found, RouteInForce(str(route.destination), _way(route, entry.index), route.metric, table))
                 yield
         if entry.ways:
             for route in dumps.routes(link, protocol=dumps.PAST):
                 if route.protocol == dumps.PAST and route.way in entry.ways:
-                    _add(found, RouteInForce(str(route.destination), "past", route.metric, dumps.MAIN_TABLE))
+                    _add(found, RouteInForce(str(route.destination), "past", route.metric, rtnetlink.RT_TABLE_MAIN))
                 yield
     for version in (4, 6) if tables else ():
         rules = [rule for rule in rule_requests.rules(version) if rule.table in tables]
@@ -75,7 +76,7 @@ def look(entry: Entry, redirecting: Redirecting, claims: Claims, found: InForce)
 
 
 def _way(route: dumps.FoundRoute, device: int) -> str:
-    if route.kind != dumps.UNICAST:
+    if route.kind != rtnetlink.RTN_UNICAST:
         return _KINDS.get(route.kind, f"type {route.kind}")
     if route.way is None:
         return "several"

@@ -22,7 +22,7 @@ def clear_leftovers(
     log: Log,
     owners: Mapping[str, int] = NOBODY,
 ) -> list[Entry]:
-    """Undo what is noted in the journal; devices are switched off, and returned to be removed.
+    """Undo what is noted in the journal; devices are returned, to be removed.
 
     Those of `owners` are taken over, for these owners of their sessions.  To be used in the network's thread.  Raises
     SystemFailure.
@@ -70,10 +70,8 @@ def clear_leftovers(
                     log.warn(f"{entry.name} is another device now, and left alone", group=LogGroup.NETCFG)
                 journal.remove(entry)
                 continue
-            if netlink.set_down(entry.index):
-                netlink.remove_all_addresses(entry.index)
             left.append(entry)
-    for noted in rules:  # their routes by devices have gone
+    for noted in rules:
         if noted.namespace == current_namespace():
             if going_on and addressing.take_over_rules(noted):
                 continue

@@ -1,16 +1,10 @@
 """Notifications from the kernel that network devices have been removed (rtnetlink(7))."""
 
 import socket
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from ...kernel.netlink import rtnetlink, wire
 from .notifications import Notifications
-
-# linux/netlink.h, linux/rtnetlink.h
-_RTMGRP_LINK = 1
-_RTM_DELLINK = 17
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
-_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changes
 
 
 class LinkEvents(Notifications):
@@ -20,7 +14,7 @@ class LinkEvents(Notifications):
     """
 
     def __init__(self, removed: Callable[[frozenset[int]], None]) -> None:
-        super().__init__(_RTMGRP_LINK, "the removal of devices")
+        super().__init__(rtnetlink.RTMGRP_LINK, "the removal of devices")
         self._removed = removed
         self._gone = set[int]()  # that have been read of, and not told yet
         self._missed = False  # events, since all was read
@@ -43,16 +37,10 @@ class LinkEvents(Notifications):
             self._removed(frozenset())
 
 
-def removed_links(data: bytes) -> list[int]:
-    """The indices in the messages RTM_DELLINK of a datagram; what follows on a malformed one does not count."""
-    found = []
-    while len(data) >= _HEADER.size:
-        length, kind, *_ = _HEADER.unpack_from(data)
-        if length < _HEADER.size or length > len(data):
-            break
-        if kind == _RTM_DELLINK and length >= _HEADER.size + _LINK.size:
-            family, _, index, *_ = _LINK.unpack_from(data, _HEADER.size)
+def removed_links(data: bytes) -> Iterator[int]:
+    """The indices in the messages RTM_DELLINK of a datagram.  Raises wire.Malformed, after those before."""
+    for message in wire.messages(data):
+        if message.kind == rtnetlink.RTM_DELLINK:
+            (family, _, index, _, _), _ = wire.parse(message.body, rtnetlink.IFINFOMSG)
             if family == socket.AF_UNSPEC:  # of another: it leaves a bridge, and stays
-                found.append(index)
-        data = data[(length + 3) & ~3 :]
-    return found
+                yield int(index)

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Container
 
+from ...kernel.netlink import rtnetlink
 from . import dumps
 from .prefixes import Host, Prefix, Way
 from .surroundings import Machine
@@ -19,15 +20,15 @@ def look(sessions: Container[int], name_servers: frozenset[Host], *, ways: bool 
     routes = list[tuple[int, Prefix, Way]]()
     with dumps.questions() as link:
         names: dict[int, str] = {}
-        for index, local, network in dumps.addresses(link):
-            if index in sessions or local.is_link_local:
+        for index, local, network in dumps.addresses(link, without=sessions):
+            if local.is_link_local:
                 continue
             name = names.setdefault(index, _name(index))
             addresses.add(Host.of(local))
             networks.append((network, name))
         for index, name in names.items():
             for route in dumps.routes(link, device=index):
-                if route.kind != dumps.UNICAST or route.way is None or route.protocol == dumps.PAST:
+                if route.kind != rtnetlink.RTN_UNICAST or route.way is None or route.protocol == dumps.PAST:
                     continue
                 if route.destination.length and not route.way.gateway:
                     links.append((route.destination, name))

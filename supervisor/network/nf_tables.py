@@ -3,13 +3,14 @@
 import struct
 from collections.abc import Sequence
 
-from ..errors import SystemFailure
-from .nfnetlink import SUBSYSTEM, listed, split
-from .nfnetlink import attribute as _attribute
+from ...kernel.netlink import wire
+from ...kernel.netlink.wire import NLM_F_APPEND, NLM_F_CREATE, Attributes
+from ...kernel.netlink.wire import attribute as _attribute
+from ...kernel.netlink.wire import nested as _nest
+from ...kernel.netlink.wire import text as _text
+from .nfnetlink import SUBSYSTEM, NotThere, listed
 from .nfnetlink import message as _message
-from .nfnetlink import nest as _nest
 from .nfnetlink import number as _number
-from .nfnetlink import text as _text
 from .nfnetlink import value as _value
 
 PRE_ROUTING, LOCAL_IN, FORWARD, LOCAL_OUT = 0, 1, 2, 3  # hooks
@@ -27,7 +28,6 @@ NEW_TABLE, DELETE_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _GET_RULE, _DELET
     SUBSYSTEM << 8 | number for number in (0, 2, 3, 5, 6, 7, 8, 9, 11)
 )
 _NEW_ELEMENTS, _GET_ELEMENTS, _DELETE_ELEMENTS, NEW_GENERATION = (SUBSYSTEM << 8 | one for one in (12, 13, 14, 15))
-_CREATE, _APPEND = 0x400, 0x800  # flags of messages
 _VERDICT = 0  # the register of verdicts
 _JUMP = 2**32 - 3  # NFT_JUMP
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
@@ -38,7 +38,7 @@ _COMMENT = 0  # the kind of user data that nft(8) shows
 
 
 def new_table(name: str) -> bytes:
-    return _message(NEW_TABLE, _CREATE, _text(1, name))
+    return _message(NEW_TABLE, NLM_F_CREATE, _text(1, name))
 
 
 def delete_table(name: str) -> bytes:
@@ -53,7 +53,7 @@ def new_chain(table: str, name: str, hook: int | None = None, *, kind: str = "fi
     attributes = _text(1, table) + _text(3, name)
     if hook is not None:
         attributes += _nest(4, _number(1, hook) + _attribute(2, struct.pack("!i", priority))) + _text(7, kind)
-    return _message(_NEW_CHAIN, _CREATE, attributes)
+    return _message(_NEW_CHAIN, NLM_F_CREATE, attributes)
 
 
 def delete_chain(table: str, name: str) -> bytes:
@@ -67,7 +67,7 @@ def new_rule(table: str, chain: str, *expressions: bytes, comment: str = "") -> 
     if comment:
         text = comment.encode() + b"\0"
         attributes += _attribute(7, bytes([_COMMENT, len(text)]) + text)
-    return _message(_NEW_RULE, _CREATE | _APPEND, attributes)
+    return _message(_NEW_RULE, NLM_F_CREATE | NLM_F_APPEND, attributes)
 
 
 def delete_rules(table: str, chain: str) -> bytes:
@@ -82,7 +82,7 @@ def new_set(table: str, name: str, number: int, size: int, *, timeout: bool = Fa
     """
     flags = _WITH_TIMEOUT if timeout else 0
     attributes = _text(1, table) + _text(2, name) + _number(3, flags) + _number(4, 0) + _number(5, size)
-    return _message(_NEW_SET, _CREATE, attributes + _number(10, number))
+    return _message(_NEW_SET, NLM_F_CREATE, attributes + _number(10, number))
 
 
 def delete_set(table: str, name: str) -> bytes:
@@ -91,7 +91,7 @@ def delete_set(table: str, name: str) -> bytes:
 
 def add_elements(table: str, name: str, elements: Sequence[bytes], *, seconds: float = 0) -> list[bytes]:
     """Put elements into a set, which the kernel takes out again after so many seconds (0: never)."""
-    return _elements(_NEW_ELEMENTS, _CREATE, table, name, elements, seconds)
+    return _elements(_NEW_ELEMENTS, NLM_F_CREATE, table, name, elements, seconds)
 
 
 def empty_set(table: str, name: str) -> bytes:
@@ -250,13 +250,11 @@ def time_left(table: str, name: str) -> float:
     longest = 0
     try:
         for found in listed(_GET_ELEMENTS, _text(1, table) + _text(2, name)):
-            for _, element in split(found.get(3, b"")):
-                if left := dict(split(element)).get(5):
+            for _, element in wire.attributes(found.get(3, b"")):
+                if left := Attributes(wire.attributes(element)).get(5):
                     longest = max(longest, int.from_bytes(left))
-    except SystemFailure as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return 0
-        raise
+    except NotThere:
+        return 0
     return longest / 1000
 
 

@@ -1,17 +1,14 @@
-"""Notifications from the kernel over netlink(7), on a plain socket that the loop reads.
-
-Without pyroute2, which is not loaded before there is a session, and whose releases have different interfaces for event
-loops.
-"""
+"""Notifications from the kernel over netlink(7), on a socket that the loop reads."""
 
 import asyncio
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from ...kernel.netlink.netlink_socket import DATAGRAM
+from ...kernel.netlink.wire import Malformed
 from ..errors import SystemFailure
 
-DATAGRAM = 65536  # bytes: more than the kernel puts into one
 _AT_ONCE = 16  # datagrams before others get the loop
 
 
@@ -75,11 +72,14 @@ class Notifications(ABC):
                 self._lost()
                 continue
             if port == 0:  # from the kernel
-                self._read(data)
+                try:
+                    self._read(data)
+                except Malformed:
+                    self._lost()
 
     @abstractmethod
     def _read(self, data: bytes) -> None:
-        """A datagram has come."""
+        """A datagram has come.  Raises Malformed if it is not whole: what it told is lost then."""
 
     @abstractmethod
     def _lost(self) -> None:

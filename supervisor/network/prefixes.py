@@ -18,6 +18,11 @@ class Host(NamedTuple):
     def of(cls, address: IPv4Address | IPv6Address) -> "Host":
         return cls(address.version, int(address))
 
+    @property
+    def packed(self) -> bytes:
+        """In network order."""
+        return self.number.to_bytes(_BITS[self.version] // 8)
+
     def __str__(self) -> str:
         return str(_address(self.version, self.number))
 

@@ -12,8 +12,9 @@ from ..logging.log import Log
 from .claims import Claims
 from .device_routes import DeviceRoute
 from .journal import Entry
-from .netlink import IPv6Off, Netlink
+from .netlink import Netlink
 from .prefixes import Host, Prefix, Way
+from .requests import IPv6Off
 
 DumpedRoute = tuple[Prefix, int, Way | None]  # destination, metric, way past a tunnel
 

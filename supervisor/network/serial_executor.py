@@ -2,21 +2,23 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from ..errors import SystemFailure
 from ..waiting import shared
 
-STEPS_AT_ONCE = 16  # requests to the kernel, of a third of a millisecond each, before another session's turn
+STEPS_AT_ONCE = 16  # requests to the kernel before another session's turn
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class SerialExecutor:
@@ -62,6 +64,41 @@ class SerialExecutor:
     def _work(self) -> None:
         for job in iter(self._jobs.get, None):
             job()
+
+
+class Gathered(Generic[T, R]):
+    """Jobs of one kind for an executor: all that wait when their turn comes are done at once."""
+
+    def __init__(self, executor: SerialExecutor, do: Callable[[Sequence[T]], Sequence[R | Exception]]) -> None:
+        """`do` gets what is to be done, and returns the outcome of each, or raises what becomes that of all."""
+        self._executor, self._do = executor, do
+        self._waiting = deque[tuple[T, Future[R]]]()
+
+    def submit(self, item: T) -> Future[R]:
+        """Queue a job; it is done whether or not somebody waits for its result.  From any thread."""
+        result: Future[R] = Future()
+        self._waiting.append((item, result))
+        self._executor.submit(self._do_all)
+        return result
+
+    async def run(self, item: T) -> R:
+        """Queue a job and wait for its result or exception; when cancelled, the job is done all the same."""
+        return await shared(asyncio.wrap_future(self.submit(item)))
+
+    def _do_all(self) -> None:
+        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not jobs:
+            return  # they have been done with an earlier one
+        outcomes: Sequence[R | Exception]
+        try:
+            outcomes = self._do([item for item, _ in jobs])
+        except Exception as error:
+            outcomes = [error] * len(jobs)
+        for (_, result), outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                result.set_exception(outcome)
+            else:
+                result.set_result(outcome)
 
 
 def advance(steps: Iterator[None]) -> bool:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from ...kernel.netlink.netlink_socket import NETLINK_NETFILTER
+from ...kernel.netlink.wire import Attributes
 from . import nf_tables as nft
 from . import nfnetlink
 from .notifications import Notifications
 
-_NETLINK_NETFILTER = 12
 _GROUP = 1 << 6  # the bit of NFNLGRP_NFTABLES
 _NAME_OF_PROGRAM = 3  # NFTA_GEN_PROC_NAME
 
@@ -18,7 +19,7 @@ class TableEvents(Notifications):
     """
 
     def __init__(self, table: str, removed: Callable[[bool, str], None]) -> None:
-        super().__init__(_GROUP, "changes of nf_tables", _NETLINK_NETFILTER)
+        super().__init__(_GROUP, "changes of nf_tables", NETLINK_NETFILTER)
         self._table = table
         self._removed = removed
         self._gone = set[str]()  # in the transaction that is being read
@@ -40,9 +41,9 @@ class TableEvents(Notifications):
             elif kind == nft.NEW_GENERATION:  # which ends a transaction
                 gone, self._gone = self._gone, set()
                 if self._table in gone:
-                    name = attributes.get(_NAME_OF_PROGRAM, b"").rstrip(b"\0").decode(errors="replace")
+                    name = attributes.text(_NAME_OF_PROGRAM)
                     self._removed(gone == {self._table}, ascii(name) if name else "another program")
 
 
-def _name(attributes: dict[int, bytes]) -> str:
-    return attributes.get(1, b"").rstrip(b"\0").decode(errors="replace")
+def _name(attributes: Attributes) -> str:
+    return attributes.text(1)

@@ -45,6 +45,8 @@ class SettingsStore:
         # About the setting autoconnect: the former raises an error if a profile cannot have it.
         self.check_autoconnect: Callable[[Identity], Awaitable[None]] | None = None
         self.autoconnect_changed: Callable[[Identity, bool], Awaitable[None]] | None = None
+        # What a profile asks, and the names of the credentials that may answer it.  Raises SupervisorError, OSError.
+        self.credentials_of: Callable[[Identity], Awaitable[list[tuple[str, str, bool]]]] | None = None
 
     async def of(self, profile: Identity) -> tuple[ProfileSettings, str]:
         """The settings of a profile; and why they are not as its owner set them, "" if they are."""
@@ -128,6 +130,11 @@ class SettingsStore:
             raise CallerError(f"The setting cannot be stored ({directory}: {error.strerror})") from error
         text = f"setting {name} of profile {config_path} set to {plain} by user {caller.uid}"
         self._log.verb1(text, group=LogGroup.CONFIGMGR, user=caller.uid)
+
+    async def get_credentials(self, caller: Caller, config_path: str) -> list[tuple[str, str, bool]]:
+        """Answers GetCredentials."""
+        profile = await self._profile(config_path, caller)
+        return await self.credentials_of(profile) if self.credentials_of is not None else []
 
     async def _profile(self, path: str, caller: Caller) -> Identity:
         """The profile at an object path, for its owner and root.  Raises CallerError."""

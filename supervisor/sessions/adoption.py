@@ -99,14 +99,24 @@ class Adoption:
         journal = self._context.journal
         left_behind = await asyncio.to_thread(journal.leftovers)
         outcomes = await asyncio.gather(*map(self._prove, left_behind))
-        ended = []
+        to_end = list[tuple[Leftover, bool]]()
         for left, found in zip(left_behind, outcomes, strict=True):
             if found is not None:
                 self._found.append(found)
             if found is not None and found.goes_on:
                 journal.take_over(left)
                 found.pid = left.record.pid if left.record is not None else 0
-            elif await asyncio.to_thread(partial(journal.end, left, keep=found is not None)) and left.record:
+            else:
+                to_end.append((left, found is not None))
+        ends = (asyncio.to_thread(partial(journal.end, left, keep=kept)) for left, kept in to_end)
+        were_there = await asyncio.gather(*ends, return_exceptions=True)
+        ended = list[int]()
+        for (left, _), there in zip(to_end, were_there, strict=True):
+            if isinstance(there, OSError):  # the others are not to be lost for that
+                self._context.log.error(f"Cleaning up after an earlier instance failed: {there}")
+            elif isinstance(there, BaseException):
+                raise there
+            elif there and left.record is not None:
                 ended.append(left.record.pid)
         # Who came first keeps what it has.
         self._found.sort(key=lambda one: ((one.kept.run and one.kept.run.configured) or float("inf"), one.kept.created))

@@ -1,6 +1,7 @@
 """Sessions that the service itself starts and keeps up: those of profiles with the setting autoconnect.
 
 It does for the owner of a profile what the owner could do: the same rights and quotas count, and the session is theirs.
+What a session asks before it connects is answered by credentials of the service's unit, if they are for this profile.
 """
 
 import asyncio
@@ -12,21 +13,24 @@ from pathlib import Path
 
 import msgspec
 
-from ...policy.causes import Cause
+from ...policy.causes import CAUSES, Cause, Kind
 from ...policy.dbus_numbers import StatusMinor
 from ...policy.limits import MAX_AUTOCONNECT_FILE, MAX_RESTARTS, MAX_STATUS_TEXT
+from ...policy.profile.bound_credentials import credential_name
 from ..errors import CallerError, SupervisorError
 from ..files import read_small_file, replace_file
 from ..logging.log import Log
+from ..services.credentials import Credentials
 from ..services.profile_settings import SettingsStore
 from ..services.profiles import Identity
+from .acting import answer_for, connect_for, start_for
 from .failures import Failures
 from .manager import SessionManager
 from .past_failure import PastFailure, Reached
 from .restarts import Restarts
 from .session import Session
 from .states import FAILED, Event, State
-from .trial import questions
+from .trial import Question, questions
 
 MARKER = "autoconnect"  # in the state directory while any profile has the setting: a unit starts the service for it
 _DOWN = "autoconnect-down"  # in the runtime directory: the profiles whose owners have disconnected them, by object path
@@ -40,6 +44,8 @@ class _Wanted:
     down: bool = False  # disconnected by hand, until it is started by hand or the machine is
     up: str = ""  # path of its session that is in use
     ours: str = ""  # path of the last one that the service started
+    given_up: bool = False  # it asks what nobody answers
+    answered: set[tuple[int, str]] = field(default_factory=set)  # workers' process ids, and questions of theirs
     trying: asyncio.Task[None] | None = None  # to start one, perhaps after a pause
     restarts: Restarts = field(default_factory=lambda: Restarts(wanted=True))
     locks: Session | None = None  # a failed one, whose kill switch keeps the machine locked until another is connected
@@ -56,6 +62,7 @@ class Autoconnect:
         self,
         manager: SessionManager,
         settings: SettingsStore,
+        credentials: Credentials,
         failures: Failures,
         log: Log,
         *,
@@ -66,6 +73,7 @@ class Autoconnect:
         """`embedded` tells whether the profiles are this service's own."""
         self._manager = manager
         self._settings = settings
+        self._credentials = credentials
         self._failures = failures
         self._log = log
         self._down_file = runtime_dir / _DOWN
@@ -75,6 +83,7 @@ class Autoconnect:
         self._stopped = False
         self.on_fewer: Callable[[], None] = lambda: None  # called when there may be less to do
         settings.check_autoconnect, settings.autoconnect_changed = self.check, self.changed
+        settings.credentials_of = self.credentials_of
         manager.on_state = self.follow
 
     @property
@@ -115,10 +124,21 @@ class Autoconnect:
             )
         if not profile.persistent:
             raise CallerError("autoconnect is for persistent profiles: import this one with --persistent")
-        asked = await self._manager.questions(profile)
-        if asked:
-            what = ", ".join(asked)
-            raise CallerError(f"autoconnect is for profiles that need no typing, and this one asks for {what}")
+        fingerprint, asked = await self._manager.questions(profile)
+        if missing := self._missing(asked, await self._answers(fingerprint, asked)):
+            raise CallerError(
+                f"autoconnect is for profiles that need no typing, and this one asks for {missing}; the service has no "
+                "systemd credentials for that (ovpnctl config-credentials)"
+            )
+
+    async def credentials_of(self, profile: Identity) -> list[tuple[str, str, bool]]:
+        """What a profile asks, and the name of the credential for it; whether that is there.
+
+        Raises SupervisorError, OSError.
+        """
+        fingerprint, asked = await self._manager.questions(profile)
+        there = await self._answers(fingerprint, asked)
+        return [(one.label, credential_name(fingerprint, one.name), one.name in there) for one in asked]
 
     async def changed(self, profile: Identity, wanted: bool) -> None:
         """A profile has the setting from now on, or not any more, or is gone.  Raises OSError."""
@@ -131,6 +151,7 @@ class Autoconnect:
             return
         await asyncio.to_thread(self._marker.touch, 0o600)
         one = self._wanted.setdefault(profile.path, _Wanted(profile))
+        one.given_up = False
         if one.down:
             one.down = False
             self._note_down()
@@ -156,6 +177,8 @@ class Autoconnect:
                 self._again(wanted, session)
             case state if state in FAILED:
                 self._keep_lock(wanted, session)
+                if session.path == wanted.ours and _was_refused(session):
+                    self._stay_down(wanted)
                 self._again(wanted, session)
             case state:
                 wanted.up = session.path
@@ -164,6 +187,8 @@ class Autoconnect:
                     self._note_down()
                 if state is State.CONNECTED:
                     self._release_lock(wanted)
+                elif state is State.NEEDS_INPUT and (session.path == wanted.ours or session.restarts.tries):
+                    self._answer(wanted, session)
 
     def _put_down(self, wanted: _Wanted) -> None:
         """Its owner has disconnected it."""
@@ -174,6 +199,24 @@ class Autoconnect:
         self._release_lock(wanted)
         self._note_down()
 
+    def _stay_down(self, wanted: _Wanted) -> None:
+        """What it logs in with is wrong: trying again might lock the account, or the token."""
+        if wanted.down:
+            return
+        self._log.warn(
+            f"autoconnect of {wanted.profile.path}: the login was refused, so it is not tried again until the profile "
+            "is connected by hand, the setting is set again or the machine is started",
+            user=wanted.owner,
+        )
+        wanted.down = True
+        self._note_down()
+
+    def _answer(self, wanted: _Wanted, session: Session) -> None:
+        """It asks on its way, or another worker asks what the one before was told; nothing twice: it may be wrong."""
+        if wanted.trying is None and self._new_questions(wanted, session):
+            wanted.trying = asyncio.create_task(self._attempt(wanted, session))
+            wanted.trying.add_done_callback(lambda _: self._tried(wanted))
+
     def _again(self, wanted: _Wanted, session: Session) -> None:
         """One of its sessions is over, and nobody has ended it."""
         if wanted.up in ("", session.path):
@@ -182,7 +225,7 @@ class Autoconnect:
 
     def _begin(self, wanted: _Wanted, *, again: bool = False) -> None:
         """Start a session, with `again` after a pause, unless there is one or its owner wants none."""
-        if self._stopped or wanted.down or wanted.up or wanted.trying is not None:
+        if self._stopped or wanted.down or wanted.given_up or wanted.up or wanted.trying is not None:
             return
         if again:
             wanted.restarts.tries = min(wanted.restarts.tries + 1, MAX_RESTARTS)
@@ -201,25 +244,53 @@ class Autoconnect:
         await asyncio.sleep(pause)
         if wanted.up:
             return
+        await self._attempt(wanted, None)
+
+    async def _attempt(self, wanted: _Wanted, session: Session | None) -> None:
+        """Start a session, unless there is one, and have it connect; what fails is noted."""
         known = self._failures.of(wanted.owner)[:1]
         try:
-            session = await self._manager.start_for(wanted.owner, wanted.profile.path)
-            wanted.ours = session.path
-            if asked := questions(session):
-                self._give_up(wanted, session, ", ".join(asked))
-            else:
-                await self._manager.connect_for(wanted.owner, session)
+            if session is None:
+                session = await start_for(self._manager, wanted.owner, wanted.profile.path)
+                wanted.ours = session.path
+            asked = self._new_questions(wanted, session)
+            answers = await self._answers(session.fingerprint, asked)
+            if missing := self._missing(asked, answers):
+                if session.state is State.READY:
+                    self._give_up(wanted, session, missing)
+                return  # else its user may type it
+            told = {(pid, name) for pid, name in wanted.answered if pid == session.backend_pid}
+            wanted.answered = told | {(session.backend_pid, one.name) for one in asked}
+            answer_for(self._manager, wanted.owner, session, answers)
+            await connect_for(self._manager, wanted.owner, session)
         except (SupervisorError, OSError) as error:
             self._log.warn(f"autoconnect of {wanted.profile.path}: {error}", user=wanted.owner)
             if self._failures.of(wanted.owner)[:1] == known:
                 self._remember(wanted, str(error))
 
+    async def _answers(self, fingerprint: str, asked: list[Question]) -> dict[str, str]:
+        """The answers that the unit's credentials have, by the questions' names.  Raises SystemFailure."""
+        return await asyncio.to_thread(self._credentials.answers, fingerprint, [one.name for one in asked])
+
+    @staticmethod
+    def _new_questions(wanted: _Wanted, session: Session) -> list[Question]:
+        return [one for one in questions(session) if (session.backend_pid, one.name) not in wanted.answered]
+
+    @staticmethod
+    def _missing(asked: list[Question], answers: dict[str, str]) -> str:
+        return ", ".join(one.label for one in asked if one.name not in answers)
+
     def _give_up(self, wanted: _Wanted, session: Session, asked: str) -> None:
-        """It asks what nobody is there to type, as after its overrides were changed."""
-        text = f"It cannot be connected automatically, since it asks for {asked}: connect it by hand"
+        """It asks what nobody is there to type, as when its credentials are for the profile as it was."""
+        text = (
+            f"It cannot be connected automatically, since it asks for {asked}, and the service has no systemd "
+            "credentials for that with the profile as it is now (ovpnctl config-credentials): connect it by hand"
+        )
         self._log.warn(f"autoconnect of {wanted.profile.path}: {text}", user=wanted.owner)
         self._remember(wanted, text, session)
-        session.happened(Event.DISCONNECT)  # and it stays down
+        wanted.given_up = True
+        wanted.up = wanted.ours = ""  # so its end is not its owner's doing
+        session.happened(Event.DISCONNECT)
 
     def _remember(self, wanted: _Wanted, text: str, session: Session | None = None) -> None:
         """Have `ovpnctl why` tell it."""
@@ -269,3 +340,9 @@ class Autoconnect:
             replace_file(self._down_file, msgspec.json.encode(down))
         except OSError as error:
             self._log.warn(f"Which profiles were disconnected by hand cannot be noted: {error.strerror}")
+
+
+def _was_refused(session: Session) -> bool:
+    """Whether a session has failed for what it logs in with, which was not right before either."""
+    error = session.last_error
+    return error is not None and CAUSES[error.cause].kind is Kind.CREDENTIALS and not session.connected_since

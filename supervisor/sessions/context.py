@@ -31,6 +31,7 @@ class SessionContext(msgspec.Struct, frozen=True):
     journal: SessionJournal
     forwarder: Forwarder
     providers: tuple[ListedProvider, ...]  # of PKCS#11
+    lacks: list[str]  # what the service cannot do at present
     descriptors: int  # files that the service may have open
     stopped_grace: float  # seconds that processes may be stopped (SIGSTOP), 0 for ever
     connect_deadline: float  # seconds from Connect to the first connection

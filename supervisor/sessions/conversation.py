@@ -13,6 +13,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._handshake_done = False
+        self._minor = -1  # of the protocol that the worker speaks, once it has said so
         self._request_number = 0
         self.latest_request: tuple[Event, str] | None = None
         self._said_once: set[type[messages.ToSupervisor]] = set()
@@ -24,10 +25,15 @@ class Conversation:
         """Of the latest request that changes the engine's course; 0 if there was none."""
         return self._request_number
 
-    def go_on(self, number: int, latest: tuple[Event, str] | None) -> None:
+    @property
+    def counts_when_asked(self) -> bool:
+        """Whether the worker knows Count; one that does not tells what is counted by itself."""
+        return self._minor >= messages.COUNT_SINCE
+
+    def go_on(self, number: int, latest: tuple[Event, str] | None, minor: int) -> None:
         """Take up a conversation that another supervisor has begun, and in which hands were shaken anew."""
         self._request_number, self.latest_request = number, latest
-        self._handshake_done = True
+        self._handshake_done, self._minor = True, minor
 
     def begin_request(self, event: Event | None = None, text: str = "") -> int:
         """The number of a request that changes the engine's course: reports from before it do not count any more."""
@@ -72,7 +78,7 @@ class Conversation:
         """Let the worker say more, if it speaks our protocol; else raise ProtocolViolation."""
         if hello.major != messages.MAJOR:
             raise ProtocolViolation(f"it speaks protocol {hello.major}, not {messages.MAJOR}")
-        self._handshake_done = True
+        self._handshake_done, self._minor = True, hello.minor
 
 
 def request_message(number: int, event: Event, text: str) -> messages.ToWorker:

@@ -104,6 +104,7 @@ class Dossier(msgspec.Struct, frozen=True):
     restarts: KeptRestarts | None
     run: KeptRun | None
     inside: KeptInside | None = None
+    fingerprint: str = ""  # of the profile, for its credentials
 
     @property
     def at(self) -> State:

@@ -1,6 +1,6 @@
 """What stands behind a session, for who wants to look at it: its processes, and the layers that confine them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ...policy.dns import DnsSettings
 from ...policy.sandbox.layers import Layer
 from ..dns.backend import described
 from ..dns.names import Names
-from ..workers.lookout import children
+from ..workers.proc import children
 from .session import Session
 
 _LOCAL = "the profile's server or proxy is on this machine"
@@ -21,8 +21,9 @@ _UNREPORTED = "the session's worker does not report it"
 class Inspection:
     """The properties of bus/inspection_api.py, from what the kernel shows to every user: nothing waits for a worker."""
 
-    def __init__(self, session: Session, layers_off: Mapping[Layer, str], names: Names) -> None:
-        """`layers_off` are the layers that no session has, each with the reason."""
+    def __init__(self, session: Session, layers_off: Mapping[Layer, str], names: Names, lacks: Sequence[str]) -> None:
+        """`layers_off` are the layers that no session has, with the reasons; `lacks` is what the service cannot do."""
+        self._lacks = lacks
         self._session = session
         self._layers_off = layers_off
         self._names = names
@@ -38,7 +39,11 @@ class Inspection:
 
     @property
     def notices(self) -> list[str]:
-        return self._session.notices.all
+        return [*self._session.notices.all, *self._lacks]
+
+    @property
+    def fingerprint(self) -> str:
+        return self._session.fingerprint
 
     @property
     def session_uid(self) -> int:

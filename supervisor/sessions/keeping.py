@@ -43,6 +43,7 @@ class KeptSession(ABC):
     starter: int
     settings: ProfileSettings
     created: int
+    fingerprint: str = ""  # of its profile (policy/profile/bound_credentials.py), if that is its owner's
     state: State
     status: tuple[int, int, str]
     last_error: Failure | None
@@ -115,6 +116,7 @@ class KeptSession(ABC):
             starter=self.starter,
             settings=self.settings,
             created=self.created,
+            fingerprint=self.fingerprint,
             state=self.state.name,
             status=(major, minor, "" if minor in FOR_USER_ALONE else text),
             last_error=self.last_error,
@@ -154,6 +156,7 @@ class KeptSession(ABC):
         `url` is the page that its user has to open.
         """
         self.created = kept.created
+        self.fingerprint = kept.fingerprint
         self.last_error = kept.last_error
         self.server = kept.server
         self.connected_since = kept.connected_since

@@ -6,12 +6,14 @@ import os
 from hashlib import sha256
 
 from ...policy.limits import MAX_PROFILE
+from ...policy.profile.bound_credentials import fingerprint
 from ...policy.profile.wanted import Wanted, wanted_by
 from ..accounts import account_name
 from ..sandbox.pkcs11_providers import ListedProviders
 from ..services.long_work import LongWork
 from ..services.profiles import Profile
 
+_SHORT = 64 * 1024  # bytes of a profile that take less time than handing it to a thread
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
@@ -26,10 +28,12 @@ class LaunchSpec:
         *,
         reusable: bool,
         digest: str = "",
+        fingerprint_of: tuple[int, str] = (-1, ""),
     ) -> None:
         """`wanted` is what the profile asks for, `profile` a sealed memory file of it, which belongs to this now.
 
-        With `reusable` more than one worker may be given it, which has this `digest`.
+        With `reusable` more than one worker may be given it, which has this `digest`.  `fingerprint_of` is its owner,
+        and its fingerprint.
         """
         self.overrides = overrides
         self.providers = wanted.providers
@@ -37,6 +41,12 @@ class LaunchSpec:
         self.reusable = reusable
         self.digest = digest
         self.profile = profile
+        self._fingerprint_of = fingerprint_of
+
+    def fingerprint_for(self, owner: int) -> str:
+        """The fingerprint by which a session of this user finds credentials; empty unless the profile is theirs."""
+        profile_owner, found = self._fingerprint_of
+        return found if owner == profile_owner else ""
 
     def close(self) -> None:
         """Forget the profile: no worker is given it any more."""
@@ -53,9 +63,16 @@ async def launch_spec(
     Raises OSError.
     """
     wanted = await long_work.in_pieces(uid, wanted_by(profile.text, providers.listed))
-    digest = await asyncio.to_thread(_digest, profile.text) if reusable else ""
-    overrides = tuple(profile.overrides.items())
-    return LaunchSpec(overrides, wanted, _sealed_memfd(profile.text), reusable=reusable, digest=digest)
+    short = len(profile.text) <= _SHORT
+    digest = _digest(profile.text) if short else await asyncio.to_thread(_digest, profile.text)
+    return LaunchSpec(
+        tuple(profile.overrides.items()),
+        wanted,
+        _sealed_memfd(profile.text),
+        reusable=reusable,
+        digest=digest,
+        fingerprint_of=(profile.owner, fingerprint(profile.owner, digest, profile.overrides)),
+    )
 
 
 def is_profile(descriptor: int, digest: str) -> bool:

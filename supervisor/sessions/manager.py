@@ -39,9 +39,8 @@ from .on_bus import SessionsOnBus
 from .past_failure import Reached
 from .register import Register
 from .session import Session, SessionListener
-from .session_object import SessionObject
 from .states import Event, State
-from .trial import Trial, questions
+from .trial import Question, Trial, questions
 
 
 class SessionManager(SessionListener):
@@ -126,6 +125,7 @@ class SessionManager(SessionListener):
         ending = list(self._register)
         for session in ending:
             if session.state is not State.GONE:
+                session.runs.end_with_others = True
                 session.happened(Event.DISCONNECT)
         for session in ending:
             await session.ended.wait()
@@ -151,23 +151,11 @@ class SessionManager(SessionListener):
         self._recorder.lost(session, Reached(lost.reached), lost.reason)
         self.on_bus.tell(SessionEvent.DESTROYED, session.path, session.acl.owner)
 
-    # For the service itself, which acts for a user
+    async def questions(self, config: Identity) -> tuple[str, list[Question]]:
+        """The fingerprint of a profile, and what a session would ask its owner before it connects.
 
-    async def start_for(self, user: int, config_path: str) -> Session:
-        """As NewTunnel of that user.  Raises SupervisorError, OSError."""
-        path = await self.new_tunnel(Caller("", user), config_path)
-        if path not in self._register.present:
-            raise SystemFailure("The session ended at once")
-        return self._register.present[path]
-
-    async def connect_for(self, user: int, session: Session) -> None:
-        """As Connect of that user.  Raises CallerError."""
-        locking = SessionObject(session, self.on_bus.devices).connect(Caller("", user))
-        if locking is not None:
-            await locking
-
-    async def questions(self, config: Identity) -> list[str]:
-        """What a session of a profile would ask its owner before it connects.  Raises SupervisorError, OSError."""
+        Raises SupervisorError, OSError.
+        """
         caller = Caller("", config.owner)
         async with self._register.turn(caller):
             profile = await self._profiles.profile_for(config.path, caller)
@@ -181,7 +169,7 @@ class SessionManager(SessionListener):
             try:
                 spec = await launch_spec(profile, self._providers, self._long_work, config.owner, reusable=False)
                 await session.start(spec)
-                return questions(session)
+                return session.fingerprint, questions(session)
             finally:
                 if session.state is not State.GONE:
                     session.happened(Event.DISCONNECT)

@@ -36,11 +36,12 @@ class SessionsOnBus:
         self._network = context.network
         self._names = context.names
         self._layers_off = layers_off
+        self._lacks = context.lacks
 
     def put(self, session: Session) -> None:
         """Put a session on the bus."""
         extensions: dict[Interface, Target] = {
-            INSPECTION: Inspection(session, self._layers_off, self._names),
+            INSPECTION: Inspection(session, self._layers_off, self._names, self._lacks),
             STATUS: SessionInForce(session, self._network, self._names),
             NAMESPACE: NamespaceObject(session, self._dispatcher.is_connected, self._signals),
         }

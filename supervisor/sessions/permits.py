@@ -16,7 +16,7 @@ from ..errors import ProtocolViolation
 from . import reports
 from .reports import ReportedSession
 from .run import Run
-from .states import TABLE, Event, State
+from .states import RELEASED, TABLE, Event, State
 
 _Act = Callable[[ReportedSession, Run, Any], Awaitable[None] | None]
 
@@ -63,17 +63,6 @@ _OVER = (State.AUTH_FAILED, State.FAILED, State.GONE)
 
 _NEW = (State.STARTING, State.REVIVING)
 
-# In READY and PARKED the engine is held: nothing but its end can come from it.
-_RELEASED = (
-    State.CONNECTING,
-    State.NEEDS_INPUT,
-    State.WEB_AUTH,
-    State.CONNECTED,
-    State.RECONNECTING,
-    State.PAUSING,
-    State.PAUSED,
-)
-
 PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.WorkerHello: _permit(*_NEW, act=reports.hello, once=True),
     messages.WorkerSnapshot: _permit(*_NEW, act=reports.snapshot, once=True),
@@ -91,14 +80,14 @@ PERMITS: dict[type[messages.ToSupervisor], Permit] = {
     messages.Failed: _event(Event.ENGINE_FAILED),
     messages.EngineDied: _event(Event.ENGINE_FAILED, State.STARTING, act=reports.engine_died),
     messages.Ended: _event(Event.ENGINE_ENDED, State.STARTING, act=reports.ended),
-    messages.ApplyNetwork: _permit(*_RELEASED, act=reports.apply_network),
-    messages.ClearNetwork: _permit(*_RELEASED, act=reports.clear_network),
-    messages.Reopening: _permit(*_RELEASED, act=reports.reopening),
-    messages.Notices: _permit(*_NEW, *_RELEASED, act=reports.notices),
-    messages.Servers: _permit(*_RELEASED, act=reports.servers),
-    messages.Resolve: _permit(*_RELEASED, act=reports.resolve),
-    messages.Negotiated: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.negotiated),
-    messages.Traffic: _permit(State.READY, State.PARKED, *_RELEASED, act=reports.traffic),
+    messages.ApplyNetwork: _permit(*RELEASED, act=reports.apply_network),
+    messages.ClearNetwork: _permit(*RELEASED, act=reports.clear_network),
+    messages.Reopening: _permit(*RELEASED, act=reports.reopening),
+    messages.Notices: _permit(*_NEW, *RELEASED, act=reports.notices),
+    messages.Servers: _permit(*RELEASED, act=reports.servers),
+    messages.Resolve: _permit(*RELEASED, act=reports.resolve),
+    messages.Negotiated: _permit(State.READY, State.PARKED, *RELEASED, act=reports.negotiated),
+    messages.Traffic: _permit(State.READY, State.PARKED, *RELEASED, act=reports.traffic),
     messages.KeptProfile: _permit(act=reports.kept_profile),
     messages.Pong: _permit(*State, act=reports.pong),
     messages.LogLine: _permit(*State, act=reports.log_line),

@@ -229,7 +229,8 @@ def negotiated(session: ReportedSession, run: Run, message: messages.Negotiated)
 
 def traffic(session: ReportedSession, run: Run, message: messages.Traffic) -> None:
     """The engine's counters."""
-    session.statistics.report(message.bytes_in, message.bytes_out, run.device)
+    session.statistics.count_wire(message.bytes_in, message.bytes_out)
+    run.counting.answered()
 
 
 def servers(session: ReportedSession, run: Run, message: messages.Servers) -> None:

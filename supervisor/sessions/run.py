@@ -19,12 +19,13 @@ from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
 from ..errors import SystemFailure
-from ..workers.lookout import children
+from ..workers.proc import children
 from ..workers.process import WorkerListener, WorkerProcess
 from ..workers.reap import NoChild
 from ..workers.takeover import TakenWorker
 from .context import SessionContext
 from .conversation import Conversation, request_message
+from .counting import Counting
 from .dossier import KeptRequest, KeptRun
 from .inside import Inside
 from .launch_spec import LaunchSpec, worker_title
@@ -33,6 +34,7 @@ from .run_lookups import RunLookups
 from .run_network import RunNetwork
 from .session_log import SessionLog
 from .states import Event
+from .statistics import Statistics
 
 
 class RunOwner(ABC):
@@ -44,6 +46,7 @@ class RunOwner(ABC):
     log: SessionLog
     settings: ProfileSettings
     inside: Inside
+    statistics: Statistics
 
     @abstractmethod
     def device_removed(self, device: str) -> None:
@@ -97,6 +100,7 @@ class Run(WorkerListener):
         self.lookups = RunLookups(owner.name, owner.log, context, self.network, self.send)
         self.network_cleared = asyncio.Event()  # settings are undone
         self.ended = asyncio.Event()  # nothing is left of it
+        self.counting = Counting(owner.statistics, self.send)
         self._owner = owner
         self._context = context
         self._after = after
@@ -151,9 +155,9 @@ class Run(WorkerListener):
         request = kept.request
         self._restore(kept)
         latest = (Event[request.event], request.text) if request.event else None
-        self.conversation.go_on(request.number, latest)
+        self.conversation.go_on(request.number, latest, taken.minor)
         self._worker = WorkerProcess(taken.pid, taken.pidfd, taken.channel, NoChild(taken.pidfd), self, first=settle)
-        self._context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        self._context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
     def leave_alone(self, kept: KeptRun, pid: int, pidfd: int, channel: Channel) -> None:
         """Have a worker that another version has started and that nobody can speak to; it can only be killed.
@@ -213,9 +217,15 @@ class Run(WorkerListener):
         self._worker.send(snapshot, spec.profile)
         if not spec.reusable:
             spec.close()
-        context.lookout.follow(self, self._processes, self._worker.ask_for_answer)
+        context.lookout.follow(self, lambda: self.processes, self._worker.ask_for_answer)
 
-    def _processes(self) -> list[int]:
+    @property
+    def launched(self) -> asyncio.Future[None]:
+        """Done when the worker has its session, or has not become one."""
+        return self._starting
+
+    @property
+    def processes(self) -> list[int]:
         """Worker and engine, as far as they are there."""
         return [self.pid, *children(self.pid)] if self.alive else []
 
@@ -267,6 +277,13 @@ class Run(WorkerListener):
         self._owner.note()
         self.send(request_message(number, event, text))
 
+    def count(self, device: str) -> Awaitable[None] | None:
+        """What to await until the session's statistics are as they are now; None if they are.
+
+        `device` is its device as clients see it.
+        """
+        return self.counting.look(device, can_ask=self.alive and self.conversation.counts_when_asked)
+
     def kill(self) -> None:
         """Kill the worker, if there is one; its end is told."""
         if self._worker is not None:
@@ -302,10 +319,11 @@ class Run(WorkerListener):
 
     # The end
 
-    def end(self, *, goodbye: bool) -> None:
+    def end(self, *, goodbye: bool, with_others: bool = False) -> None:
         """Begin to undo all that was done for it, once; `ended` tells when that is done.
 
-        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.
+        With `goodbye` the worker may end its engine in order; else it is killed, and heard no more.  With `with_others`
+        many end at once: what is set on its device goes with the device, which takes the kernel no time for each.
         """
         if self._ending is not None:
             return
@@ -314,20 +332,24 @@ class Run(WorkerListener):
         self._context.network.roaming.forget(self)
         self._starting.cancel()
         self.lookups.cancel()
+        self.counting.end()
         if self._worker is not None and goodbye:
             self._worker.cancel_busy()
             self._worker.send(messages.Disconnect())
         elif self._worker is not None:
             self._worker.dismiss()
-        self._ending = asyncio.create_task(self._end(goodbye))
+        self._ending = asyncio.create_task(self._end(goodbye, with_others))
 
-    async def _end(self, goodbye: bool) -> None:
+    async def _end(self, goodbye: bool, with_others: bool) -> None:
         try:
             await asyncio.wait([self._starting])  # from here on, what there is of device and worker is known
             if self._after is not None:
                 await self._after.wait()
-            await self.network.clear()
-            self.network_cleared.set()
+            if with_others:
+                await self.network.clear_names()
+            else:
+                await self.network.clear()
+                self.network_cleared.set()
             if self._worker is not None:
                 await self._end_worker(self._worker, goodbye)
             # Not before: a device that is deleted under its engine makes it spin.

@@ -179,6 +179,15 @@ class RunNetwork:
             elif self.device:
                 await self._clear_machine(keep=keep)
 
+    async def clear_names(self) -> None:
+        """As `clear`, but leave what goes with the device, which is removed when its engine has ended."""
+        if self.device in self._network.away:
+            await self.clear()
+        else:
+            async with self._turn:
+                self._wanted = None
+                await self._names.clear(self.device, keep=False)
+
     async def bring_back(self) -> None:
         """Have the device on this machine, where the engine opens it, until settings are applied the next time."""
         async with self._turn:

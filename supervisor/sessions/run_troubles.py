@@ -8,7 +8,6 @@ from ...policy.causes import Cause
 from ...policy.dbus_numbers import LogCategory
 from ...policy.limits import MAX_RESTARTS, MAX_STATUS_TEXT
 from ..errors import SystemFailure
-from ..workers.spawner_client import NoSpawner
 from .restarts import Restarts
 from .run import RunOwner
 from .runs import Runs
@@ -36,7 +35,7 @@ class TroubledSession(RunOwner):
     def start_failed(self, error: Exception) -> None:
         if self.state is not State.REVIVING:
             self.verdict.refuse(error)
-        elif isinstance(error, SystemFailure) and not isinstance(error, NoSpawner):
+        elif isinstance(error, SystemFailure):
             self.try_again_or(Event.ENGINE_FAILED, f"No worker could be started: {error}")
         else:
             self.happened(Event.ENGINE_FAILED, f"No worker can be started: {error}")

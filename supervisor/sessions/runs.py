@@ -11,6 +11,7 @@ class Runs:
     def __init__(self, owner: RunOwner, context: SessionContext) -> None:
         self.spec: LaunchSpec | None = None  # set before the first one begins; closed after the last
         self.present: Run | None = None  # in use, or failed; none between two
+        self.end_with_others = False  # see Run.end
         self._latest: Run | None = None
         self._owner = owner
         self._context = context
@@ -35,7 +36,7 @@ class Runs:
     def end(self) -> None:
         """Begin to end the last one; its worker may say goodbye."""
         if self._latest is not None:
-            self._latest.end(goodbye=True)
+            self._latest.end(goodbye=True, with_others=self.end_with_others)
 
     async def ended(self) -> None:
         """Wait until nothing is left of the last one, which no other follows."""

@@ -1,11 +1,12 @@
 """One session as the supervisor keeps it: what outlives its runs, and the table of states that it follows.
 
-Everything that clients read is kept here, current by what the worker reports; no reading ever asks the worker.
+Everything that clients read is kept here, current by what the worker reports; only what is counted is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
@@ -20,6 +21,7 @@ from ...policy.limits import MAX_STATUS_TEXT, MAX_URL, WORKER_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused
 from ..logging.log import escape_control_characters
+from ..network.device_info import counters
 from ..network.handed import HandedNamespace
 from . import permits
 from .audience import Audience
@@ -124,7 +126,7 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         self.restarts = Restarts(restart_on_failure)
         self.verdict = Verdict()
         self._needs: list[messages.InputNeeded] = []  # to be announced when the worker has accepted the profile
-        self._timer = StateTimer()
+        self._timer = StateTimer(self._processes)
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -172,8 +174,14 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         Raises RequestRefused if the profile is not usable, SystemFailure if there is no verdict.
         """
         self.runs.spec = spec
+        self.fingerprint = spec.fingerprint_for(self.acl.owner)
         self.runs.begin()
-        await self.verdict.wait()
+        assert self.run is not None
+        await self.verdict.wait(self.run.launched, self._processes)
+
+    def _processes(self) -> list[int]:
+        """Whose time it is in which a worker starts: its own, and this process's."""
+        return [os.getpid(), *(self.run.processes if self.run is not None else ())]
 
     def give_up(self) -> None:
         """Nobody waits for the session any more that was being started; `ended` tells when nothing is left of it."""
@@ -240,7 +248,8 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
         match cell.action:
             case Action.END_RUN:
                 assert self.run is not None
-                self.statistics.begin_anew(self.run.device)
+                self.statistics.count_device(counters(self.run.device))
+                self.statistics.begin_anew()
                 self.user_input.withdraw()
                 self.runs.drop()
             case Action.BEGIN_RUN:
@@ -248,6 +257,8 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
                 self.negotiated = None
                 self.runs.begin()
             case Action.FAIL:
+                if self.run is not None:
+                    self.statistics.count_device(counters(self.run.device))
                 self._end()
             case Action.REMOVE:
                 self._end()

@@ -1,6 +1,6 @@
 """The D-Bus object of a session: its methods and properties are attributes of these names.
 
-Everything is answered from what the supervisor keeps; nothing here waits for the worker.
+Everything is answered from what the supervisor keeps; only the statistics wait for the worker, a moment at most.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from ..services.log_service import check_log_level
 from . import sharing
 from .device_object import DeviceObjects
 from .session import Session
-from .states import Event, NotNow, State
+from .states import RELEASED, Event, NotNow, State
 
 _BEFORE_CONNECT = (State.READY, State.PARKED, State.NEEDS_INPUT)
 _NOT_NOW = {
@@ -106,7 +106,14 @@ class SessionObject:
 
     @property
     def statistics(self) -> dict[str, int]:
-        return self._session.statistics.values(self._session.device_name)
+        return self._session.statistics.values()
+
+    def count(self) -> Awaitable[None] | None:
+        """What to await until the statistics are as they are now; None if they are."""
+        run = self._session.run
+        if run is None or self._session.state not in RELEASED:
+            return None
+        return run.count(self._session.device_name)
 
     @property
     def last_log(self) -> dict[str, Variant]:

@@ -37,6 +37,7 @@ WITH_DEVICE = (  # states in which clients see one, if the session was ever conn
     *(State.CONNECTED, State.RECONNECTING, State.NEEDS_INPUT, State.WEB_AUTH),
     *(State.PAUSING, State.PAUSED),
 )
+RELEASED = (State.CONNECTING, *WITH_DEVICE)  # states in which the engine may do something; before, it is held
 FAILED = (State.AUTH_FAILED, State.FAILED)
 
 

@@ -1,14 +1,10 @@
 """A session's counters, by the names that front-ends of OpenVPN 3 Linux know; they never go backwards."""
 
-import time
 from collections import Counter
 
 from ...policy.limits import MAX_BYTES
 from ..errors import ProtocolViolation
-from ..network.device_info import counters
 from .states import Event, State
-
-_DEVICE_INTERVAL = 0.1  # seconds between looks at the device's counters, however often somebody asks
 
 # Reasons of the engine that have a counter (the error names of the OpenVPN 3 core).
 _COUNTED_REASONS = {
@@ -26,23 +22,18 @@ class Statistics:
         self._wire = (0, 0)  # bytes in and out, over all connections of the worker
         self._device: dict[str, int] = {}
         self._before: Counter[str] = Counter()  # of earlier workers and devices
-        self._look_at_device_after = 0.0  # time.monotonic()
         self._events: Counter[str] = Counter()
 
-    def values(self, device: str = "") -> dict[str, int]:
-        """All counters that are not zero; those of `device`, if there is one, as they are now."""
-        if device:
-            self._look_at(device)
+    def values(self) -> dict[str, int]:
+        """All counters that are not zero, as they were counted last (counting.py)."""
         total = self._counted()
         for name, value in self._before.items():  # in most sessions none; a Counter would take as long as all else
             total[name] = min(total.get(name, 0) + value, MAX_BYTES)
         total.update(self._events)
         return {name: value for name, value in total.items() if value}
 
-    def begin_anew(self, device: str) -> None:
-        """Another worker and another device than `device`, which may still be there, count from 0."""
-        self._look_at_device_after = 0.0
-        self._look_at(device)
+    def begin_anew(self) -> None:
+        """Another worker and another device count from 0."""
         self._before.update(self._counted())
         self._wire = (0, 0)
         self._device = {}
@@ -76,8 +67,8 @@ class Statistics:
         if reason in _COUNTED_REASONS:
             self._events[_COUNTED_REASONS[reason]] += 1
 
-    def report(self, bytes_in: int, bytes_out: int, device: str) -> None:
-        """The worker's counters of encrypted bytes; those of the device are looked up.
+    def count_wire(self, bytes_in: int, bytes_out: int) -> None:
+        """The worker's counters of encrypted bytes.
 
         Raises ProtocolViolation if they go backwards, or further than they can.
         """
@@ -85,10 +76,7 @@ class Statistics:
         if any(not before <= n <= MAX_BYTES for before, n in zip(self._wire, now, strict=True)):
             raise ProtocolViolation("its byte counters go backwards")
         self._wire = now
-        self._look_at(device)
 
-    def _look_at(self, device: str) -> None:
-        moment = time.monotonic()
-        if moment >= self._look_at_device_after:
-            self._look_at_device_after = moment + _DEVICE_INTERVAL
-            self._device = counters(device) or self._device
+    def count_device(self, found: dict[str, int]) -> None:
+        """The counters of the device; none if there is no such device any more."""
+        self._device = found or self._device

@@ -1,5 +1,7 @@
 """What a session of a profile would ask its user, found out by a worker that is never asked to connect."""
 
+import msgspec
+
 from ...policy.dbus_numbers import InputGroup
 from .session import Session, SessionListener
 from .states import Event
@@ -27,11 +29,21 @@ class Trial(SessionListener):
         pass
 
 
-def questions(session: Session) -> list[str]:
-    """What a session asks now, as its user would read it."""
+class Question(msgspec.Struct, frozen=True):
+    """A question that has no answer yet; `kind`, `group` and `number` tell it from the others of its session."""
+
+    kind: int
+    group: int
+    number: int
+    name: str
+    label: str
+
+
+def questions(session: Session) -> list[Question]:
+    """What a session asks now."""
     asked = session.user_input
     return [
-        asked.question(kind, group, number)[4]
+        Question(*asked.question(kind, group, number)[:5])
         for kind, group in asked.groups()
         for number in asked.open_numbers(kind, group)
     ]

@@ -1,9 +1,11 @@
 """What a worker makes of its session's profile: NewTunnel waits for it."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 from ...policy.limits import VERDICT_DEADLINE
 from ..errors import SystemFailure
+from ..workers.own_time import within
 
 LATE = f"The session's worker gave no verdict within {VERDICT_DEADLINE:g} s"
 
@@ -36,10 +38,13 @@ class Verdict:
             self._given.set_exception(error)
             self._given.exception()  # asyncio complains of one that nobody looked at, and nobody may be waiting
 
-    async def wait(self) -> None:
-        """Wait for it.  Raises what it was refused with, or SystemFailure after VERDICT_DEADLINE."""
+    async def wait(self, launched: "asyncio.Future[None]", processes: Callable[[], Iterable[int]]) -> None:
+        """Wait for it: when the worker is `launched` these processes have VERDICT_DEADLINE.
+
+        Raises what it was refused with, or SystemFailure.
+        """
+        await asyncio.wait([self._given, launched], return_when=asyncio.FIRST_COMPLETED)
         try:
-            async with asyncio.timeout(VERDICT_DEADLINE):
-                await asyncio.shield(self._given)
+            await within(VERDICT_DEADLINE, self._given, processes)
         except TimeoutError:
             raise SystemFailure(LATE) from None

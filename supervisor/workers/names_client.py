@@ -11,7 +11,7 @@ from ...policy.limits import DNS_DEADLINE
 from ..errors import SystemFailure
 from .helper_client import HelperClient
 
-_ENDED = "the process that sets them has ended; restart the service"
+_ENDED = "the process that sets them has ended; they can be set again when the service is restarted"
 _GRACE = 1.0  # seconds beyond the name setter's own deadline
 
 
@@ -21,7 +21,6 @@ class NameSetterClient(HelperClient):
     def __init__(self, channel: Channel, on_end: Callable[[], None] = lambda: None) -> None:
         """`on_end` is called when the name setter ends without having been told to."""
         super().__init__(channel)
-        self.used = False  # something was asked of it, which there need not be
         self._on_end = on_end
         self._numbers = count(1)
         self._waiting: dict[int, tuple[helpers.ToNameSetter, asyncio.Future[str]]] = {}
@@ -37,7 +36,6 @@ class NameSetterClient(HelperClient):
     async def _request(self, request: helpers.ToNameSetter) -> None:
         if self.ended:
             raise SystemFailure(_ENDED)
-        self.used = True
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[request.number] = request, answer
         try:

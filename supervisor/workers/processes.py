@@ -8,8 +8,9 @@ from functools import partial
 from ...policy.dbus_numbers import LogGroup
 from ..logging.log import Log
 from .helpers import Helpers, kill_serving
-from .lookout import Lookout, process_title
+from .lookout import Lookout
 from .names_client import NameSetterClient
+from .proc import process_title
 from .reap import Reaper
 from .resolver_client import ResolverClient
 from .spawner_client import SpawnerClient
@@ -33,12 +34,21 @@ class Processes:
         self.reaper = Reaper(stopped_grace, self._made_to_go_on)
         self.lookout = Lookout(look_interval)
         replace_spawner = partial(self._replace, "spawner", helpers.serving_spawner)
-        self.spawner = SpawnerClient(helpers.spawner, self.reaper, uid_is_free, self._spawner_ended, replace_spawner)
+        self.spawner = SpawnerClient(
+            helpers.spawner,
+            self.reaper,
+            uid_is_free,
+            self._spawner_ended,
+            replace_spawner,
+            helpers.serving_spawner,
+        )
         self.lookout.add_helper(helpers.serving_spawner, self.spawner.found_busy)
         replace_resolver = partial(self._replace, "resolver", helpers.serving_resolver)
         self.resolver = ResolverClient(helpers.resolver, self._resolver_ended, replace_resolver)
         self.lookout.add_helper(helpers.serving_resolver, self.resolver.found_busy)
         self.name_setter = NameSetterClient(helpers.names, self._name_setter_ended)
+        self.lacks: list[str] = []  # what cannot be done, since a helper and its keeper have ended
+        self.on_lost: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin to watch.  Needs a running loop."""
@@ -74,16 +84,19 @@ class Processes:
         self._log.error(text, group=LogGroup.BACKENDSTART)
 
     def _spawner_ended(self) -> None:
-        if not self._leaving():
-            text = "The spawner and its keeper have ended: no session can be started until the service is restarted"
-            self._log.crit(text, group=LogGroup.BACKENDSTART)
+        self._ended("spawner", "no session can be started")
 
     def _resolver_ended(self) -> None:
-        text = "The resolver and its keeper have ended: sessions cannot look up names until the service is restarted"
-        self._log.crit(text, group=LogGroup.BACKENDSTART)
+        self._ended("resolver", "no names can be looked up")
 
     def _name_setter_ended(self) -> None:
-        if self.name_setter.used and not self._leaving():
-            text = "The process that sets name servers and its keeper have ended: they stay as they are, and what they "
-            text += "were comes back when the service is restarted"
+        if self._helpers.sets_names:
+            self._ended("process that sets name servers", "they stay as they are")
+
+    def _ended(self, name: str, outcome: str) -> None:
+        """Both processes of a helper have ended."""
+        if not self._leaving():
+            text = f"The {name} and its keeper have ended: {outcome} until the service is restarted"
+            self.lacks.append(text)
             self._log.crit(text, group=LogGroup.BACKENDSTART)
+            self.on_lost()

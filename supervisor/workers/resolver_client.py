@@ -11,7 +11,7 @@ from ...policy.limits import MAX_LOOKUPS_PER_SESSION, RESOLVE_DEADLINE
 from .helper_client import HelperClient
 
 _GRACE = 2.0  # seconds beyond the resolver's own deadline
-_ENDED = "the resolver has ended; restart the service"
+_ENDED = "the resolver has ended; names can be looked up again when the service is restarted"
 _MAX_NAME = 253  # characters of a host name (RFC 1035)
 
 

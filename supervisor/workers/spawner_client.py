@@ -16,11 +16,8 @@ from ...ipc.channel import Channel, ChannelClosed, Packet, channel_pair
 from ...policy.limits import SPAWN_DEADLINE
 from ..errors import SystemFailure
 from .helper_client import HelperClient
+from .own_time import within
 from .reap import Reaper
-
-
-class NoSpawner(SystemFailure):
-    """The spawner has ended: there will be no worker any more."""
 
 
 class _Request(msgspec.Struct):
@@ -43,8 +40,12 @@ class SpawnerClient(HelperClient):
         uid_is_free: Callable[[int], None],
         on_end: Callable[[], None] = lambda: None,
         replace: Callable[[], None] = lambda: None,
+        serving: Callable[[], Collection[int]] = lambda: (),
     ) -> None:
-        """`on_end` is called when the spawner ends without having been told to; `replace` as in HelperClient."""
+        """`on_end` is called when the spawner ends without having been told to; `replace` as in HelperClient.
+
+        `serving` is the process that answers.
+        """
         super().__init__(channel, replace)
         self._on_end = on_end
         self._reaper = reaper
@@ -52,6 +53,7 @@ class SpawnerClient(HelperClient):
         self._serials = count(1)
         self._waiting: dict[int, _Request] = {}
         self._owed: set[int] = set()
+        self._processes = lambda: [os.getpid(), *serving()]  # in whose own time a worker is made
         self._spare = -1  # a descriptor that keeps room for another
 
     def owes(self, uid: int) -> bool:
@@ -64,10 +66,10 @@ class SpawnerClient(HelperClient):
         """Start a worker as `uid`: its process id, its pidfd and the supervisor's end of its channel.
 
         It sees the PKCS#11 `providers` of these numbers, and waits at `later` for another supervisor.
-        Raises NoSpawner, or another SystemFailure if there is no worker within SPAWN_DEADLINE.
+        Raises SystemFailure if there is no worker within SPAWN_DEADLINE.
         """
         if self.ended:
-            raise NoSpawner("The spawner has ended; restart the service to start sessions again")
+            raise SystemFailure("The spawner has ended; sessions can be started again when the service is restarted")
         self._keep_spare()
         serial = next(self._serials)
         ours, theirs = channel_pair()
@@ -77,8 +79,7 @@ class SpawnerClient(HelperClient):
             request = _Request(uid, asyncio.get_running_loop().create_future())
             self._request(serial, request, providers, theirs, later)
             try:
-                async with asyncio.timeout(SPAWN_DEADLINE):
-                    pid, pidfd = await asyncio.shield(request.answer)
+                pid, pidfd = await within(SPAWN_DEADLINE, request.answer, self._processes)
             except BaseException:
                 self._abandon(request)
                 raise
@@ -175,7 +176,7 @@ class SpawnerClient(HelperClient):
     def _helper_ended(self) -> None:
         self._on_end()
         for request in self._waiting.values():
-            self._lost(request, NoSpawner("The spawner has ended while it was starting a worker"))
+            self._lost(request, SystemFailure("The spawner has ended while it was starting a worker"))
         self._waiting.clear()
 
     def _lost(self, request: _Request, error: SystemFailure) -> None:

@@ -6,8 +6,8 @@ import socket
 import msgspec
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed, Packet
-from ...ipc.codec import BadFrame, decode_to_supervisor, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, Packet
+from ...ipc.codec import decode_to_supervisor, encode
 from ...policy.limits import MAX_TOLD_ANEW, TAKEOVER_DEADLINE
 from ..closing import close_elsewhere
 from ..errors import SystemFailure
@@ -21,6 +21,7 @@ class TakenWorker(msgspec.Struct):
     channel: Channel
     told: list[messages.ToSupervisor]
     snapshot: messages.WorkerSnapshot
+    minor: int  # of the protocol that it speaks
     profile: int  # a descriptor of what it says is its profile, or -1
 
 
@@ -55,7 +56,7 @@ async def take_over(connection: socket.socket, pid: int, pidfd: int, uid: int) -
                     raise BadFrame("it goes on and on")
         channel.refuse_descriptors()
         profile = profiles.pop() if profiles else -1
-        return TakenWorker(pid, pidfd, channel, told, message, profile)
+        return TakenWorker(pid, pidfd, channel, told, message, hello.minor, profile)
     except BaseException as error:
         channel.close()
         if isinstance(error, TimeoutError):

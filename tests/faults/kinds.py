@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from ..support.service_life import kill_and_wait, parent, processes, title
+from ..support.helper_processes import helper_processes, kill_helper
+from ..support.service_life import kill_and_wait, make_read_only, title
 from ..support.sessions import UserSession
 from .world import World
 
-_HELPER = "openvpn3-service-sessionmgr: "
 _ENGINE = "openvpn --"
 
 
@@ -53,18 +53,16 @@ def _engines(world: World) -> list[int]:
     return found
 
 
-def _helper(name: str, role: str) -> list[int]:
-    """The keeper of a helper, or the process that serves."""
-    found = [pid for pid in processes(f"{_HELPER}{name}") if title(pid).partition(",")[0] == f"{_HELPER}{name}"]
-    return [pid for pid in found if (parent(pid) in found) == (role == "serving")]
-
-
 def _worker_or_engine(which: Callable[[World], list[int]], number: int) -> Callable[[World], None]:
     return lambda world: _signal(which(world), number)
 
 
 def _on_helper(name: str, role: str, number: int) -> Callable[[World], None]:
-    return lambda world: _signal(_helper(name, role), number)
+    return lambda world: _signal(helper_processes(name, role), number)
+
+
+def _kill_both(name: str) -> Callable[[World], None]:
+    return lambda world: kill_helper(name)
 
 
 def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:
@@ -73,9 +71,16 @@ def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(65536)):
                 pass
-        world.mends.append(filler.unlink)
+        world.at_last.append(filler.unlink)
 
     return fill
+
+
+def _make_read_only(place: Callable[[World], Path]) -> Callable[[World], None]:
+    def hit(world: World) -> None:
+        world.at_last.append(make_read_only(world.service.pid, place(world)))
+
+    return hit
 
 
 def _kill_service(world: World) -> None:
@@ -108,9 +113,22 @@ FAULTS = (
         for role in ("keeper", "serving")
         for how, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP))
     ),
+    *(
+        Fault(f"{name}, both, killed", _kill_both(name), then=lambda world: world.handed_over())
+        for name in ("spawner", "resolver", "name setter")
+    ),
     Fault("bus killed", _kill_bus, then=lambda world: world.bus_restarted(), ends_connections=True),
     Fault("bus stopped for a while", _freeze_bus),
     Fault("state and runtime directories full", _fill(lambda world: world.directory)),
+    *(
+        Fault(f"{name} read-only", _make_read_only(place))
+        for name, place in (
+            ("runtime directory", lambda world: world.directory / "runtime"),
+            ("state directory", lambda world: world.directory / "state"),
+            ("resolv.conf", lambda world: Path("/etc/resolv.conf")),
+            ("/proc/sys", lambda world: Path("/proc/sys")),
+        )
+    ),
     Fault("log destination full", _fill(lambda world: world.log.parent)),
     Fault("service killed", _kill_service, then=lambda world: world.killed()),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Who is there: servers, the service, alice, whose sessions are hit, and bob, who is not to notice anything."""
 
 import contextlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class World:
         self._after = contextlib.ExitStack()
         self.wrong: list[str] = []  # what somebody has noticed that is nobody's to notice
         self.mends: list[Callable[[], None]] = []  # what undoes the present fault
+        self.at_last: list[Callable[[], None]] = []  # the same, when alice's session has ended
         self._people: list[BusClient] = []
         self.usual: frozenset[str] = frozenset()
 
@@ -142,6 +144,13 @@ class World:
         """The service has been killed: start the next one."""
         self.root.wait_no_owner(SESSIONS)
         self.start()
+
+    def handed_over(self) -> None:
+        """The service has lost what only the next one has: have it leave, and start that."""
+        self.service.process.signal(signal.SIGUSR2)
+        if status := self.service.process.wait():
+            self.wrong.append(f"the service ended with status {status}")
+        self.killed()
 
     def remove_profiles(self, user: BusClient) -> None:
         """Remove all that a user has."""

@@ -195,7 +195,7 @@ class Dispatch:
         self.manager._register.add(session)
         network, names = self.context.network, self.context.names
         extensions: dict[Interface, Target] = {
-            INSPECTION: Inspection(session, {}, names),
+            INSPECTION: Inspection(session, {}, names, []),
             STATUS: SessionInForce(session, network, names),
         }
         self.dispatcher.export(

@@ -6,15 +6,24 @@ finding.  Inputs that were findings once are kept in tests/fuzz/kept/TARGET.
 
 import asyncio
 import inspect
+import socket
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed, channel_pair
-from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, channel_pair
+from ...ipc.codec import decode_to_supervisor, decode_to_worker
+from ...kernel.netlink.answer import Answer
+from ...kernel.netlink.netlink_socket import NetlinkSocket
+from ...kernel.netlink.wire import Message
 from ...policy.profile.options import ALLOWED
 from ...policy.profile.syntax import ProfileTextError, decode, tokenize
 from ...policy.profile.validity import problem
 from ...supervisor.errors import ProtocolViolation
+from ...supervisor.network import dumps, nfnetlink
+from ...supervisor.network.default_route import rule_requests
+from ...supervisor.network.link_events import removed_links
+from ...supervisor.network.operational import is_operational
 from ...supervisor.services.profile_json import profile_json
 from ...supervisor.sessions.session import Session
 from ...supervisor.sessions.states import Event, State
@@ -175,4 +184,47 @@ def _read_all(supervisor: Channel) -> None:
             return
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"profile": profile, "management": management, "ipc": ipc, "bus": bus}
+class _Said(NetlinkSocket):
+    """To whatever is asked, the answer is this."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data = data
+
+    def dump(self, kind: int, body: bytes) -> list[Message]:
+        answer = Answer(0, 2**32 - 1)
+        answer.take(self._data)
+        if answer.refusal is not None:
+            raise answer.refusal
+        return answer.messages
+
+    def ask(self, kind: int, body: bytes) -> Message:
+        return next(iter(self.dump(kind, body)), Message(0, 0, 0, b""))
+
+
+def netlink(data: bytes) -> None:
+    """Datagrams of the kernel, as the answer to each question, and as notifications."""
+    said = _Said(data)
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: [*dumps.addresses(said)],
+        lambda: [*dumps.routes(said)],
+        lambda: [rule_requests.found_rule(4, one.body) for one in dumps.rules(said, socket.AF_INET)],
+        lambda: dumps.way_to(said, ip_address("192.0.2.1"), 0),
+        lambda: [*removed_links(data)],
+        lambda: [*nfnetlink.messages_in(data)],
+        lambda: is_operational(data, 2),
+    )
+    for read in readers:
+        try:
+            read()
+        except OSError as error:
+            assert error.strerror and error.strerror.isprintable()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "profile": profile,
+    "management": management,
+    "ipc": ipc,
+    "bus": bus,
+    "netlink": netlink,
+}

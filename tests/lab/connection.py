@@ -18,6 +18,7 @@ SESSIONS = "net.openvpn.v3.sessions"
 FAILURES_OBJECTS = "net.openvpn.v3.failures"  # where the same service has its objects about failures
 SESSIONS_PATH = "/net/openvpn/v3/sessions"
 SETTINGS = f"{SESSIONS}.settings"
+INSPECTION = f"{SESSIONS}.inspect"
 CONFIGURATION = "net.openvpn.v3.configuration"
 CONFIGURATION_PATH = "/net/openvpn/v3/configuration"
 LOG = "net.openvpn.v3.log"

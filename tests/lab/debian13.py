@@ -12,9 +12,8 @@ SUITE = "trixie"
 PACKAGES = (
     "dbus", "dbus-broker", "gcc", "iproute2", "libc6-dev", "man-db", "mount", "opensc", "openssl", "openvpn",
     "polkitd", "procps", "python3-click", "python3-cryptography", "python3-dbus-fast", "python3-dbusmock",
-    "python3-hypothesis", "python3-msgspec", "python3-pip", "python3-prctl", "python3-psutil", "python3-pyroute2",
-    "python3-pytest", "python3-rich", "python3-seccomp", "python3-setuptools", "python3-venv", "softhsm2",
-    "util-linux",
+    "python3-hypothesis", "python3-msgspec", "python3-pip", "python3-prctl", "python3-psutil", "python3-pytest",
+    "python3-rich", "python3-seccomp", "python3-setuptools", "python3-venv", "softhsm2", "util-linux",
 )  # fmt: skip
 PROJECT_AT = Path("/src/openvpn3-sessionmgr")
 _DOWNLOAD = f"cd {parts.IN_TREE} && apt-get download {' '.join(parts.PACKAGES)}"

@@ -130,7 +130,7 @@ class IncumbentLab(Lab):
         self.release = release
         self._ours = ours
 
-    def start_bus(self, activation: Sequence[str] | None = None) -> Bus:
+    def start_bus(self, activation: Sequence[str] | None = None, through: Sequence[str] = ()) -> Bus:
         """Start the bus with the release's policies."""
         assert activation is None, "services are started by hand here"
         made = IncumbentBus(self.client_side, self._place("bus"), self.release, ours=self._ours)

@@ -25,6 +25,7 @@ from .processes import LabError, Process, describe, helper, pids, until_gone
 from .resolved import Resolved
 from .service import Service, service_command
 from .surroundings import ACCOUNTS, RESOLV_CONF
+from .systemd import Systemd
 from .tokens import Tokens
 
 ECHO_PORT = 7000
@@ -234,6 +235,13 @@ class Lab:
         self._parts.callback(made.stop)
         return made
 
+    def systemd(self, restart: str) -> Systemd:
+        """A stand-in for systemd, which is not started yet; before anything uses the bus.  `restart` is Systemd's."""
+        made = Systemd(self.client_side, self._place("systemd"), restart)
+        self._before_bus.append(made.join)
+        self._parts.callback(made.stop)
+        return made
+
     @functools.cached_property
     def tokens(self) -> Tokens:
         """PKCS#11 tokens, none at first."""
@@ -280,21 +288,33 @@ class Lab:
         """The private system bus, started when first asked for."""
         return self.start_bus()
 
-    def start_bus(self, activation: Sequence[str] | None = None) -> Bus:
-        """Start the bus; with `activation`, these options are those of a service that the bus starts by itself."""
+    def start_bus(self, activation: Sequence[str] | None = None, through: Sequence[str] = ()) -> Bus:
+        """Start the bus; with `activation`, these options are those of a service that the bus starts by itself.
+
+        It starts it by the command `through`, if given.
+        """
         if "bus" in self.__dict__:
             raise LabError("the bus runs already: ask for activation before anything that uses it")
         made = Bus(self.client_side, self._place("bus"), self.bus_program)
         if activation is not None:
             # It ends soon after the bus does: nobody else would end it.
             options = ("--bus-wait=0.1", *self._engine_options(), *activation)
-            made.activatable(service.NAMES, service_command(self.service_directory, *options))
+            made.activatable(service.NAMES, [*through, *service_command(self.service_directory, *options)])
         for prepare in self._before_bus:
             prepare(made)
         self._parts.callback(made.stop)
         made.start()
         self.__dict__["bus"] = made
         return made
+
+    def startable(self, name: str, argv: Sequence[str]) -> None:
+        """Have the bus start another service when `name` is called, by anybody; before anything uses the bus."""
+
+        def prepare(bus: Bus) -> None:
+            bus.let_own(name)
+            bus.activatable([name], argv)
+
+        self._before_bus.append(prepare)
 
     def restart_bus(self) -> None:
         """Start the bus again, which has ended or is killed now; all connections have to be made anew."""
@@ -310,10 +330,18 @@ class Lab:
         place.mkdir()
         return place
 
-    def supervisor(self, *options: str, idle_exit: float = 0, log_level: int = 6, wait: bool = True) -> Service:
+    def supervisor(
+        self,
+        *options: str,
+        idle_exit: float = 0,
+        log_level: int = 6,
+        wait: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> Service:
         """Start the service; it owns its names when this returns (at once with `wait=False`)."""
         options = (*self._engine_options(), *options)
         argv = service_command(self.service_directory, *options, idle_exit=idle_exit, log_level=log_level)
+        argv = ["/usr/bin/env", *(f"{name}={value}" for name, value in (environment or {}).items()), *argv]
         for prepare in self.before_services:
             prepare()
         made = Service(self.client_side, self.bus, argv, self.watcher)

@@ -42,7 +42,7 @@ class Machine(Lab):
 
     journal: socket.socket
 
-    def start_bus(self, activation: object = None) -> Bus:
+    def start_bus(self, activation: object = None, through: object = ()) -> Bus:
         """Start the system bus."""
         assert activation is None
         made = SystemBus(self.client_side, self._place("bus"))

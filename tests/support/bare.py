@@ -95,6 +95,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         journal=_NoJournal(),
         forwarder=Forwarder.__new__(Forwarder),
         providers=(),
+        lacks=[],
         descriptors=4096,
         connect_deadline=60.0,
         stopped_grace=1.0,

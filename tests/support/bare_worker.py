@@ -73,6 +73,12 @@ class BareWorker:
         """What the supervisor has been told since the last call."""
         return said(self._supervisor)
 
+    def time_passes(self) -> None:
+        """Every deadline that is set comes to its end."""
+        timers = self.session.timers
+        timers._timers = {name: (0.0, action) for name, (_, action) in timers._timers.items()}
+        timers.run_due()
+
     def commands(self) -> list[str]:
         """The commands that the engine has been given since the last call."""
         try:

@@ -102,7 +102,7 @@ def wait_gone(processes: Sequence[psutil.Process], deadline: float = 10.0) -> No
     assert not alive, alive
 
 
-def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
+def until(condition: Callable[[], bool], seconds: float = 3 * DEADLINE) -> None:
     """Wait until a condition holds of which nothing tells."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ...ipc import helpers, messages
-from ...ipc.channel import Channel, ChannelClosed, channel_pair
-from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, channel_pair
+from ...ipc.codec import decode_to_supervisor, decode_to_worker, encode
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES
@@ -40,6 +40,7 @@ EXAMPLES: list[messages.ToWorker | messages.ToSupervisor] = [
     messages.SetLogLevel(6),
     messages.LogCredit(10),
     messages.Ping(),
+    messages.Count(),
     messages.UserAnswer(InputGroup.USER_PASSWORD, "username", memoryview(b"alice")),
     messages.InputNeeded(0, InputGroup.USER_PASSWORD, (messages.InputSlot("username", "User", False),), "a", "s"),
     messages.UrlNeeded(1, "https://login.example/"),

@@ -107,10 +107,10 @@ def test_counters_go_on_when_another_worker_begins_at_0() -> None:
     async def say() -> None:
         with session_in(State.CONNECTED) as session:
             session.hear(messages.Traffic(5, 6))
-            session.statistics.begin_anew("")
+            session.statistics.begin_anew()
             assert session.statistics.values() == {"BYTES_IN": 5, "BYTES_OUT": 6}
             session.hear(messages.Traffic(1, 0))
-            session.statistics.begin_anew("")
+            session.statistics.begin_anew()
             assert session.statistics.values() == {"BYTES_IN": 6, "BYTES_OUT": 6}
             with pytest.raises(ProtocolViolation):  # the sum is no D-Bus integer any more
                 session.hear(messages.Traffic(2**63 - 6, 0))

@@ -150,7 +150,7 @@ def test_nobody_in_its_place(tmp_path: Path) -> None:
 def worker(*told: messages.ToSupervisor, snapshot: messages.WorkerSnapshot = SNAPSHOT) -> TakenWorker:
     ours, theirs = socket.socketpair()
     theirs.close()
-    return TakenWorker(1, -1, Channel(ours), list(told), snapshot, -1)
+    return TakenWorker(1, -1, Channel(ours), list(told), snapshot, messages.MINOR, -1)
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,51 @@ def test_bytes_add_up_over_connections() -> None:
         assert sums(worker) == [(5, 7), (10, 20), (11, 22), (14, 22), (17, 31), (21, 32)]
         worker.engine_says("SUCCESS: nclients=0,bytesin=0,bytesout=0")
         worker.engine_says("SUCCESS: nclients=0,bytesin=1,bytesout=1")
-        assert sums(worker) == [(21, 32), (22, 33)]
+        assert sums(worker) == [(22, 33)]
+
+
+def test_what_has_not_changed_is_told_only_when_it_is_asked_for() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        for _ in range(3):
+            worker.engine_says(">BYTECOUNT:5,7")
+        assert sums(worker) == [(5, 7)]
+        for _ in range(2):
+            worker.tell(messages.Count())
+            assert (sums(worker), worker.commands()) == ([], ["load-stats"])
+            worker.engine_says("SUCCESS: nclients=0,bytesin=5,bytesout=7")
+            worker.engine_says(">BYTECOUNT:5,7")
+            assert sums(worker) == [(5, 7)]
+
+
+def test_without_an_engine_to_ask_it_tells_what_it_knows() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.engine_says(">BYTECOUNT:5,7")
+        worker.session.downlink.connection = None
+        worker.tell(messages.Count())
+        assert sums(worker) == [(5, 7), (5, 7)]
+
+
+def test_what_is_agreed_on_anew_is_told_in_a_moment() -> None:
+    """Nothing else need happen before: no counter changes."""
+    with bare_worker(Phase.RUNNING) as worker:
+        worker.session.attempts.remotes = Remotes([Remote("198.51.100.1", 1194, "udp")])
+        worker.engine_says(">LOG:1,,Control Channel: TLSv1.3, cipher TLSv1.3 TLS_AES_128_GCM_SHA256, peer")
+        assert worker.session.timers.time_left() is None
+        worker.engine_says(">STATE:1,CONNECTED,SUCCESS,198.18.0.2,198.51.100.1,1194,,")
+        worker.engine_says("SUCCESS: nclients=0,bytesin=5,bytesout=7")
+        assert [one.tls for one in agreed(worker)] == ["TLSv1.3 TLS_AES_128_GCM_SHA256"]
+        worker.engine_says(">LOG:1,,Control Channel: TLSv1.3, cipher TLSv1.3 TLS_AES_256_GCM_SHA384, peer")
+        left = worker.session.timers.time_left()
+        assert left is not None and left <= 1 and not agreed(worker)
+        worker.engine_says(">LOG:1,,Data Channel: cipher 'AES-256-GCM', peer-id: 0")
+        worker.time_passes()
+        [told] = agreed(worker)
+        assert (told.tls, told.cipher) == ("TLSv1.3 TLS_AES_256_GCM_SHA384", "AES-256-GCM")
+        assert worker.session.timers.time_left() is None
+
+
+def agreed(worker: BareWorker) -> list[messages.Negotiated]:
+    return [one for one in worker.said() if isinstance(one, messages.Negotiated)]
 
 
 # What it logs.

@@ -16,6 +16,7 @@ COUNTS = (
     messages.WorkerHello,  # without which it may say nothing
     messages.WorkerSnapshot,
     messages.LogLine,
+    messages.Traffic,
     messages.Refused,
     messages.AuthenticationFailed,
     messages.Failed,

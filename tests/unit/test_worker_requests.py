@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from ...ipc import messages
-from ...ipc.channel import Channel, Packet, channel_pair
-from ...ipc.codec import BadFrame, encode
+from ...ipc.channel import BadFrame, Channel, Packet, channel_pair
+from ...ipc.codec import encode
 from ...policy.dbus_numbers import InputGroup
 from ...worker.profile.values import Remote
 from ...worker.session import events, management
@@ -36,6 +36,7 @@ ALLOWED = {
     messages.LogCredit(10): set(Phase),
     messages.Way(there=True, moved=True): RUNS,
     messages.Ping(): set(Phase),
+    messages.Count(): set(Phase),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ...ipc import messages
 from ...policy.causes import Cause
-from ...policy.limits import MAX_LOOKUPS_PER_SESSION
+from ...policy.limits import COUNT_INTERVAL, MAX_LOOKUPS_PER_SESSION
 from ...worker.profile.values import Remote
 from ...worker.session.phases import Phase
 from ...worker.session.remotes import Remotes
@@ -17,6 +17,7 @@ NO_WAY = messages.AttemptFailed(
 )
 ANOTHER, NONE, THE_SAME = messages.Way(True, True), messages.Way(False, False), messages.Way(True, False)
 RESTART = "signal SIGUSR1"
+EACH_SECOND, NOW_AND_THEN = ["load-stats", "bytecount 1"], [f"bytecount {COUNT_INTERVAL}"]
 
 
 def connected(worker: BareWorker, protocol: str) -> None:
@@ -26,13 +27,6 @@ def connected(worker: BareWorker, protocol: str) -> None:
     worker.engine_says("SUCCESS: nclients=0,bytesin=0,bytesout=0")
     assert messages.Servers(("198.51.100.1",)) in worker.said()
     worker.commands()
-
-
-def time_passes(worker: BareWorker) -> None:
-    """Every deadline that is set comes to its end."""
-    timers = worker.session.timers
-    timers._timers = {name: (0.0, action) for name, (_, action) in timers._timers.items()}
-    timers.run_due()
 
 
 @pytest.fixture
@@ -62,21 +56,22 @@ def test_tcp_connects_anew_at_once(tcp: BareWorker) -> None:
 
 def test_udp_that_is_answered_goes_on(udp: BareWorker) -> None:
     udp.tell(ANOTHER)
-    assert udp.commands() == ["load-stats"]
+    assert udp.commands() == EACH_SECOND
     udp.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
     udp.engine_says(">BYTECOUNT:50,90")
-    udp.engine_says(">BYTECOUNT:80,90")
-    time_passes(udp)
     assert udp.commands() == []
+    udp.engine_says(">BYTECOUNT:80,90")
+    udp.time_passes()
+    assert udp.commands() == NOW_AND_THEN
 
 
 def test_udp_that_is_not_answered_connects_anew(udp: BareWorker) -> None:
     udp.tell(ANOTHER)
     udp.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
-    time_passes(udp)
-    assert udp.commands() == ["load-stats"]  # nothing was sent that could be answered
+    udp.time_passes()
+    assert udp.commands() == EACH_SECOND  # nothing was sent that could be answered
     udp.engine_says(">BYTECOUNT:50,90")
-    time_passes(udp)
+    udp.time_passes()
     assert udp.commands() == [RESTART]
 
 
@@ -89,8 +84,8 @@ def test_a_user_who_would_be_asked_again_is_spared(protocol: str) -> None:
         worker.tell(ANOTHER)
         worker.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
         worker.engine_says(">BYTECOUNT:50,90")
-        assert worker.commands() == ["load-stats"]
-        time_passes(worker)
+        assert worker.commands() == EACH_SECOND
+        worker.time_passes()
         assert worker.commands() == ([RESTART] if protocol == "tcp" else [])
 
 
@@ -107,13 +102,13 @@ def test_no_way_is_reported_and_the_connection_kept(protocol: str) -> None:
         connected(worker, protocol)
         worker.tell(NONE)
         assert (worker.said(), worker.commands()) == ([], [])  # it may be over in a moment
-        time_passes(worker)
+        worker.time_passes()
         assert worker.said() == [messages.Reconnecting(0, "network-unreachable"), NO_WAY]
         worker.tell(THE_SAME)
         worker.engine_says("SUCCESS: nclients=0,bytesin=50,bytesout=60")
         worker.said()
         worker.engine_says(">BYTECOUNT:80,90")
-        assert worker.commands() == ["load-stats"]
+        assert worker.commands() == EACH_SECOND + NOW_AND_THEN
         connected_again = messages.Connected(0, protocol, "198.51.100.1", 1194, "198.51.100.1")
         assert worker.said() == [connected_again, messages.Traffic(80, 90)]
 
@@ -174,7 +169,7 @@ def lose(worker: BareWorker) -> None:
     """The connection is lost, and the engine let go for its next attempt."""
     worker.engine_says(">STATE:2,RECONNECTING,SIGUSR1,,,,,")
     worker.engine_says(">HOLD:Waiting for hold release:0")
-    time_passes(worker)
+    worker.time_passes()
     assert not worker.session.attempts.engine_holds
 
 
@@ -244,7 +239,7 @@ def test_an_engine_that_comes_to_a_name_meanwhile_waits_for_it() -> None:
             remotes.tried = address
             remotes.attempt_failed()
         worker.engine_says(">HOLD:Waiting for hold release:0")
-        time_passes(worker)
+        worker.time_passes()
         assert worker.session.attempts.engine_holds
         assert looked_up(worker) == []  # it is asked for already
         worker.tell(messages.Resolved(NAME, (FRESH,)))

@@ -116,7 +116,7 @@ def confine_worker(uid: int, serial: int, confinement: Confinement, shown: Mount
     layers = confinement.layers
     confinement = replace(confinement, uses_pkcs11=bool(shown.places))
     keep = () if Layer.CAPABILITIES in layers else tuple(SPAWNER_CAPABILITIES)
-    steps: list[Step] = [("start a session of its own", os.setsid, lambda: os.getsid(0) == os.getpid())]
+    steps: list[Step] = [("start a process group of its own", os.setpgrp, lambda: os.getpgrp() == os.getpid())]
     if Layer.UTS in layers:
         steps.append(
             ("set the host name", lambda: socket.sethostname(HOSTNAME), lambda: socket.gethostname() == HOSTNAME)

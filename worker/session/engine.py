@@ -17,6 +17,10 @@ _OUTPUT_LINES_KEPT = 20
 # Seconds without any answer after which the engine turns to the next address; openvpn's own default is 120.
 _CONNECT_TIMEOUT = "10"
 
+# Bytes of the socket's buffer for what the server sends, over UDP only: over TCP it would end the kernel's own choice
+# of a size (tcp(7)), and there is nothing to lose.  The kernel gives less where net.core.rmem_max is less.
+_UDP_RECEIVE_BUFFER = "1048576"
+
 # The whole environment of the engine; the names it would pick up (OPENSSL_CONF …) are absent on purpose.
 _ENVIRONMENT = {"PATH": "/usr/sbin", "LC_ALL": "C"}
 
@@ -38,8 +42,11 @@ class Engine:
         self.last_output: deque[str] = deque(maxlen=_OUTPUT_LINES_KEPT)
         self.proxy_sees_credentials = False  # in the request under way
 
-    def start(self, config: str, device: str, verbosity: int) -> None:
-        """Write the profile and start the process.  Raises OSError."""
+    def start(self, config: str, device: str, verbosity: int, *, udp_only: bool) -> None:
+        """Write the profile and start the process.  Raises OSError.
+
+        `udp_only`: every server of the profile is reached over UDP.
+        """
         profile = f"{self._confinement.private}/profile"
         with open(_new_file(profile, 0o400), "w", encoding="utf-8") as file:
             file.write(config)
@@ -48,6 +55,8 @@ class Engine:
             # Before the profile, which may set its own.
             "--connect-timeout", _CONNECT_TIMEOUT,
             "--explicit-exit-notify", "1",  # over UDP a server that is not told keeps the session's address
+            "--fast-io",  # over UDP it writes to the device without asking the kernel first whether it may
+            *(("--rcvbuf", _UDP_RECEIVE_BUFFER) if udp_only else ()),
             "--config", profile,
             "--dev", device,
             "--dev-type", "tun",

@@ -153,9 +153,9 @@ def _connected(session: WorkerSession, event: management.EngineState) -> None:
         impossible = f"{event.remote}:{event.port}"
         session.machine.failed(f"The engine is connected to something impossible: {impossible}", Cause.ENGINE_DIED)
         return
-    # Counted first, so that there are statistics as soon as there is a connection; regular counts come each second.
+    # Counted first, so that there are statistics as soon as there is a connection.
     session.device.connected(endpoint)
-    session.downlink.command("load-stats")
+    session.counting.look()
 
 
 def _endpoint(remote: Remote, event: management.EngineState) -> tuple[str, str, int]:
@@ -206,6 +206,7 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     text = event.text
     session.device.heard(text)
     session.negotiation.heard(text)
+    session.may_have_negotiated()
     if text.startswith("MANAGEMENT:") or _SECRET.search(text):
         return  # the engine repeats what passes over its management interface, secrets among it
     proxy_accepted, session.proxy_accepted = session.proxy_accepted, bool(_PROXY_ACCEPTS.match(text))
@@ -287,11 +288,16 @@ def _fatal(session: WorkerSession, event: management.Fatal) -> None:
 def _reply(session: WorkerSession, event: management.Reply) -> None:
     counted = _LOAD_STATS.search(event.text)
     if counted:
-        session.count_bytes(int(counted[1]), int(counted[2]))
+        session.counted(int(counted[1]), int(counted[2]))
     if session.device.unreported and (counted or not event.ok):
         session.device.report()
     if not event.ok:
         session.uplink.log(LogCategory.VERB1, f"The engine refused a command: {event.text}")
+
+
+def _device_up(session: WorkerSession, event: management.DeviceUp) -> None:
+    session.device.up(event.environment)
+    session.may_have_negotiated()
 
 
 def _other(session: WorkerSession, event: management.Other) -> None:
@@ -305,9 +311,9 @@ _HANDLERS: dict[type, Callable[[WorkerSession, Any], None]] = {
     management.ServerAsks: _server_asks,
     management.VerificationFailed: _verification_failed,
     management.AuthTokenReceived: lambda session, event: session.user_input.auth_token_received(),
-    management.ByteCount: lambda session, event: session.count_bytes(event.bytes_in, event.bytes_out),
+    management.ByteCount: lambda session, event: session.counted(event.bytes_in, event.bytes_out),
     management.Message: _message,
-    management.DeviceUp: lambda session, event: session.device.up(event.environment),
+    management.DeviceUp: _device_up,
     management.DeviceDown: lambda session, event: session.device.down(),
     management.CertificateCount: _certificate,
     management.CertificateEntry: _certificate,

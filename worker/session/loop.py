@@ -11,12 +11,12 @@ from collections.abc import Callable
 import msgspec
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed
-from ...ipc.codec import BadFrame, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed
+from ...ipc.codec import encode
 from ...kernel.signals import open_signalfd, take_signals
 from ...policy.dbus_numbers import LogCategory
 from ...policy.exit_status import ExitStatus
-from ...policy.limits import MAX_FRAME, MAX_LOG_LINE
+from ...policy.limits import COUNT_INTERVAL, MAX_FRAME, MAX_LOG_LINE
 from ..sandbox.confine import Confinement, confine_serving
 from . import events, requests
 from .phases import Event, Phase
@@ -27,8 +27,7 @@ from .timers import Timers
 # Signals that end a session.  The first process of a pid namespace gets only those it handles.
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
-# First commands to the engine; without counters each second there are no statistics.
-_GREETING = ("state on", "log on", "bytecount 1")
+_GREETING = ("state on", "log on")  # first commands to the engine
 
 
 class WorkerEnds(msgspec.Struct, frozen=True):
@@ -170,6 +169,8 @@ class _Loop:
         self._session.uplink.tell(messages.Confined(layers, self._session.attempts.remotes.local))
         self._watch(management.fileno(), self._read_management)
         self._session.downlink.command(*_GREETING)
+        # Unasked now and then, lest all that it has counted is lost with it.
+        self._session.counting.watch(COUNT_INTERVAL)
 
     def _read_output(self) -> None:
         assert self._session.engine is not None

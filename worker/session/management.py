@@ -54,7 +54,7 @@ class AuthTokenReceived(msgspec.Struct, frozen=True):
 
 
 class ByteCount(msgspec.Struct, frozen=True):
-    """Bytes on the wire since the engine's last (re)connect."""
+    """Bytes on the wire, every so many seconds."""
 
     bytes_in: int
     bytes_out: int

@@ -41,9 +41,14 @@ class Negotiation:
                 first.setdefault(one.version, str(one))
         self._now = Negotiated(self._now.handshake, self._now.tls, self._now.cipher, tuple(first.values()))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to report."""
+        return self._now != self._told
+
     def news(self) -> Negotiated | None:
         """All that is true now, if that has changed since it was asked for last."""
-        if self._now == self._told:
+        if not self.has_news:
             return None
         self._told = self._now
         return self._now

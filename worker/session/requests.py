@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from ...ipc import messages
-from ...ipc.channel import Packet
-from ...ipc.codec import BadFrame, decode_to_worker
+from ...ipc.channel import BadFrame, Packet
+from ...ipc.codec import decode_to_worker
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory
 from .phases import TABLE, WITH_ENGINE, Event, Phase
 from .session import WorkerSession
@@ -95,6 +95,7 @@ PERMITS: dict[type[messages.ToWorker], _Permit] = {
     messages.Resolved: _permit(*WITH_ENGINE, act=_looked_up),
     messages.Way: _permit(*WITH_ENGINE, act=lambda session, message: session.roaming.way(message)),
     messages.Ping: _permit(*Phase, act=lambda session, message: session.watchdog.ask_for_answer()),
+    messages.Count: _permit(*Phase, act=lambda session, message: session.counting.answer()),
     messages.SetLogLevel: _permit(*Phase, act=_set_log_level),
     messages.LogCredit: _permit(*Phase, act=lambda session, message: session.uplink.add_credit(message.lines)),
 }

@@ -7,8 +7,9 @@ address, so it is made anew only if what is sent gets no answer.
 from collections.abc import Callable
 
 from ...ipc import messages
-from ...policy.limits import ROAMING_PATIENCE
+from ...policy.limits import COUNT_INTERVAL, ROAMING_PATIENCE
 from .attempts import Attempts
+from .counting import Counting
 from .downlink import Downlink
 from .phases import Event, Phase, PhaseMachine
 from .timers import Timers
@@ -16,6 +17,7 @@ from .uplink import Uplink
 from .user_input import UserInput
 
 _LOST, _SILENT = "no way", "no answer"  # names of timers
+_ASKED_EACH = 1  # second, whether what is sent is answered by a new way
 
 
 class Roaming:
@@ -25,6 +27,7 @@ class Roaming:
         self,
         uplink: Uplink,
         downlink: Downlink,
+        counting: Counting,
         machine: PhaseMachine,
         timers: Timers,
         attempts: Attempts,
@@ -34,6 +37,7 @@ class Roaming:
         """`report_connected` tells that the connection which was reported lost is there after all."""
         self._uplink = uplink
         self._downlink = downlink
+        self._counting = counting
         self._machine = machine
         self._timers = timers
         self._attempts = attempts
@@ -52,9 +56,9 @@ class Roaming:
 
     def ended(self) -> None:
         """The connection or attempt has ended."""
-        self._reported_lost = self._asking = False
+        self._reported_lost = False
         self._timers.cancel(_LOST)
-        self._timers.cancel(_SILENT)
+        self._stop_asking()
 
     def way(self, message: messages.Way) -> None:
         """The way to the servers has changed."""
@@ -74,17 +78,23 @@ class Roaming:
 
     def _while_connected(self, message: messages.Way) -> None:
         if not message.there:
-            self._asking = False
-            self._timers.cancel(_SILENT)
+            self._stop_asking()
             self._timers.set(_LOST, ROAMING_PATIENCE, self._lost)
             return
         self._timers.cancel(_LOST)
         if message.moved and not self._follows and not self._user_input.asks_again:
             self._machine.happened(Event.WAY_CHANGED)
         else:
-            self._asking, self._since = True, None
             self._timers.cancel(_SILENT)
-            self._downlink.command("load-stats")
+            self._asking, self._since = True, None
+            self._counting.look()
+            self._counting.watch(_ASKED_EACH)
+
+    def _stop_asking(self) -> None:
+        self._timers.cancel(_SILENT)
+        if self._asking:
+            self._asking = False
+            self._counting.watch(COUNT_INTERVAL)
 
     def _lost(self) -> None:
         """There has been no way for a while: the session says so, and the engine keeps its connection meanwhile."""
@@ -100,8 +110,7 @@ class Roaming:
         if self._since is None:
             self._since = (received, sent)
         elif received > self._since[0]:
-            self._asking = False
-            self._timers.cancel(_SILENT)
+            self._stop_asking()
             if self._reported_lost:
                 self._reported_lost = False
                 self._report_connected()

@@ -16,13 +16,14 @@ from ...ipc import messages
 from ...ipc.channel import Channel
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import MAX_BYTES, MAX_ENGINE_REPORTS, MAX_PROFILE, MAX_STATUS_TEXT, PAUSE_DEADLINE
+from ...policy.limits import MAX_ENGINE_REPORTS, MAX_PROFILE, MAX_STATUS_TEXT, PAUSE_DEADLINE
 from ...policy.profile.overrides import SessionOverrides, for_session
 from ...policy.reports import About
 from ..profile.compiler_process import CompilerProcess
 from ..profile.values import CompiledProfile, ProfileRefused
 from ..sandbox.confine import Confinement
 from .attempts import Attempts
+from .counting import Counting
 from .device import Device
 from .dialogue import Dialogue
 from .downlink import Downlink
@@ -37,6 +38,9 @@ from .uplink import Uplink
 from .user_input import UserInput
 from .watchdog import Watchdog
 
+_NEGOTIATED = "negotiated"  # name of a timer
+_NEGOTIATED_AFTER = 1.0  # seconds from the first sign of it to the report: several lines of the log tell of one change
+
 
 class WorkerSession:
     """The worker's side of one session."""
@@ -45,6 +49,7 @@ class WorkerSession:
         self.uplink = Uplink(supervisor, self._asks_too_much)
         self.machine = PhaseMachine(self._act)
         self.downlink = Downlink(self.machine)
+        self.counting = Counting(self.uplink, self.downlink)
         self.attempts = Attempts(self.uplink, self.machine, timers, self._release_engine)
         self.user_input = UserInput()
         self.dialogue = Dialogue(self.uplink, self.downlink, self.machine, self.attempts, self.user_input)
@@ -54,6 +59,7 @@ class WorkerSession:
         self.roaming = Roaming(
             self.uplink,
             self.downlink,
+            self.counting,
             self.machine,
             timers,
             self.attempts,
@@ -72,8 +78,6 @@ class WorkerSession:
         self.proxy_refusals = 0
         self.proxy_accepted = False  # by the engine's last line a proxy has made the connection that it was asked for
         self.exit_reason = ""  # why the engine says it exits
-        self.bytes_before = (0, 0)  # up to the last time the engine began again at 0
-        self.bytes_now = (0, 0)
 
     @property
     def phase(self) -> Phase:
@@ -116,7 +120,8 @@ class WorkerSession:
             self._prepare_for(self.profile)
             self.device.prepare(self.profile.network, self.overrides, dns_required=snapshot.dns_required)
             compiler.reap()  # before there is a socket that is for the engine alone
-            engine.start(self.profile.config, snapshot.device, self.downlink.verbosity)
+            udp_only = all(remote.proto == "udp" for remote in self.profile.remotes)
+            engine.start(self.profile.config, snapshot.device, self.downlink.verbosity, udp_only=udp_only)
             self.engine = engine
             self.machine.happened(Event.ENGINE_STARTED)
         except ProfileRefused as error:
@@ -206,19 +211,22 @@ class WorkerSession:
         self.attempts.skip()
         self.interrupt()
 
-    # Traffic
+    # The connection
 
-    def count_bytes(self, bytes_in: int, bytes_out: int) -> None:
-        """The engine's counters; some versions begin again at 0 with each connection, and some go on."""
-        if bytes_in < self.bytes_now[0] or bytes_out < self.bytes_now[1]:
-            before_in, before_out = self.bytes_before
-            self.bytes_before = (before_in + self.bytes_now[0], before_out + self.bytes_now[1])
-        self.bytes_now = (bytes_in, bytes_out)
+    def counted(self, received: int, sent: int) -> None:
+        """The engine tells what it has counted on the wire."""
+        self._tell_negotiated()
+        self.roaming.counted(received, sent)
+        self.counting.counted(received, sent)
+
+    def may_have_negotiated(self) -> None:
+        """Tell in a moment what engine and server have agreed on, if that has changed while they are connected."""
+        if self.attempts.is_connected and self.negotiation.has_news and not self.timers.runs(_NEGOTIATED):
+            self.timers.set(_NEGOTIATED, _NEGOTIATED_AFTER, self._tell_negotiated)
+
+    def _tell_negotiated(self) -> None:
         if news := self.negotiation.news():
             self.uplink.tell(news)
-        self.roaming.counted(bytes_in, bytes_out)
-        total_in, total_out = self.bytes_before[0] + bytes_in, self.bytes_before[1] + bytes_out
-        self.uplink.tell(messages.Traffic(min(total_in, MAX_BYTES), min(total_out, MAX_BYTES)))
 
 
 _REPORTS: dict[Action, Callable[[str, Cause], messages.ToSupervisor]] = {

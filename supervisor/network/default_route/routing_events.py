@@ -10,17 +10,23 @@ import socket
 import struct
 from collections.abc import Callable
 
+from ....kernel.netlink import rtnetlink
+from ....kernel.netlink.netlink_socket import DATAGRAM
 from ....policy.limits import ROUTING_EVENTS_PAUSE
 from ..dumps import PAST
-from ..notifications import DATAGRAM, listen
+from ..notifications import listen
 
-# linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE, and the group of
-# IPv6 rules, which has a number only
-_GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
-_RTM_NEWROUTE, _RTM_DELROUTE = 24, 25
+_GROUPS = (
+    rtnetlink.RTMGRP_LINK
+    | rtnetlink.RTMGRP_IPV4_IFADDR
+    | rtnetlink.RTMGRP_IPV4_ROUTE
+    | rtnetlink.RTMGRP_IPV4_RULE
+    | rtnetlink.RTMGRP_IPV6_IFADDR
+    | rtnetlink.RTMGRP_IPV6_ROUTE
+    | rtnetlink.RTMGRP_IPV6_RULE
+)
 # Offsets: of nlmsg_type, and behind the header of rtm_dst_len and rtm_protocol.
 _TYPE, _DESTINATION_LENGTH, _PROTOCOL = 4, 17, 21
-_KERNEL = 2  # RTPROT_KERNEL
 _SO_ATTACH_FILTER = 26
 _BUFFER = 4096  # bytes that the kernel keeps for us; the rest of a storm it counts as lost
 
@@ -86,7 +92,7 @@ def no_routes_of_sessions(listening: socket.socket) -> None:
     Its own routes, to the networks of addresses, change with these.
     """
     # The type is in the machine's order, and the filter reads it in the network's.
-    new, gone = socket.htons(_RTM_NEWROUTE), socket.htons(_RTM_DELROUTE)
+    new, gone = socket.htons(rtnetlink.RTM_NEWROUTE), socket.htons(rtnetlink.RTM_DELROUTE)
     program = b"".join(
         struct.pack("=HBBI", *instruction)
         for instruction in (
@@ -96,7 +102,7 @@ def no_routes_of_sessions(listening: socket.socket) -> None:
             (_LOAD_BYTE, 0, 0, _DESTINATION_LENGTH),
             (_JUMP_IF_EQUAL, 3, 0, 0),
             (_LOAD_BYTE, 0, 0, _PROTOCOL),
-            (_JUMP_IF_EQUAL, 2, 0, _KERNEL),
+            (_JUMP_IF_EQUAL, 2, 0, rtnetlink.RTPROT_KERNEL),
             (_JUMP_IF_EQUAL, 1, 0, PAST),
             (_RETURN, 0, 0, 0xFFFFFFFF),
             (_RETURN, 0, 0, 0),

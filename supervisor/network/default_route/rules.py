@@ -5,9 +5,9 @@ docs/NETWORK.md has the table of them.
 
 import msgspec
 
+from ....kernel.netlink.rtnetlink import RT_TABLE_MAIN
 from ....policy.limits import MAX_REDIRECTING
 from ....policy.redirect import FIRST_PRIORITY, FIRST_TABLE, PRIORITIES, TABLES
-from ..dumps import MAIN_TABLE
 from ..prefixes import Host
 
 # Offsets from the first priority, in the order in which rules are tried.
@@ -63,7 +63,7 @@ class Numbers(msgspec.Struct, frozen=True):
         """Whether a rule is one that is made with these numbers."""
         if rule.priority not in self.priorities:
             return False
-        common = rule.table in (0, MAIN_TABLE) and (rule.more_exact or rule.uids is not None or rule.mark != 0)
+        common = rule.table in (0, RT_TABLE_MAIN) and (rule.more_exact or rule.uids is not None or rule.mark != 0)
         return common or rule.table in self.tables
 
     def table_of(self, place: int) -> int:
@@ -92,11 +92,11 @@ class Numbers(msgspec.Struct, frozen=True):
         """
         at = self.priority
         return [
-            *([Rule(version, at + _ANSWERS, MAIN_TABLE, mark=mark)] if mark else []),
-            *(Rule(version, at + _ANSWERS, MAIN_TABLE, source=host, uids=_ROOT) for host in answers),
-            Rule(version, at + _ENGINES, MAIN_TABLE, uids=uids),
+            *([Rule(version, at + _ANSWERS, RT_TABLE_MAIN, mark=mark)] if mark else []),
+            *(Rule(version, at + _ANSWERS, RT_TABLE_MAIN, source=host, uids=_ROOT) for host in answers),
+            Rule(version, at + _ENGINES, RT_TABLE_MAIN, uids=uids),
             Rule(version, at + _ENGINES_ONLY, uids=uids),
-            Rule(version, at + _MORE_EXACT, MAIN_TABLE, more_exact=True),
+            Rule(version, at + _MORE_EXACT, RT_TABLE_MAIN, more_exact=True),
         ]
 
     def of_local(self, version: int, place: int) -> Rule:

@@ -4,6 +4,7 @@ from collections.abc import Container
 
 import msgspec
 
+from ....kernel.netlink import rtnetlink
 from .. import dumps
 from ..prefixes import Host, Prefix
 
@@ -27,7 +28,7 @@ def look(sessions: Container[int]) -> WaysOut:
                 found.setdefault(index, []).append((Host.of(local), network))
         for index, pairs in found.items():
             for route in dumps.routes(link, device=index):
-                if route.kind != dumps.UNICAST or route.destination.length:
+                if route.kind != rtnetlink.RTN_UNICAST or route.destination.length:
                     continue
                 if route.way is not None and route.way.gateway is not None:
                     gateways.add(route.way.gateway)

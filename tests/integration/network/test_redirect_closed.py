@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from ....kernel.netlink.netlink_socket import NetlinkSocket
 from ....policy.configuration.options import Setting, combined
 from ....policy.network import NetworkSettings
 from ....policy.redirect import Redirect
-from ....supervisor.network import dumps
+from ....supervisor.network import dumps, requests
 from ....supervisor.network.apply import Network
-from ....supervisor.network.default_route import rule_requests
 from ....supervisor.network.default_route.rules import Numbers
 from ...support.isolated import OWNER, UID, V4, attach, isolated, journal, network, settings, shell
 from ...support.redirected import BOTH, FAR, FAR6, IPV4, NEIGHBOUR, machine, redirected, unchanged, way
@@ -33,18 +33,18 @@ def closed(redirect: Redirect = BOTH, last: int = 2) -> NetworkSettings:
 def never_past(*addresses: str) -> Iterator[None]:
     """After no request to the kernel does it send to these by the machine's own device."""
     own, found = int(shell("ip -o link show eth0").partition(":")[0]), list[str]()
-    request = rule_requests._request
+    request = requests.request
 
-    def watched(what: str, *arguments: Any) -> None:
-        request(what, *arguments)
-        with dumps.opened() as link:
+    def watched(link: NetlinkSocket, what: str, *arguments: Any) -> None:
+        request(link, what, *arguments)
+        with NetlinkSocket() as link:
             for address in addresses:
                 by = dumps.way_to(link, ip_address(address), OWNER)
                 if by is not None and by.device == own:
                     found.append(f"{address} after {what}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rule_requests, "_request", watched)
+        patch.setattr(requests, "request", watched)
         yield
     assert not found
 
@@ -230,16 +230,16 @@ async def test_an_instance_that_was_killed_stays_closed_until_the_next(tmp_path:
 async def test_a_device_is_prepared_once(tmp_path: Path) -> None:
     """With each such request the kernel may skip its IPv6 routes for a while (rule_requests.ignore_when_dead)."""
     machine()
-    net, prepared, request = network(tmp_path), list[str](), rule_requests._request
+    net, prepared, request = network(tmp_path), list[str](), requests.request
 
-    def noting(what: str, *arguments: Any) -> None:
+    def noting(link: NetlinkSocket, what: str, *arguments: Any) -> None:
         prepared.extend([what] if "prepare" in what else [])
-        request(what, *arguments)
+        request(link, what, *arguments)
 
     device = await net.create_device("s1", UID, OWNER)
     engine = attach(device)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rule_requests, "_request", noting)
+        patch.setattr(requests, "request", noting)
         for _ in range(3):
             await net.apply(device, closed())
     assert len(prepared) == 1

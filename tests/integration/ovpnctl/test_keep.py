@@ -3,16 +3,18 @@
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from ....ctl.exits import CommandExit
 from ...lab import service
+from ...lab.auth_server import knows
 from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient
 from ...lab.lab import Lab
 from ...lab.processes import DEADLINE, Process
 from ...lab.surroundings import ALICE, BOB
+from ...support.credentials import GivenCredentials, credential_names
 from ...support.service_life import owner_pid
 from ...support.sessions import kill, until
 
@@ -32,13 +34,14 @@ class Kept:
 
 
 @contextmanager
-def keeping(lab: Lab, whose: str) -> Iterator[Kept]:
+def keeping(lab: Lab, whose: str, **environment: str) -> Iterator[Kept]:
     place = lab.directory / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(place))
         place.chmod(0o666)
         told.settimeout(3 * DEADLINE)
-        command = ["/usr/bin/env", f"NOTIFY_SOCKET={place}", service.OVPNCTL, "session-keep", whose]
+        variables = [f"{name}={value}" for name, value in {"NOTIFY_SOCKET": str(place), **environment}.items()]
+        command = ["/usr/bin/env", *variables, service.OVPNCTL, "session-keep", whose]
         kept = Kept(lab.start_as_user("root", command), told)
         try:
             yield kept
@@ -49,6 +52,15 @@ def keeping(lab: Lab, whose: str) -> Iterator[Kept]:
 
 def sessions(user: BusClient) -> list[str]:
     found: list[str] = user.session(SESSIONS_PATH, "FetchAvailableSessions")
+    return found
+
+
+def starting() -> list[psutil.Process]:
+    """Processes of services that do not serve yet: these have another title."""
+    found = []
+    for one in psutil.process_iter(["cmdline"]):
+        if "openvpn3-service-sessionmgr --" in " ".join(one.info["cmdline"] or []):
+            found.append(one)
     return found
 
 
@@ -99,7 +111,12 @@ def test_it_outlives_the_service_and_takes_a_session_that_is_there(lab: Lab) -> 
     with keeping(lab, "alice:office") as kept:
         kept.wait_told("READY=1")
         assert sessions(alice) == [path]
+        # Killed, and so is the one that is started in its place, before it answers.
         kill(psutil.Process(owner_pid(alice)))
+        until(lambda: bool(starting()))
+        for one in starting():
+            with suppress(psutil.NoSuchProcess):
+                kill(one)
         kept.wait_told("STATUS=The session manager is away")
         kept.wait_told("STATUS=Connection, Client connected")
         assert sessions(alice) == [path]
@@ -124,5 +141,36 @@ def test_whose_profile_it_is(lab: Lab) -> None:
     assert "has a kill switch" in lab.ovpnctl("root", "session-keep", "alice:office").stderr
     alice.import_profile("typed", lab.profile(more=["auth-user-pass"]))
     done = lab.ovpnctl("root", "session-keep", "alice:typed")
-    assert (done.returncode, "Required user input not provided" in done.stderr) == (CommandExit.REFUSED, True), done
+    said = "asks for Auth User name, Auth Password, and the unit has no credential"
+    assert (done.returncode, said in done.stderr) == (CommandExit.REFUSED, True), done
     assert sessions(alice) == []
+
+
+def test_credentials_of_the_unit_answer(lab: Lab) -> None:
+    server = lab.auth_server(knows(alice="open sesame"))
+    lab.supervisor("--dns-backend=none")
+    alice = lab.connection("alice")
+    profile = alice.import_profile("office", lab.profile(more=["auth-user-pass"]), persistent=True)
+    alice.call(profile, CONFIGURATION, "SetOverride", "sv", "automatic-restart", ["s", "on-failure"])
+    given = GivenCredentials(lab, "root")
+    given.give(credential_names(alice, profile), username="alice", password="open sesame")
+    with keeping(lab, "alice:office", **given.environment) as kept:
+        kept.wait_told("READY=1")
+        assert server.logins[0].password == "open sesame"
+        # What is kept open for later is not for the owner, who it runs as.
+        pid = kept.process.pid
+        for what in ("fd", "mem", "environ"):
+            shown = lab.as_user("alice", ["ls" if what == "fd" else "cat", f"/proc/{pid}/{what}"])
+            assert shown.returncode and "Permission denied" in shown.stderr, shown
+        [path] = sessions(alice)
+        kill(psutil.Process(alice.get(path, "backend_pid")))
+        kept.wait_told("STATUS=Connection, Configuration requires user input")
+        kept.wait_told("STATUS=Connection, Client connected")
+        assert len(server.logins) == 2 and "open sesame" not in kept.process.text
+        alice.session(path, "Disconnect")
+        assert kept.process.wait() == 0
+    alice.call(profile, CONFIGURATION, "SetOverride", "sv", "server-override", ["s", "203.0.113.9"])
+    with keeping(lab, "alice:office", **given.environment) as kept:
+        assert kept.process.wait() == CommandExit.REFUSED
+        assert "and the unit has no credential for that" in kept.process.text
+    assert len(server.logins) == 2 and sessions(alice) == []

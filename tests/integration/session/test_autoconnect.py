@@ -5,38 +5,24 @@ import signal
 import pytest
 
 from ....ctl.exits import CommandExit
-from ...lab.connection import CONFIGURATION, SESSIONS_PATH, BusClient, BusError
+from ...lab.connection import CONFIGURATION, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.service import Service
 from ...lab.surroundings import BOB
-from ...support.sessions import CONNECTED, UserSession, kill, until
+from ...support.autoconnect import LONG, connected, sessions
+from ...support.sessions import UserSession, kill
 
 
 def service(lab: Lab, *options: str, idle_exit: float = 0) -> Service:
     return lab.supervisor("--dns-backend=none", *options, idle_exit=idle_exit)
 
 
-def sessions(user: BusClient) -> list[str]:
-    found: list[str] = user.session(SESSIONS_PATH, "FetchAvailableSessions")
-    return found
-
-
-def connected(user: BusClient, profile: str, *, but: str = "") -> UserSession:
-    """The user's session of a profile, once it is connected, that has another path than `but`."""
-    found: list[UserSession] = []
-
-    def there() -> bool:
-        for path in sessions(user):
-            try:
-                its = user.get(path, "config_path"), user.get(path, "status")[1]
-                if path != but and its == (profile, CONNECTED):
-                    found.append(UserSession(user, profile, path))
-            except BusError:
-                continue  # gone meanwhile
-        return bool(found)
-
-    until(there)
-    return found[0]
+def refused(made: Service, times: int = 1) -> None:
+    """Wait until so many sessions were refused since their owner may start none."""
+    since = 0
+    for _ in range(times):
+        line = made.process.wait_line("autoconnect of .*start-sessions", LONG, since)
+        since = made.process.lines.index(line, since) + 1
 
 
 def prepared(lab: Lab) -> tuple[Service, BusClient, str]:
@@ -121,8 +107,8 @@ def test_the_rights_of_the_owner_hold(lab: Lab) -> None:
     made, alice, profile = prepared(lab)
     connected(alice, profile)
     made.stop()
-    service(lab, "--start-sessions=bob")
-    until(lambda: "start-sessions" in lab.ovpnctl("alice", "why").stdout)
+    refused(service(lab, "--start-sessions=bob"))
+    assert "start-sessions" in lab.ovpnctl("alice", "why").stdout
     assert sessions(alice) == []
     alice.set_setting(profile, "autoconnect", False)
 
@@ -132,6 +118,6 @@ def test_it_is_not_idle_while_it_waits_to_connect_again(lab: Lab) -> None:
     connected(alice, profile)
     assert (lab.service_directory / "state/autoconnect").exists()
     made.stop()
-    service(lab, "--start-sessions=bob", idle_exit=0.01)
-    until(lambda: lab.ovpnctl("alice", "why").stdout.count("start-sessions") > 1)
+    refused(service(lab, "--start-sessions=bob", idle_exit=0.01), 2)
+    assert lab.ovpnctl("alice", "why").stdout.count("start-sessions") > 1
     alice.call(profile, CONFIGURATION, "Remove")

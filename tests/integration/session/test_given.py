@@ -5,6 +5,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -83,10 +84,19 @@ def test_what_is_kept_for_another_worker_cannot_be_changed_and_goes_with_the_ses
     until(lambda: profiles_held(service.pid) == [])
 
 
-def test_the_command_line_of_the_engine(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("servers", "buffer"),
+    [
+        (["198.51.100.1 1194"], {"--rcvbuf": ["1048576"]}),
+        (["198.51.100.1 1194 tcp-client"], {}),
+        (["198.51.100.1 1194 udp", "198.51.100.1 1194 tcp"], {}),
+    ],
+    ids=["udp", "tcp", "both"],
+)
+def test_the_command_line_of_the_engine(lab: Lab, servers: list[str], buffer: dict[str, list[str]]) -> None:
     """All of it: each option that is missing, or has another value, opens or breaks something."""
     lab.supervisor()
-    session = begin(lab)
+    session = begin(lab, remotes=servers)
     _, *line = session.engine.cmdline()
     options: dict[str, list[str]] = {}
     for word in line:
@@ -99,10 +109,13 @@ def test_the_command_line_of_the_engine(lab: Lab) -> None:
     assert profile == f"{private}/profile"
     device = options.pop("--dev")
     assert device and set(device) <= lab.client_side.devices()
-    assert list(options)[:2] == ["--connect-timeout", "--explicit-exit-notify"], "a profile may set its own"
+    own = ["--connect-timeout", "--explicit-exit-notify", "--fast-io", *buffer]
+    assert list(options)[: len(own)] == own, "a profile may set its own"
     assert options == {
         "--connect-timeout": ["10"],
         "--explicit-exit-notify": ["1"],
+        "--fast-io": [],
+        **buffer,
         "--dev-type": ["tun"],
         "--management": [f"{private}/management", "unix"],
         "--management-client": [],
@@ -119,6 +132,19 @@ def test_the_command_line_of_the_engine(lab: Lab) -> None:
         "--verb": ["3"],
         "--setenv": ["IV_SSO", "webauth,openurl,crtext"],
     }
-    assert line.index("--explicit-exit-notify") < line.index("--config") < line.index("--script-security")
+    assert line.index(own[-1]) < line.index("--config") < line.index("--script-security")
     assert session.engine.environ() == {"PATH": "/usr/sbin", "LC_ALL": "C"}
+    session.call("Disconnect")
+
+
+@pytest.mark.parametrize(("more", "size"), [([], 1048576), (["rcvbuf 65536"], 65536)], ids=["ours", "the profile's"])
+def test_the_receive_buffer_of_a_session(lab: Lab, more: list[str], size: int) -> None:
+    lab.server()
+    lab.supervisor()
+    session = begin(lab, more=more)
+    session.connect()
+    sockets = lab.client_side.run(["ss", "--udp", "--numeric", "--processes", "--memory", "--oneline", "--all"]).stdout
+    [line] = [line for line in sockets.splitlines() if f"pid={session.engine.pid}," in line]
+    granted = min(size, int(Path("/proc/sys/net/core/rmem_max").read_text()))
+    assert f",rb{2 * granted}," in line, "the kernel counts twice what is asked for (socket(7))"
     session.call("Disconnect")

@@ -1,6 +1,7 @@
 """The override automatic-restart: a session whose worker or engine dies is started again."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from ...lab.openvpn import TUNNEL_ADDRESS
 from ...lab.processes import DEADLINE, LabError
 from ...support import service_life
 from ...support.authentication import AUTH_FAILED, NEED_PASSWORD, REQUIRE_USER, connect, questions, refusal, story
+from ...support.helper_processes import kill_helper
 from ...support.sessions import (
     CONNECTED,
     CONNECTING,
@@ -28,7 +30,6 @@ from ...support.sessions import (
     wait_gone,
 )
 
-SPAWNER = "openvpn3-service-sessionmgr: spawner"
 SERVING = "openvpn3-service-sessionmgr: spawner, serving"
 KILLED = "The session's worker was killed by SIGKILL"
 LOGIN = {"username": "alice", "password": "open sesame"}
@@ -325,17 +326,21 @@ def test_a_new_worker_that_stands_still_is_ended(lab: Lab, paused: bool) -> None
     session.wait(CONNECTED, before)
 
 
-def test_without_a_spawner_there_is_no_further_try(lab: Lab) -> None:
+def test_without_a_spawner_it_waits_for_another_instance(lab: Lab) -> None:
     lab.server()
-    lab.supervisor()
+    service = lab.supervisor()
     session = begin(lab)
     session.connect()
-    for pid in service_life.processes(SPAWNER):  # the keeper is the oldest
-        service_life.kill_and_wait(pid, signal.SIGKILL)
+    kill_helper("spawner")
     before = lose(session)
     session.call("Restart")
-    assert session.wait(FAILED, before)[2].startswith("No worker can be started: The spawner has ended")
-    session.call("Disconnect")
+    text = r"No worker could be started: The spawner has ended; .*: try 2 of 10 in 6 s"
+    session.user.wait_signal(lambda one: bool(re.search(text, str(one.arguments))), since=before)
+    service.process.signal(signal.SIGUSR2)  # as the log says
+    assert service.process.wait() == 0
+    lab.supervisor()
+    session.wait(CONNECTED, before)
+    assert FAILED not in session.minors
 
 
 # What is no failure of a process ends the session as always.

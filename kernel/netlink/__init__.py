@@ -1,0 +1,1 @@
+"""Messages to and from the kernel by netlink(7): packed, parsed, sent and answered."""
