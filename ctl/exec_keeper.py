@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ..policy.dbus_numbers import SESSION_FAILED, StatusMinor
 from . import namespaces
 from .beside import Again, Told
-from .connect import connect, end_session, explained, until
+from .connect import check_going_on, connect, end_session, explained, until
 from .credentials import Asker, read_credentials
 from .exits import CommandError, CommandExit, NotFound, sanitize
 from .hidden import HiddenNames, usable
@@ -133,12 +133,7 @@ class Keeper(ABC):
         """Have the session's device come to a network namespace that this process is in by then."""
         try:
             names = self._go_in(await self._bus.properties(SESSIONS, path, NAMESPACE))
-            with namespaces.netlink_socket() as handed:
-                chosen = afterwards or ("disconnect" if self._started else "")
-                arguments = ("hus", 0, os.getpid(), chosen)
-                await self._bus.call(
-                    SESSIONS, "Enter", *arguments, path=path, interface=NAMESPACE, descriptors=[handed.fileno()]
-                )
+            await self._hand_over(path, afterwards or ("disconnect" if self._started else ""))
         except (NotFound, namespaces.NotThere):
             raise Again from None
         except CommandError as error:
@@ -180,6 +175,32 @@ class Keeper(ABC):
             )
         if not usable(wanted["name_servers"]):
             self._warn("The VPN gives no name server that can be used: no names are found with it")
+
+    async def _go_on(self, watch: Watch, path: str, network: InnerNetwork, names: Names) -> None:
+        """The service has left the bus: have its next instance know the namespace, and set what it says.
+
+        Raises CommandError.
+        """
+        while True:
+            try:
+                # First, since no descriptor is taken of a connection that has not called before.
+                await self._bus.properties(SESSIONS, path, NAMESPACE)
+                await self._hand_over(path, "")
+                break
+            except CommandError as error:  # the bus starts it at a call, where it can
+                if error.status != CommandExit.UNREACHABLE:
+                    raise
+            if (interrupted := await watch.back()) is not None:
+                check_going_on(interrupted)
+        await self._follow(path, network, names)
+
+    async def _hand_over(self, path: str, afterwards: str) -> None:
+        """Hand the namespace that this process is in over to the service."""
+        with namespaces.netlink_socket() as handed:
+            arguments = ("hus", 0, os.getpid(), afterwards)
+            await self._bus.call(
+                SESSIONS, "Enter", *arguments, path=path, interface=NAMESPACE, descriptors=[handed.fileno()]
+            )
 
     async def _leave(self, path: str) -> None:
         with suppress(CommandError):  # it has ended, or the service has
@@ -253,6 +274,8 @@ class _ExecKeeper(Keeper):
                     case SessionGone():
                         self._warn("The VPN session has ended: the command has no network any more")
                         return
+                    case ServiceLost(_, owner) if owner:
+                        await self._go_on(watch, path, network, names)
                     case ServiceLost(text):
                         self._warn(f"{text}: when it is there again, the command has no network any more")
                         return

@@ -124,6 +124,8 @@ class NetnsKeeper(Keeper):
             match event := await watch.next(path):
                 case NetworkChanged():
                     await self._follow(path, network, names)
+                case ServiceLost(_, owner) if owner:
+                    await self._go_on(watch, path, network, names)
                 case StatusChanged(_, status):
                     if disconnected(status):
                         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..policy.dbus_numbers import SessionEvent
 from . import services
 from .bus import lost
+from .exits import CommandError, CommandExit
 from .services import SESSIONS
 from .status_text import Status
 
@@ -60,15 +61,21 @@ class ServiceLost:
 
 
 @dataclass(frozen=True)
+class ServiceBack:
+    """The service is on the bus again."""
+
+
+@dataclass(frozen=True)
 class Interrupted:
     """ovpnctl was asked to end, by a signal."""
 
     signal: signal.Signals
 
 
+_DAEMON = "org.freedesktop.DBus"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Event = StatusChanged | LogLine | NetworkChanged | SessionGone | ServiceLost | Interrupted
+Event = StatusChanged | LogLine | NetworkChanged | SessionGone | ServiceLost | ServiceBack | Interrupted
 
 
 class Watch:
@@ -104,12 +111,24 @@ class Watch:
         """The next event that concerns the session at `path`."""
         while True:
             match await self._events.get():
+                case ServiceBack():
+                    pass
                 case StatusChanged() | LogLine() | NetworkChanged() | SessionGone() as event if event.path != path:
                     pass
                 case ServiceLost() as event if event.owner and event.owner != self._bus.owner.get(SESSIONS.name):
                     pass  # it left before the call: the one that answered has replaced it
                 case event:
                     return event
+
+    async def back(self) -> Interrupted | None:
+        """Wait until the service is on the bus, or for the signal that came before.  Raises CommandError."""
+        while not self._owner:
+            match event := await self._events.get():
+                case Interrupted():
+                    return event
+                case ServiceLost(text, ""):
+                    raise CommandError(text, CommandExit.UNREACHABLE)
+        return None
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -138,14 +157,20 @@ class Watch:
         # Anybody on the bus may send such signals: only those of the service count.  It is known by its name, since
         # what a call brings about is told before the call is answered, and by its answer, since a service that is
         # about to end gives its name back first.
-        if message.sender and message.sender in (self._owner, self._bus.owner.get(SESSIONS.name)):
+        if message.sender == _DAEMON:  # which may have answered last, when the service was not there
+            if message.member == "NameOwnerChanged":
+                self._owner_changed(*message.body)
+        elif message.sender and message.sender in (self._owner, self._bus.owner.get(SESSIONS.name)):
             self._receive_from_service(message)
-        elif message.sender == "org.freedesktop.DBus" and message.member == "NameOwnerChanged":
-            name, old, new = message.body
-            if name == SESSIONS.name:
-                self._owner = new
-            if name == SESSIONS.name and old:
-                self._events.put_nowait(ServiceLost(f"the {SESSIONS.title} has left the bus", old))
+
+    def _owner_changed(self, name: str, old: str, new: str) -> None:
+        if name != SESSIONS.name:
+            return
+        self._owner = new
+        if old:
+            self._events.put_nowait(ServiceLost(f"the {SESSIONS.title} has left the bus", old))
+        if new:
+            self._events.put_nowait(ServiceBack())
 
     def _receive_from_service(self, message: "Message") -> None:
         match message.interface, message.member, message.body:

@@ -249,6 +249,9 @@ CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its proces
 TAKEOVER_DEADLINE = 5.0
 # all sessions of an instance that is gone, until they are taken over; beyond: those that are not yet are ended
 ADOPTION_DEADLINE = 20.0
+# a device in a network namespace of an earlier instance's time is wanted back, until the namespace has been handed
+# over anew; beyond: it is removed, and its session fails
+HANDED_DEADLINE = 3.0
 # a worker without a supervisor, until it looks whether its engine is connected; beyond: if it is not, it ends
 ORPHAN_LOOK = 3600.0
 FAILED_READABLE = 10.0  # a failed session on the bus; beyond: it is removed

@@ -183,9 +183,17 @@ class Addressing:
 
     def returned(self, name: str, index: int) -> None:
         """A device on which nothing is set has come back to this network namespace, with this index."""
+        self._moved(name, index, -1)
+
+    def leaves(self, name: str, number: int) -> None:
+        """A device on which nothing is set is about to go to another network namespace.  Raises SystemFailure."""
+        if (device := self._devices.get(name)) is not None:
+            self._moved(name, device.entry.index, number)
+
+    def _moved(self, name: str, index: int, away: int) -> None:
         device = self._devices.get(name)
-        if device is not None and device.entry.index != index:
-            successor = replace(device.entry, index=index)
+        if device is not None and (device.entry.index, device.entry.away) != (index, away):
+            successor = replace(device.entry, index=index, away=away)
             self._note(device.entry, successor)
             device.entry = successor
             self._redirecting.devices_changed()

@@ -27,6 +27,7 @@ from .default_route.redirections import Terms
 from .default_route.routing_watch import RoutingWatch
 from .firewall import Firewall
 from .firewall_watch import FirewallWatch
+from .handed import LeftNamespace
 from .in_force import InForce
 from .journal import DeviceJournal, Entry, current_namespace
 from .leftovers import NOBODY, clear_leftovers
@@ -231,6 +232,9 @@ class Network:
             self._events.start()
             self._routing.start()
         self.taken_over = frozenset(entry.name for entry in self._addressing.entries)
+        for entry in self._addressing.entries:
+            if entry.away >= 0:
+                self.away.inherit(entry.name, LeftNamespace(entry.away))
         return [entry.name for entry in left]
 
     async def stay_closed(self, device: str, redirect: Redirect) -> None:

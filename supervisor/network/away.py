@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
-from ...policy.limits import NETWORK_DEADLINE
+from ...policy.limits import HANDED_DEADLINE, NETWORK_DEADLINE
 from ..errors import SystemFailure
 from ..waiting import shared
 from . import tun
 from .addressing import Addressing
-from .handed import HandedNamespace
+from .handed import DeviceGone, HandedNamespace, LeftNamespace
 from .journal import Entry
 from .serial_executor import SerialExecutor, limited
 
@@ -31,11 +32,28 @@ class Away:
         self._executor = executor
         self._removals = removals
         self._addressing = addressing
-        self._namespaces: dict[str, HandedNamespace] = {}
+        self._namespaces: dict[str, HandedNamespace | LeftNamespace] = {}
+        self._handed: dict[str, asyncio.Event] = {}  # of devices in those that were left: set when they are handed anew
         self._coming: dict[str, asyncio.Task[None]] = {}
 
     def __contains__(self, device: object) -> bool:
         return device in self._namespaces
+
+    def inherit(self, device: str, namespace: LeftNamespace) -> None:
+        """An earlier instance has moved a device there."""
+        self._namespaces[device] = namespace
+        self._handed[device] = asyncio.Event()
+
+    def handed(self, device: str, namespace: HandedNamespace) -> None:
+        """The namespace that a device was left in has been handed anew."""
+        if isinstance(self._namespaces.get(device), LeftNamespace):
+            self._namespaces[device] = namespace
+            self._handed[device].set()
+
+    def number(self, device: str) -> int | None:
+        """The number of the namespace that an earlier instance has left a device in, until it is handed anew."""
+        namespace = self._namespaces.get(device)
+        return namespace.number if isinstance(namespace, LeftNamespace) else None
 
     async def move(self, device: str, namespace: HandedNamespace) -> None:
         """Move a device on which nothing is set; no effect if it is there.
@@ -48,9 +66,12 @@ class Away:
             entry = await self._executor.run(self._entry, device)
             self._namespaces[device] = namespace
             try:
+                number = await self._removals.run(namespace.number)
+                await self._executor.run(self._addressing.leaves, device, number)
                 await self._removals.run(namespace.move_in, entry.index)
             except SystemFailure:
                 del self._namespaces[device]
+                await self._executor.run(self._addressing.returned, device, entry.index)
                 raise
 
     async def bring_back(self, device: str) -> None:
@@ -67,8 +88,8 @@ class Away:
         await shared(self._coming[device])
 
     async def _bring_back(self, device: str) -> None:
-        namespace = self._namespaces[device]
         try:
+            namespace = await self._own(device)
             async with limited(f"bringing {device} back", NETWORK_DEADLINE):
                 entry = await self._executor.run(self._entry, device)
                 index = await self._removals.run(_back, entry, namespace)
@@ -76,6 +97,20 @@ class Away:
                 await self._executor.run(self._renumbered)
         finally:
             del self._namespaces[device]
+            self._handed.pop(device, None)
+
+    async def _own(self, device: str) -> HandedNamespace:
+        """The namespace that a device is in, once it can be brought back.  Raises DeviceGone; then it is removed."""
+        if (handed := self._handed.get(device)) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HANDED_DEADLINE):
+                    await handed.wait()
+        namespace = self._namespaces[device]
+        if isinstance(namespace, HandedNamespace):
+            return namespace
+        entry = await self._executor.run(self._entry, device)
+        await self._removals.run(namespace.remove, device, entry.uid)
+        raise DeviceGone("nobody has handed over the network namespace that it is in")
 
     # The rest runs in the threads.
 

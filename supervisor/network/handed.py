@@ -47,6 +47,7 @@ class HandedNamespace:
             close_elsewhere([handed])
             raise
         self._socket = socket.socket(fileno=handed)
+        self.uid = uid
         self.inode = os.fstat(self._network).st_ino  # no other namespace has it while this one is there
 
     def close(self) -> None:
@@ -66,7 +67,7 @@ class HandedNamespace:
 
         Raises DeviceGone: its owner's user has power over it there.
         """
-        index = self._look(name, uid, self._nsid())
+        index = _look(name, uid, self.number())
         # Another one of its name, made at the same moment and with the same index, does not stay.
         with _OWN_NETWORK.open("rb") as own:
             namespace = wire.u32(rtnetlink.IFLA_NET_NS_FD, own.fileno())
@@ -77,45 +78,86 @@ class HandedNamespace:
             except OSError as error:
                 raise DeviceGone(f"{name} could not be brought back to this machine: {error.strerror}") from error
         try:
-            return self._look(name, uid, None)
+            return _look(name, uid, None)
         except DeviceGone:
             _delete(name)
             raise
 
-    def _nsid(self) -> int:
-        """The number by which this process's namespace knows the other one; it has one since the device was moved."""
-        question = rtnetlink.RTGENMSG.pack(socket.AF_UNSPEC) + wire.u32(rtnetlink.NETNSA_FD, self._network)
+    def number(self) -> int:
+        """The number by which this process's namespace knows it, as long as it is there.  Raises DeviceGone."""
         try:
             with NetlinkSocket() as link:
-                answer = link.ask(rtnetlink.RTM_GETNSID, question)
-            _, attributes = wire.parse(answer.body, rtnetlink.RTGENMSG)
-            found = attributes.s32(rtnetlink.NETNSA_NSID, rtnetlink.NETNSA_NSID_NOT_ASSIGNED)
+                if (found := self._number(link)) == rtnetlink.NETNSA_NSID_NOT_ASSIGNED:
+                    link.request(rtnetlink.RTM_NEWNSID, self._named(wire.s32(rtnetlink.NETNSA_NSID, found)))
+                    found = self._number(link)
         except OSError as error:
             raise DeviceGone(f"the user's network namespace cannot be found: {error.strerror}") from error
-        if found == rtnetlink.NETNSA_NSID_NOT_ASSIGNED:
-            raise DeviceGone("nothing was moved into the user's network namespace")
         return found
 
-    def _look(self, name: str, uid: int, nsid: int | None) -> int:
-        """The index of the tun device with this name that user `uid` may open; with `nsid`, in that namespace."""
-        where = wire.s32(rtnetlink.IFLA_TARGET_NETNSID, nsid) if nsid is not None else b""
-        question = rtnetlink.link(0, where, wire.text(rtnetlink.IFLA_IFNAME, name))
+    def _named(self, more: bytes = b"") -> bytes:
+        return rtnetlink.RTGENMSG.pack(socket.AF_UNSPEC) + more + wire.u32(rtnetlink.NETNSA_FD, self._network)
+
+    def _number(self, link: NetlinkSocket) -> int:
+        answer = link.ask(rtnetlink.RTM_GETNSID, self._named())
+        _, attributes = wire.parse(answer.body, rtnetlink.RTGENMSG)
+        return attributes.s32(rtnetlink.NETNSA_NSID, rtnetlink.NETNSA_NSID_NOT_ASSIGNED)
+
+
+class LeftNamespace:
+    """One of which an earlier instance has left the number: what is in there can be seen, but not brought back."""
+
+    def __init__(self, number: int, inode: int = 0, uid: int = 0) -> None:
+        self.number = number
+        self.inode = inode
+        self.uid = uid
+
+    def close(self) -> None:
+        """Nothing is held of it."""
+
+    def has(self, name: str, uid: int) -> bool:
+        """Whether the tun device of this name, which user `uid` may open, is in there."""
         try:
+            _look(name, uid, self.number)
+        except DeviceGone:
+            return False
+        return True
+
+    def remove(self, name: str, uid: int) -> None:
+        """Remove that device, if it is there."""
+        try:
+            index = _look(name, uid, self.number)
             with NetlinkSocket() as link:
-                answer = link.ask(rtnetlink.RTM_GETLINK, question)
-            (_, _, index, _, _), found = wire.parse(answer.body, rtnetlink.IFINFOMSG)
-            info = found.nested(rtnetlink.IFLA_LINKINFO)
-            kind = info.text(rtnetlink.IFLA_INFO_KIND)
-            owner = info.nested(rtnetlink.IFLA_INFO_DATA).get(rtnetlink.IFLA_TUN_OWNER) if kind == "tun" else None
-        except OSError as error:
-            raise DeviceGone(f"{name} is not there: {error.strerror}") from error
-        # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
-        if owner != _NUMBER.pack(uid):
-            raise DeviceGone(f"{name} is another device")
-        # By both, others on this machine would take it for a device of theirs, or could not make one.
-        if rtnetlink.IFLA_PROP_LIST in found or found.get(rtnetlink.IFLA_GROUP) != _NUMBER.pack(_NO_GROUP):
-            raise DeviceGone(f"{name} was given other names or a group by its user")
-        return int(index)
+                link.request(rtnetlink.RTM_DELLINK, rtnetlink.link(index, _where(self.number)))
+        except (DeviceGone, OSError):
+            pass  # it is gone, with the namespace perhaps
+
+
+def _where(number: int) -> bytes:
+    return wire.s32(rtnetlink.IFLA_TARGET_NETNSID, number)
+
+
+def _look(name: str, uid: int, number: int | None) -> int:
+    """The index of the tun device with this name that user `uid` may open; with `number`, in that namespace.
+
+    Raises DeviceGone.
+    """
+    question = rtnetlink.link(0, _where(number) if number is not None else b"", wire.text(rtnetlink.IFLA_IFNAME, name))
+    try:
+        with NetlinkSocket() as link:
+            answer = link.ask(rtnetlink.RTM_GETLINK, question)
+        (_, _, index, _, _), found = wire.parse(answer.body, rtnetlink.IFINFOMSG)
+        info = found.nested(rtnetlink.IFLA_LINKINFO)
+        kind = info.text(rtnetlink.IFLA_INFO_KIND)
+        owner = info.nested(rtnetlink.IFLA_INFO_DATA).get(rtnetlink.IFLA_TUN_OWNER) if kind == "tun" else None
+    except OSError as error:
+        raise DeviceGone(f"{name} is not there: {error.strerror}") from error
+    # Nobody but this service can give a device to such a user: in a user's namespace that is no user.
+    if owner != _NUMBER.pack(uid):
+        raise DeviceGone(f"{name} is another device")
+    # By both, others on this machine would take it for a device of theirs, or could not make one.
+    if rtnetlink.IFLA_PROP_LIST in found or found.get(rtnetlink.IFLA_GROUP) != _NUMBER.pack(_NO_GROUP):
+        raise DeviceGone(f"{name} was given other names or a group by its user")
+    return int(index)
 
 
 def _namespace_of(handed: int, uid: int) -> int:

@@ -27,6 +27,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     uid: int  # who may open it
     session: str
     ways: tuple[Way, ...] = ()  # of the session's routes past its tunnel
+    away: int = -1  # number of the network namespace that it is in, if that is another (handed.py)
 
 
 class RulesEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

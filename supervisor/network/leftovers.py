@@ -8,6 +8,7 @@ from ..logging.log import Log
 from . import machine, tun
 from .addressing import Addressing
 from .device_routes import DeviceRoute
+from .handed import LeftNamespace
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry, current_namespace
 from .netlink import Netlink
 
@@ -38,9 +39,17 @@ def clear_leftovers(
         and entry.namespace == current_namespace()
         and tun.index_of(entry.name) == entry.index
     }
+    away = [entry for entry in entries if isinstance(entry, Entry) and _is_away(entry)]
+    for gone in away:
+        if gone.name in owners and LeftNamespace(gone.away).has(gone.name, gone.uid):
+            addressing.add(gone, owners[gone.name])
+        else:
+            LeftNamespace(gone.away).remove(gone.name, gone.uid)
+            journal.remove(gone)
     kept_ways = {way for device in going_on.values() for way in device.ways}
     for device in going_on.values():
         addressing.take_over(device, owners[device.name], [one for one in past if one[2] in device.ways])
+        addressing.returned(device.name, device.index)  # one that was about to go to another network namespace
     for entry in entries:
         if isinstance(entry, str):
             log.warn(entry, group=LogGroup.NETCFG)
@@ -48,7 +57,7 @@ def clear_leftovers(
             rules.append(entry)
         elif isinstance(entry, MarkedEntry):
             marked.append(entry)
-        elif going_on.get(entry.name) is entry:
+        elif going_on.get(entry.name) is entry or entry in away:
             pass
         elif entry.namespace != current_namespace():
             journal.remove(entry)
@@ -75,3 +84,8 @@ def clear_leftovers(
         else:
             addressing.undo_marked(one)
     return left
+
+
+def _is_away(entry: Entry) -> bool:
+    """Whether a device is in another network namespace, or may have gone with it; not if it never got there."""
+    return entry.away >= 0 and entry.namespace == current_namespace() and tun.index_of(entry.name) != entry.index

@@ -58,6 +58,7 @@ class _Found(msgspec.Struct):
     asked: list[messages.InputNeeded] = []
     url: str = ""
     died: str = ""  # what became of the worker that it had, if that does not go on
+    settled: asyncio.Event | None = None  # set when its worker's word is heard, if that is waited for
     foreign: int = -1  # pidfd of the worker, if that is of another version, which is left alone
 
     @property
@@ -90,7 +91,6 @@ class Adoption:
         self._listed = listed
         self._lost = lost
         self._found: list[_Found] = []
-        self._settled: list[asyncio.Event] = []
         self._shown = asyncio.Event()
         self._unheard: list[Channel] = []  # other ends of channels, in place of those to workers of other versions
 
@@ -195,7 +195,7 @@ class Adoption:
             settings = reconcile.settings(one.taken) if one.taken is not None else None
             if settings is not None and settings.dns is not None:
                 self._context.names.inherit(one.run.device, settings.dns)
-        callers = await self._callers.identify_all({name for one in self._found for name in _audience(one.kept)})
+        callers = await self._callers.identify_all({name for one in self._found for name in _known(one.kept)})
         for one in self._found:
             session = await self._session(one, listener, callers)
             if session is None:
@@ -205,6 +205,7 @@ class Adoption:
                 session.worker_ended(one.died)
             elif one.goes_on and one.run.device not in self._context.network.taken_over:
                 session.device_removed(one.run.device)  # somebody has done that meanwhile
+                one.settled = None
 
     async def _session(self, one: _Found, listener: SessionListener, callers: Mapping[str, Caller]) -> Session | None:
         kept, taken = one.kept, one.taken
@@ -228,9 +229,13 @@ class Adoption:
         session.runs.spec = spec
         run = session.runs.take_over() if kept.at not in _WITHOUT_WORKER else None
         unheard = session.restore(kept, one.asked, one.url)
+        number = self._context.network.away.number(kept.run.device) if kept.run is not None else None
+        if run is not None and kept.inside is not None and number is not None:
+            session.inside.go_on(kept.inside, number, callers)
         if taken is not None and run is not None:
             settled = asyncio.Event()
-            self._settled.append(settled)
+            if session.inside.namespace is None:  # else it may want its device back, for which it has to wait
+                one.settled = settled
 
             async def settle() -> None:
                 try:
@@ -298,8 +303,9 @@ class Adoption:
         self._shown.set()
         try:
             async with asyncio.timeout(ADOPTION_DEADLINE):
-                for settled in self._settled:
-                    await settled.wait()
+                for one in self._found:
+                    if one.settled is not None:
+                        await one.settled.wait()
         except TimeoutError:
             self._context.log.warn(f"Not all sessions have settled within {ADOPTION_DEADLINE:g} s")
         await self._context.network.inherited()
@@ -308,6 +314,11 @@ class Adoption:
 def _audience(kept: Dossier) -> dict[str, int]:
     """Who heard of it: user ids by unique name."""
     return dict(kept.watchers) | {one.receiver: one.uid for one in kept.forwards}
+
+
+def _known(kept: Dossier) -> set[str]:
+    """The unique names of all that had to do with it."""
+    return {*_audience(kept), *(kept.inside.holders if kept.inside is not None else ())}
 
 
 def _find_audience(session: Session, kept: Dossier, callers: Mapping[str, Caller]) -> None:

@@ -66,6 +66,15 @@ class KeptRun(msgspec.Struct, frozen=True):
     configured: float = 0.0  # when network settings were first asked for (time.monotonic()): who came first keeps them
 
 
+class KeptInside(msgspec.Struct, frozen=True):
+    """The network namespace that the device is in."""
+
+    inode: int
+    uid: int  # whose it is
+    holders: dict[str, int]  # connections, each with a process in there
+    disconnects: bool
+
+
 class Dossier(msgspec.Struct, frozen=True):
     """A session, without what its worker tells anew."""
 
@@ -94,6 +103,7 @@ class Dossier(msgspec.Struct, frozen=True):
     due: float | None  # end of the present state (time.monotonic())
     restarts: KeptRestarts | None
     run: KeptRun | None
+    inside: KeptInside | None = None
     fingerprint: str = ""  # of the profile, for its credentials
 
     @property

@@ -2,14 +2,15 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from ...policy.access import Caller
 from ...policy.dbus_numbers import LogCategory, LogGroup
 from ...policy.limits import MAX_COMMANDS_INSIDE
 from ..errors import RequestRefused, SystemFailure
-from ..network.handed import HandedNamespace
+from ..network.handed import HandedNamespace, LeftNamespace
+from .dossier import KeptInside
 from .session_log import SessionLog
 from .states import Event, NotNow
 
@@ -27,6 +28,14 @@ class InsideOwner(ABC):
     @abstractmethod
     def happened(self, event: Event) -> None:
         """Follow the table of states.  Raises NotNow."""
+
+    @abstractmethod
+    def note_soon(self) -> None:
+        """Note on disk what has changed, for the next instance."""
+
+    @abstractmethod
+    def namespace_handed(self, namespace: HandedNamespace) -> None:
+        """The namespace that an earlier instance has left the device in has been handed over anew."""
 
     @abstractmethod
     async def place_device(self) -> None:
@@ -48,7 +57,7 @@ class Inside:
     """
 
     def __init__(self, owner: InsideOwner) -> None:
-        self.namespace: HandedNamespace | None = None
+        self.namespace: HandedNamespace | LeftNamespace | None = None
         self.on_placed: Callable[[], None] = lambda: None  # the device is there, with what is to be set on it
         self.holders: dict[str, int] = {}  # connections, each with the id of a process of the user's in there
         self._owner = owner
@@ -63,12 +72,15 @@ class Inside:
         """
         async with self._turn:
             try:
-                self._check(namespace)
+                self._check(caller, namespace)
             except BaseException:
                 namespace.close()
                 raise
             self.holders[caller.name] = pid  # before anything is awaited: it may leave meanwhile
-            if self.namespace is not None:
+            if isinstance(self.namespace, LeftNamespace):
+                self.namespace = namespace
+                self._owner.namespace_handed(namespace)
+            elif self.namespace is not None:
                 namespace.close()
             else:
                 try:
@@ -79,21 +91,46 @@ class Inside:
                     raise
             if disconnects is not None:
                 self._disconnects = disconnects
+            self._owner.note_soon()  # who it is for
 
-    def _check(self, namespace: HandedNamespace) -> None:
+    # From one instance to the next
+
+    @property
+    def kept(self) -> KeptInside | None:
+        """What the next instance has to know."""
+        if self.namespace is None:
+            return None
+        return KeptInside(self.namespace.inode, self.namespace.uid, dict(self.holders), self._disconnects)
+
+    def go_on(self, kept: KeptInside, number: int, callers: Mapping[str, Caller]) -> None:
+        """The device is where an earlier instance has left it, in the namespace of this number.
+
+        Of those whom it was for, those among `callers` are still there.
+        """
+        self.namespace = LeftNamespace(number, kept.inode, kept.uid)
+        self._disconnects = kept.disconnects
+        self.holders = {
+            name: pid for name, pid in kept.holders.items() if name in callers and callers[name].uid == kept.uid
+        }
+        if not self.holders:
+            self._begin_to_leave()
+
+    def _check(self, caller: Caller, namespace: HandedNamespace) -> None:
         if not self._owner.running:
             raise RequestRefused("The session has ended")
         if self.namespace is not None and self.namespace.inode != namespace.inode:
             raise RequestRefused("The session's device is in another network namespace: join that one")
-        if len(self.holders) >= MAX_COMMANDS_INSIDE:
+        if caller.name not in self.holders and len(self.holders) >= MAX_COMMANDS_INSIDE:
             raise RequestRefused(f"There are {MAX_COMMANDS_INSIDE} commands in the session's network namespace already")
 
     async def _move(self, namespace: HandedNamespace) -> None:
         self.namespace = namespace
+        self._owner.note_soon()
         try:
             await self._owner.place_device()
         except BaseException as error:
             self.namespace = None
+            self._owner.note_soon()
             try:
                 await self._owner.place_device()
             except SystemFailure as lost:
@@ -112,12 +149,16 @@ class Inside:
     def vanished(self, name: str) -> None:
         """A connection has left the bus."""
         if self.holders.pop(name, None) is not None:
-            task = asyncio.create_task(self._left())
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._begin_to_leave()
+
+    def _begin_to_leave(self) -> None:
+        task = asyncio.create_task(self._left())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _left(self) -> None:
         """What comes when the last one has left, if that is so."""
+        self._owner.note_soon()
         async with self._turn:
             if self.holders or self.namespace is None:
                 return
@@ -135,6 +176,7 @@ class Inside:
                 self._say("The device is back on this machine")
             finally:
                 namespace.close()
+                self._owner.note_soon()
 
     def end(self) -> None:
         """The session has ended, and its device is gone."""

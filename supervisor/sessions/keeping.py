@@ -17,6 +17,7 @@ from . import dossier
 from .audience import Audience
 from .context import SessionContext
 from .dossier import Dossier, KeptForward, KeptQuestion, KeptRestarts
+from .inside import Inside
 from .notices import Notices
 from .past_failure import Reached
 from .restarts import Restarts
@@ -52,6 +53,7 @@ class KeptSession(ABC):
     notices: Notices
     statistics: Statistics
     user_input: UserInput
+    inside: Inside
     audience: Audience
     log: SessionLog
     runs: Runs
@@ -135,6 +137,7 @@ class KeptSession(ABC):
             due=self.due,
             restarts=self._kept_restarts,
             run=run.kept if run is not None and not over else None,
+            inside=self.inside.kept if not over else None,
         )
 
     @property

@@ -14,6 +14,7 @@ from ...policy.profile.settings import ProfileSettings
 from ...policy.redirect import Redirect, versions
 from ...policy.rights import Right
 from ..errors import SystemFailure
+from ..network.handed import HandedNamespace
 from .context import SessionContext
 from .inside import Inside
 from .session_log import SessionLog
@@ -70,6 +71,10 @@ class RunNetwork:
     def take_over(self, device: str, configured: float, redirect: Redirect | None) -> None:
         """Have what an earlier instance has made; Network.recover knows of the device."""
         self.device, self.configured, self.redirect = device, configured, redirect
+
+    def namespace_handed(self, namespace: HandedNamespace) -> None:
+        """The namespace that an earlier instance has left the device in has been handed over anew."""
+        self._network.away.handed(self.device, namespace)
 
     async def stay_closed(self) -> None:
         """What the session has closed while it is not connected stays so; what fails is logged."""
@@ -136,7 +141,8 @@ class RunNetwork:
             # Others may have it on this machine now, and its traffic goes as without a tunnel.
             self._network.let_go(self._session)
             await self._clear_machine(keep=False)
-            await self._network.away.move(self.device, self._inside.namespace)
+            if isinstance(self._inside.namespace, HandedNamespace):  # else it is there
+                await self._network.away.move(self.device, self._inside.namespace)
             self._inside.on_placed()
             return []
         warnings = await self._network.apply(self.device, settings)

@@ -22,6 +22,7 @@ from ...policy.profile.settings import ProfileSettings
 from ..errors import RequestRefused
 from ..logging.log import escape_control_characters
 from ..network.device_info import counters
+from ..network.handed import HandedNamespace
 from . import permits
 from .audience import Audience
 from .context import SessionContext
@@ -298,6 +299,10 @@ class Session(KeptSession, TroubledSession, ReportedSession, InsideOwner):
 
     def worker_said(self, run: Run, message: messages.ToSupervisor) -> Awaitable[None] | None:
         return permits.dispatch(self, run, message)
+
+    def namespace_handed(self, namespace: HandedNamespace) -> None:
+        if self.run is not None:
+            self.run.network.namespace_handed(namespace)
 
     async def place_device(self) -> None:
         if self.run is not None:

@@ -9,8 +9,9 @@ import pytest
 
 from ...policy.limits import MAX_COMMANDS_INSIDE
 from ..lab.network import CABLE, SERVER_ADDRESS, ip
-from ..lab.processes import HERE
+from ..lab.processes import DEADLINE, HERE
 from ..lab.service import OVPNCTL
+from ..support.adoption import lasting, told
 from ..support.sessions import CONNECTED, FAILED, PAUSED, RECONNECTING, kill, until, wait_gone
 from ..support.traces import Traces
 from .commands import Command, judged
@@ -280,7 +281,7 @@ def test_the_session_ends(world: World) -> None:
         assert command.process.running()
 
 
-@pytest.mark.parametrize("who", ["command", "keeper", "engine", "worker", "supervisor"])
+@pytest.mark.parametrize("who", ["command", "keeper", "engine", "worker"])
 def test_kill_9(world: World, who: str) -> None:
     """Whoever dies: nothing leaks, and nothing is left."""
     world.server(BOTH)
@@ -301,18 +302,12 @@ def test_kill_9(world: World, who: str) -> None:
                 kill(session.engine)
             case "worker":
                 kill(session.worker)
-            case "supervisor":
-                world.service.process.signal(signal.SIGKILL)
-                command.process.wait_line("the command has no network any more")
-                assert command.echo(FAR)  # up to the next instance
-                world.start()
         if who == "command":
             assert command.process.wait() == -signal.SIGKILL
         else:
             if who != "keeper":
                 session.wait(FAILED, since)
-            if who != "supervisor":  # else it stays, with no engine, up to the end of the namespace
-                until(lambda: command.devices() == set())
+            until(lambda: command.devices() == set())
             for address in (FAR, FAR6, NEIGHBOUR):
                 command.send(address)
             assert not command.echo(FAR, "udp")
@@ -322,6 +317,72 @@ def test_kill_9(world: World, who: str) -> None:
         until(lambda: session.user.get(session.path, "namespace", NAMESPACE) == 0)
         assert world.way(FAR) == "tunnel"
         session.call("Disconnect")
+
+
+@pytest.mark.parametrize("afterwards", ["keep", "disconnect"])
+def test_another_instance_of_the_service(world: World, afterwards: str) -> None:
+    """The command notices nothing, whatever the session does then, and all is undone when it has ended."""
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    with judged(world):
+        with Command(world, "profile 1", "--afterwards", afterwards) as command:
+            keeper = psutil.Process(command.keeper)
+            second = Command(world, "profile 1").__enter__()
+            before = lasting(session)
+            for _ in range(2):
+                since = session.seen
+                world.service.process.signal(signal.SIGKILL)
+                world.service.process.wait()
+                assert command.echo(FAR)
+                world.start()
+                assert lasting(session) == before and told(session, since) == []
+                until(lambda: len(session.user.get(session.path, "holders", NAMESPACE)) == 2)
+                for one in (command, second):
+                    assert one.echo(FAR) and one.echo(FAR6)
+            session.call("Pause", "s", "test")
+            session.wait(PAUSED, since)
+            session.call("Resume")
+            session.wait(CONNECTED, since, 6 * DEADLINE)
+            command.wait_echo(FAR)
+            second.end()
+            assert command.echo(FAR)
+        wait_gone([keeper])
+        if afterwards == "keep":
+            until(lambda: session.user.get(session.path, "namespace", NAMESPACE) == 0)
+            until(lambda: world.way(FAR) == "tunnel")
+            session.call("Disconnect")
+        else:
+            session.user.wait_signal(lambda one: one.member == "SessionManagerEvent", since=since)
+
+
+@pytest.mark.parametrize("who", ["command", "both", "session"])
+def test_what_ends_while_there_is_no_service(world: World, who: str) -> None:
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    command = Command(world, "profile 1").__enter__()
+    keeper, worker, since = psutil.Process(command.keeper), session.worker, session.seen
+    world.service.process.signal(signal.SIGKILL)
+    world.service.process.wait()
+    match who:
+        case "command":
+            command.end()
+            wait_gone([keeper])
+        case "both":
+            keeper.kill()
+        case "session":
+            kill(worker)
+    world.start()
+    if who == "session":
+        session.wait(FAILED, since)
+        until(lambda: command.devices() == set())
+    else:  # with its last process its namespace has gone, and the device
+        _, _, text = session.wait(FAILED, since)
+        assert "device" in text
+    command.end()
 
 
 def test_only_its_owner(world: World) -> None:

@@ -15,7 +15,7 @@ from ..lab.network import CABLE, ip
 from ..lab.private_etc import PrivateEtc
 from ..lab.processes import DEADLINE, Process, helper
 from ..lab.service import OVPNCTL
-from ..support.sessions import UserSession, kill, until
+from ..support.sessions import CONNECTED, UserSession, kill, until
 from .commands import judged
 from .test_exec import BOTH, NAME_SERVER, NAMES, with_dns
 from .world import FAR, FAR6, NEIGHBOUR, World
@@ -123,7 +123,7 @@ def test_a_resolv_conf_of_the_administrators_stays(world: World, named: Named) -
     until(lambda: not sessions(world))
 
 
-@pytest.mark.parametrize("who", ["keeper", "engine", "worker", "supervisor"])
+@pytest.mark.parametrize("who", ["keeper", "engine", "worker"])
 def test_kill_9(world: World, named: Named, who: str) -> None:
     """Whoever dies: nothing leaks, and nothing is left in there."""
     world.server(BOTH)
@@ -142,16 +142,31 @@ def test_kill_9(world: World, named: Named, who: str) -> None:
                 kill(session.engine)
             case "worker":
                 kill(session.worker)
-            case "supervisor":
-                world.service.process.signal(signal.SIGKILL)
-                world.service.process.wait()
         assert named.keeper.wait() != 0
         until(lambda: named.devices() == set(), 6 * DEADLINE)
         assert not named.echo(FAR, "udp")
-    if who == "supervisor":
-        world.start()
-    elif who == "keeper":
+    if who == "keeper":
         until(lambda: not sessions(world))
+
+
+def test_another_instance_of_the_service(world: World, named: Named) -> None:
+    """Services in there notice nothing, and all is undone when it is ended."""
+    world.server(BOTH)
+    world.start()
+    session = world.session(user="root")
+    session.connect()
+    named.keep()
+    with judged(world):
+        world.service.process.signal(signal.SIGKILL)
+        world.service.process.wait()
+        assert named.echo(FAR)
+        world.start()
+        assert session.get("status")[1] == CONNECTED
+        assert named.echo(FAR) and named.echo(FAR6)
+    named.keeper.signal(signal.SIGTERM)
+    assert named.keeper.wait() == 0
+    until(lambda: not sessions(world))
+    assert named.devices() == set()
 
 
 def test_the_namespace_is_removed(world: World, named: Named) -> None:
