@@ -142,9 +142,9 @@ class NetlinkSocket:
         opened = self._opened()
         while True:
             data, _, flags, (port, _) = opened.recvmsg(DATAGRAM)
-            if flags & socket.MSG_TRUNC:
-                raise Malformed("it was cut off")
             if port == _KERNEL:
+                if flags & socket.MSG_TRUNC:
+                    raise Malformed("it was cut off")
                 return data
             if time.monotonic() > deadline:
                 raise TimeoutError
