@@ -118,8 +118,8 @@ class NetlinkSocket:
         """Send what has these sequence numbers, and read the answer; raises what is refused."""
         answer = Answer(first, last)
         try:
-            self._opened().send(data)
-            deadline = time.monotonic() + KERNEL_DEADLINE  # the kernel does most of its work before send returns
+            self._opened().send(data)  # the kernel does what it is asked for meanwhile
+            deadline = time.monotonic() + KERNEL_DEADLINE
             while not answer.take(self._receive(deadline)):
                 pass
         except TimeoutError:
@@ -140,13 +140,14 @@ class NetlinkSocket:
     def _receive(self, deadline: float) -> bytes:
         """The next datagram of the kernel's."""
         opened = self._opened()
-        while time.monotonic() < deadline:
+        while True:
             data, _, flags, (port, _) = opened.recvmsg(DATAGRAM)
-            if flags & socket.MSG_TRUNC:
-                raise Malformed("it was cut off")
             if port == _KERNEL:
+                if flags & socket.MSG_TRUNC:
+                    raise Malformed("it was cut off")
                 return data
-        raise TimeoutError
+            if time.monotonic() > deadline:
+                raise TimeoutError
 
 
 def _numbered(message: bytes, sequence: int, flags: int) -> bytes:

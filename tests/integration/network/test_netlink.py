@@ -371,6 +371,15 @@ async def test_a_question_without_an_answer_ends(tmp_path: Path) -> None:
 
 
 @isolated
+async def test_what_the_kernel_takes_long_to_do_is_done(tmp_path: Path) -> None:
+    """It answers while it is sent to, so the deadline begins after that, and what is there by then is read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(netlink_socket, "KERNEL_DEADLINE", 1e-9)
+        nfnetlink.send([nf_tables.new_table(f"made {number}") for number in range(500)])
+    assert len(shell("nft list tables").splitlines()) == 500
+
+
+@isolated
 async def test_nobody_but_the_kernel_answers(tmp_path: Path) -> None:
     with NetlinkSocket() as link, socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as other:
         link.open()
