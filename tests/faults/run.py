@@ -44,7 +44,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="of the enumerated ones, those with this in their name; none: -")
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.rounds} random rounds", flush=True)
-    chosen = [one for one in rounds.each() if options.only in f"{one[1].name}, {one[0].name}"]
+    each = rounds.each() if options.only != "-" else ()
+    chosen = [one for one in each if options.only in f"{one[1].name}, {one[0].name}"]
     with Lab() as lab, World(lab) as world:
         wrong = faults_of(world, itertools.chain(chosen, rounds.at_random(options.seed, options.rounds)))
         world.wrong.clear()

@@ -117,9 +117,15 @@ class World:
 
     def settled(self, expected: frozenset[str]) -> list[str]:
         """What is there, and was not to be, or the other way round, once it stays so."""
+        found = frozenset[str]()
+
+        def is_expected() -> bool:
+            nonlocal found
+            found = self.look()
+            return found == expected
+
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.look() == expected)
-        found = self.look()
+            wait_until(is_expected)
         return [f"left: {one}" for one in sorted(found - expected)] + [
             f"gone: {one}" for one in sorted(expected - found)
         ]

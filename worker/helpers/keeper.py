@@ -90,10 +90,13 @@ def keep_serving(title: str, serve_requests: Callable[[bool, Keeper], None], sto
 
 
 def run_apart(body: Callable[[], None], stopped_grace: float) -> None:
-    """Run `body` in a process forked for it, and wait for its end; stopped ones as above.  Raises ApartFailed."""
+    """Run `body` in a process forked for it, and wait for its end; stopped ones as above.  Raises ApartFailed.
+
+    It ends with its parent: whoever takes that one's place does anew what it was asked for.
+    """
     child = os.fork()
     if child == 0:
-        _go_on_alone()
+        process.signal_at_parents_end(signal.SIGKILL)
         end_with(body)
     if status := _wait_for_end(child, stopped_grace):
         raise ApartFailed(describe(status))
