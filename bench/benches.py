@@ -1,18 +1,14 @@
 """What is measured.  Each bench puts up its own laboratory and alternates with its yardstick: the machine is noisy."""
 
-import os
-import signal
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..tests.lab.connection import SESSIONS
 from ..tests.lab.lab import Lab
 from ..tests.lab.pki import Pki
-from ..tests.lab.processes import wait_gone
-from ..tests.lab.service import ENDING, Service
-from . import fairness, memory, original, roaming, scale, settings, takeover, throughput, yardsticks
+from ..tests.lab.service import Service
+from . import churn, cold, fairness, idle, memory, original, roaming, scale, settings, takeover, throughput
 from .figures import Figure, Wanted
 from .meter import Meter
 from .yardsticks import PlainOpenVpn
@@ -31,9 +27,12 @@ class Counts:
     calls: int = 500  # of each kind, one after the other
     pipelined: int = 5000
     sessions: tuple[int, ...] = (1, 10, 40)  # whose memory is looked at
+    cycles: int = 1000  # sessions one after the other
     scale: tuple[int, ...] = (100, 400)  # sessions beside ten
     transfer: int = 3  # seconds
     taken_over: tuple[int, ...] = (1, 40, 400)  # sessions of a service that is killed
+    idle: tuple[int, ...] = (10, 100)  # sessions without traffic
+    idle_seconds: float = 60  # that these are looked at
 
 
 @contextmanager
@@ -103,20 +102,8 @@ def connect(pki: Pki, counts: Counts) -> list[Figure]:
 
 
 def activate(pki: Pki, counts: Counts) -> list[Figure]:
-    """A call to the service that does not run, until its reply."""
-    ours, bare = [], []
-    with Lab(pki) as lab:
-        lab.start_bus(activation=[f"--log-level={_LOG_LEVEL}"])
-        watcher = lab.watcher
-        with Meter(lab) as meter:
-            for _ in range(counts.runs):
-                ours.append(meter.first_reply())
-                bus = "org.freedesktop.DBus"
-                pid = watcher.call("/org/freedesktop/DBus", bus, "GetConnectionUnixProcessID", "s", SESSIONS, to=bus)
-                os.kill(pid, signal.SIGTERM)
-                wait_gone(pid, ENDING)
-                bare.append(yardsticks.interpreter())
-    return [Figure("activation to first reply", "ms", ours, "a bare Python's run", bare, Wanted(400))]
+    """Calls to the service that does not run."""
+    return cold.measure(pki, counts.runs)
 
 
 def properties(pki: Pki, counts: Counts) -> list[Figure]:
@@ -218,6 +205,11 @@ def take_over(pki: Pki, counts: Counts) -> list[Figure]:
     return takeover.measure(pki, max(1, counts.runs // 2), counts.taken_over)
 
 
+def one_after_the_other(pki: Pki, counts: Counts) -> list[Figure]:
+    """A thousand sessions."""
+    return churn.measure(pki, counts.cycles)
+
+
 def at_scale(pki: Pki, counts: Counts) -> list[Figure]:
     """With hundreds of sessions."""
     return scale.measure(pki, counts.runs, counts.calls, counts.scale)
@@ -228,6 +220,11 @@ def carry(pki: Pki, counts: Counts) -> list[Figure]:
     return throughput.measure(pki, max(3, counts.runs // 3), counts.transfer)
 
 
+def idle_cost(pki: Pki, counts: Counts) -> list[Figure]:
+    """What sessions cost that carry no traffic."""
+    return idle.measure(pki, counts.idle, counts.idle_seconds)
+
+
 BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "start": start,
     "sandbox": sandbox,
@@ -236,8 +233,10 @@ BENCHES: dict[str, Callable[[Pki, Counts], list[Figure]]] = {
     "activate": activate,
     "properties": properties,
     "memory": footprint,
+    "idle": idle_cost,
     "roaming": roam,
     "scale": at_scale,
+    "churn": one_after_the_other,
     "takeover": take_over,
     "throughput": carry,
     "fairness": fair_shares,

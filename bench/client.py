@@ -100,12 +100,17 @@ class Client:
             taken.append(_since(began))
         return taken
 
-    async def first_reply(self) -> float:
-        """Read the service's version; if it does not run, the bus starts it first."""
+    async def first_reply(self, name: str, path: str) -> float:
+        """Read the version of a service; if it does not run, the bus starts it first."""
         began = time.perf_counter()
         while True:
             try:
-                await self._call(_get(_ROOT, "version"))
+                await self._call(
+                    Message(
+                        destination=name, path=path, interface=_PROPERTIES, member="Get",
+                        signature="ss", body=[name, "version"],
+                    )
+                )  # fmt: skip
             except RuntimeError:  # it may own its name before it has its objects
                 if _since(began) > _DEADLINE * 1000:
                     raise

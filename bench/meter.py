@@ -73,9 +73,9 @@ class Meter:
         taken: list[float] = self._order("gets", path=session, seconds=seconds)
         return taken
 
-    def first_reply(self) -> float:
-        """Milliseconds that reading the service's version takes."""
-        took: float = self._order("first_reply")
+    def first_reply(self, name: str, path: str) -> float:
+        """Milliseconds that reading the version of an object takes; its interface has the name of its service."""
+        took: float = self._order("first_reply", name=name, path=path)
         return took
 
     def sessions(self) -> list[str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from subprocess import CompletedProcess
 
-from ..tests.lab.connection import CONFIGURATION, LOG, LOG_PATH, SESSIONS, BusError
+from ..tests.lab.connection import CONFIGURATION, LOG, LOG_PATH, SESSIONS, SESSIONS_PATH, BusError
 from ..tests.lab.incumbent import IncumbentLab
 from ..tests.lab.incumbent_tree import V27
 from ..tests.lab.pki import Pki
@@ -134,7 +134,7 @@ class _Side(ABC):
             lab.watcher.call("/org/freedesktop/DBus", _BUS, "ReloadConfig", to=_BUS)
             with Meter(lab) as meter:
                 for _ in range(_STARTS):
-                    taken.append(meter.first_reply())
+                    taken.append(meter.first_reply(SESSIONS, SESSIONS_PATH))
                     _end_services(lab)
         return {"activation to first reply": taken}
 

@@ -29,7 +29,14 @@ _WIDTH = 160  # columns of the table
 def main() -> int:
     """Run the benches of the command line; the exit status."""
     options = _parse()
-    counts = Counts(options.runs, options.calls, options.pipelined, tuple(options.sessions))
+    counts = Counts(
+        options.runs,
+        options.calls,
+        options.pipelined,
+        tuple(options.sessions),
+        idle=tuple(options.idle),
+        idle_seconds=options.idle_seconds,
+    )
     pki = Pki()
     figures: list[Figure] = []
     failures: dict[str, str] = {}
@@ -72,6 +79,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--sessions", type=int, nargs="+", default=default.sessions, metavar="N",
         help="numbers of sessions at which memory is looked at (1 10 40)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--idle", type=int, nargs="+", default=default.idle, metavar="N",
+        help="numbers of sessions without traffic (10 100)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--idle-seconds", type=float, default=default.idle_seconds, metavar="S",
+        help="how long these are looked at (%(default)g)",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, each sample too, to FILE")
     options = parser.parse_args()

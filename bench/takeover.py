@@ -10,12 +10,10 @@ from ..tests.lab.openvpn import PORT, TUNNEL_ADDRESS
 from ..tests.lab.pki import Pki
 from ..tests.lab.service import Service
 from ..tests.support.flow import flowing
+from . import sessions
 from .figures import Figure, Wanted
-from .meter import Meter
 
 _LOG_LEVEL = 3  # what an installed service logs at
-_USERS = ("alice", "bob", "root")
-_PER_USER = 140  # of each of these at most: with more, the last places would be kept from alice and bob
 _PER_SERVER = 200  # clients of one server, which has the addresses of a /24
 _WANTED = {1: Wanted(1000), 40: Wanted(1000)}
 _MOST = Wanted(5000)
@@ -29,12 +27,11 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
             for server in range((number - 1) // _PER_SERVER + 1):
                 subnet, subnet6 = f"198.18.{server}.0", f"2001:db8:2:{server}::/64"
                 lab.server(pushes=(), port=PORT + server, subnet=subnet, subnet6=subnet6)
-            service, empty = _start(lab), []
-            service.wait_ready()
+            service, empty = lab.supervisor(sessions.AMPLE, log_level=_LOG_LEVEL), []
             for _ in range(rounds):
                 service, took = _replaced(lab, service, SESSIONS_PATH, "version")
                 empty.append(took)
-            path, ours = _sessions(lab, number), []
+            [path, *_], ours = sessions.connected(lab, _profiles(lab, number)), []
             with flowing(lab, TUNNEL_ADDRESS) as flow:
                 for _ in range(rounds):
                     service, took = _replaced(lab, service, path, "status")
@@ -49,22 +46,9 @@ def measure(pki: Pki, rounds: int, numbers: tuple[int, ...]) -> list[Figure]:
     return figures
 
 
-def _sessions(lab: Lab, number: int) -> str:
-    """Connect so many; the path of the first one, whose traffic it is."""
-    first = ""
-    for at in range(0, number, _PER_USER):
-        with Meter(lab, _USERS[at // _PER_USER]) as meter:
-            for one in range(at, min(number, at + _PER_USER)):
-                remotes = (f"{SERVER_ADDRESS} {PORT + one // _PER_SERVER}",)
-                _, path = meter.new_tunnel(meter.import_profile(f"profile {one}", lab.profile(remotes=remotes)))
-                meter.connect(path)
-                first = first or path
-    return first
-
-
-def _start(lab: Lab) -> Service:
-    """Begin to start the service."""
-    return lab.supervisor(f"--max-sessions-per-user={_PER_USER}", log_level=_LOG_LEVEL, wait=False)
+def _profiles(lab: Lab, number: int) -> list[str]:
+    """So many, with one server after the other."""
+    return [lab.profile(remotes=(f"{SERVER_ADDRESS} {PORT + one // _PER_SERVER}",)) for one in range(number)]
 
 
 def _replaced(lab: Lab, service: Service, path: str, asked: str) -> tuple[Service, float]:
@@ -72,7 +56,7 @@ def _replaced(lab: Lab, service: Service, path: str, asked: str) -> tuple[Servic
     service.process.signal(signal.SIGKILL)
     service.process.wait()
     began = time.monotonic()
-    service = _start(lab)
+    service = lab.supervisor(sessions.AMPLE, log_level=_LOG_LEVEL, wait=False)
     lab.watcher.wait_owner(SESSIONS)
     lab.watcher.get(path, asked)
     return service, (time.monotonic() - began) * 1000

@@ -1,10 +1,9 @@
-"""What the service's figures are held against: plain openvpn and a bare interpreter, timed from process start."""
+"""What the service's figures are held against: plain openvpn, timed from process start."""
 
 import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,10 +84,3 @@ def _wait_for(process: "subprocess.Popen[bytes]", text: bytes) -> None:
         if not data:
             raise LabError(f"plain openvpn did not connect:\n{said.decode(errors='replace')}")
         said += data
-
-
-def interpreter() -> float:
-    """Milliseconds that a Python takes to start and end, doing nothing."""
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-I", "-c", "pass"], env=clean_environment(), check=True)
-    return (time.perf_counter() - began) * 1000

@@ -20,6 +20,10 @@ _RECEIVE_FLAGS = socket.MSG_CMSG_CLOEXEC
 _ANCILLARY_SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
+class BadFrame(Exception):
+    """Bytes that are not one valid message of the expected direction; the text names what is wrong."""
+
+
 class ChannelClosed(Exception):
     """The other end is closed."""
 

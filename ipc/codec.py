@@ -6,11 +6,7 @@ import msgspec
 
 from ..policy.limits import MAX_FRAME
 from . import messages
-
-
-class BadFrame(Exception):
-    """Bytes that are not one valid message of the expected direction; the text names what is wrong."""
-
+from .channel import BadFrame
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[messages.TO_WORKER])  # noqa: UP007

@@ -14,13 +14,7 @@ from ..policy.dns import DnsSettings
 from ..policy.limits import MAX_FRAME
 from ..policy.profile.pkcs11 import MAX_PROVIDERS
 from ..policy.sandbox.layers import Layer
-from .codec import BadFrame
-
-SPAWNER_FD = 3
-RESOLVER_FD = 4
-SETUP_FD = 5  # a pipe with Setup
-CGROUP_FD = 6  # the directory of the cgroup that sessions get theirs in, or /dev/null where there is none
-NAMES_FD = 7  # the name setter's
+from .channel import BadFrame
 
 # The one request a spawner reads: "start one" with this user id and these PKCS#11 providers, one bit each.  Fixed size
 # and layout, since code execution in the spawner is root: there is nothing here to parse.  It carries the worker's end

@@ -144,7 +144,7 @@ MAX_SLOTS = 1000  # questions of one kind over the life of a session; beyond: it
 MAX_QUESTION = 4608  # characters of one question to a user; beyond: its worker is killed, the session fails
 MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands still
 # an engine counts, until its worker hears of it unasked (whole seconds); beyond: lost, if it dies before somebody looks
-COUNT_INTERVAL = 60
+COUNT_INTERVAL = 600
 COUNTS_KEPT = 1.0  # a session's counters are as they were; beyond: whoever reads them has them asked for anew
 COUNT_DEADLINE = 0.5  # whoever reads them waits for worker and engine; beyond: they are as they were
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
@@ -285,6 +285,9 @@ FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took t
 SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
 # an instance that has lost a helper, from its start until it may leave to the next one by itself; beyond: it does
 SERVING_AT_LEAST = 30.0
+# something is to be removed or given back and cannot be, until that is tried again; beyond: twice as long each time
+AGAIN_FIRST = 0.5
+AGAIN_LONGEST = 60.0  # the same, at most; beyond: the next try
 INSTANCE_DEADLINE = 10.0  # an instance that leaves, until it is gone; beyond: the next one refuses to start
 LEAVING_DEADLINE = 5.0  # calls that came before the service ends, until they are answered; beyond: they are not
 BUS_CALL_DEADLINE = 10.0  # a call to another service, until its reply; beyond: what needed it fails

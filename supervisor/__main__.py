@@ -2,7 +2,7 @@
 
 import gc
 
-from ..policy.import_blocks import block_imports
+from ..policy.import_blocks import block_imports, postpone_imports
 from .start.allocator import overwrites_freed, start_anew
 
 
@@ -12,6 +12,7 @@ def main() -> None:
         start_anew()
     gc.disable()  # while modules are imported, it would find nothing to collect
     block_imports()
+    postpone_imports()
     from .program import run  # only now: a program that is about to be executed again does not need it
 
     run()

@@ -1,33 +1,29 @@
 """All parts of the running service, and how they are joined to each other."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ..policy.exit_status import ExitStatus
 from ..policy.sandbox.layers import Layer
 from .administration import Administration
-from .bus import configuration_api, log_api, manager_api, stub_api
-from .bus.callers import Callers
-from .bus.connection import BusConnection
-from .bus.dispatch import Dispatcher
+from .bus import log_api, stub_api
 from .bus.signals import Signals
-from .bus_names import BusNames
 from .dns.setup import NameService
 from .errors import StartError
 from .idle import IdleTimer
 from .network.setup import network_of
+from .presence import Presence
 from .rejoining import Rejoining
 from .rights import Rights
 from .services.configuration import ConfigurationService
 from .services.credentials import Credentials
-from .services.external_configuration import ExternalConfiguration, choose
+from .services.external_configuration import ExternalConfiguration
 from .services.log_service import LogService
 from .services.profile_settings import SettingsStore
 from .services.profile_store import ProfileStore
 from .services.profiles import Profiles
 from .services.seats import Seats
 from .services.sleep import Sleep
-from .services.stubs import names_without_service
 from .sessions.adoption import Adoption
 from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
@@ -36,8 +32,6 @@ from .sessions.forwarding import Forwarder
 from .sessions.journal import SESSIONS, SessionJournal
 from .sessions.manager import SessionManager
 from .sessions.uids import UserIds
-from .start.instance import InstanceLock
-from .start.privileged import Prepared
 from .succession import Succession
 from .version import API_VERSION
 from .workers.processes import Processes
@@ -46,32 +40,23 @@ from .workers.processes import Processes
 class Parts:
     """What the service is made of; nothing of it runs yet."""
 
-    def __init__(self, prepared: Prepared, connection: BusConnection, ending: Callable[[], bool]) -> None:
-        """`ending` tells whether the service has been asked to end.
-
-        Raises StartError if the runtime directory cannot be used.
-        """
+    def __init__(self, presence: Presence) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
+        prepared, connection = presence.prepared, presence.connection
         options = prepared.options
         self.log = log = prepared.log
         self.connection = connection
-        connection.stall.report = log.warn
-        self.callers = Callers(connection)
-        self.dispatcher = Dispatcher(connection, self.callers, service_uid=prepared.account.pw_uid, log=log)
-        embedded = choose(options.configuration) == "embedded"
-        self.names = BusNames(
-            connection,
-            log,
-            [manager_api.BUS_NAME, *([configuration_api.BUS_NAME] if embedded else [])],
-            [log_api.BUS_NAME, *names_without_service()],
-            self._names_owned,
-        )
-        self.lock = InstanceLock(options.runtime_dir)
+        self.callers = presence.callers
+        self.dispatcher = presence.dispatcher
+        self.names = presence.names
+        self.lock = presence.lock
+        embedded = presence.embedded
         user_ids = UserIds(prepared.session_uids, shared=Layer.USER not in prepared.sandbox.layers)
         self.processes = Processes(
             prepared.helpers,
             log,
             user_ids.give_back,
-            ending,
+            presence.stop.is_set,
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
@@ -164,7 +149,7 @@ class Parts:
         self.idle = IdleTimer(
             options.idle_exit, self.work, lambda: self.dispatcher.busy, lambda: self.dispatcher.called_at
         )
-        rejoined = (self.named, self.callers.start, self.name_service.rejoined, self.sleep.start)
+        rejoined = (presence.named, self.callers.start, self.name_service.rejoined, self.sleep.start)
         given_up = IdleTimer(options.bus_wait, self.work)
         self.rejoining = Rejoining(connection, log, self.names, rejoined, given_up)
         self.administration = Administration(
@@ -177,10 +162,8 @@ class Parts:
             network=self.network,
             idle=self.idle,
         )
-
-    async def named(self) -> None:
-        """This process has a name on the bus, perhaps another one than before."""
-        self.log.bus_name = self.connection.unique_name or ""
+        self._names_owned(presence.owned)
+        presence.on_owned = self._names_owned
 
     def work(self) -> int:
         """What keeps the service running: sessions, those to come, and attached services, which log through it."""
@@ -192,5 +175,5 @@ class Parts:
         self.rejoining.less_work()
 
     def _names_owned(self, owned: Mapping[str, bool]) -> None:
-        self.manager.on_bus.forwards_arrive = owned[log_api.BUS_NAME]
+        self.manager.on_bus.forwards_arrive = owned.get(log_api.BUS_NAME, False)
         self.manager.on_bus.devices.served = owned.get(stub_api.DEVICE.name, False)

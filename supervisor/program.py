@@ -5,9 +5,9 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import prctl
 
@@ -16,10 +16,12 @@ from ..policy.import_blocks import unblock_imports
 from .errors import StartError, SystemFailure
 from .logging.destinations import default_destination
 from .logging.log import Log
-from .network.locking.lock_rules import unlock
 from .start import privileged
 from .start.options import PROGRAM, options, parse
 from .start.starter import by_bus
+
+if TYPE_CHECKING:
+    from .presence import Presence
 
 
 def run() -> NoReturn:
@@ -30,14 +32,12 @@ def run() -> NoReturn:
     log: Log | None = None
     try:
         start = privileged.Start(options(command_line), command_line)
-        # While the processes that have been started run; and still as root, which may write the bytecode cache.
-        serve = _import_clean_up() if "clean-up" in command_line else _import_serve()
+        # While the processes that have been started run.
+        serve = _import_clean_up() if "clean-up" in command_line else _import_presence()
         prepared = start.finish()
         log = prepared.log
         _set_title(PROGRAM)
         prctl.set_name("ovpn-sessionmgr")
-        gc.freeze()  # all that has been imported: it stays
-        gc.enable()
         status: int = serve(prepared)
     except StartError as error:
         log = log or _default_log()
@@ -54,6 +54,8 @@ def run() -> NoReturn:
 
 def _unlock() -> int:
     """End the kill switch: it is in the kernel, so this takes no service."""
+    from .network.locking.lock_rules import unlock
+
     try:
         unlock()
     except SystemFailure as error:
@@ -62,24 +64,46 @@ def _unlock() -> int:
     return ExitStatus.OK
 
 
-def _import_serve() -> Callable[[privileged.Prepared], ExitStatus]:
-    """Import all modules of the running service; returns the function that runs it."""
+def _import_presence() -> Callable[[privileged.Prepared], ExitStatus]:
+    """Import what it takes to be on the bus; returns the function that runs the service."""
     import asyncio
 
-    from .service import serve
+    from .bus.transport import BusLost
+    from .presence import join
 
-    unblock_imports()
+    async def serve(prepared: privileged.Prepared) -> ExitStatus:
+        presence = await join(prepared)
+        try:
+            await presence.begin()
+            return await _import_service()(presence)
+        except BusLost as error:
+            raise StartError(f"Connection to the bus lost: {error}", ExitStatus.BUS_LOST) from error
+
     return lambda prepared: asyncio.run(serve(prepared))
 
 
+def _import_service() -> "Callable[[Presence], Coroutine[Any, Any, ExitStatus]]":
+    """Import all other modules of the running service; returns the function that has its parts serve."""
+    from .service import serve
+
+    _all_imported()
+    return serve
+
+
 def _import_clean_up() -> Callable[[privileged.Prepared], ExitStatus]:
-    """The same, for what --clean-up does."""
+    """Import what --clean-up takes; returns the function that does it."""
     import asyncio
 
     from .clean_up import clean_up
 
-    unblock_imports()
+    _all_imported()
     return lambda prepared: asyncio.run(clean_up(prepared))
+
+
+def _all_imported() -> None:
+    unblock_imports()
+    gc.freeze()  # all that has been imported: it stays
+    gc.enable()
 
 
 def _set_title(title: str) -> None:

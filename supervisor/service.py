@@ -5,51 +5,45 @@ import gc
 import os
 import signal
 import traceback
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
+from ..policy.import_blocks import import_postponed
 from ..policy.limits import MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from . import leaving
-from .bus.connection import BusConnection, BusRefused
+from .bus.connection import BusRefused
 from .bus.transport import BusLost
 from .errors import StartError, SystemFailure
 from .parts import Parts
-from .rejoining import first_joined
+from .presence import Presence
 from .service_manager import ServiceManager
 from .services.stubs import export_stubs
 from .services.unit_job import is_restarted
-from .sessions.journal import SESSIONS, SessionJournal
 from .start.options import PROGRAM
-from .start.privileged import Prepared
 from .version import API_VERSION, VERSION
 
-_SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+_POSTPONED_UNTIL = 1.0  # seconds after the start: whoever waited for it has been answered
 
 
 class Service:
     """Starts all parts in their order, serves until there is a reason to end, and ends them in theirs."""
 
-    def __init__(self, prepared: Prepared, connection: BusConnection, *, waits: bool) -> None:
-        """With `waits` there are sessions of an earlier instance, and a bus that goes is waited for.
-
-        Raises StartError if the runtime directory cannot be used.
-        """
-        self._prepared = prepared
-        self._log = prepared.log
-        self._connection = connection
-        self._waits = waits
-        self._stop = asyncio.Event()
-        self._hand_over = asyncio.Event()  # end, and leave the sessions to the next instance
-        self._parts = Parts(prepared, connection, self._stop.is_set)
+    def __init__(self, presence: Presence) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
+        self._ask_bus = presence.ask
+        self._prepared = presence.prepared
+        self._log = presence.prepared.log
+        self._connection = presence.connection
+        self._stop, self._hand_over = presence.stop, presence.hand_over
+        self._parts = Parts(presence)
         self._service_manager = ServiceManager()
 
     async def start(self) -> None:
-        """Own the names, clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
+        """Clean up after an earlier instance, and serve.  Raises StartError, BusLost."""
         parts = self._parts
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._log_internal_error)
@@ -58,17 +52,12 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
-        await self._ask_bus(parts.names.claim)
-        await parts.lock.acquire()
         parts.succession.start()
         parts.processes.start()
         parts.administration.start()
-        await parts.named()
-        await self._ask_bus(parts.callers.start)
         parts.callers.vanished(parts.manager.caller_vanished)
         await parts.failures.load()
         await self._take_over()
-        await self._ask_bus(partial(parts.name_service.start, parts.adoption.devices))
         await self._ask_bus(parts.sleep.start)
         if Layer.FIREWALL in self._prepared.sandbox.layers:
             await self._protect()
@@ -85,6 +74,7 @@ class Service:
         parts.idle.look()
         self._service_manager.ready()
         self._introduce()
+        loop.call_later(_POSTPONED_UNTIL, import_postponed)
 
     async def run(self) -> ExitStatus:
         """Serve until there is a reason to end; the exit status."""
@@ -130,23 +120,16 @@ class Service:
 
     # Starting
 
-    async def _ask_bus(self, ask: Callable[[], Awaitable[None]]) -> None:
-        """Have something made that goes with the connection; if that goes, all of it is made anew later (rejoining.py).
-
-        Raises BusLost where it is not waited for.
-        """
-        try:
-            await ask()
-        except BusLost:
-            if not self._waits:
-                raise
-
     async def _take_over(self) -> None:
-        """Take over the sessions of an earlier instance, and end what is left of others."""
+        """Take over the sessions of an earlier instance, and undo what is left of others; what came last is first."""
         adoption = self._parts.adoption
         try:
             for pid in await adoption.prove():
                 self._log.warn(f"Ended worker {pid} of an earlier instance")
+        except (OSError, SystemFailure) as error:
+            self._log.error(f"What earlier instances have left cannot be read: {error}")
+        await self._ask_bus(partial(self._parts.name_service.start, adoption.devices))
+        try:
             for device in await adoption.inherit():
                 self._log.warn(f"Removed device {device} of an earlier instance", group=LogGroup.NETCFG)
             await self._parts.network.kill_switch.recover()
@@ -224,20 +207,11 @@ class Service:
         self._log.error(f"Internal error: {context.get('message')}\n{trace}")
 
 
-async def serve(prepared: Prepared) -> ExitStatus:
-    """Connect to the bus, serve, disconnect; the exit status.  Raises StartError."""
-    # An empty variable counts as none; dbus-fast would look for a session bus.
-    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
-    waits = SessionJournal.keeps_any(prepared.options.runtime_dir / SESSIONS)
-    try:
-        connection = await first_joined(address, prepared.log, waits=waits)
-    except BusLost as error:
-        raise StartError(f"No connection to the system bus at {address}: {error}", ExitStatus.CANNOT_START) from error
-    service = Service(prepared, connection, waits=waits)
+async def serve(presence: Presence) -> ExitStatus:
+    """Serve on the bus, and leave it; the exit status.  Raises StartError, BusLost."""
+    service = Service(presence)
     try:
         await service.start()
         return await service.run()
-    except BusLost as error:
-        raise StartError(f"Connection to the bus lost: {error}", ExitStatus.BUS_LOST) from error
     finally:
         await service.close()

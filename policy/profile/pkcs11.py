@@ -6,17 +6,19 @@ A module is a shared library that is loaded into the engine, so a profile only c
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .syntax import Option
+if TYPE_CHECKING:
+    from .syntax import Option  # the service starts without it
 
 MAX_PROVIDERS = 32  # a request for a worker has one bit for each
 MAX_PATH = 200  # bytes; the engine reads lines of 254
 OPTION = "pkcs11-providers"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"  # compiled when it is used: each service that starts imports this
+_UNUSABLE = r"[\x00-\x1f\x7f\ud800-\udfff]"
 _GROUP = "group="
 _FORM = "NAME=MODULE[,PATH...][,group=GROUP]"
 
@@ -38,7 +40,7 @@ _IN_EVERY_ROOT = {
     *("/run", "/run/hosts", "/run/management", "/run/profile", "/sbin", "/sys"),
     *("/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin", "/usr/sbin/openvpn"),
 }
-_LIBRARY_DIRECTORY = re.compile(r"/(usr/)?lib/[^/]*-linux-gnu[^/]*")
+_LIBRARY_DIRECTORY = r"/(usr/)?lib/[^/]*-linux-gnu[^/]*"
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class ListedProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def parse_provider(text: str) -> Provider:
     """Read `NAME=MODULE[,PATH...][,group=GROUP]`.  Raises ValueError, whose text says what is wrong."""
     name, _, rest = text.partition("=")
-    if not _NAME.fullmatch(name) or not rest:
+    if not re.fullmatch(_NAME, name) or not rest:
         raise ValueError(f"{text!r} is not {_FORM}, with a NAME of letters, digits, dots and dashes")
     words = rest.split(",")
     groups = [word.removeprefix(_GROUP) for word in words if word.startswith(_GROUP)]
@@ -77,9 +79,9 @@ def _check_path(path: str) -> None:
     # PurePosixPath takes away doubled slashes, "." and a slash at the end, but leaves ".." and "//" at the start.
     if not path.startswith("/") or str(PurePosixPath(path)) != path or path.startswith("//") or ".." in path.split("/"):
         raise ValueError(f"{path!r} is not a full path without . and ..")
-    if len(path.encode("utf-8", "replace")) > MAX_PATH or _UNUSABLE.search(path):
+    if len(path.encode("utf-8", "replace")) > MAX_PATH or re.search(_UNUSABLE, path):
         raise ValueError(f"{path!r} is longer than {MAX_PATH} bytes, or not text")
-    if path in _IN_EVERY_ROOT or _LIBRARY_DIRECTORY.fullmatch(path):
+    if path in _IN_EVERY_ROOT or re.fullmatch(_LIBRARY_DIRECTORY, path):
         raise ValueError(f"{path!r} is part of every session's root directory; name what is needed inside it")
 
 
@@ -88,13 +90,13 @@ def find(listed: Sequence[ListedProvider], text: str) -> int | None:
     return next((number for number, one in enumerate(listed) if text in (one.name, one.module)), None)
 
 
-def asked_for(options: Iterable[Option], listed: Sequence[ListedProvider]) -> frozenset[int]:
+def asked_for(options: "Iterable[Option]", listed: Sequence[ListedProvider]) -> frozenset[int]:
     """The numbers of the usable providers that a profile with these options names."""
     numbers = {find(listed, text) for text in _named(options)}
     return frozenset(number for number in numbers if number is not None and not listed[number].problem)
 
 
-def _named(options: Iterable[Option]) -> Iterable[str]:
+def _named(options: "Iterable[Option]") -> Iterable[str]:
     return (text for option in options if option.name == OPTION for text in option.params)
 
 

@@ -63,7 +63,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     AUTOCONNECT: Setting(
         "connect when the service starts, as it does at boot then, and again after a failure, until the session is "
-        "disconnected by hand; for persistent profiles that need no typing"
+        "disconnected by hand; for persistent profiles that ask nothing, or what systemd credentials of the service "
+        "answer"
     ),
 }
 

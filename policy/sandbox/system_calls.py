@@ -8,7 +8,6 @@ Numbers are the kernel's, the same on all 64-bit architectures but for the order
 """
 
 import os
-import platform
 from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
@@ -69,7 +68,7 @@ def _each(calls: str, reason: str, argument: int, values: Collection[int]) -> tu
 _PROT_WRITE, _PROT_EXEC = 2, 4
 _MAP_ANONYMOUS = 0x20
 _MREMAP_FIXED = 2
-_CLONE_FLAGS = 1 if platform.machine() == "s390x" else 0  # the argument
+_CLONE_FLAGS = 1 if os.uname().machine == "s390x" else 0  # the argument
 _CLONE_NEW_NAMESPACES = 0x7E020080
 _CLONE_UNTRACED = 0x00800000
 _SIGKILL, _SIGABRT = 9, 6

@@ -5,7 +5,6 @@ Calls of standard interfaces are answered here, too; those of properties by prop
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,7 +91,7 @@ class Answering:
             return self._finish(call, self._run_secretly(method.handler, caller, call), method.results)
         taken = method.row.takes_descriptors
         result = method.handler(caller, *(self._connection.inbound.descriptors.take(call) if taken else call.body))
-        if isawaitable(result):
+        if isinstance(result, Awaitable):
             return self._finish(call, result, method.results)
         self._answer_result(call, method.results, result)
         return None
@@ -104,7 +103,7 @@ class Answering:
         """
         try:
             result = handler(caller, *call.body)
-            return await result if isawaitable(result) else result
+            return await result if isinstance(result, Awaitable) else result
         finally:
             call.body.clear()
             try:

@@ -1,5 +1,7 @@
 """Dispatch of calls: hold them until the service is ready, run them in their order, identify who called.
 
+What can be answered before that (`answer_early`) is.
+
 Calls of one sender are run strictly in the order in which they came, those of different senders concurrently, users
 in turn (turns.py).  A call that can be answered at once (answering.py), which nearly all can, is answered without a
 task.
@@ -23,7 +25,7 @@ from .held_calls import HeldCalls
 from .interface import Interface
 from .large_calls import LargeCalls
 from .objects import ObjectTree, Served, Target
-from .replies import ErrorLog, Replies
+from .replies import PROPERTIES, PROPERTY_CALLS, ErrorLog, Replies
 from .turns import Turns
 
 
@@ -39,6 +41,8 @@ class Dispatcher:
         self._objects = ObjectTree(service_uid)
         self._replies = Replies(connection, log)
         self._answering = Answering(connection, self._objects, self._replies, service_uid, log)
+        self._early_objects = ObjectTree(service_uid)
+        self._early_answering = Answering(connection, self._early_objects, self._replies, service_uid, log)
         self._held: HeldCalls | None = HeldCalls()
         self._budget = connection.budget
         self._accounts = connection.budget.accounts
@@ -85,6 +89,10 @@ class Dispatcher:
             if row.largest:
                 self._connection.inbound.allow(interface.name, row.name, row.signature, row.largest)
 
+    def answer_early(self, path: str, interface: Interface, target: Target, *, bus_name: str) -> None:
+        """Have the properties of `interface`, which stay as they are, be read at `path` before the service is ready."""
+        self._early_objects.add(Served(path, interface, target, bus_name))
+
     def withdraw(self, path: str) -> None:
         """Remove an object from the bus; calls of it that are being handled are completed."""
         self._objects.remove(path)
@@ -126,13 +134,19 @@ class Dispatcher:
             return False
         self.called_at = self._clock()
         self._large.read(call)
-        if self._held is None:
+        if self._held is None or self._is_early(call, self._held):
             self._accept(call)
         elif refused := self._held.add(call):
             self._know(refused.sender or "")
             self._replies.error(refused, LIMITS_EXCEEDED, "Too many calls are waiting for the service to start")
             self._done(refused)
         return True
+
+    def _is_early(self, call: Message, held: HeldCalls) -> bool:
+        """Whether a call can be answered now, and no other of its sender waits to be answered before it."""
+        if call.interface != PROPERTIES or call.member != "Get" or held.holds(call.sender or ""):
+            return False
+        return call.signature == PROPERTY_CALLS["Get"] and self._early_objects.has(call.path or "", *call.body)
 
     def _skipped(self, call: Message, largest: int) -> None:
         """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""
@@ -188,7 +202,8 @@ class Dispatcher:
         account = self._accounts.get(caller.name)
         if account is not None and account.user.held > MIN_UNREAD_SHARE and not account.admits(UNREAD_PER_CALL):
             return self._start_when_read(call, caller, account)
-        return self._answering.attempt(call, caller)
+        answering = self._answering if self._held is None else self._early_answering
+        return answering.attempt(call, caller)
 
     async def _identify_first(self, call: Message) -> None:
         sender = call.sender or ""

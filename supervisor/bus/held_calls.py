@@ -17,6 +17,10 @@ class HeldCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def holds(self, sender: str) -> bool:
+        """Whether calls of a connection wait."""
+        return self._of[sender] > 0
+
     def add(self, call: Message) -> Message | None:
         """Hold a call; the one that is to be refused for it, which may be the same."""
         sender = call.sender or ""

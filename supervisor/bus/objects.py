@@ -186,6 +186,11 @@ class ObjectTree:
                 del self._below[above or "/"]
             path = above or "/"
 
+    def has(self, path: str, interface: str, name: str) -> bool:
+        """Whether there is such a property of the object at `path`."""
+        served = self._objects.get(path)
+        return served is not None and served.interface.name == interface and name in served.readers
+
     def at(self, path: str, destination: str | None, caller: Caller) -> Served:
         """The object at `path`, as seen by a call to `destination`; a hidden one only by who may see it.
 

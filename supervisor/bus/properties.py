@@ -1,7 +1,6 @@
 """org.freedesktop.DBus.Properties: reading and setting properties, with the errors of GDBus."""
 
 from collections.abc import Awaitable, Iterable
-from inspect import isawaitable
 from typing import Any, cast
 
 from dbus_fast import Message, MessageType, Variant
@@ -160,7 +159,7 @@ class PropertyCalls:
         if not (row.supported and row.settable):
             raise NotSupported(f"Setting {name}")
         result = getattr(served.target, row.setter)(caller, value.value)
-        if isawaitable(result):
+        if isinstance(result, Awaitable):
             return self._finish_set(served, name, result, caller), _NOTHING
         self._announce(served, name, caller)
         self._replies.give(call, _NOTHING, [])

@@ -1,21 +1,28 @@
 """Two names of OpenVPN 3 Linux that clients look up, though this service does their work itself.
 
-Their root objects have a version only; below that of netcfg are the devices that sessions' `device_path` names.
+Their root objects have a version only; below that of netcfg are the devices that sessions' `device_path` names.  A
+version is also what can be told of all names before the service is ready.
 """
 
 from ...policy.access import Who
 from .interface import Interface, Property
 
 
-def _stub(name: str, title: str) -> Interface:
+def versioned(name: str, title: str) -> Interface:
+    """An interface called `name`, of an object that has a version and nothing else."""
     version = Property("version", "s", Who.ANYBODY, "Version of this service.")
-    return Interface(name=f"net.openvpn.v3.{name}", title=title, methods=(), properties=(version,))
+    return Interface(name=name, title=title, methods=(), properties=(version,))
 
 
-BACKENDS = _stub("backends", "Stand-in for the backend starter")
-NETCFG = _stub("netcfg", "Stand-in for the network configuration service")
+def root_path(name: str) -> str:
+    """Where the root object of a name is."""
+    return "/" + name.replace(".", "/")
 
-STUBS = {interface: "/" + interface.name.replace(".", "/") for interface in (BACKENDS, NETCFG)}
+
+BACKENDS = versioned("net.openvpn.v3.backends", "Stand-in for the backend starter")
+NETCFG = versioned("net.openvpn.v3.netcfg", "Stand-in for the network configuration service")
+
+STUBS = {interface: root_path(interface.name) for interface in (BACKENDS, NETCFG)}
 
 DEVICES_PATH = STUBS[NETCFG]
 

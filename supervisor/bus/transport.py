@@ -90,8 +90,7 @@ class BusTransport(MessageBus):
         What was known of connections is to be forgotten by then: the bus gives their names to others.  Raises BusLost.
         """
         self._begin()
-        for handler in self._handlers:
-            super().add_message_handler(handler)
+        self._user_message_handlers.extend(self._handlers)
         self._flush_due = True
         self._watched = False
         self._queue.clear()
@@ -103,7 +102,7 @@ class BusTransport(MessageBus):
 
     def add_message_handler(self, handler: MessageHandler) -> None:
         """Have `handler` called with each message that comes, over this connection and those made anew."""
-        super().add_message_handler(handler)
+        self._user_message_handlers.append(handler)  # which dbus-fast does, after it has imported inspect: 5 ms
         self._handlers.append(handler)
 
     def remove_message_handler(self, handler: MessageHandler) -> None:

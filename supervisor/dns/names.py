@@ -6,6 +6,7 @@ Name servers that cannot be had are a warning, or end the session that cannot do
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Container, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ...policy.limits import DNS_DEADLINE
 from ..errors import SystemFailure
 from ..logging.log import Log
 from ..network.name_servers import MachineNameServers
+from ..waiting import until_done
 from .backend import Backend, NamesInForce
 from .claims import Grant, NameClaims
 from .journal import NamesJournal
@@ -307,14 +309,34 @@ class Names:
         try:
             async with asyncio.timeout(DNS_DEADLINE * 2), self._turns[known.owner]:
                 await self._backend.unset(device)
-            self._forget(device)
-            self._watch.update()
         except (SystemFailure, TimeoutError) as error:
             if (reason := self._reason(error)) != known.failed:
                 text = f"Name servers could not be given back: {reason}"
                 self._log.warn(text, group=LogGroup.NETCFG, session=known.session)
-        finally:
-            self._machine.give_back(device)
+            if self._backend.outlives_device:
+                self._start(until_done(partial(self._unset_late, device)))
+                return
+        else:
+            self._forget(device)
+            self._watch.update()
+        self._machine.give_back(device)
+
+    async def _unset_late(self, device: str) -> bool:
+        """Take back what could not be taken back; whether there is nothing left to do."""
+        known = self._devices.get(device)
+        if known is not None and known.touched:
+            return True  # it has been set anew, which will be taken back
+        if any(other.touched for other in self._devices.values()):
+            return False  # these may be in the same place
+        try:
+            async with asyncio.timeout(DNS_DEADLINE * 2):
+                await self._backend.unset(device)
+        except (SystemFailure, TimeoutError):
+            return False
+        self._forget(device)
+        self._machine.give_back(device)
+        self._log.info(f"The name servers set for {device} have been given back", group=LogGroup.NETCFG)
+        return True
 
     def _forget(self, device: str) -> None:
         """Remove the record of a device."""

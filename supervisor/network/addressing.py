@@ -260,7 +260,8 @@ class Addressing:
     def _requests(self, device: Device, mtu: int, wanted: tuple[Host, ...], warnings: list[str]) -> Iterator[None]:
         netlink, name, index = self._netlink, device.entry.name, device.entry.index
         gone = device.addresses.difference(wanted)
-        # With the last address of a family the kernel drops all its routes, and with any those from it.
+        # With the last address of a family the kernel drops all its routes, and with any those from it: so others come
+        # before they go, and what it drops is set again.
         disturbed = {address.version for address in gone}
         granted = set(self._claims.routes(name))
         self._routes.recognize(device, granted)
@@ -275,11 +276,6 @@ class Addressing:
         for route in stale:
             self._routes.remove(device, route)
             yield
-        for address in gone:
-            netlink.remove_address(index, address)
-            device.addresses.discard(address)
-            yield
-        self._guards.end(gone)
         for address in wanted:
             if address not in device.addresses and self._guards.permit(device.owner, address):
                 try:
@@ -288,6 +284,11 @@ class Addressing:
                 except IPv6Off:
                     warnings.append(f"IPv6 is off on this machine: {address} is not set")
                 yield
+        for address in gone:
+            netlink.remove_address(index, address)
+            device.addresses.discard(address)
+            yield
+        self._guards.end(gone)
         self._look_at_pending()
         # What is granted meanwhile is among them.
         tried = set[DeviceRoute]()
@@ -327,5 +328,5 @@ class Addressing:
         device.found.clear()
 
     def _look_at_pending(self) -> None:
-        if self._claims.pending or self._redirecting.waiting:
+        if self._claims.to_settle or self._redirecting.waiting:
             self._freed()

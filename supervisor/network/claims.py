@@ -52,14 +52,17 @@ class Claims:
         self._routed = PrefixMap()
         self._pending: dict[tuple[str, DeviceRoute], Prefix] = {}  # by device, in the order of requests
         self._servers: list[tuple[Host, str]] = []  # with the devices, sorted
-        self._surroundings = Surroundings(Machine())
+        self._postponed = set[tuple[str, DeviceRoute]]()  # of those, what somebody else's route keeps from being set
+        self._machine = Machine()
+        self._surroundings = Surroundings(self._machine)
+        self._given_up = False  # what may have stood in somebody's way, since it was looked at what is pending
 
     def request(self, device: str, session: str, owner: int, settings: NetworkSettings, machine: Machine) -> Decision:
         """Take what `settings` ask for, in place of what the device's session had; raises Conflict, changing nothing.
 
         `settings` are known to be acceptable by themselves (policy/network.py).
         """
-        self._surroundings = Surroundings(machine)
+        self._see(machine)
         mine = self._claims.get(device) or Claim(session, owner)
         warnings: list[str] = []
         addresses, peers = self._hosts(device, mine, settings, warnings)
@@ -102,7 +105,9 @@ class Claims:
                 routes[route] = prefix
 
         waited = [key for key in self._pending if key[0] == device]
-        self._forget_routes(device)
+        if mine.routes.keys() - routes.keys() or mine.redirected - redirected or mine.server not in (None, server):
+            self._given_up = True
+        self._drop_routes(device)
         self._claims[device] = Claim(
             session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past, redirected
         )
@@ -124,6 +129,12 @@ class Claims:
         """Whether anybody waits for anything."""
         return bool(self._pending)
 
+    @property
+    def to_settle(self) -> bool:
+        """Whether some of that may no longer be in anybody's way."""
+        self._postponed &= self._pending.keys()
+        return self.pending and (self._given_up or bool(self._postponed))
+
     def waits(self, device: str) -> Iterator[tuple[Prefix, str]]:
         """The routes that its session waits for, each with the reason; other requests may come between."""
         for key, prefix in [(key, prefix) for key, prefix in self._pending.items() if key[0] == device]:
@@ -134,8 +145,10 @@ class Claims:
 
     def rest(self, device: str) -> None:
         """Forget what the device's session has and waits for, but keep others off its server, where it may return."""
-        self._forget_routes(device)
+        self._drop_routes(device)
         if claim := self._claims.get(device):
+            if claim.routes or claim.redirected:
+                self._given_up = True
             self._claims[device] = Claim(claim.session, claim.owner, claim.server)
             for key in [key for key in self._pending if key[0] == device]:
                 del self._pending[key]
@@ -145,19 +158,24 @@ class Claims:
         for device in devices:
             self.rest(device)
             self._claims.pop(device, None)
+        before = {server for server, _ in self._servers}
         self._list_servers()
+        if before - {server for server, _ in self._servers}:
+            self._given_up = True
 
     def postpone(self, device: str, route: DeviceRoute) -> None:
         """A route that was granted cannot be set, since somebody else's is there: it is pending again."""
         prefix = self._claims[device].routes.pop(route)
         self._let_go(device, route, prefix)
         self._pending[device, route] = prefix
+        self._postponed.add((device, route))
 
     def settle(self) -> Iterator[tuple[str, DeviceRoute] | None]:
         """Grant what is pending and no longer in anybody's way: device and route, or None for each that is.
 
         Other requests may come between.
         """
+        self._given_up = False
         for key, prefix in list(self._pending.items()):
             device, route = key
             claim = self._claims.get(device)
@@ -176,18 +194,23 @@ class Claims:
 
     def follow(self, machine: Machine) -> None:
         """Have what goes past tunnels go as the machine sends by now; where it sends nowhere, as before."""
-        self._surroundings = Surroundings(machine)
+        self._see(machine)
         for claim in self._claims.values():
             claim.routes = {self._led_anew(route, prefix): prefix for route, prefix in claim.routes.items()}
         self._pending = {
             (device, self._led_anew(route, prefix)): prefix for (device, route), prefix in self._pending.items()
         }
 
+    def _see(self, machine: Machine) -> None:
+        if machine != self._machine:
+            self._machine, self._surroundings = machine, Surroundings(machine)
+            self._given_up = True
+
     def _led_anew(self, route: DeviceRoute, prefix: Prefix) -> DeviceRoute:
         way = self._surroundings.way_past(prefix) if route.way is not None else None
         return replace(route, way=way) if way is not None else route
 
-    def _forget_routes(self, device: str) -> None:
+    def _drop_routes(self, device: str) -> None:
         if claim := self._claims.get(device):
             for route, prefix in claim.routes.items():
                 self._let_go(device, route, prefix)

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 
@@ -67,9 +67,16 @@ def links(link: NetlinkSocket) -> Iterator[FoundLink]:
         yield FoundLink(index, found.text(rtnetlink.IFLA_IFNAME), found.u32(rtnetlink.IFLA_GROUP), carrier)
 
 
-def addresses(link: NetlinkSocket, device: int = 0) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
-    """Of each address, or with `device` of its: the device's index, itself, and the network attached with it."""
+def addresses(
+    link: NetlinkSocket, device: int = 0, without: Container[int] = ()
+) -> Iterator[tuple[int, IPv4Address | IPv6Address, Prefix]]:
+    """Of each address: the device's index, itself, and the network attached with it.
+
+    With `device`, of those of that one; without those of the devices `without`, by their indices.
+    """
     for message in address_messages(link, device):
+        if without and rtnetlink.IFADDRMSG.unpack_from(message.body)[4] in without:
+            continue  # hundreds, of sessions: not parsed
         (family, length, _, _, index), found = wire.parse(message.body, rtnetlink.IFADDRMSG)
         other = found.address(rtnetlink.IFA_ADDRESS)  # the other end, or itself
         if family in (socket.AF_INET, socket.AF_INET6) and other is not None:
@@ -133,6 +140,17 @@ def way_to(link: NetlinkSocket, address: IPv4Address | IPv6Address, uid: int) ->
 def rules(link: NetlinkSocket, family: int) -> Iterator[Message]:
     """The routing rules of an address family.  Raises OSError."""
     return _dump(link, rtnetlink.RTM_GETRULE, rtnetlink.rules(family))
+
+
+def users_told_apart(link: NetlinkSocket) -> list[tuple[int, int]]:
+    """The ranges of user ids that routing rules are about, first and last.  Raises OSError."""
+    found = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for message in rules(link, family):
+            _, attributes = wire.parse(message.body, rtnetlink.FIB_RULE_HDR)
+            if users := attributes.fields(rtnetlink.FRA_UID_RANGE, rtnetlink.FIB_RULE_UID_RANGE):
+                found.append((users[0], users[1]))
+    return found
 
 
 def _prefix(address: IPv4Address | IPv6Address, length: int) -> Prefix:

@@ -20,8 +20,8 @@ def look(sessions: Container[int], name_servers: frozenset[Host], *, ways: bool 
     routes = list[tuple[int, Prefix, Way]]()
     with dumps.questions() as link:
         names: dict[int, str] = {}
-        for index, local, network in dumps.addresses(link):
-            if index in sessions or local.is_link_local:
+        for index, local, network in dumps.addresses(link, without=sessions):
+            if local.is_link_local:
                 continue
             name = names.setdefault(index, _name(index))
             addresses.add(Host.of(local))

@@ -173,12 +173,24 @@ class Roaming:
 
 
 def _ask(batch: list[tuple[Hashable, int, tuple[_Address, ...]]]) -> list[tuple[Hashable, _Ways]]:
-    """The ways to these addresses; of nobody if the kernel does not say.  In the network's thread."""
+    """The ways to these addresses; of nobody if the kernel does not say.  In the network's thread.
+
+    It is asked once for all users whom no routing rule tells apart.
+    """
+    found = list[tuple[Hashable, _Ways]]()
     try:
         with NetlinkSocket() as link:
-            return [(who, {one: dumps.way_to(link, one, uid) for one in addresses}) for who, uid, addresses in batch]
+            ranges = dumps.users_told_apart(link)
+            known = dict[tuple[_Address, tuple[bool, ...]], WayTo | None]()
+            for who, uid, addresses in batch:
+                alike = tuple(first <= uid <= last for first, last in ranges)
+                for one in addresses:
+                    if (one, alike) not in known:
+                        known[one, alike] = dumps.way_to(link, one, uid)
+                found.append((who, {one: known[one, alike] for one in addresses}))
     except OSError:
         return []
+    return found
 
 
 def _goes_on(before: WayTo, now: WayTo) -> bool:

@@ -46,7 +46,6 @@ class ConfigurationService:
         self.service_uid = service_uid
         self.store = store
         self._dispatcher = dispatcher
-        dispatcher.expect(CONFIGURATION)  # an Import may be the call that starts the service
         self._signals = signals
         self.log = log
         self._reserved = Reserved()

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dbus_fast import Variant
 
@@ -18,21 +18,11 @@ from ..bus.configuration_api import BUS_NAME, ROOT_PATH
 from ..bus.connection import BusConnection, BusRefused
 from ..errors import AccessDenied, CallerError, SystemFailure
 from ..logging.log import Log
-from .activation import ACTIVATION_DIRECTORIES, started_by_another
 from .profiles import Identity, NoProfile, Profile, Reserved, not_shared
-
-Mode = Literal["auto", "embedded", "external"]
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _STATE_DIR = Path("/var/lib/openvpn3/configs")  # of the service as OpenVPN 3 Linux installs it
 _BACKEND_NAME = "net.openvpn.v3.backends.be"  # and a process id
-
-
-def choose(mode: Mode, directories: Iterable[Path] = ACTIVATION_DIRECTORIES) -> Literal["embedded", "external"]:
-    """Which configuration service to use; "auto" is the external one if the bus can start it, else the embedded one."""
-    if mode != "auto":
-        return mode
-    return "external" if started_by_another(BUS_NAME, directories) else "embedded"
 
 
 class ExternalConfiguration:

@@ -109,8 +109,15 @@ class Adoption:
             else:
                 to_end.append((left, found is not None))
         ends = (asyncio.to_thread(partial(journal.end, left, keep=kept)) for left, kept in to_end)
-        were_there = await asyncio.gather(*ends)
-        ended = [left.record.pid for (left, _), there in zip(to_end, were_there, strict=True) if there and left.record]
+        were_there = await asyncio.gather(*ends, return_exceptions=True)
+        ended = list[int]()
+        for (left, _), there in zip(to_end, were_there, strict=True):
+            if isinstance(there, OSError):  # the others are not to be lost for that
+                self._context.log.error(f"Cleaning up after an earlier instance failed: {there}")
+            elif isinstance(there, BaseException):
+                raise there
+            elif there and left.record is not None:
+                ended.append(left.record.pid)
         # Who came first keeps what it has.
         self._found.sort(key=lambda one: ((one.kept.run and one.kept.run.configured) or float("inf"), one.kept.created))
         return ended

@@ -1,4 +1,4 @@
-"""A session's counters when somebody reads them: the kernel and the worker are asked, and by that its engine.
+"""A session's counters as they are when somebody reads them: asked of the kernel and, by the worker, of the engine.
 
 Nothing is counted while nobody looks.  Whoever reads waits for a moment at most (COUNT_DEADLINE), and not at all while
 an earlier question has no answer: then they are as they were.

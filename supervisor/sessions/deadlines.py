@@ -20,7 +20,7 @@ class Deadline(msgspec.Struct, frozen=True):
     event: Event  # that happens then
     text: str = ""
     another_run: bool = False  # instead of the event, where the session may have one
-    own: bool = False  # of its processes' own time (own_time.py)
+    own: bool = False  # of its processes' own time (workers/own_time.py)
 
 
 def deadline_of(state: State, *, connect: float, restarts: Restarts) -> Deadline | None:

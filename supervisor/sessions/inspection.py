@@ -11,7 +11,7 @@ from ...policy.dns import DnsSettings
 from ...policy.sandbox.layers import Layer
 from ..dns.backend import described
 from ..dns.names import Names
-from ..workers.lookout import children
+from ..workers.proc import children
 from .session import Session
 
 _LOCAL = "the profile's server or proxy is on this machine"

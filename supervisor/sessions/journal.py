@@ -5,6 +5,7 @@ name a process for good.  Beside these, for each session that can be taken over,
 (dossier.py), and the socket at which its worker waits for another supervisor.
 """
 
+import asyncio
 import os
 import select
 import signal
@@ -14,22 +15,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from ...policy.limits import GOODBYE_DEADLINE, MAX_DOSSIER
 from ..files import TEMPORARY, read_small_file, replace_file
 from ..record_file import RecordFile
+from ..waiting import until_done
 
 SESSIONS = "sessions"  # in the runtime directory
 _DOSSIER, _SOCKET = ".session", ".sock"
 
 
-class WorkerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A worker that an instance has started."""
+class WorkerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A worker that an instance has started; without one (pid 0) it only says that what is kept is out of date."""
 
     pid: int
     started: int  # clock ticks since boot
     uid: int
     session: str = ""
+    outdated: bool = False  # what is kept of its session, and could neither be replaced nor removed
 
 
 class Leftover(msgspec.Struct):
@@ -48,20 +52,24 @@ class SessionJournal:
         """Take the space for the records; raises OSError."""
         self._directory = directory
         self._records = RecordFile(directory / "records")
-        self._places: dict[str, int] = {}  # by the session's name
+        self._noted: dict[str, tuple[int, WorkerRecord]] = {}  # places and records, by the session's name
+        self._left: set[str] = set()  # sessions with files that are to be removed, and could not be
+        self._removing: asyncio.Task[None] | None = None
 
     def add(self, session: str, pid: int, uid: int) -> None:
         """Note a worker, which may not have become user `uid` yet.  Raises OSError, also if it has ended."""
-        record = WorkerRecord(pid, identity(pid)[0], uid, session)
-        self._places[session] = self._records.add(msgspec.json.encode(record))
+        _, before = self._noted.get(session, (0, None))
+        outdated = before is not None and before.outdated
+        self._note(WorkerRecord(pid, identity(pid)[0], uid, session, outdated))
 
     def remove(self, session: str) -> None:
         """Forget a worker that has ended, if it was noted, and its socket.  Raises OSError."""
-        with suppress(FileNotFoundError):
-            self._file(session, _SOCKET).unlink()
-        place = self._places.pop(session, None)
-        if place is not None:
-            self._records.remove(place)
+        try:
+            self._file(session, _SOCKET).unlink(missing_ok=True)
+        except OSError:
+            self._try_again(session)
+        if session in self._noted:
+            self._set_outdated(session, WorkerRecord(0, 0, 0, session), self._noted[session][1].outdated)
 
     @staticmethod
     def keeps_any(directory: Path) -> bool:
@@ -78,11 +86,58 @@ class SessionJournal:
         except OSError:
             self.forget(session)
             raise
+        if session in self._noted and self._noted[session][1].outdated:
+            self._set_outdated(session, self._noted[session][1], False)
 
     def forget(self, session: str) -> None:
-        """Keep nothing of a session any more: it cannot be taken over."""
-        with suppress(OSError):
+        """Keep nothing of a session any more: it cannot be taken over.
+
+        Where files can neither be made nor removed, as in a file system that has become read-only, its record says so:
+        that one is open.  Its files are removed later.
+        """
+        try:
             self._file(session, _DOSSIER).unlink(missing_ok=True)
+        except OSError:
+            _, record = self._noted.get(session, (0, WorkerRecord(0, 0, 0, session)))
+            with suppress(OSError):
+                self._set_outdated(session, record, True)
+            self._try_again(session)
+
+    def _set_outdated(self, session: str, record: WorkerRecord, outdated: bool) -> None:
+        """Note whether what is kept is out of date; nothing is noted of no worker with nothing to say."""
+        if record.pid or outdated:
+            self._note(replace(record, outdated=outdated))
+        elif session in self._noted:
+            self._records.remove(self._noted.pop(session)[0])
+
+    def _note(self, record: WorkerRecord) -> None:
+        content = msgspec.json.encode(record)
+        if record.session in self._noted:
+            place = self._noted[record.session][0]
+            self._records.rewrite(place, content)
+        else:
+            place = self._records.add(content)
+        self._noted[record.session] = place, record
+
+    def _try_again(self, session: str) -> None:
+        self._left.add(session)
+        if self._removing is None or self._removing.done():
+            self._removing = asyncio.get_running_loop().create_task(until_done(self._remove_left))
+
+    async def _remove_left(self) -> bool:
+        """Remove what could not be removed before; whether that is all."""
+        for session in list(self._left):
+            _, record = self._noted.get(session, (0, None))
+            try:
+                if record is None or not record.pid:
+                    self._file(session, _SOCKET).unlink(missing_ok=True)
+                if record is not None and record.outdated:
+                    self._file(session, _DOSSIER).unlink(missing_ok=True)
+                    self._set_outdated(session, record, False)
+            except OSError:
+                continue
+            self._left.discard(session)
+        return not self._left
 
     def place_to_wait(self, session: str) -> socket.socket:
         """A socket for the session's worker, where the next instance finds it.  Raises OSError."""
@@ -128,12 +183,15 @@ class SessionJournal:
                     left.dossier = read_small_file(file, MAX_DOSSIER)
             elif file.suffix == _SOCKET and file.stem not in found:
                 file.unlink()
+        for left in found.values():
+            if left.record is not None and left.record.outdated:
+                left.dossier = None
         return list(found.values())
 
     def take_over(self, left: Leftover) -> None:
         """The session is this instance's now."""
-        assert left.place is not None
-        self._places[left.session] = left.place
+        assert left.place is not None and left.record is not None
+        self._noted[left.session] = left.place, left.record
 
     def end(self, left: Leftover, *, keep: bool = False) -> bool:
         """Kill the worker, and forget all about it, with `keep` not what is kept of its session; whether there was one.
@@ -167,6 +225,8 @@ def _short(file: Path) -> Iterator[str]:
 
 def proven(record: WorkerRecord) -> int | None:
     """A pidfd of the process of a record; None if that is gone, and another may have its number.  Raises OSError."""
+    if not record.pid:
+        return None
     try:
         pidfd = os.pidfd_open(record.pid)
     except ProcessLookupError:

@@ -19,7 +19,7 @@ from ...policy.limits import GOODBYE_DEADLINE, GOODBYE_GRACE
 from ...policy.profile.settings import ProfileSettings
 from ...policy.sandbox.layers import Layer
 from ..errors import SystemFailure
-from ..workers.lookout import children
+from ..workers.proc import children
 from ..workers.process import WorkerListener, WorkerProcess
 from ..workers.reap import NoChild
 from ..workers.takeover import TakenWorker

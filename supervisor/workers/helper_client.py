@@ -4,8 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-from ...ipc.channel import Channel, ChannelClosed, Packet
-from ...ipc.codec import BadFrame
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, Packet
 from ...policy.limits import ANSWER_DEADLINE
 
 

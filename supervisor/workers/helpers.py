@@ -1,7 +1,7 @@
 """Starting the helper processes: one interpreter, exec'd before any outside input is read (worker/helpers/spawner.py).
 
-It is exec'd as soon as possible and told later what to be, so that it and this process import their modules at the
-same time.
+It is exec'd as early as possible and told later what to be; it imports its modules then, while this process is on the
+bus and imports most of its own.
 """
 
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from ...ipc import helpers
+from ...ipc import helpers, inherited
 from ...ipc.channel import Channel, channel_pair
-from .lookout import children, process_title
+from .proc import children, process_title
 
 _TITLE = "openvpn3-service-sessionmgr"
 _MODULE = "openvpn3_sessionmgr.worker.helpers"
@@ -64,8 +64,8 @@ class Starting:
         theirs = (spawner_theirs, resolver_theirs, names_theirs)
         ours = (*(one.fileno() for one in theirs), setup_theirs, cgroup, stderr_theirs)
         targets = (
-            *(helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.NAMES_FD),
-            *(helpers.SETUP_FD, helpers.CGROUP_FD, 2),
+            *(inherited.SPAWNER_FD, inherited.RESOLVER_FD, inherited.NAMES_FD),
+            *(inherited.SETUP_FD, inherited.CGROUP_FD, 2),
         )
         above = max(*ours, *targets) + 1
         os.posix_spawn(
@@ -110,11 +110,13 @@ def kill_serving(found: list[int]) -> None:
 def _serving(name: str, uid: int) -> list[int]:
     """The children of a helper's keeper, which is a child of ours: the first one, or one that took its place.
 
-    A title is whatever a process writes there, so it counts only of those with the helper's user id.
+    A title is whatever a process writes there, so it counts only of those with the helper's user id.  Keepers are among
+    our oldest children, as long as none had to be replaced: so those of hundreds of sessions are not looked at.
     """
-    ours = children(os.getpid())
-    keepers = [pid for pid in ours if process_title(pid) == f"{_TITLE}: {name}" and _uid(pid) == uid]
-    return [pid for keeper in keepers for pid in children(keeper)]
+    for pid in children(os.getpid()):
+        if process_title(pid) == f"{_TITLE}: {name}" and _uid(pid) == uid:
+            return children(pid)
+    return []
 
 
 def _uid(pid: int) -> int:

@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable
-from pathlib import Path
 
 import msgspec
 
 from ...policy.limits import LOOK_INTERVAL
+from .proc import content
 
 _BUSY = 0.9  # of the time between two looks: as good as all
 _AT_ONCE = 16  # followed things that are looked at before others get the loop
 _TICKS = 100.0  # of /proc/PID/stat in a second (USER_HZ, the same on all architectures of ours)
-_UNINTERRUPTIBLE, _STOPPED = "D", "T"
+_UNINTERRUPTIBLE, _STOPPED = b"D", b"T"
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    state: str
+    state: bytes
     wanted: float  # seconds in which it has used a processor, or waited for one
 
 
@@ -89,25 +89,6 @@ class Lookout:
         self._seen = seen
 
 
-def children(pid: int) -> list[int]:
-    """The children of a process (proc_pid_task(5), CONFIG_PROC_CHILDREN).
-
-    psutil would look at every process of the machine for it, which takes milliseconds.
-    """
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def process_title(pid: int) -> str:
-    """The command line of a process, as ps(1) shows it; "" if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b" \0").replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
 def _may_be_stuck(before: _Reading, now: _Reading, seconds: float) -> bool:
     if now.wanted - before.wanted >= _BUSY * seconds:
         return True
@@ -116,14 +97,13 @@ def _may_be_stuck(before: _Reading, now: _Reading, seconds: float) -> bool:
 
 def _read(pid: int) -> _Reading | None:
     """A process as it is now; None if it is gone."""
-    directory = Path(f"/proc/{pid}")
     try:
-        fields = (directory / "stat").read_text().rpartition(")")[2].split()
+        fields = content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return None
     try:
         # On a busy machine one that spins has little of the processor, and waits for it otherwise.
-        used, waited, *_ = (directory / "schedstat").read_text().split()
+        used, waited, *_ = content(f"/proc/{pid}/schedstat").split()
         return _Reading(fields[0], (int(used) + int(waited)) / 1e9)
     except OSError:  # the kernel does not count this (CONFIG_SCHED_INFO)
         return _Reading(fields[0], (int(fields[11]) + int(fields[12])) / _TICKS)

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed
-from ...ipc.codec import BadFrame, decode_to_supervisor, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed
+from ...ipc.codec import decode_to_supervisor, encode
 from ...policy.limits import ANSWER_DEADLINE, CLOSED_GRACE, LOG_CREDIT, MAX_WORKER_FRAMES
 from ..closing import close_elsewhere
 from ..errors import ProtocolViolation

@@ -8,8 +8,9 @@ from functools import partial
 from ...policy.dbus_numbers import LogGroup
 from ..logging.log import Log
 from .helpers import Helpers, kill_serving
-from .lookout import Lookout, process_title
+from .lookout import Lookout
 from .names_client import NameSetterClient
+from .proc import process_title
 from .reap import Reaper
 from .resolver_client import ResolverClient
 from .spawner_client import SpawnerClient

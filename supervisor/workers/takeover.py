@@ -6,8 +6,8 @@ import socket
 import msgspec
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed, Packet
-from ...ipc.codec import BadFrame, decode_to_supervisor, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, Packet
+from ...ipc.codec import decode_to_supervisor, encode
 from ...policy.limits import MAX_TOLD_ANEW, TAKEOVER_DEADLINE
 from ..closing import close_elsewhere
 from ..errors import SystemFailure

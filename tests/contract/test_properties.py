@@ -105,7 +105,7 @@ def test_statistics_are_there_as_soon_as_it_is_connected(connected: Session) -> 
 def test_statistics_see_traffic_and_survive_a_restart(served_lab: Lab, connected: Session) -> None:
     before = connected.get("statistics")
     assert served_lab.echo("198.18.0.1", b"x" * 50_000) == b"x" * 50_000
-    if SUBJECT.ours:  # counts what is on the wire each second, so that reading never waits; until then it is the same
+    if SUBJECT.ours:  # for a second, what was read before is read again
         until = time.monotonic() + 5
         while connected.get("statistics")["BYTES_IN"] == before["BYTES_IN"] and time.monotonic() < until:
             pass

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from ..support.helper_processes import helper_processes, kill_helper
-from ..support.service_life import kill_and_wait, title
+from ..support.service_life import kill_and_wait, make_read_only, title
 from ..support.sessions import UserSession
 from .world import World
 
@@ -71,9 +71,16 @@ def _fill(place: Callable[[World], Path]) -> Callable[[World], None]:
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(65536)):
                 pass
-        world.mends.append(filler.unlink)
+        world.at_last.append(filler.unlink)
 
     return fill
+
+
+def _make_read_only(place: Callable[[World], Path]) -> Callable[[World], None]:
+    def hit(world: World) -> None:
+        world.at_last.append(make_read_only(world.service.pid, place(world)))
+
+    return hit
 
 
 def _kill_service(world: World) -> None:
@@ -113,6 +120,15 @@ FAULTS = (
     Fault("bus killed", _kill_bus, then=lambda world: world.bus_restarted(), ends_connections=True),
     Fault("bus stopped for a while", _freeze_bus),
     Fault("state and runtime directories full", _fill(lambda world: world.directory)),
+    *(
+        Fault(f"{name} read-only", _make_read_only(place))
+        for name, place in (
+            ("runtime directory", lambda world: world.directory / "runtime"),
+            ("state directory", lambda world: world.directory / "state"),
+            ("resolv.conf", lambda world: Path("/etc/resolv.conf")),
+            ("/proc/sys", lambda world: Path("/proc/sys")),
+        )
+    ),
     Fault("log destination full", _fill(lambda world: world.log.parent)),
     Fault("service killed", _kill_service, then=lambda world: world.killed()),
 )  # fmt: skip

@@ -38,14 +38,14 @@ def run(world: World, point: Point, fault: Fault, trips: int = 0) -> list[str]:
     world.wrong.clear()
     since = len(world.root.signals())
     try:
-        victim = point.reach(world)
-        for _ in range(trips):
-            world.root.owner_of(SESSIONS)
-        fault.hit(world)
-    finally:
-        for mend in reversed(world.mends) if not fault.fails else ():
-            mend()
-    try:
+        try:
+            victim = point.reach(world)
+            for _ in range(trips):
+                world.root.owner_of(SESSIONS)
+            fault.hit(world)
+        finally:
+            for mend in reversed(world.mends) if not fault.fails else ():
+                mend()
         fault.then(world)
         _judge(world, point, fault, victim)
     except (BusError, LabError, AssertionError) as error:
@@ -84,11 +84,14 @@ def _judge(world: World, point: Point, fault: Fault, victim: Victim) -> None:
 
 
 def _clear(world: World) -> None:
-    """End what alice has, and remove her profiles."""
+    """End what alice has, then what has lasted, and remove her profiles."""
     with contextlib.suppress(LabError):
         for path in world.alice.session(SESSIONS_PATH, "FetchAvailableSessions"):
             with contextlib.suppress(BusError):
                 world.alice.session(path, "Disconnect")
+    while world.at_last:
+        world.at_last.pop()()
+    with contextlib.suppress(LabError):
         world.remove_profiles(world.alice)
 
 

@@ -18,6 +18,8 @@ from .kinds import Fault
 from .points import Point
 from .world import World
 
+_LINES = 80  # of the service's log, that are shown with what went wrong
+
 
 def faults_of(world: World, wanted: Iterable[tuple[Point, Fault, int]], *, loud: bool = True) -> list[str]:
     """Run these rounds; what went wrong in each, by its name."""
@@ -28,7 +30,8 @@ def faults_of(world: World, wanted: Iterable[tuple[Point, Fault, int]], *, loud:
         name = f"{fault.name}, {point.name}" + (f", after {trips} round trips" if trips else "")
         wrong += [f"{name}: {one}" for one in found]
         if loud:
-            said = "".join(f"\n    {one}" for one in found)
+            logged = world.log.read_text(errors="replace").splitlines()[-_LINES:] if found else []
+            said = "".join(f"\n    {one}" for one in (*found, *logged))
             print(f"{number:4} {time.monotonic() - began:5.1f} s  {name}{said}", flush=True)
     return wrong
 

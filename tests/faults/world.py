@@ -33,6 +33,7 @@ class World:
         self._after = contextlib.ExitStack()
         self.wrong: list[str] = []  # what somebody has noticed that is nobody's to notice
         self.mends: list[Callable[[], None]] = []  # what undoes the present fault
+        self.at_last: list[Callable[[], None]] = []  # the same, when alice's session has ended
         self._people: list[BusClient] = []
         self.usual: frozenset[str] = frozenset()
 

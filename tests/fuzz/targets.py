@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed, channel_pair
-from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, channel_pair
+from ...ipc.codec import decode_to_supervisor, decode_to_worker
 from ...kernel.netlink.answer import Answer
 from ...kernel.netlink.netlink_socket import NetlinkSocket
 from ...kernel.netlink.wire import Message

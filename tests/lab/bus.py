@@ -100,6 +100,12 @@ class Bus:
         """Have the daemon follow the policy file of another service; before `start`."""
         shutil.copy(policy, self._others)
 
+    def let_own(self, name: str) -> None:
+        """Have anybody own a name, and be called by anybody; before `start`."""
+        rules = f'<allow own="{name}"/><allow send_destination="{name}"/>'
+        text = f'<busconfig><policy context="default">{rules}</policy></busconfig>\n'
+        (self._others / f"{name}.conf").write_text(text)
+
     def activatable(self, names: Sequence[str], argv: Sequence[str]) -> None:
         """Have the daemon run `argv` when one of `names` is called; once it has started, it
         has to reload its configuration for that."""

@@ -25,6 +25,7 @@ from .processes import LabError, Process, describe, helper, pids, until_gone
 from .resolved import Resolved
 from .service import Service, service_command
 from .surroundings import ACCOUNTS, RESOLV_CONF
+from .systemd import Systemd
 from .tokens import Tokens
 
 ECHO_PORT = 7000
@@ -234,6 +235,13 @@ class Lab:
         self._parts.callback(made.stop)
         return made
 
+    def systemd(self, restart: str) -> Systemd:
+        """A stand-in for systemd, which is not started yet; before anything uses the bus.  `restart` is Systemd's."""
+        made = Systemd(self.client_side, self._place("systemd"), restart)
+        self._before_bus.append(made.join)
+        self._parts.callback(made.stop)
+        return made
+
     @functools.cached_property
     def tokens(self) -> Tokens:
         """PKCS#11 tokens, none at first."""
@@ -298,6 +306,15 @@ class Lab:
         made.start()
         self.__dict__["bus"] = made
         return made
+
+    def startable(self, name: str, argv: Sequence[str]) -> None:
+        """Have the bus start another service when `name` is called, by anybody; before anything uses the bus."""
+
+        def prepare(bus: Bus) -> None:
+            bus.let_own(name)
+            bus.activatable([name], argv)
+
+        self._before_bus.append(prepare)
 
     def restart_bus(self) -> None:
         """Start the bus again, which has ended or is killed now; all connections have to be made anew."""

@@ -7,6 +7,7 @@ import signal
 import psutil
 import pytest
 
+from ...policy.redirect import FIRST_PRIORITY, FIRST_TABLE
 from ..lab.network import CABLE, CLIENT_ADDRESS, SERVER_ADDRESS, ip
 from ..lab.openvpn import PORT
 from ..support.sessions import CONNECTED, FAILED, RECONNECTING, kill, kill_with_sessions
@@ -314,6 +315,32 @@ def test_the_service_is_killed_with_its_sessions(world: World, blocked: bool) ->
     world.service.process.wait_line("Removed the default route of an earlier instance")
     world.check_unchanged()
     assert (world.way(FAR), world.way(FAR6)) == (CABLE, CABLE)
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "ended"])
+def test_what_others_have_put_there_is_left_alone_and_named(world: World, killed: bool) -> None:
+    """A rule among ours, and a route in a table of ours, set after ours."""
+    others = [
+        ("rule", "priority", str(FIRST_PRIORITY + 3), "from", "192.0.2.7", "table", "main"),
+        ("route", "table", str(FIRST_TABLE), "192.0.2.0/24", "dev", CABLE),
+    ]
+    world.server(BOTH)
+    world.start()
+    session = world.session()
+    session.connect()
+    for what, *which in others:
+        ip("-n", world.lab.client_side.name, what, "add", *which)
+    if killed:
+        kill_with_sessions(world.service.process)
+        world.wait_way(FAR, CABLE)
+        world.start()
+    else:
+        session.call("Disconnect")
+    world.service.process.wait_line(f"Left alone: a routing rule of another program has priority {FIRST_PRIORITY + 3}")
+    world.service.process.wait_line(f"Left alone: table {FIRST_TABLE} has a route of another program to 192.0.2.0/24")
+    for what, *which in others:
+        ip("-n", world.lab.client_side.name, what, "del", *which)
+    world.check_unchanged()
 
 
 def test_it_is_announced_when_it_is_in_place(world: World) -> None:

@@ -23,6 +23,7 @@ def kill_helper(name: str) -> None:
     for pid in keepers:
         os.kill(pid, signal.SIGSTOP)
     for pid in serving:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one that was forked for one request has ended
+            os.kill(pid, signal.SIGKILL)
     for pid in keepers:
         kill_and_wait(pid, signal.SIGKILL)

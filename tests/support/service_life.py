@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -177,6 +178,27 @@ def connected(
     for path in paths:
         connection.wait_status(path, StatusMinor.CONN_CONNECTED)
     return connection, paths
+
+
+def make_read_only(pid: int, place: Path) -> Callable[[], None]:
+    """Make a file or directory read-only for the processes of the service; returns what undoes that.
+
+    What is open for writing stays so: the kernel would not let anybody have more than that.
+    """
+    target = str(place)
+    namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+    enter = ("nsenter", f"--mount=/proc/{os.getpid()}/fd/{namespace}")
+
+    def run(*command: str) -> None:
+        subprocess.run([*enter, *command], check=True)
+
+    def undo() -> None:
+        run("umount", "--lazy", target)
+        os.close(namespace)
+
+    run("mount", "--bind", target, target)
+    run("mount", "-o", "remount,bind,ro", target)
+    return undo
 
 
 def line_after(process: Process, pattern: str, action: Callable[[], _T]) -> str:

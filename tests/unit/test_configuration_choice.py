@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ...supervisor.services.external_configuration import choose
+from ...supervisor.services.activation import configuration_service
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,6 @@ def test_choice_of_the_service(files: dict[str, str], choice: str, tmp_path: Pat
     for name, text in files.items():
         (tmp_path / name).write_bytes(f"[D-BUS Service]\nName=x\n{text}\n".encode("latin-1"))
     directories = [tmp_path / "missing", tmp_path]
-    assert choose("auto", directories) == choice
-    assert choose("embedded", directories) == "embedded"
-    assert choose("external", directories) == "external"
+    assert configuration_service("auto", directories) == choice
+    assert configuration_service("embedded", directories) == "embedded"
+    assert configuration_service("external", directories) == "external"

@@ -23,7 +23,7 @@ from ...ctl.services import INSPECTION, SESSIONS
 from ...ctl.show import local_time
 from ...policy.sandbox.layers import Layer
 from ...supervisor.sessions.inspection import process_row
-from ...supervisor.workers.lookout import children
+from ...supervisor.workers.proc import children
 
 PATH = "/net/openvpn/v3/sessions/1"
 SESSION = {"owner": 0, "config_name": "office", "device_name": "tun0", "status": [2, 7, ""]}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ...ipc import helpers, messages
-from ...ipc.channel import Channel, ChannelClosed, channel_pair
-from ...ipc.codec import BadFrame, decode_to_supervisor, decode_to_worker, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed, channel_pair
+from ...ipc.codec import decode_to_supervisor, decode_to_worker, encode
 from ...policy.causes import Cause
 from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.limits import MAX_ADDRESSES, MAX_FRAME, MAX_ROUTES

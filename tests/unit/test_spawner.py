@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ...ipc import helpers
+from ...ipc import helpers, inherited
 from ...ipc.channel import Channel, channel_pair
 from ...policy.sandbox.layers import Layer
 from ...worker.helpers import spawner
@@ -105,7 +105,7 @@ def test_it_keeps_no_descriptor_of_what_it_refuses() -> None:
 def no_group() -> None:
     """There is a file where the spawner expects the directory of its cgroup."""
     null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, helpers.CGROUP_FD)
+    os.dup2(null, inherited.CGROUP_FD)
 
 
 def no_fork() -> None:

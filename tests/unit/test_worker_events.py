@@ -10,7 +10,7 @@ from ...policy.dbus_numbers import InputGroup, LogCategory
 from ...policy.profile.overrides import SessionOverrides
 from ...worker.profile.values import Remote
 from ...worker.session import events, watchdog
-from ...worker.session.phases import Phase
+from ...worker.session.phases import Event, Phase
 from ...worker.session.remotes import Remotes
 from ..support.bare_worker import BareWorker, bare_worker
 
@@ -274,3 +274,33 @@ def test_a_proxy_that_has_no_more_to_say_has_not_failed() -> None:
         worker.engine_says(silence)
         [report] = reports(worker)
         assert isinstance(report, messages.AttemptFailed) and report.cause is Cause.PROXY_FAILED
+
+
+@pytest.mark.parametrize("asked", [messages.Restart(1), messages.Pause(1, "lunch")])
+def test_another_supervisor_does_not_hear_of_a_connection_that_is_given_up(asked: messages.ToWorker) -> None:
+    """The engine may take a while to say so."""
+    with bare_worker(Phase.RUNNING) as worker:
+        connect(worker)
+        standing = worker.session.uplink.standing
+        assert any(isinstance(one, messages.Connected) for one in standing.all())
+        worker.tell(asked)
+        assert not any(isinstance(one, messages.Connected) for one in standing.all())
+
+
+def test_nor_of_one_that_was_lost_while_its_user_was_asked() -> None:
+    with bare_worker(Phase.RUNNING) as worker:
+        connect(worker)
+        worker.session.machine.happened(Event.INPUT_NEEDED)
+        worker.engine_says(state("RECONNECTING", "ping-restart"))
+        assert not any(isinstance(one, messages.Connected) for one in worker.session.uplink.standing.all())
+
+
+def test_no_attempt_fails_before_the_connection_is_said_to_be_lost() -> None:
+    """Whatever the engine was thought to be doing when it lost it."""
+    with bare_worker(Phase.RUNNING) as worker:
+        connect(worker)
+        worker.session.attempts.remotes.tried = "255.255.255.255"
+        worker.engine_says(state("RECONNECTING", "ping-restart"))
+        worker.engine_says(state("RECONNECTING", "tls-error"))
+        told = [type(one) for one in reports(worker)]
+        assert told == [messages.Reconnecting, messages.AttemptFailed]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from ...ipc import messages
-from ...ipc.channel import Channel, Packet, channel_pair
-from ...ipc.codec import BadFrame, encode
+from ...ipc.channel import BadFrame, Channel, Packet, channel_pair
+from ...ipc.codec import encode
 from ...policy.dbus_numbers import InputGroup
 from ...worker.profile.values import Remote
 from ...worker.session import events, management

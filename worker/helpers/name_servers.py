@@ -10,7 +10,6 @@ import re
 import select
 import socket
 import stat
-import subprocess
 from collections.abc import Callable
 
 from ...ipc import helpers
@@ -75,7 +74,7 @@ class _NameSetter:
                 self._call_resolvectl(request.device, settings)
             else:
                 self._call_resolvconf(request.device, settings)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             return f"{self._kind} takes longer than {DNS_DEADLINE:g} s"
         except OSError as error:
             return f"{error.filename or RESOLV_CONF}: {error.strerror}"
@@ -99,7 +98,7 @@ class _NameSetter:
             os.close(file)
 
     def _call_resolvconf(self, device: str, settings: DnsSettings | None) -> None:
-        """Have resolvconf add or delete the part of a device.  Raises OSError, TimeoutExpired."""
+        """Have resolvconf add or delete the part of a device.  Raises OSError (TimeoutError: it takes too long)."""
         options, text = ["-d"], ""
         if settings is not None:
             options = ["-a"]
@@ -111,7 +110,7 @@ class _NameSetter:
         self._call(_RESOLVCONF, *options, f"{device}.openvpn3", stdin=text)
 
     def _call_resolvectl(self, device: str, settings: DnsSettings | None) -> None:
-        """Have resolvectl set what a link has, or forget it.  Raises OSError, TimeoutExpired."""
+        """Have resolvectl set what a link has, or forget it.  Raises OSError (TimeoutError: it takes too long)."""
         if settings is None:
             self._call(_RESOLVECTL, "revert", device)
             return
@@ -126,17 +125,23 @@ class _NameSetter:
             self._call(_RESOLVECTL, "dnssec", device, DNSSEC_MODES[settings.dnssec])
 
     def _call(self, *command: str, stdin: str = "") -> None:
+        # Only here, since it comes with threading, which does something in each process that is forked.
+        import subprocess
+
         # No pipe: what it starts in the background may hold that for ever.
         with os.fdopen(os.memfd_create("stderr"), "rb") as stderr:
-            done = subprocess.run(
-                command,
-                input=stdin.encode(),
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                env=self._environment,
-                timeout=DNS_DEADLINE,
-                check=False,
-            )
+            try:
+                done = subprocess.run(
+                    command,
+                    input=stdin.encode(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    env=self._environment,
+                    timeout=DNS_DEADLINE,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise TimeoutError from None
             if done.returncode:
                 stderr.seek(max(0, os.fstat(stderr.fileno()).st_size - _MAX_SAID))
                 lines = stderr.read(_MAX_SAID).decode(errors="replace").split("\n")

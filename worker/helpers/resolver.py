@@ -13,8 +13,7 @@ import time
 import msgspec
 
 from ...ipc import helpers
-from ...ipc.channel import Channel, ChannelClosed
-from ...ipc.codec import BadFrame
+from ...ipc.channel import BadFrame, Channel, ChannelClosed
 from ...policy.exit_status import ExitStatus
 from ...policy.limits import MAX_FRAME, MAX_LOOKUPS_PER_SESSION, MAX_RESOLVED, MAX_SESSIONS, RESOLVE_DEADLINE
 from .chosen_servers import ask_only

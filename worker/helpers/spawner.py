@@ -21,9 +21,8 @@ from functools import partial
 import prctl
 from msgspec.structs import replace
 
-from ...ipc import helpers
-from ...ipc.channel import Channel, ChannelClosed
-from ...ipc.codec import BadFrame
+from ...ipc import helpers, inherited
+from ...ipc.channel import BadFrame, Channel, ChannelClosed
 from ...kernel import mounts, process
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox import layers
@@ -34,6 +33,7 @@ from ..sandbox.confine import Confinement
 from ..sandbox.pkcs11_providers import MountedProviders
 from ..session import loop
 from ..session.loop import WorkerEnds
+from ..sharing.pages import share_pages
 from . import name_servers, resolver
 from .keeper import Keeper, end_with, keep_serving, run_apart
 
@@ -48,7 +48,7 @@ def main() -> None:
     for number in loop.ENDING:
         # Not ignored, but of no effect here: a worker that had to set its own handlers would take 0.1 MB for that.
         signal.signal(number, lambda *_: None)
-    with os.fdopen(helpers.SETUP_FD, "rb") as pipe:
+    with os.fdopen(inherited.SETUP_FD, "rb") as pipe:
         told = pipe.read()
     if not told:  # the supervisor cannot start
         os._exit(ExitStatus.OK)
@@ -56,8 +56,7 @@ def main() -> None:
     confinement = Confinement(setup.layers, setup.filters)
     gc.set_threshold(_COLLECT_AFTER)
     gc.enable()
-    gc.collect()
-    gc.freeze()  # the collector would otherwise write to, and so copy, every page that children share
+    share_pages()
     starting = os.fork()
     if starting == 0:
         # From a process that ends at once: so its parent is the supervisor, which sees when it is stopped.
@@ -67,29 +66,29 @@ def main() -> None:
             end_with(lambda: _be_name_setter(setup, confinement))
         os._exit(ExitStatus.OK)
     os.waitpid(starting, 0)
-    os.close(helpers.RESOLVER_FD)
-    os.close(helpers.NAMES_FD)
+    os.close(inherited.RESOLVER_FD)
+    os.close(inherited.NAMES_FD)
     end_with(lambda: _be_spawner(setup, confinement))
 
 
 def _be_resolver(setup: helpers.Setup, confinement: Confinement) -> None:
-    os.close(helpers.SPAWNER_FD)
-    os.close(helpers.CGROUP_FD)
-    os.close(helpers.NAMES_FD)
+    os.close(inherited.SPAWNER_FD)
+    os.close(inherited.CGROUP_FD)
+    os.close(inherited.NAMES_FD)
     title = f"{_TITLE}: resolver"
     prctl.set_proctitle(title)
     confine.confine_resolver(setup.first_uid, confinement)
-    requests = _inherited_channel(helpers.RESOLVER_FD)
+    requests = _inherited_channel(inherited.RESOLVER_FD)
     keep_serving(title, lambda anew, keeper: resolver.serve(requests, keeper, anew=anew), setup.stopped_grace)
 
 
 def _be_name_setter(setup: helpers.Setup, confinement: Confinement) -> None:
-    for descriptor in (helpers.SPAWNER_FD, helpers.RESOLVER_FD, helpers.CGROUP_FD):
+    for descriptor in (inherited.SPAWNER_FD, inherited.RESOLVER_FD, inherited.CGROUP_FD):
         os.close(descriptor)
     title = f"{_TITLE}: name setter"
     prctl.set_proctitle(title)
     confine.confine_name_setter()
-    requests = _inherited_channel(helpers.NAMES_FD)
+    requests = _inherited_channel(inherited.NAMES_FD)
 
     def answer_one() -> None:
         name_servers.answer_one(requests, setup.name_setter, setup.bus)
@@ -114,7 +113,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     _weigh_sessions()
     process.unshare(process.CLONE_NEWNS)
     mounts.make_mounts_private()
-    cgroup.restrict_descriptor(helpers.CGROUP_FD)
+    cgroup.restrict_descriptor(inherited.CGROUP_FD)
     if Layer.ROOT in confinement.layers:
         template.build_and_enter(engine, setup.directory, staged)
         engine, base = template.ENGINE_PATH, template.PRIVATE_DIRECTORY
@@ -130,7 +129,7 @@ def _be_spawner(setup: helpers.Setup, confinement: Confinement) -> None:
     confinement = replace(confinement, base=base, places=places)
     confine.confine_spawner(confinement)
     uids = range(setup.first_uid + 1, setup.last_uid + 1)
-    requests = _inherited_channel(helpers.SPAWNER_FD)
+    requests = _inherited_channel(inherited.SPAWNER_FD)
     keep_serving(title, lambda anew, keeper: _serve(requests, keeper, uids, confinement, staged), setup.stopped_grace)
 
 
@@ -213,8 +212,8 @@ def _unshare_and_fork(
 ) -> None:
     try:
         if Layer.CGROUP in confinement.layers:
-            cgroup.enter(helpers.CGROUP_FD, uid)
-        os.close(helpers.CGROUP_FD)  # the worker is not to reach its own bounds
+            cgroup.enter(inherited.CGROUP_FD, uid)
+        os.close(inherited.CGROUP_FD)  # the worker is not to reach its own bounds
         process.unshare(layers.namespace_flags(confinement.layers))
         pid = os.fork()
     except OSError as error:

@@ -209,6 +209,8 @@ class Attempts:
     def report(self, failure: Failure, reason: str = "") -> None:
         """Tell the session's users why there is no connection yet; `reason` in the engine's word."""
         number, text = self._uplink.request_number, failure.text[:MAX_STATUS_TEXT]
+        if self._uplink.standing.said_connected:  # lost while the engine was thought to do something else
+            self._uplink.tell(messages.Reconnecting(number, reason))
         self._uplink.tell(messages.AttemptFailed(number, reason, text, failure.cause))
 
     def handshake_begins(self) -> None:

@@ -124,6 +124,7 @@ class Device:
     def disconnected(self) -> None:
         """There is no connection, or it is given up."""
         self._endpoint = None
+        self._uplink.standing.given_up()
         self.pushed.interrupted()
         if self._kept:
             self._clear()

@@ -178,7 +178,7 @@ def _reconnecting(session: WorkerSession, reason: str) -> None:
         return
     if session.phase is not Phase.RUNNING:
         pass  # the interruption that Pause asked for
-    elif led_nowhere:
+    elif led_nowhere and not was_connected:
         pass  # one of many names, perhaps, in no time: what is wrong with it was told when it was looked up
     elif reason == "private-key-password-failure":
         _key_refused(session, failure)
@@ -217,7 +217,7 @@ def _message(session: WorkerSession, event: management.Message) -> None:
     is_error = category >= LogCategory.ERROR or text.startswith(_ERRORS)
     session.attempts.remotes.heard(text)
     session.attempts.heard(meaning(text, session.attempts.remotes.tried, is_error=is_error))
-    if session.attempts.leads_nowhere and session.phase is Phase.RUNNING:
+    if session.attempts.leads_nowhere and session.phase is Phase.RUNNING and not session.attempts.is_connected:
         session.try_next_remote()
     session.uplink.log(category, text)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import msgspec
 
 from ...ipc import messages
-from ...ipc.channel import Channel, ChannelClosed
-from ...ipc.codec import BadFrame, encode
+from ...ipc.channel import BadFrame, Channel, ChannelClosed
+from ...ipc.codec import encode
 from ...kernel.signals import open_signalfd, take_signals
 from ...policy.dbus_numbers import LogCategory
 from ...policy.exit_status import ExitStatus

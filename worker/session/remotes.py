@@ -10,8 +10,8 @@ address that leads nowhere, and `leads_nowhere` tells when the engine has come t
 up again when each remote has had its turn: a round.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
@@ -50,7 +50,7 @@ class _Name(msgspec.Struct):
         """What to look up."""
         if not self.query:
             # remote-random-hostname in openvpn(8): twelve hexadecimal digits.
-            self.query = f"{secrets.token_hex(6)}.{self.host}" if self.random else self.host
+            self.query = f"{os.urandom(6).hex()}.{self.host}" if self.random else self.host
         return self.query
 
     def learn(self, addresses: Iterable[str]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from ...ipc import messages
-from ...ipc.channel import Packet
-from ...ipc.codec import BadFrame, decode_to_worker
+from ...ipc.channel import BadFrame, Packet
+from ...ipc.codec import decode_to_worker
 from ...policy.dbus_numbers import MAX_LOG_LEVEL, LogCategory
 from .phases import TABLE, WITH_ENGINE, Event, Phase
 from .session import WorkerSession

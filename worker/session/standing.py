@@ -23,6 +23,7 @@ class Standing:
         self._settings: messages.ApplyNetwork | messages.ClearNetwork | None = None
         self._course: messages.ToSupervisor | None = None  # connected, or why not any more
         self._url: messages.UrlNeeded | None = None
+        self.said_connected = False  # and not since that it is so no more
 
     def told(self, message: messages.ToSupervisor) -> None:
         """Take note of what is being told."""
@@ -37,11 +38,12 @@ class Standing:
         elif isinstance(message, messages.UrlNeeded):
             self._url = message
         elif isinstance(message, messages.Connected):
-            self._course, self._url = message, None
+            self._course, self._url, self.said_connected = message, None, True
             self._questions.clear()
         elif isinstance(message, messages.Reconnecting | messages.AttemptFailed | messages.Paused):
             self.interrupted()
             if not isinstance(message, messages.AttemptFailed):
+                self.said_connected = False
                 self._course = message if isinstance(message, messages.Reconnecting) else None
         elif isinstance(message, messages.LAST_WORDS):
             self.last_words = message
@@ -56,6 +58,11 @@ class Standing:
         """What was asked about the login that is under way concerns nobody any more."""
         self._questions.pop(InputGroup.CHALLENGE_AUTH_PENDING, None)
         self._url = None
+
+    def given_up(self) -> None:
+        """The connection is lost, or about to be: nobody who asks later is to take it for one."""
+        if isinstance(self._course, messages.Connected):
+            self._course = None
 
     def all(self) -> Iterator[messages.ToSupervisor]:
         """What holds, in an order in which it could have been told."""

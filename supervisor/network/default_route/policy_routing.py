@@ -66,6 +66,7 @@ class PolicyRouting:
         """Forget the numbers if nothing is set any more."""
         if self._noted is not None and not self._rules and not self._routes:
             self._journal.remove(self._noted)
+            self._name_others(self._noted.numbers)
             self._noted = None
             self._impossible.clear()
 
@@ -112,6 +113,7 @@ class PolicyRouting:
         for route in self._found_routes(numbers.tables):
             if route.kind:  # others go with their devices
                 rule_requests.remove_route(route)
+        self._name_others(numbers)
 
     def _add_rule(self, rule: Rule) -> None:
         self._note()
@@ -159,21 +161,30 @@ class PolicyRouting:
         if self._noted is not None:
             return
         numbers = self._numbers
-        for version in (4, 6):
-            for rule in rule_requests.rules(version):
-                if rule.priority in numbers.priorities or rule.table in numbers.tables:
-                    raise SystemFailure(
-                        f"the default route: a routing rule of another program has priority {rule.priority} and table "
-                        f"{rule.table}, which this service would use (--redirect-rules, --redirect-tables)"
-                    )
-        for route in self._found_routes(numbers.tables):
+        for other in self._others(numbers):
             raise SystemFailure(
-                f"the default route: table {route.table} has a route of another program to {route.destination} "
-                "(--redirect-tables)"
+                f"the default route: {other}, which this service would use (--redirect-rules, --redirect-tables)"
             )
         noted = RulesEntry(numbers, current_namespace())
         self._journal.write(noted)
         self._noted = noted
+
+    def _name_others(self, numbers: Numbers) -> None:
+        """Nothing of ours is set any more: say what others have put there meanwhile, which is left alone."""
+        try:
+            for other in self._others(numbers):
+                self._log.warn(f"Left alone: {other}", group=LogGroup.NETCFG)
+        except (OSError, SystemFailure) as error:
+            self._log.debug(f"What others have set cannot be read: {error}", group=LogGroup.NETCFG)
+
+    def _others(self, numbers: Numbers) -> Iterator[str]:
+        """What has these numbers, while nothing of ours is set.  Raises SystemFailure, OSError."""
+        for version in (4, 6):
+            for rule in rule_requests.rules(version):
+                if rule.priority in numbers.priorities or rule.table in numbers.tables:
+                    yield f"a routing rule of another program has priority {rule.priority} and table {rule.table}"
+        for route in self._found_routes(numbers.tables):
+            yield f"table {route.table} has a route of another program to {route.destination}"
 
     def _found_routes(self, tables: Iterable[int]) -> Iterator[TableRoute]:
         """What is in the tables."""

@@ -1,11 +1,14 @@
 """Calls to a real service over a real dbus-daemon: their order, how many may wait, and objects that come and go."""
 
 import asyncio
+from functools import partial
 
 from dbus_fast import Message, MessageType
 
+from ....policy.access import Acl
 from ....policy.limits import MAX_CALLS_PER_SENDER
 from ....supervisor.bus.connection import BusConnection
+from ....supervisor.bus.stub_api import versioned
 from ...support.bus_fixture import (
     ALICE,
     BOB,
@@ -24,6 +27,15 @@ from ...support.bus_fixture import (
 )
 
 DBUS_ERROR = "org.freedesktop.DBus.Error."
+
+
+class Root:
+    """The object at the root of a service."""
+
+    acl: Acl | None = None
+
+    def __init__(self, version: str) -> None:
+        self.version = version
 
 
 def test_calls_of_one_sender_keep_their_order(bus: PrivateBus) -> None:
@@ -128,6 +140,32 @@ def test_calls_before_opening_are_held(bus: PrivateBus) -> None:
             replies = await gather(*calls)
             assert all(reply.message_type is MessageType.METHOD_RETURN for reply in replies)
             assert ours.thing.noted == [str(number) for number in range(20)]
+
+    run(test())
+
+
+def test_what_takes_no_part_of_the_service_is_answered_before_opening(bus: PrivateBus) -> None:
+    async def test() -> None:
+        async with service(bus, opened=False) as ours, client(bus) as early, client(bus) as late:
+            ours.dispatcher.answer_early("/net/example/root", versioned(NAME, "Root"), Root("1"), bus_name=NAME)
+            version = partial(early.call, "Get", "ss", NAME, "version", path="/net/example/root", interface=PROPERTIES)
+            assert (await version()).body[0].value == "1"
+            # Not what the object has, or may have, later; nor what one's own earlier calls may change.
+            held = [
+                asyncio.ensure_future(early.call("Get", "ss", NAME, "size", path=path, interface=PROPERTIES))
+                for path in ("/net/example/root", "/net/example/none")
+            ]
+            held.append(asyncio.ensure_future(early.call("Echo", "s", "x", path="/net/example/root")))
+            held.append(asyncio.ensure_future(version()))
+            await early.bus_call("GetId")
+            await ours.connection.round_trip()
+            version = partial(late.call, "Get", "ss", NAME, "version", path="/net/example/root", interface=PROPERTIES)
+            assert (await version()).body[0].value == "1"
+            assert not any(call.done() for call in held)
+            ours.dispatcher.export("/net/example/root", versioned(NAME, "Root"), Root("2"))
+            ours.dispatcher.open()
+            *_, last = await gather(*held)
+            assert last.body[0].value == (await version()).body[0].value == "2"
 
     run(test())
 

@@ -10,12 +10,13 @@ import psutil
 import pytest
 
 from ....policy.resolv_conf import with_servers
-from ...lab.connection import CONFIGURATION, BusClient
+from ...lab.connection import CONFIGURATION, INSPECTION, BusClient
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import TUNNEL_ADDRESS, USUAL_PUSHES
 from ...lab.private_etc import OF_RESOLV_CONF
 from ...lab.surroundings import RESOLV_CONF
+from ...support.service_life import make_read_only
 from ...support.sessions import UserSession, kill_with_sessions, until
 
 LAN, TUNNEL, OTHER = "192.0.2.80", "203.0.113.80", "203.0.113.81"
@@ -76,6 +77,29 @@ def test_names_are_looked_up_through_the_tunnel_and_the_file_comes_back(lab: Lab
     assert place.address_of() == TUNNEL
     assert place.address_of("host") == TUNNEL
     assert OF_RESOLV_CONF.stat().st_ino == inode
+    place.end(session)
+    assert OF_RESOLV_CONF.read_text() == BEFORE
+    assert place.address_of() == LAN
+
+
+def test_it_is_read_only_for_a_while(lab: Lab) -> None:
+    """What a session has had is taken back when that is possible; one that begins meanwhile is connected without."""
+    place = Place(lab)
+    until(lambda: len(setters()) == 2)
+    session = place.connected()
+    writable = make_read_only(place.service.pid, Path("/etc/resolv.conf"))
+    place.end(session)
+    place.says("Name servers could not be given back: /etc/resolv.conf: Read-only file system")
+    assert OF_RESOLV_CONF.read_text() != BEFORE
+    writable()
+    place.says("The name servers set for tun0 have been given back")
+    assert OF_RESOLV_CONF.read_text() == BEFORE
+    writable = make_read_only(place.service.pid, Path("/etc/resolv.conf"))
+    session = place.connected(session.user)
+    assert "not used by this machine: /etc/resolv.conf: Read-only file system" in " ".join(
+        session.user.get(session.path, "notices", INSPECTION)
+    )
+    writable()
     place.end(session)
     assert OF_RESOLV_CONF.read_text() == BEFORE
     assert place.address_of() == LAN

@@ -22,7 +22,9 @@ from ...support.isolated import (
     OWNER,
     UID,
     V4,
+    V6,
     Notices,
+    addresses,
     attach,
     drop_to_nobody,
     isolated,
@@ -46,6 +48,22 @@ from ...support.redirected import (
     unchanged,
     way,
 )
+
+
+@isolated
+async def test_it_stays_with_other_addresses(tmp_path: Path) -> None:
+    """Which are asked for while the device has some."""
+    async with one_session(tmp_path) as (net, device):
+        for last in (2, 3, 2):
+            assert await net.apply(device, redirected(last=last)) == []
+            assert addresses(device) == {f"198.18.0.{last}/32", f"2001:db8::{last}/128"}
+            assert way(FAR) == way(FAR6) == device
+        for alone, gone in ((V6, FAR), (V4, FAR6)):
+            only = msgspec.structs.replace(settings(alone, server=SERVER), redirect=BOTH)
+            assert "leads nowhere" in " ".join(await net.apply(device, only))
+            assert way(gone) == ""
+            assert await net.apply(device, redirected()) == []
+            assert way(FAR) == way(FAR6) == device
 
 
 @isolated

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from ....policy.dbus_numbers import StatusMinor
+from ....policy.exit_status import ExitStatus
 from ...lab.connection import BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import SERVER_ADDRESS
 from ...lab.openvpn import PORT, TUNNEL_ADDRESS, USUAL_PUSHES
-from ...lab.service import Service
+from ...lab.service import Service, service_command
 from ...support.adoption import lasting, told
 from ...support.flow import flowing
 from ...support.helper_processes import helper_processes, kill_helper
@@ -77,6 +78,29 @@ def test_one_that_the_bus_has_started_leaves_to_the_next(lab: Lab, name: str) ->
     session.call("Disconnect")
     said = lab.bus.process.text
     assert said.count(f"{LOST[name]}{UNTIL}") == 2 and "Leaving to the next instance, which has all of it, in " in said
+
+
+@pytest.mark.parametrize("restart", ["on-failure", "no"])
+def test_one_that_systemd_has_started_leaves_if_it_is_restarted(lab: Lab, restart: str) -> None:
+    """By its status."""
+    systemd = lab.systemd(restart)
+    systemd.start(lab.bus, lab.watcher)
+    as_unit = ["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "sh", *service_command(lab.service_directory)]
+    argv = [*with_limits(lab.directory, SERVING_AT_LEAST=0.0), *as_unit]
+    service = Service(lab.client_side, lab.bus, argv, lab.watcher)
+    service.wait_ready()
+    session = connected(lab)
+    before, since = lasting(session), session.seen
+    kill_helper("spawner")
+    if restart == "no":
+        service.process.wait_line("Nobody would start this service again")
+        service.process.signal(signal.SIGUSR2)
+        assert service.process.wait() == ExitStatus.OK
+    else:
+        assert service.process.wait() == ExitStatus.HELPER_LOST
+    next_one = lab.supervisor()
+    assert lasting(session) == before and told(session, since) == []
+    assert next_one.stop() == 0
 
 
 def test_one_that_nobody_would_start_stays_and_says_what_to_do(lab: Lab, name: str) -> None:

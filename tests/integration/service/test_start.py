@@ -275,7 +275,7 @@ def test_a_full_runtime_directory_is_named(lab: Lab) -> None:
     fill = f"dd if=/dev/zero of={place}/filler bs=4096 count=1 status=none"
     through = after(f"mount -t tmpfs -o size=4k none {place}", fill)
     said = refused(lab, f"--runtime-dir={place}/runtime", through=through)
-    assert f"{place}/runtime/devices/records cannot be used: No space left on device" in said
+    assert f"{place}/runtime/lock cannot be used: No space left on device" in said
 
 
 def test_user_ids_of_others_are_not_used(lab: Lab) -> None:

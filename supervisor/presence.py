@@ -1,0 +1,107 @@
+"""The service on the bus, before its parts are there: it owns its names, and answers what takes none of them.
+
+Most of the service is imported only then (program.py), so whoever has it started, by asking whether it is there, does
+not wait for that.  All other calls are held until the service is ready.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+
+from ..policy.access import Acl
+from ..policy.exit_status import ExitStatus
+from .bus import configuration_api, log_api, manager_api
+from .bus.callers import Callers
+from .bus.connection import BusConnection
+from .bus.dispatch import Dispatcher
+from .bus.stub_api import root_path, versioned
+from .bus.transport import BusLost
+from .bus_names import BusNames
+from .errors import StartError
+from .rejoining import first_joined
+from .services.activation import configuration_service
+from .services.stubs import names_without_service
+from .sessions.journal import SESSIONS, SessionJournal
+from .start.instance import InstanceLock
+from .start.privileged import Prepared
+from .version import API_VERSION
+
+_SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+
+
+class _Root:
+    """What the root object of each name has from the beginning."""
+
+    acl: Acl | None = None
+    version = API_VERSION
+
+
+class Presence:
+    """The connection to the bus, who calls, the names, and the lock that there is one instance only.
+
+    With `waits` there are sessions of an earlier instance, and a bus that goes is waited for.
+    """
+
+    def __init__(self, prepared: Prepared, connection: BusConnection, *, waits: bool) -> None:
+        """Raises StartError if the runtime directory cannot be used."""
+        self.prepared = prepared
+        self.connection = connection
+        self._waits = waits
+        self.stop = asyncio.Event()  # the service is to end
+        self.hand_over = asyncio.Event()  # the same, and to leave the sessions to the next instance
+        self.lock = InstanceLock(prepared.options.runtime_dir)
+        self.connection.stall.report = prepared.log.warn
+        self.callers = Callers(self.connection)
+        self.dispatcher = Dispatcher(
+            self.connection, self.callers, service_uid=prepared.account.pw_uid, log=prepared.log
+        )
+        self.embedded = configuration_service(prepared.options.configuration) == "embedded"
+        required = [manager_api.BUS_NAME, *([configuration_api.BUS_NAME] if self.embedded else [])]
+        more = [log_api.BUS_NAME, *names_without_service()]
+        self.names = BusNames(self.connection, prepared.log, required, more, self._owned)
+        if self.embedded:
+            self.dispatcher.expect(configuration_api.CONFIGURATION)  # an Import may be the call that starts the service
+        for name in (*required, *more):
+            self.dispatcher.answer_early(root_path(name), versioned(name, "Root"), _Root(), bus_name=name)
+        self.owned: Mapping[str, bool] = {}  # which of `more` are this service's
+        self.on_owned: Callable[[Mapping[str, bool]], None] = lambda owned: None  # called when that is known again
+
+    async def begin(self) -> None:
+        """Own the names, and hold what calls cannot be answered yet.  Raises StartError, BusLost, BusRefused."""
+        await self.ask(self.callers.start)
+        await self.ask(self.names.claim)
+        await self.lock.acquire()
+        await self.named()
+        # Who has the service started has called by now: what takes long comes after the answer.
+        await self.ask(self.connection.round_trip)
+
+    async def ask(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Have something made that goes with the connection; if that goes, all of it is made anew later (rejoining.py).
+
+        Raises BusLost where it is not waited for.
+        """
+        try:
+            await ask()
+        except BusLost:
+            if not self._waits:
+                raise
+
+    async def named(self) -> None:
+        """This process has a name on the bus, perhaps another one than before."""
+        self.prepared.log.bus_name = self.connection.unique_name or ""
+
+    def _owned(self, owned: Mapping[str, bool]) -> None:
+        self.owned = owned
+        self.on_owned(owned)
+
+
+async def join(prepared: Prepared) -> Presence:
+    """Connect to the bus.  Raises StartError."""
+    # An empty variable counts as none; dbus-fast would look for a session bus.
+    address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
+    waits = SessionJournal.keeps_any(prepared.options.runtime_dir / SESSIONS)
+    try:
+        connection = await first_joined(address, prepared.log, waits=waits)
+    except BusLost as error:
+        raise StartError(f"No connection to the system bus at {address}: {error}", ExitStatus.CANNOT_START) from error
+    return Presence(prepared, connection, waits=waits)
