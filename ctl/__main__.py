@@ -13,6 +13,7 @@ from .config_commands import config_import, config_remove, configs_list
 from .config_credentials import config_credentials
 from .config_dump import config_dump
 from .config_manage import config_manage
+from .doctor_command import doctor
 from .exec_command import exec_command
 from .exits import CommandError, CommandExit, help_epilog
 from .inspect_command import inspect_session
@@ -34,8 +35,8 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, cleanup, config-check, config-credentials, exec, inspect,
-    netns, session-keep, status, unlock and why.
+    The subcommands are those of openvpn3, plus check, cleanup, config-check, config-credentials, doctor, exec,
+    inspect, netns, session-keep, status, unlock and why.
     Results go to standard output, messages to standard error.
     """
 
@@ -58,6 +59,7 @@ for command in (
     session_acl,
     session_auth,
     session_stats,
+    doctor,
     exec_command,
     netns,
     status,

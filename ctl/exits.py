@@ -21,6 +21,7 @@ class CommandExit(IntEnum):
     SERVER_UNREACHABLE = 10
     CERTIFICATE_UNUSABLE = 11
     NOT_CONNECTED = 12
+    FAULTS = 13
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -40,6 +41,7 @@ MEANING = {
     CommandExit.SERVER_UNREACHABLE: "the server cannot be reached, or does not answer",
     CommandExit.CERTIFICATE_UNUSABLE: "the profile's certificate or key cannot be used, or the server rejected it",
     CommandExit.NOT_CONNECTED: "status: a session is not connected, or there is none",
+    CommandExit.FAULTS: "doctor: something does not work",
     CommandExit.HUNG_UP: "SIGHUP, the terminal was closed; session-start has disconnected the session",
     CommandExit.INTERRUPTED: "SIGINT, Ctrl-C; session-start has disconnected the session",
     CommandExit.TERMINATED: "SIGTERM; session-start has disconnected the session",

@@ -6,11 +6,11 @@ their setup.
 
 import struct
 from collections.abc import Collection
-from typing import Any, Literal, Union
+from typing import Any, Union
 
 import msgspec
 
-from ..policy.dns import DnsSettings
+from ..policy.dns import DnsSettings, NameSetter
 from ..policy.limits import MAX_FRAME
 from ..policy.profile.pkcs11 import MAX_PROVIDERS
 from ..policy.sandbox.layers import Layer
@@ -61,9 +61,6 @@ def unpack_spawned(data: bytes) -> tuple[int, int]:
         raise BadFrame(f"{len(data)} bytes are not an answer of the spawner")
     _, serial, pid = _SPAWNED.unpack(data)
     return serial, pid
-
-
-NameSetter = Literal["", "file", "openresolv", "resolvconf", "resolvectl"]  # what it works with; "": there is none
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,9 +9,9 @@ import msgspec
 from ...ipc.helpers import Setup
 from ...policy.configuration.options import Options
 from ...policy.exit_status import ExitStatus
+from ...policy.machine.dns_backend import Choice, choose
 from ...policy.rights import REFUSE
 from ...policy.sandbox.layers import Layer
-from ..dns.choice import Choice, choose
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
