@@ -70,9 +70,10 @@ async def gather(bus: "Bus", *, root: bool) -> BusFacts:
     for name, owner in facts.owners.items():
         if pid := (await _asked(bus, "GetConnectionUnixProcessID", "s", owner))[0]:
             facts.pids[name] = int(pid)
-    facts.denied = await _denied(bus, facts.owners)
+    if not facts.not_started:
+        facts.denied = await _denied(bus, facts.owners)
     if root:
-        facts.may_own = await asyncio.to_thread(_may_own)
+        facts.may_own = await asyncio.to_thread(_may_own, [SESSIONS.name, *({LOG} & facts.owners.keys())])
     if root and {SESSIONS.name, RESOLVED} <= facts.owners.keys():
         facts.polkit_admits = await _polkit_admits(bus, facts.owners[SESSIONS.name])
     return facts
@@ -132,10 +133,11 @@ async def _denied(bus: "Bus", owners: dict[str, str]) -> list[str]:
     return found
 
 
-def _may_own() -> str:
-    """Have a process of the account ask for names: that is refused by the policy first, and by an owner after that.
+def _may_own(names: list[str]) -> str:
+    """Have a process of the account ask for names; "yes", or what the bus says, "unknown" if it could not be asked.
 
-    A session manager that could not be started misses nothing if another has its name for a moment.
+    That is refused by the policy first, and by an owner after that.  Where there is none, calls could not be answered
+    anyway while that process has the name.
     """
     account = None
     for name in SERVICE_ACCOUNTS:
@@ -146,7 +148,7 @@ def _may_own() -> str:
             continue
     if account is None:
         return "unknown"
-    command = [sys.executable, "-I", "-m", _OWNING, SESSIONS.name, LOG]
+    command = [sys.executable, "-I", "-m", _OWNING, *names]
     environment = {name: os.environ[name] for name in ("DBUS_SYSTEM_BUS_ADDRESS",) if name in os.environ}
     try:
         done = subprocess.run(

@@ -163,7 +163,7 @@ def clock(_: Machine, installed: Path = Path(__file__)) -> Iterable[Finding]:
     """The time: certificates are valid by it."""
     if time.time() < installed.stat().st_mtime - 86400:
         yield fault(
-            f"The clock says {time.strftime('%Y-%m-%d')}, which is before this program was installed: certificates "
+            f"The clock says {time.strftime('%Y-%m-%d')}, which is before this program was made: certificates "
             "are not valid yet",
             "timedatectl set-ntp true, or set it by date(1).",
         )

@@ -1,6 +1,7 @@
 """What the bus says, as findings."""
 
 import itertools
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -113,13 +114,18 @@ def sandbox(machine: Machine) -> Iterable[Finding]:
         missing |= inspection.get("missing_layers", {})
     for name, why in missing.items():
         does = f" ({LAYERS[Layer(name)].does})" if name in set(Layer) else ""
-        yield warning(f"Sessions are without the layer {name}{does}: {why}", "Give it what it needs, then restart.")
+        yield warning(f"Sessions are without the layer {name}{does}: {why}", _layer_hint(name))
     if SESSIONS.name not in machine.bus.owners:
         yield unknown("The layers of sessions are seen while the service runs", "See `service` above.")
     elif not machine.bus.sessions:
         yield ok("There is no session to look at; `kernel` above has what the layers need")
     elif not missing:
         yield ok(f"All layers confine the {len(machine.bus.sessions)} sessions that this user may use")
+
+
+def _layer_hint(name: str) -> str:
+    needs = f"It needs {LAYERS[Layer(name)].needs}. " if name in set(Layer) else ""
+    return f"{needs}Then restart the service."
 
 
 def notices(machine: Machine) -> Iterable[Finding]:
@@ -130,7 +136,7 @@ def notices(machine: Machine) -> Iterable[Finding]:
     ]
     found = list(itertools.chain(*said))
     for name, text in found:
-        yield warning(f"{name}: {text}", f"`ovpnctl status {name}` has more.")
+        yield warning(f"{name}: {text}", f"`ovpnctl status {shlex.quote(name)}` has more.")
     if not found:
         yield ok("No notice about a session")
 

@@ -106,7 +106,10 @@ def test_nothing_is_wrong(machine: Lab, user: str) -> None:
     begin(machine).connect()
     found = examined(machine, user)
     assert faults(found) == []
-    assert "All layers confine the 1 sessions" in found["sandbox"][-1]["what"] or found["sandbox"][0]["to_do"]
+    layers = [one["what"] for one in found["sandbox"]]
+    assert layers == ["All layers confine the 1 sessions that this user may use"] or all(
+        "layer" in one for one in layers
+    )
     verdicts = {one["verdict"] for one in found["nf_tables"]}
     assert verdicts == ({"ok"} if user == "root" else {"unknown"})
     assert "owns" not in found["service"][0]["what"]
@@ -244,6 +247,17 @@ def test_a_name_that_is_somebody_elses(machine: Lab) -> None:
     another.wait_line("^ready$")
     one = the_one(examined(machine, "alice"), "service", "fault", "Another session manager is in force")
     assert f"process {another.pid}" in one["what"]
+
+
+def test_a_service_that_does_not_answer(machine: Lab) -> None:
+    service = machine.supervisor()
+    service.process.signal(signal.SIGSTOP)
+    try:
+        found = examined(machine, "alice")
+    finally:
+        service.process.signal(signal.SIGCONT)
+    the_one(found, "service", "fault", "has not answered for")
+    the_one(found, "bus", "ok", "The system bus answers")
 
 
 def test_a_policy_that_the_bus_has_not_read(machine: Lab) -> None:
