@@ -11,6 +11,7 @@ from .bus_facts import LOG
 from .finding import Finding, Machine, fault, ok, unknown, warning
 
 _POLICIES = (Path("/usr/share/dbus-1/system.d"), Path("/etc/dbus-1/system.d"))
+_ORIGINAL = "openvpn3-linux/"  # in the paths of the original's programs
 _RELOAD = "systemctl reload dbus, or dbus-send --system --dest=org.freedesktop.DBus / org.freedesktop.DBus.ReloadConfig"
 _NO_BUS = "See `bus` above."
 
@@ -31,7 +32,7 @@ def service(machine: Machine) -> Iterable[Finding]:
     elif facts.not_started:
         hint = facts.not_started.hint or "`systemctl status openvpn3-sessionmgr` and the journal have the reason."
         yield fault(facts.not_started.message, hint)
-    elif not facts.is_ours and f"{LOCK}.GetLock" in facts.denied:
+    elif not facts.is_ours and f"{LOCK}.GetLock" in facts.denied and _ORIGINAL not in _program(machine, SESSIONS.name):
         yield unknown(
             f"The bus does not let us ask {_program(machine, SESSIONS.name)} who it is", "See `policy` below."
         )

@@ -272,8 +272,10 @@ def test_a_policy_that_the_bus_has_not_read(machine: Lab) -> None:
     assert any(one["verdict"] == "unknown" for one in examined(machine, "alice")["policy"])
 
 
-def test_an_older_policy(machine: Lab) -> None:
+@pytest.mark.parametrize("program", ["dbus-daemon", "dbus-broker"])
+def test_an_older_policy(machine: Lab, program: str) -> None:
     """That of before an upgrade, without an interface."""
+    machine.bus_program = program
 
     def prepare(bus: Bus) -> None:
         older = machine.service_directory / "policies"
