@@ -250,6 +250,8 @@ CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its proces
 # a supervisor connected to a worker whose own is gone, until it has said hello, and read what it is told; beyond: the
 # worker waits for another one
 TAKEOVER_DEADLINE = 5.0
+TAKEOVERS_AT_ONCE = 16  # workers that are taken over at the same time; beyond: they take turns
+TAKEOVER_TURN = 0.25  # one of them, until it is counted no more; beyond: the next one begins beside it
 # all sessions of an instance that is gone, until they are taken over; beyond: those that are not yet are ended
 ADOPTION_DEADLINE = 20.0
 # a device in a network namespace of an earlier instance's time is wanted back, until the namespace has been handed
