@@ -116,6 +116,7 @@ class Presence:
         await self.named()
         # Who has the service started has called by now: what takes long comes after the answer.
         await self.ask(self.connection.round_trip)
+        self.prepared.helpers.go_on()
 
     async def ask(self, ask: Callable[[], Awaitable[None]]) -> None:
         """Have something made that goes with the connection; if that goes, all of it is made anew later (rejoining.py).

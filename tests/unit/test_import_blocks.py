@@ -25,7 +25,8 @@ def test_nothing_of_the_start_uses_them() -> None:
         "print(*(name for name in _POSTPONED if isinstance(sys.modules[name], _Postponed)))",
     ]
     [line] = in_python("from openvpn3_sessionmgr.policy.import_blocks import _POSTPONED, _Postponed", *listed)
-    assert line.split() == _POSTPONED
+    # A dbus-fast that is compiled, as Debian's, looks into it to tell it of its coroutines.
+    assert set(_POSTPONED) - set(line.split()) <= {"inspect"}
 
 
 @pytest.mark.parametrize("name", [*_POSTPONED, "platform"])

@@ -1,6 +1,7 @@
 """Code side by side: whenever code runs, the interpreter writes to it (PEP 659; counters, and which way jumps went).
 
 A worker runs some hundreds of functions out of thousands, whose code is anywhere among what their modules consist of.
+Sources: Include/cpython/code.h (an object of code has no pointer into itself, and the collector does not know it).
 """
 
 import ctypes
@@ -10,18 +11,25 @@ import sys
 from collections.abc import Callable, Collection
 from types import CodeType, FrameType, FunctionType
 
-# What cannot be rehearsed, since it forks or confines, and what calls that; a worker runs most of it.  And what they use
-# of Python's library, whose modules are small.
-NOT_REHEARSED = (
-    "kernel", "worker.helpers.keeper", "worker.helpers.spawner", "worker.profile.compiler_process", "worker.sandbox",
-    "worker.session.engine", "worker.session.loop", "worker.session.takeover",
-)  # fmt: skip
-_OF_LIBRARY = ("contextlib", "ctypes", "genericpath", "prctl", "selectors", "signal", "socket")
 PACKAGE = __name__.partition(".")[0]
 
-_ALIGNED = 16  # bytes, as the allocators' blocks
+# What a worker runs and what is not rehearsed, most of it since it forks or confines: modules, classes and functions.
+_OURS = (
+    "ipc.channel.Channel", "ipc.helpers.unpack_spawn", "kernel", "policy.sandbox.layers.namespace_flags",
+    "worker.helpers.keeper", "worker.helpers.spawner", "worker.profile.compiler_process", "worker.sandbox",
+    "worker.session.counting", "worker.session.engine", "worker.session.events.printed", "worker.session.loop",
+    "worker.session.management.ManagementConnection", "worker.session.remotes.Remotes.local",
+    "worker.session.remotes.on_this_machine", "worker.session.session", "worker.session.takeover",
+    "worker.session.timers", "worker.session.watchdog",
+)  # fmt: skip
+_OF_PYTHON = (
+    "contextlib.ExitStack", "contextlib._BaseExitStack", "ctypes.CDLL", "enum.Enum.name", "enum.property",
+    "genericpath.isdir", "selectors.EpollSelector", "selectors._BaseSelectorImpl", "selectors._PollLikeSelector",
+    "signal.pthread_sigmask", "socket._intenum_converter", "socket.socket",
+)  # fmt: skip
+NOT_REHEARSED = (*(f"{PACKAGE}.{name}" for name in _OURS), *_OF_PYTHON)
 
-_forever = list[object]()
+_ALIGNED = 16  # bytes, as the allocators' blocks
 
 
 def run_by(act: Callable[[], None]) -> set[CodeType]:
@@ -43,25 +51,26 @@ def run_by(act: Callable[[], None]) -> set[CodeType]:
 
 def not_rehearsed() -> set[CodeType]:
     """The code that workers run besides."""
-    rooms = (*(f"{PACKAGE}.{name}" for name in NOT_REHEARSED), *_OF_LIBRARY)
-    return set[CodeType]().union(*(_with_inner(one.__code__) for one in _functions() if (one.__module__ or "").startswith(rooms)))
+    found = [one for one in _functions() if f"{one.__module__}.{one.__qualname__}".startswith(NOT_REHEARSED)]
+    return set[CodeType]().union(*(_with_inner(one.__code__) for one in found))
 
 
 def lay_out(hot: Collection[CodeType]) -> None:
     """Give the functions whose code is in `hot` copies of it that lie side by side, in memory of their own.
 
-    A copy has what its original refers to, so originals stay for good.  Made by `replace`, copies would be among
-    others of their size, with names and such between them.
+    A copy shares what its original refers to, so originals stay for good.  (Those that `replace` makes are among others
+    of their size, with names and such between them.)
     """
     wanted = [(one, one.__code__) for one in _functions() if _any_of(hot, one.__code__)]
     place = _Place(sum(code.__sizeof__() + _ALIGNED for _, outer in wanted for code in _with_inner(outer)))
-    _forever.extend((wanted, place))
+    kept: list[object] = [wanted, place]
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))  # not even freed when the interpreter ends
 
     def moved(code: CodeType) -> CodeType:
         inner = tuple(moved(one) if isinstance(one, CodeType) and _any_of(hot, one) else one for one in code.co_consts)
         if any(isinstance(one, CodeType) for one in inner):
             code = code.replace(co_consts=inner)
-            _forever.append(code)
+            kept.append(code)
         return place.copy(code)
 
     for function, code in wanted:
