@@ -289,6 +289,7 @@ BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 MAX_DUMPS = 8  # times that what changes while the kernel lists it is listed anew; beyond: what needed it fails
 MAX_KERNEL_WORDS = 200  # characters of why the kernel refuses something; beyond: cut off
+MAX_KEPT_TRIAL = 2**20  # bytes of what a trial of the sandbox has found; beyond: the next start tries anew
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
 # an instance that has lost a helper, from its start until it may leave to the next one by itself; beyond: it does

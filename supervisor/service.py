@@ -147,6 +147,7 @@ class Service:
         try:
             await self._parts.network.protect(self._prepared.session_uids)
         except SystemFailure as error:  # though the trial of it succeeded
+            self._parts.try_sandbox_anew()
             raise StartError(f"The layer firewall failed: {error}", ExitStatus.CONFINEMENT) from error
 
     def _introduce(self) -> None:

@@ -176,7 +176,7 @@ def test_there_are_no_sessions_before_opening(bus: PrivateBus) -> None:
     async def test() -> None:
         async with service(bus, opened=False) as ours, client(bus) as early, client(bus) as late:
             path, name = manager_api.ROOT_PATH, manager_api.BUS_NAME
-            ours.dispatcher.answer_early(path, manager_api.WITHOUT_SESSIONS, NoSessions(), bus_name=None)
+            ours.dispatcher.answer_early(path, manager_api.WITHOUT_SESSIONS, NoSessions(), bus_name=NAME)
             calls = {caller: partial(caller.call, path=path, interface=name) for caller in (early, late)}
             assert (await calls[early]("FetchAvailableSessions")).body == [[]]
             assert (await calls[early]("FetchManagedInterfaces")).body == [[]]
