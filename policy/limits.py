@@ -147,6 +147,9 @@ MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands st
 COUNT_INTERVAL = 600
 COUNTS_KEPT = 1.0  # a session's counters are as they were; beyond: whoever reads them has them asked for anew
 COUNT_DEADLINE = 0.5  # whoever reads them waits for worker and engine; beyond: they are as they were
+# readers wait for all sessions that one user has started; beyond: what these answer is for the next reader
+COUNT_PATIENCE = 1.0
+COUNT_PATIENCE_BACK = 10.0  # that patience is used up, until it is back; beyond: it grows no more
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed

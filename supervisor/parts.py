@@ -27,6 +27,7 @@ from .services.sleep import Sleep
 from .sessions.adoption import Adoption
 from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
+from .sessions.counting import Patience
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
 from .sessions.journal import SESSIONS, SessionJournal
@@ -105,6 +106,7 @@ class Parts:
             spawner=self.processes.spawner,
             reaper=self.processes.reaper,
             lookout=self.processes.lookout,
+            patience=Patience(),
             user_ids=user_ids,
             journal=journal,
             forwarder=Forwarder(connection, self.dispatcher, signals, log),

@@ -7,7 +7,7 @@ from ...policy import limits
 from ...supervisor.start.allocator import ENVIRONMENT
 from . import denied
 from .bus import Bus
-from .connection import CONFIGURATION, LOG, SESSIONS, BusClient
+from .connection import CONFIGURATION, LOG, SESSIONS, SESSIONS_PATH, BusClient, BusError
 from .network import Namespace
 from .processes import DEADLINE, PROGRAMS, LabError, Process
 
@@ -64,12 +64,13 @@ class Service:
         return self.process.text
 
     def wait_ready(self, deadline: float = DEADLINE) -> None:
-        """Wait until it owns its names on the bus; LabError with its log if it ends first or takes too long."""
+        """Wait until it owns its names and answers; LabError with its log if it ends first or takes too long."""
         with self.process.ending(lambda: self._watcher.interrupt("the service ended")):
             try:
                 for name in self._names:
                     self._watcher.wait_owner(name, deadline)
-            except LabError as error:
+                self._watcher.call(SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping")  # held until it is ready
+            except (LabError, BusError) as error:
                 status = self.stop()
                 raise LabError(f"{error}; status {status}; its log:\n{self.log}") from None
 

@@ -24,7 +24,6 @@ def share_pages() -> None:
         _rehearse()
     except Exception:  # a worker would do without
         traceback.print_exc()
-    _look_up_attributes()
     gc.collect()
     if unlike := immortal.make_immortal():
         print(f"Each session takes 2 MB more than it could: {unlike}", file=sys.stderr, flush=True)
@@ -34,9 +33,10 @@ def share_pages() -> None:
 
 def _rehearse() -> None:
     hot = hot_code.run_by(rehearsal.rehearse)
-    holes.fill()
     hot_code.lay_out(hot)
     hot_code.lay_out(hot_code.not_rehearsed() - hot)
+    holes.fill()
+    _look_up_attributes()
     for _ in range(_REHEARSALS):
         rehearsal.rehearse()
 
