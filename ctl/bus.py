@@ -200,8 +200,6 @@ _HINTS = (
     ("Access denied", "It belongs to another user, who can share it."),
     ("Access to the configuration profile is denied", "It belongs to another user, who can share it."),
     ("No such interface", "The session manager that runs is another one, or an older release of this one."),
-    ("Interface not found", "`ovpnctl sessions-list` shows the devices of your sessions."),
-    ("More than one interface found", "Name the session by --path instead."),
 )
 
 
