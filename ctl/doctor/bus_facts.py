@@ -32,6 +32,7 @@ _CALLS = (
 )
 _NOWHERE = "/net/openvpn/v3/doctor"  # there is no such object: whoever is called does nothing
 _DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+_SILENT = "no answer"
 _DAEMON = "org.freedesktop.DBus"
 _OWNING = "openvpn3_sessionmgr.ctl.doctor.owning"  # run as the account
 
@@ -92,6 +93,7 @@ async def _asked(bus: "Bus", member: str, signature: str = "", *arguments: Any) 
 async def _called(
     bus: "Bus", to: str, path: str, interface: str, member: str, signature: str = "", *arguments: Any
 ) -> tuple[Any, str, str]:
+    """The same of anybody; errors of services have no names here.  Raises CommandError if the bus does not answer."""
     from dbus_fast import Message, MessageFlag, MessageType
 
     message = Message(
@@ -103,7 +105,12 @@ async def _called(
         signature=signature,
         body=list(arguments),
     )
-    reply = await bus.reply(message, "bus" if to == _DAEMON else to)
+    try:
+        reply = await bus.reply(message, "bus" if to == _DAEMON else to)
+    except CommandError as error:
+        if to == _DAEMON:
+            raise
+        return None, _SILENT, error.message
     first = reply.body[0] if reply.body else None
     if reply.message_type is not MessageType.ERROR:
         return first, "", ""
@@ -119,7 +126,6 @@ async def _start(bus: "Bus") -> CommandError | None:
         _, name, text = await _asked(bus, "StartServiceByName", "su", SESSIONS.name, 0)
     except CommandError as error:
         return error
-    # A service that is owned and cannot be started is there.
     return failure(SESSIONS, name, text, "") if name and not await bus.owner_of(SESSIONS.name) else None
 
 
@@ -130,6 +136,8 @@ async def _denied(bus: "Bus", owners: dict[str, str]) -> list[str]:
             _, error, _ = await _called(bus, name, _NOWHERE, interface, member)
             if error == _DENIED:
                 found.append(f"{interface}.{member}")
+            elif error == _SILENT:  # nor would it answer the others
+                break
     return found
 
 
