@@ -109,10 +109,10 @@ generated: setup ## rewrite the files made from the interface tables and command
 	@$(PYTHON) -m openvpn3_sessionmgr.packaging.generate
 	@$(PYTHON) -m openvpn3_sessionmgr.packaging.manual
 
-bench: setup ## measure speed and memory on real sessions, beside their yardsticks (root)
+bench: setup ## measure speed and memory on real sessions, beside their yardsticks; BENCH=--quick: in a minute (root)
 	@$(MAKE) --no-print-directory system-packages PACKAGES_WANTED='$(BENCH_APT)' PROGRAMS_WANTED='$(BENCH_APT)'
-	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run
-	@$(LAB).debian13 --run openvpn3_sessionmgr.bench.run beside
+	@$(LAB).enter $(PYTHON) -m openvpn3_sessionmgr.bench.run $(BENCH)
+	@test -n '$(BENCH)' || $(LAB).debian13 --run openvpn3_sessionmgr.bench.run beside
 
 # Every file of tests that drives sessions without breaking into them.
 STORIES := session/test_life session/test_failures session/test_names session/test_races session/test_restarts \

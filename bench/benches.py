@@ -35,6 +35,13 @@ class Counts:
     idle_seconds: float = 60  # that these are looked at
 
 
+# The main ones in a minute: what a change has done to speed and memory, roughly.
+QUICK = ("start", "connect", "activate", "properties", "memory", "idle", "takeover", "throughput")
+QUICK_COUNTS = Counts(
+    runs=3, calls=100, pipelined=1000, sessions=(5,), transfer=1, taken_over=(1,), idle=(5,), idle_seconds=3
+)
+
+
 @contextmanager
 def _put_up(pki: Pki, *options: str) -> Iterator[tuple[Lab, Service, Meter]]:
     """A laboratory with a server that pushes nothing (sessions must not quarrel over routes), service and client."""

@@ -22,7 +22,7 @@ from ..tests.lab.pki import Pki
 from ..tests.lab.processes import LabError
 from ..tests.lab.surroundings import PROJECT
 from . import original
-from .benches import BENCHES, Counts
+from .benches import BENCHES, QUICK, QUICK_COUNTS, Counts
 from .figures import Figure, table
 
 _INSTALLED = ("policy", "kernel", "ipc", "supervisor", "worker", "ctl")
@@ -32,7 +32,7 @@ _WIDTH = 160  # columns of the table
 def main() -> int:
     """Run the benches of the command line; the exit status."""
     options = _parse()
-    counts = Counts(
+    given = Counts(
         options.runs,
         options.calls,
         options.pipelined,
@@ -40,13 +40,14 @@ def main() -> int:
         idle=tuple(options.idle),
         idle_seconds=options.idle_seconds,
     )
+    counts = QUICK_COUNTS if options.quick else given
     for room in _INSTALLED:  # as in a package; the service could not write what it imports when it is no longer root
         compileall.compile_dir(PROJECT / room, quiet=2)
     pki = Pki()
     figures: list[Figure] = []
     failures: dict[str, str] = {}
     load_before = os.getloadavg()
-    for name in options.bench or _usual():
+    for name in options.bench or (QUICK if options.quick else _usual()):
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
             figures += BENCHES[name](pki, counts)
@@ -93,6 +94,9 @@ def _parse() -> argparse.Namespace:
         "--idle-seconds", type=float, default=default.idle_seconds, metavar="S",
         help="how long these are looked at (%(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true", help=f"few of everything, in a minute; unless named, of {', '.join(QUICK)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, each sample too, to FILE")
     options = parser.parse_args()
     if unknown := [name for name in options.bench if name not in BENCHES]:

@@ -64,7 +64,7 @@ class Service:
         return self.process.text
 
     def wait_ready(self, deadline: float = DEADLINE) -> None:
-        """Wait until it owns its names on the bus and answers; LabError with its log if it ends first or takes too long."""
+        """Wait until it owns its names and answers; LabError with its log if it ends first or takes too long."""
         with self.process.ending(lambda: self._watcher.interrupt("the service ended")):
             try:
                 for name in self._names:
