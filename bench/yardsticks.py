@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..tests.lab.network import Namespace
-from ..tests.lab.processes import DEADLINE, LabError, clean_environment
+from ..tests.lab.processes import LabError, clean_environment
 
 _DONE = b"Initialization Sequence Completed"
+_PATIENCE = 120.0  # seconds
 
 
 class PlainOpenVpn:
@@ -30,12 +31,12 @@ class PlainOpenVpn:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self._management))
             listener.listen(1)
-            listener.settimeout(DEADLINE)
+            listener.settimeout(_PATIENCE)
             options = ["--management", str(self._management), "unix", "--management-client", "--management-hold"]
             with self._started(*options) as (_, began):
                 connection, _ = listener.accept()
                 with connection:
-                    connection.settimeout(DEADLINE)
+                    connection.settimeout(_PATIENCE)
                     said = b""
                     while b">HOLD" not in said:
                         said += connection.recv(4096)
@@ -56,7 +57,7 @@ class PlainOpenVpn:
             _wait_for(process, _DONE)
             connected = time.perf_counter()
             process.send_signal(signal.SIGTERM)
-            process.wait(DEADLINE)
+            process.wait(_PATIENCE)
             return (connected - began) * 1000, (time.perf_counter() - connected) * 1000
 
     @contextmanager
@@ -69,7 +70,7 @@ class PlainOpenVpn:
             yield process, began
         finally:
             process.terminate()
-            process.wait(DEADLINE)
+            process.wait(_PATIENCE)
             assert process.stdout is not None
             process.stdout.close()
 
@@ -77,7 +78,7 @@ class PlainOpenVpn:
 def _wait_for(process: "subprocess.Popen[bytes]", text: bytes) -> None:
     assert process.stdout is not None
     said = b""
-    until = time.monotonic() + DEADLINE
+    until = time.monotonic() + _PATIENCE
     while text not in said:
         ready = select.select([process.stdout], [], [], max(until - time.monotonic(), 0))[0]
         data = process.stdout.read(65536) if ready else b""

@@ -284,8 +284,7 @@ class SessionManager(SessionListener):
 
     def lookup_interface(self, caller: Caller, device_name: str) -> str:
         """Answers LookupInterface."""
-        having = (session for session in self._register.seen_by(caller) if session.device_name == device_name)
-        paths = [session.path for session in having] if device_name else []
+        paths = [session.path for session in self._register.with_device(caller, device_name)]
         if not paths:
             raise CallerError("Interface not found")
         if len(paths) > 1:

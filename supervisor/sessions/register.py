@@ -58,6 +58,11 @@ class Register:
             if session.state is not State.STARTING and listed_for(caller.uid, session.acl):
                 yield session
 
+    def with_device(self, caller: Caller, device: str) -> list[Session]:
+        """Those that a caller may use, and that clients know by this device."""
+        having = [one for one in self.present.values() if one.run is not None and one.run.device == device]
+        return [one for one in having if device and one.device_name == device and listed_for(caller.uid, one.acl)]
+
     # Before a session is started
 
     def turn(self, caller: Caller) -> asyncio.Semaphore:
