@@ -129,7 +129,7 @@ def test_its_files_are_its_own(lab: Lab) -> None:
         assert (directory / "runtime" / "lock").stat().st_mode & 0o777 == 0o600
         # What the spawner mounts over it is its own affair.
         directories = ("profiles", "sessions", "devices", "names")
-        assert {file.name for file in (directory / "runtime").iterdir()} == {*directories, "lock"}
+        assert {file.name for file in (directory / "runtime").iterdir()} == {*directories, "lock", "trial"}
 
 
 # --- privileges that are missing ---
