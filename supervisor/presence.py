@@ -6,6 +6,7 @@ not wait for that.  All other calls are held until the service is ready.
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 
 from ..policy.access import Acl
@@ -68,6 +69,7 @@ class Presence:
 
     async def begin(self) -> None:
         """Own the names, and hold what calls cannot be answered yet.  Raises StartError, BusLost, BusRefused."""
+        self._heed_signals()  # before: whoever sees a name may have the service stopped
         await self.ask(self.callers.start)
         await self.ask(self.names.claim)
         await self.lock.acquire()
@@ -89,6 +91,12 @@ class Presence:
     async def named(self) -> None:
         """This process has a name on the bus, perhaps another one than before."""
         self.prepared.log.bus_name = self.connection.unique_name or ""
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGUSR2, self.hand_over.set)
 
     def _owned(self, owned: Mapping[str, bool]) -> None:
         self.owned = owned

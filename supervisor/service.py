@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -49,9 +48,6 @@ class Service:
         loop.set_exception_handler(self._log_internal_error)
         self._log.credit.later = loop.call_later
         loop.set_default_executor(ThreadPoolExecutor(MAX_THREADS))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGUSR2, self._hand_over.set)
         parts.succession.start()
         parts.processes.start()
         parts.administration.start()
