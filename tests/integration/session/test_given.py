@@ -122,6 +122,7 @@ def test_the_command_line_of_the_engine(lab: Lab, servers: list[str], buffer: di
         "--management-hold": [],
         "--management-query-passwords": [],
         "--management-up-down": [],
+        "--management-log-cache": ["1"],
         "--auth-retry": ["interact"],
         "--ifconfig-noexec": [],
         "--route-noexec": [],
