@@ -13,6 +13,8 @@ from .config_commands import config_import, config_remove, configs_list
 from .config_credentials import config_credentials
 from .config_dump import config_dump
 from .config_manage import config_manage
+from .doctor_command import doctor
+from .down_command import down
 from .exec_command import exec_command
 from .exits import CommandError, CommandExit, help_epilog
 from .inspect_command import inspect_session
@@ -26,6 +28,7 @@ from .session_keep import session_keep
 from .session_start import session_start
 from .status_command import status
 from .unlock_command import unlock
+from .up_command import up
 from .why_command import why
 
 
@@ -34,13 +37,20 @@ from .why_command import why
 def cli() -> None:
     """Manage VPN sessions and their configuration profiles.
 
-    The subcommands are those of openvpn3, plus check, cleanup, config-check, config-credentials, exec, inspect,
-    netns, session-keep, status, unlock and why.
+    The subcommands are those of openvpn3, plus check, cleanup, config-check, config-credentials, doctor, down, exec,
+    inspect, netns, session-keep, status, unlock, up and why.
+
+    Commands about a session take the name of its profile, its D-Bus path or its network device; root those of all
+    users' sessions.  At a terminal the beginning of a name suffices where that is the only one, but never for what ends
+    or changes something.  A name that sessions of several owners have is refused, with a list of them.
+
     Results go to standard output, messages to standard error.
     """
 
 
 for command in (
+    up,
+    down,
     check,
     cleanup,
     config_check,
@@ -58,6 +68,7 @@ for command in (
     session_acl,
     session_auth,
     session_stats,
+    doctor,
     exec_command,
     netns,
     status,

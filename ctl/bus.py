@@ -71,7 +71,7 @@ class Bus:
         message = Message(
             service.name, path, interface, member, signature=signature, body=body, unix_fds=list(descriptors)
         )
-        reply = await self._reply(message, service.title)
+        reply = await self.reply(message, service.title)
         self.owner[service.name] = sender = reply.sender or ""
         if not _is_absent(reply):
             self._ready.add(sender)
@@ -142,9 +142,10 @@ class Bus:
             signature="s",
             body=[text],
         )
-        return await self._reply(message, "bus")
+        return await self.reply(message, "bus")
 
-    async def _reply(self, message: Message, whom: str) -> Message:
+    async def reply(self, message: Message, whom: str) -> Message:
+        """The reply to a message, which may be an error; `whom` names who is asked.  Raises CommandError."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
                 reply = await self.connection.call(message)
@@ -199,8 +200,6 @@ _HINTS = (
     ("Access denied", "It belongs to another user, who can share it."),
     ("Access to the configuration profile is denied", "It belongs to another user, who can share it."),
     ("No such interface", "The session manager that runs is another one, or an older release of this one."),
-    ("Interface not found", "`ovpnctl sessions-list` shows the devices of your sessions."),
-    ("More than one interface found", "Name the session by --path instead."),
 )
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..policy.dbus_numbers import SESSION_FAILED
 from .arguments import file
 from .exits import CommandError, CommandExit
 from .run import on_bus, print_json, put
 from .services import PROGRAM, SESSIONS
+from .sessions import is_failed, visible_sessions
 from .show import status_of
 
 if TYPE_CHECKING:
@@ -50,12 +50,11 @@ def cleanup(runtime_dir: str | None, as_json: bool) -> None:
 
 
 async def _end_failed(bus: "Bus") -> list[dict[str, Any]]:
-    reply = await bus.call(SESSIONS, "FetchAvailableSessions")
     ended = []
-    for path, properties in (await bus.all_properties(SESSIONS, reply.body[0])).items():
-        status = status_of(properties)
-        if status.minor in SESSION_FAILED and await _ends(bus, path):
-            ended.append({"path": path, "name": properties.get("config_name"), "message": status.message})
+    for path, properties in (await visible_sessions(bus)).items():
+        if is_failed(properties) and await _ends(bus, path):
+            message = status_of(properties).message
+            ended.append({"path": path, "name": properties.get("config_name"), "message": message})
     return ended
 
 

@@ -48,6 +48,7 @@ def config_credentials(path: str | None, config: str | None, as_json: bool) -> N
 
 
 def _row(one: dict[str, Any]) -> str:
-    name = one["credential"] or "no credential may answer this"
-    there = " (the service has it)" if one["there"] else ""
-    return sanitize(f"{one['label']}: {name}{there}")
+    """The name first: the profile's owner chooses the words of some questions, which may look like a name."""
+    name = one["credential"] or "no credential may answer"
+    there = ", which the service has" if one["there"] else ""
+    return sanitize(f"{name}{there}: {one['label']}")

@@ -2,12 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..policy.dbus_numbers import StatusMajor, StatusMinor
-from .exits import CommandError, CommandExit, status_for
+from .exits import CommandError, CommandExit, sanitize, status_for
 from .run import say
 from .services import SESSIONS
 from .sessions import inspected
@@ -40,6 +40,8 @@ _INTERRUPTED = {
     signal.SIGHUP: "the terminal was closed",
 }
 
+_LOOK_AGAIN = 1.0  # seconds until what is in force is looked at again, of which no signal tells
+
 # These do not mean that the session no longer needs the answer that the user is typing.
 _STILL_ASKING = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER, StatusMinor.CONN_RESUMING)
 
@@ -48,6 +50,10 @@ def status_of_failure(minor: int, cause: str) -> CommandExit:
     """What session-start ends with when a session fails with this status and for this cause."""
     status = FAILURE.get(minor, CommandExit.CONNECTION_FAILED)  # type: ignore[call-overload]  # an int equals its IntEnum
     return status_for(cause, status) if status in _EXPLAINED else status
+
+
+# Finds what keeps a connected session from being usable, a line each.
+Lacking = Callable[[], Awaitable[list[str]]]
 
 
 class Answering(Protocol):
@@ -69,21 +75,41 @@ async def until(
     first: Status | None = None,
     timeout: float | None = None,
     asker: Answering | None = None,
+    lacking: Lacking | None = None,
 ) -> Status:
     """Wait until the session at `path` has the status `goal`, for at most `timeout` seconds (None: no limit).
 
     `first` is a status that was read from the bus, and may be newer than events in the queue; None to begin with the
     next event.  `asker` answers what the session asks meanwhile, and the time that takes does not count; without it, a
-    question is a failure.
+    question is a failure.  With `lacking`, it is also waited for that this finds nothing.
     Raises CommandError with the status of FAILURE, TIMED_OUT, UNREACHABLE if the service goes away, or
     INTERRUPTED.
     """
+    lacks: list[str] = []
     try:
         async with asyncio.timeout(timeout) as limit:
-            return await _Wait(goal, watch, path, progress, asker, limit).until(first)
+            wait = _Wait(goal, watch, path, progress, asker, limit)
+            status = await wait.until(first)
+            while lacking and (lacks := await lacking()):
+                progress.show(f"Connected, but for {sanitize(lacks[0])}")
+                status = await wait.until(await wait.next_status(status, _LOOK_AGAIN))
+            return status
     except TimeoutError:
+        if lacks:
+            text, hint = f"connected, but not usable within {timeout:g} s:", "--wait connected does not wait for these."
+            raise CommandError(text, CommandExit.TIMED_OUT, hint, lacks) from None
         wanted = "paused" if goal == StatusMinor.CONN_PAUSED else "connected"
         raise CommandError(f"not {wanted} within {timeout:g} s", CommandExit.TIMED_OUT) from None
+
+
+async def until_gone(watch: Watch, path: str, *, timeout: float | None = None) -> None:
+    """Wait until the session at `path`, which was disconnected, has left the bus.  Raises CommandError."""
+    try:
+        async with asyncio.timeout(timeout):
+            while not isinstance(event := await watch.next(path), SessionGone):
+                check_going_on(event)
+    except TimeoutError:
+        raise CommandError(f"not disconnected within {timeout:g} s", CommandExit.TIMED_OUT) from None
 
 
 async def attended(work: Coroutine[Any, Any, object], watch: Watch, path: str) -> Event | None:
@@ -176,6 +202,16 @@ class _Wait:
             if self._asker and _asks(status):
                 event = await self._ask(self._asker)
 
+    async def next_status(self, status: Status, seconds: float) -> Status:
+        """The session's status when it changes from `status`, or after so long.  Raises CommandError."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                event = await self._watch.next(self._path)
+                check_going_on(event, status)
+                if isinstance(event, StatusChanged):
+                    return event.status
+        return status
+
     def _show(self, status: Status) -> None:
         if status.minor != StatusMinor.SESS_AUTH_URL:
             self._progress.show(str(status))
@@ -220,7 +256,7 @@ async def explained(bus: "Bus", path: str) -> AsyncIterator[None]:
     try:
         yield
     except CommandError as error:
-        if error.status not in _EXPLAINED:
+        if error.status not in _EXPLAINED or error.details:
             raise
         cause, text, hint = (await inspected(bus, path)).get("last_error", ("", "", ""))
         if not cause and error.status is CommandExit.TIMED_OUT:

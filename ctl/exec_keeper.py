@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ..policy.dbus_numbers import SESSION_FAILED, StatusMinor
+from ..policy.dbus_numbers import StatusMinor
 from . import namespaces
 from .beside import Again, Told
 from .connect import check_going_on, connect, end_session, explained, until
@@ -21,8 +21,8 @@ from .profile_file import CREDENTIALS
 from .progress import progress
 from .run import on_bus, say
 from .services import NAMESPACE, SESSIONS
-from .session_start import new_session
-from .sessions import inspected
+from .session_start import find_source, new_session
+from .sessions import SessionName, inspected, is_failed, matching, own_sessions, several_sessions
 from .status_text import Status
 from .watch import NetworkChanged, ServiceLost, SessionGone, Watch
 
@@ -105,23 +105,16 @@ class Keeper(ABC):
         """The path of the session, which is started if there is none."""
         if self._name.startswith(f"{SESSIONS.root}/"):
             return self._name
-        everything = await self._bus.call(SESSIONS, "FetchAvailableSessions")
-        found = await self._bus.all_properties(SESSIONS, everything.body[0])
-        paths = [
-            path
-            for path, one in found.items()
-            if self._name in (one.get("config_name"), one.get("device_name"))
-            and one.get("owner") == os.getuid()
-            and one["status"][1] not in SESSION_FAILED
-        ]
-        if len(paths) == 1:
-            return paths[0]
-        if paths:
-            hint = f"Name one by its path: {', '.join(paths)}"
-            raise CommandError(f"{len(paths)} sessions are of {self._name}", CommandExit.REFUSED, hint)
+        own = {path: one for path, one in (await own_sessions(self._bus)).items() if not is_failed(one)}
+        match [*(found := matching(SessionName(self._name), own))]:
+            case [path]:
+                return path
+            case [_, *_]:
+                raise several_sessions(self._name, found)
         try:
             with progress(quiet=self._silent) as shown:
-                path = await new_session(self._bus, self._name, None, CREDENTIALS[:1] if credentials else (), shown)
+                source = await find_source(self._bus, self._name, CREDENTIALS[:1] if credentials else (), shown)
+                path = await new_session(self._bus, source)
         except CommandError as error:
             if _ALREADY in error.message:
                 raise Again from None

@@ -1,5 +1,6 @@
 """The exit statuses of ovpnctl, and the error that carries one."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from ..policy.causes import CAUSES, Cause, Kind
@@ -21,28 +22,30 @@ class CommandExit(IntEnum):
     SERVER_UNREACHABLE = 10
     CERTIFICATE_UNUSABLE = 11
     NOT_CONNECTED = 12
+    FAULTS = 13
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 MEANING = {
-    CommandExit.OK: "success; for session-start, the session is connected",
+    CommandExit.OK: "success; for up and session-start, the session is connected",
     CommandExit.OTHER: "not confirmed, output that cannot be written, or an unexpected error",
     CommandExit.USAGE: "invalid command line",
     CommandExit.REFUSED: "no such profile or session, access denied, invalid profile, or another refusal",
     CommandExit.CONNECTION_FAILED: "the connection failed or ended",
     CommandExit.AUTHENTICATION_FAILED: "the server rejected the credentials, or they are missing",
-    CommandExit.TIMED_OUT: "not done within --timeout; session-start has disconnected the session",
+    CommandExit.TIMED_OUT: "not done within --timeout; a session that was started for it is disconnected",
     CommandExit.UNREACHABLE: "the service or the bus is not available",
     CommandExit.NOTHING_IN_COMMON: "server and profile have no cipher, TLS version or compression in common",
     CommandExit.NOT_TRUSTED: "the server's certificate is not what the profile wants",
     CommandExit.SERVER_UNREACHABLE: "the server cannot be reached, or does not answer",
     CommandExit.CERTIFICATE_UNUSABLE: "the profile's certificate or key cannot be used, or the server rejected it",
     CommandExit.NOT_CONNECTED: "status: a session is not connected, or there is none",
-    CommandExit.HUNG_UP: "SIGHUP, the terminal was closed; session-start has disconnected the session",
-    CommandExit.INTERRUPTED: "SIGINT, Ctrl-C; session-start has disconnected the session",
-    CommandExit.TERMINATED: "SIGTERM; session-start has disconnected the session",
+    CommandExit.FAULTS: "doctor: something does not work",
+    CommandExit.HUNG_UP: "SIGHUP, the terminal was closed; a session that was started is disconnected",
+    CommandExit.INTERRUPTED: "SIGINT, Ctrl-C; a session that was started is disconnected",
+    CommandExit.TERMINATED: "SIGTERM; a session that was started is disconnected",
 }
 
 
@@ -66,17 +69,18 @@ def status_for(cause: str, otherwise: CommandExit) -> CommandExit:
 
 
 class CommandError(Exception):
-    """Ends ovpnctl with `message`, and `hint` below it, on standard error, and with an exit status."""
+    """Ends ovpnctl with `message` on standard error, `details` and `hint` on lines below it, and an exit status."""
 
-    def __init__(self, message: str, status: CommandExit, hint: str = "") -> None:
+    def __init__(self, message: str, status: CommandExit, hint: str = "", details: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.hint = hint
+        self.details = tuple(details)
 
     def __str__(self) -> str:
-        text = f"Error: {sanitize(self.message)}"
-        return f"{text}\n  {sanitize(self.hint)}" if self.hint else text
+        below = [*self.details, *([self.hint] if self.hint else [])]
+        return "\n  ".join(map(sanitize, (f"Error: {self.message}", *below)))
 
 
 class NotFound(CommandError):

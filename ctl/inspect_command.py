@@ -7,7 +7,7 @@ import click
 
 from .run import on_bus, print_json, put
 from .services import INSPECTION, SESSIONS
-from .sessions import find_named, path_or_name, readable_properties
+from .sessions import SessionName, find_session, readable_properties, session_name
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -16,9 +16,9 @@ Properties = dict[str, Any]
 
 
 @click.command("inspect", short_help="Show the processes of a session, and what confines them.")
-@click.argument("session", type=path_or_name, metavar="SESSION")
+@click.argument("session", type=session_name, metavar="SESSION")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, with more details.")
-def inspect_session(session: str, as_json: bool) -> None:
+def inspect_session(session: SessionName, as_json: bool) -> None:
     """Show the processes of a session, the layers of the sandbox that confine them, and what was left out or changed.
 
     SESSION is its D-Bus path, its network device, or the name of the profile it was started with.  For root, ovpnctl
@@ -50,9 +50,9 @@ def inspect_session(session: str, as_json: bool) -> None:
         put(inspection_text(shown))
 
 
-async def _read(bus: "Bus", session: str) -> tuple[tuple[str, Properties], Properties]:
+async def _read(bus: "Bus", session: SessionName) -> tuple[tuple[str, Properties], Properties]:
     """The path and properties of a session, and those of the interface for inspection."""
-    found = await find_named(bus, session)
+    found = await find_session(bus, session, may_begin=True)
     properties = await readable_properties(bus, found)
     return (found, properties), await bus.properties(SESSIONS, found, INSPECTION)
 

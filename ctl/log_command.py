@@ -10,7 +10,7 @@ from ..policy.dbus_numbers import CATEGORY_NAMES, GROUP_NAMES, MAX_LOG_LEVEL
 from .exits import CommandError, CommandExit, sanitize
 from .run import on_bus, put, say
 from .services import SESSIONS
-from .sessions import check_one_name, find_session, names_a_session
+from .sessions import SessionName, find_session, names_a_session
 from .show import status_json
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="Set the session's log level, for all who read its log.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one object a line.")
-def log(path: str | None, config: str | None, interface: str | None, log_level: int | None, as_json: bool) -> None:
+def log(named: SessionName, log_level: int | None, as_json: bool) -> None:
     """Show the log of a session as it is written, until the session ends or Ctrl-C.
 
     Users that a session is shared with see only its status changes, unless its owner allows more
@@ -38,10 +38,9 @@ def log(path: str | None, config: str | None, interface: str | None, log_level: 
       of type log:    group, category, text;
       of type status: major, minor, text, message.
     """
-    check_one_name(path, config, interface)
 
     async def work(bus: "Bus") -> None:
-        found = await find_session(bus, path, config, interface)
+        found = await find_session(bus, named, may_begin=log_level is None)
         if log_level is not None:
             await bus.set_property(SESSIONS, found, "log_verbosity", "u", log_level)
         await _follow(bus, found, as_json)

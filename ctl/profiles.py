@@ -10,6 +10,7 @@ from ..policy.profile.settings import SETTINGS
 from .arguments import object_path, text
 from .exits import CommandError, CommandExit
 from .services import CONFIGURATION, PROFILE_SETTINGS, SESSIONS
+from .show import user_name
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -36,34 +37,48 @@ def check_one_name(path: str | None, config: str | None) -> None:
         raise click.UsageError("Name the profile by either --config or --path.")
 
 
-async def profiles_named(bus: "Bus", name: str) -> list[str]:
-    """Object paths of the profiles of a name that this user may use."""
+async def profiles_named(bus: "Bus", name: str) -> dict[str, dict[str, Any]]:
+    """The properties of the profiles of a name that this user may use, by path."""
     reply = await bus.call(CONFIGURATION, "LookupConfigName", "s", name)
-    paths: list[str] = reply.body[0]
-    return paths
+    return await bus.all_properties(CONFIGURATION, reply.body[0])
 
 
-def the_only(paths: list[str], kind: str, name: str, option: str = "--path") -> str:
-    """The only one of the `paths` that a name was found for; raises CommandError if there is none, or several.
+async def own_profiles_beginning(bus: "Bus", beginning: str) -> dict[str, dict[str, Any]]:
+    """The properties of this user's profiles whose name begins so, by path."""
+    reply = await bus.call(CONFIGURATION, "FetchAvailableConfigs")
+    every = await bus.all_properties(CONFIGURATION, reply.body[0])
+    own = {path: one for path, one in every.items() if one.get("owner") == os.getuid()}
+    return {path: one for path, one in own.items() if one["name"].startswith(beginning)}
 
-    `option` is the option that takes a path instead of a name.
+
+def the_only(found: Mapping[str, Mapping[str, Any]], name: str, option: str = "--path", hint: str = "") -> str:
+    """The path of the only profile that was found for a name; raises CommandError if there is none, or several.
+
+    `option` is the option that takes a path instead of a name; `hint` is what to do if there is none.
     """
-    match paths:
+    match [*found]:
         case [path]:
             return path
         case []:
-            hint = f"`ovpnctl {kind}s-list` shows yours."
-            thing = "configuration profile" if kind == "config" else "session of a profile"
-            raise CommandError(f"there is no {thing} named {name}", CommandExit.REFUSED, hint)
-    things = "configuration profiles are" if kind == "config" else "sessions have a profile"
+            hint = hint or "`ovpnctl configs-list` shows yours."
+            raise CommandError(f"there is no configuration profile named {name}", CommandExit.REFUSED, hint)
     raise CommandError(
-        f"{len(paths)} {things} named {name}", CommandExit.REFUSED, f"Name one by {option}: {', '.join(paths)}"
+        f"{len(found)} configuration profiles are named {name}:",
+        CommandExit.REFUSED,
+        f"Name one by {option}.",
+        [profile_line(path, properties) for path, properties in found.items()],
     )
+
+
+def profile_line(path: str, properties: Mapping[str, Any]) -> str:
+    """A profile in a line: its path, owner and name."""
+    owner = user_name(properties["owner"]) if "owner" in properties else "-"
+    return f"{path}  {owner}  {properties.get('name', '')}"
 
 
 async def find_profile(bus: "Bus", path: str | None, config: str | None) -> str:
     """The path of the profile that the options name; raises CommandError."""
-    return path or the_only(await profiles_named(bus, str(config)), "config", str(config))
+    return path or the_only(await profiles_named(bus, str(config)), str(config))
 
 
 async def readable_properties(bus: "Bus", path: str) -> dict[str, Any]:

@@ -67,6 +67,11 @@ def silence(stream: IO[str]) -> None:
     os.close(null)
 
 
+def at_terminal() -> bool:
+    """Whether somebody types at standard input and sees standard output."""
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
 def ask(question: str) -> str:
     """Ask on standard error; a line of standard input, empty at its end.  Raises CommandError at Ctrl-C."""
     say(f"{question} ", newline=False)

@@ -8,7 +8,7 @@ from .acl import grant_options, granted_json, granted_lines, grants, make_grants
 from .exits import sanitize
 from .run import on_bus, print_json, put
 from .services import SESSIONS
-from .sessions import check_one_name, find_session, names_a_session, readable_properties
+from .sessions import SessionName, find_session, names_a_session, readable_properties
 from .show import user_name
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 )
 @show_options
 def session_acl(
-    path: str | None,
-    config: str | None,
-    interface: str | None,
+    named: SessionName,
     grant: tuple[str, ...],
     revoke: tuple[str, ...],
     public_access: bool | None,
@@ -42,9 +40,9 @@ def session_acl(
     --json prints path, config_name, owner, owner_uid, public_access,
     log_access, granted_access [{name, uid}].
     """
-    check_one_name(path, config, interface)
     users = grants(grant, revoke)
-    if not (users or show or as_json) and public_access is None and allow_log_access is None:
+    changes = bool(users) or public_access is not None or allow_log_access is not None
+    if not (changes or show or as_json):
         raise click.UsageError("Nothing to do: give --show, or something to change.")
 
     def report(text: str) -> None:
@@ -52,7 +50,7 @@ def session_acl(
             put(text)
 
     async def work(bus: "Bus") -> dict[str, Any]:
-        found = await find_session(bus, path, config, interface)
+        found = await find_session(bus, named, may_begin=not changes)
         await make_grants(bus, SESSIONS, found, users, report)
         if public_access is not None:
             await bus.set_property(SESSIONS, found, "public_access", "b", public_access)

@@ -1,5 +1,6 @@
 """session-auth: sessions that wait for authentication."""
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from .exits import CommandError, CommandExit, help_epilog, sanitize
 from .progress import progress
 from .run import on_bus, print_json, put
 from .services import SESSIONS
+from .sessions import SessionName, session_name, the_only_session, visible_sessions
 from .show import RULE, connected_text, local_time, session_json, status_of
 
 if TYPE_CHECKING:
@@ -25,41 +27,59 @@ _WAITING = {
 @click.command(
     "session-auth", short_help="List the sessions that wait for authentication, or answer one.", epilog=help_epilog()
 )
+@click.argument("named", metavar="NAME", type=session_name, required=False)
 @click.option("--auth-req", metavar="ID", type=int, help="Answer the session with this authentication request ID.")
 @click.option("--timeout", type=seconds, metavar="SECONDS", help="Fail after SECONDS; the session is kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object, the sessions by path.")
-def session_auth(auth_req: int | None, timeout: float | None, as_json: bool) -> None:
+def session_auth(named: SessionName | None, auth_req: int | None, timeout: float | None, as_json: bool) -> None:
     """List the sessions that wait for authentication, or answer the questions of one of them.
 
-    With --auth-req, the answers are asked for at the terminal, or read from standard input, one a line; then ovpnctl
-    waits until the session is connected.  If that fails, the session is kept.
+    With NAME (of a session: its profile, D-Bus path or network device) or --auth-req, the answers are asked for at the
+    terminal, or read from standard input, one a line; then ovpnctl waits until the session is connected.  If that
+    fails, the session is kept.  One that somebody else shares with you has to be named by its path or ID.
 
     \b
     --json prints an object whose keys are the D-Bus paths; each session has
     the members of sessions-list --json, and
       auth_request (the ID), url (of the web login, or null).
     """
+    if named and auth_req is not None:
+        raise click.UsageError("Name the session by either NAME or --auth-req.")
+    answers = named is not None or auth_req is not None
 
     async def work(bus: "Bus") -> dict[str, dict[str, Any]]:
-        reply = await bus.call(SESSIONS, "FetchAvailableSessions")
-        every = await bus.all_properties(SESSIONS, reply.body[0])
+        every = await visible_sessions(bus)
         waiting = {path: properties for path, properties in every.items() if _waits(properties)}
-        if auth_req is None:
+        if not answers:
             return waiting
+        found = _chosen(named, every) if named else None
         for path, properties in waiting.items():
-            if properties.get("backend_pid") == auth_req:
+            if found == path or (auth_req is not None and properties.get("backend_pid") == auth_req):
                 return {path: await _answer(bus, path, properties, timeout)}
-        text = f"no session waits with authentication request {auth_req}"
-        raise CommandError(text, CommandExit.REFUSED, "`ovpnctl session-auth` shows those that do.")
+        which = f"{named.value} does not wait for" if named else f"no session waits with request {auth_req} for"
+        hint = "`ovpnctl session-auth` shows those that do."
+        raise CommandError(f"{which} authentication", CommandExit.REFUSED, hint)
 
     sessions = on_bus(work)
     if as_json:
         print_json({path: _json(path, properties) for path, properties in sessions.items()})
-    elif auth_req is None:
+    elif not answers:
         put(_text(sessions))
     else:
         [properties] = sessions.values()
         put(connected_text(properties))
+
+
+def _chosen(named: SessionName, sessions: Mapping[str, Mapping[str, Any]]) -> str:
+    """The path of the session that is to be answered.  Raises CommandError."""
+    if not named.properties:
+        return named.value
+    path = the_only_session(named, sessions)
+    if os.getuid() not in (0, sessions[path].get("owner")):
+        # Whoever shares a session chooses its name, and the server that gets the answers.
+        text = f"the session {named.value} belongs to another user"
+        raise CommandError(text, CommandExit.REFUSED, f"Name it by its path to answer it: {path}")
+    return path
 
 
 def _waits(properties: Mapping[str, Any]) -> bool:

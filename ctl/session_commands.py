@@ -9,7 +9,7 @@ from .arguments import seconds
 from .progress import progress
 from .run import on_bus, print_json, put
 from .services import SESSIONS
-from .sessions import check_one_name, find_session, names_a_session
+from .sessions import SessionName, find_session, names_a_session, visible_sessions
 from .show import session_json, sessions_text, statistics_text, status_json, status_of
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def sessions_list(as_json: bool) -> None:
     null where you may not read a value, or there is none yet.
     """
 
-    async def work(bus: "Bus") -> dict[str, dict[str, Any]]:
-        reply = await bus.call(SESSIONS, "FetchAvailableSessions")
-        return await bus.all_properties(SESSIONS, reply.body[0])
-
-    sessions = on_bus(work)
+    sessions = on_bus(visible_sessions)
     if as_json:
         print_json({path: session_json(path, properties) for path, properties in sessions.items()})
     else:
@@ -56,9 +52,7 @@ def sessions_list(as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as an object.")
 def session_manage(
-    path: str | None,
-    config: str | None,
-    interface: str | None,
+    named: SessionName,
     timeout: float | None,
     as_json: bool,
     **actions: bool,
@@ -73,16 +67,15 @@ def session_manage(
       status {major, minor, text, message} (null without --timeout),
       or for --disconnect statistics (the counters by name).
     """
-    check_one_name(path, config, interface)
     try:
         [action] = [name for name, given in actions.items() if given]
     except ValueError:
         raise click.UsageError("Give one of --pause, --resume, --restart and --disconnect.") from None
 
     async def work(bus: "Bus") -> dict[str, Any]:
-        found = await find_session(bus, path, config, interface)
+        found = await find_session(bus, named)
         if action == "disconnect":
-            return {"path": found, "action": action, "statistics": await _disconnect(bus, found)}
+            return {"path": found, "action": action, "statistics": await disconnect(bus, found)}
         status = await _change(bus, found, action, timeout)
         return {"path": found, "action": action, "status": status_json(status) if status else None}
 
@@ -104,7 +97,7 @@ _SAID = {
 }
 
 
-async def _disconnect(bus: "Bus", path: str) -> dict[str, int]:
+async def disconnect(bus: "Bus", path: str) -> dict[str, int]:
     """End a session; returns its last statistics."""
     statistics = await _statistics(bus, path)
     await bus.call(SESSIONS, "Disconnect", path=path)
@@ -124,7 +117,7 @@ async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> 
         await bus.call(SESSIONS, "Pause", "s", "Front-end request", path=path)
     else:
         await bus.call(SESSIONS, action.capitalize(), path=path)
-    unconnected = action == "resume" and await _only_resumed(bus, path)
+    unconnected = action == "resume" and await only_resumed(bus, path)
     if timeout is None and not unconnected:
         return None
     with watch.interruptible(), progress() as shown:
@@ -136,7 +129,7 @@ async def _change(bus: "Bus", path: str, action: str, timeout: float | None) -> 
             return await until(goal, watch, path, shown, first=status, timeout=timeout, asker=asker)
 
 
-async def _only_resumed(bus: "Bus", path: str) -> bool:
+async def only_resumed(bus: "Bus", path: str) -> bool:
     """Whether a session that was just resumed still waits for Connect, since it was paused before it ever got that.
 
     One that was connecting or connected goes on at once to the next status.
@@ -153,12 +146,11 @@ async def _statistics(bus: "Bus", path: str) -> dict[str, int]:
 @click.command("session-stats")
 @names_a_session
 @click.option("-j", "--json", "as_json", is_flag=True, help="Print an object, the counters by name.")
-def session_stats(path: str | None, config: str | None, interface: str | None, as_json: bool) -> None:
+def session_stats(named: SessionName, as_json: bool) -> None:
     """Show a session's traffic and event counters, without those at zero."""
-    check_one_name(path, config, interface)
 
     async def work(bus: "Bus") -> dict[str, int]:
-        return await _statistics(bus, await find_session(bus, path, config, interface))
+        return await _statistics(bus, await find_session(bus, named, may_begin=True))
 
     statistics = on_bus(work)
     if as_json:

@@ -14,7 +14,8 @@ from .exits import CommandError, CommandExit, help_epilog, sanitize
 from .profiles import own_settings, profiles_named, the_only
 from .progress import progress
 from .run import on_bus
-from .services import CONFIGURATION, SESSIONS
+from .services import SESSIONS
+from .sessions import visible_sessions
 from .unit_credentials import UnitAnswers, UnitCredentials
 
 if TYPE_CHECKING:
@@ -106,9 +107,8 @@ async def _keep(bus: "Bus", owner: str, uid: int, name: str, credentials: UnitCr
 
 async def _own_profile(bus: "Bus", owner: str, uid: int, name: str) -> str:
     """The path of the user's profile of this name.  Raises CommandError."""
-    everything = await bus.all_properties(CONFIGURATION, await profiles_named(bus, name))
-    own = {path: one for path, one in everything.items() if one.get("owner") == uid}
-    path = the_only([*own], "config", f"{name} that belongs to {owner}")
+    own = {path: one for path, one in (await profiles_named(bus, name)).items() if one.get("owner") == uid}
+    path = the_only(own, f"{name} that belongs to {owner}")
     settings: dict[str, Any] = await own_settings(bus, path, own[path]) or {}
     if settings.get("kill-switch"):
         raise CommandError(
@@ -123,8 +123,7 @@ async def _session_of(bus: "Bus", profile: str, uid: int) -> str:
     """The user's session of a profile that is there already; empty if there is none."""
     from .connect import FAILURE
 
-    there = await bus.all_properties(SESSIONS, (await bus.call(SESSIONS, "FetchAvailableSessions")).body[0])
-    for path, one in there.items():
+    for path, one in (await visible_sessions(bus)).items():
         if (one.get("config_path"), one.get("owner")) == (profile, uid) and one["status"][1] not in FAILURE:
             return path
     return ""

@@ -10,7 +10,7 @@ from .exits import CommandError, CommandExit
 from .lock_view import lock_text, read_lock
 from .run import on_bus, print_json, put
 from .services import NAMESPACE, SESSIONS, STATUS
-from .sessions import find_named, inspected, path_or_name, readable_properties
+from .sessions import SessionName, find_session, inspected, readable_properties, session_name
 from .status_view import brief_text, full_text, status_json
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ _VERSION = 1  # of what --json prints; it grows when a member is renamed, remove
 
 
 @click.command("status", short_help="Show what is in force of your sessions.")
-@click.argument("name", required=False, type=path_or_name)
+@click.argument("name", required=False, type=session_name)
 @click.option("--json", "as_json", is_flag=True, help="Print an object.")
-def status(name: str | None, as_json: bool) -> None:
+def status(name: SessionName | None, as_json: bool) -> None:
     """Show what is in force of the sessions that you may use, and what was asked for and is not, and why.
 
     It begins with who has locked the machine by a kill switch, if anybody has.
@@ -66,13 +66,13 @@ def status(name: str | None, as_json: bool) -> None:
         sys.exit(CommandExit.NOT_CONNECTED)
 
 
-async def _read_all(bus: "Bus", name: str | None) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+async def _read_all(bus: "Bus", name: SessionName | None) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     return await read_lock(bus), await _read(bus, name)
 
 
-async def _read(bus: "Bus", name: str | None) -> list[dict[str, Any]]:
+async def _read(bus: "Bus", name: SessionName | None) -> list[dict[str, Any]]:
     if name is not None:
-        return [await _one(bus, await find_named(bus, name))]
+        return [await _one(bus, await find_session(bus, name, may_begin=True))]
     reply = await bus.call(SESSIONS, "FetchAvailableSessions")
     found = []
     for path in reply.body[0]:

@@ -190,6 +190,13 @@ def _lacking(shown: Shown) -> list[str]:
     return [*lines, *([f"and {shown['more_not_in_force']} more"] if shown["more_not_in_force"] else [])]
 
 
+def lacking(in_force: Shown) -> list[str]:
+    """Why a session is not usable as its profile asks: what is not in force, and what could not be looked at."""
+    rows = _rows(in_force, "pending", ("what", "why"))
+    lines = _lacking({"not_in_force": rows, "more_not_in_force": in_force.get("more_pending")})
+    return [*lines, *map(sanitize, in_force.get("unknown", ()))]
+
+
 def _notices(shown: Shown) -> list[str]:
     """Without those that say what is not in force, which is told as it is now."""
     reasons = tuple(f": {one['why']}" for one in shown["not_in_force"] or ())

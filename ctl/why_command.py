@@ -12,7 +12,7 @@ from .exits import NotFound, sanitize
 from .lock_view import lock_text, read_lock
 from .run import on_bus, print_json, put
 from .services import FAILURES, SESSIONS
-from .sessions import inspected, path_or_name
+from .sessions import inspected, path_or_name, visible_sessions
 from .show import local_time, status_json, status_of, user_name
 from .status_text import Status
 
@@ -34,20 +34,21 @@ _REACHED = {
 def why(name: str | None, as_json: bool) -> None:
     """Say why sessions of yours are not connected, or failed, the newest first, and what to do.
 
-    NAME is the name of a profile, or the D-Bus path of a session.  The last failures of each user are kept when the
-    sessions are gone and the service has ended.  Root sees those of all users.
+    NAME is the name of a profile, the D-Bus path of a session, or the network device of one that still tries.  The last
+    failures of each user are kept when the sessions are gone and the service has ended.  Root sees those of all users.
 
     \b
     --json prints a list of objects with
       time (of the failure, seconds since 1970; null if it still tries),
       profile, session (its path), owner and owner_uid,
+      device (null if it has none any more),
       reached (profile, ready, connecting or connected),
       seconds (from its start to the failure, or until now),
       status {major, minor, text, message}, cause, text, hint,
       exit_status (that session-start ends with for it; null if it still tries).
     """
     lock, all_of_them = on_bus(_read)
-    told = [one for one in all_of_them if name in (None, one["profile"], one["session"])]
+    told = [one for one in all_of_them if name in (None, one["profile"], one["session"], one["device"])]
     if as_json:
         print_json(told)
         return
@@ -71,9 +72,8 @@ async def _still_trying(bus: "Bus") -> list[dict[str, Any]]:
     """The sessions that are not connected though they should be, the newest first."""
     from .connect import FAILURE
 
-    reply = await bus.call(SESSIONS, "FetchAvailableSessions")
     found = []
-    for path, properties in (await bus.all_properties(SESSIONS, reply.body[0])).items():
+    for path, properties in (await visible_sessions(bus)).items():
         status = status_of(properties)
         cause, text, hint = (await inspected(bus, path)).get("last_error", ("", "", ""))
         if text and status.minor not in FAILURE:  # else it has failed, and that is kept
@@ -83,6 +83,7 @@ async def _still_trying(bus: "Bus") -> list[dict[str, Any]]:
                     "time": None,
                     "profile": properties.get("config_name", ""),
                     "session": path,
+                    "device": properties.get("device_name") or None,
                     "owner": user_name(properties["owner"]),
                     "owner_uid": properties["owner"],
                     "reached": "connected" if properties.get("session_name") else "connecting",
@@ -103,6 +104,7 @@ def _failed(row: Mapping[str, Any]) -> dict[str, Any]:
 
     return {
         **{name: row[name] for name in ("time", "profile", "session")},
+        "device": None,
         "owner": user_name(row["owner"]),
         "owner_uid": row["owner"],
         **{name: row[name] for name in ("reached", "seconds")},

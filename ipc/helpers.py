@@ -1,16 +1,16 @@
 """The messages between the supervisor and its helper processes: the spawner, the resolver, and the name setter.
 
 Each inherits its end of a SOCK_SEQPACKET pair with a fixed descriptor number, and a pipe, from which they first read
-their setup.
+their setup.  When the pipe ends, they prepare for what they do (worker/sharing/), unless they are asked for it before.
 """
 
 import struct
 from collections.abc import Collection
-from typing import Any, Literal, Union
+from typing import Any, BinaryIO, Union
 
 import msgspec
 
-from ..policy.dns import DnsSettings
+from ..policy.dns import DnsSettings, NameSetter
 from ..policy.limits import MAX_FRAME
 from ..policy.profile.pkcs11 import MAX_PROVIDERS
 from ..policy.sandbox.layers import Layer
@@ -22,6 +22,7 @@ from .channel import BadFrame
 _SPAWN = struct.Struct("=4sIII")
 _SPAWNED = struct.Struct("=4sIi")
 _MAGIC = b"spw1"
+_LENGTH = struct.Struct("=I")  # of the setup: its pipe stays open behind it
 
 
 class StagedProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,9 +62,6 @@ def unpack_spawned(data: bytes) -> tuple[int, int]:
         raise BadFrame(f"{len(data)} bytes are not an answer of the spawner")
     _, serial, pid = _SPAWNED.unpack(data)
     return serial, pid
-
-
-NameSetter = Literal["", "file", "openresolv", "resolvconf", "resolvectl"]  # what it works with; "": there is none
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,7 +153,7 @@ _from_name_setter: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Union[
 
 
 def encode(message: ToResolver | FromResolver | ToNameSetter | FromNameSetter | Setup) -> bytes:
-    """One message to or from a helper as a frame; for the setup, as what SETUP_FD gives."""
+    """One message to or from a helper as a frame; for the setup, what `write_setup` writes."""
     return _encoder.encode(message)
 
 
@@ -194,9 +192,19 @@ def decode_from_resolver(frame: bytes) -> FromResolver:
     return answer
 
 
-def decode_setup(content: bytes) -> Setup:
-    """What SETUP_FD gives, to its end.  Raises msgspec.DecodeError."""
-    return msgspec.msgpack.decode(content, type=Setup)
+def write_setup(pipe: BinaryIO, setup: Setup) -> None:
+    """Write to SETUP_FD.  Raises OSError."""
+    content = encode(setup)
+    pipe.write(_LENGTH.pack(len(content)) + content)
+    pipe.flush()
+
+
+def read_setup(pipe: BinaryIO) -> Setup | None:
+    """Read from SETUP_FD; None if it ends before.  Raises msgspec.DecodeError."""
+    length = pipe.read(_LENGTH.size)
+    if len(length) < _LENGTH.size:
+        return None
+    return msgspec.msgpack.decode(pipe.read(*_LENGTH.unpack(length)), type=Setup)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[Any]", frame: bytes) -> object:

@@ -4,6 +4,9 @@ from enum import Enum
 
 import msgspec
 
+# Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
+SERVICE_ACCOUNTS = ("_openvpn", "openvpn")
+
 
 class Caller(msgspec.Struct, frozen=True):
     """A connection on the bus, identified by the bus daemon."""

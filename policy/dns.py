@@ -13,6 +13,8 @@ import msgspec
 from .limits import MAX_DNS_DOMAINS, MAX_NAME_SERVERS
 
 BackEnd = Literal["auto", "resolved", "resolvconf", "file", "none"]  # what sets name servers on a machine
+# What a helper that is root sets them with; "": there is none.
+NameSetter = Literal["", "file", "openresolv", "resolvconf", "resolvectl"]
 
 # What systemd-resolved calls them, "" for what it has by itself.
 DNSSEC_MODES = {"yes": "yes", "optional": "allow-downgrade", "no": "no", "": ""}

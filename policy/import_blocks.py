@@ -13,8 +13,8 @@ from typing import Any
 # OpenSSL's digests, in whose place hashlib has Python's own: 3 ms and 0.75 MB.
 BLOCKED_IMPORTS = ("ssl", "typing_extensions", "_hashlib")
 
-# What asyncio, traceback, msgspec and dbus-fast import for what they do later, if at all: 12 ms.  With each, what is
-# used of it when it is imported.
+# What asyncio, traceback, msgspec and dbus-fast import for what they do later, if at all: 12 ms, and 3 MB that the
+# service does without for good.  With each, what is used of it when it is imported.
 _POSTPONED: dict[str, dict[str, Any]] = {
     "ast": {},
     "asyncio.sslproto": {},
@@ -28,6 +28,9 @@ _POSTPONED: dict[str, dict[str, Any]] = {
     "xml.etree.ElementTree": {"Element": lambda *given, **more: _of("xml.etree.ElementTree").Element(*given, **more)},
     "xml.parsers.expat": {},
 }
+
+# What showing an error takes, perhaps one that no file can be opened.
+_OF_ERRORS = ("ast", "inspect", "textwrap", "tokenize")
 
 
 class _Postponed(ModuleType):
@@ -69,9 +72,9 @@ def postpone_imports() -> None:
         _postpone(name, used)
 
 
-def import_postponed() -> None:
-    """Import now what has not been used yet: an error is shown by their means, also when no file can be opened."""
-    for name in _POSTPONED:
+def import_for_errors() -> None:
+    """Import now what showing an error takes: later no file may be opened."""
+    for name in _OF_ERRORS:
         module = sys.modules.get(name)
         if isinstance(module, _Postponed):
             module.take_place()

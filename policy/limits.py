@@ -147,6 +147,9 @@ MAX_BYTES = 2**62 - 1  # counted in one direction; beyond: the counter stands st
 COUNT_INTERVAL = 600
 COUNTS_KEPT = 1.0  # a session's counters are as they were; beyond: whoever reads them has them asked for anew
 COUNT_DEADLINE = 0.5  # whoever reads them waits for worker and engine; beyond: they are as they were
+# readers wait for all sessions that one user has started; beyond: what these answer is for the next reader
+COUNT_PATIENCE = 1.0
+COUNT_PATIENCE_BACK = 10.0  # that patience is used up, until it is back; beyond: it grows no more
 MAX_LOOKUPS_PER_SESSION = 2  # names being looked up at once; beyond: its worker is killed, it fails
 MAX_RESOLVED = 32  # addresses of one name; beyond: the rest is left out
 LOG_CREDIT = 200  # log lines of a worker in a second; beyond: it drops and counts them itself, or is killed
@@ -247,6 +250,8 @@ CLOSED_GRACE = 1.0  # the channel of a worker or helper closed, until its proces
 # a supervisor connected to a worker whose own is gone, until it has said hello, and read what it is told; beyond: the
 # worker waits for another one
 TAKEOVER_DEADLINE = 5.0
+TAKEOVERS_AT_ONCE = 16  # workers that are taken over at the same time; beyond: they take turns
+TAKEOVER_TURN = 0.25  # one of them, until it is counted no more; beyond: the next one begins beside it
 # all sessions of an instance that is gone, until they are taken over; beyond: those that are not yet are ended
 ADOPTION_DEADLINE = 20.0
 # a device in a network namespace of an earlier instance's time is wanted back, until the namespace has been handed
@@ -284,6 +289,7 @@ BEFORE_SLEEP_DEADLINE = 4.0
 KERNEL_DEADLINE = 5.0  # the kernel's answer about routes or the firewall; beyond: what needed it fails
 MAX_DUMPS = 8  # times that what changes while the kernel lists it is listed anew; beyond: what needed it fails
 MAX_KERNEL_WORDS = 200  # characters of why the kernel refuses something; beyond: cut off
+MAX_KEPT_TRIAL = 2**20  # bytes of what a trial of the sandbox has found; beyond: the next start tries anew
 FLUSH_DEADLINE = 1.0  # the last lines of the log, until all destinations took them; beyond: the lines are lost
 SERVICE_MANAGER_DEADLINE = 2.0  # systemd asked what it wants, until it has answered; beyond: sessions end
 # an instance that has lost a helper, from its start until it may leave to the next one by itself; beyond: it does

@@ -24,6 +24,7 @@ async def clean_up(prepared: privileged.Prepared) -> ExitStatus:
         log,
         lambda uid: None,
         lambda: True,
+        lambda: None,
         stopped_grace=options.stopped_grace,
         look_interval=options.look_interval,
     )

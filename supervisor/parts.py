@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..policy.exit_status import ExitStatus
 from ..policy.sandbox.layers import Layer
@@ -15,6 +16,7 @@ from .network.setup import network_of
 from .presence import Presence
 from .rejoining import Rejoining
 from .rights import Rights
+from .sandbox import kept_trial
 from .services.configuration import ConfigurationService
 from .services.credentials import Credentials
 from .services.external_configuration import ExternalConfiguration
@@ -27,6 +29,7 @@ from .services.sleep import Sleep
 from .sessions.adoption import Adoption
 from .sessions.autoconnect import Autoconnect
 from .sessions.context import SessionContext
+from .sessions.counting import Patience
 from .sessions.failures import Failures
 from .sessions.forwarding import Forwarder
 from .sessions.journal import SESSIONS, SessionJournal
@@ -44,6 +47,7 @@ class Parts:
         """Raises StartError if the runtime directory cannot be used."""
         prepared, connection = presence.prepared, presence.connection
         options = prepared.options
+        self._runtime_dir = options.runtime_dir
         self.log = log = prepared.log
         self.connection = connection
         self.callers = presence.callers
@@ -57,6 +61,7 @@ class Parts:
             log,
             user_ids.give_back,
             presence.stop.is_set,
+            self.try_sandbox_anew,
             stopped_grace=options.stopped_grace,
             look_interval=options.look_interval,
         )
@@ -105,6 +110,7 @@ class Parts:
             spawner=self.processes.spawner,
             reaper=self.processes.reaper,
             lookout=self.processes.lookout,
+            patience=Patience(),
             user_ids=user_ids,
             journal=journal,
             forwarder=Forwarder(connection, self.dispatcher, signals, log),
@@ -168,6 +174,11 @@ class Parts:
     def work(self) -> int:
         """What keeps the service running: sessions, those to come, and attached services, which log through it."""
         return self.manager.count + self.autoconnect.pending + self.log_service.num_attached
+
+    def try_sandbox_anew(self) -> None:
+        """The machine has not the sandbox that it had: the next start is to see which one it has."""
+        with suppress(OSError):
+            kept_trial.forget(self._runtime_dir)
 
     def less_work(self) -> None:
         """There may be nothing any more that keeps the service running."""

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 
-from ..policy.access import Acl
+from ..policy.access import Acl, Caller
 from ..policy.exit_status import ExitStatus
 from .bus import configuration_api, log_api, manager_api
 from .bus.callers import Callers
@@ -37,6 +37,22 @@ class _Root:
     version = API_VERSION
 
 
+class NoSessions(_Root):
+    """The session manager while there is no session."""
+
+    def fetch_available_sessions(self, _: Caller) -> list[str]:
+        """Answers FetchAvailableSessions."""
+        return []
+
+    def fetch_managed_interfaces(self, _: Caller) -> list[str]:
+        """Answers FetchManagedInterfaces."""
+        return []
+
+    def lookup_config_name(self, _: Caller, _config_name: str) -> list[str]:
+        """Answers LookupConfigName."""
+        return []
+
+
 class Presence:
     """The connection to the bus, who calls, the names, and the lock that there is one instance only.
 
@@ -60,22 +76,47 @@ class Presence:
         required = [manager_api.BUS_NAME, *([configuration_api.BUS_NAME] if self.embedded else [])]
         more = [log_api.BUS_NAME, *names_without_service()]
         self.names = BusNames(self.connection, prepared.log, required, more, self._owned)
+        names = [*required, *more]
         if self.embedded:
             self.dispatcher.expect(configuration_api.CONFIGURATION)  # an Import may be the call that starts the service
-        for name in (*required, *more):
+        if not waits:
+            self.dispatcher.answer_early(
+                manager_api.ROOT_PATH, manager_api.WITHOUT_SESSIONS, NoSessions(), bus_name=manager_api.BUS_NAME
+            )
+            names.remove(manager_api.BUS_NAME)
+        for name in names:
             self.dispatcher.answer_early(root_path(name), versioned(name, "Root"), _Root(), bus_name=name)
         self.owned: Mapping[str, bool] = {}  # which of `more` are this service's
         self.on_owned: Callable[[Mapping[str, bool]], None] = lambda owned: None  # called when that is known again
 
-    async def begin(self) -> None:
-        """Own the names, and hold what calls cannot be answered yet.  Raises StartError, BusLost, BusRefused."""
-        self._heed_signals()  # before: whoever sees a name may have the service stopped
+    async def begin(self) -> bool:
+        """Own the names, and hold what calls cannot be answered yet; False if the service is to end before.
+
+        From now on signals end it in order.  Raises StartError, BusLost, BusRefused.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        loop.add_signal_handler(signal.SIGUSR2, self.hand_over.set)
+        owning = asyncio.ensure_future(self._own_names())
+        ends = [asyncio.ensure_future(event.wait()) for event in (self.stop, self.hand_over)]
+        await asyncio.wait([owning, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for one in (owning, *ends):
+            one.cancel()
+        if not owning.done():
+            self.connection.close()
+            return False
+        owning.result()
+        return True
+
+    async def _own_names(self) -> None:
         await self.ask(self.callers.start)
         await self.ask(self.names.claim)
         await self.lock.acquire()
         await self.named()
         # Who has the service started has called by now: what takes long comes after the answer.
         await self.ask(self.connection.round_trip)
+        self.prepared.helpers.go_on()
 
     async def ask(self, ask: Callable[[], Awaitable[None]]) -> None:
         """Have something made that goes with the connection; if that goes, all of it is made anew later (rejoining.py).
@@ -91,12 +132,6 @@ class Presence:
     async def named(self) -> None:
         """This process has a name on the bus, perhaps another one than before."""
         self.prepared.log.bus_name = self.connection.unique_name or ""
-
-    def _heed_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop.set)
-        loop.add_signal_handler(signal.SIGUSR2, self.hand_over.set)
 
     def _owned(self, owned: Mapping[str, bool]) -> None:
         self.owned = owned

@@ -74,8 +74,7 @@ def _import_presence() -> Callable[[privileged.Prepared], ExitStatus]:
     async def serve(prepared: privileged.Prepared) -> ExitStatus:
         presence = await join(prepared)
         try:
-            await presence.begin()
-            return await _import_service()(presence)
+            return await _import_service()(presence) if await presence.begin() else ExitStatus.OK
         except BusLost as error:
             raise StartError(f"Connection to the bus lost: {error}", ExitStatus.BUS_LOST) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..policy.dbus_numbers import LogGroup
 from ..policy.exit_status import ExitStatus
-from ..policy.import_blocks import import_postponed
+from ..policy.import_blocks import import_for_errors
 from ..policy.limits import MAX_THREADS
 from ..policy.sandbox.layers import Layer
 from . import leaving
@@ -25,7 +25,7 @@ from .services.unit_job import is_restarted
 from .start.options import PROGRAM
 from .version import API_VERSION, VERSION
 
-_POSTPONED_UNTIL = 1.0  # seconds after the start: whoever waited for it has been answered
+_FOR_ERRORS_AFTER = 1.0  # seconds after the start: whoever waited for it has been answered
 
 
 class Service:
@@ -70,7 +70,7 @@ class Service:
         parts.idle.look()
         self._service_manager.ready()
         self._introduce()
-        loop.call_later(_POSTPONED_UNTIL, import_postponed)
+        loop.call_later(_FOR_ERRORS_AFTER, import_for_errors)
 
     async def run(self) -> ExitStatus:
         """Serve until there is a reason to end; the exit status."""
@@ -147,6 +147,7 @@ class Service:
         try:
             await self._parts.network.protect(self._prepared.session_uids)
         except SystemFailure as error:  # though the trial of it succeeded
+            self._parts.try_sandbox_anew()
             raise StartError(f"The layer firewall failed: {error}", ExitStatus.CONFINEMENT) from error
 
     def _introduce(self) -> None:

@@ -90,7 +90,10 @@ class Dispatcher:
                 self._connection.inbound.allow(interface.name, row.name, row.signature, row.largest)
 
     def answer_early(self, path: str, interface: Interface, target: Target, *, bus_name: str) -> None:
-        """Have the properties of `interface`, which stay as they are, be read at `path` before the service is ready."""
+        """Have `interface` answered at `path` before the service is ready.
+
+        Its properties stay as they are, and so do the answers of its methods until a call that is held is answered.
+        """
         self._early_objects.add(Served(path, interface, target, bus_name))
 
     def withdraw(self, path: str) -> None:
@@ -144,9 +147,14 @@ class Dispatcher:
 
     def _is_early(self, call: Message, held: HeldCalls) -> bool:
         """Whether a call can be answered now, and no other of its sender waits to be answered before it."""
-        if call.interface != PROPERTIES or call.member != "Get" or held.holds(call.sender or ""):
+        if held.holds(call.sender or ""):
             return False
-        return call.signature == PROPERTY_CALLS["Get"] and self._early_objects.has(call.path or "", *call.body)
+        path, interface, member = call.path or "", call.interface or "", call.member or ""
+        if interface != PROPERTIES:
+            return self._early_objects.has_method(path, interface, member)
+        if member != "Get" or call.signature != PROPERTY_CALLS["Get"]:
+            return False
+        return self._early_objects.has_property(path, *call.body)
 
     def _skipped(self, call: Message, largest: int) -> None:
         """A call was not read: its arguments are larger than `largest` bytes, or (0) too many wait."""

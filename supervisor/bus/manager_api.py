@@ -3,6 +3,9 @@
 from ...policy.access import Who
 from .interface import Interface, Method, Property, Signal
 
+# What is answered with nothing as long as there is no session.
+_FINDS_SESSIONS = ("FetchAvailableSessions", "FetchManagedInterfaces", "LookupConfigName")
+
 BUS_NAME = "net.openvpn.v3.sessions"
 ROOT_PATH = "/net/openvpn/v3/sessions"
 
@@ -68,4 +71,11 @@ MANAGER = Interface(
             doc="Declared as in the original; never sent, since this process is the log service.",
         ),
     ),
+)
+
+WITHOUT_SESSIONS = Interface(
+    name=MANAGER.name,
+    title=MANAGER.title,
+    methods=tuple(row for row in MANAGER.methods if row.name in _FINDS_SESSIONS),
+    properties=MANAGER.properties,
 )

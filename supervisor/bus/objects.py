@@ -186,10 +186,15 @@ class ObjectTree:
                 del self._below[above or "/"]
             path = above or "/"
 
-    def has(self, path: str, interface: str, name: str) -> bool:
-        """Whether there is such a property of the object at `path`."""
+    def has_property(self, path: str, interface: str, name: str) -> bool:
+        """Whether the object at `path` has such a property."""
         served = self._objects.get(path)
         return served is not None and served.interface.name == interface and name in served.readers
+
+    def has_method(self, path: str, interface: str, name: str) -> bool:
+        """Whether the object at `path` has such a method."""
+        served = self._objects.get(path)
+        return served is not None and served.interface.name == interface and name in served.methods
 
     def at(self, path: str, destination: str | None, caller: Caller) -> Served:
         """The object at `path`, as seen by a call to `destination`; a hidden one only by who may see it.

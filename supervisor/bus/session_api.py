@@ -114,8 +114,8 @@ SESSION = Interface(
             "statistics",
             "a{sx}",
             Who.READERS,
-            "Traffic and event counters, at most a second old unless the session does not answer; those at zero are "
-            "left out.",
+            "Traffic and event counters, at most a second old unless the session does not answer, or those of one user "
+            "take too long together; those at zero are left out.",
             refreshed_by="count",
         ),
         Property(

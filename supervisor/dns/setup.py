@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dbus_fast import Message, MessageType
 
+from ...policy.machine.dns_backend import Choice
 from ...policy.rights import ANY, Right, described
 from ..bus.connection import BUS_PATH, BusConnection, BusRefused
 from ..bus.inbound import BUS
@@ -15,7 +16,6 @@ from ..workers.names_client import NameSetterClient
 from ..workers.resolver_client import ResolverClient
 from .backend import Backend, NoBackend
 from .by_helper import ByResolvconf, InFile, ResolvedByHelper
-from .choice import Choice
 from .journal import NamesJournal
 from .lookups import Lookups
 from .names import Names

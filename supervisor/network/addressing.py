@@ -26,6 +26,7 @@ from .in_force import InForce
 from .journal import DeviceJournal, Entry, MarkedEntry, RulesEntry
 from .name_servers import MachineNameServers
 from .netlink import Netlink
+from .own_addresses import OwnAddresses
 from .prefixes import LINK_LOCAL, Host
 from .requests import IPv6Off
 from .reverse_paths import ReversePaths
@@ -62,6 +63,7 @@ class Addressing:
         self._freed = freed
         self._tell_root = tell_root
         self._name_servers = name_servers
+        self._own = OwnAddresses()
         self._claims = Claims(public_networks=public_networks)
         self._note = note
         self._routes = Routes(netlink, self._claims, log, note)
@@ -236,9 +238,9 @@ class Addressing:
     def _machine(self, ways: bool) -> Machine:
         if self._taking_over:  # once for all: the kernel tells of hundreds of devices each time
             if self._at_takeover is None:
-                self._at_takeover = machine.look(self.indices(), self._name_servers.own(), ways=True)
+                self._at_takeover = machine.look(self._own, self.indices(), self._name_servers.own(), ways=True)
             return self._at_takeover
-        return machine.look(self.indices(), self._name_servers.own(), ways=ways)
+        return machine.look(self._own, self.indices(), self._name_servers.own(), ways=ways)
 
     def _claim(self, device: Device, settings: NetworkSettings, warnings: list[str]) -> tuple[Host, ...]:
         """Claim what the settings ask for; the addresses that it gets.  Raises SystemFailure."""
@@ -334,6 +336,10 @@ class Addressing:
         device.addresses.clear()
         device.routes.clear()
         device.found.clear()
+
+    def close(self) -> None:
+        """Hear of nothing any more."""
+        self._own.close()
 
     def _look_at_pending(self) -> None:
         if self._claims.to_settle or self._redirecting.waiting:

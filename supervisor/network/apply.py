@@ -270,6 +270,7 @@ class Network:
             if not leave:
                 await self._executor.run(self._firewall.remove)
             await self._executor.run(self._netlink.close)
+            await self._executor.run(self._addressing.close)
             # A device that was given up while it was made is discarded after that, and removed after that again.
             await self._executor.run(_nothing)
             await self._removals.executor.run(_nothing)

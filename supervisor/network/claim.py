@@ -58,7 +58,6 @@ class Claim(msgspec.Struct):
 def too_much_public(public: dict[int, int], others: Sequence[Claim]) -> str:
     """Why a session may not reach so many public addresses, by IP version, beside the same user's other sessions."""
     for version, size in public.items():
-        total = size + sum(claim.public.get(version, 0) for claim in others)
-        if size and total > MAX_PUBLIC[version]:
+        if size and (total := size + sum(claim.public.get(version, 0) for claim in others)) > MAX_PUBLIC[version]:
             return f"the routes of this user's sessions lead to {too_public(version, total)}"
     return ""

@@ -10,8 +10,10 @@ Pure logic.  Whoever comes first keeps what it has:
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
+from itertools import islice
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +23,7 @@ from ...policy.limits import MAX_NETWORK_WARNINGS
 from ...policy.network import NetworkSettings, is_private, public_size, requested_networks, server_address
 from ..errors import SystemFailure
 from .claim import Claim, Past, too_much_public
+from .claim_register import ClaimRegister
 from .device_routes import DeviceRoute, wanted
 from .prefixes import Host, Prefix, PrefixMap
 from .surroundings import Machine, Surroundings
@@ -48,10 +51,10 @@ class Claims:
     def __init__(self, *, public_networks: bool = True) -> None:
         """Without `public_networks`, sessions get private addresses and routes only."""
         self.public_networks = public_networks  # may be changed at any time
-        self._claims: dict[str, Claim] = {}
+        self._claims = ClaimRegister()
         self._routed = PrefixMap()
         self._pending: dict[tuple[str, DeviceRoute], Prefix] = {}  # by device, in the order of requests
-        self._servers: list[tuple[Host, str]] = []  # with the devices, sorted
+        self._past = Counter[str]()  # routes past the tunnel, by device
         self._postponed = set[tuple[str, DeviceRoute]]()  # of those, what somebody else's route keeps from being set
         self._machine = Machine()
         self._surroundings = Surroundings(self._machine)
@@ -67,7 +70,7 @@ class Claims:
         warnings: list[str] = []
         addresses, peers = self._hosts(device, mine, settings, warnings)
         public = public_size(requested_networks(settings)) if self.public_networks else {}
-        if problem := too_much_public(public, self._others(device, owner)):
+        if problem := too_much_public(public, self._claims.others(device, owner)):
             raise Conflict(problem)
 
         server = Host.of(server_address(settings.server))
@@ -108,8 +111,11 @@ class Claims:
         if mine.routes.keys() - routes.keys() or mine.redirected - redirected or mine.server not in (None, server):
             self._given_up = True
         self._drop_routes(device)
-        self._claims[device] = Claim(
-            session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past, redirected
+        self._claims.put(
+            device,
+            Claim(
+                session, owner, server, frozenset(addresses), frozenset(peers), routes, public, going_past, redirected
+            ),
         )
         for route, prefix in routes.items():
             self._hold(device, route, prefix)
@@ -117,7 +123,6 @@ class Claims:
             if key not in pending:
                 del self._pending[key]
         self._pending |= pending  # those that waited before keep their places
-        self._list_servers()
         return Decision(tuple(addresses), _shortened(warnings), _shortened(notes))
 
     def routes(self, device: str) -> list[DeviceRoute]:
@@ -149,7 +154,7 @@ class Claims:
         if claim := self._claims.get(device):
             if claim.routes or claim.redirected:
                 self._given_up = True
-            self._claims[device] = Claim(claim.session, claim.owner, claim.server)
+            self._claims.put(device, Claim(claim.session, claim.owner, claim.server))
             for key in [key for key in self._pending if key[0] == device]:
                 del self._pending[key]
 
@@ -157,11 +162,10 @@ class Claims:
         """Forget these devices' sessions."""
         for device in devices:
             self.rest(device)
-            self._claims.pop(device, None)
-        before = {server for server, _ in self._servers}
-        self._list_servers()
-        if before - {server for server, _ in self._servers}:
-            self._given_up = True
+            if claim := self._claims.get(device):
+                self._claims.remove(device)
+                if claim.server is not None and not self._claims.is_server(claim.server):
+                    self._given_up = True
 
     def postpone(self, device: str, route: DeviceRoute) -> None:
         """A route that was granted cannot be set, since somebody else's is there: it is pending again."""
@@ -188,14 +192,15 @@ class Claims:
             self._hold(device, route, prefix)
             yield key
 
-    def goes_past(self, device: str) -> bool:
-        """Whether its session has a route past its tunnel."""
-        return device in self._claims and any(route.way for route in self._claims[device].routes)
+    @property
+    def going_past(self) -> list[str]:
+        """The devices of sessions that have routes past their tunnels."""
+        return list(self._past)
 
     def follow(self, machine: Machine) -> None:
         """Have what goes past tunnels go as the machine sends by now; where it sends nowhere, as before."""
         self._see(machine)
-        for claim in self._claims.values():
+        for claim in self._claims:
             claim.routes = {self._led_anew(route, prefix): prefix for route, prefix in claim.routes.items()}
         self._pending = {
             (device, self._led_anew(route, prefix)): prefix for (device, route), prefix in self._pending.items()
@@ -221,14 +226,16 @@ class Claims:
     def _hold(self, device: str, route: DeviceRoute, prefix: Prefix) -> None:
         if route.way is None:
             self._routed.add(prefix, device)
+        else:
+            self._past[device] += 1
 
     def _let_go(self, device: str, route: DeviceRoute, prefix: Prefix) -> None:
         if route.way is None:
             self._routed.remove(prefix, device)
-
-    def _list_servers(self) -> None:
-        servers = ((claim.server, device) for device, claim in self._claims.items())
-        self._servers = sorted((server, device) for server, device in servers if server is not None)
+        elif self._past[device] == 1:
+            del self._past[device]
+        else:
+            self._past[device] -= 1
 
     # The rules
 
@@ -256,9 +263,7 @@ class Claims:
         return list(addresses), list(peers)
 
     def _check_host(self, what: str, device: str, host: Host) -> None:
-        for holder, claim in self._claims.items():
-            if holder == device:
-                continue
+        for claim in self._claims.with_host(device, host):
             # Users of one VPN may have the same other end.
             if host in claim.addresses or (host in claim.peers and what == "address"):
                 raise Conflict(f"{what} {host}: another session has it", f"{what} {host} belongs to {claim.name}")
@@ -267,10 +272,6 @@ class Claims:
                 raise Conflict(text, f"{what} {host} is the VPN server of {claim.name}")
         if reason := self._surroundings.host_problem(host):
             raise Conflict(f"{what} {host}: {reason}")
-
-    def _others(self, device: str, owner: int) -> list[Claim]:
-        """What the user's other sessions have."""
-        return [claim for holder, claim in self._claims.items() if claim.owner == owner and holder != device]
 
     def _never(self, owner: int, prefix: Prefix) -> str:
         """Why a session of `owner` does not get a route however long it waits; "" if it may."""
@@ -282,11 +283,11 @@ class Claims:
         """The same of a route past the tunnel; if it may, it is counted."""
         if route.way is None:
             return "this machine has no route by which it would send there"
-        return past.count(route, [claim.past for claim in self._others(device, owner)])
+        return past.count(route, [claim.past for claim in self._claims.others(device, owner)])
 
     def _past_others(self, owner: int, versions: frozenset[int]) -> list[Claim]:
         """The other users' sessions of which something of these versions of IP goes past their tunnels."""
-        others = (claim for claim in self._claims.values() if claim.owner != owner)
+        others = [claim for claim in map(self._claims.__getitem__, self._past) if claim.owner != owner]
         return [claim for claim in others if any(route.way and route.version in versions for route in claim.routes)]
 
     def _way_to(self, device: str, server: Host) -> tuple[Prefix, Claim] | None:
@@ -308,11 +309,11 @@ class Claims:
             if taken == prefix:
                 return "another session of the same user has it", claim
         if past:
-            others = (claim for claim in self._claims.values() if claim.owner != owner)
+            others = (claim for claim in self._claims if claim.owner != owner)
             has_all = next((claim for claim in others if prefix.version in claim.redirected), None)
             return ("another user's session has the default route", has_all) if has_all else None
-        at = bisect_left(self._servers, (Host(prefix.version, prefix.first), ""))
-        for server, holder in self._servers[at:]:
+        servers = self._claims.servers
+        for server, holder in islice(servers, bisect_left(servers, (Host(prefix.version, prefix.first), "")), None):
             if not prefix.covers(server):
                 break
             if holder != device and self._surroundings.captures(prefix, server):

@@ -77,12 +77,16 @@ class Firewall:
 
     def guard(self, addresses: Mapping[Host, Guard]) -> None:
         """Guard these addresses, in place of those before."""
+        rules = msgspec.structs.replace(self._rules, guards=dict(addresses))
+        if self._held:
+            self._rules = rules
+            return
         before, now = self._rules.guards.items(), addresses.items()
         if before == now:
             return
         gone = _elements(nft.delete_elements, TABLE, dict(before - now))
         come = _elements(nft.add_elements, TABLE, dict(now - before))
-        self._change(msgspec.structs.replace(self._rules, guards=dict(addresses)), [*gone, *come])
+        self._change(rules, [*gone, *come])
 
     def answer(self, answers: Marking | None) -> None:
         """Mark answers like this, in place of how it was done before; None: mark none."""

@@ -75,7 +75,7 @@ class Following:
 
     def _follow_past(self) -> Iterator[None]:
         """Have routes past tunnels go by the machine's gateways of now, and set again what the kernel has dropped."""
-        names = [name for name in self._devices if self._claims.goes_past(name)]
+        names = self._claims.going_past
         if not names:
             return
         present = set(machine.routes_past())

@@ -1,18 +1,19 @@
 """What the machine has apart from the sessions: addresses and routes from the kernel."""
 
 import socket
-from collections.abc import Container
+from collections.abc import Set
 
 from ...kernel.netlink import rtnetlink
 from . import dumps
+from .own_addresses import OwnAddresses
 from .prefixes import Host, Prefix, Way
 from .surroundings import Machine
 
 
-def look(sessions: Container[int], name_servers: frozenset[Host], *, ways: bool = False) -> Machine:
+def look(own: OwnAddresses, sessions: Set[int], name_servers: frozenset[Host], *, ways: bool = False) -> Machine:
     """The machine as it is, with its `name_servers`, without the devices with the indices `sessions`.
 
-    With `ways`, how it sends to others.  Raises SystemFailure.
+    `own` is what finds its addresses.  With `ways`, how it sends to others.  Raises SystemFailure.
     """
     addresses = set[Host]()
     networks = list[tuple[Prefix, str]]()
@@ -20,7 +21,7 @@ def look(sessions: Container[int], name_servers: frozenset[Host], *, ways: bool 
     routes = list[tuple[int, Prefix, Way]]()
     with dumps.questions() as link:
         names: dict[int, str] = {}
-        for index, local, network in dumps.addresses(link, without=sessions):
+        for index, local, network in own.look(link, sessions):
             if local.is_link_local:
                 continue
             name = names.setdefault(index, _name(index))

@@ -1,12 +1,13 @@
 """By which way the kernel sends to the servers of sessions, and whether that changes.
 
 Looked at after a quiet moment, in the network's thread and in steps.  For IPv4 the kernel does not say which routes go
-with a link or an address, so whatever changes, all ways are asked for and compared with the last answer.
+with a link or an address, so whatever changes, all ways are asked for and compared with the last answer: once for all
+sessions with the same servers whose users no routing rule tells apart.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import msgspec
@@ -17,6 +18,7 @@ from ...policy.network import server_address
 from . import dumps
 from .dumps import WayTo
 from .serial_executor import SerialExecutor
+from .told_apart import Kind, ToldApart
 
 _FORGOTTEN = 60.0  # seconds without a change, after which the next one is the first again
 _STEPS_AT_ONCE = 64  # questions to the kernel, of some microseconds each, before another session's turn
@@ -27,6 +29,7 @@ _ANYWHERE = (ip_address("192.31.196.1"), ip_address("2620:4f:8000::1"))
 _Address = IPv4Address | IPv6Address
 Told = Callable[[bool, bool], None]
 _Ways = dict[_Address, WayTo | None]
+_Key = tuple[tuple[_Address, ...], Kind]  # of those whose packets go the same way
 
 
 class _Followed(msgspec.Struct):
@@ -34,12 +37,34 @@ class _Followed(msgspec.Struct):
 
     uid: int
     told: Told
-    addresses: tuple[_Address, ...] = ()
+    key: _Key
     ways: _Ways = {}  # the last one that there was to each, as far as there was one
     there: bool = True  # there is one to any
     slept: bool = False  # the machine has, while there was none
     asking: bool = False  # because of `follow`
     stale: bool = False  # and what is asked for has changed since
+
+    @property
+    def addresses(self) -> tuple[_Address, ...]:
+        return self.key[0]
+
+
+class _Alike(msgspec.Struct):
+    """Those whose packets go the same way."""
+
+    members: dict[Hashable, _Followed] = {}
+    ways: _Ways | None = None  # as all were asked for last
+    unsettled: set[Hashable] = set()  # members of which something else is known than this
+
+
+_Question = tuple[int, tuple[_Address, ...]]  # of a user, the ways to these
+
+
+class _Answer(msgspec.Struct):
+    """What the kernel says."""
+
+    told_apart: ToldApart  # by its rules
+    ways: list[_Ways]  # for each question
 
 
 class Roaming:
@@ -48,6 +73,8 @@ class Roaming:
     def __init__(self, executor: SerialExecutor) -> None:
         self._executor = executor
         self._followed: dict[Hashable, _Followed] = {}
+        self._told_apart = ToldApart()
+        self._alike: dict[_Key, _Alike] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._under_way = False
         self._again = False  # something changed while that was under way
@@ -61,12 +88,15 @@ class Roaming:
         one has become another.  Without addresses, which nobody knows yet, it is called when default routes change.
         """
         addresses = tuple(dict.fromkeys(map(server_address, servers)))
+        key = (addresses, self._told_apart.kind(uid))
         followed = self._followed.get(who)
         if followed is None:
-            followed = self._followed[who] = _Followed(uid, told)
+            followed = self._followed[who] = _Followed(uid, told, key)
         elif addresses == followed.addresses:
             return
-        followed.addresses = addresses
+        else:
+            self._part(who, followed)
+        self._join(who, followed, key)
         followed.ways = {one: way for one, way in followed.ways.items() if one in addresses}
         if followed.asking:  # once at a time, however often a worker wants it
             followed.stale = True
@@ -76,17 +106,35 @@ class Roaming:
     def _ask_for(self, who: Hashable, followed: _Followed) -> None:
         followed.asking = True
 
-        def answered() -> None:
+        def answered(answer: _Answer | None) -> None:
             followed.asking = False
-            if followed.stale and self._followed.get(who) is followed:
+            if self._followed.get(who) is not followed:
+                return
+            if followed.stale:
                 followed.stale = False
                 self._ask_for(who, followed)
+            elif answer is not None:
+                self._learned(followed, answer.ways[0])
 
-        self._look([who], answered)
+        self._ask([(followed.uid, followed.addresses)], answered)
+
+    def _join(self, who: Hashable, followed: _Followed, key: _Key) -> None:
+        followed.key = key
+        alike = self._alike.setdefault(key, _Alike())
+        alike.members[who] = followed
+        alike.unsettled.add(who)
+
+    def _part(self, who: Hashable, followed: _Followed) -> None:
+        alike = self._alike[followed.key]
+        del alike.members[who]
+        alike.unsettled.discard(who)
+        if not alike.members:
+            del self._alike[followed.key]
 
     def forget(self, who: Hashable) -> None:
         """Follow no longer."""
-        self._followed.pop(who, None)
+        if (followed := self._followed.pop(who, None)) is not None:
+            self._part(who, followed)
 
     def changed(self) -> None:
         """Something that the kernel routes by has changed."""
@@ -109,6 +157,7 @@ class Roaming:
     def stop(self) -> None:
         """Look no more."""
         self._followed.clear()
+        self._alike.clear()
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
@@ -119,7 +168,33 @@ class Roaming:
             self._again = True
             return
         self._under_way = True
-        self._look(list(self._followed), self._looked_at_all)
+        self._look_at(list(self._alike), set())
+
+    def _look_at(self, left: list[_Key], looked: set[_Key]) -> None:
+        """Ask for the ways of these, some of them at a time; `looked` are those that have been asked for."""
+        batch: list[_Key] = []
+        questions: list[_Question] = []
+        asked = 0
+        while left and asked < _STEPS_AT_ONCE:
+            if alike := self._alike.get(key := left.pop()):
+                batch.append(key)
+                questions.append((next(iter(alike.members.values())).uid, key[0]))
+                asked += len(key[0] or _ANYWHERE)
+        if not batch:
+            self._looked_at_all()
+            return
+
+        def answered(answer: _Answer | None) -> None:
+            if answer is not None and answer.told_apart.ranges != self._told_apart.ranges:
+                self._tell_apart(answer.told_apart)
+                self._look_at([key for key in self._alike if key not in looked], looked)
+                return
+            looked.update(batch)
+            for key, ways in zip(batch, answer.ways, strict=True) if answer is not None else ():
+                self._all_learned(key, ways)
+            self._look_at(left, looked)
+
+        self._ask(questions, answered)
 
     def _looked_at_all(self) -> None:
         self._under_way = False
@@ -127,39 +202,48 @@ class Roaming:
             self._again = False
             self.changed()
 
-    def _look(self, who: list[Hashable], then: Callable[[], None] | None = None) -> None:
-        """Ask for the ways of these, some of them at a time."""
-        batch: list[tuple[Hashable, int, tuple[_Address, ...]]] = []
-        asked = 0
-        while who and asked < _STEPS_AT_ONCE:
-            one = who.pop()
-            if followed := self._followed.get(one):
-                batch.append((one, followed.uid, followed.addresses or _ANYWHERE))
-                asked += len(batch[-1][2])
-        job = asyncio.wrap_future(self._executor.submit(_ask, batch))
+    def _tell_apart(self, told_apart: ToldApart) -> None:
+        """From now on, rules tell these users apart."""
+        self._told_apart = told_apart
+        for who, followed in self._followed.items():
+            key = (followed.addresses, told_apart.kind(followed.uid))
+            if key != followed.key:
+                self._part(who, followed)
+                self._join(who, followed, key)
 
-        def done(job: "asyncio.Future[list[tuple[Hashable, _Ways]]]") -> None:
-            if job.cancelled():
-                return
-            for one, ways in job.result():
-                self._learned(one, ways)
-            if who:
-                self._look(who, then)
-            elif then is not None:
-                then()
+    def _ask(self, questions: list[_Question], answered: Callable[[_Answer | None], None]) -> None:
+        job = asyncio.wrap_future(self._executor.submit(_ask, questions))
+
+        def done(job: asyncio.Future[_Answer | None]) -> None:
+            if not job.cancelled():
+                answered(job.result())
 
         job.add_done_callback(done)
 
-    def _learned(self, who: Hashable, ways: _Ways) -> None:
-        followed = self._followed.get(who)
-        if followed is None or set(ways) != set(followed.addresses or _ANYWHERE):
-            return  # they are asked for anew
-        moved = False
+    def _all_learned(self, key: _Key, ways: _Ways) -> None:
+        alike = self._alike.get(key)
+        if alike is None:
+            return
+        if alike.ways != ways:
+            alike.ways = ways
+            alike.unsettled.update(alike.members)
+        for who in list(alike.unsettled):
+            followed = alike.members.get(who)
+            # One that is asked for by itself gets that answer, which is newer.
+            if followed is not None and not followed.asking and self._learned(followed, ways):
+                alike.unsettled.discard(who)
+
+    def _learned(self, followed: _Followed, ways: _Ways) -> bool:
+        """What the kernel says of somebody's ways; whether the same said once more changes nothing."""
+        moved, settled = False, True
         for address, way in ways.items():
             before = followed.ways.get(address)
-            if way is not None and not (before is not None and _goes_on(before, way)):
-                moved = moved or address in followed.ways
-                followed.ways[address] = way
+            if way is not None and before != way:
+                if before is not None and _goes_on(before, way):
+                    settled = False  # up to when its address goes
+                else:
+                    moved = moved or address in followed.ways
+                    followed.ways[address] = way
             elif way is None and not followed.addresses:
                 followed.ways[address] = None
         there = not followed.addresses or any(ways.values())
@@ -170,33 +254,34 @@ class Roaming:
             self._changes += 1
             self._last_change = asyncio.get_running_loop().time()
             followed.told(there, moved)
+        return settled
 
 
-def _ask(batch: list[tuple[Hashable, int, tuple[_Address, ...]]]) -> list[tuple[Hashable, _Ways]]:
-    """The ways to these addresses; of nobody if the kernel does not say.  In the network's thread.
+def _ask(questions: Sequence[_Question]) -> _Answer | None:
+    """The ways of each; None if the kernel does not say.  In the network's thread.
 
     It is asked once for all users whom no routing rule tells apart.
     """
-    found = list[tuple[Hashable, _Ways]]()
+    found = list[_Ways]()
     try:
         with NetlinkSocket() as link:
-            ranges = dumps.users_told_apart(link)
-            known = dict[tuple[_Address, tuple[bool, ...]], WayTo | None]()
-            for who, uid, addresses in batch:
-                alike = tuple(first <= uid <= last for first, last in ranges)
-                for one in addresses:
-                    if (one, alike) not in known:
-                        known[one, alike] = dumps.way_to(link, one, uid)
-                found.append((who, {one: known[one, alike] for one in addresses}))
+            told_apart = ToldApart(dumps.users_told_apart(link))
+            known = dict[tuple[_Address, Kind], WayTo | None]()
+            for uid, addresses in questions:
+                ways: _Ways = {}
+                kind = told_apart.kind(uid)
+                for one in addresses or _ANYWHERE:
+                    if (one, kind) not in known:
+                        known[one, kind] = dumps.way_to(link, one, uid)
+                    ways[one] = known[one, kind]
+                found.append(ways)
     except OSError:
-        return []
-    return found
+        return None
+    return _Answer(told_apart, found)
 
 
 def _goes_on(before: WayTo, now: WayTo) -> bool:
-    """Whether what goes by the one way goes on by the other: an address that is replaced stays for what uses it."""
-    if now == before:
-        return True
+    """Whether what goes by the one way goes on by another: an address that is replaced stays for what uses it."""
     return (now.device, now.gateway) == (before.device, before.gateway) and _is_there(before.source)
 
 

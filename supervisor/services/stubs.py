@@ -4,9 +4,9 @@ A client of OpenVPN 3 Linux waits 9 s for a name that has no owner and that the 
 """
 
 from ...policy.access import Acl
+from ...policy.machine.activation import started_by_another
 from ..bus.dispatch import Dispatcher
 from ..bus.stub_api import STUBS
-from .activation import started_by_another
 
 
 class Stub:

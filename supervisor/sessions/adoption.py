@@ -18,7 +18,7 @@ from ...ipc import messages
 from ...ipc.channel import Channel, channel_pair
 from ...policy.access import Caller
 from ...policy.dbus_numbers import LogCategory
-from ...policy.limits import ADOPTION_DEADLINE
+from ...policy.limits import ADOPTION_DEADLINE, TAKEOVER_TURN, TAKEOVERS_AT_ONCE
 from ...policy.profile.wanted import Wanted
 from ..bus.callers import Callers
 from ..closing import close_elsewhere
@@ -98,7 +98,8 @@ class Adoption:
         """Take over all workers that can be; the process ids of those that were ended.  Raises OSError."""
         journal = self._context.journal
         left_behind = await asyncio.to_thread(journal.leftovers)
-        outcomes = await asyncio.gather(*map(self._prove, left_behind))
+        turns = asyncio.Semaphore(TAKEOVERS_AT_ONCE)
+        outcomes = await asyncio.gather(*(self._prove_in_turn(one, turns) for one in left_behind))
         to_end = list[tuple[Leftover, bool]]()
         for left, found in zip(left_behind, outcomes, strict=True):
             if found is not None:
@@ -121,6 +122,16 @@ class Adoption:
         # Who came first keeps what it has.
         self._found.sort(key=lambda one: ((one.kept.run and one.kept.run.configured) or float("inf"), one.kept.created))
         return ended
+
+    async def _prove_in_turn(self, left: Leftover, turns: asyncio.Semaphore) -> _Found | None:
+        """As `_prove`; who is slow keeps the others waiting for a moment only.
+
+        Hundreds at once would have their workers wait for an answer for seconds.
+        """
+        async with turns:
+            proving = asyncio.ensure_future(self._prove(left))
+            await asyncio.wait([proving], timeout=TAKEOVER_TURN)
+        return await proving
 
     async def _prove(self, left: Leftover) -> _Found | None:
         """A session as it is found; None for what was none yet, none any more, or cannot be read."""

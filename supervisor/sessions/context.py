@@ -11,6 +11,7 @@ from ..rights import Rights
 from ..workers.lookout import Lookout
 from ..workers.reap import Reaper
 from ..workers.spawner_client import SpawnerClient
+from .counting import Patience
 from .forwarding import Forwarder
 from .journal import SessionJournal
 from .uids import UserIds
@@ -27,6 +28,7 @@ class SessionContext(msgspec.Struct, frozen=True):
     spawner: SpawnerClient
     reaper: Reaper
     lookout: Lookout
+    patience: Patience
     user_ids: UserIds
     journal: SessionJournal
     forwarder: Forwarder

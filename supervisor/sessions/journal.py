@@ -196,13 +196,13 @@ class SessionJournal:
     def end(self, left: Leftover, *, keep: bool = False) -> bool:
         """Kill the worker, and forget all about it, with `keep` not what is kept of its session; whether there was one.
 
-        Killing a worker ends its engine too: it is the first process of their pid namespace.  Raises OSError if it does
-        not end.
+        Killing a worker ends its engine too: it is the first process of their pid namespace.  From any thread.  Raises
+        OSError if it does not end, or its files cannot be removed: its record stays, for the next instance.
         """
         ended = left.record is not None and _end(left.record)
         if left.session:
             if not keep:
-                self.forget(left.session)
+                self._file(left.session, _DOSSIER).unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 self._file(left.session, _SOCKET).unlink()
         if left.place is not None:

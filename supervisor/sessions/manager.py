@@ -157,6 +157,7 @@ class SessionManager(SessionListener):
         Raises SupervisorError, OSError.
         """
         caller = Caller("", config.owner)
+        await self._check_right(caller)
         async with self._register.turn(caller):
             profile = await self._profiles.profile_for(config.path, caller)
             self._profiles.unused(profile)
@@ -181,8 +182,7 @@ class SessionManager(SessionListener):
 
     async def new_tunnel(self, caller: Caller, config_path: str) -> str:
         """Answers NewTunnel: the session's object answers before this returns."""
-        if refusal := await self._rights.refusal(Right.START_SESSIONS, caller.uid):
-            raise CallerError(refusal)
+        await self._check_right(caller)
         # Before the profile is read, which may be megabytes.
         self._register.check_running(caller, config_path)
         async with self._register.turn(caller):
@@ -248,6 +248,10 @@ class SessionManager(SessionListener):
             user=caller.uid,
         )
         return path
+
+    async def _check_right(self, caller: Caller) -> None:
+        if refusal := await self._rights.refusal(Right.START_SESSIONS, caller.uid):
+            raise CallerError(refusal)
 
     def _new_path(self) -> str:
         return f"{ROOT_PATH}/{str(uuid.uuid4()).replace('-', 's')}"

@@ -52,10 +52,10 @@ class Register:
         """The one on the bus, or about to be, whose path ends so."""
         return self.present.get(f"{ROOT_PATH}/{name}")
 
-    def seen_by(self, caller: Caller, *, starting: bool = False) -> Iterator[Session]:
-        """Those that a caller may use; with `starting` also those that are about to be on the bus."""
+    def seen_by(self, caller: Caller) -> Iterator[Session]:
+        """Those on the bus that a caller may use."""
         for session in self.present.values():
-            if (starting or session.state is not State.STARTING) and listed_for(caller.uid, session.acl):
+            if session.state is not State.STARTING and listed_for(caller.uid, session.acl):
                 yield session
 
     # Before a session is started
@@ -86,6 +86,6 @@ class Register:
 
     def check_running(self, caller: Caller, config_path: str, *, of_all: bool = False) -> None:
         """Raises CallerError if a session of this profile is running that the caller sees, or with `of_all` any."""
-        sessions = self.present.values() if of_all else self.seen_by(caller, starting=True)
-        if any(session.running and session.config_path == config_path for session in sessions):
+        of_it = [one for one in self.present.values() if one.config_path == config_path and one.running]
+        if any(of_all or listed_for(caller.uid, one.acl) for one in of_it):
             raise CallerError("A session with this configuration profile is already running")

@@ -42,6 +42,7 @@ class RunOwner(ABC):
 
     name: str
     config_name: str
+    starter: int
     acl: Acl
     log: SessionLog
     settings: ProfileSettings
@@ -100,7 +101,7 @@ class Run(WorkerListener):
         self.lookups = RunLookups(owner.name, owner.log, context, self.network, self.send)
         self.network_cleared = asyncio.Event()  # settings are undone
         self.ended = asyncio.Event()  # nothing is left of it
-        self.counting = Counting(owner.statistics, self.send)
+        self.counting = Counting(owner.statistics, self.send, context.patience, owner.starter)
         self._owner = owner
         self._context = context
         self._after = after

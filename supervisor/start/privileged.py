@@ -9,16 +9,17 @@ import msgspec
 from ...ipc.helpers import Setup
 from ...policy.configuration.options import Options
 from ...policy.exit_status import ExitStatus
+from ...policy.machine.dns_backend import Choice, choose
 from ...policy.rights import REFUSE
 from ...policy.sandbox.layers import Layer
-from ..dns.choice import Choice, choose
 from ..errors import StartError
 from ..logging.destinations import open_log
 from ..logging.log import Log
 from ..network import tun
 from ..network.default_route import ipv6_settings
 from ..sandbox import cgroups, choice
-from ..sandbox.choice import Sandbox
+from ..sandbox.choice import Sandbox, TrialResult
+from ..sandbox.kept_trial import KeptTrial
 from ..sandbox.pkcs11_providers import ListedProviders, join_groups
 from ..sandbox.trial import Trial
 from ..sessions.uids import check_unused
@@ -55,6 +56,8 @@ class Start:
     def __init__(self, options: Options, command_line: CommandLine) -> None:
         """Make directories, open the log, and start two processes: the helpers', and one that tries the sandbox.
 
+        If what such a trial has found is known, there is none, and the helpers need not wait for it.
+
         Raises StartError.
         """
         privileges.check_start()
@@ -75,32 +78,45 @@ class Start:
         try:
             self._helpers = Starting(cgroup)
             layers = choice.candidates(options.sandbox) - self._missing.keys()
-            self._trial = Trial(layers, options.session_uids[1:], self._providers.groups)
+            tried = (layers, options.session_uids[1:], self._providers.groups)
+            self._kept = KeptTrial(options.runtime_dir, self._account, *tried)
+            self._found = self._kept.recall()
+            self._trial = None if self._found else Trial(*tried)
         except OSError as error:
             raise _no_helpers(error) from error
         os.close(cgroup)
+        if self._found:
+            self._set_up(self._found)
 
-    def finish(self) -> Prepared:
-        """Choose the sandbox, tell the helpers, and give up root.  Raises StartError."""
-        options, providers = self._options, self._providers
-        confined = choice.choose(options.sandbox, self._missing, self._trial.result())
-        engine = str(options.engine) if options.engine.is_file() else ""
+    def _set_up(self, found: TrialResult) -> None:
+        """Choose the sandbox, and tell the helpers, which import their modules from then on.  Raises StartError."""
+        options = self._options
+        self._confined = choice.choose(options.sandbox, self._missing, found)
+        self._engine_was_there = options.engine.is_file()
         setup = Setup(
-            engine=engine,
+            engine=str(options.engine) if self._engine_was_there else "",
             directory=str(options.runtime_dir),
             first_uid=options.session_uids[0],
             last_uid=options.session_uids[-1],
-            layers=confined.layers,
-            filters=confined.filters,
-            providers=providers.staged,
+            layers=self._confined.layers,
+            filters=self._confined.filters,
+            providers=self._providers.staged,
             name_setter=self._dns.name_setter,
             bus=os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", ""),
             stopped_grace=options.stopped_grace,
         )
         try:
-            helpers = self._helpers.set_up(setup)
+            self._told = self._helpers.set_up(setup)
         except OSError as error:
             raise _no_helpers(error) from error
+
+    def finish(self) -> Prepared:
+        """Wait for the trial, if there is one, and give up root.  Raises StartError."""
+        options = self._options
+        if self._trial:
+            found = self._trial.result()
+            self._set_up(found)
+            self._kept.keep(found)
         limit = descriptors.raise_limit()  # the helpers have theirs already
         os.umask(_NOBODY_ELSE_READS)
         privileges.drop(self._account)
@@ -115,11 +131,11 @@ class Start:
             command_line=self._command_line,
             account=self._account,
             log=self._log,
-            helpers=helpers,
+            helpers=self._told,
             session_uids=session_uids,
-            engine_was_there=bool(engine),
-            sandbox=confined,
-            providers=providers,
+            engine_was_there=self._engine_was_there,
+            sandbox=self._confined,
+            providers=self._providers,
             tun_directory=self._tun_directory,
             ipv6_settings=self._ipv6_settings,
             dns=self._dns,

@@ -9,24 +9,22 @@ from pathlib import Path
 import prctl
 
 from ...kernel import privileges
+from ...policy.access import SERVICE_ACCOUNTS
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox.confinement import HELPER_RLIMITS, START_CAPABILITIES, SUPERVISOR_CAPABILITIES
 from ..errors import StartError
 
-# Debian's and upstream's name for the account of the OpenVPN 3 Linux services.
-_SERVICE_ACCOUNTS = ("_openvpn", "openvpn")
-
 
 def service_account() -> pwd.struct_passwd:
     """The account to run as.  Raises StartError if the system has none."""
-    for name in _SERVICE_ACCOUNTS:
+    for name in SERVICE_ACCOUNTS:
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
     raise StartError(
-        f"There is no account {' or '.join(_SERVICE_ACCOUNTS)}; create one: "
-        f"useradd --system --no-create-home --shell /usr/sbin/nologin {_SERVICE_ACCOUNTS[0]}",
+        f"There is no account {' or '.join(SERVICE_ACCOUNTS)}; create one: "
+        f"useradd --system --no-create-home --shell /usr/sbin/nologin {SERVICE_ACCOUNTS[0]}",
         ExitStatus.CANNOT_START,
     )
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -36,6 +37,11 @@ class Helpers(msgspec.Struct, frozen=True):
     names: Channel  # to the name setter
     sets_names: bool  # there is a name setter
     stderr: int  # read end of the helpers' standard error
+    setup: BinaryIO  # write end of the pipe with their setup
+
+    def go_on(self) -> None:
+        """Have them prepare for their first request: whoever had the service started has been answered."""
+        self.setup.close()
 
     def serving_spawner(self) -> list[int]:
         """The process that starts workers; none for a moment when it is forked anew."""
@@ -91,10 +97,10 @@ class Starting:
 
     def set_up(self, setup: helpers.Setup) -> Helpers:
         """Tell them what to be, once; without that they end when this process does.  Raises OSError."""
-        with os.fdopen(self._setup, "wb") as pipe:
-            pipe.write(helpers.encode(setup))
+        pipe = os.fdopen(self._setup, "wb")
+        helpers.write_setup(pipe, setup)
         return Helpers(
-            setup.first_uid, self._spawner, self._resolver, self._names, bool(setup.name_setter), self._stderr
+            setup.first_uid, self._spawner, self._resolver, self._names, bool(setup.name_setter), self._stderr, pipe
         )
 
 

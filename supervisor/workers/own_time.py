@@ -1,12 +1,13 @@
 """Deadlines of processes' own time: that in which they wait for a processor, since others use it, does not count."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TypeVar
 
 from ...policy.limits import BUSY_MACHINE
 from ..waiting import shared
+from .proc import content
 
 T = TypeVar("T")
 Pids = Callable[[], Iterable[int]]
@@ -50,8 +51,9 @@ def _waited(pid: int) -> float:
     """Seconds that a process has waited for a processor, in all its threads; 0 if it is gone, or nobody counts this."""
     total = 0
     try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            total += int((thread / "schedstat").read_text().split()[1])
+        with os.scandir(f"/proc/{pid}/task") as threads:
+            for thread in threads:
+                total += int(content(f"{thread.path}/schedstat").split()[1])
     except OSError:  # also where the kernel does not count it (CONFIG_SCHED_INFO)
         pass
     return total / 1e9

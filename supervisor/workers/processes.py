@@ -25,13 +25,17 @@ class Processes:
         log: Log,
         uid_is_free: Callable[[int], None],
         leaving: Callable[[], bool],
+        unconfined: Callable[[], None],
         *,
         stopped_grace: float,
         look_interval: float,
     ) -> None:
-        """`leaving` tells whether the service is about to end; times in seconds, as in start/options.py."""
+        """`leaving` tells whether the service is about to end; `unconfined` is as in Reaper.
+
+        Times in seconds, as in start/options.py.
+        """
         self._helpers, self._log, self._leaving = helpers, log, leaving
-        self.reaper = Reaper(stopped_grace, self._made_to_go_on)
+        self.reaper = Reaper(stopped_grace, self._made_to_go_on, unconfined)
         self.lookout = Lookout(look_interval)
         replace_spawner = partial(self._replace, "spawner", helpers.serving_spawner)
         self.spawner = SpawnerClient(

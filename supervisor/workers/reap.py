@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 from ...kernel.signals import open_signalfd, take_signals
-from ...policy.exit_status import describe
+from ...policy.exit_status import ExitStatus, describe
 from ...policy.limits import STOPPED_GRACE
 
 _UNCLAIMED_KEPT = 5.0  # seconds that the exit of a child may wait for somebody to ask for it
@@ -41,10 +41,15 @@ class Reaper:
         self,
         stopped_grace: float = STOPPED_GRACE,
         going_on: Callable[[int, str], None] = lambda pid, how: None,
+        unconfined: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stopped_grace` is in seconds, 0 for ever; `going_on` is called before a child is made to go on."""
+        """`stopped_grace` is in seconds, 0 for ever; `going_on` is called before a child is made to go on.
+
+        `unconfined` is called when one has ended since it could not be confined.
+        """
         self._stopped_grace = stopped_grace
         self._going_on = going_on
+        self._unconfined = unconfined
         self._changes = -1
         self._watched: dict[int, Callable[[str], None]] = {}
         self._watched_stops: dict[int, Callable[[str], None]] = {}
@@ -113,6 +118,8 @@ class Reaper:
             if os.WIFSTOPPED(status):
                 self._child_stopped(pid, f"is stopped ({signal.Signals(os.WSTOPSIG(status)).name})")
             elif not os.WIFCONTINUED(status):
+                if os.waitstatus_to_exitcode(status) == ExitStatus.CONFINEMENT:
+                    self._unconfined()
                 self._child_ended(pid, describe(status))
 
     def _child_stopped(self, pid: int, how: str) -> None:

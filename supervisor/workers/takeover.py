@@ -1,6 +1,7 @@
 """Taking over a worker whose supervisor is gone: proof that it is the one, and what it tells."""
 
 import asyncio
+import os
 import socket
 
 import msgspec
@@ -11,6 +12,7 @@ from ...ipc.codec import decode_to_supervisor, encode
 from ...policy.limits import MAX_TOLD_ANEW, TAKEOVER_DEADLINE
 from ..closing import close_elsewhere
 from ..errors import SystemFailure
+from .own_time import within
 
 
 class TakenWorker(msgspec.Struct):
@@ -40,23 +42,17 @@ async def take_over(connection: socket.socket, pid: int, pidfd: int, uid: int) -
         peer, user = channel.peer
         if (peer, user) != (pid, uid):
             raise SystemFailure(f"another process waits in its place ({peer} of user {user})")
-        async with asyncio.timeout(TAKEOVER_DEADLINE):
-            hello = await _next(channel, profiles)
-            if not isinstance(hello, messages.WorkerHello):
-                raise BadFrame(f"it begins with {type(hello).__name__}")
-            if hello.major != messages.MAJOR or hello.minor > messages.MINOR:
-                raise AnotherVersion(
-                    f"it speaks protocol {hello.major}.{hello.minor}, this service {messages.MAJOR}.{messages.MINOR}"
-                )
-            channel.send(encode(messages.SupervisorHello(messages.MAJOR, messages.MINOR)))
-            told: list[messages.ToSupervisor] = []
-            while not isinstance(message := await _next(channel, profiles), messages.WorkerSnapshot):
-                told.append(message)
-                if len(told) > MAX_TOLD_ANEW:
-                    raise BadFrame("it goes on and on")
+        listening = asyncio.ensure_future(_listen(channel, profiles))
+        try:
+            # Neither is to blame while others use the processors.
+            minor, told, snapshot = await within(TAKEOVER_DEADLINE, listening, lambda: (pid, os.getpid()))
+        finally:
+            if not listening.done():
+                listening.cancel()
+                await asyncio.wait([listening])
         channel.refuse_descriptors()
         profile = profiles.pop() if profiles else -1
-        return TakenWorker(pid, pidfd, channel, told, message, hello.minor, profile)
+        return TakenWorker(pid, pidfd, channel, told, snapshot, minor, profile)
     except BaseException as error:
         channel.close()
         if isinstance(error, TimeoutError):
@@ -70,6 +66,29 @@ async def take_over(connection: socket.socket, pid: int, pidfd: int, uid: int) -
         raise
     finally:
         close_elsewhere(profiles)
+
+
+async def _listen(
+    channel: Channel, profiles: list[int]
+) -> tuple[int, list[messages.ToSupervisor], messages.WorkerSnapshot]:
+    """Greet a worker, and hear the minor number of its protocol, what it has told, and how it is.
+
+    The descriptor of a profile goes to `profiles`.  Raises AnotherVersion, BadFrame, ChannelClosed, OSError.
+    """
+    hello = await _next(channel, profiles)
+    if not isinstance(hello, messages.WorkerHello):
+        raise BadFrame(f"it begins with {type(hello).__name__}")
+    if hello.major != messages.MAJOR or hello.minor > messages.MINOR:
+        raise AnotherVersion(
+            f"it speaks protocol {hello.major}.{hello.minor}, this service {messages.MAJOR}.{messages.MINOR}"
+        )
+    channel.send(encode(messages.SupervisorHello(messages.MAJOR, messages.MINOR)))
+    told: list[messages.ToSupervisor] = []
+    while not isinstance(message := await _next(channel, profiles), messages.WorkerSnapshot):
+        told.append(message)
+        if len(told) > MAX_TOLD_ANEW:
+            raise BadFrame("it goes on and on")
+    return hello.minor, told, message
 
 
 async def _next(channel: Channel, profiles: list[int]) -> messages.ToSupervisor:

@@ -100,6 +100,10 @@ class Bus:
         """Have the daemon follow the policy file of another service; before `start`."""
         shutil.copy(policy, self._others)
 
+    def follow_only(self, policies: Path) -> None:
+        """Have the daemon follow the policy files of a directory in place of this project's; before `start`."""
+        self._configuration.write_text(self._configuration.read_text().replace(str(POLICIES), str(policies)))
+
     def let_own(self, name: str) -> None:
         """Have anybody own a name, and be called by anybody; before `start`."""
         rules = f'<allow own="{name}"/><allow send_destination="{name}"/>'

@@ -116,7 +116,7 @@ class IncumbentBus(Bus):
         if ours:
             for file in POLICIES.glob("*.conf"):
                 shutil.copyfile(file, policies / file.name)
-        self._configuration.write_text(self._configuration.read_text().replace(str(POLICIES), str(policies)))
+        self.follow_only(policies)
 
 
 class IncumbentLab(Lab):

@@ -307,6 +307,10 @@ class Lab:
         self.__dict__["bus"] = made
         return made
 
+    def before_bus(self, prepare: Callable[[Bus], None]) -> None:
+        """Have this done with the bus before it is started; before anything uses it."""
+        self._before_bus.append(prepare)
+
     def startable(self, name: str, argv: Sequence[str]) -> None:
         """Have the bus start another service when `name` is called, by anybody; before anything uses the bus."""
 

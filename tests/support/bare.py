@@ -25,6 +25,7 @@ from ...supervisor.network.roaming import Roaming
 from ...supervisor.network.serial_executor import SerialExecutor
 from ...supervisor.rights import Rights
 from ...supervisor.sessions.context import SessionContext
+from ...supervisor.sessions.counting import Patience
 from ...supervisor.sessions.forwarding import Forwarder
 from ...supervisor.sessions.journal import SessionJournal
 from ...supervisor.sessions.launch_spec import LaunchSpec
@@ -91,6 +92,7 @@ def bare_context(resolver: ResolverClient, **others: Any) -> SessionContext:
         spawner=SpawnerClient.__new__(SpawnerClient),
         reaper=Reaper(),
         lookout=Lookout(),
+        patience=Patience(),
         user_ids=UserIds(range(0)),
         journal=_NoJournal(),
         forwarder=Forwarder.__new__(Forwarder),

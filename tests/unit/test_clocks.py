@@ -9,6 +9,7 @@ ROOMS = ("ctl", "ipc", "kernel", "policy", "supervisor", "worker")
 _OF_THE_DAY = {"time", "time_ns", "now", "utcnow", "today", "localtime", "gmtime", "ctime"}
 # What is done with it: all of this is shown to users, and nothing waits for it or is compared with it.
 SHOWN = {
+    "ctl/doctor/installation.py": "whether the clock is wrong",
     "ctl/inspection.py": "how long processes have lived",
     "ctl/log_command.py": "when a line of the log came",
     "ctl/show.py": "when a session was made",

@@ -1,6 +1,7 @@
 """Answers of the services in words for users; command lines and files that are refused before any call."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -68,16 +69,21 @@ def test_a_wrong_configuration_is_named(name: str, tmp_path: Path, monkeypatch: 
 
 
 def test_a_name_must_be_of_one_thing() -> None:
-    assert the_only(["/a"], "config", "x") == "/a"
-    for paths in ([], ["/a", "/b"]):
+    none: dict[str, dict[str, Any]] = {}
+    both: dict[str, dict[str, Any]] = {"/a": {"name": "x", "owner": 0}, "/b": {"name": "x"}}
+    assert the_only({"/a": {}}, "x") == "/a"
+    for found in (none, both):
         with pytest.raises(CommandError) as caught:
-            the_only(paths, "config", "x")
+            the_only(found, "x")
         assert caught.value.status == CommandExit.REFUSED
-        assert all(path in caught.value.hint for path in paths)
     with pytest.raises(CommandError) as caught:
-        the_only(["/a", "/b"], "config", "x", "--config-path")
-    assert caught.value.message == "2 configuration profiles are named x"
-    assert caught.value.hint == "Name one by --config-path: /a, /b"
+        the_only(both, "x", "--config-path")
+    assert str(caught.value).splitlines() == [
+        "Error: 2 configuration profiles are named x:",
+        "  /a  root  x",
+        "  /b  -  x",
+        "  Name one by --config-path.",
+    ]
 
 
 @pytest.mark.parametrize(

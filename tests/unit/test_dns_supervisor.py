@@ -8,8 +8,8 @@ from types import FrameType
 import pytest
 
 from ...policy.dns import BackEnd, DnsSettings, NameServer
+from ...policy.machine.dns_backend import choose
 from ...policy.resolv_conf import with_servers
-from ...supervisor.dns.choice import choose
 from ...supervisor.dns.claims import Grant, NameClaims
 from ...supervisor.network import name_servers
 from ...supervisor.network.name_servers import MachineNameServers, ResolvConf

@@ -1,10 +1,12 @@
 """PKCS#11 providers: what the administrator may list, and what of that a profile names."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ...ipc.helpers import Filters, Setup, StagedProvider, decode_setup, encode
+from ...ipc.helpers import Filters, Setup, StagedProvider, read_setup, write_setup
 from ...policy.pieces import whole
 from ...policy.profile.pkcs11 import (
     ListedProvider,
@@ -132,4 +134,7 @@ def test_what_the_spawner_is_told() -> None:
     setup = Setup(
         "/usr/sbin/openvpn", "/run/template", 60706, 61183, ALL, Filters(engine=(b"\xff",)), staged, "file", "", 1.0
     )
-    assert decode_setup(encode(setup)) == setup
+    pipe = io.BytesIO()
+    write_setup(pipe, setup)
+    pipe.seek(0)
+    assert read_setup(pipe) == setup

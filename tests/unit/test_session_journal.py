@@ -1,5 +1,6 @@
 """Workers on disk: what an instance leaves behind is ended by the next, and nothing else is."""
 
+import asyncio
 import json
 import os
 import signal
@@ -97,6 +98,19 @@ def test_one_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setattr(journal, "GOODBYE_DEADLINE", DEADLINE)
             end_leftovers(tmp_path)
             assert records(tmp_path) == {}
+
+
+def test_what_is_kept_and_cannot_be_removed_is_tried_again(tmp_path: Path) -> None:
+    """As they are ended when a service starts: in other threads."""
+    with process(*SLEEP) as left:
+        SessionJournal(tmp_path).add("s", left.pid, os.getuid())
+        (tmp_path / "s.session").mkdir()  # which unlink(2) refuses
+        with pytest.raises(OSError):
+            asyncio.run(asyncio.to_thread(end_leftovers, tmp_path))
+        assert left.wait(DEADLINE) == -signal.SIGKILL
+        assert len(records(tmp_path)) == 1
+        (tmp_path / "s.session").rmdir()
+        assert end_leftovers(tmp_path) == [] and records(tmp_path) == {}
 
 
 def child_of(pid: int) -> int:

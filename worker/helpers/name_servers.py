@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ...ipc import helpers
 from ...ipc.channel import Channel, ChannelClosed
-from ...policy.dns import DNSSEC_MODES, DnsSettings, problem, usable_in_file
+from ...policy.dns import DNSSEC_MODES, DnsSettings, NameSetter, problem, usable_in_file
 from ...policy.limits import DNS_DEADLINE, MAX_RESOLV_CONF
 from ...policy.resolv_conf import with_servers, without_servers
 from .keeper import Keeper
@@ -44,7 +44,7 @@ def serve(supervisor: Channel, keeper: Keeper, answer: Callable[[], None], *, an
         return
 
 
-def answer_one(supervisor: Channel, kind: helpers.NameSetter, bus: str) -> None:
+def answer_one(supervisor: Channel, kind: NameSetter, bus: str) -> None:
     """Do one thing that the supervisor asks, if it still waits for that.  Raises ChannelClosed."""
     if not select.select([supervisor.fileno()], [], [], 0)[0]:
         return  # this process has been stopped, and another one has done it
@@ -56,7 +56,7 @@ def answer_one(supervisor: Channel, kind: helpers.NameSetter, bus: str) -> None:
 
 
 class _NameSetter:
-    def __init__(self, kind: helpers.NameSetter, environment: dict[str, str]) -> None:
+    def __init__(self, kind: NameSetter, environment: dict[str, str]) -> None:
         self._kind = kind
         self._environment = {**_ENVIRONMENT, **environment}
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -49,10 +50,11 @@ def main() -> None:
         # Not ignored, but of no effect here: a worker that had to set its own handlers would take 0.1 MB for that.
         signal.signal(number, lambda *_: None)
     with os.fdopen(inherited.SETUP_FD, "rb") as pipe:
-        told = pipe.read()
-    if not told:  # the supervisor cannot start
-        os._exit(ExitStatus.OK)
-    setup = helpers.decode_setup(told)
+        setup = helpers.read_setup(pipe)
+        if setup is None:  # the supervisor cannot start
+            os._exit(ExitStatus.OK)
+        requests = (inherited.SPAWNER_FD, inherited.RESOLVER_FD, inherited.NAMES_FD)
+        select.select([inherited.SETUP_FD, *requests], [], [])
     confinement = Confinement(setup.layers, setup.filters)
     share_pages()
     gc.set_threshold(_COLLECT_AFTER)

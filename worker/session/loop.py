@@ -13,6 +13,7 @@ import msgspec
 from ...ipc import messages
 from ...ipc.channel import BadFrame, Channel, ChannelClosed
 from ...ipc.codec import encode
+from ...kernel.privileges import ConfinementError
 from ...kernel.signals import open_signalfd, take_signals
 from ...policy.dbus_numbers import LogCategory
 from ...policy.exit_status import ExitStatus
@@ -50,6 +51,9 @@ def run(ends: WorkerEnds, confinement: Confinement) -> None:
     except BadFrame as error:
         loop.last_words(f"The supervisor broke the protocol: {error}")
         status = ExitStatus.PROTOCOL
+    except ConfinementError as error:
+        loop.last_words(f"The worker cannot be confined: {error}")
+        status = ExitStatus.CONFINEMENT
     except BaseException:
         loop.last_words(f"The worker failed: {traceback.format_exc(limit=-5)}")
         status = ExitStatus.INTERNAL

@@ -13,6 +13,7 @@ import traceback
 from . import holes, hot_code, immortal, rehearsal
 
 _REHEARSALS = 3  # as often as code runs before the interpreter has adapted it (PEP 659)
+_COUNTED = 30  # instances (SHARED_KEYS_MAX_SIZE of CPython's Objects/dictobject.c)
 
 
 def share_pages() -> None:
@@ -24,7 +25,6 @@ def share_pages() -> None:
         _rehearse()
     except Exception:  # a worker would do without
         traceback.print_exc()
-    _look_up_attributes()
     gc.collect()
     if unlike := immortal.make_immortal():
         print(f"Each session takes 2 MB more than it could: {unlike}", file=sys.stderr, flush=True)
@@ -34,16 +34,35 @@ def share_pages() -> None:
 
 def _rehearse() -> None:
     hot = hot_code.run_by(rehearsal.rehearse)
-    holes.fill()
+    made = [one for one in _classes() if _code(getattr(one, "__init__", None)) in hot]
     hot_code.lay_out(hot)
     hot_code.lay_out(hot_code.not_rehearsed() - hot)
+    holes.fill()
+    _have_versions()
     for _ in range(_REHEARSALS):
         rehearsal.rehearse()
+    for one in made:
+        _count_instances(one)
 
 
-def _look_up_attributes() -> None:
-    """Have each class of ours remember where its attributes are found, which it writes down with the first one."""
-    for one in gc.get_objects():
-        if isinstance(one, type) and one.__module__.startswith(hot_code.PACKAGE):
-            for name in dir(one):
-                getattr(one, name, None)
+def _classes() -> list[type]:
+    return [one for one in gc.get_objects() if isinstance(one, type)]
+
+
+def _have_versions() -> None:
+    """Have each class a version, by which what is found in it is remembered; it is written down with the first one."""
+    for one in _classes():
+        getattr(one, "__doc__", None)
+
+
+def _count_instances(made: type) -> None:
+    """Make instances of a class until it does not count them any more, to guess how many attributes they will have."""
+    try:
+        for _ in range(_COUNTED):
+            object.__new__(made)
+    except TypeError:
+        pass  # an abstract one, or one of another kind
+
+
+def _code(made_by: object) -> object:
+    return getattr(made_by, "__code__", None)

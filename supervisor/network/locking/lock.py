@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from ...dns.choice import leads_to_resolved
+from ....policy.machine.dns_backend import leads_to_resolved
 from ...errors import SystemFailure
 from .. import nfnetlink
 from . import lock_rules, sockets

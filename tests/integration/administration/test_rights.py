@@ -9,6 +9,7 @@ from ...lab.lab import Lab
 from ...lab.logind import Logind
 from ...lab.openvpn import USUAL_PUSHES
 from ...lab.surroundings import ALICE, BOB, members
+from ...support.credentials import asked
 from ...support.sessions import FAILED, UserSession, begin
 
 ONLY_VPN = "only for group vpn (--start-sessions @vpn)"
@@ -38,6 +39,20 @@ def test_starting_sessions_is_kept_to_a_group(lab: Lab) -> None:
     alice.import_profile("another", lab.profile())
     done = lab.ovpnctl("alice", "session-start", "--config", "another")
     assert done.returncode and f"starting sessions is {ONLY_VPN}" in done.stderr
+
+
+def test_no_session_is_tried_for_who_may_start_none(lab: Lab) -> None:
+    """What a profile asks is found out by a worker and an engine of its owner's."""
+    lab.supervisor("--start-sessions=@vpn")
+    alice = lab.connection("alice")
+    profile = alice.import_profile("work", lab.profile(), persistent=True)
+    for user in (alice, lab.connection("root")):
+        with pytest.raises(BusError, match=re.escape(ONLY_VPN)):
+            asked(user, profile)
+    with pytest.raises(BusError, match=re.escape(ONLY_VPN)):
+        alice.set_setting(profile, "autoconnect", True)
+    members(vpn=["alice"])
+    asked(alice, profile)
 
 
 def test_many_at_once_are_all_let_in(lab: Lab) -> None:

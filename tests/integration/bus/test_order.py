@@ -7,8 +7,10 @@ from dbus_fast import Message, MessageType
 
 from ....policy.access import Acl
 from ....policy.limits import MAX_CALLS_PER_SENDER
+from ....supervisor.bus import manager_api
 from ....supervisor.bus.connection import BusConnection
 from ....supervisor.bus.stub_api import versioned
+from ....supervisor.presence import NoSessions
 from ...support.bus_fixture import (
     ALICE,
     BOB,
@@ -166,6 +168,31 @@ def test_what_takes_no_part_of_the_service_is_answered_before_opening(bus: Priva
             ours.dispatcher.open()
             *_, last = await gather(*held)
             assert last.body[0].value == (await version()).body[0].value == "2"
+
+    run(test())
+
+
+def test_there_are_no_sessions_before_opening(bus: PrivateBus) -> None:
+    async def test() -> None:
+        async with service(bus, opened=False) as ours, client(bus) as early, client(bus) as late:
+            path, name = manager_api.ROOT_PATH, manager_api.BUS_NAME
+            ours.dispatcher.answer_early(path, manager_api.WITHOUT_SESSIONS, NoSessions(), bus_name=NAME)
+            calls = {caller: partial(caller.call, path=path, interface=name) for caller in (early, late)}
+            assert (await calls[early]("FetchAvailableSessions")).body == [[]]
+            assert (await calls[early]("FetchManagedInterfaces")).body == [[]]
+            assert (await calls[early]("LookupConfigName", "s", "work")).body == [[]]
+            assert (await calls[early]("FetchAvailableSessions", "s", "")).message_type is MessageType.ERROR
+            held = [
+                asyncio.ensure_future(calls[early]("NewTunnel", "o", "/none")),
+                asyncio.ensure_future(calls[early]("FetchAvailableSessions")),
+            ]
+            await early.bus_call("GetId")
+            await ours.connection.round_trip()
+            assert (await calls[late]("FetchAvailableSessions")).body == [[]]
+            assert not any(call.done() for call in held)
+            ours.dispatcher.open()
+            answers = await gather(*held)
+            assert all(answer.message_type is MessageType.ERROR for answer in answers)
 
     run(test())
 

@@ -8,6 +8,7 @@ from ....policy.limits import MAX_ROUTING_PAUSE, MAX_SERVER_ADDRESSES, ROAMING_Q
 from ....supervisor.network.roaming import Roaming
 from ....supervisor.network.serial_executor import SerialExecutor
 from ...support.isolated import UID, isolated, shell
+from ...support.work import counted
 
 SERVER, SERVER6, OTHER = "192.0.2.1", "2001:db8:77::1", "203.0.113.1"
 THERE, GONE, MOVED = (True, False), (False, False), (True, True)
@@ -213,3 +214,44 @@ async def test_ways_that_change_again_and_again_are_looked_at_less_often(tmp_pat
     assert ways._looking is not None
     assert ways._looking.when() - loop.time() < 2 * ROAMING_QUIET
     ways.stop()
+
+
+@isolated
+async def test_those_alike_cost_no_more_than_one(tmp_path: Path) -> None:
+    """Each change of routes is a look at all ways, and each session makes some."""
+    machine()
+    work = []
+    for number in (10, 400):
+        with counted() as calls:  # the executor's thread, which begins now, too
+            ways = Ways()
+            for one in range(number):
+                ways.follow(one, UID + one, (SERVER, SERVER6), lambda there, moved: None)
+            await ways.look()
+            before = calls.total()
+            assert await ways.look() == []
+            work.append(calls.total() - before)
+    assert work[1] < 1.5 * work[0]
+
+
+@isolated
+async def test_rules_tell_users_apart(tmp_path: Path) -> None:
+    machine()
+    ways = Ways()
+    for one in ("a", "b", "c"):
+        await ways.to(SERVER, name=one)  # all of one user, but for the next
+    ways.follow("other", UID + 1, (SERVER,), lambda there, moved: ways.told.append(("other", there, moved)))
+    assert await ways.look("other") == []
+    shell("ip route add default via 198.51.101.1 table 77")
+    shell(f"ip rule add uidrange {UID + 1}-{UID + 9} lookup 77")
+    assert await ways.look("other") == [MOVED]
+    default(1)
+    assert await ways.look("a") == [MOVED]
+    default(0)
+    await ways.look()
+    shell(f"ip rule del uidrange {UID + 1}-{UID + 9} lookup 77")
+    await ways.look()
+    ways.forget("other")
+    default(1)
+    ways._look_at_all()
+    await ways._settled()
+    assert sorted(ways.told) == [(one, *MOVED) for one in ("a", "b", "c")]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from ....policy.dbus_numbers import StatusMajor, StatusMinor
 from ....policy.exit_status import ExitStatus
 from ....policy.limits import BUS_CALL_DEADLINE
-from ...lab.connection import SESSIONS, SESSIONS_PATH, BusClient, BusError
+from ...lab.bus import Bus
+from ...lab.connection import CONFIGURATION, SESSIONS, SESSIONS_PATH, BusClient, BusError
 from ...lab.lab import Lab
 from ...lab.network import CABLE
 from ...lab.processes import DEADLINE, Process, until_gone, wait_gone
@@ -56,6 +58,40 @@ def test_all_sessions_are_disconnected(lab: Lab, number: int, protocol: str, mor
             assert alice.statuses(path)[-1][:2] == (StatusMajor.SESSION, StatusMinor.PROC_STOPPED)
         wait_until(lambda: server.process.text.count(heard) == len(paths))
         assert "ERROR" not in service.text
+        assert_nothing_left(lab)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_before_its_parts_are_there(lab: Lab, number: int) -> None:
+    """It owns its names by then, and imports what it is made of."""
+    with started(lab) as service:
+        lab.watcher.wait_owner(SESSIONS)
+        service.signal(number)
+        assert service.wait() == ExitStatus.OK
+        for name in (SESSIONS, CONFIGURATION):
+            lab.watcher.wait_no_owner(name)
+        assert "Internal error" not in service.text
+        assert_nothing_left(lab)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_while_it_waits_for_another_instance(lab: Lab, number: int) -> None:
+    with started(lab) as other:
+        other.wait_line("runs as user")
+        lock = lab.directory / "own/runtime/lock"
+        lock.write_bytes(lock.read_bytes().replace(b"serving", b"leaving"))
+        bus = Bus(lab.client_side, lab.directory / "other-bus")
+        bus.start()
+        try:
+            with started(lab, environment=bus.environment()) as waiting:
+                with closing(BusClient("root", bus.environment())) as watcher:
+                    watcher.wait_owner(SESSIONS)
+                waiting.signal(number)
+                assert waiting.wait() == ExitStatus.OK
+                assert waiting.text == ""
+        finally:
+            bus.stop()
+        assert other.stop() == ExitStatus.OK
         assert_nothing_left(lab)
 
 

@@ -50,7 +50,7 @@ def test_a_password_is_given_at_each_start(lab: Lab) -> None:
         ("Auth Password", True),
     ]
     shown = lab.ovpnctl("alice", "config-credentials", "--config", "work").stdout
-    assert shown.count(" (the service has it)") == 2 and SECRET not in shown
+    assert shown.count(", which the service has: Auth ") == 2 and SECRET not in shown
     alice.set_setting(profile, "autoconnect", True)
     first = connected(alice, profile)
     assert [(login.username, login.password) for login in server.logins] == [("alice", SECRET)]
@@ -156,6 +156,19 @@ def test_all_that_a_profile_asks_and_no_more(lab: Lab) -> None:
     alice.set_setting(profile, "autoconnect", True)
     proxy.wait_line("proxy_user: connected", LONG)
     assert server.wait_login(1, LONG).password == SECRET
+
+
+def test_a_question_that_looks_like_a_name_is_taken_for_none(lab: Lab) -> None:
+    """The owner chooses its words, and root, who reads the names, has the password."""
+    lab.supervisor("--dns-backend=none")
+    alice = lab.connection("alice")
+    another = f"openvpn3-sessionmgr.{64 * 'a'}.password"
+    question = f"Auth Password: {another} (the service has it)"
+    profile = alice.import_profile("work", lab.profile(more=(*ASKS, f'static-challenge "{question}" 1')))
+    shown = lab.ovpnctl("root", "config-credentials", "--path", profile).stdout.splitlines()
+    names = [name for _, name, _ in asked(alice, profile)]
+    assert [line.partition(":")[0] for line in shown] == names and another not in names
+    assert question in shown[-1]
 
 
 def test_a_proxy_that_asks_on_the_way_is_told_once(lab: Lab) -> None:

@@ -130,5 +130,5 @@ def test_two_sessions_of_one_name(lab: Lab) -> None:
     lab.supervisor()
     paths = {begin(lab).path, begin(lab, user="bob").path}
     said = refusal(lab, "root", "work")
-    assert "2 sessions are of profiles named work" in said
+    assert "2 sessions are named work:" in said
     assert all(path in said for path in paths)

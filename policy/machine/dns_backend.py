@@ -7,9 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from ...ipc.helpers import NameSetter
-from ...policy.dns import BackEnd
-from ...policy.limits import MAX_RESOLV_CONF
+from ..dns import BackEnd, NameSetter
+from ..limits import MAX_RESOLV_CONF
 
 Kind = Literal["resolved", "resolvectl", "openresolv", "resolvconf", "file", "none"]
 

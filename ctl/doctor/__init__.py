@@ -1,0 +1,1 @@
+"""ovpnctl doctor: the checks, by what they look at."""

@@ -1,0 +1,1 @@
+"""What files of this machine say of other programs; the service and ovpnctl both read them."""
