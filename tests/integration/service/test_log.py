@@ -149,6 +149,7 @@ def test_colour(lab: Lab) -> None:
     for file, options in ((plain, []), (coloured, ["--colour"])):
         with started(lab, f"--log-file={file}", *options) as service:
             lab.watcher.wait_owner(CONFIGURATION)
+            lab.connection("alice").import_profile("work", lab.profile())  # answered when it has logged its start
             assert service.stop() == ExitStatus.OK
         lab.watcher.wait_no_owner(CONFIGURATION)
     assert "\033" not in plain.read_text()
