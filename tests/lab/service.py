@@ -69,7 +69,9 @@ class Service:
             try:
                 for name in self._names:
                     self._watcher.wait_owner(name, deadline)
-                self._watcher.call(SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping")  # held until it is ready
+                self._watcher.call(
+                    SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping", deadline=60.0
+                )  # held until it is ready
             except (LabError, BusError) as error:
                 status = self.stop()
                 raise LabError(f"{error}; status {status}; its log:\n{self.log}") from None
