@@ -101,7 +101,7 @@ def make_directories(lab: Lab) -> None:
 
 
 def wait_ready(lab: Lab) -> None:
-    """Wait until the service has all its names, which it gets one after the other, and answers what it holds until then."""
+    """Wait until the service has all its names, one after the other, and answers what it holds until then."""
     for name in NAMES:
         lab.watcher.wait_owner(name)
     lab.watcher.call(SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping", deadline=60.0)
