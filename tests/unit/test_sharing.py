@@ -109,7 +109,9 @@ def test_a_later_release_is_left_alone_and_that_is_said(monkeypatch: pytest.Monk
     assert sys.getrefcount(probe) == before
 
 
-def test_code_is_copied_where_it_ran() -> None:
+@pytest.mark.parametrize("release", [sys.version_info, (3, 99, 0)])
+def test_code_is_copied_where_it_ran(monkeypatch: pytest.MonkeyPatch, release: tuple[int, ...]) -> None:
+    monkeypatch.setattr(sys, "version_info", release)
     namespace: dict[str, Any] = {}
     exec("def ran():\n    return (lambda: 1)()\ndef idle():\n    return 2\n", namespace)
     ran, idle = namespace["ran"], namespace["idle"]

@@ -2,6 +2,7 @@
 
 A worker runs some hundreds of functions out of thousands, whose code is anywhere among what their modules consist of.
 Sources: Include/cpython/code.h (an object of code has no pointer into itself, and the collector does not know it).
+Where another interpreter may have it otherwise, its own copies are taken, which lie less close together.
 """
 
 import ctypes
@@ -29,6 +30,7 @@ _OF_PYTHON = (
 )  # fmt: skip
 NOT_REHEARSED = (*(f"{PACKAGE}.{name}" for name in _OURS), *_OF_PYTHON)
 
+_LIKE_THIS = ((3, 11), (3, 14))  # releases of CPython, the first and the last one
 _ALIGNED = 16  # bytes, as the allocators' blocks
 
 
@@ -86,12 +88,21 @@ class _Place:
 
     def copy(self, code: CodeType) -> CodeType:
         """A copy, byte for byte, with one reference to it."""
+        if not _known():
+            return code.replace()
         address, size = self._next, code.__sizeof__()
         self._next += -(-size // _ALIGNED) * _ALIGNED
         ctypes.memmove(address, id(code), size)
         ctypes.c_ssize_t.from_address(address).value = 1
         copy: CodeType = ctypes.cast(address, ctypes.py_object).value
         return copy
+
+
+def _known() -> bool:
+    """Whether code is laid out in memory as this file expects."""
+    first, last = _LIKE_THIS
+    plain = sys.implementation.name == "cpython" and not sys.abiflags  # neither free-threaded nor for debugging
+    return plain and first <= sys.version_info[:2] <= last
 
 
 def _any_of(hot: Collection[CodeType], code: CodeType) -> bool:
