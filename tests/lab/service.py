@@ -44,6 +44,23 @@ def service_command(directory: Path, *options: str, idle_exit: float = 0, log_le
     ]
 
 
+def wait_answer(watcher: BusClient, names: Sequence[str] = NAMES, deadline: float = DEADLINE) -> None:
+    """Wait until a service owns these names and has answered what it holds until it is ready.
+
+    Raises LabError, BusError.
+    """
+    while True:
+        for name in names:
+            watcher.wait_owner(name, deadline)
+        try:
+            watcher.call(SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping", deadline=6 * DEADLINE)
+        except BusError as error:
+            if error.name != "org.freedesktop.DBus.Error.NoReply":  # of an instance before, which leaves the bus
+                raise
+        else:
+            return
+
+
 class Service:
     """`openvpn3-service-sessionmgr`, running in a namespace on a bus."""
 
@@ -67,11 +84,7 @@ class Service:
         """Wait until it owns its names and answers; LabError with its log if it ends first or takes too long."""
         with self.process.ending(lambda: self._watcher.interrupt("the service ended")):
             try:
-                for name in self._names:
-                    self._watcher.wait_owner(name, deadline)
-                self._watcher.call(
-                    SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping", deadline=60.0
-                )  # held until it is ready
+                wait_answer(self._watcher, self._names, deadline)
             except (LabError, BusError) as error:
                 status = self.stop()
                 raise LabError(f"{error}; status {status}; its log:\n{self.log}") from None

@@ -16,10 +16,10 @@ from ...policy import limits as policy_limits
 from ...policy.dbus_numbers import StatusMinor
 from ...policy.exit_status import ExitStatus
 from ...policy.sandbox.confinement import OPTIONAL_CAPABILITIES
-from ..lab.connection import SESSIONS, SESSIONS_PATH, BusClient
+from ..lab.connection import SESSIONS, BusClient
 from ..lab.lab import Lab
 from ..lab.processes import DEADLINE, Process, pids, wait_gone
-from ..lab.service import NAMES, service_command
+from ..lab.service import service_command, wait_answer
 from ..lab.surroundings import SERVICE
 
 _T = TypeVar("_T")
@@ -102,9 +102,7 @@ def make_directories(lab: Lab) -> None:
 
 def wait_ready(lab: Lab) -> None:
     """Wait until the service has all its names, one after the other, and answers what it holds until then."""
-    for name in NAMES:
-        lab.watcher.wait_owner(name)
-    lab.watcher.call(SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping", deadline=60.0)
+    wait_answer(lab.watcher)
 
 
 def field(pid: int, name: str, task: int = 0) -> str:
