@@ -179,13 +179,21 @@ class Keeper(ABC):
                 # First, since no descriptor is taken of a connection that has not called before.
                 await self._bus.properties(SESSIONS, path, NAMESPACE)
                 await self._hand_over(path, "")
-                break
+                await self._follow(path, network, names)
+                return
             except CommandError as error:  # the bus starts it at a call, where it can
                 if error.status != CommandExit.UNREACHABLE:
                     raise
             if (interrupted := await watch.back()) is not None:
                 check_going_on(interrupted)
-        await self._follow(path, network, names)
+
+    async def _follow_change(self, path: str, network: InnerNetwork, names: Names) -> None:
+        """Set what the service says, which may leave the bus instead: then its next instance is asked (`_go_on`)."""
+        try:
+            await self._follow(path, network, names)
+        except CommandError as error:
+            if error.status != CommandExit.UNREACHABLE:
+                raise
 
     async def _hand_over(self, path: str, afterwards: str) -> None:
         """Hand the namespace that this process is in over to the service."""
@@ -263,7 +271,7 @@ class _ExecKeeper(Keeper):
             while True:
                 match await watch.next(path):
                     case NetworkChanged():
-                        await self._follow(path, network, names)
+                        await self._follow_change(path, network, names)
                     case SessionGone():
                         self._warn("The VPN session has ended: the command has no network any more")
                         return

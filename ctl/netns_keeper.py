@@ -123,7 +123,7 @@ class NetnsKeeper(Keeper):
         while True:
             match event := await watch.next(path):
                 case NetworkChanged():
-                    await self._follow(path, network, names)
+                    await self._follow_change(path, network, names)
                 case ServiceLost(_, owner) if owner:
                     await self._go_on(watch, path, network, names)
                 case StatusChanged(_, status):

@@ -69,7 +69,7 @@ class KeptTrial:
                 kept = _read(descriptor)
             finally:
                 os.close(descriptor)
-        except (OSError, ValueError):  # which that of msgspec is, too
+        except (OSError, ValueError, msgspec.DecodeError):
             return None
         return kept.found if kept.key == self._key else None
 
@@ -106,7 +106,7 @@ def forget(runtime_dir: Path) -> None:
 
 
 def _read(path_descriptor: int) -> _Kept:
-    """The content of a file that root has written.  Raises OSError, ValueError."""
+    """The content of a file that root has written.  Raises OSError, ValueError, msgspec.DecodeError."""
     found = os.fstat(path_descriptor)
     # The account can put other files there, but none of root's, unless by a second name for it.
     if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_nlink != 1:

@@ -329,7 +329,7 @@ class Autoconnect:
             return set(msgspec.json.decode(read_small_file(self._down_file, MAX_AUTOCONNECT_FILE), type=list[str]))
         except FileNotFoundError:
             return set()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, msgspec.DecodeError) as error:
             self._log.warn(f"Which profiles were disconnected by hand cannot be read: {error}")
             return set()
 

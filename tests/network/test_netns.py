@@ -163,10 +163,6 @@ def test_another_instance_of_the_service(world: World, named: Named) -> None:
         world.start()
         assert session.get("status")[1] == CONNECTED
         assert named.echo(FAR) and named.echo(FAR6)
-        seen = session.seen
-        session.call("Restart")
-        session.wait(CONNECTED, since=seen, deadline=6 * DEADLINE)
-        until(lambda: named.echo(FAR) and named.echo(FAR6), 6 * DEADLINE)
     named.keeper.signal(signal.SIGTERM)
     assert named.keeper.wait() == 0
     until(lambda: not sessions(world))

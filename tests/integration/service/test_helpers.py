@@ -99,8 +99,9 @@ def test_a_keeper_dies_while_a_worker_is_asked_for(lab: Lab, service: Service) -
     alice = lab.connection("alice")
     profile = alice.import_profile("second", lab.profile())
     for _ in range(5):
+        victim = keeper()
         call = alice.start_call(SESSIONS_PATH, SESSIONS, "NewTunnel", "o", profile)
-        os.kill(keeper(), signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         [path] = alice.finish_call(call)
         alice.session(path, "Disconnect")
         wait_until(lambda: len(processes(KEEPER)) == 2 and len(processes(SERVING)) == 1)

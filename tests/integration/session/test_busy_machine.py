@@ -4,7 +4,6 @@ import os
 import sys
 from contextlib import ExitStack
 
-from ...lab.connection import SESSIONS_PATH
 from ...lab.lab import Lab
 from ...support.service_life import started, wait_ready, with_limits
 from ...support.sessions import begin
@@ -21,7 +20,7 @@ def test_sessions_are_started(lab: Lab) -> None:
     through = [*with_limits(lab.directory, VERDICT_DEADLINE=_SHORT, SPAWN_DEADLINE=_SHORT), *on_one]
     with started(lab, through=through), ExitStack() as stack:
         wait_ready(lab)
-        lab.watcher.session(SESSIONS_PATH, "FetchAvailableSessions")  # answered when all of the service is there
+        begin(lab).call("Disconnect")  # the helpers have prepared for their children by then
         for number in range(_OTHERS):
             # Each in a session of its own, which the kernel gives as much as all processes of the service together.
             spinning = lab.client_side.start(f"other {number}", ["setsid", *on_one, sys.executable, "-c", _SPIN])
