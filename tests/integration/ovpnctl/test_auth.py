@@ -281,7 +281,7 @@ def test_session_auth(lab: Lab) -> None:
     assert status == 0 and output.startswith(CONNECTED_TO)
     assert text.get("status") == [2, CONNECTED, ""]
     status, _, errors = piped(lab, "", "session-auth", "--auth-req", request)
-    assert status == CommandExit.REFUSED and f"no session waits with authentication request {request}" in errors
+    assert status == CommandExit.REFUSED and f"no session waits with request {request} for authentication" in errors
 
     waiting = [service.OVPNCTL, "session-auth", "--auth-req", str(listed[web.path]["auth_request"]), "--timeout", "15"]
     process = lab.start_as_user("alice", waiting)
