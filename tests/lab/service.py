@@ -44,6 +44,10 @@ def service_command(directory: Path, *options: str, idle_exit: float = 0, log_le
     ]
 
 
+# What is answered when an earlier instance is leaving the bus, or has left it.
+_LEAVES = tuple(f"org.freedesktop.DBus.Error.{name}" for name in ("NoReply", "ServiceUnknown", "NameHasNoOwner"))
+
+
 def wait_answer(watcher: BusClient, names: Sequence[str] = NAMES, deadline: float = DEADLINE) -> None:
     """Wait until a service owns these names and has answered what it holds until it is ready.
 
@@ -55,7 +59,7 @@ def wait_answer(watcher: BusClient, names: Sequence[str] = NAMES, deadline: floa
         try:
             watcher.call(SESSIONS_PATH, "org.freedesktop.DBus.Peer", "Ping", deadline=6 * DEADLINE)
         except BusError as error:
-            if error.name != "org.freedesktop.DBus.Error.NoReply":  # of an instance before, which leaves the bus
+            if error.name not in _LEAVES:
                 raise
         else:
             return
