@@ -42,17 +42,20 @@ class Source:
     text: str = ""
 
 
-@click.command("session-start", epilog=help_epilog())
-@click.argument("name", metavar="NAME|FILE", type=text, required=False)
-@click.option("-c", "--config", type=text, metavar="NAME|FILE", help="The same as NAME|FILE.")
-@click.option("-p", "--config-path", type=object_path, metavar="PATH", help="D-Bus path of the profile.")
-@click.option("--timeout", type=seconds, metavar="SECONDS", help="Fail after SECONDS.")
-@click.option(
+takes_credentials_file = click.option(
     "--credentials-file",
     type=file,
     metavar="FILE",
     help="File with user name and password, one a line; other input is still asked for.",
 )
+
+
+@click.command("session-start", epilog=help_epilog())
+@click.argument("name", metavar="NAME|FILE", type=text, required=False)
+@click.option("-c", "--config", type=text, metavar="NAME|FILE", help="The same as NAME|FILE.")
+@click.option("-p", "--config-path", type=object_path, metavar="PATH", help="D-Bus path of the profile.")
+@click.option("--timeout", type=seconds, metavar="SECONDS", help="Fail after SECONDS.")
+@takes_credentials_file
 @asks_credentials
 @click.option("--background", is_flag=True, help="Do not wait for the connection.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no progress, and no warnings.")

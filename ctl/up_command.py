@@ -6,14 +6,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..policy.dbus_numbers import StatusMinor
-from .arguments import file, seconds, text
+from .arguments import seconds, text
 from .exits import CommandError, CommandExit, NotFound, help_epilog, sanitize
 from .profiles import invalid_reason
 from .progress import Progress, progress
 from .run import on_bus, print_json, put
 from .services import SESSIONS
 from .session_commands import disconnect, only_resumed
-from .session_start import Source, blocks_left_out, find_source, goal_of, notices_of, start, warn
+from .session_start import (
+    Source,
+    blocks_left_out,
+    find_source,
+    goal_of,
+    notices_of,
+    start,
+    takes_credentials_file,
+    warn,
+)
 from .sessions import SessionName, is_failed, matching, own_sessions, session_line, several_sessions
 from .show import connected_text, session_json, status_of
 from .verdicts import asks_credentials, reasons_text
@@ -38,12 +47,7 @@ _WAITS = (StatusMinor.CFG_OK, StatusMinor.CFG_REQUIRE_USER)
 )
 @click.option("--timeout", type=seconds, metavar="SECONDS", help="Fail after SECONDS.")
 @click.option("--replace", is_flag=True, help="First end the session of this name that is there.")
-@click.option(
-    "--credentials-file",
-    type=file,
-    metavar="FILE",
-    help="File with user name and password, one a line; other input is still asked for.",
-)
+@takes_credentials_file
 @asks_credentials
 @click.option("-q", "--quiet", is_flag=True, help="Print no progress, and no warnings.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object.")
